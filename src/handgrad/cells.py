@@ -1,0 +1,241 @@
+"""Run notebook cells as IPython would, without a kernel.
+
+The grader runs the instructor's cells with it in a trusted process, the sandbox runs a student's cells with it in a
+child. A cell is transformed by IPython (so ``%%time``, ``!ls`` and ``%matplotlib inline`` mean what they mean in
+Jupyter) and compiled once, however many passes run it.
+"""
+
+import ast
+import asyncio
+import base64
+import inspect
+import io
+import linecache
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+__all__ = ["CellError", "CompiledCell", "Outputs", "captured", "new_namespace", "run_cell", "the_shell"]
+
+MAX_TEXT = 200_000
+"""Characters of printed text kept for one cell; what a run-away loop prints beyond them is cut."""
+MAX_RICH = 4_000_000
+"""Characters of one rich output (a plot, a table) that are kept; a larger one is left out."""
+MAX_ITEMS = 200
+"""Rich outputs kept for one cell."""
+
+
+class Shell(InteractiveShell):
+    """IPython's shell without a terminal, a history file or the thread that writes it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        config.InteractiveShell.autoindent = False
+        super().__init__(config=config, **kwargs)
+
+    def enable_gui(self, gui: str | None = None) -> None:
+        """Ignore the event loop that a plotting magic asks for: nothing is shown while a notebook is graded."""
+
+    def use(self, namespace: dict[str, Any]) -> None:
+        """Let magics read and write ``namespace``."""
+        self.user_module = types.ModuleType("__main__")
+        self.user_ns = namespace
+
+
+def the_shell() -> InteractiveShell:
+    """The process's IPython shell; made on the first call, and IPython's own where one runs already."""
+    if InteractiveShell.initialized():
+        return InteractiveShell.instance()
+    hooks = sys.displayhook, sys.excepthook
+    shell = Shell.instance()
+    sys.displayhook, sys.excepthook = hooks
+    return shell
+
+
+@dataclass(frozen=True)
+class CellError:
+    """What a cell raised: ``name`` of the exception's class, its ``message``, and IPython's ``traceback`` lines."""
+
+    name: str
+    message: str
+    traceback: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain data."""
+        return {"name": self.name, "message": self.message, "traceback": list(self.traceback)}
+
+
+@dataclass
+class CompiledCell:
+    """One code cell: its source, and its code objects once it has been run for the first time."""
+
+    source: str
+    filename: str = "<cell>"
+    _code: list[types.CodeType] | None = field(default=None, repr=False)
+
+    def code(self) -> list[types.CodeType]:
+        """Code objects in order; the last expression of the cell is compiled to show its value.
+
+        Raises
+        ------
+        SyntaxError
+            The cell is not Python, also after IPython's transformation.
+        """
+        if self._code is None:
+            transformed = the_shell().transform_cell(self.source)
+            linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
+            tree = ast.parse(transformed, self.filename)
+            statements: list[ast.Module | ast.Interactive] = []
+            if tree.body and isinstance(tree.body[-1], ast.Expr) and not transformed.rstrip().endswith(";"):
+                last = tree.body.pop()
+                statements = [ast.Module(tree.body, []), ast.Interactive([last])]
+            else:
+                statements = [tree]
+            self._code = [
+                compile(
+                    part,
+                    self.filename,
+                    "single" if isinstance(part, ast.Interactive) else "exec",
+                    flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                    dont_inherit=True,
+                )
+                for part in statements
+            ]
+        return self._code
+
+
+def new_namespace() -> dict[str, Any]:
+    """An empty ``__main__``, as a notebook's first cell finds it."""
+    namespace = types.ModuleType("__main__").__dict__
+    namespace["__builtins__"] = __builtins__
+    namespace["get_ipython"] = the_shell
+    return namespace
+
+
+def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool = False) -> CellError | None:
+    """Run ``cell`` in ``namespace``; the error it raised, or None.
+
+    Everything that student code can raise ends here, ``SystemExit`` and ``KeyboardInterrupt`` included; what was
+    assigned before stays in ``namespace``. With ``traceback`` the error carries IPython's formatted lines.
+    """
+    shell = the_shell()
+    if isinstance(shell, Shell):
+        shell.use(namespace)
+    try:
+        for code in cell.code():
+            if code.co_flags & inspect.CO_COROUTINE:
+                asyncio.run(eval(code, namespace))
+            else:
+                exec(code, namespace)
+    except BaseException as error:
+        return _describe(shell, error, traceback)
+    return None
+
+
+def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) -> CellError:
+    name = type(error).__name__
+    try:
+        message = str(error)[:MAX_TEXT]
+    except BaseException as inner:
+        message = f"(its message could not be read: {type(inner).__name__})"
+    lines: tuple[str, ...] = ()
+    if traceback:
+        try:
+            parts = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
+            lines = tuple(str(part)[:MAX_TEXT] for part in parts)
+        except BaseException:
+            lines = (f"{name}: {message}",)
+    return CellError(name, message, lines)
+
+
+class Outputs:
+    """What cells print, show and display, in the order in which they do, in nbformat's shape and capped in size."""
+
+    def __init__(self) -> None:
+        self.items: list[dict[str, Any]] = []
+        self.room = MAX_TEXT
+
+    def take(self) -> list[dict[str, Any]]:
+        """The outputs since the last call."""
+        items, self.items, self.room = self.items, [], MAX_TEXT
+        return items
+
+    def write(self, name: str, text: str) -> None:
+        """Add ``text`` to the stream ``name``; what does not fit is cut, and said to be."""
+        if not self.room:
+            return
+        if len(text) >= self.room:
+            text = text[: self.room] + "\n... (cut: too much output)\n"
+            self.room = 0
+        else:
+            self.room -= len(text)
+        if self.items and self.items[-1].get("name") == name:
+            self.items[-1]["text"] += text
+        else:
+            self.items.append({"output_type": "stream", "name": name, "text": text})
+
+    def add(self, output_type: str, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Add rich output; binary data becomes base64 text, as Jupyter stores it."""
+        data = {kind: _text(value) for kind, value in data.items()}
+        size = sum(len(value) for value in data.values() if isinstance(value, str))
+        if size > MAX_RICH:
+            data = {"text/plain": f"(an output of {size:,} characters was left out)"}
+        item: dict[str, Any] = {"output_type": output_type, "data": data, "metadata": metadata}
+        if output_type == "execute_result":
+            item["execution_count"] = None
+        if len(self.items) < MAX_ITEMS:
+            self.items.append(item)
+
+
+def _text(value: Any) -> Any:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+class _Stream(io.TextIOBase):
+    def __init__(self, name: str, outputs: Outputs) -> None:
+        self.name, self.outputs = name, outputs
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.outputs.write(self.name, str(text))
+        return len(text)
+
+
+class _Publisher(DisplayPublisher):
+    def __init__(self, outputs: Outputs, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.outputs_taken = outputs
+
+    def publish(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, **_: Any) -> None:
+        self.outputs_taken.add("display_data", data, metadata or {})
+
+    def clear_output(self, wait: bool = False) -> None:
+        self.outputs_taken.take()
+
+
+@contextmanager
+def captured() -> Iterator[Outputs]:
+    """Capture everything that the cells run inside print, show and display; nothing reaches the terminal."""
+    shell, outputs = the_shell(), Outputs()
+
+    def show(value: Any) -> None:
+        if value is not None:
+            outputs.add("execute_result", *shell.display_formatter.format(value))
+
+    before = shell.display_pub, sys.displayhook
+    shell.display_pub, sys.displayhook = _Publisher(outputs, shell=shell), show
+    try:
+        with redirect_stdout(_Stream("stdout", outputs)), redirect_stderr(_Stream("stderr", outputs)):
+            yield outputs
+    finally:
+        shell.display_pub, sys.displayhook = before

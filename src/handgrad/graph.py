@@ -1,0 +1,198 @@
+"""What the autograd graph tells about named tensors: consumers, and the gradients of single steps.
+
+Nothing is parsed. A tensor hook on every named tensor cuts the graph there, so what flows back from Y to X is the
+direct path alone. Needs torch only: the student's ``cmp`` asks the same questions as the grader.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from handgrad.compare import scale_of
+
+__all__ = ["ZERO", "BlindView", "Step", "blind_view", "consumers", "is_zero", "random_step", "reaches"]
+
+ZERO = 1e-5
+"""A true gradient below this share of the step gradient is zero by construction, and what is there is rounding."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Gradients of single steps: what each tensor gets when every upstream gradient is random.
+
+    Attributes
+    ----------
+    upstream
+        For each named tensor, the gradient that takes the place of the true one; shape and dtype of the tensor.
+    gradients
+        For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]``
+        from Y into X. The loss, where it is a consumer, has the upstream gradient 1.
+    """
+
+    upstream: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+
+
+def is_zero(true: torch.Tensor, step: torch.Tensor) -> bool:
+    """Whether ``true`` is zero by construction, judged by the scale of the step gradient ``step``."""
+    return scale_of(true) < ZERO * scale_of(step)
+
+
+def random_step(
+    loss: torch.Tensor,
+    tensors: Mapping[str, torch.Tensor],
+    true: Mapping[str, torch.Tensor],
+    generator: torch.Generator,
+) -> Step:
+    """The step gradients of ``tensors`` under random upstream gradients, in one backward pass.
+
+    A hook on each tensor takes the gradient that arrives (the sum over its consumers) and sends a random one on. It
+    is random where the true gradient is not zero, at its scale; for a tensor whose true gradient is zero by
+    construction it is random everywhere, at the scale of its step gradient.
+
+    Parameters
+    ----------
+    loss
+        The scalar at the end of the graph, which must still be there (``retain_graph=True``).
+    tensors
+        The named tensors, each part of the graph.
+    true
+        Their true gradients.
+    generator
+        Source of the random numbers.
+    """
+    upstream: dict[str, torch.Tensor] = {}
+    gradients: dict[str, torch.Tensor] = {}
+
+    def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
+        gradients[name] = arriving.detach().clone()
+        noise = torch.randn(arriving.shape, generator=generator, dtype=arriving.dtype)
+        if is_zero(true[name], arriving):
+            upstream[name] = noise * _root_mean_square(arriving)
+        else:
+            upstream[name] = noise * _root_mean_square(true[name]) * (true[name] != 0)
+        return upstream[name]
+
+    with _hooks(tensors, redirect):
+        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+    return Step(upstream, gradients)
+
+
+def consumers(
+    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], loss_name: str = "loss"
+) -> dict[str, tuple[str, ...]]:
+    """For each named tensor, the named tensors (or the loss) that are computed directly from it, in forward order.
+
+    ``tensors`` stand in any order. Y is a consumer of X if a random gradient put on Y reaches X although every other
+    named tensor is cut.
+    """
+    found: dict[str, list[str]] = {name: [] for name in tensors}
+    for name, tensor in [*tensors.items(), (loss_name, loss)]:
+        others = {other: value for other, value in tensors.items() if other != name}
+        for other in _reached(tensor, others):
+            found[other].append(name)
+    return {name: tuple(names) for name, names in found.items()}
+
+
+def reaches(consumer: torch.Tensor, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether ``consumer``, one of ``tensors``, is computed directly from the tensor called ``name``."""
+    return name in _reached(consumer, {other: value for other, value in tensors.items() if value is not consumer})
+
+
+def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[str]:
+    """The names among ``others`` that a gradient put on ``tensor`` reaches directly, the others being cut."""
+    arrived: set[str] = set()
+
+    def cut(name: str, arriving: torch.Tensor) -> torch.Tensor:
+        if bool((arriving != 0).any()):
+            arrived.add(name)
+        return torch.zeros_like(arriving)
+
+    if tensor.grad_fn is None:
+        return arrived
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
+    with _hooks(others, cut):
+        torch.autograd.grad(tensor, list(others.values()), noise, retain_graph=True, allow_unused=True)
+    return arrived
+
+
+@contextlib.contextmanager
+def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
+    """Put ``hook(name, gradient)`` on every tensor for the length of the block."""
+    # a tensor that retains its gradient adds to .grad on every backward call, also on those asked here
+    retained = [(tensor, tensor.grad) for tensor in tensors.values() if tensor.is_leaf or tensor.retains_grad]
+    for tensor, _ in retained:
+        tensor.grad = None
+    handles = [
+        tensor.register_hook(lambda gradient, name=name: hook(name, gradient)) for name, tensor in tensors.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for tensor, gradient in retained:
+            tensor.grad = gradient
+
+
+def _root_mean_square(tensor: torch.Tensor) -> torch.Tensor:
+    """Root mean square of the elements that are not zero; zero where all are."""
+    values = tensor[tensor != 0]
+    return values.square().mean().sqrt() if values.numel() else torch.zeros((), dtype=tensor.dtype)
+
+
+@dataclass(frozen=True)
+class BlindView:
+    """How the student's ``cmp`` has to look at one gradient: the scale of its allowance, and what to say about it."""
+
+    scale: float | None = None
+    note: str = ""
+
+
+def blind_view(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) -> BlindView:
+    """What the loss of a notebook can tell about the gradient of ``tensor``.
+
+    Parameters
+    ----------
+    name, tensor
+        The forward tensor and its name.
+    namespace
+        The notebook's variables: ``loss``, and the forward tensors whose ``.grad`` autograd has filled. Where they are
+        not there, or the graph is gone, nothing is known and the plain comparison stands.
+    """
+    loss = namespace.get("loss")
+    if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
+        return BlindView()
+    tensors = {
+        other: value
+        for other, value in namespace.items()
+        if isinstance(value, torch.Tensor)
+        and value is not loss
+        and (value.is_leaf or value.retains_grad)
+        and value.grad is not None
+    }
+    tensors[name] = tensor
+    true = {other: value.grad.clone() for other, value in tensors.items() if value.grad is not None}
+    try:
+        step = random_step(loss, tensors, true, torch.Generator().manual_seed(0))
+        zero = {other for other, gradient in step.gradients.items() if is_zero(true[other], gradient)}
+        if name in zero:
+            note = (
+                f"the true gradient of {name} is zero on this loss, so many wrong formulas look right here: "
+                "`handgrad check` can tell"
+            )
+            return BlindView(scale_of(step.gradients[name]), note)
+        for other in zero:
+            if reaches(tensors[other], name, tensors):
+                note = (
+                    f"what reaches {name} through {other} is zero on this loss, so this cell cannot tell whether you "
+                    "have that branch: `handgrad check` can"
+                )
+                return BlindView(None, note)
+    except (RuntimeError, KeyError):
+        # the graph was freed or rebuilt in part: nothing can be asked, and the plain comparison is what there is
+        return BlindView()
+    return BlindView()

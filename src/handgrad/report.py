@@ -1,0 +1,159 @@
+"""The records of facts that everything else produces or shows: comparisons, verdicts, reports.
+
+Nothing in them is formatted; ``to_dict`` of a report is the JSON contract (schema 1). Standard library only.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+__all__ = ["SCHEMA", "Comparison", "Diagnosis", "Outcome", "Report", "ReportOutcome", "Verdict"]
+
+SCHEMA = 1
+
+Outcome = Literal["passed", "partial", "failed", "missing", "error", "timeout", "memory", "crashed", "tampered"]
+ReportOutcome = Literal["graded", "unreadable", "not-submitted", "not-graded"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Facts about one answer against one reference.
+
+    Attributes
+    ----------
+    shape, expected_shape
+        Sizes of the answer and of the reference.
+    exact
+        Whether every value is the same to the last bit (and the shapes are).
+    approximate
+        Whether the shapes are the same and the largest difference is within the allowance.
+    maxdiff
+        Largest absolute difference; None where shapes or kinds leave nothing to subtract.
+    relative
+        ``maxdiff`` over the scale of the reference; None as above.
+    finite
+        Whether the answer holds no NaN and no infinity.
+    reshaped
+        Whether the values are right but stand in another shape.
+    """
+
+    shape: tuple[int, ...]
+    expected_shape: tuple[int, ...]
+    exact: bool
+    approximate: bool
+    maxdiff: float | None
+    relative: float | None
+    finite: bool = True
+    reshaped: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The six facts of the JSON contract; a number that JSON cannot hold (NaN, infinity) becomes None."""
+        return {
+            "shape": list(self.shape),
+            "expected_shape": list(self.expected_shape),
+            "exact": self.exact,
+            "approximate": self.approximate,
+            "maxdiff": _number(self.maxdiff),
+            "relative": _number(self.relative),
+        }
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A mistake that was recognised: its slug, what happened, what to try, and the cell (a grade_id) where."""
+
+    mistake: str
+    what: str
+    advice: str
+    cell: str
+
+    def to_dict(self) -> dict[str, str]:
+        """The diagnosis as plain data; ``advice`` is called ``try`` there."""
+        return {"mistake": self.mistake, "what": self.what, "try": self.advice, "cell": self.cell}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one check: ``message`` is its one sentence for a person, empty where there is nothing to say."""
+
+    id: str
+    gradient: str
+    outcome: Outcome
+    points: float
+    max_points: float
+    comparison: Comparison | None = None
+    diagnosis: Diagnosis | None = None
+    message: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as plain data."""
+        return {
+            "id": self.id,
+            "gradient": self.gradient,
+            "outcome": self.outcome,
+            "points": self.points,
+            "max_points": self.max_points,
+            "comparison": self.comparison and self.comparison.to_dict(),
+            "diagnosis": self.diagnosis and self.diagnosis.to_dict(),
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """All verdicts of one submission."""
+
+    assignment: str
+    notebook: str
+    outcome: ReportOutcome
+    handgrad: str
+    isolation: str = "none"
+    student: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    checks: tuple[Verdict, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """Points earned."""
+        return sum(verdict.points for verdict in self.checks)
+
+    @property
+    def max_score(self) -> float:
+        """Points that can be earned."""
+        return sum(verdict.max_points for verdict in self.checks)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the submission was graded and every check passed."""
+        return self.outcome == "graded" and all(verdict.outcome == "passed" for verdict in self.checks)
+
+    def for_student(self, student: str) -> "Report":
+        """The same report under a student's name."""
+        return replace(self, student=student)
+
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """Verdicts by the id of their check."""
+        return {verdict.id: verdict for verdict in self.checks}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data: schema 1."""
+        return {
+            "schema": SCHEMA,
+            "handgrad": self.handgrad,
+            "assignment": self.assignment,
+            "notebook": self.notebook,
+            "isolation": self.isolation,
+            "student": self.student,
+            "outcome": self.outcome,
+            "message": self.message,
+            "score": self.score,
+            "max_score": self.max_score,
+            "seconds": round(self.seconds, 4),
+            "checks": [verdict.to_dict() for verdict in self.checks],
+        }

@@ -1,0 +1,104 @@
+"""Switch autograd off in this process, for good.
+
+A process that runs student code must not be able to compute the gradients that the student is asked for. The
+instructor's locked cells run here too, so what they do with autograd (``requires_grad``, ``retain_grad``,
+``loss.backward()``) quietly does nothing, while student code that asks for a gradient gets a clear error. Reading
+``x.grad`` gives NaN where the notebook would hold a gradient: a line that prints or compares it still runs, and an
+answer copied from it is worth nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import torch
+
+__all__ = ["AutogradOff", "blank_gradients", "forbid", "switch_off"]
+
+
+class AutogradOff(RuntimeError):
+    """Autograd is switched off while a notebook is graded: the gradients are yours to write."""
+
+
+def _refuse(name: str) -> Callable[..., NoReturn]:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise AutogradOff(
+            f"{name} is switched off while your notebook is graded: the gradient has to come from your own formula."
+        )
+
+    refuse.__name__ = refuse.__qualname__ = name.rpartition(".")[2]
+    return refuse
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+class _NoGradMode(torch.no_grad):
+    """``torch.enable_grad`` and ``torch.set_grad_enabled`` as they are here: autograd stays off."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        # torch's decorators may be used with or without a call around them
+        if args and callable(args[0]):
+            return args[0]
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+
+_FUNC = ("grad", "grad_and_value", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "linearize")
+_NESTING = ("_grad_increment_nesting", "_jvp_increment_nesting")
+_retained: set[int] = set()
+
+
+def _retain(tensor: torch.Tensor) -> None:
+    """``Tensor.retain_grad`` for locked cells: remember that this tensor would have a gradient."""
+    _retained.add(id(tensor))
+
+
+def switch_off() -> None:
+    """Take autograd away; locked cells may still call what they call in Jupyter (see :func:`forbid`)."""
+    torch._C._set_grad_enabled(False)
+    torch._C._set_fwd_grad_enabled(False)
+    for name, key in torch._C.DispatchKey.__members__.items():
+        if name.startswith("Autograd"):
+            # below Python: no operation of this thread records a graph, whatever grad mode says
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, True)
+    for owner in (torch, torch.autograd, torch.autograd.grad_mode):
+        for name in ("enable_grad", "set_grad_enabled"):
+            if hasattr(owner, name):
+                setattr(owner, name, _NoGradMode)
+    torch._C._set_grad_enabled = _nothing
+    torch._C._set_fwd_grad_enabled = _nothing
+    torch._C._dispatch_tls_set_dispatch_key_excluded = _nothing
+    torch.Tensor.backward = torch.autograd.backward = _nothing
+    torch.Tensor.retain_grad = _retain
+    for name in _FUNC:
+        refuse = _refuse(f"torch.func.{name}")
+        for owner in (torch.func, torch._functorch.apis, torch._functorch.eager_transforms):
+            if hasattr(owner, name):
+                setattr(owner, name, refuse)
+    for name in _NESTING:
+        setattr(torch._C._functorch, name, _refuse(f"torch._C._functorch.{name}"))
+    for name in ("jacobian", "hessian", "vjp", "jvp", "vhp", "hvp"):
+        setattr(torch.autograd.functional, name, _refuse(f"torch.autograd.functional.{name}"))
+    for name in ("dual_level", "make_dual", "enter_dual_level"):
+        setattr(torch.autograd.forward_ad, name, _refuse(f"torch.autograd.forward_ad.{name}"))
+    torch._C._ImperativeEngine = _refuse("torch._C._ImperativeEngine")
+    torch.autograd.grad = _refuse("torch.autograd.grad")
+    torch.autograd.graph._engine_run_backward = torch.autograd._engine_run_backward = _refuse("the autograd engine")
+    torch.autograd.Variable._execution_engine = None
+
+
+def forbid() -> None:
+    """From here on ``backward`` is an error with a sentence: the cells that follow are a student's."""
+    torch.Tensor.backward = _refuse("Tensor.backward")
+    torch.autograd.backward = _refuse("torch.autograd.backward")
+    torch.Tensor.retain_grad = _nothing
+
+
+def blank_gradients(values: Iterable[Any]) -> None:
+    """Give NaN as ``.grad`` to every tensor that would hold a gradient in Jupyter."""
+    for value in values:
+        if isinstance(value, torch.Tensor) and (value.requires_grad or id(value) in _retained):
+            value.grad = torch.full_like(value, float("nan"), requires_grad=False)

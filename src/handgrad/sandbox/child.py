@@ -1,0 +1,193 @@
+"""The child's side of the pipe: runs the cells of one submission, pass by pass, and sends back named arrays."""
+
+import json
+import random
+import socket
+import sys
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from handgrad.cells import CompiledCell, captured, new_namespace, run_cell
+from handgrad.sandbox import autograd, frames
+
+__all__ = ["State", "describe", "pack_json", "serve", "unpack_json"]
+
+MAX_ANSWER = 1 << 25
+"""Bytes of one answer (32 MiB); a larger one is described, not sent."""
+MAX_OUTPUTS = 1 << 24
+"""Bytes of the outputs of one cell, as JSON (16 MiB)."""
+_PLAIN = (torch.Tensor, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, int, float, str)
+
+
+def pack_json(value: Any) -> bytes:
+    """Plain data as bytes."""
+    return json.dumps(value).encode()
+
+
+def unpack_json(data: bytes) -> Any:
+    """The plain data that :func:`pack_json` packed."""
+    return json.loads(data)
+
+
+@dataclass
+class Kept:
+    """A value as it was: the object, the version of its storage, and a copy of a tensor."""
+
+    value: Any
+    version: int = 0
+    copy: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, value: Any) -> "Kept":
+        """Remember ``value``."""
+        if isinstance(value, torch.Tensor):
+            return cls(value, value._version, value.detach().clone())
+        return cls(value)
+
+    def unchanged(self, value: Any) -> bool:
+        """Whether ``value`` is the object that was kept, not written to since."""
+        return value is self.value and (self.copy is None or value._version == self.version)
+
+
+class State:
+    """A namespace as the locked cells left it, and what is needed to put it back."""
+
+    def __init__(self) -> None:
+        self.namespace = new_namespace()
+        self.kept: dict[str, Kept] = {}
+
+    def keep(self) -> None:
+        """Remember tensors, modules, functions and plain values; give tensors their NaN gradients."""
+        autograd.blank_gradients(self.namespace.values())
+        for name, value in self.namespace.items():
+            if not name.startswith("_") and isinstance(value, _PLAIN):
+                self.kept[name] = Kept.of(value)
+
+    def place(self, name: str, value: torch.Tensor) -> None:
+        """Let ``name`` be ``value`` from here on, whatever the cells do with it."""
+        self.namespace[name] = value
+        self.kept[name] = Kept.of(value)
+
+    def put_back(self) -> None:
+        """Undo what cells did to the names that are kept."""
+        for name, kept in self.kept.items():
+            if kept.unchanged(self.namespace.get(name)):
+                continue
+            if kept.copy is None:
+                self.namespace[name] = kept.value
+            else:
+                fresh = kept.copy.clone()
+                if kept.value.grad is not None:
+                    fresh.grad = torch.full_like(fresh, float("nan"))
+                self.namespace[name] = fresh
+                self.kept[name] = Kept(fresh, fresh._version, kept.copy)
+
+
+def describe(name: str, namespace: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """The answer that ``name`` is in ``namespace``: what kind of thing, and for a tensor its bytes."""
+    if name not in namespace:
+        return {"name": name, "kind": "undefined"}, b""
+    value = namespace[name]
+    if value is None or value is ...:
+        return {"name": name, "kind": "none"}, b""
+    kind = type(value).__name__[:80]
+    if not isinstance(value, torch.Tensor):
+        return {"name": name, "kind": "other", "type": kind}, b""
+    try:
+        with torch._C.DisableTorchFunctionSubclass():
+            tensor = value.detach()
+            tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).resolve_conj().resolve_neg()
+            if tensor.numel() * tensor.element_size() > MAX_ANSWER:
+                return {"name": name, "kind": "too-large", "shape": list(tensor.shape)}, b""
+            description, data = frames.pack_tensor(tensor)
+    except Exception:
+        return {"name": name, "kind": "other", "type": kind}, b""
+    return {"name": name, "kind": "tensor", "size": len(data), **description}, data
+
+
+def serve(connection: socket.socket, states: dict[str, State]) -> None:
+    """Take cells, then run passes over them until the grader closes the connection."""
+    Server(connection, states).serve()
+
+
+class Server:
+    """One child: its connection, its cells and the states it may use, each once."""
+
+    def __init__(self, connection: socket.socket, states: dict[str, State]) -> None:
+        self.connection = connection
+        self.states = states
+        self.reader = frames.FrameReader()
+        self.waiting: list[frames.Frame] = []
+        self.cells: list[CompiledCell] = []
+
+    def receive(self) -> frames.Frame | None:
+        """The next frame from the grader; None when it has closed the connection."""
+        while not self.waiting:
+            data = self.connection.recv(1 << 16)
+            if not data:
+                return None
+            self.waiting.extend(self.reader.feed(data))
+        return self.waiting.pop(0)
+
+    def send(self, header: dict[str, Any], names: list[str], namespace: dict[str, Any], outputs: bytes = b"") -> None:
+        """Send ``header`` with the answers that ``names`` hold now."""
+        answers = [describe(name, namespace) for name in names]
+        header = {**header, "answers": [description for description, _ in answers], "outputs": len(outputs)}
+        self.connection.sendall(frames.pack(header, b"".join(data for _, data in answers) + outputs))
+
+    def serve(self) -> None:
+        """Answer the grader's frames."""
+        while frame := self.receive():
+            header, payload = frame
+            if "cells" in header:
+                sources = unpack_json(payload)
+                self.cells = [CompiledCell(source, f"<cell {index + 1}>") for index, source in enumerate(sources)]
+            else:
+                self.run(header["run"])
+
+    def run(self, run: dict[str, Any]) -> None:
+        """One pass: ``run`` names the state, the cells in order, and the answers wanted after each and at the end."""
+        state = self.states.pop(run["state"])
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.modules["__main__"].__dict__.update(state.namespace)
+        random.seed(0)
+        torch.manual_seed(0)
+        torch.set_default_dtype(torch.float32)
+        for index in run["cells"]:
+            names = run["collect"].get(str(index), [])
+            if run["help"] and names:
+                state.put_back()
+            with captured() as outputs:
+                error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
+                if run["outputs"]:
+                    _flush_figures()
+            shown = b""
+            if run["outputs"]:
+                shown = pack_json(outputs.take())
+                if len(shown) > MAX_OUTPUTS:
+                    note = "(the outputs of this cell were too large to keep)\n"
+                    shown = pack_json([{"output_type": "stream", "name": "stderr", "text": note}])
+            self.send({"done": index, "error": error and error.to_dict()}, names, state.namespace, shown)
+            if run["help"] and names:
+                self.take_help(state)
+        self.send({"finished": True}, run["at_end"], state.namespace)
+
+    def take_help(self, state: State) -> None:
+        """Wait for the references that take the place of the answers just sent."""
+        frame = self.receive()
+        if frame is None:
+            raise SystemExit
+        header, payload = frame
+        for description in header["place"]:
+            data, payload = payload[: description["size"]], payload[description["size"] :]
+            state.place(description["name"], frames.unpack_tensor(description, data))
+
+
+def _flush_figures() -> None:
+    """Show the figures that are open, as Jupyter does after a cell."""
+    inline = sys.modules.get("matplotlib_inline.backend_inline")
+    if inline is not None:
+        inline.flush_figures()

@@ -1,0 +1,60 @@
+"""What a submission may use: time, memory, processes, files."""
+
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one submission.
+
+    Attributes
+    ----------
+    cell_seconds
+        Wall-clock seconds for one cell in one pass.
+    submission_seconds
+        Wall-clock seconds for a submission over all its passes; also its limit of CPU seconds in one child.
+    memory_mb
+        MiB of address space that a child may take beyond what the warm process has.
+    file_mb
+        MiB of the largest file that a child may write.
+    processes
+        Processes and threads that the child's user may have (it has no effect for root).
+    """
+
+    cell_seconds: float = 10.0
+    submission_seconds: float = 60.0
+    memory_mb: int = 1024
+    file_mb: int = 64
+    processes: int = 256
+
+    def to_dict(self) -> dict[str, Any]:
+        """The limits as plain data."""
+        return asdict(self)
+
+    def apply(self) -> None:
+        """Put the limits on this process; they cannot be raised again."""
+        mib = 1 << 20
+        wanted = {
+            resource.RLIMIT_CPU: int(self.submission_seconds) + 1,
+            resource.RLIMIT_FSIZE: self.file_mb * mib,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NPROC: self.processes,
+        }
+        if sys.platform == "linux":
+            wanted[resource.RLIMIT_AS] = _address_space() + self.memory_mb * mib
+        for kind, limit in wanted.items():
+            hard = resource.getrlimit(kind)[1]
+            if hard != resource.RLIM_INFINITY:
+                limit = min(limit, hard)
+            resource.setrlimit(kind, (limit, limit))
+
+
+def _address_space() -> int:
+    """Bytes of address space that this process has now."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
