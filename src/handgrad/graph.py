@@ -5,7 +5,7 @@ direct path alone. Needs torch only: the student's ``cmp`` asks the same questio
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ def random_step(
             upstream[name] = noise * _root_mean_square(true[name]) * (true[name] != 0)
         return upstream[name]
 
-    with _hooks(tensors, redirect):
+    with _gradients_kept(tensors.values()), _hooks(tensors, redirect):
         torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
     return Step(upstream, gradients)
 
@@ -114,7 +114,7 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
     if tensor.grad_fn is None:
         return arrived
     noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
-    with _hooks(others, cut):
+    with _gradients_kept([tensor, *others.values()]), _hooks(others, cut):
         torch.autograd.grad(tensor, list(others.values()), noise, retain_graph=True, allow_unused=True)
     return arrived
 
@@ -122,10 +122,6 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
 @contextlib.contextmanager
 def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
     """Put ``hook(name, gradient)`` on every tensor for the length of the block."""
-    # a tensor that retains its gradient adds to .grad on every backward call, also on those asked here
-    retained = [(tensor, tensor.grad) for tensor in tensors.values() if tensor.is_leaf or tensor.retains_grad]
-    for tensor, _ in retained:
-        tensor.grad = None
     handles = [
         tensor.register_hook(lambda gradient, name=name: hook(name, gradient)) for name, tensor in tensors.items()
     ]
@@ -134,7 +130,18 @@ def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-        for tensor, gradient in retained:
+
+
+@contextlib.contextmanager
+def _gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Keep every ``.grad``: a tensor that retains its gradient adds to it on every backward call, also on ours."""
+    kept = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf or tensor.retains_grad]
+    for tensor, _ in kept:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for tensor, gradient in kept:
             tensor.grad = gradient
 
 

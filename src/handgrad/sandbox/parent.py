@@ -150,13 +150,16 @@ class Sandbox:
                     stdout=subprocess.DEVNULL,
                     stderr=self._log,
                 )
-            self._start()
+            self._ready = False
+            self._send(self._start_header(), pack_json(_plain_states(self.states)))
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -173,43 +176,53 @@ class Sandbox:
         with suppress(OSError):
             self._home.cleanup()
 
-    def _start(self) -> None:
-        header = {
+    def _start_header(self) -> dict[str, Any]:
+        return {
             "command": "start",
             "directory": str(self.directory.resolve()),
             "limits": self.limits.to_dict(),
             "preload": list(self.preload),
         }
-        states = [{"name": state.name, "cells": list(state.cells)} for state in self.states]
-        answer, payload = self._ask(header, pack_json(states), timeout=START_SECONDS)
+
+    def wait_until_ready(self) -> None:
+        """Wait for the locked cells to have run; what they printed stands in ``printed`` then."""
+        if self._ready:
+            return
+        answer, payload = self._receive(START_SECONDS)
         if answer["error"]:
             error = answer["error"]
             raise ExerciseError(
-                f"locked cell {answer['cell'] + 1} of {self.directory.name} raises {error['name']} when the sandbox "
-                f"runs it ({answer['state']} parameters): {error['message']}. Run the notebook in Jupyter and mend it."
+                f"locked cell {answer['cell'] + 1} in {self.directory} raises {error['name']} when the sandbox runs "
+                f"it ({answer['state']} parameters): {error['message']} Run the notebook in Jupyter and mend it."
             )
         self.printed = dict(zip((state.name for state in self.states), unpack_json(payload), strict=True))
+        self._ready = True
 
-    def _ask(
-        self,
-        header: dict[str, Any],
-        payload: bytes = b"",
-        descriptor: int | None = None,
-        timeout: float = 60.0,
-    ) -> frames.Frame:
+    def _send(self, header: dict[str, Any], payload: bytes = b"", descriptor: int | None = None) -> None:
+        data = frames.pack(header, payload)
         try:
-            self._control.settimeout(timeout)
-            data = frames.pack(header, payload)
+            self._control.settimeout(START_SECONDS)
             if descriptor is None:
                 self._control.sendall(data)
             else:
                 socket.send_fds(self._control, [data], [descriptor])
+        except OSError as error:
+            raise SandboxError(f"the warm process does not listen ({error}). {self._last_words()}") from error
+
+    def _receive(self, timeout: float) -> frames.Frame:
+        try:
+            self._control.settimeout(timeout)
             while chunk := self._control.recv(1 << 16):
                 for frame in self._reader.feed(chunk):
                     return frame
         except (OSError, frames.FrameError) as error:
             raise SandboxError(f"the warm process does not answer ({error}). {self._last_words()}") from error
         raise SandboxError(f"the warm process ended. {self._last_words()}")
+
+    def _ask(self, header: dict[str, Any], descriptor: int | None = None) -> dict[str, Any]:
+        self.wait_until_ready()
+        self._send(header, descriptor=descriptor)
+        return self._receive(60.0)[0]
 
     def _last_words(self) -> str:
         self._log.seek(0)
@@ -220,12 +233,12 @@ class Sandbox:
         """Fork a child that holds the cells ``sources``."""
         ours, theirs = socket.socketpair()
         with theirs:
-            answer, _ = self._ask({"command": "fork"}, descriptor=theirs.fileno())
+            answer = self._ask({"command": "fork"}, theirs.fileno())
         return Child(self, answer["pid"], ours, sources)
 
     def wait(self, pid: int) -> tuple[int, float]:
         """Exit code (negative: a signal) and CPU seconds of an ended child."""
-        answer, _ = self._ask({"command": "wait", "pid": pid})
+        answer = self._ask({"command": "wait", "pid": pid})
         return answer["code"], answer["cpu_seconds"]
 
 
@@ -243,7 +256,9 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> int | None:
@@ -330,6 +345,10 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
+
+
+def _plain_states(states: Sequence[State]) -> list[dict[str, Any]]:
+    return [{"name": state.name, "cells": list(state.cells)} for state in states]
 
 
 def _plain(run: Run) -> dict[str, Any]:

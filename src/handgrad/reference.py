@@ -1,0 +1,141 @@
+"""Reference: the right answers for one parameter set, from the exercise's own forward pass under autograd.
+
+Runs the instructor's locked cells in this process: never give it a student's.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import chdir
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from handgrad import cells, graph
+from handgrad.errors import ExerciseError
+from handgrad.exercise import Exercise, closest
+
+__all__ = ["LOSS", "Facts", "Reference"]
+
+LOSS = "loss"
+"""Name of the scalar at the end of every forward pass."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Forward values and gradients of an exercise for one parameter set.
+
+    Attributes
+    ----------
+    parameters
+        What was set after the ``parameters`` cell.
+    namespace
+        Every name that the locked cells define; forward tensors are part of the autograd graph.
+    gradients
+        For each tensor with a stub, the true gradient of the loss; shape and dtype of the tensor.
+    step
+        The gradients of single steps under random upstream gradients (see :func:`handgrad.graph.random_step`).
+    """
+
+    parameters: Mapping[str, Any]
+    namespace: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+    step: graph.Step
+
+    @classmethod
+    def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
+        """Run the locked cells of ``exercise`` with ``parameters`` and ask autograd.
+
+        Raises
+        ------
+        ExerciseError
+            A locked cell raises, there is no scalar ``loss``, or a tensor with a stub does not lead to it.
+        """
+        namespace = _run(exercise, parameters)
+        loss = namespace.get(LOSS)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
+            raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
+        tensors: dict[str, torch.Tensor] = {}
+        faults = []
+        # forward order: the last stub is the first tensor
+        for name in reversed(exercise.tensors.values()):
+            value = namespace.get(name)
+            if isinstance(value, torch.Tensor) and value.requires_grad:
+                tensors[name] = value
+            else:
+                faults.append(
+                    f"there is a stub for d{name}, but no tensor {name} that has a gradient.{closest(name, namespace)}"
+                )
+        if faults:
+            raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
+        try:
+            found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            raise ExerciseError(
+                f"{exercise.name}: the graph of the loss is gone ({error}). "
+                "The locked cell must say loss.backward(retain_graph=True)."
+            ) from error
+        gradients = {}
+        for (name, _), gradient in zip(tensors.items(), found, strict=True):
+            if gradient is None:
+                raise ExerciseError(f"{exercise.name}: the tensor {name} has a stub but does not lead to the loss.")
+            gradients[name] = gradient.detach().clone()
+        step = graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
+        return cls(parameters, namespace, tensors, gradients, step)
+
+    def zero(self) -> frozenset[str]:
+        """Tensors whose true gradient is nothing but rounding noise on this parameter set."""
+        return frozenset(
+            name for name, true in self.gradients.items() if graph.is_zero(true, self.step.gradients[name])
+        )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is true of an exercise whatever the data.
+
+    Attributes
+    ----------
+    consumers
+        For each tensor with a stub, the tensors (or the loss) computed directly from it.
+    zero
+        Tensors whose true gradient is zero by construction.
+    blind
+        Tensors that are zero, or that have a consumer that is: the loss cannot see a mistake there.
+    """
+
+    consumers: Mapping[str, tuple[str, ...]]
+    zero: frozenset[str]
+    blind: frozenset[str]
+
+    @classmethod
+    def of(cls, references: Iterable[Reference]) -> Self:
+        """The facts that hold on all ``references`` of one exercise."""
+        references = list(references)
+        consumers = graph.consumers(references[0].namespace[LOSS], references[0].tensors)
+        zero = frozenset.intersection(*(reference.zero() for reference in references))
+        blind = frozenset(
+            name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
+        )
+        return cls(consumers, zero, blind)
+
+
+def _run(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    namespace = cells.new_namespace()
+    with chdir(exercise.directory), torch.enable_grad(), cells.captured():
+        for index, source in enumerate(exercise.setup(parameters)):
+            error = cells.run_cell(cells.CompiledCell(source, f"<locked {index}>"), namespace)
+            if error:
+                raise ExerciseError(
+                    f"{exercise.name}: locked cell {index + 1} raises {error.name}: {error.message} "
+                    "Run the notebook in Jupyter and mend it."
+                )
+    return namespace
+
+
+def _generator(exercise: Exercise, parameters: Mapping[str, Any]) -> torch.Generator:
+    """Random numbers that are as secret as the parameters, and the same in every run."""
+    text = repr((exercise.name, sorted(parameters.items()))).encode()
+    seed = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,110 @@
+"""Submission: a student's notebook, read and laid onto the exercise's stubs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import nbformat
+from nbformat import NotebookNode
+
+from handgrad.errors import SubmissionError
+from handgrad.exercise import Exercise, grade_id
+
+__all__ = ["Step", "Submission", "read_notebook"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cell that is run: its source, the gradient whose stub it is (or ""), and its place in the notebook.
+
+    ``position`` is None for a locked cell that the notebook lacks.
+    """
+
+    source: str
+    gradient: str
+    position: int | None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The cells of one student, in the order in which they run after the locked ones.
+
+    Attributes
+    ----------
+    notebook
+        The notebook as it was handed in.
+    steps
+        The student's cells, and the locked cells from the first stub on, the latter from the exercise.
+    """
+
+    notebook: NotebookNode
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, notebook: NotebookNode, exercise: Exercise) -> Self:
+        """Lay ``notebook`` onto ``exercise``, cell by cell, by nbgrader's grade_ids.
+
+        Raises
+        ------
+        SubmissionError
+            Not one stub of the exercise is in the notebook.
+        """
+        ours = {cell.name: cell for cell in exercise.cells if cell.name}
+        later = {cell.name for cell in exercise.cells[exercise.first_stub :] if cell.kind == "locked"}
+        steps: list[Step] = []
+        found: set[str] = set()
+        for position, node in enumerate(notebook.cells):
+            name = grade_id(node)
+            cell = ours.get(name)
+            if cell is None:
+                if node.cell_type == "code":
+                    steps.append(Step(node.source, "", position))
+            elif cell.kind == "stub":
+                steps.append(Step(node.source, name, position))
+                found.add(name)
+            elif name in later and name not in found:
+                steps.append(Step(cell.source, "", position))
+                found.add(name)
+        if found.isdisjoint(exercise.stubs):
+            raise SubmissionError(
+                f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook: "
+                "is it a notebook of another exercise, or did another tool strip its cell metadata?"
+            )
+        for name in later - found:
+            steps.append(Step(ours[name].source, "", None))
+        return cls(notebook, tuple(steps))
+
+    def stub_indices(self) -> dict[str, int]:
+        """For each gradient, the index of the step that is its stub; the last one where a cell was duplicated."""
+        return {step.gradient: index for index, step in enumerate(self.steps) if step.gradient}
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """The notebook at ``path``, in nbformat 4.
+
+    Raises
+    ------
+    SubmissionError
+        There is no such file, or it is not a notebook; the message says which.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
+    except UnicodeDecodeError:
+        raise SubmissionError(f"{path} is not a notebook: it is not UTF-8 text.") from None
+    except OSError as error:
+        raise SubmissionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not text.strip():
+        raise SubmissionError(f"{path} is empty: save the notebook and hand it in again.")
+    if text.lstrip()[:1] == "<":
+        raise SubmissionError(f"{path} is a web page, not a notebook: download the .ipynb file itself.")
+    try:
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+    except (ValueError, RecursionError, nbformat.ValidationError, KeyError, TypeError, AttributeError) as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise SubmissionError(
+            f"{path} is not a notebook that can be read ({first}): it may be half-written; save it and hand it in again."
+        ) from error
+    return notebook
