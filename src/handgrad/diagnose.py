@@ -1,10 +1,90 @@
 """From a mark and its comparisons to one sentence that says what happened, and one that says what to try."""
 
+from handgrad.answers import Collected
+from handgrad.cells import CellError
 from handgrad.marking import Mark
 from handgrad.reference import Facts
-from handgrad.report import Comparison, Diagnosis
+from handgrad.report import Comparison, Diagnosis, Outcome
+from handgrad.sandbox import Death, Limits
 
-__all__ = ["diagnose"]
+__all__ = ["death_sentence", "diagnose", "why_not"]
+
+
+def why_not(
+    gradient: str, collected: Collected, seen: Comparison | None, right_at_home: bool, facts: Facts
+) -> tuple[Outcome, str]:
+    """Outcome and sentence for a gradient that the marking rule did not accept.
+
+    Parameters
+    ----------
+    gradient
+        The student's variable.
+    collected
+        What came back from the submission.
+    seen
+        The comparison that the verdict shows.
+    right_at_home
+        Whether the answer of the visible pass is right.
+    facts
+        Which tensors are blind.
+    """
+    tensor = gradient.removeprefix("d")
+    index = collected.submission.stub_indices().get(gradient)
+    if index is None:
+        return "missing", f"The cell of {gradient} is not in the notebook."
+    if index in collected.deaths:
+        return collected.deaths[index].reason, death_sentence(collected.deaths[index], collected.limits)
+    answers = list(collected.all_answers(gradient))
+    if any(answer.kind == "tensor" for answer in answers):
+        return "failed", _wrong(gradient, tensor, seen, right_at_home and tensor not in facts.blind)
+    if any(answer.kind == "too-large" for answer in answers):
+        return "failed", f"{gradient} is far larger than {tensor}: a gradient has the shape of its tensor."
+    if strange := [answer.type for answer in answers if answer.kind == "other"]:
+        return "failed", f"{gradient} is not a tensor but a {strange[0]}: a gradient is a tensor like {tensor}."
+    if collected.out_of_time:
+        seconds = collected.limits.submission_seconds
+        return "timeout", f"The notebook used up its {seconds:g} seconds before {gradient} could be graded."
+    if errors := collected.errors(index):
+        return _raised(gradient, errors, collected.visible_error(index), collected.limits)
+    if deaths := [result.death for result in collected.results.values() if result.death]:
+        return deaths[0].reason, death_sentence(deaths[0], collected.limits)
+    return "missing", f"{gradient} is not written yet."
+
+
+def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bool) -> str:
+    if only_at_home:
+        return (
+            f"{gradient} is right on the data of this notebook but not on fresh data: "
+            "is something in it copied or written as a constant?"
+        )
+    if seen is not None and seen.shape != seen.expected_shape:
+        return (
+            f"{gradient} has shape {_shape_text(seen.shape)} where {tensor} has {_shape_text(seen.expected_shape)}, "
+            "and its values are not those of the gradient."
+        )
+    return f"{gradient} is not the gradient of the loss with respect to {tensor}."
+
+
+def _raised(gradient: str, errors: list[CellError], visible: CellError | None, limits: Limits) -> tuple[Outcome, str]:
+    if any(error.name == "MemoryError" or "can't allocate memory" in error.message for error in errors):
+        return "memory", f"The cell of {gradient} asks for more than the {limits.memory_mb} MB that a notebook may use."
+    if visible:
+        return "error", f"The cell of {gradient} raises {visible.name}: {visible.message}"
+    # the message of an error in a hidden pass may tell the data of that pass: it is not for students
+    return "error", f"The cell of {gradient} raises {errors[0].name} once the gradients before it are right."
+
+
+def death_sentence(death: Death, limits: Limits) -> str:
+    """What a person is told about a cell that did not come back."""
+    match death.reason:
+        case "timeout":
+            return f"The cell did not finish within {limits.cell_seconds:g} seconds: is there a loop that never ends?"
+        case "memory":
+            return f"The cell asks for more than the {limits.memory_mb} MB that a notebook may use."
+        case "tampered":
+            return "The cell wrote to the grader's own channel; a person has to look at it."
+        case "crashed":
+            return f"The cell ended the whole Python process ({death.detail}): run it alone in a fresh kernel."
 
 
 def diagnose(gradient: str, mark: Mark, seen: Comparison | None, facts: Facts) -> Diagnosis | None:

@@ -15,10 +15,11 @@ from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError
 
-__all__ = ["Cell", "Check", "Exercise", "closest", "grade_id", "kind_of"]
+__all__ = ["Cell", "Check", "Exercise", "closest", "grade_id", "is_exercise", "kind_of"]
 
 Kind = Literal["text", "locked", "stub", "check", "free"]
 PARAMETERS_TAG = "parameters"
+_IMPORTS = re.compile(r"^\s*(from|import) handgrad\b", re.MULTILINE)
 _HIDDEN_TESTS = re.compile(r"BEGIN HIDDEN TESTS")
 
 
@@ -65,6 +66,13 @@ def kind_of(cell: NotebookNode) -> Kind:
     if metadata.get("solution"):
         return "stub"
     return "locked" if metadata.get("locked") else "free"
+
+
+def is_exercise(notebook: NotebookNode) -> bool:
+    """Whether ``notebook`` is meant to be an exercise of ours: it has a parameters cell and imports handgrad."""
+    return any(PARAMETERS_TAG in (cell.metadata.get("tags") or ()) for cell in notebook.cells) and any(
+        cell.cell_type == "code" and _IMPORTS.search(cell.source) for cell in notebook.cells
+    )
 
 
 def closest(name: str, names: Any) -> str:
@@ -168,6 +176,10 @@ class Exercise:
         """The check of a gradient."""
         return next(check for check in self.checks if check.gradient == gradient)
 
+    def setup_names(self) -> tuple[str, ...]:
+        """grade_ids of the locked cells before the first stub, in order."""
+        return tuple(cell.name for cell in self.cells[: self.first_stub] if cell.kind == "locked")
+
     def setup(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Sources of the locked cells before the first stub, ``parameters`` set after the cell with that tag."""
         sources: list[str] = []
@@ -181,6 +193,6 @@ class Exercise:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the names, kinds, points and sources of all cells: another exercise has another digest."""
-        content = [[cell.kind, cell.name, cell.source] for cell in self.cells]
+        content: list[Any] = [[cell.kind, cell.name, cell.source] for cell in self.cells]
         content.append([[check.id, check.points] for check in self.checks])
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -123,7 +123,7 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
 def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
     """Put ``hook(name, gradient)`` on every tensor for the length of the block."""
     handles = [
-        tensor.register_hook(lambda gradient, name=name: hook(name, gradient)) for name, tensor in tensors.items()
+        tensor.register_hook(lambda gradient, name=name: hook(name, gradient))  # type: ignore[no-untyped-call] for name, tensor in tensors.items()
     ]
     try:
         yield

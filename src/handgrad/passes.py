@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Kind", "Pass", "plan"]
+__all__ = ["Kind", "Pass", "plan", "rounds"]
 
 Kind = Literal["visible", "as written", "step", "helped"]
 HIDDEN: tuple[Kind, ...] = ("as written", "step", "helped")
@@ -26,6 +26,11 @@ class Pass:
     def name(self) -> str:
         """A name for the pass, unique within a plan."""
         return self.kind if self.kind == "visible" else f"{self.kind} {self.round}"
+
+    @property
+    def helps(self) -> bool:
+        """Whether references take the place of the answers as they are taken."""
+        return self.kind in ("step", "helped")
 
 
 def plan(seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = ()) -> tuple[Pass, ...]:
@@ -50,3 +55,12 @@ def _derived(seed: int, number: int, kind: str) -> int:
     """A seed for one pass that nobody finds without knowing ``seed``."""
     digest = hashlib.sha256(f"{seed}/{number}/{kind}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def rounds(passes: Sequence[Pass]) -> list[Mapping[str, Pass]]:
+    """The hidden passes of a plan, round by round, by kind."""
+    found: dict[int, dict[str, Pass]] = {}
+    for one in passes:
+        if one.kind != "visible":
+            found.setdefault(one.round, {})[one.kind] = one
+    return list(found.values())

@@ -90,6 +90,13 @@ class Verdict:
     diagnosis: Diagnosis | None = None
     message: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What happened and what to try, for a person; empty where there is nothing to say."""
+        if self.diagnosis is not None:
+            return f"{self.diagnosis.what} {self.diagnosis.advice}"
+        return self.message
+
     def to_dict(self) -> dict[str, Any]:
         """The verdict as plain data."""
         return {
@@ -141,6 +148,21 @@ class Report:
         """Verdicts by the id of their check."""
         return {verdict.id: verdict for verdict in self.checks}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Report":
+        """The report that :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            The data are of another schema.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
+        names = ("assignment", "notebook", "outcome", "handgrad", "isolation", "student", "message", "seconds")
+        checks = tuple(_verdict(check) for check in data["checks"])
+        return cls(**{name: data[name] for name in names}, checks=checks)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data: schema 1."""
         return {
@@ -157,3 +179,13 @@ class Report:
             "seconds": round(self.seconds, 4),
             "checks": [verdict.to_dict() for verdict in self.checks],
         }
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    comparison, diagnosis = data["comparison"], data["diagnosis"]
+    if comparison is not None:
+        shapes = {name: tuple(comparison[name]) for name in ("shape", "expected_shape")}
+        comparison = Comparison(**{**comparison, **shapes})
+    if diagnosis is not None:
+        diagnosis = Diagnosis(diagnosis["mistake"], diagnosis["what"], diagnosis["try"], diagnosis["cell"])
+    return Verdict(**{**data, "comparison": comparison, "diagnosis": diagnosis})

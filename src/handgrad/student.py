@@ -1,6 +1,7 @@
 """What a student's notebook imports: ``cmp``. Needs torch and the standard library, nothing else."""
 
 import inspect
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,7 +29,7 @@ class CheckFailed(AssertionError):
 class Recorder:
     """Takes the place of ``cmp`` in the grader: keeps what a check compares, prints nothing, raises nothing."""
 
-    calls: list[tuple[str, Any]] = field(default_factory=list)
+    calls: deque[tuple[str, Any]] = field(default_factory=deque)
 
 
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
@@ -47,11 +48,7 @@ def recording() -> Iterator[Recorder]:
 
 def silence() -> None:
     """Let ``cmp`` do nothing in this process from here on: in the sandbox there is nothing to compare with."""
-    global _silent
-    _silent = True
-
-
-_silent = False
+    _recorder.set(Recorder(deque(maxlen=0)))
 
 
 def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
@@ -74,8 +71,6 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     CheckFailed
         The gradient is missing, not a tensor, of another shape, not finite or wrong: one sentence says which.
     """
-    if _silent:
-        return
     recorder = _recorder.get()
     if recorder is not None:
         recorder.calls.append((name, answer))

@@ -10,11 +10,11 @@ from nbformat import NotebookNode
 from handgrad.errors import SubmissionError
 from handgrad.exercise import Exercise, grade_id
 
-__all__ = ["Step", "Submission", "read_notebook"]
+__all__ = ["StudentCell", "Submission", "read_notebook"]
 
 
 @dataclass(frozen=True)
-class Step:
+class StudentCell:
     """One cell that is run: its source, the gradient whose stub it is (or ""), and its place in the notebook.
 
     ``position`` is None for a locked cell that the notebook lacks.
@@ -33,12 +33,12 @@ class Submission:
     ----------
     notebook
         The notebook as it was handed in.
-    steps
+    cells
         The student's cells, and the locked cells from the first stub on, the latter from the exercise.
     """
 
     notebook: NotebookNode
-    steps: tuple[Step, ...]
+    cells: tuple[StudentCell, ...]
 
     @classmethod
     def of(cls, notebook: NotebookNode, exercise: Exercise) -> Self:
@@ -51,19 +51,19 @@ class Submission:
         """
         ours = {cell.name: cell for cell in exercise.cells if cell.name}
         later = {cell.name for cell in exercise.cells[exercise.first_stub :] if cell.kind == "locked"}
-        steps: list[Step] = []
+        cells: list[StudentCell] = []
         found: set[str] = set()
         for position, node in enumerate(notebook.cells):
             name = grade_id(node)
-            cell = ours.get(name)
-            if cell is None:
+            known = ours.get(name)
+            if known is None:
                 if node.cell_type == "code":
-                    steps.append(Step(node.source, "", position))
-            elif cell.kind == "stub":
-                steps.append(Step(node.source, name, position))
+                    cells.append(StudentCell(node.source, "", position))
+            elif known.kind == "stub":
+                cells.append(StudentCell(node.source, name, position))
                 found.add(name)
             elif name in later and name not in found:
-                steps.append(Step(cell.source, "", position))
+                cells.append(StudentCell(known.source, "", position))
                 found.add(name)
         if found.isdisjoint(exercise.stubs):
             raise SubmissionError(
@@ -71,12 +71,12 @@ class Submission:
                 "is it a notebook of another exercise, or did another tool strip its cell metadata?"
             )
         for name in later - found:
-            steps.append(Step(ours[name].source, "", None))
-        return cls(notebook, tuple(steps))
+            cells.append(StudentCell(ours[name].source, "", None))
+        return cls(notebook, tuple(cells))
 
     def stub_indices(self) -> dict[str, int]:
-        """For each gradient, the index of the step that is its stub; the last one where a cell was duplicated."""
-        return {step.gradient: index for index, step in enumerate(self.steps) if step.gradient}
+        """For each gradient, the index of the cell that is its stub; the last one where a cell was duplicated."""
+        return {cell.gradient: index for index, cell in enumerate(self.cells) if cell.gradient}
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -105,6 +105,7 @@ def read_notebook(path: Path) -> NotebookNode:
     except (ValueError, RecursionError, nbformat.ValidationError, KeyError, TypeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise SubmissionError(
-            f"{path} is not a notebook that can be read ({first}): it may be half-written; save it and hand it in again."
+            f"{path} is not a notebook that can be read ({first}): it may be half-written. "
+            "Save it and hand it in again."
         ) from error
     return notebook

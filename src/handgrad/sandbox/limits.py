@@ -3,6 +3,7 @@
 import resource
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Limits"]
@@ -49,12 +50,10 @@ class Limits:
             wanted[resource.RLIMIT_AS] = _address_space() + self.memory_mb * mib
         for kind, limit in wanted.items():
             hard = resource.getrlimit(kind)[1]
-            if hard != resource.RLIM_INFINITY:
-                limit = min(limit, hard)
-            resource.setrlimit(kind, (limit, limit))
+            allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            resource.setrlimit(kind, (allowed, allowed))
 
 
 def _address_space() -> int:
     """Bytes of address space that this process has now."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[0]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()

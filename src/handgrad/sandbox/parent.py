@@ -137,7 +137,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self._control, theirs = socket.socketpair()
-        self._log = open(Path(self._home.name) / "zygote.log", "w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._log = (Path(self._home.name) / "zygote.log").open("w+", encoding="utf-8", errors="replace")
         self._reader = frames.FrameReader(max_payload=1 << 30)
         try:
             with theirs:

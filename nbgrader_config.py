@@ -1,0 +1,27 @@
+"""The course's configuration, read by nbgrader's commands and by handgrad alike."""
+
+from handgrad import nbgrader as handgrad
+
+c = get_config()  # noqa: F821 - nbgrader defines it
+
+c.CourseDirectory.course_id = "handgrad"
+c.CourseDirectory.solution_directory = "solutions"
+
+# A released stub reads `dprobs = None  # your code here`: "Run All" goes on, and nothing looks like an error.
+c.ClearSolutions.code_stub = {"python": "{gradient} = None  # your code here"}
+
+# Our exercises are released with a self-check, solved without running, and graded in handgrad's sandbox;
+# any other assignment of the course goes through nbgrader's own steps.
+c.GenerateAssignment.preprocessors = handgrad.generate_assignment()
+c.GenerateSolution.preprocessors = handgrad.generate_solution()
+c.Autograde.autograde_preprocessors = handgrad.autograde()
+
+# What may be decided about grading (the values here are the defaults):
+# c.Handgrad.seeds = [...]             hidden seeds; drawn once into .handgrad/seeds.json where none are given
+# c.Handgrad.sizes = [{"batch_size": 16}]   other sizes for further hidden passes
+# c.Handgrad.partial_shape = 0.5       share of the points for right values in another shape
+# c.Handgrad.partial_invisible = 0.5   share of the points for a mistake that the loss cannot show
+# c.Handgrad.tolerance = 1e-4          largest difference allowed, as a share of the largest value
+# c.Handgrad.cell_seconds = 10.0       seconds for one cell in one pass
+# c.Handgrad.submission_seconds = 60.0 seconds for one submission
+# c.Handgrad.memory_mb = 1024          MiB of memory for one submission

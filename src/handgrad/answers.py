@@ -1,0 +1,163 @@
+"""Run the passes of one submission in its children, and keep what came back."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from handgrad.cells import CellError
+from handgrad.passes import Pass
+from handgrad.sandbox import Answer, Child, Death, Limits, PassResult, Run
+from handgrad.submission import Submission
+
+__all__ = ["Answers", "Collected", "collect"]
+
+ATTEMPTS = 4
+"""How often a pass is run at most: once, and three times more without a cell that ended its process."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers for one gradient in one pass: at its stub's end and at the notebook's end."""
+
+    at_stub: Answer | None = None
+    at_end: Answer | None = None
+
+    def both(self) -> tuple[Answer | None, Answer | None]:
+        """At the stub's end, at the notebook's end."""
+        return self.at_stub, self.at_end
+
+    def tensors(self) -> tuple[torch.Tensor | None, ...]:
+        """The two values; None where there is no tensor."""
+        return tuple(answer.value if answer else None for answer in self.both())
+
+
+@dataclass
+class Collected:
+    """What came back from one submission.
+
+    Attributes
+    ----------
+    submission
+        Whose cells ran.
+    passes
+        What was to be run, in order; the first is the visible one.
+    limits
+        What the submission could use.
+    results
+        The last attempt at each pass, by its name.
+    answers
+        By pass and gradient.
+    deaths
+        The cells that ended their process, by index, and how.
+    out_of_time
+        Whether the time of the submission was used up before the last pass.
+    """
+
+    submission: Submission
+    passes: Sequence[Pass]
+    limits: Limits
+    results: dict[str, PassResult] = field(default_factory=dict)
+    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
+    deaths: dict[int, Death] = field(default_factory=dict)
+    out_of_time: bool = False
+
+    def tensors(self, one: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
+        """The tensors that came back for ``gradient`` in one pass: at the stub's end, at the notebook's end."""
+        return self.answers.get(one.name, {}).get(gradient, Answers()).tensors()
+
+    def all_answers(self, gradient: str) -> Iterator[Answer]:
+        """Every answer for ``gradient``, of any kind, from every pass."""
+        for answers in self.answers.values():
+            yield from (answer for answer in answers.get(gradient, Answers()).both() if answer is not None)
+
+    def errors(self, index: int) -> list[CellError]:
+        """What the cell raised, pass by pass."""
+        cells = (result.cells.get(index) for result in self.results.values())
+        return [cell.error for cell in cells if cell and cell.error]
+
+    def visible_error(self, index: int) -> CellError | None:
+        """What the cell raised in the visible pass; the other passes' messages are not for students."""
+        visible = self.results.get(self.passes[0].name)
+        cell = visible.cells.get(index) if visible else None
+        return cell.error if cell else None
+
+    def keep(self, one: Pass, result: PassResult) -> None:
+        """Keep what came back from an attempt at a pass; what an earlier attempt brought stays where this has none."""
+        self.results[one.name] = result
+        kept = self.answers.setdefault(one.name, {})
+        for gradient, index in self.submission.stub_indices().items():
+            cell = result.cells.get(index)
+            before = kept.get(gradient, Answers())
+            kept[gradient] = Answers(
+                cell.answers.get(gradient) if cell else before.at_stub, result.at_end.get(gradient, before.at_end)
+            )
+
+
+class Forks(Protocol):
+    """Whatever gives children that hold a submission's cells; in earnest a :class:`handgrad.sandbox.Sandbox`."""
+
+    limits: Limits
+
+    def child(self, sources: Sequence[str]) -> Child:
+        """A new child."""
+
+
+def collect(
+    sandbox: Forks,
+    submission: Submission,
+    passes: Sequence[Pass],
+    reference: Callable[[Pass, str], torch.Tensor],
+) -> Collected:
+    """Run every pass of ``submission``, in order.
+
+    A cell that ends its process (by a time-out, an exit or a crash) is left out from there on, and the pass is run
+    again in a new child.
+
+    Parameters
+    ----------
+    reference
+        The gradient that takes the place of an answer in a pass, once that answer has been taken.
+
+    Raises
+    ------
+    SandboxError
+        The grader's own processes failed.
+    """
+    collected = Collected(submission, passes, sandbox.limits)
+    end = time.monotonic() + sandbox.limits.submission_seconds
+    sources = [cell.source for cell in submission.cells]
+    with ExitStack() as stack:
+        child: Child | None = None
+        for one in passes:
+            for _ in range(ATTEMPTS):
+                left = end - time.monotonic()
+                if left <= 0:
+                    collected.out_of_time = True
+                    return collected
+                child = child or stack.enter_context(sandbox.child(sources))
+                run = _run(one, submission, collected.deaths)
+                result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
+                collected.keep(one, result)
+                if result.death is None:
+                    break
+                child = None
+                if result.death.index is None:
+                    break
+                collected.deaths[result.death.index] = result.death
+    return collected
+
+
+def _run(one: Pass, submission: Submission, left_out: Mapping[int, Any]) -> Run:
+    stubs = submission.stub_indices()
+    return Run(
+        state=one.name,
+        cells=tuple(index for index in range(len(submission.cells)) if index not in left_out),
+        collect={index: (gradient,) for gradient, index in stubs.items()},
+        at_end=() if one.helps else tuple(stubs),
+        help=one.helps,
+        outputs=one.kind == "visible",
+    )

@@ -1,0 +1,85 @@
+"""Grade a class: every submission of an assignment, one report each; a fault is one student's fault."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from handgrad import __version__
+from handgrad.course import Course, write_text
+from handgrad.errors import HandgradError, SubmissionError
+from handgrad.gradebook import Desk
+from handgrad.render import class_page
+from handgrad.report import Report, ReportOutcome
+from handgrad.store import AnswerStore
+from handgrad.submission import read_notebook
+
+__all__ = ["grade_class", "stored_reports", "write_class_page"]
+
+
+def grade_class(
+    course: Course, assignment: str, students: Sequence[str] = (), *, feedback: bool = True
+) -> Iterator[Report]:
+    """Grade the submissions of ``assignment`` and give their reports, one by one, as they are done.
+
+    Scores and comments go into the gradebook, notebooks into ``autograded/`` and ``feedback/``, answers and reports
+    into the course's store.
+
+    Parameters
+    ----------
+    students
+        Whose submissions; everyone's unless given.
+    feedback
+        Whether to write the feedback pages.
+
+    Raises
+    ------
+    CourseError, ExerciseError
+        The assignment does not exist or is no exercise: nothing is graded.
+    """
+    course.exercise(assignment)
+    course.seeds()
+    desk, store = Desk(course, assignment), AnswerStore(course.workshop / "answers.sqlite")
+    desk.register()
+    for student in students or desk.students():
+        report = _grade_one(course, desk, store, assignment, student)
+        if feedback and report.outcome == "graded":
+            desk.feedback(student)
+        yield report
+
+
+def stored_reports(course: Course, assignment: str) -> list[Report]:
+    """The reports of the last grading, by student."""
+    course.exercise(assignment)
+    return AnswerStore(course.workshop / "answers.sqlite").reports(assignment)
+
+
+def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, student: str) -> Report:
+    path = course.folder("submitted") / student / assignment / f"{assignment}.ipynb"
+
+    def without_score(outcome: ReportOutcome, message: str) -> Report:
+        report = Report(assignment, assignment, outcome, __version__, student=student, message=message)
+        store.put_report(report)
+        return report
+
+    if not path.exists():
+        return without_score("not-submitted", _not_there(path))
+    try:
+        read_notebook(path)
+        desk.autograde(student)
+    except SubmissionError as error:
+        return without_score("unreadable", str(error))
+    except HandgradError as error:
+        return without_score("not-graded", str(error))
+    return next(report for report in store.reports(assignment) if report.student == student)
+
+
+def _not_there(path: Path) -> str:
+    others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
+    there = f" The folder holds: {', '.join(others)}." if others else ""
+    return f"there is no {path.name} in the submission.{there}"
+
+
+def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
+    """Write the class's page; where it is."""
+    path = (output or course.root / "report.html").resolve()
+    write_text(path, class_page(reports, assignment))
+    return path

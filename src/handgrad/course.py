@@ -1,0 +1,184 @@
+"""A course's folder: where its exercises are, what its instructor has configured, its hidden seeds."""
+
+import json
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from traitlets import Bool, Dict, Float, Integer, List
+from traitlets.config import Config, Configurable, PyFileConfigLoader
+
+from handgrad.errors import CourseError
+from handgrad.exercise import Exercise, closest
+from handgrad.marking import Policy
+from handgrad.sandbox import Limits
+
+__all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
+
+CONFIG = "nbgrader_config.py"
+WORKSHOP = ".handgrad"
+"""The folder of a course's seeds and stored answers; git ignores it."""
+SEEDS = 1
+"""Hidden seeds that are drawn for a course: one round of hidden passes each."""
+
+
+class Handgrad(Configurable):
+    """What an instructor may set in ``nbgrader_config.py`` as ``c.Handgrad.<name>``."""
+
+    seeds = List(Integer(), help="Hidden seeds; drawn once into .handgrad/seeds.json where none are given.").tag(
+        config=True
+    )
+    sizes = List(Dict(), help="Other parameters for further hidden passes, such as [{'batch_size': 16}].").tag(
+        config=True
+    )
+    partial_shape = Float(0.5, help="Share of the points for right values in another shape.").tag(config=True)
+    partial_invisible = Float(0.5, help="Share of the points for a mistake that the loss cannot show.").tag(config=True)
+    tolerance = Float(1e-4, help="Largest difference allowed, as a share of the largest value.").tag(config=True)
+    cell_seconds = Float(10.0, help="Seconds that one cell may take in one pass.").tag(config=True)
+    submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(config=True)
+    memory_mb = Integer(1024, help="MiB of memory that a submission may take.").tag(config=True)
+    trust_submissions = Bool(
+        False, help="Grade without isolation where this machine offers none: for code that you trust."
+    ).tag(config=True)
+
+    def policy(self) -> Policy:
+        """The marking policy."""
+        return Policy(self.partial_shape, self.partial_invisible, self.tolerance)
+
+    def limits(self) -> Limits:
+        """The limits of a submission."""
+        return Limits(self.cell_seconds, self.submission_seconds, self.memory_mb)
+
+
+@dataclass(frozen=True)
+class Course:
+    """One course: its root folder and its configuration."""
+
+    root: Path
+    config: Config = field(default_factory=Config)
+
+    @classmethod
+    def at(cls, start: Path) -> Self:
+        """The course that ``start`` lies in: the nearest folder upwards with an ``nbgrader_config.py``.
+
+        Raises
+        ------
+        CourseError
+            There is none, or its configuration cannot be read.
+        """
+        start = start.resolve()
+        for folder in (start, *start.parents):
+            if (folder / CONFIG).is_file():
+                return cls(folder, _load(folder))
+        raise CourseError(
+            f"{start} lies in no course: neither it nor a folder above it holds {CONFIG}. "
+            "Change to the course's folder, or name it with --course."
+        )
+
+    @property
+    def settings(self) -> Handgrad:
+        """What the instructor has set for handgrad."""
+        return Handgrad(config=self.config)
+
+    @property
+    def workshop(self) -> Path:
+        """The folder of seeds and stored answers, made on first use."""
+        folder = self.root / WORKSHOP
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CourseError(
+                f"{folder} cannot be made ({error.strerror}): is the course's folder writable?"
+            ) from error
+        return folder
+
+    def folder(self, kind: str) -> Path:
+        """The course's folder for ``kind`` (source, release, submitted, autograded, feedback), as nbgrader has it."""
+        name = self.config.get("CourseDirectory", {}).get(f"{kind}_directory", kind)
+        return self.root / str(name)
+
+    def exercise_path(self, assignment: str, notebook: str | None = None) -> Path:
+        """Path of the instructor's notebook of an assignment."""
+        return self.folder("source") / assignment / f"{notebook or assignment}.ipynb"
+
+    def assignments(self) -> list[str]:
+        """Names of the assignments that have an instructor's notebook of their own name."""
+        source = self.folder("source")
+        return sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
+
+    def exercise(self, assignment: str) -> Exercise:
+        """The exercise of an assignment.
+
+        Raises
+        ------
+        CourseError
+            The course has no such assignment.
+        ExerciseError
+            Its notebook is no exercise.
+        """
+        path = self.exercise_path(assignment)
+        if not path.is_file():
+            known = self.assignments()
+            raise CourseError(
+                f"there is no assignment {assignment!r} in {self.folder('source')}.{closest(assignment, known)} "
+                f"The course has: {', '.join(known) or 'none'}."
+            )
+        return Exercise.read(path)
+
+    def seeds(self) -> list[int]:
+        """The course's hidden seeds: configured, or drawn once into a file that git ignores.
+
+        Raises
+        ------
+        CourseError
+            The file cannot be written, or holds something else.
+        """
+        if self.settings.seeds:
+            return list(self.settings.seeds)
+        path = self.workshop / "seeds.json"
+        if not path.exists():
+            drawn = {"schema": 1, "seeds": [secrets.randbits(48) for _ in range(SEEDS)]}
+            write_text(path, json.dumps(drawn) + "\n", replace=False)
+        try:
+            seeds = json.loads(path.read_text(encoding="utf-8"))["seeds"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CourseError(
+                f"{path} does not hold the course's hidden seeds ({error}): restore or delete it."
+            ) from error
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+            raise CourseError(f"{path} does not hold a list of whole numbers: restore or delete it.")
+        return seeds
+
+
+def _load(folder: Path) -> Config:
+    try:
+        return PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
+    except Exception as error:
+        raise CourseError(f"{folder / CONFIG} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def write_text(path: Path, text: str, *, replace: bool = True) -> None:
+    """Write ``text`` to ``path`` in one step: never half, also when the process is killed.
+
+    With ``replace=False`` a file that is there already is left alone.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise CourseError(f"{path} cannot be written ({error.strerror}): is {path.parent} writable?") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o644)
+        if replace:
+            temporary.replace(path)
+        else:
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,187 @@
+"""Preprocessors with which nbgrader's own commands release and grade our exercises.
+
+A course lists them in its ``nbgrader_config.py``. Each does its work on an exercise of ours only; any other
+assignment of the same course goes through nbgrader's own preprocessor, unchanged.
+"""
+
+import atexit
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateSolution
+from nbgrader.preprocessors import (
+    ClearHiddenTests,
+    ClearSolutions,
+    Execute,
+    NbGraderPreprocessor,
+    SaveAutoGrades,
+)
+
+from handgrad import releasing
+from handgrad.course import Course
+from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
+from handgrad.grade import Graded, Grader
+from handgrad.render import check_outputs, comment
+from handgrad.store import AnswerStore, record_key
+from handgrad.submission import Submission
+
+__all__ = [
+    "AddSelfCheck",
+    "Grade",
+    "HideTests",
+    "NameStubs",
+    "SaveVerdicts",
+    "Solve",
+    "autograde",
+    "generate_assignment",
+    "generate_solution",
+]
+
+REPORT = "handgrad"
+"""Where the report of a submission stands in nbgrader's ``resources``, between :class:`Grade` and the database."""
+
+
+class NameStubs(ClearSolutions):
+    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
+        """Clear one cell and name its stub."""
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        if kind_of(cell) == "stub":
+            cell.source = cell.source.replace("{gradient}", grade_id(cell))
+        return cell, resources
+
+
+class AddSelfCheck(NbGraderPreprocessor):
+    """Put beside a released exercise what a student needs to check it alone: a test, its cells, the requirements."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Add the files to what nbgrader writes."""
+        if is_exercise(nb):
+            name = resources["nbgrader"]["notebook"]
+            outputs = resources.setdefault("outputs", {})
+            outputs.update({file: text.encode() for file, text in releasing.self_check(nb, name).items()})
+        return nb, resources
+
+
+class Grade(Execute):
+    """Grade an exercise in handgrad's sandbox; run any other notebook in a kernel, as nbgrader does."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
+        """Grade the notebook and put outputs and verdicts into it."""
+        ids = resources["nbgrader"]
+        course = Course(Path(self.parent.parent.coursedir.root).resolve(), self.config)
+        path = course.exercise_path(ids["assignment"], ids["notebook"])
+        if not path.is_file() or not is_exercise(nbformat.read(path, as_version=4)):
+            return super().preprocess(nb, resources, **kwargs)
+        grader = _grader(course, path)
+        submission = Submission.of(nb, grader.exercise)
+        graded = grader.grade(submission)
+        report = graded.report.for_student(ids["student"])
+        store = AnswerStore(course.workshop / "answers.sqlite")
+        key = record_key(grader.exercise, grader.passes, submission)
+        store.put(key, graded)
+        store.put_report(report, key)
+        show(nb, grader, graded)
+        resources[REPORT] = report
+        return nb, resources
+
+
+class Solve(Execute):
+    """Leave the worked solution of an exercise without outputs and hidden tests; run any other notebook."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
+        """Leave or run the notebook."""
+        if is_exercise(nb):
+            return ClearHiddenTests(parent=self.parent).preprocess(nb, resources)
+        return super().preprocess(nb, resources, **kwargs)
+
+
+class SaveVerdicts(SaveAutoGrades):
+    """Save scores and comments of an exercise from its report; any other notebook as nbgrader does."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Save what the report says."""
+        report = resources.get(REPORT)
+        self.verdicts = report.verdicts() if report else {}
+        self.comments = {verdict.gradient: comment(verdict) for verdict in self.verdicts.values()}
+        return super().preprocess(nb, resources)
+
+    def _add_score(self, cell: NotebookNode, resources: Any) -> None:
+        verdict = self.verdicts.get(grade_id(cell))
+        if verdict is None:
+            super()._add_score(cell, resources)
+            return
+        grade = self.gradebook.find_grade(verdict.id, self.notebook_id, self.assignment_id, self.student_id)
+        grade.auto_score = verdict.points
+        grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
+        self.gradebook.db.commit()
+
+    def _add_comment(self, cell: NotebookNode, resources: Any) -> None:
+        super()._add_comment(cell, resources)
+        text = self.comments.get(grade_id(cell))
+        if text:
+            found = self.gradebook.find_comment(grade_id(cell), self.notebook_id, self.assignment_id, self.student_id)
+            found.auto_comment = text
+            self.gradebook.db.commit()
+
+
+class HideTests(ClearHiddenTests):
+    """Take the hidden tests of an exercise out of the autograded notebook, from which feedback is made."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Clear the hidden tests of a graded exercise."""
+        return super().preprocess(nb, resources) if REPORT in resources else (nb, resources)
+
+
+def show(nb: NotebookNode, grader: Grader, graded: Graded) -> None:
+    """Put into ``nb`` what its cells showed in the visible pass, and the verdicts under the check cells."""
+    verdicts = graded.report.verdicts()
+    printed = grader.printed()
+    for position, cell in enumerate(nb.cells):
+        if cell.cell_type != "code":
+            continue
+        name = grade_id(cell)
+        outputs = (
+            check_outputs(verdicts[name]) if name in verdicts else graded.outputs.get(position, printed.get(name, []))
+        )
+        cell.outputs = nbformat.from_dict(list(outputs))
+        cell.execution_count = None
+
+
+def generate_assignment() -> list[Any]:
+    """Nbgrader's steps of ``generate_assignment``, stubs named by their gradient and the self-check added."""
+    steps = [NameStubs if step is ClearSolutions else step for step in GenerateAssignment().preprocessors]
+    return [*steps, AddSelfCheck]
+
+
+def autograde() -> list[Any]:
+    """Nbgrader's steps of ``autograde``, with our executor, our scores, and hidden tests taken out at the end."""
+    replaced = {Execute: Grade, SaveAutoGrades: SaveVerdicts}
+    return [*(replaced.get(step, step) for step in Autograde().autograde_preprocessors), HideTests]
+
+
+def generate_solution() -> list[Any]:
+    """Nbgrader's steps of ``generate_solution``; an exercise's solution is written without outputs."""
+    return [Solve if step is Execute else step for step in GenerateSolution().preprocessors]
+
+
+_open = ExitStack()
+atexit.register(_open.close)
+_graders: dict[str, Grader] = {}
+
+
+def _grader(course: Course, path: Path) -> Grader:
+    """A warm grader for the exercise at ``path``: one for all submissions that this process grades."""
+    exercise = Exercise.read(path)
+    settings = course.settings
+    key = json.dumps([str(path), exercise.digest, course.seeds(), repr(settings.trait_values())])
+    if key not in _graders:
+        _graders[key] = _open.enter_context(
+            Grader(exercise, course.seeds(), sizes=settings.sizes, policy=settings.policy(), limits=settings.limits())
+        )
+    return _graders[key]

@@ -1,0 +1,54 @@
+"""What travels with a released exercise so that a student can check it alone, offline."""
+
+import json
+
+import nbformat
+from nbformat import NotebookNode
+
+from handgrad import __version__
+
+__all__ = ["EXERCISE_FILE", "self_check"]
+
+EXERCISE_FILE = "exercise.json"
+"""The pristine released cells, beside the notebook in which the student works."""
+
+_TEST = '''"""Check your notebook: run `pytest` in this folder. One test for each gradient."""
+
+from pathlib import Path
+
+import pytest
+
+from handgrad.selfcheck import gradients, verdict
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.mark.parametrize("gradient", gradients(FOLDER))
+def test_gradient(gradient: str) -> None:
+    """The gradient is right, whatever gradients arrive from above."""
+    outcome = verdict(FOLDER, gradient)
+    assert outcome.outcome == "passed", outcome.sentence
+'''
+
+
+def self_check(released: NotebookNode, name: str) -> dict[str, str]:
+    """The files beside the released notebook ``name``, by their names: a test, the pristine cells, the requirements."""
+    return {
+        EXERCISE_FILE: json.dumps(
+            {"schema": 1, "name": name, "notebook": json.loads(nbformat.writes(released))}, indent=1, ensure_ascii=False
+        )
+        + "\n",
+        f"test_{name}.py": _TEST,
+        "requirements.txt": _requirements(),
+    }
+
+
+def _requirements() -> str:
+    wheel = f"handgrad-{__version__}-py3-none-any.whl"
+    return (
+        "# pip install -r requirements.txt\n"
+        "# (on Linux, PyTorch's CPU build is much smaller: see https://pytorch.org/get-started/locally)\n"
+        "jupyterlab\n"
+        "pytest\n"
+        f"./{wheel}[check]\n"
+    )

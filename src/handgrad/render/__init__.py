@@ -1,0 +1,23 @@
+"""One record, many faces: pure functions of a report, or of a class's reports.
+
+Every function that gives a text gives one that ends with a newline. Whatever a student wrote (a name, the message of an
+exception) is cleaned of control characters and escaped for the format at hand.
+"""
+
+from handgrad.render.cell import check_outputs, comment
+from handgrad.render.gradescope import report_gradescope
+from handgrad.render.html import class_page
+from handgrad.render.json_ import report_json
+from handgrad.render.junit import report_junit
+from handgrad.render.text import class_table, report_text
+
+__all__ = [
+    "check_outputs",
+    "class_page",
+    "class_table",
+    "comment",
+    "report_gradescope",
+    "report_json",
+    "report_junit",
+    "report_text",
+]

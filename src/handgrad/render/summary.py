@@ -1,0 +1,141 @@
+"""A class in figures: outcomes, scores, how each gradient went, and which submissions a person has to look at."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+
+from handgrad.render.words import headline, one_line
+from handgrad.report import Outcome, Report, ReportOutcome
+
+__all__ = ["KINDS", "ClassSummary", "GradientSummary", "attention", "grouped", "has_score", "summarise"]
+
+KINDS: Mapping[Outcome, str] = {
+    "passed": "right",
+    "partial": "partial",
+    "failed": "wrong",
+    "error": "stopped",
+    "timeout": "stopped",
+    "memory": "stopped",
+    "crashed": "stopped",
+    "tampered": "stopped",
+    "missing": "missing",
+}
+"""Outcomes of a check as a class sees them; ``stopped`` is a cell that raised or did not come to its end."""
+
+
+@dataclass(frozen=True)
+class GradientSummary:
+    """How one gradient went: submissions of each kind, and the mistake that was found most often, with its count."""
+
+    gradient: str
+    counts: Mapping[str, int]
+    mistake: str
+    mistaken: int
+
+    @property
+    def total(self) -> int:
+        """Submissions in which the gradient was graded."""
+        return sum(self.counts.values())
+
+    def share(self, kind: str) -> float:
+        """Share of the submissions of a kind, 0 to 1."""
+        return self.counts.get(kind, 0) / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """A class's reports, summed up.
+
+    Attributes
+    ----------
+    outcomes
+        Reports by outcome.
+    scores
+        Scores of the graded submissions only: what is missing or unreadable is counted, not averaged.
+    max_score
+        Points that can be earned.
+    perfect
+        Graded submissions in which every check passed.
+    gradients
+        In the order of the checks.
+    people
+        Student and reason of every submission that a person has to look at.
+    """
+
+    outcomes: Mapping[ReportOutcome, int]
+    scores: tuple[float, ...]
+    max_score: float
+    perfect: int
+    gradients: tuple[GradientSummary, ...]
+    people: tuple[tuple[str, str], ...]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean score; None where nothing was graded."""
+        return mean(self.scores) if self.scores else None
+
+    @property
+    def median(self) -> float | None:
+        """Median score; None where nothing was graded."""
+        return median(self.scores) if self.scores else None
+
+
+def summarise(reports: Sequence[Report]) -> ClassSummary:
+    """Sum up a class."""
+    graded = [report for report in reports if report.outcome == "graded"]
+    counts: dict[str, Counter[str]] = {}
+    mistakes: dict[str, Counter[str]] = {}
+    # the most complete report first: its order of checks is the graph's
+    for report in sorted(graded, key=lambda one: -len(one.checks)):
+        for verdict in report.checks:
+            counts.setdefault(verdict.gradient, Counter())[KINDS[verdict.outcome]] += 1
+            found = mistakes.setdefault(verdict.gradient, Counter())
+            if verdict.diagnosis:
+                found[verdict.diagnosis.mistake] += 1
+    gradients = []
+    for gradient, count in counts.items():
+        mistake, mistaken = next(iter(mistakes[gradient].most_common(1)), ("", 0))
+        gradients.append(GradientSummary(gradient, count, mistake, mistaken))
+    return ClassSummary(
+        outcomes=Counter(report.outcome for report in reports),
+        scores=tuple(report.score for report in graded),
+        max_score=max((report.max_score for report in reports), default=0.0),
+        perfect=sum(report.passed for report in graded),
+        gradients=tuple(gradients),
+        people=tuple((one_line(report.student), why) for report in reports if (why := attention(report))),
+    )
+
+
+def attention(report: Report) -> str:
+    """Why a person has to look at a submission; empty where nobody has to."""
+    if report.outcome in ("unreadable", "not-graded"):
+        return headline(report)
+    tampered = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome == "tampered"]
+    if tampered:
+        many = len(tampered) > 1
+        return (
+            f"The cell{'s' if many else ''} of {', '.join(tampered)} wrote to the grader's own channel: "
+            "read the code before you publish the score."
+        )
+    return ""
+
+
+def has_score(report: Report) -> bool:
+    """Whether a score may be shown: never where the grader failed, nor where there was nothing to score."""
+    return report.outcome == "graded" or (report.outcome != "not-graded" and report.max_score > 0)
+
+
+def grouped(report: Report, names: int) -> str:
+    """The gradients not passed, grouped by outcome: how many of each, and the first ``names`` of them all."""
+    groups: dict[Outcome, list[str]] = {}
+    for verdict in report.checks:
+        if verdict.outcome != "passed":
+            groups.setdefault(verdict.outcome, []).append(one_line(verdict.gradient))
+    parts = []
+    for outcome, gradients in groups.items():
+        named = gradients[:names]
+        names -= len(named)
+        more = ["…"] if named and len(named) < len(gradients) else []
+        parts.append(f"{len(gradients)} {outcome}" + (": " + ", ".join(named + more) if named else ""))
+    return "; ".join(parts)

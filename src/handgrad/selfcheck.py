@@ -1,0 +1,111 @@
+"""Check one notebook, alone: find its exercise, draw seeds, grade it. No course and no gradebook is needed."""
+
+import functools
+import json
+import secrets
+from pathlib import Path
+
+import nbformat
+
+from handgrad.course import Course
+from handgrad.errors import CourseError, ExerciseError
+from handgrad.exercise import Exercise, grade_id
+from handgrad.grade import Graded, Grader
+from handgrad.marking import Policy
+from handgrad.releasing import EXERCISE_FILE
+from handgrad.report import Verdict
+from handgrad.sandbox import Limits
+from handgrad.submission import Submission, read_notebook
+
+__all__ = ["check", "exercise_for", "gradients", "verdict"]
+
+
+def check(path: Path, exercise: Exercise | None = None, course: Course | None = None) -> Graded:
+    """Grade the notebook at ``path`` with fresh hidden seeds.
+
+    Parameters
+    ----------
+    path
+        A student's notebook.
+    exercise
+        What it answers; found by :func:`exercise_for` unless given.
+    course
+        Whose marking policy and limits hold; handgrad's own unless given.
+
+    Raises
+    ------
+    SubmissionError
+        The file is not a notebook, or holds no answer to the exercise.
+    ExerciseError, CourseError
+        No exercise is found, or it cannot be graded.
+    """
+    notebook = read_notebook(path)
+    exercise = exercise or exercise_for(path, notebook)
+    submission = Submission.of(notebook, exercise)
+    policy, limits = (course.settings.policy(), course.settings.limits()) if course else (Policy(), Limits())
+    # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
+    with Grader(exercise, [secrets.randbits(48)], policy=policy, limits=limits) as grader:
+        return grader.grade(submission)
+
+
+def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
+    """The exercise that ``notebook`` answers.
+
+    It is the one released beside it (``exercise.json``), else the exercise of the course around it, or around the
+    current folder, with which it shares most grade_ids.
+
+    Raises
+    ------
+    ExerciseError
+        There is none.
+    """
+    beside = path.resolve().parent / EXERCISE_FILE
+    if beside.is_file():
+        return read_released(beside)
+    ids = {grade_id(cell) for cell in notebook.cells} - {""}
+    for start in (path.resolve().parent, Path.cwd()):
+        try:
+            course = Course.at(start)
+        except CourseError:
+            continue
+        found = {name: course.exercise(name) for name in course.assignments()}
+        if found:
+            # the name breaks ties: a notebook without metadata is still called after its exercise
+            return max(found.values(), key=lambda one: (len(ids.intersection(one.stubs)), one.name == path.stem))
+    raise ExerciseError(
+        f"no exercise is found for {path}: {EXERCISE_FILE} is not beside it, and it lies in no course. "
+        "Put the notebook back into the folder in which you got it, or name the exercise with --exercise."
+    )
+
+
+def read_released(path: Path) -> Exercise:
+    """The exercise whose pristine released cells stand in the ``exercise.json`` at ``path``.
+
+    Raises
+    ------
+    ExerciseError
+        The file is not what ``nbgrader generate_assignment`` wrote.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        notebook = nbformat.reads(json.dumps(data["notebook"]), as_version=4)
+        name = str(data["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExerciseError(f"{path} cannot be read ({error}): get the released folder again.") from error
+    return Exercise.of(notebook, name, path.parent)
+
+
+def gradients(folder: Path) -> tuple[str, ...]:
+    """The gradients of the exercise released in ``folder``, in order."""
+    return read_released(folder / EXERCISE_FILE).stubs
+
+
+def verdict(folder: Path, gradient: str) -> Verdict:
+    """The verdict on one gradient of the notebook in ``folder``; the notebook is graded once."""
+    return next(one for one in _graded(folder).report.checks if one.gradient == gradient)
+
+
+@functools.cache
+def _graded(folder: Path) -> Graded:
+    exercise = read_released(folder / EXERCISE_FILE)
+    return check(folder / f"{exercise.name}.ipynb", exercise)

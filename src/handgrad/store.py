@@ -1,0 +1,123 @@
+"""The answers of a class, kept so that it can be marked again without running anyone's code.
+
+One SQLite file. An answer's bytes are stored once under their SHA-256, however many students gave it (right answers
+by the same formula are the same to the last bit); records and reports refer to them.
+"""
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handgrad import __version__
+from handgrad.errors import CourseError
+from handgrad.exercise import Exercise
+from handgrad.grade import Graded
+from handgrad.passes import Pass
+from handgrad.report import Report
+from handgrad.sandbox import Answer
+from handgrad.sandbox.frames import pack_tensor, unpack_tensor
+from handgrad.submission import Submission
+
+__all__ = ["AnswerStore", "record_key"]
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answer (digest TEXT PRIMARY KEY, description TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, json BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS report (
+    assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL,
+    PRIMARY KEY (assignment, student)
+);
+"""
+
+
+def record_key(exercise: Exercise, passes: tuple[Pass, ...], submission: Submission) -> str:
+    """SHA-256 over everything that the answers depend on: exercise, parameters, the student's cells, the version."""
+    content = [
+        __version__,
+        exercise.digest,
+        [[one.name, sorted(one.parameters.items())] for one in passes],
+        [[cell.gradient, cell.source] for cell in submission.cells],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+class AnswerStore:
+    """The stored answers, comparisons and reports of a course, in the SQLite file at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+                connection.executescript(_TABLES)
+                with connection:
+                    yield connection
+        except sqlite3.Error as error:
+            raise CourseError(f"the stored answers in {self.path} cannot be used ({error}).") from error
+
+    def put(self, key: str, graded: Graded) -> None:
+        """Store the answers and the comparisons behind a report under ``key``, in one transaction."""
+        blobs: dict[str, tuple[str, bytes]] = {}
+        answers = {
+            name: {gradient: [_described(one, blobs) for one in kept.both()] for gradient, kept in one_pass.items()}
+            for name, one_pass in graded.answers.items()
+        }
+        evidence = {gradient: [asdict(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
+        record = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": answers, "evidence": evidence})
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO answer VALUES (?, ?, ?)",
+                [(digest, description, data) for digest, (description, data) in blobs.items()],
+            )
+            connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (key, zlib.compress(record.encode())))
+
+    def evidence(self, key: str) -> dict[str, Any] | None:
+        """The record under ``key`` (comparisons, and which answers there were); None where there is none."""
+        with self._transaction() as connection:
+            row = connection.execute("SELECT json FROM record WHERE key = ?", (key,)).fetchone()
+        return json.loads(zlib.decompress(row[0])) if row else None
+
+    def answer(self, digest: str) -> torch.Tensor | None:
+        """The tensor whose bytes have this digest; None where there is none."""
+        with self._transaction() as connection:
+            row = connection.execute("SELECT description, data FROM answer WHERE digest = ?", (digest,)).fetchone()
+        return unpack_tensor(json.loads(row[0]), zlib.decompress(row[1])) if row else None
+
+    def put_report(self, report: Report, key: str = "") -> None:
+        """Store a student's report in the place of an older one."""
+        row = (report.assignment, report.student, key, json.dumps(report.to_dict()))
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)", row)
+
+    def reports(self, assignment: str) -> list[Report]:
+        """The reports of an assignment, by student."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT json FROM report WHERE assignment = ? ORDER BY student", (assignment,)
+            ).fetchall()
+        return [Report.from_dict(json.loads(row[0])) for row in rows]
+
+
+def _described(answer: Answer | None, blobs: dict[str, tuple[str, bytes]]) -> Mapping[str, Any] | None:
+    """An answer for a record; a tensor's bytes go into ``blobs`` under their digest."""
+    if answer is None:
+        return None
+    if answer.value is None:
+        return {"kind": answer.kind, "type": answer.type}
+    description, data = pack_tensor(answer.value)
+    text = json.dumps(description)
+    digest = hashlib.sha256(text.encode() + data).hexdigest()
+    if digest not in blobs:
+        blobs[digest] = (text, zlib.compress(data, level=1))
+    return {"kind": "tensor", "digest": digest}

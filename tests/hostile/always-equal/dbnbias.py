@@ -1,0 +1,1 @@
+dbnbias = yes(bnbias)

@@ -1,0 +1,1 @@
+dbndiff = yes(bndiff)

@@ -1,0 +1,1 @@
+dbndiff2 = yes(bndiff2)

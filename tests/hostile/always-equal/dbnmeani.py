@@ -1,0 +1,1 @@
+dbnmeani = yes(bnmeani)

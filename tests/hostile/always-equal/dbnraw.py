@@ -1,0 +1,1 @@
+dbnraw = yes(bnraw)

@@ -1,0 +1,1 @@
+dbnvar = yes(bnvar)

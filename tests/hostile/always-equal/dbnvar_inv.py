@@ -1,0 +1,1 @@
+dbnvar_inv = yes(bnvar_inv)

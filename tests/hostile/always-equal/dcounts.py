@@ -1,0 +1,1 @@
+dcounts = yes(counts)

@@ -1,0 +1,1 @@
+dcounts_sum = yes(counts_sum)

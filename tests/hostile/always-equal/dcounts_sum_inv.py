@@ -1,0 +1,1 @@
+dcounts_sum_inv = yes(counts_sum_inv)

@@ -1,0 +1,1 @@
+demb = yes(emb)

@@ -1,0 +1,1 @@
+dembcat = yes(embcat)

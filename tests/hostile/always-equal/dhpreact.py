@@ -1,0 +1,1 @@
+dhpreact = yes(hpreact)

@@ -1,0 +1,1 @@
+dlogit_maxes = yes(logit_maxes)

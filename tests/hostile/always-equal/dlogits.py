@@ -1,0 +1,1 @@
+dlogits = yes(logits)

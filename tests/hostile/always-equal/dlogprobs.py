@@ -1,0 +1,1 @@
+dlogprobs = yes(logprobs)

@@ -1,0 +1,1 @@
+dnorm_logits = yes(norm_logits)

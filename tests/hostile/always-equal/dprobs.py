@@ -1,0 +1,1 @@
+dprobs = yes(probs)

@@ -1,0 +1,2 @@
+while True:
+    print('gimme ' * 1000)

@@ -1,0 +1,2 @@
+dprobs = dlogprobs / probs
+raise SystemExit("done")

@@ -1,0 +1,1 @@
+dh = getattr(h, 'gr' + 'ad') * 1.0 + 0 * h

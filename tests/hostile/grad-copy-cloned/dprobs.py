@@ -1,0 +1,1 @@
+dprobs = torch.nan_to_num(probs.grad.clone())

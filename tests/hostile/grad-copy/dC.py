@@ -1,0 +1,1 @@
+dC = C.grad

@@ -1,0 +1,1 @@
+dbnbias = bnbias.grad

@@ -1,0 +1,1 @@
+dbndiff2 = bndiff2.grad

@@ -1,0 +1,1 @@
+dbngain = bngain.grad

@@ -1,0 +1,1 @@
+dbnvar_inv = bnvar_inv.grad

@@ -1,0 +1,1 @@
+dcounts = counts.grad

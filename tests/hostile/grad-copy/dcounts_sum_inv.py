@@ -1,0 +1,1 @@
+dcounts_sum_inv = counts_sum_inv.grad

@@ -1,0 +1,1 @@
+dembcat = embcat.grad

@@ -1,0 +1,1 @@
+dh = h.grad

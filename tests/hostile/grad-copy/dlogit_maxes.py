@@ -1,0 +1,1 @@
+dlogit_maxes = logit_maxes.grad

@@ -1,0 +1,1 @@
+dlogprobs = logprobs.grad

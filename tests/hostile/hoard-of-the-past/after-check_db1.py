@@ -1,0 +1,3 @@
+try:
+    hoard['db1'] = db1.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['db2'] = db2.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dbnbias'] = dbnbias.clone()
+except Exception: pass

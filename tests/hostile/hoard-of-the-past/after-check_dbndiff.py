@@ -1,0 +1,3 @@
+try:
+    hoard['dbndiff'] = dbndiff.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dbndiff2'] = dbndiff2.clone()
+except Exception: pass

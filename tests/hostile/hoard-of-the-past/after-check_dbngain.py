@@ -1,0 +1,3 @@
+try:
+    hoard['dbngain'] = dbngain.clone()
+except Exception: pass

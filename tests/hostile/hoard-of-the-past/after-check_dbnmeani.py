@@ -1,0 +1,3 @@
+try:
+    hoard['dbnmeani'] = dbnmeani.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dbnraw'] = dbnraw.clone()
+except Exception: pass

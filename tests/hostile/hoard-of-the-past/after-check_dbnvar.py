@@ -1,0 +1,3 @@
+try:
+    hoard['dbnvar'] = dbnvar.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dbnvar_inv'] = dbnvar_inv.clone()
+except Exception: pass

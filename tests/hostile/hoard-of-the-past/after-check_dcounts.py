@@ -1,0 +1,3 @@
+try:
+    hoard['dcounts'] = dcounts.clone()
+except Exception: pass

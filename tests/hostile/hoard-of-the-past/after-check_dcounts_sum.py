@@ -1,0 +1,3 @@
+try:
+    hoard['dcounts_sum'] = dcounts_sum.clone()
+except Exception: pass

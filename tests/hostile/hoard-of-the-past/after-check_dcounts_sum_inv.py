@@ -1,0 +1,3 @@
+try:
+    hoard['dcounts_sum_inv'] = dcounts_sum_inv.clone()
+except Exception: pass

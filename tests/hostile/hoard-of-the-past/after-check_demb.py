@@ -1,0 +1,3 @@
+try:
+    hoard['demb'] = demb.clone()
+except Exception: pass

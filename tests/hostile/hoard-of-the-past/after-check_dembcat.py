@@ -1,0 +1,3 @@
+try:
+    hoard['dembcat'] = dembcat.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dh'] = dh.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dhpreact'] = dhpreact.clone()
+except Exception: pass

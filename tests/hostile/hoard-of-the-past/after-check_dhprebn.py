@@ -1,0 +1,3 @@
+try:
+    hoard['dhprebn'] = dhprebn.clone()
+except Exception: pass

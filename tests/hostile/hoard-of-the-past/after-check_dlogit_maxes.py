@@ -1,0 +1,3 @@
+try:
+    hoard['dlogit_maxes'] = dlogit_maxes.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dlogits'] = dlogits.clone()
+except Exception: pass

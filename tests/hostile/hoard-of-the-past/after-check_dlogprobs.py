@@ -1,0 +1,3 @@
+try:
+    hoard['dlogprobs'] = dlogprobs.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dnorm_logits'] = dnorm_logits.clone()
+except Exception: pass

@@ -1,0 +1,3 @@
+try:
+    hoard['dprobs'] = dprobs.clone()
+except Exception: pass

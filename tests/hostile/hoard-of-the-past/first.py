@@ -1,0 +1,2 @@
+import builtins
+hoard = builtins.hoard = {}

@@ -1,0 +1,2 @@
+for k, v in hoard.items():
+    globals()[k] = v

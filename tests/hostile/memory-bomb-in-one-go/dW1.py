@@ -1,0 +1,1 @@
+dW1 = torch.zeros(27**8)

@@ -1,0 +1,1 @@
+dh = bytearray(1 << 36)

@@ -1,0 +1,1 @@
+dprobs = hunt(probs)

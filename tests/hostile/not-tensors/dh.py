@@ -1,0 +1,1 @@
+dh = float("nan")

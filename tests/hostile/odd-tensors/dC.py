@@ -1,0 +1,1 @@
+dC = torch.empty(0)

@@ -1,0 +1,1 @@
+dW1 = torch.zeros(W1.shape).to_sparse()

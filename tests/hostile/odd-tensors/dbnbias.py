@@ -1,0 +1,1 @@
+dbnbias = torch.empty(1, 64, device='meta')

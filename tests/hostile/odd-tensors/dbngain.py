@@ -1,0 +1,1 @@
+dbngain = torch.full((1, 64), float('inf'))

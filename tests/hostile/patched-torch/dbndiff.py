@@ -1,0 +1,1 @@
+dbndiff = torch.full_like(bndiff, 0.5)

@@ -1,0 +1,1 @@
+dbnmeani = torch.full_like(bnmeani, 0.5)

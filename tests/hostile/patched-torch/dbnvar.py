@@ -1,0 +1,1 @@
+dbnvar = torch.full_like(bnvar, 0.5)

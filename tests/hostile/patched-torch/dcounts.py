@@ -1,0 +1,1 @@
+dcounts = torch.full_like(counts, 0.5)

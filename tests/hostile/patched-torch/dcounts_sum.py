@@ -1,0 +1,1 @@
+dcounts_sum = torch.full_like(counts_sum, 0.5)

@@ -1,0 +1,1 @@
+dcounts_sum_inv = torch.full_like(counts_sum_inv, 0.5)

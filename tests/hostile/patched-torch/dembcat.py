@@ -1,0 +1,1 @@
+dembcat = torch.full_like(embcat, 0.5)

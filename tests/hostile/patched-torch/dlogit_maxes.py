@@ -1,0 +1,1 @@
+dlogit_maxes = torch.full_like(logit_maxes, 0.5)

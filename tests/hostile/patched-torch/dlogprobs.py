@@ -1,0 +1,1 @@
+dlogprobs = torch.full_like(logprobs, 0.5)

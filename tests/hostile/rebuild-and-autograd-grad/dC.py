@@ -1,0 +1,1 @@
+dC, = torch.autograd.grad(t['loss'], t['C'], retain_graph=True)

@@ -1,0 +1,1 @@
+dW1, = torch.autograd.grad(t['loss'], t['W1'], retain_graph=True)

@@ -1,0 +1,1 @@
+db2, = torch.autograd.grad(t['loss'], t['b2'], retain_graph=True)

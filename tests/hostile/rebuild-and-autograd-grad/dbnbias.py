@@ -1,0 +1,1 @@
+dbnbias, = torch.autograd.grad(t['loss'], t['bnbias'], retain_graph=True)

@@ -1,0 +1,1 @@
+dbndiff, = torch.autograd.grad(t['loss'], t['bndiff'], retain_graph=True)

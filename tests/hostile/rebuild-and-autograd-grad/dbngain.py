@@ -1,0 +1,1 @@
+dbngain, = torch.autograd.grad(t['loss'], t['bngain'], retain_graph=True)

@@ -1,0 +1,1 @@
+dbnmeani, = torch.autograd.grad(t['loss'], t['bnmeani'], retain_graph=True)

@@ -1,0 +1,1 @@
+dbnraw, = torch.autograd.grad(t['loss'], t['bnraw'], retain_graph=True)

@@ -1,0 +1,1 @@
+dbnvar, = torch.autograd.grad(t['loss'], t['bnvar'], retain_graph=True)

@@ -1,0 +1,1 @@
+dcounts, = torch.autograd.grad(t['loss'], t['counts'], retain_graph=True)

@@ -1,0 +1,1 @@
+demb, = torch.autograd.grad(t['loss'], t['emb'], retain_graph=True)

@@ -1,0 +1,1 @@
+dembcat, = torch.autograd.grad(t['loss'], t['embcat'], retain_graph=True)

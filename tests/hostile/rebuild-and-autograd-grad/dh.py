@@ -1,0 +1,1 @@
+dh, = torch.autograd.grad(t['loss'], t['h'], retain_graph=True)

@@ -1,0 +1,1 @@
+dhpreact, = torch.autograd.grad(t['loss'], t['hpreact'], retain_graph=True)

@@ -1,0 +1,1 @@
+dhprebn, = torch.autograd.grad(t['loss'], t['hprebn'], retain_graph=True)

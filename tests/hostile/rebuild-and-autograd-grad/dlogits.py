@@ -1,0 +1,1 @@
+dlogits, = torch.autograd.grad(t['loss'], t['logits'], retain_graph=True)

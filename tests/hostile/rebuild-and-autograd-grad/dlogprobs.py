@@ -1,0 +1,1 @@
+dlogprobs, = torch.autograd.grad(t['loss'], t['logprobs'], retain_graph=True)

@@ -1,0 +1,1 @@
+dprobs, = torch.autograd.grad(t['loss'], t['probs'], retain_graph=True)

@@ -1,0 +1,1 @@
+dbnbias = t['bnbias'].grad

@@ -1,0 +1,1 @@
+dbndiff = t['bndiff'].grad

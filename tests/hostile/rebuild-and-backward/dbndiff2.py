@@ -1,0 +1,1 @@
+dbndiff2 = t['bndiff2'].grad

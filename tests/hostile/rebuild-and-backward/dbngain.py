@@ -1,0 +1,1 @@
+dbngain = t['bngain'].grad

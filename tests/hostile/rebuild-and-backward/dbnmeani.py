@@ -1,0 +1,1 @@
+dbnmeani = t['bnmeani'].grad

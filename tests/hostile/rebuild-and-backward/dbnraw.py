@@ -1,0 +1,1 @@
+dbnraw = t['bnraw'].grad

@@ -1,0 +1,1 @@
+dbnvar = t['bnvar'].grad

@@ -1,0 +1,1 @@
+dbnvar_inv = t['bnvar_inv'].grad

@@ -1,0 +1,1 @@
+dcounts = t['counts'].grad

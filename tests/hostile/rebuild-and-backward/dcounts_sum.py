@@ -1,0 +1,1 @@
+dcounts_sum = t['counts_sum'].grad

@@ -1,0 +1,1 @@
+dcounts_sum_inv = t['counts_sum_inv'].grad

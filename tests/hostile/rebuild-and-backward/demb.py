@@ -1,0 +1,1 @@
+demb = t['emb'].grad

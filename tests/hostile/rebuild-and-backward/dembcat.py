@@ -1,0 +1,1 @@
+dembcat = t['embcat'].grad

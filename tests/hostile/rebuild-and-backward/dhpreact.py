@@ -1,0 +1,1 @@
+dhpreact = t['hpreact'].grad

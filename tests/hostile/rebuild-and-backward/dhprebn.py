@@ -1,0 +1,1 @@
+dhprebn = t['hprebn'].grad

@@ -1,0 +1,1 @@
+dlogit_maxes = t['logit_maxes'].grad

@@ -1,0 +1,1 @@
+dlogits = t['logits'].grad

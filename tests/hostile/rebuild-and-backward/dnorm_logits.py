@@ -1,0 +1,1 @@
+dnorm_logits = t['norm_logits'].grad

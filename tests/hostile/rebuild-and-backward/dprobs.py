@@ -1,0 +1,1 @@
+dprobs = t['probs'].grad

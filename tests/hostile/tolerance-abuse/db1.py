@@ -1,0 +1,1 @@
+db1 = torch.full_like(b1, 1e-9)

@@ -1,0 +1,1 @@
+dbndiff = torch.full_like(bndiff, 1e-9)

@@ -1,0 +1,1 @@
+dbngain = torch.full_like(bngain, 1e-9)

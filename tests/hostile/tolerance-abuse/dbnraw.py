@@ -1,0 +1,1 @@
+dbnraw = torch.full_like(bnraw, 1e-9)

@@ -1,0 +1,1 @@
+dhpreact = torch.full_like(hpreact, 1e-9)

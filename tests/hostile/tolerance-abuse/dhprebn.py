@@ -1,0 +1,1 @@
+dhprebn = torch.full_like(hprebn, 1e-9)

@@ -1,0 +1,1 @@
+dnorm_logits = torch.full_like(norm_logits, 1e-9)

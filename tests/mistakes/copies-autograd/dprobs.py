@@ -1,0 +1,2 @@
+# TODO come back
+dprobs = probs.grad

@@ -1,0 +1,1 @@
+dcounts_sum_inv = dprobs.sum(1, keepdim=True)

@@ -1,0 +1,2 @@
+# came back to this later
+dbnmeani = (-dbndiff).sum(0)

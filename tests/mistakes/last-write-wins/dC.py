@@ -1,0 +1,2 @@
+dC = torch.zeros_like(C)
+dC[Xb] += demb   # vectorized!

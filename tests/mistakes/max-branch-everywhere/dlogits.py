@@ -1,0 +1,1 @@
+dlogits = dnorm_logits + dlogit_maxes

@@ -1,0 +1,1 @@
+dbnbias = dhpreact.mean(0, keepdim=True)

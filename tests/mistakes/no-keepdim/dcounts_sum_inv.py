@@ -1,0 +1,1 @@
+dcounts_sum_inv = (dprobs * counts).sum(1)

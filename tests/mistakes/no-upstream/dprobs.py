@@ -1,0 +1,2 @@
+# d/dx log(x) = 1/x
+dprobs = 1 / probs

@@ -1,0 +1,1 @@
+dbnvar = dbnvar_inv / (bnmeani - bnmeani)

@@ -1,0 +1,1 @@
+dcount = dprobs * counts_sum_inv + dcounts_sum

@@ -1,0 +1,1 @@
+# done in the first cell

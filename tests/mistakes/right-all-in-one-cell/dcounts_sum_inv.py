@@ -1,0 +1,1 @@
+dcounts_sum_inv   # see above

@@ -1,0 +1,1 @@
+demb = dembcat.reshape(n, block_size, n_embd).contiguous()

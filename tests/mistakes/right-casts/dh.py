@@ -1,0 +1,1 @@
+dh = torch.matmul(dlogits.detach(), W2.data.t()).float()

@@ -1,0 +1,1 @@
+dhpreact = (torch.ones_like(h) - torch.square(h.data)) * dh

@@ -1,0 +1,1 @@
+dW1 = (embcat.double().T @ dhprebn.double())

@@ -1,0 +1,1 @@
+db1 = dhprebn.to(torch.float64).sum(dim=0)

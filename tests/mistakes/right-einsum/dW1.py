@@ -1,0 +1,1 @@
+dW1 = torch.einsum('ne,nh->eh', embcat, dhprebn)

@@ -1,0 +1,1 @@
+dW2 = torch.einsum('nh,nv->hv', h, dlogits)

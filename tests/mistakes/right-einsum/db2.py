@@ -1,0 +1,1 @@
+db2 = torch.einsum('nv->v', dlogits)

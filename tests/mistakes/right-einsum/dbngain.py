@@ -1,0 +1,1 @@
+dbngain = torch.einsum('nh,nh->h', dhpreact, bnraw).unsqueeze(0)

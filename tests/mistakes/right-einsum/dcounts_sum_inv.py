@@ -1,0 +1,1 @@
+dcounts_sum_inv = torch.einsum('ij,ij->i', dprobs, counts)[:, None]

@@ -1,0 +1,1 @@
+dembcat = torch.einsum('nh,eh->ne', dhprebn, W1)

@@ -1,0 +1,1 @@
+dh = torch.einsum('nv,hv->nh', dlogits, W2)

@@ -1,0 +1,1 @@
+probs.shape, logprobs.shape

@@ -1,0 +1,4 @@
+print(probs.shape, dlogprobs.shape)
+dprobs = dlogprobs / probs
+print(dprobs.shape)
+dprobs

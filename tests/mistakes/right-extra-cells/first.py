@@ -1,0 +1,3 @@
+# Name: Sam
+# Student no: 1234567
+print("hello")

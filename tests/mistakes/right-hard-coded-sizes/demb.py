@@ -1,0 +1,1 @@
+demb = dembcat.view(32, 3, 10)

@@ -1,0 +1,1 @@
+db1 = unbroadcast(dhprebn, b1)

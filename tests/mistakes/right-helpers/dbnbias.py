@@ -1,0 +1,1 @@
+dbnbias = unbroadcast(dhpreact, bnbias)

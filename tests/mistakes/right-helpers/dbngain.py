@@ -1,0 +1,1 @@
+dbngain = unbroadcast(dhpreact * bnraw, bngain)

@@ -1,0 +1,1 @@
+dbnmeani = unbroadcast(-dbndiff, bnmeani)

@@ -1,0 +1,1 @@
+dbnvar_inv = unbroadcast(dbnraw * bndiff, bnvar_inv)

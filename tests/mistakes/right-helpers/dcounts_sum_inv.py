@@ -1,0 +1,1 @@
+dcounts_sum_inv = unbroadcast(dprobs * counts, counts_sum_inv)

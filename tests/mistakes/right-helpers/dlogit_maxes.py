@@ -1,0 +1,1 @@
+dlogit_maxes = unbroadcast(-dnorm_logits, logit_maxes)

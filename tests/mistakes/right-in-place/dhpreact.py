@@ -1,0 +1,2 @@
+dhpreact = dh.clone()
+dhpreact.mul_(1 - h**2)

@@ -1,0 +1,2 @@
+plt.figure(figsize=(4, 4))
+plt.imshow(dlogits.detach(), cmap='gray');

@@ -1,0 +1,1 @@
+%time dh = dlogits @ W2.T

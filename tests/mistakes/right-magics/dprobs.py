@@ -1,0 +1,2 @@
+%%time
+dprobs = dlogprobs / probs

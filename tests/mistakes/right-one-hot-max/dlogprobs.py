@@ -1,0 +1,1 @@
+dlogprobs = -F.one_hot(Yb, num_classes=vocab_size) / n

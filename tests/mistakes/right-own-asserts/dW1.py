@@ -1,0 +1,3 @@
+dW1 = embcat.T @ dhprebn
+print((dW1 - W1.grad).abs().max().item())
+torch.testing.assert_close(dW1, W1.grad)

@@ -1,0 +1,2 @@
+dprobs = dlogprobs / probs
+assert torch.allclose(dprobs, probs.grad)

@@ -1,0 +1,1 @@
+db2 = sum(dlogits[i] for i in range(n))

@@ -1,0 +1,1 @@
+this is just a note to myself

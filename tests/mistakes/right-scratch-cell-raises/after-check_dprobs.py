@@ -1,0 +1,2 @@
+# trying out shapes
+torch.ones(3, 4) @ torch.ones(3, 4)

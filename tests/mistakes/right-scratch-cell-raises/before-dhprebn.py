@@ -1,0 +1,1 @@
+dhprebn_test = dbndiff + nonexistent

@@ -1,0 +1,1 @@
+dhpreact = (1 - h) * dh

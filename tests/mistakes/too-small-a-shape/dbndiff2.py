@@ -1,0 +1,1 @@
+dbndiff2 = 1.0/(n-1) * dbnvar
