@@ -82,7 +82,7 @@ def grade(
         for report in grade_class(Course.at(course), assignment, student or (), feedback=feedback):
             reports.append(report)
             status.update(f"{len(reports)} graded, {report.student} last")
-    typer.echo(class_table(reports, width=_width(), nl=False))
+    typer.echo(class_table(reports, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
 
@@ -101,7 +101,7 @@ def report(
 
     found = Course.at(course)
     reports = stored_reports(found, assignment)
-    typer.echo(class_table(reports, width=_width(), nl=False))
+    typer.echo(class_table(reports, width=_width()), nl=False)
     typer.echo(f"The report is in {write_class_page(found, assignment, reports, output)}")
 
 
@@ -122,7 +122,7 @@ def demo(
         typer.echo(f"{len(written)} sample submissions are in {found.folder('submitted')}")
     typer.echo("Grading them ...")
     reports = list(grade_class(found, assignment))
-    typer.echo(class_table(reports, width=_width(), nl=False))
+    typer.echo(class_table(reports, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports)
     typer.echo(f"The report is in {page}")
     if browse:

@@ -7,6 +7,7 @@ direct path alone. Needs torch only: the student's ``cmp`` asks the same questio
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -122,9 +123,7 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
 @contextlib.contextmanager
 def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
     """Put ``hook(name, gradient)`` on every tensor for the length of the block."""
-    handles = [
-        tensor.register_hook(lambda gradient, name=name: hook(name, gradient))  # type: ignore[no-untyped-call] for name, tensor in tensors.items()
-    ]
+    handles = [tensor.register_hook(partial(hook, name)) for name, tensor in tensors.items()]  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
