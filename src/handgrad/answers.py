@@ -1,10 +1,10 @@
 """Run the passes of one submission in its children, and keep what came back."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -114,7 +114,7 @@ def collect(
 ) -> Collected:
     """Run every pass of ``submission``, in order.
 
-    A cell that ends its process (by a time-out, an exit or a crash) is left out from there on, and the pass is run
+    A cell that ends its process (by a time-out, an exit or a crash) is left empty from there on, and the pass is run
     again in a new child.
 
     Parameters
@@ -129,7 +129,6 @@ def collect(
     """
     collected = Collected(submission, passes, sandbox.limits)
     end = time.monotonic() + sandbox.limits.submission_seconds
-    sources = [cell.source for cell in submission.cells]
     with ExitStack() as stack:
         child: Child | None = None
         for one in passes:
@@ -138,8 +137,8 @@ def collect(
                 if left <= 0:
                     collected.out_of_time = True
                     return collected
-                child = child or stack.enter_context(sandbox.child(sources))
-                run = _run(one, submission, collected.deaths)
+                child = child or stack.enter_context(sandbox.child(_sources(submission, collected.deaths)))
+                run = _run(one, submission)
                 result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
                 collected.keep(one, result)
                 if result.death is None:
@@ -151,11 +150,16 @@ def collect(
     return collected
 
 
-def _run(one: Pass, submission: Submission, left_out: Mapping[int, Any]) -> Run:
+def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
+    # an empty cell, not none: in the passes with help the reference still has to take its answer's place
+    return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
+
+
+def _run(one: Pass, submission: Submission) -> Run:
     stubs = submission.stub_indices()
     return Run(
         state=one.name,
-        cells=tuple(index for index in range(len(submission.cells)) if index not in left_out),
+        cells=tuple(range(len(submission.cells))),
         collect={index: (gradient,) for gradient, index in stubs.items()},
         at_end=() if one.helps else tuple(stubs),
         help=one.helps,

@@ -30,6 +30,8 @@ MAX_RICH = 4_000_000
 """Characters of one rich output (a plot, a table) that are kept; a larger one is left out."""
 MAX_ITEMS = 200
 """Rich outputs kept for one cell."""
+MAX_FRAMES = 10
+"""Frames kept at each end of a long traceback."""
 
 
 class Shell(InteractiveShell):
@@ -140,6 +142,16 @@ def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool =
     return None
 
 
+def _shorten(traceback: types.TracebackType | None) -> None:
+    """Leave out the middle of a long traceback: formatting the thousand frames of a recursion takes two seconds."""
+    frames = []
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    if len(frames) > 2 * MAX_FRAMES:
+        frames[MAX_FRAMES - 1].tb_next = frames[-MAX_FRAMES]
+
+
 def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) -> CellError:
     name = type(error).__name__
     try:
@@ -149,6 +161,7 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
     lines: tuple[str, ...] = ()
     if traceback:
         try:
+            _shorten(error.__traceback__)
             parts = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
             lines = tuple(str(part)[:MAX_TEXT] for part in parts)
         except BaseException:

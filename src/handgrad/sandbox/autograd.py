@@ -7,6 +7,8 @@ instructor's locked cells run here too, so what they do with autograd (``require
 answer copied from it is worth nothing.
 """
 
+import _thread
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -48,6 +50,22 @@ class _NoGradMode(torch.no_grad):
 
 _FUNC = ("grad", "grad_and_value", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "linearize")
 _NESTING = ("_grad_increment_nesting", "_jvp_increment_nesting")
+_FUNCTIONAL = ("jacobian", "hessian", "vjp", "jvp", "vhp", "hvp")
+_FORWARD = ("dual_level", "make_dual", "enter_dual_level", "_make_dual", "_fw_primal")
+_BELOW = (
+    "_ImperativeEngine",
+    "_SetExcludeDispatchKeyGuard",
+    "_IncludeDispatchKeyGuard",
+    "_ExcludeDispatchKeyGuard",
+    "ExcludeDispatchKeyGuard",
+    "_ForceDispatchKeyGuard",
+    "_PreserveDispatchKeyGuard",
+    "_RestorePythonTLSSnapshot",
+    "_InferenceMode",
+    "_enter_dual_level",
+    "_jit_differentiate",
+)
+"""What could undo the switch below Python, or get round it."""
 _retained: set[int] = set()
 
 
@@ -56,16 +74,53 @@ def _retain(tensor: torch.Tensor) -> None:
     _retained.add(id(tensor))
 
 
+def _refuse_all(prefix: str, names: Iterable[str], *owners: Any) -> None:
+    """Put a refusal in the place of each of ``names``, wherever it is found."""
+    for name in names:
+        refuse = _refuse(f"{prefix}.{name}")
+        for owner in owners:
+            if hasattr(owner, name):
+                setattr(owner, name, refuse)
+
+
+def _thread_switch() -> Callable[[], None]:
+    """What switches autograd off in the thread that calls it: grad mode and dispatch keys belong to a thread."""
+    keys = [key for name, key in torch._C.DispatchKey.__members__.items() if name.startswith("Autograd")]
+    grad, forward = torch._C._set_grad_enabled, torch._C._set_fwd_grad_enabled
+    exclude = torch._C._dispatch_tls_set_dispatch_key_excluded
+
+    def off() -> None:
+        grad(False)
+        forward(False)
+        for key in keys:
+            # below Python: no operation of this thread records a graph, whatever grad mode says
+            exclude(key, True)
+
+    return off
+
+
+def _in_every_thread(off: Callable[[], None]) -> None:
+    """Let every thread that is started from here on call ``off`` before its own work."""
+    start = _thread.start_new_thread
+
+    def start_new_thread(function: Callable[..., Any], *rest: Any) -> int:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            off()
+            return function(*args, **kwargs)
+
+        return start(run, *rest)
+
+    threading._start_new_thread = _thread.start_new_thread = _thread.start_new = start_new_thread
+
+
 def switch_off() -> None:
     """Take autograd away; locked cells may still call what they call in Jupyter (see :func:`forbid`)."""
-    torch._C._set_grad_enabled(False)
-    torch._C._set_fwd_grad_enabled(False)
-    for name, key in torch._C.DispatchKey.__members__.items():
-        if name.startswith("Autograd"):
-            # below Python: no operation of this thread records a graph, whatever grad mode says
-            torch._C._dispatch_tls_set_dispatch_key_excluded(key, True)
+    off = _thread_switch()
+    off()
+    _in_every_thread(off)
     for owner in (torch, torch.autograd, torch.autograd.grad_mode):
-        for name in ("enable_grad", "set_grad_enabled"):
+        # inference_mode(False) would put the keys back
+        for name in ("enable_grad", "set_grad_enabled", "inference_mode"):
             if hasattr(owner, name):
                 setattr(owner, name, _NoGradMode)
     torch._C._set_grad_enabled = _nothing
@@ -73,18 +128,12 @@ def switch_off() -> None:
     torch._C._dispatch_tls_set_dispatch_key_excluded = _nothing
     torch.Tensor.backward = torch.autograd.backward = _nothing
     torch.Tensor.retain_grad = _retain
-    for name in _FUNC:
-        refuse = _refuse(f"torch.func.{name}")
-        for owner in (torch.func, torch._functorch.apis, torch._functorch.eager_transforms):
-            if hasattr(owner, name):
-                setattr(owner, name, refuse)
-    for name in _NESTING:
-        setattr(torch._C._functorch, name, _refuse(f"torch._C._functorch.{name}"))
-    for name in ("jacobian", "hessian", "vjp", "jvp", "vhp", "hvp"):
-        setattr(torch.autograd.functional, name, _refuse(f"torch.autograd.functional.{name}"))
-    for name in ("dual_level", "make_dual", "enter_dual_level"):
-        setattr(torch.autograd.forward_ad, name, _refuse(f"torch.autograd.forward_ad.{name}"))
-    torch._C._ImperativeEngine = _refuse("torch._C._ImperativeEngine")
+    torch.Tensor.grad_fn = property(_nothing)
+    _refuse_all("torch.func", _FUNC, torch.func, torch._functorch.apis, torch._functorch.eager_transforms)
+    _refuse_all("torch._C._functorch", _NESTING, torch._C._functorch)
+    _refuse_all("torch.autograd.functional", _FUNCTIONAL, torch.autograd.functional)
+    _refuse_all("torch.autograd.forward_ad", _FORWARD, torch.autograd.forward_ad, torch, torch._VF)
+    _refuse_all("torch._C", _BELOW, torch._C)
     torch.autograd.grad = _refuse("torch.autograd.grad")
     torch.autograd.graph._engine_run_backward = torch.autograd._engine_run_backward = _refuse("the autograd engine")
     torch.autograd.Variable._execution_engine = None

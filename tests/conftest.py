@@ -1,0 +1,131 @@
+"""What several test files share: the exercise, its worked solution, its references, a warm grader, small notebooks."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import torch
+from nbformat import NotebookNode
+
+from handgrad.exercise import Exercise, grade_id, kind_of
+from handgrad.grade import Grader
+from handgrad.reference import Reference
+from handgrad.sandbox import Limits
+from handgrad.submission import Submission
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def source() -> Path:
+    """The instructor's notebook."""
+    return ROOT / "source/backprop/backprop.ipynb"
+
+
+@pytest.fixture(scope="session")
+def exercise(source: Path) -> Exercise:
+    """The exercise in the instructor's notebook."""
+    return Exercise.read(source)
+
+
+@pytest.fixture(scope="session")
+def solved(source: Path) -> NotebookNode:
+    """The instructor's notebook with nbgrader's marks taken out of the stubs; copy before you change it."""
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        if kind_of(cell) == "stub":
+            cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
+    return notebook
+
+
+@pytest.fixture(scope="session")
+def solutions(solved: NotebookNode) -> dict[str, str]:
+    """The worked solution of each stub, in the order of the notebook."""
+    return {grade_id(cell): cell.source for cell in solved.cells if kind_of(cell) == "stub"}
+
+
+@pytest.fixture(scope="session")
+def references(exercise: Exercise) -> tuple[Reference, ...]:
+    """References of the notebook's own parameters and of two more seeds."""
+    return tuple(Reference.of(exercise, parameters) for parameters in ({}, {"seed": 1}, {"seed": 2}))
+
+
+@pytest.fixture(scope="session")
+def grader(exercise: Exercise) -> Iterator[Grader]:
+    """A warm grader for the exercise, with one hidden seed."""
+    with Grader(exercise, [314159], limits=Limits(cell_seconds=2.0)) as grader:
+        yield grader
+
+
+@pytest.fixture
+def submit(solved: NotebookNode, exercise: Exercise) -> Callable[..., Submission]:
+    """Make a submission: the worked solution, some stubs replaced."""
+
+    def make(**stubs: str) -> Submission:
+        notebook = copy.deepcopy(solved)
+        for cell in notebook.cells:
+            cell.source = stubs.get(grade_id(cell), cell.source)
+        return Submission.of(notebook, exercise)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def play() -> Callable[[Exercise], dict[str, Any]]:
+    """Run an exercise's locked cells as plain Python, in the namespace of a student's notebook."""
+
+    def run(exercise: Exercise) -> dict[str, Any]:
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        with chdir(exercise.directory), torch.enable_grad():
+            for text in exercise.setup({}):
+                exec(text, namespace)
+        return namespace
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def make_notebook() -> Callable[..., NotebookNode]:
+    """Make a notebook of ``(kind, grade_id, source)`` cells; a locked cell called parameters carries that tag."""
+
+    def make(*cells: tuple[str, str, str], points: Any = 1) -> NotebookNode:
+        notebook = nbformat.v4.new_notebook()
+        for number, (kind, name, text) in enumerate(cells):
+            new_cell = nbformat.v4.new_markdown_cell if kind == "text" else nbformat.v4.new_code_cell
+            cell = new_cell(text)
+            if kind in ("locked", "stub", "check"):
+                cell.metadata["nbgrader"] = {
+                    "grade_id": name,
+                    "grade": kind == "check",
+                    "solution": kind == "stub",
+                    "locked": kind != "stub",
+                    "schema_version": 3,
+                    "task": False,
+                }
+            if kind == "check":
+                cell.metadata["nbgrader"]["points"] = points
+            if name == "parameters":
+                cell.metadata["tags"] = ["parameters"]
+            cell["id"] = f"cell-{number}"
+            notebook.cells.append(cell)
+        return notebook
+
+    return make
+
+
+@pytest.fixture
+def make_exercise(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> Callable[..., Exercise]:
+    """Make a small exercise: a forward pass, and a stub and a check for each tensor named, the first one first."""
+
+    def make(forward: str, *tensors: str) -> Exercise:
+        cells = [("locked", "parameters", "seed = 1"), ("locked", "forward", forward)]
+        for tensor in tensors:
+            cells.append(("stub", f"d{tensor}", f"d{tensor} = None"))
+            cells.append(("check", f"check_d{tensor}", f"cmp('{tensor}', d{tensor}, {tensor})"))
+        return Exercise.of(make_notebook(*cells), "small", tmp_path)
+
+    return make
