@@ -1,6 +1,7 @@
 """What several test files share: the exercise, its worked solution, its references, a warm grader, small notebooks."""
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -18,6 +19,20 @@ from handgrad.sandbox import Limits
 from handgrad.submission import Submission
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the graded tests be run on any notebook."""
+    parser.addoption(
+        "--submission", metavar="NOTEBOOK", help="the notebook that tests/hidden grades; the worked solution if none"
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In continuous integration nothing may be left out: a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and exitstatus == 0 and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

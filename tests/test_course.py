@@ -100,7 +100,7 @@ def test_configuration(course: Course) -> None:
 @pytest.mark.parametrize("line", ["tolerance = 'small'", "seeds = [1.5]", "sizes = [16]", "memory_mb = None"])
 def test_wrong_setting(line: str, course: Course) -> None:
     """A setting of the wrong kind is one error that names it."""
-    with pytest.raises(CourseError, match=line.split()[0]):
+    with pytest.raises(CourseError, match=line.partition(" ")[0]):
         _ = _configured(course, f"c.Handgrad.{line}").settings
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
+from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -96,7 +97,7 @@ class CompiledCell:
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
             tree = ast.parse(transformed, self.filename)
             statements: list[ast.Module | ast.Interactive] = []
-            if tree.body and isinstance(tree.body[-1], ast.Expr) and not transformed.rstrip().endswith(";"):
+            if tree.body and isinstance(tree.body[-1], ast.Expr) and not DisplayHook.semicolon_at_end_of_expression(transformed):
                 last = tree.body.pop()
                 statements = [ast.Module(tree.body, []), ast.Interactive([last])]
             else:

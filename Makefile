@@ -1,0 +1,61 @@
+# Every target sets itself up: `make demo` and `make test` are the two commands of a fresh clone.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+ASSIGNMENTS := $(notdir $(wildcard source/*))
+
+# nbgrader asks for its helpers (alembic, jupyter) by name
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help demo test test-all lint bench release constraints clean
+
+help:
+	@echo "make demo         grade a sample class and write report.html"
+	@echo "make test         formatting, lint, types and every test but the slow ones"
+	@echo "make test-all     the same and the slow ones"
+	@echo "make bench        measure beside stock nbgrader; writes benchmarks/results.md"
+	@echo "make release      release/ and solutions/ from source/, and the wheel for students"
+	@echo "make constraints  pin the newest versions of every package anew"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	handgrad demo
+
+lint: $(READY)
+	ruff format --check .
+	ruff check .
+	mypy
+
+test: lint
+	python -m pytest -m "not slow"
+
+test-all: test
+	python -m pytest -m slow
+
+bench: $(READY)
+	python benchmarks/grading.py --output benchmarks/results.md
+
+release: $(READY)
+	rm -rf build dist
+	python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	for assignment in $(ASSIGNMENTS); do \
+	    nbgrader generate_assignment $$assignment --force && \
+	    nbgrader generate_solution $$assignment --force && \
+	    cp dist/handgrad-*.whl release/$$assignment/ || exit 1; \
+	done
+
+constraints:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]' torch==2.13.0
+	sed -n '/^#/p' constraints.txt > $(VENV)/constraints.txt
+	$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist autograded feedback submitted .handgrad gradebook.db* report.html release/*/*.whl

@@ -1,0 +1,33 @@
+"""The graded tests as pytest sees them: one test for each gradient of the notebook named by --submission."""
+
+from pathlib import Path
+
+import pytest
+
+from handgrad.course import Course
+from handgrad.grade import Grader
+from handgrad.report import Verdict
+from handgrad.submission import Submission, read_notebook
+
+COURSE = Course.at(Path(__file__).parent)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each gradient of the exercise that the folder is called after."""
+    if "gradient" in metafunc.fixturenames:
+        exercise = COURSE.exercise(metafunc.definition.path.parent.name)
+        metafunc.parametrize("gradient", exercise.stubs)
+
+
+@pytest.fixture(scope="module")
+def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
+    """Verdicts on the submission (the worked solution unless told), by gradient, with the course's hidden seeds."""
+    exercise = COURSE.exercise(request.path.parent.name)
+    named = request.config.getoption("--submission")
+    path = Path(named) if named else COURSE.folder("solution") / exercise.name / f"{exercise.name}.ipynb"
+    settings = COURSE.settings
+    with Grader(
+        exercise, COURSE.seeds(), sizes=settings.sizes, policy=settings.policy(), limits=settings.limits()
+    ) as grader:
+        report = grader.grade(Submission.of(read_notebook(path), exercise)).report
+    return {verdict.gradient: verdict for verdict in report.checks}
