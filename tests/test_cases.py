@@ -20,8 +20,6 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "source/backprop/backprop.ipynb"
 EXERCISE = Exercise.read(SOURCE)
 SEED = 271828
-NEEDS_ISOLATION = ("autograd-in-another-process", "files-and-sockets")
-"""Attacks that the operating system has to stop: nothing in Python can."""
 CASES = [case for folder in ("mistakes", "hostile") for case in read_cases(TESTS / folder, EXERCISE)]
 
 
@@ -65,8 +63,6 @@ def _summary(report: Report) -> dict[str, str]:
 @pytest.mark.parametrize("case", [case for case in CASES if case.report == "graded"], ids=lambda case: case.name)
 def test_case(case: Case, grader: Grader, tmp_path: Path) -> None:
     """A case gets the score, the outcomes and the diagnoses that its folder names."""
-    if case.name in NEEDS_ISOLATION and grader.sandbox.isolation != "full":
-        pytest.skip(f"isolation is {grader.sandbox.isolation!r} here")
     report = grader.grade(Submission.of(read_notebook(_handed_in(case, tmp_path)), EXERCISE)).report
     assert _summary(report) == case.expected(EXERCISE), [v.message for v in report.checks if v.message]
     assert report.score == pytest.approx(case.score)

@@ -66,13 +66,15 @@ class Grader:
         Further parameters of the hidden passes (``{"batch_size": 16}``): one round for each, with the first seed.
     policy, limits
         Marks for what is partly right; time and memory of a submission.
+    trust
+        Whether to grade also where this machine isolates nothing: for code that is trusted.
 
     Raises
     ------
     ExerciseError
         The exercise's own cells raise, or a check compares what is not there.
     SandboxError
-        The warm process cannot be started.
+        The warm process cannot be started, or nothing isolates a submission that is not trusted.
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class Grader:
         sizes: Sequence[Mapping[str, Any]] = (),
         policy: Policy | None = None,
         limits: Limits | None = None,
+        trust: bool = False,
     ) -> None:
         self.exercise = exercise
+        self.trust = trust
         self.policy = policy or Policy()
         self.limits = limits or Limits()
         self.passes = plan(seeds, sizes)
@@ -94,7 +98,7 @@ class Grader:
         states = [State(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
         with ExitStack() as stack:
             # the warm process runs the locked cells while this one computes the references
-            self.sandbox = stack.enter_context(Sandbox(states, self.exercise.directory, self.limits))
+            self.sandbox = stack.enter_context(Sandbox(states, self.exercise.directory, self.limits, trust=self.trust))
             self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
             self.facts = Facts.of(self.references.values())
             self._prove_checks()

@@ -182,6 +182,13 @@ def _grader(course: Course, path: Path) -> Grader:
     key = json.dumps([str(path), exercise.digest, course.seeds(), repr(settings.trait_values())])
     if key not in _graders:
         _graders[key] = _open.enter_context(
-            Grader(exercise, course.seeds(), sizes=settings.sizes, policy=settings.policy(), limits=settings.limits())
+            Grader(
+                exercise,
+                course.seeds(),
+                sizes=settings.sizes,
+                policy=settings.policy(),
+                limits=settings.limits(),
+                trust=settings.trust_submissions,
+            )
         )
     return _graders[key]

@@ -44,7 +44,8 @@ def check(path: Path, exercise: Exercise | None = None, course: Course | None = 
     submission = Submission.of(notebook, exercise)
     policy, limits = (course.settings.policy(), course.settings.limits()) if course else (Policy(), Limits())
     # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
-    with Grader(exercise, [secrets.randbits(48)], policy=policy, limits=limits) as grader:
+    # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
+    with Grader(exercise, [secrets.randbits(48)], policy=policy, limits=limits, trust=True) as grader:
         return grader.grade(submission)
 
 

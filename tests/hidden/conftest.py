@@ -27,7 +27,12 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     path = Path(named) if named else COURSE.folder("solution") / exercise.name / f"{exercise.name}.ipynb"
     settings = COURSE.settings
     with Grader(
-        exercise, COURSE.seeds(), sizes=settings.sizes, policy=settings.policy(), limits=settings.limits()
+        exercise,
+        COURSE.seeds(),
+        sizes=settings.sizes,
+        policy=settings.policy(),
+        limits=settings.limits(),
+        trust=settings.trust_submissions,
     ) as grader:
         report = grader.grade(Submission.of(read_notebook(path), exercise)).report
     return {verdict.gradient: verdict for verdict in report.checks}

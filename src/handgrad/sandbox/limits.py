@@ -25,6 +25,8 @@ class Limits:
         MiB of the largest file that a child may write.
     processes
         Processes and threads that the child's user may have (it has no effect for root).
+    descriptors
+        Files, pipes and sockets that a child may have open.
     """
 
     cell_seconds: float = 10.0
@@ -32,28 +34,38 @@ class Limits:
     memory_mb: int = 1024
     file_mb: int = 64
     processes: int = 256
+    descriptors: int = 256
 
     def to_dict(self) -> dict[str, Any]:
         """The limits as plain data."""
         return asdict(self)
 
-    def apply(self) -> None:
-        """Put the limits on this process; they cannot be raised again."""
+    @staticmethod
+    def taken() -> int:
+        """Bytes of address space that this process has now; 0 where they are not limited."""
+        if sys.platform != "linux":
+            return 0
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+
+    def apply(self, taken: int) -> None:
+        """Put the limits on this process; they cannot be raised again.
+
+        Parameters
+        ----------
+        taken
+            What :meth:`taken` said in the warm process: the child itself may not be able to see it.
+        """
         mib = 1 << 20
         wanted = {
             resource.RLIMIT_CPU: int(self.submission_seconds) + 1,
             resource.RLIMIT_FSIZE: self.file_mb * mib,
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_NPROC: self.processes,
+            resource.RLIMIT_NOFILE: self.descriptors,
         }
-        if sys.platform == "linux":
-            wanted[resource.RLIMIT_AS] = _address_space() + self.memory_mb * mib
+        if taken:
+            wanted[resource.RLIMIT_AS] = taken + self.memory_mb * mib
         for kind, limit in wanted.items():
             hard = resource.getrlimit(kind)[1]
             allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.setrlimit(kind, (allowed, allowed))
-
-
-def _address_space() -> int:
-    """Bytes of address space that this process has now."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()

@@ -113,15 +113,33 @@ class Sandbox:
 
     A context manager: the process starts on entry and is gone, children included, on exit.
 
+    Parameters
+    ----------
+    states
+        The parameter sets, each with its locked cells.
+    directory
+        Where the locked cells run; they may read what lies there, children may not.
+    limits
+        What a submission may use.
+    preload
+        Modules that the warm process imports.
+    trust
+        Whether to go on where this machine isolates nothing: for code that is trusted.
+
+    Attributes
+    ----------
+    isolation
+        What stands between a child and the machine, as tried out when the warm process was ready: ``full``,
+        ``partial: `` and what is missing, or ``none``.
+
     Raises
     ------
     SandboxError
-        The warm process could not be started, or ended; never the student's fault.
+        The warm process could not be started, or ended, or nothing isolates its children and they are not trusted;
+        never the student's fault.
     ExerciseError
         A locked cell raised.
     """
-
-    isolation = "none"
 
     def __init__(
         self,
@@ -129,8 +147,11 @@ class Sandbox:
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
+        *,
+        trust: bool = False,
     ) -> None:
-        self.states, self.directory, self.preload = states, directory, preload
+        self.states, self.directory, self.preload, self.trust = states, directory, preload, trust
+        self.isolation = "none"
         self.limits = limits or Limits()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
 
@@ -139,6 +160,7 @@ class Sandbox:
         self._control, theirs = socket.socketpair()
         self._log = (Path(self._home.name) / "zygote.log").open("w+", encoding="utf-8", errors="replace")
         self._reader = frames.FrameReader(max_payload=1 << 30)
+        self._received: list[int] = []
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -195,6 +217,13 @@ class Sandbox:
                 f"locked cell {answer['cell'] + 1} in {self.directory} raises {error['name']} when the sandbox runs "
                 f"it ({answer['state']} parameters): {error['message']} Run the notebook in Jupyter and mend it."
             )
+        self.isolation = answer["isolation"]
+        if self.isolation == "none" and not self.trust:
+            raise SandboxError(
+                f"nothing on this machine keeps a submission from its files and its network: {answer['reason']}. "
+                "Grade on Linux 5.13 or newer, in a container if need be; or, for code that you trust, "
+                "say --trust-submissions, or set c.Handgrad.trust_submissions = True in nbgrader_config.py."
+            )
         self.printed = dict(zip((state.name for state in self.states), unpack_json(payload), strict=True))
         self._ready = True
 
@@ -212,7 +241,11 @@ class Sandbox:
     def _receive(self, timeout: float) -> frames.Frame:
         try:
             self._control.settimeout(timeout)
-            while chunk := self._control.recv(1 << 16):
+            while True:
+                chunk, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 1)
+                self._received += descriptors
+                if not chunk:
+                    break
                 for frame in self._reader.feed(chunk):
                     return frame
         except (OSError, frames.FrameError) as error:
@@ -234,7 +267,7 @@ class Sandbox:
         ours, theirs = socket.socketpair()
         with theirs:
             answer = self._ask({"command": "fork"}, theirs.fileno())
-        return Child(self, answer["pid"], ours, sources)
+        return Child(self, answer["pid"], self._received.pop() if self._received else None, ours, sources)
 
     def wait(self, pid: int) -> tuple[int, float]:
         """Exit code (negative: a signal) and CPU seconds of an ended child."""
@@ -245,9 +278,13 @@ class Sandbox:
 class Child:
     """One forked child: the process in which one submission's cells run."""
 
-    def __init__(self, sandbox: Sandbox, pid: int, connection: socket.socket, sources: Sequence[str]) -> None:
-        self.pid = pid
+    def __init__(
+        self, sandbox: Sandbox, inner: int, handle: int | None, connection: socket.socket, sources: Sequence[str]
+    ) -> None:
+        # the warm process may number its children in a world of its own
+        self.pid = inner if handle is None else _pid_of(handle)
         self.cpu_seconds = 0.0
+        self._inner, self._handle = inner, handle
         self._sandbox, self._connection = sandbox, connection
         self._reader = frames.FrameReader()
         self._waiting: list[frames.Frame] = []
@@ -267,10 +304,18 @@ class Child:
             return None
         self._connection.close()
         pid, self.pid = self.pid, -1
-        for kill in (os.killpg, os.kill):
+        if self._sandbox.isolation == "none":
+            # it may have started others
             with suppress(ProcessLookupError, PermissionError):
-                kill(pid, signal.SIGKILL)
-        code, self.cpu_seconds = self._sandbox.wait(pid)
+                os.killpg(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            if self._handle is None:
+                os.kill(pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        if self._handle is not None:
+            os.close(self._handle)
+        code, self.cpu_seconds = self._sandbox.wait(self._inner)
         return code
 
     def run(
@@ -295,6 +340,7 @@ class Child:
         try:
             deadline = min(end, time.monotonic() + cell_seconds)
             if self._sources is not None:
+                self._wait_until_confined(deadline)
                 self._send({"cells": len(self._sources)}, pack_json(list(self._sources)), deadline)
                 self._sources = None
             self._send({"run": _plain(run)}, b"", deadline)
@@ -321,6 +367,14 @@ class Child:
             result.death = _death(index, self.close())
         return result
 
+    def _wait_until_confined(self, deadline: float) -> None:
+        try:
+            header, _ = self._receive(deadline)
+        except ConnectionResetError:
+            header = {}
+        if header.get("confined") is not True:
+            raise SandboxError("a child of the warm process could not be closed in; nothing was run in it.")
+
     def _send(self, header: dict[str, Any], payload: bytes, deadline: float) -> None:
         self._connection.settimeout(_left(deadline))
         self._connection.sendall(frames.pack(header, payload))
@@ -338,6 +392,12 @@ class Child:
                 raise ConnectionResetError
             self._waiting.extend(self._reader.feed(data))
         return self._waiting.pop(0)
+
+
+def _pid_of(handle: int) -> int:
+    """The id, in this process's own numbering, of the process that ``handle`` stands for."""
+    lines = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
 
 
 def _left(deadline: float) -> float:

@@ -1,7 +1,8 @@
 """The warm process: imports torch once, runs the locked cells once, and forks a child for each submission.
 
 Started by :class:`handgrad.sandbox.Sandbox` as ``python -I -m handgrad.sandbox.zygote FD``; ``FD`` is its end of the
-control socket. It is given locked cells only, never a submission, a solution, a hidden test or a reference.
+control socket. It is given locked cells only, never a submission, a solution, a hidden test or a reference. When they
+have run, and have read the files that they need, it closes its root (:mod:`handgrad.sandbox.isolation`).
 """
 
 import gc
@@ -16,6 +17,7 @@ import torch
 
 from handgrad import cells
 from handgrad.sandbox import autograd, child, frames
+from handgrad.sandbox.isolation import LINUX, Isolation
 from handgrad.sandbox.limits import Limits
 
 __all__ = ["main"]
@@ -24,8 +26,9 @@ __all__ = ["main"]
 class Zygote:
     """Answers the commands of one grader process, in order."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, isolation: Isolation) -> None:
         self.control = control
+        self.isolation = isolation
         self.states: dict[str, child.State] = {}
         self.limits = Limits()
 
@@ -37,11 +40,13 @@ class Zygote:
             if not data:
                 return
             for header, payload in reader.feed(data):
-                answer = self.command(header, payload, descriptors)
-                self.control.sendall(frames.pack(answer[0], answer[1]))
+                if header["command"] == "fork":
+                    self.fork(socket.socket(fileno=descriptors[0]))
+                else:
+                    self.control.sendall(frames.pack(*self.command(header, payload)))
 
-    def command(self, header: dict[str, Any], payload: bytes, descriptors: list[int]) -> tuple[dict[str, Any], bytes]:
-        """Do what ``header`` asks for."""
+    def command(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        """Do what ``header`` asks for; the answer."""
         match header["command"]:
             case "start":
                 for module in header["preload"]:
@@ -49,8 +54,6 @@ class Zygote:
                         importlib.import_module(module)
                 self.limits = Limits(**header["limits"])
                 return self.start(header["directory"], child.unpack_json(payload))
-            case "fork":
-                return {"pid": self.fork(socket.socket(fileno=descriptors[0]))}, b""
             case "wait":
                 _, status, usage = os.wait4(header["pid"], 0)
                 code = os.waitstatus_to_exitcode(status)
@@ -76,32 +79,48 @@ class Zygote:
                 self.states[wanted["name"]] = state
                 printed.append(outputs)
         autograd.forbid()
+        _look_at_the_processor()
+        self.isolation.close(self.limits)
         gc.collect()
         gc.freeze()
-        return {"error": None}, child.pack_json(printed)
+        isolation = {"isolation": self.isolation.name, "reason": self.isolation.reason}
+        return {"error": None, **isolation}, child.pack_json(printed)
 
-    def fork(self, connection: socket.socket) -> int:
-        """Fork a child that serves ``connection``; its process id."""
+    def fork(self, connection: socket.socket) -> None:
+        """Fork a child that serves ``connection``; answers with its process id, and a handle where there are such."""
         pid = os.fork()
         if pid:
             connection.close()
-            return pid
+            handles = [os.pidfd_open(pid)] if LINUX else []
+            socket.send_fds(self.control, [frames.pack({"pid": pid})], handles)
+            for handle in handles:
+                os.close(handle)
+            return
         try:
-            self.control.close()
-            os.setsid()
-            self.limits.apply()
+            self.isolation.confine(connection)
+            # the grader sends no cell before this word
+            connection.sendall(frames.pack({"confined": True}))
             child.serve(connection, self.states)
         finally:
             os._exit(0)
 
 
+def _look_at_the_processor() -> None:
+    """Let torch find out which instructions there are, as long as it can read about them."""
+    look = getattr(torch._C._cpu, "_is_avx2_supported", None)
+    if look:
+        look()
+
+
 def main() -> None:
     """Serve the control socket whose descriptor is the first argument."""
+    isolation = Isolation()
+    isolation.enter()
     torch.set_num_threads(1)
     cells.the_shell()
     autograd.switch_off()
     with socket.socket(fileno=int(sys.argv[1])) as control:
-        Zygote(control).serve()
+        Zygote(control, isolation).serve()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Linux system calls that Python does not offer, each an exception when it fails."""
+
+import ctypes
+import os
+import platform
+from typing import Any
+
+__all__ = ["ARCHITECTURE", "PR", "drop_capabilities", "mount", "prctl", "syscall", "umount"]
+
+ARCHITECTURE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+"""This machine's architecture, by the name that the kernel gives it."""
+
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+class PR:
+    """What prctl may be asked to do."""
+
+    SET_PDEATHSIG = 1
+    SET_KEEPCAPS = 8
+    SET_SECCOMP = 22
+    SET_NO_NEW_PRIVS = 38
+    CAP_AMBIENT = 47
+    CAP_AMBIENT_CLEAR_ALL = 4
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """A variadic C function takes whole words only."""
+    return ctypes.c_long(value) if isinstance(value, int) else value
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """Make the system call ``number``.
+
+    Raises
+    ------
+    OSError
+        The kernel refuses it or does not know it.
+    """
+    return _checked(_libc().syscall(*map(_plain, (number, *arguments))), f"system call {number}")
+
+
+def prctl(option: int, *arguments: Any) -> int:
+    """Change something about this process; see :class:`PR`.
+
+    Raises
+    ------
+    OSError
+        The kernel refuses it.
+    """
+    arguments = (*arguments, 0, 0, 0, 0)[:4]
+    return _checked(_libc().prctl(*map(_plain, (option, *arguments))), f"prctl {option}")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """Mount ``source`` at ``target``.
+
+    Raises
+    ------
+    OSError
+        The kernel refuses it.
+    """
+    encoded = [None if text is None else text.encode() for text in (source, target, kind, data)]
+    _checked(_libc().mount(*encoded[:3], ctypes.c_ulong(flags), encoded[3]), f"mounting {target}")
+
+
+def umount(target: str, flags: int) -> None:
+    """Take away what is mounted at ``target``.
+
+    Raises
+    ------
+    OSError
+        The kernel refuses it.
+    """
+    _checked(_libc().umount2(target.encode(), flags), f"unmounting {target}")
+
+
+def drop_capabilities(*kept: int) -> None:
+    """Give up every capability but ``kept``, which must be among those that this process has.
+
+    Raises
+    ------
+    OSError
+        The kernel refuses it.
+    """
+    words = [sum(1 << (one % 32) for one in kept if one // 32 == word) for word in (0, 1)]
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # effective, permitted, inheritable: for the lower 32 capabilities, then for the upper
+    data = (ctypes.c_uint32 * 6)(words[0], words[0], 0, words[1], words[1], 0)
+    prctl(PR.CAP_AMBIENT, PR.CAP_AMBIENT_CLEAR_ALL)
+    _checked(_libc().capset(header, data), "giving up capabilities")
