@@ -97,7 +97,11 @@ class CompiledCell:
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
             tree = ast.parse(transformed, self.filename)
             statements: list[ast.Module | ast.Interactive] = []
-            if tree.body and isinstance(tree.body[-1], ast.Expr) and not DisplayHook.semicolon_at_end_of_expression(transformed):
+            if (
+                tree.body
+                and isinstance(tree.body[-1], ast.Expr)
+                and not DisplayHook.semicolon_at_end_of_expression(transformed)
+            ):
                 last = tree.body.pop()
                 statements = [ast.Module(tree.body, []), ast.Interactive([last])]
             else:
