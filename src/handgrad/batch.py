@@ -75,8 +75,7 @@ def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, 
 
 def _not_there(path: Path) -> str:
     others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
-    there = f" The folder holds: {', '.join(others)}." if others else ""
-    return f"there is no {path.name} in the submission.{there}"
+    return f"There is no {path.name} in the folder, which holds: {', '.join(others)}." if others else ""
 
 
 def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:

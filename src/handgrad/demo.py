@@ -19,6 +19,7 @@ def fill(course: Course, assignment: str) -> list[Path]:
     CourseError
         The course has no known mistakes, no release or no solutions to make submissions from.
     """
+    course.exercise(assignment)
     submitted = course.folder("submitted")
     if any(submitted.glob(f"*/{assignment}")):
         return []

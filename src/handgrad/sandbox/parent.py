@@ -63,6 +63,7 @@ class Sandbox:
     ) -> None:
         self.states, self.directory, self.preload = states, directory, preload
         self.limits = limits or Limits()
+        self._children: set[Child] = set()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
 
     def __enter__(self) -> Self:
@@ -94,7 +95,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the warm process; closing twice is allowed."""
+        """End the children that are left and the warm process; closing twice is allowed."""
+        for child in list(self._children):
+            with suppress(SandboxError):
+                child.close()
         self._control.close()
         process = getattr(self, "_process", None)
         if process is not None:
@@ -165,7 +169,13 @@ class Sandbox:
         ours, theirs = socket.socketpair()
         with theirs:
             answer = self._ask({"command": "fork"}, theirs.fileno())
-        return Child(self, answer["pid"], ours, sources)
+        child = Child(self, answer["pid"], ours, sources)
+        self._children.add(child)
+        return child
+
+    def forget(self, child: "Child") -> None:
+        """Take a child that was ended off the list."""
+        self._children.discard(child)
 
     def wait(self, pid: int) -> tuple[int, float]:
         """Exit code (negative: a signal) and CPU seconds of an ended child."""
@@ -201,6 +211,7 @@ class Child:
         for kill in (os.killpg, os.kill):
             with suppress(ProcessLookupError, PermissionError):
                 kill(pid, signal.SIGKILL)
+        self._sandbox.forget(self)
         code, self.cpu_seconds = self._sandbox.wait(pid)
         return code
 
