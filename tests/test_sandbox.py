@@ -731,7 +731,6 @@ def _start(states: Sequence[State], folder: Path) -> Sandbox:
     return Sandbox(states, folder, Limits(cell_seconds=1.0), preload=())
 
 
-@pytest.mark.filterwarnings("ignore:unclosed .*socket:ResourceWarning")  # of the child that was not to be had
 def test_warm_process_killed(tmp_path: Path) -> None:
     """Where the warm process is killed that is an error of the grader's own, and closing still cleans up."""
     with _start(STATES[:1], tmp_path) as sandbox:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from traitlets import Bool, Dict, Float, Integer, List
+from traitlets import Bool, Dict, Float, Integer, List, TraitError
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from handgrad.errors import CourseError
@@ -81,8 +81,11 @@ class Course:
 
     @property
     def settings(self) -> Handgrad:
-        """What the instructor has set for handgrad."""
-        return Handgrad(config=self.config)
+        """What the instructor has set for handgrad; raises :class:`CourseError` for a value of the wrong kind."""
+        try:
+            return Handgrad(config=self.config)
+        except TraitError as error:
+            raise CourseError(f"{self.root / CONFIG}: c.Handgrad holds a wrong value: {error}") from error
 
     @property
     def workshop(self) -> Path:

@@ -143,7 +143,7 @@ def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
-    """Keep every ``.grad`` as it is inside the block: a tensor that retains its gradient adds to it on every backward call, also on ours."""
+    """Keep every ``.grad`` as it is: a tensor that retains its gradient adds to it on every backward call."""
     kept = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf or tensor.retains_grad]
     for tensor, _ in kept:
         tensor.grad = None

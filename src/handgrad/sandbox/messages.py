@@ -136,9 +136,21 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str]) -> CellRe
             outputs = unpack_json(rest)
         except (ValueError, RecursionError) as error:
             raise frames.FrameError("a cell's outputs are not JSON") from error
-        if not isinstance(outputs, list):
-            raise frames.FrameError("a cell's outputs are not a list")
+        if not isinstance(outputs, list) or not all(map(_is_output, outputs)):
+            raise frames.FrameError("a cell's outputs are not a notebook's")
     return CellResult(index, _error(header.get("error")), answers, outputs)
+
+
+def _is_output(output: Any) -> bool:
+    """Whether ``output`` is one of the three kinds that a child sends, in nbformat's shape."""
+    match output:
+        case {"output_type": "stream", "name": "stdout" | "stderr", "text": str()}:
+            return len(output) == 3
+        case {"output_type": "display_data", "data": dict(), "metadata": dict()}:
+            return len(output) == 3
+        case {"output_type": "execute_result", "data": dict(), "metadata": dict(), "execution_count": None}:
+            return len(output) == 4
+    return False
 
 
 def _error(data: Any) -> CellError | None:

@@ -167,8 +167,12 @@ class Sandbox:
     def child(self, sources: Sequence[str]) -> "Child":
         """Fork a child that holds the cells ``sources``."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            answer = self._ask({"command": "fork"}, theirs.fileno())
+        try:
+            with theirs:
+                answer = self._ask({"command": "fork"}, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
         child = Child(self, answer["pid"], ours, sources)
         self._children.add(child)
         return child
