@@ -25,3 +25,4 @@ c.Autograde.autograde_preprocessors = handgrad.autograde()
 # c.Handgrad.cell_seconds = 10.0       seconds for one cell in one pass
 # c.Handgrad.submission_seconds = 60.0 seconds for one submission
 # c.Handgrad.memory_mb = 1024          MiB of memory for one submission
+# c.Handgrad.trust_submissions = False grade also where this machine isolates nothing

@@ -178,13 +178,6 @@ def test_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cell.code() is first
 
 
-def test_no_future_of_ours_leaks() -> None:
-    """A cell is compiled by its own ``__future__`` imports, not by those of this package."""
-    namespace = new_namespace()
-    assert _run("def f(x: 1 + 1): pass", namespace) == (None, [])
-    assert namespace["f"].__annotations__ == {"x": 2}
-
-
 def test_order() -> None:
     """Streams, displays and results come in the order in which they were written; text of one stream is joined."""
     source = """

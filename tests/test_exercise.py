@@ -144,7 +144,6 @@ def test_files_that_cannot_be_read(name: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="nbformat's ValidationError is no ValueError")
 @pytest.mark.parametrize(
     "text", ["{}", '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}'], ids=["bare", "no cells"]
 )

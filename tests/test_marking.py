@@ -140,7 +140,6 @@ def test_more_right_evidence_never_lowers_the_mark() -> None:
         assert not _lowered(policy)
 
 
-@pytest.mark.xfail(strict=True, reason="right values in another shape hide the better mark for an invisible mistake")
 def test_more_right_evidence_never_lowers_the_mark_where_shapes_cost_more() -> None:
     """The same holds where another shape costs more than an invisible mistake."""
     assert not _lowered(Policy(partial_shape=0.25, partial_invisible=0.5))

@@ -54,7 +54,10 @@ def test_parameters_reach_the_cells(exercise: Exercise, references: tuple[Refere
         assert torch.equal(again.gradients[name], references[1].gradients[name])
         assert torch.equal(again.step.upstream[name], references[1].step.upstream[name])
         assert not torch.equal(references[1].gradients[name], references[2].gradients[name])
-        assert not torch.equal(references[1].step.upstream[name], references[2].step.upstream[name])
+        signs = [reference.step.upstream[name].sign() for reference in references[1:]]
+        # where only a label's column is not zero, as in logprobs, other labels alone would change the signs
+        both = (signs[0] != 0) & (signs[1] != 0)
+        assert not torch.equal(signs[0][both], signs[1][both]) or both.sum() < 8
     small = Reference.of(exercise, {"seed": 1, "batch_size": 4})
     assert small.gradients["probs"].shape[0] == small.namespace["n"] == 4
 
@@ -68,11 +71,12 @@ def test_forward_order(references: tuple[Reference, ...]) -> None:
         assert not any(gradient.requires_grad for gradient in reference.gradients.values())
 
 
-@pytest.mark.xfail(strict=True, reason="autograd.grad adds to the gradients that locked cells retain")
-def test_retained_gradients_are_left_alone(references: tuple[Reference, ...]) -> None:
+def test_retained_gradients_are_left_alone(exercise: Exercise) -> None:
     """In the namespace that checks see, ``.grad`` is what the locked cells left there."""
-    for name, gradient in references[0].gradients.items():
-        assert torch.equal(references[0].namespace[name].grad, gradient), name
+    reference = Reference.of(exercise, {})
+    Facts.of([reference])
+    for name, gradient in reference.gradients.items():
+        assert torch.equal(reference.namespace[name].grad, gradient), name
 
 
 def test_facts(references: tuple[Reference, ...]) -> None:

@@ -174,7 +174,6 @@ def test_bad_tensors(name: str) -> None:
         unpack_tensor(*BAD_TENSORS[name])
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="torch overflows on the strides of such an empty tensor")
 def test_empty_and_huge() -> None:
     """An empty tensor whose other sizes are enormous is refused like any other bad one."""
     with pytest.raises(FrameError):
@@ -344,7 +343,6 @@ def test_errors_and_outputs(sandbox: Sandbox) -> None:
     assert all(not cell.outputs and not (cell.error and cell.error.traceback) for cell in silent.cells.values())
 
 
-@pytest.mark.xfail(strict=True, reason="an error's text is not cut to what a frame's header may hold")
 @pytest.mark.parametrize("source", ["raise ValueError('x' * 150_000)", "raise ValueError('ü' * 60_000)"])
 def test_a_long_error_is_an_error(source: str, sandbox: Sandbox) -> None:
     """An exception with a very long message is an error of its cell, not an attack."""
@@ -413,7 +411,6 @@ def test_forward_tensors_are_put_back(spoil: str, sandbox: Sandbox) -> None:
     assert torch.equal(_after(sandbox, spoil), X["one"])
 
 
-@pytest.mark.xfail(strict=True, reason="what goes around the version counter is not seen")
 @pytest.mark.parametrize("spoil", UNSEEN)
 def test_forward_tensors_are_put_back_whatever_the_way(spoil: str, sandbox: Sandbox) -> None:
     """The lecture's own ``p.data += ...`` is undone like any other change."""
@@ -528,10 +525,10 @@ with torch.enable_grad(), torch.set_grad_enabled(True):
 def double(t):
     return t * 2
 
-found = torch.tensor([one.grad_fn is not None for one in (y, loss, new, double(x), double(y))])
+found = torch.tensor([one.requires_grad for one in (x, y, loss, new, double(x), double(y))])
 """
     answer = _run(sandbox, source, collect={0: ("found",)}).cells[0].answers["found"]
-    assert not bool(_value(answer).any())
+    assert _value(answer).tolist() == [True, False, False, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -645,12 +642,15 @@ def test_a_dead_child_can_be_closed_again(sandbox: Sandbox) -> None:
 
 
 def test_processes_of_a_child_are_gone(sandbox: Sandbox) -> None:
-    """What a cell started is gone when its child is closed."""
+    """A cell starts nothing; where nothing stops it, what it started is gone when its child is closed."""
     source = "import subprocess\np = subprocess.Popen(['sleep', '60'])\na = torch.tensor(p.pid)"
     with sandbox.child([source]) as child:
         result = _run_in(child, 1, {0: ("a",)})
-        if result.cells[0].error is not None:
-            pytest.skip("a cell cannot start processes here")
+        if sandbox.isolation != "none":
+            error = result.cells[0].error
+            assert error is not None
+            assert error.name == "PermissionError"
+            return
         pid = int(_value(result.cells[0].answers["a"]))
     assert _is_gone(pid)
 
@@ -679,6 +679,8 @@ def answer(index, name):
 """
 FORGERIES = {
     "an answer ahead of its turn": "answer(1, 'db')",
+    "its own answer for the next cell": "answer(1, 'da')",
+    "a cell that is none": "answer(True, 'da')\nanswer(None, 'da')",
     "the end": "forge({'finished': True, 'answers': [], 'outputs': 0})",
     "another name": "answer(0, 'db')",
     "no answers": "forge({'done': 0, 'error': None})",
@@ -732,7 +734,6 @@ def _start(states: Sequence[State], folder: Path) -> Sandbox:
     return Sandbox(states, folder, Limits(cell_seconds=1.0), preload=())
 
 
-@pytest.mark.filterwarnings("ignore:unclosed .*socket:ResourceWarning")  # of the child that was not to be had
 def test_warm_process_killed(tmp_path: Path) -> None:
     """Where the warm process is killed that is an error of the grader's own, and closing still cleans up."""
     with _start(STATES[:1], tmp_path) as sandbox:

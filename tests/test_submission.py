@@ -86,7 +86,6 @@ def test_missing_cells(small: Exercise, make_notebook: MakeNotebook) -> None:
     assert submission.stub_indices() == {"dx": 0}
 
 
-@pytest.mark.xfail(strict=True, reason="what is missing is a set, whose order changes from process to process")
 def test_missing_cells_keep_their_order(make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """Several locked cells that were deleted run in the order of the exercise."""
     names = [f"given{number}" for number in range(12)]
@@ -203,7 +202,6 @@ REPAIRABLE: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, raises=SubmissionError, reason="a notebook that nbformat finds untidy is refused")
 @pytest.mark.parametrize("name", REPAIRABLE)
 def test_untidy(name: str, source: Path, exercise: Exercise, tmp_path: Path) -> None:
     """What is untidy beside the sources costs no answer."""
@@ -212,7 +210,6 @@ def test_untidy(name: str, source: Path, exercise: Exercise, tmp_path: Path) -> 
     assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
 
 
-@pytest.mark.xfail(strict=True, reason="nbformat warns of each cell of such a notebook on the terminal")
 @pytest.mark.parametrize("ids", ["missing", "doubled"])
 def test_cell_ids(ids: str, source: Path, exercise: Exercise, tmp_path: Path) -> None:
     """Cells without an id, or with the id of another, are read without a word."""

@@ -10,7 +10,7 @@ from handgrad.gradebook import Desk
 from handgrad.render import class_page
 from handgrad.report import Report, ReportOutcome
 from handgrad.store import AnswerStore
-from handgrad.submission import read_notebook
+from handgrad.submission import Submission, read_notebook
 
 __all__ = ["grade_class", "stored_reports", "write_class_page"]
 
@@ -63,7 +63,8 @@ def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, 
     if not path.exists():
         return without_score("not-submitted", _not_there(path))
     try:
-        read_notebook(path)
+        # what cannot be graded is found before nbgrader writes a row, whose score would be zero
+        Submission.of(read_notebook(path), course.exercise(assignment))
         desk.autograde(student)
     except SubmissionError as error:
         return without_score("unreadable", str(error))
@@ -74,8 +75,7 @@ def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, 
 
 def _not_there(path: Path) -> str:
     others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
-    there = f" The folder holds: {', '.join(others)}." if others else ""
-    return f"there is no {path.name} in the submission.{there}"
+    return f"There is no {path.name} in the folder, which holds: {', '.join(others)}." if others else ""
 
 
 def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:

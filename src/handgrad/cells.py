@@ -31,6 +31,10 @@ MAX_RICH = 4_000_000
 """Characters of one rich output (a plot, a table) that are kept; a larger one is left out."""
 MAX_ITEMS = 200
 """Rich outputs kept for one cell."""
+MAX_MESSAGE = 2_000
+"""Characters kept of an exception's message."""
+MAX_TRACEBACK = 20_000
+"""Characters kept of a formatted traceback."""
 MAX_FRAMES = 10
 """Frames kept at each end of a long traceback."""
 
@@ -97,7 +101,11 @@ class CompiledCell:
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
             tree = ast.parse(transformed, self.filename)
             statements: list[ast.Module | ast.Interactive] = []
-            if tree.body and isinstance(tree.body[-1], ast.Expr) and not DisplayHook.semicolon_at_end_of_expression(transformed):
+            if (
+                tree.body
+                and isinstance(tree.body[-1], ast.Expr)
+                and not DisplayHook.semicolon_at_end_of_expression(transformed)
+            ):
                 last = tree.body.pop()
                 statements = [ast.Module(tree.body, []), ast.Interactive([last])]
             else:
@@ -143,6 +151,16 @@ def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool =
     return None
 
 
+def _cut(lines: list[str]) -> tuple[str, ...]:
+    """The lines of a traceback, cut in the middle where they are too long; the last line says what was raised."""
+    kept: list[str] = []
+    room = MAX_TRACEBACK
+    for line in (lines[-1][:MAX_MESSAGE], *lines[:-1]):
+        kept.append(line[:room])
+        room -= len(kept[-1])
+    return (*kept[1:], kept[0])
+
+
 def _shorten(traceback: types.TracebackType | None) -> None:
     """Leave out the middle of a long traceback: formatting the thousand frames of a recursion takes two seconds."""
     frames = []
@@ -154,9 +172,9 @@ def _shorten(traceback: types.TracebackType | None) -> None:
 
 
 def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) -> CellError:
-    name = type(error).__name__
+    name = type(error).__name__[:200]
     try:
-        message = str(error)[:MAX_TEXT]
+        message = str(error)[:MAX_MESSAGE]
     except BaseException as inner:
         message = f"(its message could not be read: {type(inner).__name__})"
     lines: tuple[str, ...] = ()
@@ -164,7 +182,7 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
         try:
             _shorten(error.__traceback__)
             parts = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
-            lines = tuple(str(part)[:MAX_TEXT] for part in parts)
+            lines = _cut([str(part) for part in parts])
         except BaseException:
             lines = (f"{name}: {message}",)
     return CellError(name, message, lines)

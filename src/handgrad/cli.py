@@ -69,6 +69,9 @@ def grade(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     student: Annotated[list[str] | None, typer.Option(help="Grade this student only; may be repeated.")] = None,
     feedback: Annotated[bool, typer.Option(help="Write the feedback pages too.")] = True,
+    trust: Annotated[
+        bool, typer.Option("--trust-submissions", help="Grade also where this machine isolates nothing.")
+    ] = False,
     course: CourseOption = Path(),
 ) -> None:
     """Grade a class: scores into the gradebook, notebooks into autograded/ and feedback/."""
@@ -76,10 +79,11 @@ def grade(
     from handgrad.course import Course
     from handgrad.render import class_table
 
+    found = Course.at(course)
     console = Console(stderr=True)
     reports = []
     with console.status("starting") as status:
-        for report in grade_class(Course.at(course), assignment, student or (), feedback=feedback):
+        for report in grade_class(found.trusting() if trust else found, assignment, student or (), feedback=feedback):
             reports.append(report)
             status.update(f"{len(reports)} graded, {report.student} last")
     typer.echo(class_table(reports, width=_width()), nl=False)
@@ -114,14 +118,18 @@ def demo(
     """Grade a sample class, and show the report."""
     from handgrad.batch import grade_class, write_class_page
     from handgrad.course import Course
-    from handgrad.demo import fill
+    from handgrad.demo import fill, only_samples
     from handgrad.render import class_table
 
     found = Course.at(course)
     if written := fill(found, assignment):
         typer.echo(f"{len(written)} sample submissions are in {found.folder('submitted')}")
     typer.echo("Grading them ...")
-    reports = list(grade_class(found, assignment))
+    # nobody else's code is trusted without being asked for by name
+    samples = only_samples(found, assignment)
+    reports = list(grade_class(found.trusting() if samples else found, assignment))
+    if samples and any(report.isolation == "none" for report in reports if report.outcome == "graded"):
+        typer.echo("This machine isolates nothing; the sample class is ours and was trusted. Yours would not be.")
     typer.echo(class_table(reports, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports)
     typer.echo(f"The report is in {page}")

@@ -8,7 +8,7 @@ from handgrad.cases import read_cases
 from handgrad.course import Course, write_text
 from handgrad.errors import CourseError
 
-__all__ = ["fill"]
+__all__ = ["fill", "only_samples"]
 
 
 def fill(course: Course, assignment: str) -> list[Path]:
@@ -19,27 +19,44 @@ def fill(course: Course, assignment: str) -> list[Path]:
     CourseError
         The course has no known mistakes, no release or no solutions to make submissions from.
     """
-    submitted = course.folder("submitted")
-    if any(submitted.glob(f"*/{assignment}")):
+    course.exercise(assignment)
+    if any(course.folder("submitted").glob(f"*/{assignment}")):
         return []
+    sample = _sample(course, assignment)
+    for path, text in sample.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CourseError(f"{path.parent} cannot be made ({error.strerror}): is it writable?") from error
+        write_text(path, text)
+    return list(sample)
+
+
+def only_samples(course: Course, assignment: str) -> bool:
+    """Whether every submission of the assignment is one of the sample class's, letter by letter."""
+    try:
+        sample = _sample(course, assignment)
+        there = list(course.folder("submitted").glob(f"*/{assignment}/*.ipynb"))
+        return all(path in sample and path.read_text(encoding="utf-8") == sample[path] for path in there)
+    except (CourseError, OSError, UnicodeDecodeError):
+        return False
+
+
+def _sample(course: Course, assignment: str) -> dict[Path, str]:
+    """The sample class: each submission's path and text."""
     cases = [case for case in read_cases(course.root / "tests" / "mistakes") if case.assignment == assignment]
     if not any(case.student for case in cases):
         raise CourseError(f"{course.root / 'tests' / 'mistakes'} holds no sample student for {assignment}.")
     release, solution = (
         _notebook(course.folder(kind) / assignment / f"{assignment}.ipynb") for kind in ("release", "solution")
     )
-    written = []
-    for case in cases:
-        if case.student:
-            folder = submitted / case.student / assignment
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise CourseError(f"{folder} cannot be made ({error.strerror}): is it writable?") from error
-            path = folder / f"{assignment}.ipynb"
-            write_text(path, nbformat.writes(case.notebook(release, solution)))
-            written.append(path)
-    return written
+    return {
+        course.folder("submitted") / case.student / assignment / f"{assignment}.ipynb": nbformat.writes(
+            case.notebook(release, solution)
+        )
+        for case in cases
+        if case.student
+    }
 
 
 def _notebook(path: Path) -> nbformat.NotebookNode:

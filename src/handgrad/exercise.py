@@ -118,7 +118,7 @@ class Exercise:
             notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
         except FileNotFoundError:
             raise ExerciseError(f"there is no exercise at {path}: no such file.") from None
-        except (OSError, UnicodeDecodeError, ValueError, AttributeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
             raise ExerciseError(f"{path} is not a notebook that can be read ({error}).") from error
         return cls.of(notebook, path.stem, path.parent)
 

@@ -3,7 +3,9 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -12,6 +14,7 @@ from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import SaveCells
+from sqlalchemy.exc import SAWarning
 
 from handgrad.course import Course
 from handgrad.errors import CourseError, HandgradError
@@ -30,6 +33,14 @@ class _Autograde(Autograde):
         except HandgradError as error:
             self.fault = error
             raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what nbgrader's own models make SQLAlchemy warn of: an instructor can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        yield
 
 
 class Desk:
@@ -94,7 +105,8 @@ class Desk:
         converter = _Autograde(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
         converter.force = True
         try:
-            converter.start()
+            with _quiet():
+                converter.start()
         except NbGraderException as error:
             raise converter.fault or CourseError(f"nbgrader: {error}") from error
         except OSError as error:
@@ -105,7 +117,8 @@ class Desk:
         converter = GenerateFeedback(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
         converter.force = True
         try:
-            converter.start()
+            with _quiet():
+                converter.start()
         except NbGraderException as error:
             raise CourseError(f"nbgrader: {error}") from error
 

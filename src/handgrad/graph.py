@@ -14,7 +14,17 @@ import torch
 
 from handgrad.compare import scale_of
 
-__all__ = ["ZERO", "BlindView", "Step", "blind_view", "consumers", "is_zero", "random_step", "reaches"]
+__all__ = [
+    "ZERO",
+    "BlindView",
+    "Step",
+    "blind_view",
+    "consumers",
+    "gradients_kept",
+    "is_zero",
+    "random_step",
+    "reaches",
+]
 
 ZERO = 1e-5
 """A true gradient below this share of the step gradient is zero by construction, and what is there is rounding."""
@@ -77,7 +87,7 @@ def random_step(
             upstream[name] = noise * _root_mean_square(true[name]) * (true[name] != 0)
         return upstream[name]
 
-    with _gradients_kept(tensors.values()), _hooks(tensors, redirect):
+    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
         torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
     return Step(upstream, gradients)
 
@@ -115,7 +125,7 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
     if tensor.grad_fn is None:
         return arrived
     noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
-    with _gradients_kept([tensor, *others.values()]), _hooks(others, cut):
+    with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
         torch.autograd.grad(tensor, list(others.values()), noise, retain_graph=True, allow_unused=True)
     return arrived
 
@@ -132,8 +142,8 @@ def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
-    """Keep every ``.grad``: a tensor that retains its gradient adds to it on every backward call, also on ours."""
+def gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Keep every ``.grad`` as it is: a tensor that retains its gradient adds to it on every backward call."""
     kept = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf or tensor.retains_grad]
     for tensor, _ in kept:
         tensor.grad = None
@@ -172,15 +182,15 @@ def blind_view(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) ->
     loss = namespace.get("loss")
     if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
         return BlindView()
-    tensors = {
-        other: value
-        for other, value in namespace.items()
-        if isinstance(value, torch.Tensor)
-        and value is not loss
-        and (value.is_leaf or value.retains_grad)
-        and value.grad is not None
-    }
-    tensors[name] = tensor
+    tensors = {name: tensor}
+    for other, value in namespace.items():
+        if (
+            isinstance(value, torch.Tensor)
+            and not any(value is known for known in (loss, *tensors.values()))
+            and (value.is_leaf or value.retains_grad)
+            and value.grad is not None
+        ):
+            tensors[other] = value
     true = {other: value.grad.clone() for other, value in tensors.items() if value.grad is not None}
     try:
         step = random_step(loss, tensors, true, torch.Generator().manual_seed(0))

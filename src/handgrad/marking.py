@@ -103,21 +103,25 @@ def mark(evidence: Evidence, policy: Policy) -> Mark:
     """
     hidden = max(map(value_of, (*evidence.as_written, evidence.helped)))
     step, against_true = value_of(evidence.step), value_of(evidence.step_against_true)
-    for wanted in (Value.RIGHT, Value.RESHAPED):
-        reason: Reason | None = None
+
+    def accepted(wanted: Value) -> Reason | None:
+        """The line of the rule, 1 to 3, that accepts what is at least ``wanted``."""
         if step >= wanted:
-            reason = "step"
-        elif hidden >= wanted and not evidence.blind:
-            reason = "hidden"
-        elif hidden >= wanted and not evidence.zero and against_true >= wanted:
-            reason = "loss"
-        if reason is not None:
-            if wanted is Value.RIGHT:
-                return Mark("passed", 1.0, reason)
-            return Mark("partial", policy.partial_shape, reason, reshaped=True)
+            return "step"
+        if hidden >= wanted and not evidence.blind:
+            return "hidden"
+        if hidden >= wanted and not evidence.zero and against_true >= wanted:
+            return "loss"
+        return None
+
+    if reason := accepted(Value.RIGHT):
+        return Mark("passed", 1.0, reason)
+    partial = []
     if hidden is Value.RIGHT:
-        return Mark("partial", policy.partial_invisible, "invisible")
-    return Mark("failed", 0.0, "wrong")
+        partial.append(Mark("partial", policy.partial_invisible, "invisible"))
+    if reason := accepted(Value.RESHAPED):
+        partial.append(Mark("partial", policy.partial_shape, reason, reshaped=True))
+    return max(partial, key=lambda one: one.share, default=Mark("failed", 0.0, "wrong"))
 
 
 def worst(marks: Iterable[Mark]) -> Mark:

@@ -70,7 +70,8 @@ class Reference:
         if faults:
             raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
         try:
-            found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+            with graph.gradients_kept(tensors.values()):
+                found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
         except RuntimeError as error:
             raise ExerciseError(
                 f"{exercise.name}: the graph of the loss is gone ({error}). "

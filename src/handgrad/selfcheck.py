@@ -91,7 +91,7 @@ def read_released(path: Path) -> Exercise:
         data = json.loads(path.read_text(encoding="utf-8"))
         notebook = nbformat.reads(json.dumps(data["notebook"]), as_version=4)
         name = str(data["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError) as error:
         raise ExerciseError(f"{path} cannot be read ({error}): get the released folder again.") from error
     return Exercise.of(notebook, name, path.parent)
 

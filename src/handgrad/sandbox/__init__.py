@@ -11,6 +11,7 @@ The zygote and the child know cells, names and bytes; they know no notebook, no 
 """
 
 from handgrad.sandbox.limits import Limits
-from handgrad.sandbox.parent import Answer, CellResult, Child, Death, PassResult, Run, Sandbox, State
+from handgrad.sandbox.messages import Answer, CellResult, Death, PassResult, Run, State
+from handgrad.sandbox.parent import Child, Sandbox
 
 __all__ = ["Answer", "CellResult", "Child", "Death", "Limits", "PassResult", "Run", "Sandbox", "State"]

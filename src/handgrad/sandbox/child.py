@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import socket
 import sys
 import types
@@ -19,6 +20,10 @@ MAX_ANSWER = 1 << 25
 """Bytes of one answer (32 MiB); a larger one is described, not sent."""
 MAX_OUTPUTS = 1 << 24
 """Bytes of the outputs of one cell, as JSON (16 MiB)."""
+MAX_COMPARED = 1 << 16
+"""Elements of the largest tensor whose values are looked at to see whether a cell wrote to it."""
+_AROUND = re.compile(r"\.data\b|numpy|storage|dlpack|memoryview")
+"""Ways of writing to a tensor that its version counter does not see."""
 _PLAIN = (torch.Tensor, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, int, float, str)
 
 
@@ -51,6 +56,10 @@ class Kept:
         """Whether ``value`` is the object that was kept, not written to since."""
         return value is self.value and (self.copy is None or value._version == self.version)
 
+    def overwritten(self, value: Any) -> bool:
+        """Whether the values of a tensor, unless it is a large one, are others than they were."""
+        return self.copy is not None and self.copy.numel() <= MAX_COMPARED and not torch.equal(value, self.copy)
+
 
 class State:
     """A namespace as the locked cells left it, and what is needed to put it back."""
@@ -71,10 +80,11 @@ class State:
         self.namespace[name] = value
         self.kept[name] = Kept.of(value)
 
-    def put_back(self) -> None:
-        """Undo what cells did to the names that are kept."""
+    def put_back(self, *, contents: bool = False) -> None:
+        """Undo what cells did to the names that are kept; with ``contents`` also what no version counter has seen."""
         for name, kept in self.kept.items():
-            if kept.unchanged(self.namespace.get(name)):
+            value = self.namespace.get(name)
+            if kept.unchanged(value) and not (contents and kept.overwritten(value)):
                 continue
             if kept.copy is None:
                 self.namespace[name] = kept.value
@@ -156,10 +166,11 @@ class Server:
         random.seed(0)
         torch.manual_seed(0)
         torch.set_default_dtype(torch.float32)
+        around = any(_AROUND.search(cell.source) for cell in self.cells)
         for index in run["cells"]:
             names = run["collect"].get(str(index), [])
             if run["help"] and names:
-                state.put_back()
+                state.put_back(contents=around)
             with captured() as outputs:
                 error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
                 if run["outputs"]:

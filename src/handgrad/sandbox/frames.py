@@ -5,6 +5,7 @@ lengths are checked before a byte is kept, and what does not fit is a :class:`Fr
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -109,11 +110,11 @@ def unpack_tensor(description: dict[str, Any], data: bytes) -> torch.Tensor:
         not isinstance(shape, list)
         or len(shape) > MAX_DIMENSIONS
         or not all(type(size) is int and 0 <= size <= MAX_PAYLOAD for size in shape)
+        # of an empty tensor too: torch works out the strides of its other dimensions
+        or math.prod(size for size in shape if size) > MAX_PAYLOAD
     ):
         raise FrameError("a tensor's shape is not a list of sizes")
-    count = 1
-    for size in shape:
-        count *= size
+    count = math.prod(shape)
     if count * dtype.itemsize != len(data):
         raise FrameError(f"a tensor of shape {tuple(shape)} does not have {len(data):,} bytes")
     if not count:

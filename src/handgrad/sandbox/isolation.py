@@ -76,7 +76,7 @@ class Isolation:
             # a child still has to mount its home
             namespaces.drop_root(self._folders, _CAP_SYS_ADMIN)
             namespaces.end_with_parent()
-            os.environ.update(HOME=namespaces.HOME, TMPDIR=namespaces.HOME, USER="student", LOGNAME="student")
+            os.environ.update(HOME=namespaces.HOME, TMPDIR=namespaces.HOME)
             tempfile.tempdir = None
         if landlock.version():
             devices = [Path(one) for one in namespaces.DEVICES]

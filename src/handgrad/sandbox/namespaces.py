@@ -49,11 +49,8 @@ def library_folders() -> list[Path]:
     wanted += map(Path, SYSTEM)
     found: list[Path] = []
     for path in sorted(wanted, key=lambda one: len(one.parts)):
-        if (
-            path.exists()
-            and path not in found
-            and not any(one in path.parents for one in found if not one.is_symlink())
-        ):
+        held = any(one == path or (one in path.parents and not one.is_symlink()) for one in found)
+        if path.exists() and not held:
             found.append(path)
     return found
 
@@ -69,8 +66,8 @@ def enter() -> bool:
         try:
             # some machines allow the namespaces and forbid all that they are for
             _unshare()
-            mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-            mount("tmpfs", str(Path.cwd()), "tmpfs", 0)
+            close_root(())
+            os.pidfd_open(os.getpid())
             os._exit(0)
         finally:
             os._exit(1)

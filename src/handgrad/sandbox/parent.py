@@ -9,103 +9,34 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 
-from handgrad.cells import CellError
 from handgrad.errors import ExerciseError, SandboxError
 from handgrad.sandbox import frames
 from handgrad.sandbox.child import pack_json, unpack_json
 from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import (
+    Death,
+    PassResult,
+    Run,
+    State,
+    answers_in,
+    cell_result,
+    plain_run,
+    plain_states,
+)
 
-__all__ = ["Answer", "CellResult", "Child", "Death", "PassResult", "Run", "Sandbox", "State"]
+__all__ = ["Child", "Sandbox"]
 
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
 """What honest notebooks import besides torch; imported once in the warm process."""
 
 START_SECONDS = 300.0
 """Seconds that the locked cells may take in the warm process."""
-
-
-@dataclass(frozen=True)
-class State:
-    """One parameter set: a name and the sources of the locked cells that make it."""
-
-    name: str
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One pass over a submission's cells.
-
-    Attributes
-    ----------
-    state
-        Name of the parameter set; a child uses each once.
-    cells
-        Indices of the cells to run, in order.
-    collect
-        For a cell, the names whose values are taken when it has run.
-    at_end
-        The names whose values are taken after the last cell.
-    help
-        Whether references replace the names that were taken (and what a cell changed is put back before).
-    outputs
-        Whether what the cells show is wanted.
-    """
-
-    state: str
-    cells: tuple[int, ...]
-    collect: Mapping[int, tuple[str, ...]]
-    at_end: tuple[str, ...] = ()
-    help: bool = False
-    outputs: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back for one name.
-
-    ``kind`` is ``tensor`` (with ``value``), ``none`` (None or ``...``), ``undefined``, ``other`` (``type`` says what)
-    or ``too-large``.
-    """
-
-    kind: Literal["tensor", "none", "undefined", "other", "too-large"]
-    value: torch.Tensor | None = None
-    type: str = ""
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """One cell in one pass: the error it raised, the answers taken after it, and what it showed."""
-
-    index: int
-    error: CellError | None
-    answers: Mapping[str, Answer]
-    outputs: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True)
-class Death:
-    """Why a pass did not reach its end: the cell that ran then, and the reason."""
-
-    index: int | None
-    reason: Literal["timeout", "memory", "crashed", "tampered"]
-    detail: str = ""
-
-
-@dataclass
-class PassResult:
-    """What came back from one pass."""
-
-    cells: dict[int, CellResult] = field(default_factory=dict)
-    at_end: Mapping[str, Answer] = field(default_factory=dict)
-    death: Death | None = None
 
 
 class Sandbox:
@@ -153,6 +84,7 @@ class Sandbox:
         self.states, self.directory, self.preload, self.trust = states, directory, preload, trust
         self.isolation = "none"
         self.limits = limits or Limits()
+        self._children: set[Child] = set()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
 
     def __enter__(self) -> Self:
@@ -173,7 +105,7 @@ class Sandbox:
                     stderr=self._log,
                 )
             self._ready = False
-            self._send(self._start_header(), pack_json(_plain_states(self.states)))
+            self._send(self._start_header(), pack_json(plain_states(self.states)))
         except BaseException:
             self.close()
             raise
@@ -185,7 +117,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the warm process; closing twice is allowed."""
+        """End the children that are left and the warm process; closing twice is allowed."""
+        for child in list(self._children):
+            with suppress(SandboxError):
+                child.close()
         self._control.close()
         process = getattr(self, "_process", None)
         if process is not None:
@@ -265,9 +200,19 @@ class Sandbox:
     def child(self, sources: Sequence[str]) -> "Child":
         """Fork a child that holds the cells ``sources``."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            answer = self._ask({"command": "fork"}, theirs.fileno())
-        return Child(self, answer["pid"], self._received.pop() if self._received else None, ours, sources)
+        try:
+            with theirs:
+                answer = self._ask({"command": "fork"}, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        child = Child(self, answer["pid"], self._received.pop() if self._received else None, ours, sources)
+        self._children.add(child)
+        return child
+
+    def forget(self, child: "Child") -> None:
+        """Take a child that was ended off the list."""
+        self._children.discard(child)
 
     def wait(self, pid: int) -> tuple[int, float]:
         """Exit code (negative: a signal) and CPU seconds of an ended child."""
@@ -315,6 +260,7 @@ class Child:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         if self._handle is not None:
             os.close(self._handle)
+        self._sandbox.forget(self)
         code, self.cpu_seconds = self._sandbox.wait(self._inner)
         return code
 
@@ -343,11 +289,11 @@ class Child:
                 self._wait_until_confined(deadline)
                 self._send({"cells": len(self._sources)}, pack_json(list(self._sources)), deadline)
                 self._sources = None
-            self._send({"run": _plain(run)}, b"", deadline)
+            self._send({"run": plain_run(run)}, b"", deadline)
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
-                cell = _cell_result(self._receive(deadline), index, names)
+                cell = cell_result(self._receive(deadline), index, names)
                 result.cells[index] = cell
                 if run.help and names:
                     assert reference is not None
@@ -356,7 +302,7 @@ class Child:
             header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
             if header.get("finished") is not True:
                 raise frames.FrameError("a pass did not end where it should")
-            result.at_end = _answers(header, payload, run.at_end)[0]
+            result.at_end = answers_in(header, payload, run.at_end)[0]
         except TimeoutError:
             self.close()
             result.death = Death(index, "timeout")
@@ -407,74 +353,6 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _plain_states(states: Sequence[State]) -> list[dict[str, Any]]:
-    return [{"name": state.name, "cells": list(state.cells)} for state in states]
-
-
-def _plain(run: Run) -> dict[str, Any]:
-    return {
-        "state": run.state,
-        "cells": list(run.cells),
-        "collect": {str(index): list(names) for index, names in run.collect.items()},
-        "at_end": list(run.at_end),
-        "help": run.help,
-        "outputs": run.outputs,
-    }
-
-
-def _cell_result(frame: frames.Frame, index: int, names: Sequence[str]) -> CellResult:
-    header, payload = frame
-    if header.get("done") != index:
-        raise frames.FrameError("a cell reported out of turn")
-    answers, rest = _answers(header, payload, names)
-    outputs: list[Any] = []
-    if rest:
-        try:
-            outputs = unpack_json(rest)
-        except (ValueError, RecursionError) as error:
-            raise frames.FrameError("a cell's outputs are not JSON") from error
-        if not isinstance(outputs, list):
-            raise frames.FrameError("a cell's outputs are not a list")
-    return CellResult(index, _error(header.get("error")), answers, outputs)
-
-
-def _error(data: Any) -> CellError | None:
-    if data is None:
-        return None
-    if not isinstance(data, dict):
-        raise frames.FrameError("a cell's error is not an object")
-    lines = data.get("traceback")
-    return CellError(
-        str(data.get("name")),
-        str(data.get("message")),
-        tuple(str(line) for line in lines) if isinstance(lines, list) else (),
-    )
-
-
-def _answers(header: dict[str, Any], payload: bytes, names: Sequence[str]) -> tuple[dict[str, Answer], bytes]:
-    """The answers in a frame, which must be those for ``names`` in this order, and the bytes behind them."""
-    described = header.get("answers")
-    if not isinstance(described, list) or len(described) != len(names):
-        raise frames.FrameError("a frame does not hold the answers that were asked for")
-    answers: dict[str, Answer] = {}
-    start = 0
-    for name, description in zip(names, described, strict=True):
-        if not isinstance(description, dict) or description.get("name") != name:
-            raise frames.FrameError(f"a frame holds another answer where {name} was asked for")
-        kind = description.get("kind")
-        if kind == "tensor":
-            size = description.get("size")
-            if type(size) is not int or not 0 <= size <= len(payload) - start:
-                raise frames.FrameError(f"the bytes of {name} are not all there")
-            answers[name] = Answer("tensor", frames.unpack_tensor(description, payload[start : start + size]))
-            start += size
-        elif kind in ("none", "undefined", "other", "too-large"):
-            answers[name] = Answer(kind, type=str(description.get("type", ""))[:80])
-        else:
-            raise frames.FrameError(f"the answer for {name} is of no known kind")
-    return answers, payload[start:]
-
-
 def _death(index: int | None, code: int | None) -> Death:
     if code is not None and code < 0:
         if -code in (signal.SIGXCPU, signal.SIGKILL):
@@ -491,6 +369,8 @@ def _environment(home: str) -> dict[str, str]:
         **threads,
         **kept,
         "HOME": home,
+        "USER": "student",
+        "LOGNAME": "student",
         "IPYTHONDIR": home,
         "MPLCONFIGDIR": home,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",

@@ -10,6 +10,7 @@ import importlib
 import os
 import socket
 import sys
+import traceback
 from contextlib import chdir, suppress
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 
 from handgrad import cells
 from handgrad.sandbox import autograd, child, frames
-from handgrad.sandbox.isolation import LINUX, Isolation
+from handgrad.sandbox.isolation import Isolation
 from handgrad.sandbox.limits import Limits
 
 __all__ = ["main"]
@@ -91,18 +92,30 @@ class Zygote:
         pid = os.fork()
         if pid:
             connection.close()
-            handles = [os.pidfd_open(pid)] if LINUX else []
+            handles = _handles(pid)
             socket.send_fds(self.control, [frames.pack({"pid": pid})], handles)
             for handle in handles:
                 os.close(handle)
             return
         try:
-            self.isolation.confine(connection)
+            try:
+                self.isolation.confine(connection)
+            except BaseException:
+                traceback.print_exc()
+                raise
             # the grader sends no cell before this word
             connection.sendall(frames.pack({"confined": True}))
             child.serve(connection, self.states)
         finally:
             os._exit(0)
+
+
+def _handles(pid: int) -> list[int]:
+    """A descriptor that stands for the process ``pid`` in any world; none where there are no such descriptors."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return [os.pidfd_open(pid)]
+    return []
 
 
 def _look_at_the_processor() -> None:

@@ -1,0 +1,190 @@
+"""What crosses the border between grader and child, as records; decoded with distrust."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from handgrad.cells import CellError
+from handgrad.sandbox import frames
+from handgrad.sandbox.child import unpack_json
+
+__all__ = [
+    "Answer",
+    "CellResult",
+    "Death",
+    "PassResult",
+    "Run",
+    "State",
+    "answers_in",
+    "cell_result",
+    "plain_run",
+    "plain_states",
+]
+
+
+@dataclass(frozen=True)
+class State:
+    """One parameter set: a name and the sources of the locked cells that make it."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass over a submission's cells.
+
+    Attributes
+    ----------
+    state
+        Name of the parameter set; a child uses each once.
+    cells
+        Indices of the cells to run, in order.
+    collect
+        For a cell, the names whose values are taken when it has run.
+    at_end
+        The names whose values are taken after the last cell.
+    help
+        Whether references replace the names that were taken (and what a cell changed is put back before).
+    outputs
+        Whether what the cells show is wanted.
+    """
+
+    state: str
+    cells: tuple[int, ...]
+    collect: Mapping[int, tuple[str, ...]]
+    at_end: tuple[str, ...] = ()
+    help: bool = False
+    outputs: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one name.
+
+    ``kind`` is ``tensor`` (with ``value``), ``none`` (None or ``...``), ``undefined``, ``other`` (``type`` says what)
+    or ``too-large``.
+    """
+
+    kind: Literal["tensor", "none", "undefined", "other", "too-large"]
+    value: torch.Tensor | None = None
+    type: str = ""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell in one pass: the error it raised, the answers taken after it, and what it showed."""
+
+    index: int
+    error: CellError | None
+    answers: Mapping[str, Answer]
+    outputs: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a pass did not reach its end: the cell that ran then, and the reason."""
+
+    index: int | None
+    reason: Literal["timeout", "memory", "crashed", "tampered"]
+    detail: str = ""
+
+
+@dataclass
+class PassResult:
+    """What came back from one pass."""
+
+    cells: dict[int, CellResult] = field(default_factory=dict)
+    at_end: Mapping[str, Answer] = field(default_factory=dict)
+    death: Death | None = None
+
+
+def plain_states(states: Sequence[State]) -> list[dict[str, Any]]:
+    """The parameter sets as plain data."""
+    return [{"name": state.name, "cells": list(state.cells)} for state in states]
+
+
+def plain_run(run: Run) -> dict[str, Any]:
+    """A pass as plain data."""
+    return {
+        "state": run.state,
+        "cells": list(run.cells),
+        "collect": {str(index): list(names) for index, names in run.collect.items()},
+        "at_end": list(run.at_end),
+        "help": run.help,
+        "outputs": run.outputs,
+    }
+
+
+def cell_result(frame: frames.Frame, index: int, names: Sequence[str]) -> CellResult:
+    """What a frame says about the cell ``index``, after which ``names`` were asked for.
+
+    Raises
+    ------
+    FrameError
+        It speaks of another cell, of other names, or is no such message.
+    """
+    header, payload = frame
+    if header.get("done") != index:
+        raise frames.FrameError("a cell reported out of turn")
+    answers, rest = answers_in(header, payload, names)
+    outputs: list[Any] = []
+    if rest:
+        try:
+            outputs = unpack_json(rest)
+        except (ValueError, RecursionError) as error:
+            raise frames.FrameError("a cell's outputs are not JSON") from error
+        if not isinstance(outputs, list) or not all(map(_is_output, outputs)):
+            raise frames.FrameError("a cell's outputs are not a notebook's")
+    return CellResult(index, _error(header.get("error")), answers, outputs)
+
+
+def _is_output(output: Any) -> bool:
+    """Whether ``output`` is one of the three kinds that a child sends, in nbformat's shape."""
+    match output:
+        case {"output_type": "stream", "name": "stdout" | "stderr", "text": str()}:
+            return len(output) == 3
+        case {"output_type": "display_data", "data": dict(), "metadata": dict()}:
+            return len(output) == 3
+        case {"output_type": "execute_result", "data": dict(), "metadata": dict(), "execution_count": None}:
+            return len(output) == 4
+    return False
+
+
+def _error(data: Any) -> CellError | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise frames.FrameError("a cell's error is not an object")
+    lines = data.get("traceback")
+    return CellError(
+        str(data.get("name")),
+        str(data.get("message")),
+        tuple(str(line) for line in lines) if isinstance(lines, list) else (),
+    )
+
+
+def answers_in(header: dict[str, Any], payload: bytes, names: Sequence[str]) -> tuple[dict[str, Answer], bytes]:
+    """The answers in a frame, which must be those for ``names`` in this order, and the bytes behind them."""
+    described = header.get("answers")
+    if not isinstance(described, list) or len(described) != len(names):
+        raise frames.FrameError("a frame does not hold the answers that were asked for")
+    answers: dict[str, Answer] = {}
+    start = 0
+    for name, description in zip(names, described, strict=True):
+        if not isinstance(description, dict) or description.get("name") != name:
+            raise frames.FrameError(f"a frame holds another answer where {name} was asked for")
+        kind = description.get("kind")
+        if kind == "tensor":
+            size = description.get("size")
+            if type(size) is not int or not 0 <= size <= len(payload) - start:
+                raise frames.FrameError(f"the bytes of {name} are not all there")
+            answers[name] = Answer("tensor", frames.unpack_tensor(description, payload[start : start + size]))
+            start += size
+        elif kind in ("none", "undefined", "other", "too-large"):
+            answers[name] = Answer(kind, type=str(description.get("type", ""))[:80])
+        else:
+            raise frames.FrameError(f"the answer for {name} is of no known kind")
+    return answers, payload[start:]

@@ -1,0 +1,2 @@
+open('/proc/self/maps').read()
+dh = dlogits @ W2.T

@@ -1,0 +1,1 @@
+dlogits = open('../../source/backprop/backprop.ipynb').read()

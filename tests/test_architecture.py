@@ -1,0 +1,89 @@
+"""Arrows between modules point one way, and only a few rooms know the outside world."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
+
+FLOORS = (
+    ("errors", "report", "passes"),
+    ("data", "cells", "compare", "marking", "render", "exercise", "releasing"),
+    ("graph", "sandbox"),
+    ("student", "reference", "submission"),
+    ("answers",),
+    ("diagnose",),
+    ("grade",),
+    ("course", "cases"),
+    ("store", "demo", "selfcheck"),
+    ("nbgrader", "gradebook"),
+    ("batch",),
+    ("cli",),
+)
+"""The house from the ground up: a module imports from floors below its own, never from above."""
+
+FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
+OUTSIDE = {
+    "nbgrader": {"nbgrader", "gradebook"},
+    "sqlalchemy": {"gradebook"},
+    "typer": {"cli"},
+    "IPython": {"cells"},
+    "nbformat": {"exercise", "submission", "releasing", "selfcheck", "nbgrader", "gradebook", "cases", "demo"},
+}
+"""Packages that only these rooms know."""
+
+
+def _imports(path: Path) -> set[str]:
+    """Full names of what a module imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def test_every_room_has_its_floor() -> None:
+    """No module stands outside the house, and the plan names none that is gone."""
+    assert {_room(path) for path in FILES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    """A module imports from its own room or from floors below it."""
+    room = _room(path)
+    for name in _imports(path):
+        package, _, rest = name.partition(".")
+        if package == "handgrad" and (other := rest.split(".")[0]) in FLOOR and other != room:
+            assert FLOOR[other] < FLOOR[room], f"{room} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_outside_world(path: Path) -> None:
+    """nbgrader, databases, the terminal and notebooks are known where they must be, and nowhere else."""
+    for name in _imports(path):
+        rooms = OUTSIDE.get(name.split(".")[0])
+        assert rooms is None or _room(path) in rooms, f"{_room(path)} imports {name}"
+
+
+def test_render_sees_only_reports() -> None:
+    """Renderers are functions of a report: they know nothing else of the package."""
+    for path in (PACKAGE / "render").glob("*.py"):
+        ours = {name for name in _imports(path) if name.split(".")[0] == "handgrad"}
+        assert all(name.split(".")[1] in ("render", "report") for name in ours if "." in name)
+
+
+def test_modules_stay_small() -> None:
+    """A module beyond 400 lines is two modules."""
+    long = {str(path.relative_to(PACKAGE)): lines for path in FILES if (lines := path.read_text().count("\n")) > 400}
+    assert not long
