@@ -47,6 +47,7 @@ from handgrad.report import Outcome, ReportOutcome
 __all__ = ["Case", "read_cases"]
 
 Start = Literal["solution", "release"]
+_MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 FACTS = "case.toml"
 RAW = ("notebook.ipynb", "notebook.bin")
@@ -163,7 +164,7 @@ class Case:
         if self.raw is not None:
             return self._handed_in(self.raw)
         notebook = copy.deepcopy(release)
-        solved = {grade_id(cell): cell.source for cell in solution.cells if kind_of(cell) == "stub"}
+        solved = {grade_id(cell): _without_marks(cell.source) for cell in solution.cells if kind_of(cell) == "stub"}
         stubs = {grade_id(cell): cell for cell in notebook.cells if kind_of(cell) == "stub"}
         faults = _unknown_cells(self.cells, stubs, [grade_id(cell) for cell in notebook.cells if grade_id(cell)])
         if self.start == "solution":
@@ -314,6 +315,11 @@ def _unknown_cells(places: Iterable[str], stubs: Iterable[str], names: Iterable[
     around = [f"{where}-{name}" for name in names for where in ("before", "after")]
     known = [*stubs, "first", "last", *around]
     return [f"{place}.py names no cell.{closest(place, known)}" for place in places if place not in known]
+
+
+def _without_marks(source: str) -> str:
+    """A worked solution as a student would write it: without nbgrader's ``### BEGIN SOLUTION``."""
+    return "\n".join(line for line in source.splitlines() if line.strip() not in _MARKS)
 
 
 def _no_case(folder: Path, faults: Iterable[str]) -> CourseError:

@@ -1,0 +1,83 @@
+"""The grader as a whole: sizes, rounds, and what stays secret."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+
+from handgrad.exercise import Exercise
+from handgrad.grade import Grader
+from handgrad.marking import Policy
+from handgrad.sandbox import Limits
+from handgrad.submission import Submission
+
+Submit = Callable[..., Submission]
+
+HARD_CODED = "dlogprobs = torch.zeros_like(logprobs)\ndlogprobs[range(32), Yb] = -1.0 / 32"
+
+
+def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
+    """A hard-coded batch size is poor style, not a wrong gradient, unless the instructor asks for other sizes."""
+    with Grader(exercise, [5], sizes=[{"batch_size": 16, "n_hidden": 20}], limits=Limits(cell_seconds=2.0)) as grader:
+        assert grader.grade(submit()).report.score == 26
+        outcomes = {one.gradient: one.outcome for one in grader.grade(submit(dlogprobs=HARD_CODED)).report.checks}
+        assert outcomes.pop("dlogprobs") in ("failed", "error")
+        assert set(outcomes.values()) == {"passed"}
+    with Grader(exercise, [5], limits=Limits(cell_seconds=2.0)) as grader:
+        assert grader.grade(submit(dlogprobs=HARD_CODED)).report.score == 26
+
+
+def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
+    """With several hidden seeds a gradient must be right in every round."""
+    with Grader(exercise, [5, 6], limits=Limits(cell_seconds=2.0)) as grader:
+        assert [one.round for one in grader.passes] == [0, 1, 1, 1, 2, 2, 2]
+        assert grader.grade(submit()).report.score == 26
+        # right in the passes of the first round only: the fifth pass is the first of the second round
+        seldom = f"dprobs = dlogprobs / probs * (1 if seed != {_seed(grader, 4)} else 2)"
+        wrong = grader.grade(submit(dprobs=seldom)).report
+        assert wrong.score == 26, "one of three passes right is enough for a gradient that is not blind"
+        never = f"dprobs = dlogprobs / probs * (1 if seed in {[_seed(grader, n) for n in (1, 2, 3)]} else 2)"
+        assert grader.grade(submit(dprobs=never)).report.verdicts()["check_dprobs"].outcome == "failed"
+
+
+def _seed(grader: Grader, number: int) -> int:
+    return int(grader.passes[number].parameters["seed"])
+
+
+def test_policy(exercise: Exercise, submit: Submit) -> None:
+    """Partial credit is what the instructor says it is."""
+    policy = Policy(partial_shape=0.75, partial_invisible=0.25)
+    with Grader(exercise, [5], policy=policy, limits=Limits(cell_seconds=2.0)) as grader:
+        report = grader.grade(
+            submit(db1="db1 = torch.zeros_like(b1)", dbngain="dbngain = (dhpreact * bnraw).sum(0)")
+        ).report
+        points = {one.gradient: one.points for one in report.checks}
+        assert (points["db1"], points["dbngain"]) == (0.25, 0.75)
+        assert report.score == 25
+
+
+def test_hidden_output_is_not_kept(grader: Grader, submit: Submit) -> None:
+    """What a cell prints or raises on hidden data is in nothing that a student can get."""
+    source = "dprobs = dlogprobs / probs\nprint('seed is', seed)\nassert seed == 2147483647, f'secret {seed}'"
+    graded = grader.grade(submit(dprobs=source))
+    shown = json.dumps([graded.report.to_dict(), {str(k): list(v) for k, v in graded.outputs.items()}], default=str)
+    assert "seed is 2147483647" in shown
+    for one in grader.passes[1:]:
+        assert str(one.parameters["seed"]) not in shown
+    assert graded.report.score == 26
+
+
+@pytest.mark.parametrize("gradient", ["dhprebn", "dlogits", "dcounts"])
+def test_an_early_slip_costs_one_mark(grader: Grader, submit: Submit, solutions: dict[str, str], gradient: str) -> None:
+    """A wrong sign in one gradient costs that gradient and no other."""
+    report = grader.grade(submit(**{gradient: f"{solutions[gradient]}\n{gradient} = -{gradient}"})).report
+    assert {one.gradient for one in report.checks if one.outcome != "passed"} == {gradient}
+    assert report.score == 25
+
+
+def test_evidence_is_plain(grader: Grader, submit: Submit) -> None:
+    """What a mark rests on can be stored as plain data."""
+    graded = grader.grade(submit())
+    assert json.dumps([asdict(one) for rounds in graded.evidence.values() for one in rounds])
+    assert set(graded.answers) == {one.name for one in grader.passes}
