@@ -11,6 +11,8 @@ import pytest
 from nbgrader.api import Gradebook
 
 from handgrad.cases import Case, read_cases
+from handgrad.course import Course
+from handgrad.demo import only_samples
 from handgrad.exercise import Exercise
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +73,23 @@ def test_demo_scores(demo: tuple[Path, subprocess.CompletedProcess[str]], case: 
         assert gradebook.find_submission("backprop", student).score == case.score
     assert (course / "autograded" / student / "backprop" / "backprop.ipynb").is_file()
     assert (course / "feedback" / student / "backprop" / "backprop.html").is_file()
+
+
+def test_only_the_sample_class_is_trusted(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """The demo trusts what it wrote itself: a sample that was edited, or anybody else's work, is not trusted."""
+    course = Course.at(demo[0])
+    assert only_samples(course, "backprop")
+    path = next(iter(sorted(course.folder("submitted").glob("*/backprop/backprop.ipynb"))))
+    kept = path.read_text(encoding="utf-8")
+    path.write_text(f"{kept} ", encoding="utf-8")
+    assert not only_samples(course, "backprop")
+    path.write_text(kept, encoding="utf-8")
+    assert only_samples(course, "backprop")
+    other = course.folder("submitted") / "zoe" / "backprop"
+    other.mkdir(parents=True)
+    shutil.copy(path, other)
+    assert not only_samples(course, "backprop")
+    shutil.rmtree(other.parent)
 
 
 def test_demo_leaves_submissions_alone(course: Path) -> None:

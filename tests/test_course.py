@@ -96,6 +96,16 @@ def test_configuration(course: Course) -> None:
     assert settings.limits() == Limits(3.0, 20.0, 256)
 
 
+def test_trusting(course: Course) -> None:
+    """Trust that is asked for on the command line changes nothing else, and not the course it was asked of."""
+    configured = _configured(course, "c.Handgrad.tolerance = 1e-3")
+    trusting = configured.trusting()
+    assert trusting.settings.trust_submissions
+    assert not configured.settings.trust_submissions
+    assert trusting.settings.tolerance == configured.settings.tolerance == 1e-3
+    assert trusting.root == configured.root
+
+
 @pytest.mark.parametrize("line", ["tolerance = 'small'", "seeds = [1.5]", "sizes = [16]", "memory_mb = None"])
 def test_wrong_setting(line: str, course: Course) -> None:
     """A setting of the wrong kind is one error that names it."""
