@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.marking import Policy
@@ -81,3 +82,38 @@ def test_evidence_is_plain(grader: Grader, submit: Submit) -> None:
     graded = grader.grade(submit())
     assert json.dumps([asdict(one) for rounds in graded.evidence.values() for one in rounds])
     assert set(graded.answers) == {one.name for one in grader.passes}
+
+
+FORWARD = """
+import torch
+from handgrad import cmp
+x = torch.randn(3, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+y = x**2
+loss = (y * y).sum()
+y.retain_grad()
+loss.backward(retain_graph=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("manual_seed(seed)", "manual_seed(1)"), "the same whatever the seed"),
+        (("loss = (y * y).sum()", "loss = (y * y).sum(); del seed"), "a hidden pass sets 'seed'"),
+    ],
+)
+def test_exercise_without_secrets_is_refused(
+    make_exercise: Callable[..., Exercise], change: tuple[str, str], fault: str
+) -> None:
+    """An exercise whose gradients do not depend on the hidden seed would reward numbers pasted in: it is not graded."""
+    with pytest.raises(ExerciseError, match=fault), Grader(make_exercise(FORWARD.replace(*change), "y", "x"), [5]):
+        pass
+
+
+def test_check_of_something_else_is_refused(make_exercise: Callable[..., Exercise]) -> None:
+    """A check that compares another gradient than its own is a fault of the exercise, found before anyone is graded."""
+    exercise = make_exercise(FORWARD, "y", "x")
+    first, second = exercise.checks
+    swapped = replace(exercise, checks=(replace(first, source=second.source), second))
+    with pytest.raises(ExerciseError, match="check_dy does not compare dy"), Grader(swapped, [5]):
+        pass

@@ -101,6 +101,7 @@ class Grader:
             self.sandbox = stack.enter_context(Sandbox(states, self.exercise.directory, self.limits, trust=self.trust))
             self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
             self.facts = Facts.of(self.references.values())
+            self._prove_parameters()
             self._prove_checks()
             self.sandbox.wait_until_ready()
             self._stack = stack.pop_all()
@@ -183,8 +184,24 @@ class Grader:
             error = cells.run_cell(self._checks[check.id], {**reference.namespace, **gradients, **answers})
         return list(recorder.calls), error, expected
 
+    def _prove_parameters(self) -> None:
+        """What a hidden pass sets must be there to be set, and must change the numbers."""
+        name, visible = self.exercise.name, self.references[self.passes[0].name]
+        for one in self.passes[1:]:
+            for parameter in one.parameters:
+                if parameter not in visible.namespace:
+                    raise ExerciseError(
+                        f"{name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
+                        + closest(parameter, visible.namespace)
+                    )
+            if all(map(torch.equal, visible.gradients.values(), self.references[one.name].gradients.values())):
+                raise ExerciseError(
+                    f"{name}: every gradient is the same whatever the seed, so numbers pasted in would be right: "
+                    "the cells after the parameters must use `seed`."
+                )
+
     def _prove_checks(self) -> None:
-        """Every check must compare what the references know, and hold on them."""
+        """Every check must compare its own gradient, with what the references know, and hold on them."""
         with cells.captured():
             for check in self.exercise.checks:
                 calls, error, known = self._run_check(check, self.passes[-1], "true", {})
@@ -193,12 +210,22 @@ class Grader:
                         f"{self.exercise.name}: {check.id} does not hold on the right gradients: "
                         f"{error.name}: {error.message}"
                     )
-                for name, _ in calls:
+                for name, compared in calls:
                     if name not in known:
                         raise ExerciseError(
                             f"{self.exercise.name}: {check.id} compares {name!r}, which has no stub."
                             + closest(name, known)
                         )
+                    if not (isinstance(compared, torch.Tensor) and torch.equal(compared, known[name])):
+                        raise ExerciseError(
+                            f"{self.exercise.name}: what {check.id} compares as {name!r} is not d{name}."
+                        )
+                tensor = self.exercise.tensors[check.gradient]
+                if tensor not in dict(calls):
+                    raise ExerciseError(
+                        f"{self.exercise.name}: {check.id} does not compare {check.gradient}: "
+                        f"it must say cmp({tensor!r}, {check.gradient}, {tensor})."
+                    )
 
     def _evidence(self, check: Check, one_round: Mapping[str, Pass], collected: Collected) -> Evidence:
         tensor = self.exercise.tensors[check.gradient]
