@@ -15,6 +15,7 @@ from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from handgrad.errors import CourseError
 from handgrad.exercise import Exercise, closest
+from handgrad.grade import Grader
 from handgrad.marking import Policy
 from handgrad.sandbox import Limits
 
@@ -138,6 +139,18 @@ class Course:
                 f"The course has: {', '.join(known) or 'none'}."
             )
         return Exercise.read(path)
+
+    def grader(self, exercise: Exercise) -> Grader:
+        """A grader of ``exercise`` with the course's hidden seeds and settings, not yet entered."""
+        settings = self.settings
+        return Grader(
+            exercise,
+            self.seeds(),
+            sizes=settings.sizes,
+            policy=settings.policy(),
+            limits=settings.limits(),
+            trust=settings.trust_submissions,
+        )
 
     def seeds(self) -> list[int]:
         """The course's hidden seeds: configured, or drawn once into a file that git ignores.

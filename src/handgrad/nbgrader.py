@@ -178,17 +178,7 @@ _graders: dict[str, Grader] = {}
 def _grader(course: Course, path: Path) -> Grader:
     """A warm grader for the exercise at ``path``: one for all submissions that this process grades."""
     exercise = Exercise.read(path)
-    settings = course.settings
-    key = json.dumps([str(path), exercise.digest, course.seeds(), repr(settings.trait_values())])
+    key = json.dumps([str(path), exercise.digest, course.seeds(), repr(course.settings.trait_values())])
     if key not in _graders:
-        _graders[key] = _open.enter_context(
-            Grader(
-                exercise,
-                course.seeds(),
-                sizes=settings.sizes,
-                policy=settings.policy(),
-                limits=settings.limits(),
-                trust=settings.trust_submissions,
-            )
-        )
+        _graders[key] = _open.enter_context(course.grader(exercise))
     return _graders[key]

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from handgrad.course import Course
-from handgrad.grade import Grader
 from handgrad.report import Verdict
 from handgrad.submission import Submission, read_notebook
 
@@ -25,14 +24,6 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     exercise = COURSE.exercise(request.path.parent.name)
     named = request.config.getoption("--submission")
     path = Path(named) if named else COURSE.folder("solution") / exercise.name / f"{exercise.name}.ipynb"
-    settings = COURSE.settings
-    with Grader(
-        exercise,
-        COURSE.seeds(),
-        sizes=settings.sizes,
-        policy=settings.policy(),
-        limits=settings.limits(),
-        trust=settings.trust_submissions,
-    ) as grader:
+    with COURSE.grader(exercise) as grader:
         report = grader.grade(Submission.of(read_notebook(path), exercise)).report
     return {verdict.gradient: verdict for verdict in report.checks}
