@@ -72,7 +72,7 @@ def references(exercise: Exercise) -> tuple[Reference, ...]:
 @pytest.fixture(scope="session")
 def grader(exercise: Exercise) -> Iterator[Grader]:
     """A warm grader for the exercise, with one hidden seed."""
-    with Grader(exercise, [314159], limits=Limits(cell_seconds=2.0)) as grader:
+    with Grader(exercise, [314159], limits=Limits(cell_seconds=6.0)) as grader:
         yield grader
 
 

@@ -32,7 +32,7 @@ def make_course(folder: Path) -> Path:
         shutil.copytree(ROOT / kind, folder / kind)
     shutil.copytree(ROOT / "tests" / "mistakes", folder / "tests" / "mistakes")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
-    (folder / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 2.0\n", encoding="utf-8")
+    (folder / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 6.0\n", encoding="utf-8")
     return folder
 
 
@@ -265,3 +265,18 @@ def test_version_and_help() -> None:
     text = handgrad("--help", folder=ROOT).stdout
     for verb in ("check", "grade", "report", "demo", "data"):
         assert verb in text
+
+
+@pytest.mark.parametrize(
+    ("package", "sentence"), [("nbgrader", "needs the package nbgrader"), ("resource", "needs Linux or macOS")]
+)
+def test_missing_package(course: Path, package: str, sentence: str) -> None:
+    """Where a package is not installed the command names it instead of showing a traceback."""
+    code = f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = ['grade', 'backprop']; "
+    code += "from handgrad.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=course, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr

@@ -76,7 +76,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     course = tmp_path_factory.mktemp("course")
     shutil.copytree(ROOT / "source", course / "source")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
-    (course / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 2.0\n", encoding="utf-8")
+    (course / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 6.0\n", encoding="utf-8")
     _with_hidden_test(course / "source/backprop/backprop.ipynb")
     _ordinary(course)
     for assignment in ("backprop", "ordinary"):
@@ -120,7 +120,7 @@ def test_scores(gradebook: Gradebook, exercise: Exercise, name: str) -> None:
 def test_comments(gradebook: Gradebook) -> None:
     """A lost mark has a comment that says why; an untouched cell has one too."""
     timeout = gradebook.find_comment("dC", "backprop", "backprop", "infinite-loop")
-    assert "did not finish within 2 seconds" in timeout.comment
+    assert "did not finish within 6 seconds" in timeout.comment
     untouched = gradebook.find_comment("dprobs", "backprop", "backprop", "untouched")
     assert "dprobs is not written yet." in untouched.comment
     assert not gradebook.find_comment("dprobs", "backprop", "backprop", "solution").comment
