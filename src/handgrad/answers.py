@@ -74,6 +74,10 @@ class Collected:
         for answers in self.answers.values():
             yield from (answer for answer in answers.get(gradient, Answers()).both() if answer is not None)
 
+    def tried(self, gradient: str) -> bool:
+        """Whether a hidden pass brought a tensor for ``gradient``."""
+        return any(value is not None for one in self.passes[1:] for value in self.tensors(one, gradient))
+
     def errors(self, index: int) -> list[CellError]:
         """What the cell raised, pass by pass."""
         cells = (result.cells.get(index) for result in self.results.values())
@@ -147,6 +151,10 @@ def collect(
                 if result.death.index is None:
                     break
                 collected.deaths[result.death.index] = result.death
+                if result.death.reason == "timeout":
+                    # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
+                    end += sandbox.limits.cell_seconds
+    collected.out_of_time = time.monotonic() >= end
     return collected
 
 

@@ -7,7 +7,7 @@ from handgrad.reference import Facts
 from handgrad.report import Comparison, Diagnosis, Outcome
 from handgrad.sandbox import Death, Limits
 
-__all__ = ["death_sentence", "diagnose", "why_not"]
+__all__ = ["death_sentence", "diagnose", "not_tried", "why_not"]
 
 
 def why_not(
@@ -34,6 +34,9 @@ def why_not(
         return "missing", f"The cell of {gradient} is not in the notebook."
     if index in collected.deaths:
         return collected.deaths[index].reason, death_sentence(collected.deaths[index], collected.limits)
+    if collected.out_of_time and not collected.tried(gradient):
+        seconds = collected.limits.submission_seconds
+        return "timeout", f"The notebook used up its {seconds:g} seconds before {gradient} could be graded."
     answers = list(collected.all_answers(gradient))
     if any(answer.kind == "tensor" for answer in answers):
         return "failed", _wrong(gradient, tensor, seen, right_at_home and tensor not in facts.blind)
@@ -41,14 +44,24 @@ def why_not(
         return "failed", f"{gradient} is far larger than {tensor}: a gradient has the shape of its tensor."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
         return "failed", f"{gradient} is not a tensor but a {strange[0]}: a gradient is a tensor like {tensor}."
-    if collected.out_of_time:
-        seconds = collected.limits.submission_seconds
-        return "timeout", f"The notebook used up its {seconds:g} seconds before {gradient} could be graded."
     if errors := collected.errors(index):
         return _raised(gradient, errors, collected.visible_error(index), collected.limits)
     if deaths := [result.death for result in collected.results.values() if result.death]:
         return deaths[0].reason, death_sentence(deaths[0], collected.limits)
     return "missing", f"{gradient} is not written yet."
+
+
+def not_tried(gradient: str, collected: Collected) -> str:
+    """What is said of an answer that is right on a loss which cannot show a mistake, and was not tried on a step."""
+    if collected.out_of_time:
+        return (
+            f"{gradient} looks right on this loss, which cannot show every mistake here; the notebook used up its "
+            f"{collected.limits.submission_seconds:g} seconds before it could be tried with other gradients from above."
+        )
+    return (
+        f"{gradient} looks right on this loss, which cannot show every mistake here; with other gradients from above "
+        f"its own cell gave no value: write the formula of {gradient} there."
+    )
 
 
 def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bool) -> str:

@@ -12,7 +12,7 @@ import torch
 from handgrad import __version__, cells
 from handgrad.answers import Answers, Collected, collect
 from handgrad.compare import compare, scale_of
-from handgrad.diagnose import death_sentence, diagnose, why_not
+from handgrad.diagnose import death_sentence, diagnose, not_tried, why_not
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Check, Exercise, closest
 from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
@@ -259,19 +259,24 @@ class Grader:
             outcome, message = why_not(check.gradient, collected, seen, right_at_home, self.facts)
         elif not self._holds(check, collected):
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
-        found = diagnose(check.gradient, decided, seen, self.facts) if outcome in ("failed", "partial") else None
+        elif decided.reason == "invisible" and all(one.step is None for one in evidence):
+            message = not_tried(check.gradient, collected)
+        found = None
+        if outcome in ("failed", "partial") and not (outcome == "partial" and message):
+            found = diagnose(check.gradient, decided, seen, self.facts)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
     def _holds(self, check: Check, collected: Collected) -> bool:
         """Whether the check's other assertions hold in every helped run; on the answer as written where it has none."""
         for one_round in rounds(self.passes):
-            values = [
-                value
+            # each answer with the references of its own pass: the passes have other numbers
+            answers = [
+                (one_round[kind], value)
                 for kind in ("helped", "as written")
                 for value in collected.tensors(one_round[kind], check.gradient)
                 if value is not None
             ]
-            if values and self._compare(check, values[0], one_round["helped"])[1] is not None:
+            if answers and self._compare(check, answers[0][1], answers[0][0])[1] is not None:
                 return False
         return True
 

@@ -52,31 +52,37 @@ def check(path: Path, exercise: Exercise | None = None, course: Course | None = 
 def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     """The exercise that ``notebook`` answers.
 
-    It is the one released beside it (``exercise.json``), else the exercise of the course around it, or around the
-    current folder, with which it shares most grade_ids.
+    It is the exercise, of the course around it, with which it shares most grade_ids; else the one released beside it
+    (``exercise.json``); else one of the course around the current folder.
 
     Raises
     ------
     ExerciseError
         There is none.
     """
-    beside = path.resolve().parent / EXERCISE_FILE
-    if beside.is_file():
-        return read_released(beside)
+    folder = path.resolve().parent
+    beside = folder / EXERCISE_FILE
     ids = {grade_id(cell) for cell in notebook.cells} - {""}
-    for start in (path.resolve().parent, Path.cwd()):
-        try:
-            course = Course.at(start)
-        except CourseError:
-            continue
-        found = {name: course.exercise(name) for name in course.assignments()}
-        if found:
+    for start in (folder, Path.cwd()):
+        # inside a course (in submitted/) what lies beside a notebook is a student's: its cells must not run here
+        if exercises := _exercises_around(start):
             # the name breaks ties: a notebook without metadata is still called after its exercise
-            return max(found.values(), key=lambda one: (len(ids.intersection(one.stubs)), one.name == path.stem))
+            return max(exercises, key=lambda one: (len(ids.intersection(one.stubs)), one.name == path.stem))
+        if beside.is_file():
+            return read_released(beside)
     raise ExerciseError(
         f"no exercise is found for {path}: {EXERCISE_FILE} is not beside it, and it lies in no course. "
         "Put the notebook back into the folder in which you got it, or name the exercise with --exercise."
     )
+
+
+def _exercises_around(start: Path) -> list[Exercise]:
+    """The exercises of the course that ``start`` lies in; none outside a course."""
+    try:
+        course = Course.at(start)
+    except CourseError:
+        return []
+    return [course.exercise(name) for name in course.assignments()]
 
 
 def read_released(path: Path) -> Exercise:

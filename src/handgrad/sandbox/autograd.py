@@ -8,7 +8,9 @@ answer copied from it is worth nothing.
 """
 
 import _thread
+import ctypes
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -83,6 +85,22 @@ def _refuse_all(prefix: str, names: Iterable[str], *owners: Any) -> None:
                 setattr(owner, name, refuse)
 
 
+def _empty_kernels() -> None:
+    """Let no operation of this process record a graph, in any thread, whatever grad mode and dispatch keys say.
+
+    Every autograd kernel is replaced by one that passes the call on. What holds the replacements is made unreachable
+    from Python: it is what could take them away again.
+    """
+    # not torch.library.Library, which keeps a list of those that are open
+    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in torch._C._dispatch_get_registrations_for_dispatch_key("Autograd"):
+            if name.startswith("aten::"):
+                library.impl(name.removeprefix("aten::"), "Autograd", torch.library.fallthrough_kernel, False)  # type: ignore[call-arg]
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+
+
 def _thread_switch() -> Callable[[], None]:
     """What switches autograd off in the thread that calls it: grad mode and dispatch keys belong to a thread."""
     keys = [key for name, key in torch._C.DispatchKey.__members__.items() if name.startswith("Autograd")]
@@ -115,6 +133,7 @@ def _in_every_thread(off: Callable[[], None]) -> None:
 
 def switch_off() -> None:
     """Take autograd away; locked cells may still call what they call in Jupyter (see :func:`forbid`)."""
+    _empty_kernels()
     off = _thread_switch()
     off()
     _in_every_thread(off)

@@ -305,7 +305,8 @@ class Child:
             result.at_end = answers_in(header, payload, run.at_end)[0]
         except TimeoutError:
             self.close()
-            result.death = Death(index, "timeout")
+            # the submission's own end is not the fault of the cell that ran then
+            result.death = Death(index if time.monotonic() < end else None, "timeout")
         except frames.FrameError as error:
             self.close()
             result.death = Death(index, "tampered", str(error))
