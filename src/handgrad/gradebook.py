@@ -121,18 +121,3 @@ class Desk:
                 converter.start()
         except NbGraderException as error:
             raise CourseError(f"nbgrader: {error}") from error
-
-    def score(self, student: str) -> float | None:
-        """The score in the gradebook; None where there is no submission."""
-        coursedir = self._coursedir()
-        with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            try:
-                return float(gradebook.find_submission(self.assignment, student).score)
-            except MissingEntry:
-                return None
-
-    def enrolled(self) -> Iterator[str]:
-        """Students whom the gradebook knows."""
-        coursedir = self._coursedir()
-        with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            yield from sorted(student.id for student in gradebook.students)
