@@ -15,6 +15,7 @@ c.ClearSolutions.code_stub = {"python": "{gradient} = None  # your code here"}
 c.GenerateAssignment.preprocessors = handgrad.generate_assignment()
 c.GenerateSolution.preprocessors = handgrad.generate_solution()
 c.Autograde.autograde_preprocessors = handgrad.autograde()
+c.Autograde.exporter_class = handgrad.TolerantExporter
 
 # What may be decided about grading (the values here are the defaults):
 # c.Handgrad.seeds = [...]             hidden seeds; drawn once into .handgrad/seeds.json where none are given

@@ -80,10 +80,10 @@ def test_moved_and_duplicated(small: Exercise, make_notebook: MakeNotebook) -> N
 
 
 def test_missing_cells(small: Exercise, make_notebook: MakeNotebook) -> None:
-    """A locked cell that was deleted still runs; a stub that was deleted is not there."""
+    """A locked cell that was deleted still runs; a stub that was deleted is an empty cell in its place."""
     submission = Submission.of(make_notebook(EXERCISE[2]), small)
-    assert _cells(submission) == [("dx = None", "dx", 0), ("dy = 3", "", None)]
-    assert submission.stub_indices() == {"dx": 0}
+    assert _cells(submission) == [("dx = None", "dx", 0), ("", "dz", None), ("dy = 3", "", None)]
+    assert submission.stub_indices() == {"dx": 0, "dz": 1}
 
 
 def test_missing_cells_keep_their_order(make_notebook: MakeNotebook, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Grade a class: every submission of an assignment, one report each; a fault is one student's fault."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from handgrad import __version__
@@ -42,7 +43,11 @@ def grade_class(
     for student in students or desk.students():
         report = _grade_one(course, desk, store, assignment, student)
         if feedback and report.outcome == "graded":
-            desk.feedback(student)
+            try:
+                desk.feedback(student)
+            except HandgradError as error:
+                report = replace(report, message=f"It is graded, but has no feedback page: {error}")
+                store.put_report(report)
         yield report
 
 

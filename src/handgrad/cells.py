@@ -51,6 +51,13 @@ class Shell(InteractiveShell):
     def enable_gui(self, gui: str | None = None) -> None:
         """Ignore the event loop that a plotting magic asks for: nothing is shown while a notebook is graded."""
 
+    def system(self, cmd: str) -> None:
+        """Run a shell command (``!pip install``, ``%pip``); where there is no shell, say so, as a failing one would."""
+        try:
+            super().system(cmd)
+        except OSError:
+            print(f"{cmd.strip()}: not run while a notebook is graded", file=sys.stderr)
+
     def use(self, namespace: dict[str, Any]) -> None:
         """Let magics read and write ``namespace``."""
         self.user_module = types.ModuleType("__main__")
@@ -180,8 +187,15 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
     lines: tuple[str, ...] = ()
     if traceback:
         try:
-            _shorten(error.__traceback__)
-            parts = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1)
+            # the first frames are ours, and the parser's for what is no Python
+            frames = error.__traceback__
+            while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, ast.__file__):
+                frames = frames.tb_next
+            _shorten(frames)
+            if frames is None:
+                parts = shell.SyntaxTB.structured_traceback(type(error), error, [])
+            else:
+                parts = shell.InteractiveTB.structured_traceback(type(error), error, frames, tb_offset=0)
             lines = _cut([str(part) for part in parts])
         except BaseException:
             lines = (f"{name}: {message}",)

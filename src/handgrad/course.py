@@ -203,5 +203,7 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
         else:
             with suppress(FileExistsError):
                 os.link(temporary, path)
+    except OSError as error:
+        raise CourseError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
         temporary.unlink(missing_ok=True)

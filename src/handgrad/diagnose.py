@@ -29,9 +29,7 @@ def why_not(
         Which tensors are blind.
     """
     tensor = gradient.removeprefix("d")
-    index = collected.submission.stub_indices().get(gradient)
-    if index is None:
-        return "missing", f"The cell of {gradient} is not in the notebook."
+    index = collected.submission.stub_indices()[gradient]
     if index in collected.deaths:
         return collected.deaths[index].reason, death_sentence(collected.deaths[index], collected.limits)
     if collected.out_of_time and not collected.tried(gradient):
@@ -48,6 +46,10 @@ def why_not(
         return _raised(gradient, errors, collected.visible_error(index), collected.limits)
     if deaths := [result.death for result in collected.results.values() if result.death]:
         return deaths[0].reason, death_sentence(deaths[0], collected.limits)
+    if collected.submission.cells[index].position is None:
+        return "missing", f"The cell of {gradient} is not in the notebook."
+    if collected.submission.cells[index].position is None:
+        return "missing", f"The cell of {gradient} is not in the notebook."
     return "missing", f"{gradient} is not written yet."
 
 

@@ -14,7 +14,7 @@ from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import SaveCells
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course import Course
 from handgrad.errors import CourseError, HandgradError
@@ -23,24 +23,27 @@ __all__ = ["Desk"]
 
 
 class _Autograde(Autograde):
-    """nbgrader's converter, which tells the first error of ours from the ones it only logs."""
+    """nbgrader's converter, which keeps the error that it would only log."""
 
-    fault: HandgradError | None = None
+    fault: Exception | None = None
 
     def convert_single_notebook(self, notebook_filename: str) -> None:
         try:
             super().convert_single_notebook(notebook_filename)
-        except HandgradError as error:
+        except Exception as error:
             self.fault = error
             raise
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what nbgrader's own models make SQLAlchemy warn of: an instructor can do nothing about it."""
+def _at_work() -> Iterator[None]:
+    """Leave out what nbgrader's own models make SQLAlchemy warn of, and say in one sentence what its database says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)
-        yield
+        try:
+            yield
+        except DatabaseError as error:
+            raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
 
 
 class Desk:
@@ -65,22 +68,19 @@ class Desk:
             path.parent.name for path in self.course.root.glob(str(Path(pattern).relative_to(self.course.root)))
         )
 
+    @_at_work()
     def register(self) -> None:
-        """Make the gradebook know the assignment, by nbgrader's own steps, without writing a release.
+        """Make the gradebook know the assignment as it is now, by nbgrader's own steps, without writing a release.
 
         Raises
         ------
         CourseError
-            nbgrader cannot make the assignment's student version.
+            nbgrader cannot make the assignment's student version, or finds cells added or taken away since students
+            handed in.
         """
         coursedir = self._coursedir(".")
         with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            try:
-                gradebook.find_notebook(self.assignment, self.assignment)
-            except MissingEntry:
-                gradebook.update_or_create_assignment(self.assignment)
-            else:
-                return
+            gradebook.update_or_create_assignment(self.assignment)
         notebook = nbformat.read(self.course.exercise_path(self.assignment), as_version=4)
         ids = {"assignment": self.assignment, "notebook": self.assignment, "student": ".", "db_url": coursedir.db_url}
         resources = {"nbgrader": ids}
@@ -104,20 +104,38 @@ class Desk:
         """
         converter = _Autograde(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
         converter.force = True
+        self._forget_unscored(student)
         try:
-            with _quiet():
+            with _at_work():
                 converter.start()
         except NbGraderException as error:
-            raise converter.fault or CourseError(f"nbgrader: {error}") from error
+            self._forget_unscored(student)
+            if isinstance(converter.fault, HandgradError):
+                raise converter.fault from error
+            fault = converter.fault or error
+            raise CourseError(f"nbgrader: {type(fault).__name__}: {fault}") from error
         except OSError as error:
+            self._forget_unscored(student)
             raise CourseError(f"{error.filename or 'a file'} cannot be written: {error.strerror}.") from error
+
+    def _forget_unscored(self, student: str) -> None:
+        """Take back the row that nbgrader made before it failed: without a score it would count as zero."""
+        coursedir = self._coursedir()
+        with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
+            try:
+                submission = gradebook.find_submission(self.assignment, student)
+            except MissingEntry:
+                return
+            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
+            if all(grade.auto_score is None and grade.manual_score is None for grade in grades):
+                gradebook.remove_submission(self.assignment, student)
 
     def feedback(self, student: str) -> None:
         """Write a student's feedback page as ``nbgrader generate_feedback --force`` does."""
         converter = GenerateFeedback(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
         converter.force = True
         try:
-            with _quiet():
+            with _at_work():
                 converter.start()
-        except NbGraderException as error:
+        except (NbGraderException, OSError, ValueError) as error:
             raise CourseError(f"nbgrader: {error}") from error

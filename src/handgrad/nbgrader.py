@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbconvert.exporters import NotebookExporter
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateSolution
 from nbgrader.preprocessors import (
     ClearHiddenTests,
@@ -23,11 +25,13 @@ from nbgrader.preprocessors import (
 
 from handgrad import releasing
 from handgrad.course import Course
+from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
 from handgrad.render import check_outputs, comment
+from handgrad.report import Report
 from handgrad.store import AnswerStore, record_key
-from handgrad.submission import Submission
+from handgrad.submission import Submission, read_notebook
 
 __all__ = [
     "AddSelfCheck",
@@ -36,6 +40,7 @@ __all__ = [
     "NameStubs",
     "SaveVerdicts",
     "Solve",
+    "TolerantExporter",
     "autograde",
     "generate_assignment",
     "generate_solution",
@@ -43,6 +48,14 @@ __all__ = [
 
 REPORT = "handgrad"
 """Where the report of a submission stands in nbgrader's ``resources``, between :class:`Grade` and the database."""
+
+
+class TolerantExporter(NotebookExporter):
+    """Reads a submission as `handgrad check` does: an untidy output, a byte order mark or an id twice is no failure."""
+
+    def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
+        """Read the notebook, tidied, and convert it."""
+        return self.from_notebook_node(read_notebook(Path(file_stream.name)), resources=resources, **kw)
 
 
 class NameStubs(ClearSolutions):
@@ -105,29 +118,35 @@ class SaveVerdicts(SaveAutoGrades):
     """Save scores and comments of an exercise from its report; any other notebook as nbgrader does."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Save what the report says."""
-        report = resources.get(REPORT)
-        self.verdicts = report.verdicts() if report else {}
-        self.comments = {verdict.gradient: comment(verdict) for verdict in self.verdicts.values()}
-        return super().preprocess(nb, resources)
+        """Save what the report says, in one transaction, whether or not its cells are still in the notebook."""
+        self.report = resources.get(REPORT)
+        nb, resources = super().preprocess(nb, resources)
+        if self.report:
+            with Gradebook(self.db_url) as gradebook:
+                self._save(gradebook, self.report)
+                gradebook.db.commit()
+        return nb, resources
 
     def _add_score(self, cell: NotebookNode, resources: Any) -> None:
-        verdict = self.verdicts.get(grade_id(cell))
-        if verdict is None:
+        # a check earns what its verdict says: nbgrader gives full marks to one that shows nothing
+        if self.report is None or kind_of(cell) != "check":
             super()._add_score(cell, resources)
-            return
-        grade = self.gradebook.find_grade(verdict.id, self.notebook_id, self.assignment_id, self.student_id)
-        grade.auto_score = verdict.points
-        grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
-        self.gradebook.db.commit()
 
-    def _add_comment(self, cell: NotebookNode, resources: Any) -> None:
-        super()._add_comment(cell, resources)
-        text = self.comments.get(grade_id(cell))
-        if text:
-            found = self.gradebook.find_comment(grade_id(cell), self.notebook_id, self.assignment_id, self.student_id)
-            found.auto_comment = text
-            self.gradebook.db.commit()
+    def _save(self, gradebook: Gradebook, report: Report) -> None:
+        cells = gradebook.find_notebook(self.notebook_id, self.assignment_id).grade_cells
+        known = {cell.name: cell.max_score for cell in cells if cell.cell_type == "code"}
+        if known != {verdict.id: verdict.max_points for verdict in report.checks}:
+            raise ExerciseError(
+                f"the gradebook knows {self.notebook_id} with other checks or points than its source has now: "
+                f"run `nbgrader generate_assignment {self.assignment_id} --force`, then grade again."
+            )
+        where = (self.notebook_id, self.assignment_id, self.student_id)
+        for verdict in report.checks:
+            grade = gradebook.find_grade(verdict.id, *where)
+            grade.auto_score = verdict.points
+            grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
+            if text := comment(verdict):
+                gradebook.find_comment(verdict.gradient, *where).auto_comment = text
 
 
 class HideTests(ClearHiddenTests):

@@ -18,7 +18,7 @@ __all__ = ["StudentCell", "Submission", "read_notebook"]
 class StudentCell:
     """One cell that is run: its source, the gradient whose stub it is (or ""), and its place in the notebook.
 
-    ``position`` is None for a locked cell that the notebook lacks.
+    ``position`` is None for a cell that the notebook lacks: a locked one, or a stub, which is empty then.
     """
 
     source: str
@@ -54,13 +54,25 @@ class Submission:
         later = {cell.name for cell in exercise.cells[exercise.first_stub :] if cell.kind == "locked"}
         cells: list[StudentCell] = []
         found: set[str] = set()
+        names = {grade_id(node) for node in notebook.cells}
+        lacking = [stub for stub in exercise.stubs if stub not in names]
+
+        def fill_up(to: int) -> None:
+            """Put empty cells in the place of the stubs, of the first ``to``, that the notebook lacks."""
+            while lacking and exercise.stubs.index(lacking[0]) < to:
+                cells.append(StudentCell("", lacking.pop(0), None))
+
         for position, node in enumerate(notebook.cells):
             name = grade_id(node)
             known = ours.get(name)
             if known is None:
                 if node.cell_type == "code":
                     cells.append(StudentCell(node.source, "", position))
+            elif known.kind == "check":
+                # a cell of the student's own, written in the stub's place, stands before the check
+                fill_up(exercise.stubs.index(known.name.removeprefix("check_")) + 1)
             elif known.kind == "stub":
+                fill_up(exercise.stubs.index(name))
                 cells.append(StudentCell(node.source, name, position))
                 found.add(name)
             elif name in later and name not in found:
@@ -71,6 +83,7 @@ class Submission:
                 f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook: "
                 "is it a notebook of another exercise, or did another tool strip its cell metadata?"
             )
+        fill_up(len(exercise.stubs))
         cells += [
             StudentCell(cell.source, "", None)
             for cell in exercise.cells
@@ -140,8 +153,10 @@ def _tidied(notebook: NotebookNode) -> NotebookNode:
             name = f"cell-{position + 1}"
         ids.add(name)
         metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
-        kept = {key: value for key, value in metadata.items() if key != "tags" or _are_tags(value)}
+        kept = {key: value for key, value in metadata.items() if _is_tidy(key, value)}
         tidy.cells.append(make(source, id=name, metadata=nbformat.from_dict(kept)))
+        if isinstance(cell.get("attachments"), dict):
+            tidy.cells[-1]["attachments"] = nbformat.from_dict(cell["attachments"])
     return tidy
 
 
@@ -153,5 +168,8 @@ _MAKE = {
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def _are_tags(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(tag, str) for tag in value)
+def _is_tidy(key: str, value: object) -> bool:
+    """Whether a cell's metadata may be kept: tags are a list of texts, nbgrader's are a table."""
+    if key == "tags":
+        return isinstance(value, list) and all(isinstance(tag, str) for tag in value)
+    return key != "nbgrader" or isinstance(value, dict)

@@ -109,7 +109,7 @@ def summarise(reports: Sequence[Report]) -> ClassSummary:
 
 def attention(report: Report) -> str:
     """Why a person has to look at a submission; empty where nobody has to."""
-    if report.outcome in ("unreadable", "not-graded") or (report.outcome == "not-submitted" and report.message):
+    if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
     tampered = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome == "tampered"]
     if tampered:

@@ -72,7 +72,10 @@ class State:
         """Remember tensors, modules, functions and plain values; give tensors their NaN gradients."""
         autograd.blank_gradients(self.namespace.values())
         for name, value in self.namespace.items():
-            if not name.startswith("_") and isinstance(value, _PLAIN):
+            if name.startswith("_") or not isinstance(value, _PLAIN):
+                continue
+            # whole numbers are data: a student's own `ix` is not put back between two of the cells that use it
+            if not isinstance(value, torch.Tensor) or value.is_floating_point():
                 self.kept[name] = Kept.of(value)
 
     def place(self, name: str, value: torch.Tensor) -> None:

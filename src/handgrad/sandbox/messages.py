@@ -1,5 +1,6 @@
 """What crosses the border between grader and child, as records; decoded with distrust."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -133,12 +134,17 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str]) -> CellRe
     outputs: list[Any] = []
     if rest:
         try:
-            outputs = unpack_json(rest)
+            outputs = _writable(unpack_json(rest))
         except (ValueError, RecursionError) as error:
             raise frames.FrameError("a cell's outputs are not JSON") from error
         if not isinstance(outputs, list) or not all(map(_is_output, outputs)):
             raise frames.FrameError("a cell's outputs are not a notebook's")
-    return CellResult(index, _error(header.get("error")), answers, outputs)
+    return CellResult(index, _error(_writable(header.get("error"))), answers, outputs)
+
+
+def _writable(data: Any) -> Any:
+    """Plain data whose texts UTF-8 can hold: half a surrogate pair, which JSON can carry, becomes a question mark."""
+    return unpack_json(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _is_output(output: Any) -> bool:
