@@ -17,7 +17,8 @@ FLOORS = (
     ("grade",),
     ("course", "cases"),
     ("store", "demo", "selfcheck"),
-    ("nbgrader", "gradebook"),
+    ("nbgrader", "pool"),
+    ("gradebook", "folders", "worker"),
     ("batch",),
     ("cli",),
 )
@@ -25,11 +26,21 @@ FLOORS = (
 
 FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
 OUTSIDE = {
-    "nbgrader": {"nbgrader", "gradebook"},
+    "nbgrader": {"nbgrader", "gradebook", "folders"},
     "sqlalchemy": {"gradebook"},
     "typer": {"cli"},
     "IPython": {"cells"},
-    "nbformat": {"exercise", "submission", "releasing", "selfcheck", "nbgrader", "gradebook", "cases", "demo"},
+    "nbformat": {
+        "exercise",
+        "submission",
+        "releasing",
+        "selfcheck",
+        "nbgrader",
+        "gradebook",
+        "worker",
+        "cases",
+        "demo",
+    },
 }
 """Packages that only these rooms know."""
 

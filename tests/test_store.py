@@ -19,7 +19,7 @@ from handgrad.grade import Graded, Grader
 from handgrad.passes import plan
 from handgrad.report import Report
 from handgrad.sandbox import Answer
-from handgrad.store import AnswerStore, record_key
+from handgrad.store import AnswerStore, Record, record_key
 from handgrad.submission import Submission
 
 REPORT = Report("backprop", "backprop", "graded", "0.1.0", student="s01")
@@ -46,7 +46,7 @@ def _rows(store: AnswerStore, table: str) -> int:
 
 def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
     """Every answer comes back bit for bit, and what is no tensor by its kind."""
-    store.put("key", graded)
+    store.put("key", Record.of(graded))
     record = store.evidence("key")
     assert record is not None
     assert set(record["answers"]) == set(graded.answers)
@@ -69,7 +69,7 @@ def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
 
 def test_evidence_comes_back(store: AnswerStore, graded: Graded) -> None:
     """The comparisons come back as they were, so that a class can be marked again."""
-    store.put("key", graded)
+    store.put("key", Record.of(graded))
     record = store.evidence("key")
     assert record is not None
     assert set(record["evidence"]) == set(graded.evidence)
@@ -88,15 +88,15 @@ def _lists(comparison: dict[str, Any]) -> dict[str, Any]:
 
 def test_equal_answers_are_stored_once(store: AnswerStore, graded: Graded) -> None:
     """A second student with the same answers adds a record and no answer."""
-    store.put("first", graded)
+    store.put("first", Record.of(graded))
     answers = _rows(store, "answer")
     tensors = [one.value for by in graded.answers.values() for kept in by.values() for one in kept.both() if one]
     distinct = {(str(one.dtype), tuple(one.shape), bytes(one.numpy().data)) for one in tensors if one is not None}
     assert answers == len(distinct)
-    store.put("second", graded)
+    store.put("second", Record.of(graded))
     assert _rows(store, "answer") == answers
     assert _rows(store, "record") == 2
-    store.put("second", graded)
+    store.put("second", Record.of(graded))
     assert _rows(store, "record") == 2
 
 
@@ -104,7 +104,7 @@ def test_same_bytes_of_another_kind(store: AnswerStore) -> None:
     """Two answers with the same bytes but another shape or dtype are two answers."""
     values = [torch.zeros(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32), torch.zeros(0), torch.zeros(0, 3)]
     answers = {"pass": {f"d{number}": Answers(Answer("tensor", one)) for number, one in enumerate(values)}}
-    store.put("key", Graded(REPORT, answers=answers))
+    store.put("key", Record.of(Graded(REPORT, answers=answers)))
     record = store.evidence("key")
     assert record is not None
     for number, one in enumerate(values):
@@ -170,7 +170,7 @@ def test_all_or_nothing(store: AnswerStore, graded: Graded, monkeypatch: pytest.
 
     monkeypatch.setattr(store_module, "zlib", Broken)
     with pytest.raises(CourseError, match="cannot be used"):
-        store.put("key", graded)
+        store.put("key", Record.of(graded))
     assert _rows(store, "answer") == _rows(store, "record") == 0
 
 

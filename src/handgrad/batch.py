@@ -1,23 +1,43 @@
-"""Grade a class: every submission of an assignment, one report each; a fault is one student's fault."""
+"""Grade a class: every submission of an assignment through workers, what comes back written by one writer.
 
-from collections.abc import Iterator, Sequence
+A fault is one student's fault; what is done is kept, and is not done again unless something that it depends on has
+changed.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
-from handgrad import __version__
+from filelock import FileLock, Timeout
+
+from handgrad import worker
 from handgrad.course import Course, write_text
-from handgrad.errors import HandgradError, SubmissionError
-from handgrad.gradebook import Desk
+from handgrad.errors import CourseError, HandgradError, SubmissionError
+from handgrad.folders import Folders
+from handgrad.gradebook import Book
+from handgrad.nbgrader.pages import Facts
+from handgrad.pool import Lost, Pool
 from handgrad.render import class_page
-from handgrad.report import Report, ReportOutcome
+from handgrad.report import Report
 from handgrad.store import AnswerStore
-from handgrad.submission import Submission, read_notebook
+from handgrad.worker import Handed, Marked, Task, without_score
 
-__all__ = ["grade_class", "stored_reports", "write_class_page"]
+__all__ = ["Batch", "grade_class", "stored_reports", "write_class_page"]
 
 
 def grade_class(
-    course: Course, assignment: str, students: Sequence[str] = (), *, feedback: bool = True
+    course: Course,
+    assignment: str,
+    students: Sequence[str] = (),
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    force: bool = False,
+    feedback: bool = True,
 ) -> Iterator[Report]:
     """Grade the submissions of ``assignment`` and give their reports, one by one, as they are done.
 
@@ -27,60 +47,33 @@ def grade_class(
     Parameters
     ----------
     students
-        Whose submissions; everyone's unless given.
+        Whose submissions, as names or globs; everyone's unless given.
+    workers
+        Processes that grade; as many as there are processors unless given.
+    executor
+        What runs the work, in place of processes on this machine.
+    force
+        Whether to grade again what has not changed since.
     feedback
         Whether to write the feedback pages.
 
     Raises
     ------
     CourseError, ExerciseError
-        The assignment does not exist or is no exercise: nothing is graded.
+        The assignment does not exist or is no exercise, or another process is grading: nothing is graded.
     """
-    course.exercise(assignment)
-    course.seeds()
-    desk, store = Desk(course, assignment), AnswerStore(course.workshop / "answers.sqlite")
-    desk.register()
-    for student in students or desk.students():
-        report = _grade_one(course, desk, store, assignment, student)
-        if feedback and report.outcome == "graded":
-            try:
-                desk.feedback(student)
-            except HandgradError as error:
-                report = replace(report, message=f"It is graded, but has no feedback page: {error}")
-                store.put_report(report)
-        yield report
+    with Batch(course, assignment, feedback=feedback) as batch:
+        reports, left = batch.plan(students, force=force)
+        yield from reports
+        if left:
+            with Pool(workers and min(workers, len(left)), executor, preload=("handgrad.worker",)) as pool:
+                yield from batch.run(left, pool)
 
 
 def stored_reports(course: Course, assignment: str) -> list[Report]:
     """The reports of the last grading, by student."""
     course.exercise(assignment)
-    return AnswerStore(course.workshop / "answers.sqlite").reports(assignment)
-
-
-def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, student: str) -> Report:
-    path = course.folder("submitted") / student / assignment / f"{assignment}.ipynb"
-
-    def without_score(outcome: ReportOutcome, message: str) -> Report:
-        report = Report(assignment, assignment, outcome, __version__, student=student, message=message)
-        store.put_report(report)
-        return report
-
-    if not path.exists():
-        return without_score("not-submitted", _not_there(path))
-    try:
-        # what cannot be graded is found before nbgrader writes a row, whose score would be zero
-        Submission.of(read_notebook(path), course.exercise(assignment))
-        desk.autograde(student)
-    except SubmissionError as error:
-        return without_score("unreadable", str(error))
-    except HandgradError as error:
-        return without_score("not-graded", str(error))
-    return next(report for report in store.reports(assignment) if report.student == student)
-
-
-def _not_there(path: Path) -> str:
-    others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
-    return f"There is no {path.name} in the folder, which holds: {', '.join(others)}." if others else ""
+    return _store(course).reports(assignment)
 
 
 def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
@@ -88,3 +81,139 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
     path = (output or course.root / "report.html").resolve()
     write_text(path, class_page(reports, assignment))
     return path
+
+
+def _store(course: Course) -> AnswerStore:
+    return AnswerStore(course.workshop / "answers.sqlite")
+
+
+@contextmanager
+def _alone(course: Course) -> Iterator[None]:
+    """Let no other process grade in this course."""
+    try:
+        with FileLock(course.workshop / "grading.lock", timeout=0):
+            yield
+    except Timeout:
+        raise CourseError(
+            f"another `handgrad grade` is at work in {course.root}: wait until it has finished, then run this again."
+        ) from None
+
+
+class Batch:
+    """One grading of one assignment: holds the course's lock, its gradebook and its store; a context manager."""
+
+    def __init__(self, course: Course, assignment: str, *, feedback: bool = True) -> None:
+        self.course, self.assignment, self.with_feedback = course, assignment, feedback
+        self.task = Task.of(course, assignment)
+        self.folders = Folders(course, assignment)
+        self.store = _store(course)
+        self.book = Book(course, assignment, *self.folders.database)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(_alone(self.course))
+            stack.enter_context(self.book)
+            self.book.register(self.task.source())
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def plan(self, students: Sequence[str] = (), *, force: bool = False) -> tuple[list[Report], list[str]]:
+        """The reports that still hold, and the students to be graded.
+
+        Parameters
+        ----------
+        students
+            Names or globs; everyone who handed in unless given.
+        force
+            Whether no report holds any longer.
+        """
+        wanted = self.folders.students(students)
+        if force:
+            return [], wanted
+        reports = {report.student: report for report in self.store.reports(self.assignment)}
+        states, graded = self.store.states(self.assignment), self.book.graded()
+
+        def holds(name: str) -> bool:
+            """Whether nothing has changed since the last report, and all that it left is there."""
+            if name not in reports or states[name] != self._state(self._handed(name)):
+                return False
+            return reports[name].outcome != "graded" or (name in graded and self._is_written(name))
+
+        hold = {name for name in wanted if holds(name)}
+        return [reports[name] for name in wanted if name in hold], [name for name in wanted if name not in hold]
+
+    def run(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
+        """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
+        everyone = map(self._handed, students)
+        marked = pool.each(worker.grade, ((handed, self.task, handed) for handed in everyone))
+        kept = (self._keep(handed, result) for handed, result in marked)
+        if not self.with_feedback:
+            yield from (report for report, _, _ in kept)
+            return
+        pages = pool.each(
+            worker.feedback, ((report, self.task, report.student, text, facts) for report, text, facts in kept)
+        )
+        for report, page in pages:
+            yield self._keep_page(report, page)
+
+    def _handed(self, student: str) -> Handed:
+        """What a student handed in, read anew."""
+        path = self.folders.submitted(student) / f"{self.assignment}.ipynb"
+        if not path.exists():
+            return Handed(student, str(path), fault=("not-submitted", _not_there(path)))
+        try:
+            return Handed(student, str(path), path.read_bytes(), self.folders.timestamp(student))
+        except OSError as error:
+            return Handed(student, str(path), fault=("unreadable", f"{path} cannot be read: {error.strerror}."))
+        except SubmissionError as error:
+            return Handed(student, str(path), fault=("unreadable", str(error)))
+
+    def _state(self, handed: Handed) -> str:
+        """A digest of everything that a report depends on."""
+        content = (self.task.digest, handed.content, handed.timestamp, handed.note, handed.fault)
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
+    def _is_written(self, student: str) -> bool:
+        page = self.folders.feedback(student)
+        return self.folders.autograded(student).is_file() and (page.is_file() or not self.with_feedback)
+
+    def _keep(self, handed: Handed, result: Marked | Lost) -> tuple[Report, str, Facts | None]:
+        """Write what came back for one student: report, autograded notebook, and what the gradebook says now."""
+        if isinstance(result, Lost):
+            result = without_score(self.assignment, handed.student, "not-graded", f"{result}.")
+        report, facts = result.report, None
+        try:
+            if report.outcome == "graded":
+                self.folders.write_autograded(report.student, result.notebook)
+                self.folders.forget_feedback(report.student)
+                facts = self.book.save(report, result.comments, handed.timestamp)
+            elif report.outcome != "not-submitted":
+                self.book.flag(report.student, report.message)
+            if result.record:
+                self.store.put(result.key, result.record)
+        except HandgradError as error:
+            report, facts = without_score(self.assignment, handed.student, "not-graded", str(error)).report, None
+        # what the grader could not do is tried again the next time
+        state = "" if report.outcome == "not-graded" else self._state(handed)
+        self.store.put_report(report, result.key, state)
+        return report, result.notebook, facts
+
+    def _keep_page(self, report: Report, page: str | Lost) -> Report:
+        """Write a student's feedback page; the report, which says so where there is none."""
+        try:
+            if isinstance(page, Lost):
+                raise CourseError(f"{page}.")
+            if page:
+                self.folders.write_feedback(report.student, page)
+        except CourseError as error:
+            return replace(report, message=f"It is graded, but has no feedback page: {error}")
+        return report
+
+
+def _not_there(path: Path) -> str:
+    others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
+    return f"There is no {path.name} in the folder, which holds: {', '.join(others)}." if others else ""

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -140,12 +141,12 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(self, exercise: Exercise) -> Grader:
-        """A grader of ``exercise`` with the course's hidden seeds and settings, not yet entered."""
+    def grader(self, exercise: Exercise, seeds: Sequence[int] = ()) -> Grader:
+        """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered."""
         settings = self.settings
         return Grader(
             exercise,
-            self.seeds(),
+            seeds or self.seeds(),
             sizes=settings.sizes,
             policy=settings.policy(),
             limits=settings.limits(),

@@ -1,38 +1,44 @@
-"""nbgrader's database and folders, as `handgrad grade` uses them."""
+"""nbgrader's gradebook, as `handgrad grade` reads and writes it: each submission in one transaction."""
 
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
 
-import nbformat
-from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
-from nbgrader.converters.base import NbGraderException
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import SaveCells
+from nbformat import NotebookNode
+from nbgrader.api import (
+    Assignment,
+    Comment,
+    Grade,
+    Gradebook,
+    GradeCell,
+    MissingEntry,
+    Notebook,
+    SolutionCell,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    TaskCell,
+)
+from nbgrader.preprocessors import AssignLatePenalties, SaveCells
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course import Course
-from handgrad.errors import CourseError, HandgradError
+from handgrad.errors import CourseError
+from handgrad.nbgrader.pages import Facts, Known, as_saved
+from handgrad.report import Report
 
-__all__ = ["Desk"]
+__all__ = ["Book"]
 
-
-class _Autograde(Autograde):
-    """nbgrader's converter, which keeps the error that it would only log."""
-
-    fault: Exception | None = None
-
-    def convert_single_notebook(self, notebook_filename: str) -> None:
-        try:
-            super().convert_single_notebook(notebook_filename)
-        except Exception as error:
-            self.fault = error
-            raise
+LOG = logging.getLogger("handgrad.nbgrader")
+LOG.setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -46,31 +52,46 @@ def _at_work() -> Iterator[None]:
             raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
 
 
-class Desk:
-    """One assignment of one course, seen from the instructor's desk."""
+class Book:
+    """The gradebook's pages for one assignment of one course.
 
-    def __init__(self, course: Course, assignment: str) -> None:
+    A context manager; one process writes at a time.
+
+    Parameters
+    ----------
+    course
+        The course; its configuration names the database.
+    assignment
+        Name of the assignment and of its notebook.
+    db_url
+        SQLAlchemy's address of the database.
+
+    Raises
+    ------
+    CourseError
+        The database cannot be opened, or is none of nbgrader's.
+    """
+
+    def __init__(self, course: Course, assignment: str, db_url: str, course_id: str) -> None:
         self.course, self.assignment = course, assignment
+        self._db_url, self._course_id = db_url, course_id
         # nbgrader asks for the program alembic by name, also where the environment is not activated
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        self.log = logging.getLogger("handgrad.nbgrader")
-        self.log.setLevel(logging.CRITICAL)
-
-    def _coursedir(self, student: str = "*") -> CourseDirectory:
-        config = self.course.config.copy()
-        config.CourseDirectory.root = str(self.course.root)
-        return CourseDirectory(config=config, assignment_id=self.assignment, student_id=student)
-
-    def students(self) -> list[str]:
-        """Students with a folder for the assignment, sorted."""
-        pattern = self._coursedir().format_path(self.course.folder("submitted").name, "*", self.assignment)
-        return sorted(
-            path.parent.name for path in self.course.root.glob(str(Path(pattern).relative_to(self.course.root)))
-        )
+        self._late = AssignLatePenalties(config=course.config, log=LOG)
+        self._late.init_plugin()
 
     @_at_work()
-    def register(self) -> None:
-        """Make the gradebook know the assignment as it is now, by nbgrader's own steps, without writing a release.
+    def __enter__(self) -> Self:
+        self._gradebook = Gradebook(self._db_url, self._course_id)
+        self._engine = self._gradebook.engine
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gradebook.close()
+
+    @_at_work()
+    def register(self, source: NotebookNode) -> None:
+        """Make the gradebook know the assignment as the instructor's notebook ``source`` has it now.
 
         Raises
         ------
@@ -78,64 +99,235 @@ class Desk:
             nbgrader cannot make the assignment's student version, or finds cells added or taken away since students
             handed in.
         """
-        coursedir = self._coursedir(".")
-        with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            gradebook.update_or_create_assignment(self.assignment)
-        notebook = nbformat.read(self.course.exercise_path(self.assignment), as_version=4)
-        ids = {"assignment": self.assignment, "notebook": self.assignment, "student": ".", "db_url": coursedir.db_url}
-        resources = {"nbgrader": ids}
         try:
-            for step in GenerateAssignment(config=self.course.config).preprocessors:
-                notebook, resources = step(config=self.course.config, log=self.log).preprocess(notebook, resources)
-                if step is SaveCells:
-                    return
+            saved = as_saved(source, self.assignment, self.course.config)
+            if self._known() != _described(Known(saved)):
+                self._gradebook.update_or_create_assignment(self.assignment)
+                ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
+                SaveCells(config=self.course.config, log=LOG).preprocess(saved, {"nbgrader": ids})
         except (RuntimeError, ValueError) as error:
             raise CourseError(f"nbgrader cannot make the student's version of {self.assignment}: {error}.") from error
+        self._load()
 
-    def autograde(self, student: str) -> None:
-        """Grade a student's submission as ``nbgrader autograde --force`` does.
+    def _known(self) -> Any:
+        """What the gradebook knows of the notebook's cells; None where it knows no such notebook."""
+        try:
+            return _described(self._gradebook.find_notebook(self.assignment, self.assignment))
+        except MissingEntry:
+            return None
+        finally:
+            self._gradebook.db.rollback()
 
-        Raises
-        ------
-        HandgradError
-            What kept our part from it.
-        CourseError
-            What kept nbgrader from it.
+    def _load(self) -> None:
+        """Look up the ids of the assignment, of its notebooks and of their cells, once."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                select(Assignment.id, Assignment.duedate).where(
+                    Assignment.name == self.assignment, Assignment.course_id == self._course_id
+                )
+            ).one()
+            self._assignment_id, self._duedate = row
+            notebooks = connection.execute(
+                select(Notebook.id, Notebook.name).where(Notebook.assignment_id == self._assignment_id)
+            )
+            self._notebooks = {name: key for key, name in notebooks}
+            self._graded, self._commented = {}, {}
+            self._points: dict[str, float] = {}
+            for name, key in self._notebooks.items():
+                graded = _cells(connection, GradeCell, key) | _cells(connection, TaskCell, key)
+                self._graded[name] = graded
+                self._commented[name] = _cells(connection, SolutionCell, key) | _cells(connection, TaskCell, key)
+            ours = self._notebooks[self.assignment]
+            for kind in (GradeCell, TaskCell):
+                points = connection.execute(select(kind.name, kind.max_score).where(kind.notebook_id == ours))
+                self._points.update(points.tuples().all())
+
+    @_at_work()
+    def graded(self) -> set[str]:
+        """The students for whom the gradebook holds a score of the assignment's notebook."""
+        with self._engine.connect() as connection:
+            return set(
+                connection.execute(
+                    select(SubmittedAssignment.student_id)
+                    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+                    .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+                    .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
+                    .where(Grade.auto_score.is_not(None))
+                    .distinct()
+                ).scalars()
+            )
+
+    @_at_work()
+    def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> Facts:
+        """Write a graded submission as nbgrader's ``autograde`` does, in one transaction.
+
+        A person's scores and comments stay, and ask to be looked at again.
+
+        Parameters
+        ----------
+        report
+            The verdicts.
+        comments
+            Our comment on each solution cell; None where there is nothing to say.
+        timestamp
+            When it was handed in, where that is known.
+
+        Returns
+        -------
+        Facts
+            What the gradebook says of the notebook now.
         """
-        converter = _Autograde(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
-        converter.force = True
-        self._forget_unscored(student)
-        try:
-            with _at_work():
-                converter.start()
-        except NbGraderException as error:
-            self._forget_unscored(student)
-            if isinstance(converter.fault, HandgradError):
-                raise converter.fault from error
-            fault = converter.fault or error
-            raise CourseError(f"nbgrader: {type(fault).__name__}: {fault}") from error
-        except OSError as error:
-            self._forget_unscored(student)
-            raise CourseError(f"{error.filename or 'a file'} cannot be written: {error.strerror}.") from error
+        with self._engine.begin() as connection:
+            notebook = self._submitted(connection, report.student, timestamp)
+            grades = {row.cell_id: row for row in connection.execute(_grades(notebook))}
+            points: list[dict[str, Any]] = []
+            facts: dict[str, tuple[float, float]] = {}
+            cells = self._graded[self.assignment]
+            for verdict in report.checks:
+                row = grades[cells[verdict.id]]
+                by_hand = row.manual_score is not None
+                points.append(
+                    {"key": row.id, "score": verdict.points, "manual": by_hand or verdict.outcome == "tampered"}
+                )
+            if points:
+                connection.execute(_SCORE, points)
+            remarks = [
+                {"notebook": notebook, "cell": cell, "text": comments.get(name)}
+                for name, cell in self._commented[self.assignment].items()
+            ]
+            if remarks:
+                connection.execute(_COMMENT, remarks)
+            names = {cell: name for name, cell in cells.items()}
+            for row in connection.execute(_grades(notebook)):
+                score = row.manual_score if row.manual_score is not None else row.auto_score or 0.0
+                facts[names[row.cell_id]] = (score + (row.extra_credit or 0.0), self._points[names[row.cell_id]])
+            penalty = self._penalise(connection, notebook, report.student, sum(score for score, _ in facts.values()))
+            names = {cell: name for name, cell in self._commented[self.assignment].items()}
+            said = {
+                names[row.cell_id]: row.manual_comment if row.manual_comment is not None else row.auto_comment
+                for row in connection.execute(
+                    select(Comment.cell_id, Comment.manual_comment, Comment.auto_comment).where(
+                        Comment.notebook_id == notebook
+                    )
+                )
+            }
+        return Facts(facts, said, penalty)
 
-    def _forget_unscored(self, student: str) -> None:
-        """Take back the row that nbgrader made before it failed: without a score it would count as zero."""
-        coursedir = self._coursedir()
-        with Gradebook(coursedir.db_url, coursedir.course_id) as gradebook:
-            try:
-                submission = gradebook.find_submission(self.assignment, student)
-            except MissingEntry:
+    @_at_work()
+    def flag(self, student: str, message: str) -> None:
+        """Ask a person to look at a student's scores from before, which are no longer those of what was handed in.
+
+        Where the gradebook has no row for the student, none is made: a row without a score counts as zero.
+        """
+        cells = self._commented[self.assignment]
+        with self._engine.begin() as connection:
+            found = connection.execute(
+                select(SubmittedNotebook.id)
+                .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+                .where(SubmittedAssignment.student_id == student)
+                .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
+            ).scalar()
+            if found is None:
                 return
-            grades = [grade for notebook in submission.notebooks for grade in notebook.grades]
-            if all(grade.auto_score is None and grade.manual_score is None for grade in grades):
-                gradebook.remove_submission(self.assignment, student)
+            connection.execute(update(Grade).where(Grade.notebook_id == found).values(needs_manual_grade=True))
+            first = next(iter(cells.values()))
+            connection.execute(_COMMENT, [{"notebook": found, "cell": first, "text": message}])
 
-    def feedback(self, student: str) -> None:
-        """Write a student's feedback page as ``nbgrader generate_feedback --force`` does."""
-        converter = GenerateFeedback(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
-        converter.force = True
-        try:
-            with _at_work():
-                converter.start()
-        except (NbGraderException, OSError, ValueError) as error:
-            raise CourseError(f"nbgrader: {error}") from error
+    def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> str:
+        """The id of a student's submitted notebook; every row that nbgrader would have made for it is there then."""
+        if not connection.execute(select(Student.id).where(Student.id == student)).scalar():
+            connection.execute(insert(Student).values(id=student))
+        where = (SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student)
+        submission = connection.execute(select(SubmittedAssignment.id).where(*where)).scalar()
+        if submission is None:
+            values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
+            submission = _add(connection, SubmittedAssignment, values)
+        elif timestamp is not None:
+            connection.execute(update(SubmittedAssignment).where(*where).values(timestamp=timestamp))
+        there = {
+            row.notebook_id: row.id
+            for row in connection.execute(
+                select(SubmittedNotebook.id, SubmittedNotebook.notebook_id).where(
+                    SubmittedNotebook.assignment_id == submission
+                )
+            )
+        }
+        for name, key in self._notebooks.items():
+            if key not in there:
+                there[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
+            self._complete(connection, Grade, there[key], self._graded[name].values())
+            self._complete(connection, Comment, there[key], self._commented[name].values())
+        found: str = there[self._notebooks[self.assignment]]
+        return found
+
+    @staticmethod
+    def _complete(connection: Connection, table: Any, notebook: str, cells: Any) -> None:
+        there = set(connection.execute(select(table.cell_id).where(table.notebook_id == notebook)).scalars())
+        lacking = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in there]
+        if lacking:
+            connection.execute(insert(table), lacking)
+
+    def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
+        """Set the late penalty that nbgrader's configured plugin names; the penalty."""
+        where = (SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student)
+        submission = connection.execute(
+            select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(*where)
+        ).one()
+        penalty = None
+        if submission.timestamp is not None and self._duedate is not None:
+            late = (submission.timestamp - self._duedate).total_seconds()
+            late -= submission.extension.total_seconds() if submission.extension else 0.0
+            if late > 0:
+                penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
+        if penalty is not None:
+            penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
+        connection.execute(
+            update(SubmittedNotebook).where(SubmittedNotebook.id == notebook).values(late_submission_penalty=penalty)
+        )
+        return penalty or 0.0
+
+
+_SCORE = (
+    update(Grade)
+    .where(Grade.id == bindparam("key"))
+    .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
+)
+_COMMENT = (
+    update(Comment)
+    .where(Comment.notebook_id == bindparam("notebook"), Comment.cell_id == bindparam("cell"))
+    .values(auto_comment=bindparam("text"))
+)
+
+
+def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
+    """Insert one row; its id."""
+    key = connection.execute(insert(table).values(values)).inserted_primary_key
+    assert key is not None
+    return str(key[0])
+
+
+def _grades(notebook: str) -> Any:
+    return select(Grade.id, Grade.cell_id, Grade.auto_score, Grade.manual_score, Grade.extra_credit).where(
+        Grade.notebook_id == notebook
+    )
+
+
+def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:
+    """The ids of a notebook's cells of one kind, by their names."""
+    rows = connection.execute(select(kind.name, kind.id).where(kind.notebook_id == notebook))
+    return dict(rows.tuples().all())
+
+
+def _described(notebook: Any) -> tuple[Any, ...]:
+    """The cells of a notebook, as the gradebook or as the source has them, in a form that can be compared."""
+
+    def rows(cells: Sequence[Any], *names: str) -> list[tuple[Any, ...]]:
+        return sorted(tuple(getattr(cell, name) for name in names) for cell in cells)
+
+    return (
+        notebook.kernelspec,
+        rows(notebook.grade_cells, "name", "max_score", "cell_type"),
+        rows(notebook.task_cells, "name", "max_score", "cell_type"),
+        rows(notebook.solution_cells, "name"),
+        rows(notebook.source_cells, "name", "cell_type", "locked", "source", "checksum"),
+    )

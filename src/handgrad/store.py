@@ -8,9 +8,9 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ from handgrad.sandbox import Answer
 from handgrad.sandbox.frames import pack_tensor, unpack_tensor
 from handgrad.submission import Submission
 
-__all__ = ["AnswerStore", "record_key"]
+__all__ = ["AnswerStore", "Record", "record_key"]
 
 SCHEMA = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answer (digest TEXT PRIMARY KEY, description TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, json BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS report (
-    assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL,
+    assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL,
     PRIMARY KEY (assignment, student)
 );
 """
@@ -48,6 +48,29 @@ def record_key(exercise: Exercise, passes: tuple[Pass, ...], submission: Submiss
         [[cell.gradient, cell.source] for cell in submission.cells],
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one graded submission, packed: its comparisons, and the answers by the digest of their bytes."""
+
+    text: bytes
+    answers: Mapping[str, tuple[str, bytes]]
+
+    @classmethod
+    def of(cls, graded: Graded, known: Container[str] = ()) -> "Record":
+        """Pack the answers and the comparisons behind a report; the answers in ``known`` are only referred to."""
+        answers: dict[str, tuple[str, bytes]] = {}
+        described = {
+            name: {
+                gradient: [_described(one, answers, known) for one in kept.both()]
+                for gradient, kept in one_pass.items()
+            }
+            for name, one_pass in graded.answers.items()
+        }
+        evidence = {gradient: [asdict(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
+        text = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": described, "evidence": evidence})
+        return cls(zlib.compress(text.encode()), answers)
 
 
 class AnswerStore:
@@ -66,21 +89,14 @@ class AnswerStore:
         except sqlite3.Error as error:
             raise CourseError(f"the stored answers in {self.path} cannot be used ({error}).") from error
 
-    def put(self, key: str, graded: Graded) -> None:
-        """Store the answers and the comparisons behind a report under ``key``, in one transaction."""
-        blobs: dict[str, tuple[str, bytes]] = {}
-        answers = {
-            name: {gradient: [_described(one, blobs) for one in kept.both()] for gradient, kept in one_pass.items()}
-            for name, one_pass in graded.answers.items()
-        }
-        evidence = {gradient: [asdict(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
-        record = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": answers, "evidence": evidence})
+    def put(self, key: str, record: Record) -> None:
+        """Store a record under ``key``, in one transaction."""
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO answer VALUES (?, ?, ?)",
-                [(digest, description, data) for digest, (description, data) in blobs.items()],
+                [(digest, description, data) for digest, (description, data) in record.answers.items()],
             )
-            connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (key, zlib.compress(record.encode())))
+            connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (key, record.text))
 
     def evidence(self, key: str) -> dict[str, Any] | None:
         """The record under ``key`` (comparisons, and which answers there were); None where there is none."""
@@ -94,11 +110,24 @@ class AnswerStore:
             row = connection.execute("SELECT description, data FROM answer WHERE digest = ?", (digest,)).fetchone()
         return unpack_tensor(json.loads(row[0]), zlib.decompress(row[1])) if row else None
 
-    def put_report(self, report: Report, key: str = "") -> None:
-        """Store a student's report in the place of an older one."""
-        row = (report.assignment, report.student, key, json.dumps(report.to_dict()))
+    def put_report(self, report: Report, key: str = "", state: str = "") -> None:
+        """Store a student's report in the place of an older one.
+
+        Parameters
+        ----------
+        key
+            Where its record is; empty where there is none.
+        state
+            A digest of everything that the report depends on: as long as it is the same, nothing is to be done again.
+        """
+        row = (report.assignment, report.student, key, state, json.dumps(report.to_dict()))
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
+
+    def states(self, assignment: str) -> dict[str, str]:
+        """For each student of an assignment, the state in which the last report was stored."""
+        with self._transaction() as connection:
+            return dict(connection.execute("SELECT student, state FROM report WHERE assignment = ?", (assignment,)))
 
     def reports(self, assignment: str) -> list[Report]:
         """The reports of an assignment, by student."""
@@ -109,8 +138,10 @@ class AnswerStore:
         return [Report.from_dict(json.loads(row[0])) for row in rows]
 
 
-def _described(answer: Answer | None, blobs: dict[str, tuple[str, bytes]]) -> Mapping[str, Any] | None:
-    """An answer for a record; a tensor's bytes go into ``blobs`` under their digest."""
+def _described(
+    answer: Answer | None, blobs: dict[str, tuple[str, bytes]], known: Container[str]
+) -> Mapping[str, Any] | None:
+    """An answer for a record; a tensor's bytes go into ``blobs`` under their digest, unless it is ``known``."""
     if answer is None:
         return None
     if answer.value is None:
@@ -118,6 +149,6 @@ def _described(answer: Answer | None, blobs: dict[str, tuple[str, bytes]]) -> Ma
     description, data = pack_tensor(answer.value)
     text = json.dumps(description)
     digest = hashlib.sha256(text.encode() + data).hexdigest()
-    if digest not in blobs:
+    if digest not in blobs and digest not in known:
         blobs[digest] = (text, zlib.compress(data, level=1))
     return {"kind": "tensor", "digest": digest}

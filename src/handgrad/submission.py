@@ -11,7 +11,7 @@ from nbformat import NotebookNode, reader
 from handgrad.errors import SubmissionError
 from handgrad.exercise import Exercise, grade_id
 
-__all__ = ["StudentCell", "Submission", "read_notebook"]
+__all__ = ["StudentCell", "Submission", "parse_notebook", "read_notebook"]
 
 
 @dataclass(frozen=True)
@@ -105,17 +105,30 @@ def read_notebook(path: Path) -> NotebookNode:
         There is no such file, or it is not a notebook; the message says which.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
-    except UnicodeDecodeError:
-        raise SubmissionError(f"{path} is not a notebook: it is not UTF-8 text.") from None
     except OSError as error:
         raise SubmissionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return parse_notebook(content, str(path))
+
+
+def parse_notebook(content: bytes, where: str) -> NotebookNode:
+    """The notebook that a file called ``where`` holds, in nbformat 4.
+
+    Raises
+    ------
+    SubmissionError
+        It is not a notebook; the message says why.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SubmissionError(f"{where} is not a notebook: it is not UTF-8 text.") from None
     if not text.strip():
-        raise SubmissionError(f"{path} is empty: save the notebook and hand it in again.")
+        raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
     if text.lstrip()[:1] == "<":
-        raise SubmissionError(f"{path} is a web page, not a notebook: download the .ipynb file itself.")
+        raise SubmissionError(f"{where} is a web page, not a notebook: download the .ipynb file itself.")
     try:
         notebook = reader.reads(text)
         if notebook.get("nbformat") != nbformat.v4.nbformat:
@@ -124,7 +137,7 @@ def read_notebook(path: Path) -> NotebookNode:
     except (ValueError, RecursionError, nbformat.ValidationError, KeyError, TypeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise SubmissionError(
-            f"{path} is not a notebook that can be read ({first}): it may be half-written. "
+            f"{where} is not a notebook that can be read ({first}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
 

@@ -6,6 +6,7 @@ assignment of the same course goes through nbgrader's own preprocessor, unchange
 
 import atexit
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
 from handgrad.render import check_outputs, comment
 from handgrad.report import Report
-from handgrad.store import AnswerStore, record_key
+from handgrad.store import AnswerStore, Record, record_key
 from handgrad.submission import Submission, read_notebook
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "autograde",
     "generate_assignment",
     "generate_solution",
+    "show",
 ]
 
 REPORT = "handgrad"
@@ -97,7 +99,7 @@ class Grade(Execute):
         report = graded.report.for_student(ids["student"])
         store = AnswerStore(course.workshop / "answers.sqlite")
         key = record_key(grader.exercise, grader.passes, submission)
-        store.put(key, graded)
+        store.put(key, Record.of(graded))
         store.put_report(report, key)
         show(nb, grader, graded)
         resources[REPORT] = report
@@ -157,16 +159,21 @@ class HideTests(ClearHiddenTests):
         return super().preprocess(nb, resources) if REPORT in resources else (nb, resources)
 
 
-def show(nb: NotebookNode, grader: Grader, graded: Graded) -> None:
-    """Put into ``nb`` what its cells showed in the visible pass, and the verdicts under the check cells."""
+def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int | None] | None = None) -> None:
+    """Put into ``nb`` what its cells showed in the visible pass, and the verdicts under the check cells.
+
+    ``places`` says where each cell stood in the notebook that was graded, unless it is ``nb`` as it is; None for a
+    cell that did not.
+    """
     verdicts = graded.report.verdicts()
     printed = grader.printed()
-    for position, cell in enumerate(nb.cells):
+    for position, cell in zip(places or range(len(nb.cells)), nb.cells, strict=True):
         if cell.cell_type != "code":
             continue
         name = grade_id(cell)
+        shown = graded.outputs.get(position) if position is not None else None
         outputs = (
-            check_outputs(verdicts[name]) if name in verdicts else graded.outputs.get(position, printed.get(name, []))
+            check_outputs(verdicts[name]) if name in verdicts else printed.get(name, []) if shown is None else shown
         )
         cell.outputs = nbformat.from_dict(list(outputs))
         cell.execution_count = None
