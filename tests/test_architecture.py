@@ -19,7 +19,7 @@ FLOORS = (
     ("store", "demo", "selfcheck"),
     ("nbgrader", "pool"),
     ("gradebook", "folders", "worker"),
-    ("batch",),
+    ("batch", "watch", "cluster"),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""
@@ -29,6 +29,7 @@ OUTSIDE = {
     "nbgrader": {"nbgrader", "gradebook", "folders"},
     "sqlalchemy": {"gradebook"},
     "typer": {"cli"},
+    "dask": {"cluster"},
     "IPython": {"cells"},
     "nbformat": {
         "exercise",

@@ -4,19 +4,20 @@ A fault is one student's fault; what is done is kept, and is not done again unle
 changed.
 """
 
+import fnmatch
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from filelock import FileLock, Timeout
 
 from handgrad import worker
 from handgrad.course import Course, write_text
-from handgrad.errors import CourseError, HandgradError, SubmissionError
+from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
 from handgrad.folders import Folders
 from handgrad.gradebook import Book
 from handgrad.nbgrader.pages import Facts
@@ -29,25 +30,37 @@ from handgrad.worker import Handed, Marked, Task, without_score
 __all__ = ["Batch", "grade_class", "stored_reports", "write_class_page"]
 
 
+class Watcher(Protocol):
+    """Whoever wants to know how far things are."""
+
+    def begin(self, unchanged: int, left: int) -> None:
+        """Told once, before the first submission is graded."""
+
+    def take(self, report: Report) -> None:
+        """Told of each report as it is done."""
+
+
 def grade_class(
     course: Course,
     assignment: str,
     students: Sequence[str] = (),
+    notebooks: Sequence[str] = (),
     *,
     workers: int | None = None,
     executor: Executor | None = None,
     force: bool = False,
     feedback: bool = True,
-) -> Iterator[Report]:
-    """Grade the submissions of ``assignment`` and give their reports, one by one, as they are done.
+    watch: Watcher | None = None,
+) -> list[Report]:
+    """Grade the submissions of ``assignment`` and give their reports, by student.
 
     Scores and comments go into the gradebook, notebooks into ``autograded/`` and ``feedback/``, answers and reports
     into the course's store.
 
     Parameters
     ----------
-    students
-        Whose submissions, as names or globs; everyone's unless given.
+    students, notebooks
+        Whose submissions and which notebooks, as names or globs; all unless given.
     workers
         Processes that grade; as many as there are processors unless given.
     executor
@@ -56,18 +69,28 @@ def grade_class(
         Whether to grade again what has not changed since.
     feedback
         Whether to write the feedback pages.
+    watch
+        Told how far things are.
 
     Raises
     ------
-    CourseError, ExerciseError
-        The assignment does not exist or is no exercise, or another process is grading: nothing is graded.
+    CourseError, ExerciseError, SandboxError
+        The assignment does not exist or is no exercise, nothing isolates its submissions, or another process is
+        grading: nothing is graded.
     """
+    if notebooks and not any(fnmatch.fnmatchcase(assignment, one) for one in notebooks):
+        raise CourseError(f"{assignment} has one notebook, {assignment}: --notebook {notebooks[0]} names none of it.")
     with Batch(course, assignment, feedback=feedback) as batch:
         reports, left = batch.plan(students, force=force)
-        yield from reports
+        if watch:
+            watch.begin(len(reports), len(left))
         if left:
-            with Pool(workers and min(workers, len(left)), executor, preload=("handgrad.worker",)) as pool:
-                yield from batch.run(left, pool)
+            with Pool(workers, executor, most=len(left), preload=("handgrad.worker",)) as pool:
+                for report in batch.run(left, pool):
+                    reports.append(report)
+                    if watch:
+                        watch.take(report)
+    return sorted(reports, key=lambda one: one.student)
 
 
 def stored_reports(course: Course, assignment: str) -> list[Report]:
@@ -148,6 +171,7 @@ class Batch:
 
     def run(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
         """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
+        self._warm_up(pool)
         everyone = map(self._handed, students)
         marked = pool.each(worker.grade, ((handed, self.task, handed) for handed in everyone))
         kept = (self._keep(handed, result) for handed, result in marked)
@@ -159,6 +183,12 @@ class Batch:
         )
         for report, page in pages:
             yield self._keep_page(report, page)
+
+    def _warm_up(self, pool: Pool) -> None:
+        """Let every worker get ready; what keeps one from it would keep every submission from being graded."""
+        for _, result in pool.each(worker.warm_up, [(number, self.task) for number in range(pool.workers)]):
+            if isinstance(result, Lost):
+                raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
 
     def _handed(self, student: str) -> Handed:
         """What a student handed in, read anew."""

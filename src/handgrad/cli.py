@@ -67,7 +67,20 @@ def check(
 @app.command()
 def grade(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    student: Annotated[list[str] | None, typer.Option(help="Grade this student only; may be repeated.")] = None,
+    *,
+    student: Annotated[
+        list[str] | None, typer.Option(help="Grade this student only: a name or a glob; may be repeated.")
+    ] = None,
+    notebook: Annotated[
+        list[str] | None, typer.Option(help="Grade this notebook only: a name or a glob; may be repeated.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that grade; one for each processor unless told.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Grade on a Dask cluster: tcp://HOST:8786.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Grade again what has not changed since.")] = False,
     feedback: Annotated[bool, typer.Option(help="Write the feedback pages too.")] = True,
     trust: Annotated[
         bool, typer.Option("--trust-submissions", help="Grade also where this machine isolates nothing.")
@@ -76,16 +89,24 @@ def grade(
 ) -> None:
     """Grade a class: scores into the gradebook, notebooks into autograded/ and feedback/."""
     from handgrad.batch import grade_class
+    from handgrad.cluster import cluster
     from handgrad.course import Course
     from handgrad.render import class_table
+    from handgrad.watch import Watch
 
     found = Course.at(course)
-    console = Console(stderr=True)
-    reports = []
-    with console.status("starting") as status:
-        for report in grade_class(found.trusting() if trust else found, assignment, student or (), feedback=feedback):
-            reports.append(report)
-            status.update(f"{len(reports)} graded, {report.student} last")
+    with cluster(scheduler) as executor, Watch() as watch:
+        reports = grade_class(
+            found.trusting() if trust else found,
+            assignment,
+            student or (),
+            notebook or (),
+            workers=workers,
+            executor=executor,
+            force=force,
+            feedback=feedback,
+            watch=watch,
+        )
     typer.echo(class_table(reports, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
@@ -127,7 +148,7 @@ def demo(
     typer.echo("Grading them ...")
     # nobody else's code is trusted without being asked for by name
     samples = only_samples(found, assignment)
-    reports = list(grade_class(found.trusting() if samples else found, assignment))
+    reports = grade_class(found.trusting() if samples else found, assignment)
     if samples and any(report.isolation == "none" for report in reports if report.outcome == "graded"):
         typer.echo("This machine isolates nothing; the sample class is ours and was trusted. Yours would not be.")
     typer.echo(class_table(reports, width=_width()), nl=False)

@@ -27,7 +27,7 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course import Course
@@ -130,7 +130,7 @@ class Book:
             notebooks = connection.execute(
                 select(Notebook.id, Notebook.name).where(Notebook.assignment_id == self._assignment_id)
             )
-            self._notebooks = {name: key for key, name in notebooks}
+            self._notebooks = {row.name: row.id for row in notebooks}
             self._graded, self._commented = {}, {}
             self._points: dict[str, float] = {}
             for name, key in self._notebooks.items():
@@ -139,8 +139,8 @@ class Book:
                 self._commented[name] = _cells(connection, SolutionCell, key) | _cells(connection, TaskCell, key)
             ours = self._notebooks[self.assignment]
             for kind in (GradeCell, TaskCell):
-                points = connection.execute(select(kind.name, kind.max_score).where(kind.notebook_id == ours))
-                self._points.update(points.tuples().all())
+                rows = connection.execute(select(kind.name, kind.max_score).where(kind.notebook_id == ours))
+                self._points.update({row.name: row.max_score for row in rows})
 
     @_at_work()
     def graded(self) -> set[str]:
@@ -179,39 +179,45 @@ class Book:
         """
         with self._engine.begin() as connection:
             notebook = self._submitted(connection, report.student, timestamp)
-            grades = {row.cell_id: row for row in connection.execute(_grades(notebook))}
-            points: list[dict[str, Any]] = []
-            facts: dict[str, tuple[float, float]] = {}
-            cells = self._graded[self.assignment]
-            for verdict in report.checks:
-                row = grades[cells[verdict.id]]
-                by_hand = row.manual_score is not None
-                points.append(
-                    {"key": row.id, "score": verdict.points, "manual": by_hand or verdict.outcome == "tampered"}
+            self._score(connection, notebook, report)
+            cells = self._commented[self.assignment]
+            texts = [{"notebook": notebook, "cell": cell, "text": comments.get(name)} for name, cell in cells.items()]
+            connection.execute(_COMMENT, texts)
+            grades = self._grades(connection, notebook)
+            penalty = self._penalise(connection, notebook, report.student, sum(score for score, _ in grades.values()))
+            said = connection.execute(
+                select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
+                    Comment.notebook_id == notebook
                 )
-            if points:
-                connection.execute(_SCORE, points)
-            remarks = [
-                {"notebook": notebook, "cell": cell, "text": comments.get(name)}
-                for name, cell in self._commented[self.assignment].items()
-            ]
-            if remarks:
-                connection.execute(_COMMENT, remarks)
-            names = {cell: name for name, cell in cells.items()}
-            for row in connection.execute(_grades(notebook)):
-                score = row.manual_score if row.manual_score is not None else row.auto_score or 0.0
-                facts[names[row.cell_id]] = (score + (row.extra_credit or 0.0), self._points[names[row.cell_id]])
-            penalty = self._penalise(connection, notebook, report.student, sum(score for score, _ in facts.values()))
-            names = {cell: name for name, cell in self._commented[self.assignment].items()}
-            said = {
-                names[row.cell_id]: row.manual_comment if row.manual_comment is not None else row.auto_comment
-                for row in connection.execute(
-                    select(Comment.cell_id, Comment.manual_comment, Comment.auto_comment).where(
-                        Comment.notebook_id == notebook
-                    )
-                )
+            )
+            by_cell = {row[0]: row[1] for row in said}
+            return Facts(grades, {name: by_cell.get(cell) for name, cell in cells.items()}, penalty)
+
+    def _score(self, connection: Connection, notebook: str, report: Report) -> None:
+        """Write the points of every verdict; what a person has scored asks to be looked at again."""
+        cells = self._graded[self.assignment]
+        by_hand = set(
+            connection.execute(
+                select(Grade.cell_id).where(Grade.notebook_id == notebook, Grade.manual_score.is_not(None))
+            ).scalars()
+        )
+        points = [
+            {
+                "notebook": notebook,
+                "cell": cells[one.id],
+                "score": one.points,
+                "manual": cells[one.id] in by_hand or one.outcome == "tampered",
             }
-        return Facts(facts, said, penalty)
+            for one in report.checks
+        ]
+        connection.execute(_SCORE, points)
+
+    def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
+        """Score and points of each graded cell: a person's score before ours, with extra credit."""
+        score = func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0)
+        rows = connection.execute(select(Grade.cell_id, score).where(Grade.notebook_id == notebook))
+        scores = {row[0]: row[1] for row in rows}
+        return {name: (scores[cell], self._points[name]) for name, cell in self._graded[self.assignment].items()}
 
     @_at_work()
     def flag(self, student: str, message: str) -> None:
@@ -289,7 +295,7 @@ class Book:
 
 _SCORE = (
     update(Grade)
-    .where(Grade.id == bindparam("key"))
+    .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
     .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
 )
 _COMMENT = (
@@ -306,16 +312,10 @@ def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
     return str(key[0])
 
 
-def _grades(notebook: str) -> Any:
-    return select(Grade.id, Grade.cell_id, Grade.auto_score, Grade.manual_score, Grade.extra_credit).where(
-        Grade.notebook_id == notebook
-    )
-
-
 def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:
     """The ids of a notebook's cells of one kind, by their names."""
     rows = connection.execute(select(kind.name, kind.id).where(kind.notebook_id == notebook))
-    return dict(rows.tuples().all())
+    return {row.name: row.id for row in rows}
 
 
 def _described(notebook: Any) -> tuple[Any, ...]:

@@ -19,7 +19,11 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Lost(Exception):
-    """A job brought no result: its process ended, also when it was tried again alone."""
+    """A job brought no result: it raised ``error``, or its process ended, also when it was tried again alone."""
+
+    def __init__(self, message: str, error: Exception | None = None) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class Pool:
@@ -31,14 +35,21 @@ class Pool:
         Processes to start; as many as there are processors unless given.
     executor
         What runs the jobs, in place of processes on this machine.
+    most
+        Workers that can be used at all.
     preload
         Modules that every process starts with.
     """
 
     def __init__(
-        self, workers: int | None = None, executor: Executor | None = None, preload: Iterable[str] = ()
+        self,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        *,
+        most: int = sys.maxsize,
+        preload: Iterable[str] = (),
     ) -> None:
-        self.workers = workers or _processors()
+        self.workers = min(workers or _workers_of(executor) or _processors(), most)
         self._given, self._executor = executor, executor
         self._preload = list(preload)
 
@@ -75,7 +86,7 @@ class Pool:
                 except BrokenExecutor:
                     interrupted.append(job)
                 except Exception as error:
-                    yield job[0], Lost(f"{type(error).__name__}: {error}")
+                    yield job[0], Lost(f"{type(error).__name__}: {error}", error)
             if interrupted:
                 # the process of one of them ended and took the others with it: which one, is seen when it is alone
                 interrupted += waiting.values()
@@ -115,6 +126,12 @@ class Pool:
         # a process with threads of its own must not be forked, and workers share the processors among them
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         return ProcessPoolExecutor(self.workers, context, initializer=_start)
+
+
+def _workers_of(executor: Executor | None) -> int:
+    """The workers of a Dask cluster's executor; 0 where that is not known."""
+    client = getattr(executor, "_client", None)
+    return len(client.scheduler_info()["workers"]) if client is not None else 0
 
 
 def _is_broken(executor: Executor) -> bool:

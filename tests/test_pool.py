@@ -1,0 +1,142 @@
+"""Workers: what they do is done once, and one that dies costs its own job at most."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from handgrad.pool import Lost, Pool
+
+
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+def who(_: int) -> int:
+    """The process that does it."""
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def die_of_three(number: int) -> int:
+    """End the process for one number, every time."""
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def die_once(number: int, folder: str) -> int:
+    """End the process for one number, the first time."""
+    mark = Path(folder) / "died"
+    if number == 3 and not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return number
+
+
+def refuse(number: int) -> int:
+    """Raise for one number."""
+    if number == 1:
+        raise ValueError("not one")
+    return number
+
+
+def test_each() -> None:
+    """Every job comes back with its name and its result, in several processes."""
+    with Pool(2) as pool:
+        assert dict(pool.each(double, ((f"job {number}", number) for number in range(20)))) == {
+            f"job {number}": 2 * number for number in range(20)
+        }
+        processes = {process for _, process in pool.each(who, ((number, number) for number in range(10)))}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_jobs_are_taken_as_they_are_needed() -> None:
+    """No more jobs are handed out than the workers can soon do."""
+    taken = []
+
+    def jobs() -> object:
+        for number in range(50):
+            taken.append(number)
+            yield number, number
+
+    with Pool(1) as pool:
+        results = pool.each(double, jobs())  # type: ignore[arg-type]
+        next(results)
+        assert len(taken) < 6
+        assert len(list(results)) == 49
+
+
+def test_a_job_that_ends_its_process() -> None:
+    """A job that ends its process each time is lost, and said to be; all others are done."""
+    with Pool(2) as pool:
+        results = dict(pool.each(die_of_three, ((number, number) for number in range(12))))
+    lost = results.pop(3)
+    assert isinstance(lost, Lost)
+    assert "ended, twice" in str(lost)
+    assert results == {number: number for number in range(12) if number != 3}
+
+
+def test_a_process_that_ends(tmp_path: Path) -> None:
+    """A process that ends once costs nothing: its job is done by another."""
+    with Pool(2) as pool:
+        results = dict(pool.each(die_once, ((number, number, str(tmp_path)) for number in range(12))))
+    assert results == {number: number for number in range(12)}
+
+
+def test_errors_are_results() -> None:
+    """What a job raises is its result; the others go on."""
+    with Pool(1) as pool:
+        results = dict(pool.each(refuse, ((number, number) for number in range(4))))
+    lost = results.pop(1)
+    assert isinstance(lost, Lost)
+    assert isinstance(lost.error, ValueError)
+    assert results == {0: 0, 2: 2, 3: 3}
+
+
+def test_another_executor() -> None:
+    """Any executor does, and stays its owner's."""
+    with ThreadPoolExecutor(2) as executor:
+        with Pool(executor=executor) as pool:
+            assert dict(pool.each(double, [(1, 1), (2, 2)])) == {1: 2, 2: 4}
+        assert executor.submit(double, 4).result() == 8
+
+
+ORPHANS = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from test_pool import who
+from handgrad.pool import Pool
+with Pool(2) as pool:
+    for _, process in pool.each(who, ((number, number) for number in range(10_000))):
+        print(process, flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_is_left(how: signal.Signals) -> None:
+    """However the process that started them ends, the workers end with it."""
+    command = [sys.executable, "-c", ORPHANS, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as starter:
+        assert starter.stdout
+        workers = {int(starter.stdout.readline()) for _ in range(20)}
+        starter.send_signal(how)
+    deadline = time.monotonic() + 30
+    while any(_is_alive(worker) for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlived the process that started it"
+        time.sleep(0.1)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
