@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,14 +28,35 @@ c.Handgrad.cell_seconds = 6.0
 c.LateSubmissionPlugin.penalty_method = "zero"
 """
 SAMPLES = [case for case in read_cases(ROOT / "tests" / "mistakes") if case.student and case.name != "infinite-loop"]
-Databases = Callable[[str], str]
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 
 @pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    """Addresses of fresh SQLite databases."""
-    folder = tmp_path_factory.mktemp("databases")
-    return lambda name: f"sqlite:///{folder / name}.db"
+def postgres() -> Iterator[str]:
+    """Address of a fresh PostgreSQL database, of a server of its own that listens on a socket in a folder only."""
+    if POSTGRES is None:
+        pytest.skip("there is no PostgreSQL server: install Debian's package postgresql")
+    # not in pytest's folders, which are closed to the user that a server of root's has to be
+    with tempfile.TemporaryDirectory(prefix="handgrad-postgres-") as name:
+        folder = Path(name)
+        user = "postgres" if os.geteuid() == 0 else None
+        if user:
+            shutil.chown(folder, user)
+        data = folder / "data"
+
+        def run(*command: str | Path) -> None:
+            subprocess.run(
+                [POSTGRES / command[0], *command[1:]], user=user, check=True, cwd=folder, capture_output=True
+            )
+
+        run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--pgdata", data)
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        # its output goes to a file: it would keep a pipe of ours open
+        run("pg_ctl", "--wait", "--pgdata", data, "--log", folder / "log", "--options", options, "start")
+        try:
+            yield f"postgresql+psycopg2://postgres@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "--wait", "--pgdata", data, "--mode", "fast", "stop")
 
 
 def make_course(folder: Path, database: str) -> Course:
@@ -111,29 +133,38 @@ def files(course: Course) -> dict[str, Any]:
     return found
 
 
+def graded_twice(folder: Path, database: str, grade: Callable[[Course], None]) -> Course:
+    """A course that is released with a due date and graded, looked at by a person, and graded again."""
+    course = make_course(folder, database)
+    nbgrader(course, "generate_assignment", "backprop", "--force")
+    with opened(course) as gradebook:
+        gradebook.update_or_create_assignment("backprop", duedate="2026-01-20 12:00:00 UTC")
+    grade(course)
+    first, second, *_ = sorted(path.name for path in (course.root / "submitted").iterdir())
+    with opened(course) as gradebook:
+        by_hand = gradebook.find_grade("check_dprobs", "backprop", "backprop", first)
+        by_hand.manual_score, by_hand.needs_manual_grade = 0.25, False
+        extra = gradebook.find_grade("check_dh", "backprop", "backprop", second)
+        extra.extra_credit = 2.0
+        remark = gradebook.find_comment("dprobs", "backprop", "backprop", second)
+        remark.manual_comment = "a person's word"
+        gradebook.db.commit()
+    grade(course)
+    return course
+
+
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, sqlite: Databases) -> tuple[Course, Course]:
-    """Two courses alike, one graded by nbgrader's command and one by ours; twice, a person's grades in between."""
-    courses = []
-    for name, grade in (("theirs", by_nbgrader), ("ours", by_handgrad)):
-        course = make_course(tmp_path_factory.mktemp(name), sqlite(name))
-        nbgrader(course, "generate_assignment", "backprop", "--force")
-        with opened(course) as gradebook:
-            gradebook.update_or_create_assignment("backprop", duedate="2026-01-20 12:00:00 UTC")
-        grade(course)
-        first, second, *_ = sorted(path.name for path in (course.root / "submitted").iterdir())
-        with opened(course) as gradebook:
-            by_hand = gradebook.find_grade("check_dprobs", "backprop", "backprop", first)
-            by_hand.manual_score, by_hand.needs_manual_grade = 0.25, False
-            extra = gradebook.find_grade("check_dh", "backprop", "backprop", second)
-            extra.extra_credit = 2.0
-            remark = gradebook.find_comment("dprobs", "backprop", "backprop", second)
-            remark.manual_comment = "a person's word"
-            gradebook.db.commit()
-        grade(course)
-        courses.append(course)
-    theirs, ours = courses
-    return theirs, ours
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A course that our command has graded."""
+    folder = tmp_path_factory.mktemp("ours")
+    return graded_twice(folder, f"sqlite:///{folder}/gradebook.db", by_handgrad)
+
+
+@pytest.fixture(scope="module")
+def both(ours: Course, tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Course]:
+    """Two courses alike, one graded by nbgrader's command and one by ours."""
+    folder = tmp_path_factory.mktemp("theirs")
+    return graded_twice(folder, f"sqlite:///{folder}/gradebook.db", by_nbgrader), ours
 
 
 def test_same_rows(both: tuple[Course, Course]) -> None:
@@ -160,3 +191,12 @@ def test_same_reports(both: tuple[Course, Course]) -> None:
     )
     assert ours == theirs
     assert len(ours) == len(SAMPLES)
+
+
+def test_postgresql(ours: Course, postgres: str, tmp_path: Path) -> None:
+    """A gradebook in PostgreSQL holds the same rows as one in SQLite."""
+    course = graded_twice(tmp_path, postgres, by_handgrad)
+    assert rows(course) == rows(ours)
+    assert files(course) == files(ours)
+    # and nothing is done again that has not changed
+    assert len(grade_class(course, "backprop", feedback=False)) == len(SAMPLES)

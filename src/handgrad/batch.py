@@ -136,6 +136,7 @@ class Batch:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(_alone(self.course))
+            self.folders.clear_up()
             stack.enter_context(self.book)
             self.book.register(self.task.source())
             self._open = stack.pop_all()

@@ -22,6 +22,8 @@ from handgrad.exercise import closest
 __all__ = ["Folders"]
 
 TIMESTAMP = "timestamp.txt"
+ROOM = "autograded-"
+"""How a folder is called, in the course's workshop, in which an autograded folder is made."""
 
 
 class Folders:
@@ -116,7 +118,7 @@ class Folders:
         """
         target = self.autograded(student).parent
         try:
-            with tempfile.TemporaryDirectory(prefix="autograded-", dir=self.course.workshop) as room:
+            with tempfile.TemporaryDirectory(prefix=ROOM, dir=self.course.workshop) as room:
                 made = Path(room) / "made"
                 made.mkdir()
                 for path, name in self._beside(student):
@@ -143,6 +145,11 @@ class Folders:
             self._feedback.set_permissions(self.assignment, student)
         except OSError as error:
             raise CourseError(f"{error.filename or path} cannot be written: {error.strerror}.") from error
+
+    def clear_up(self) -> None:
+        """Take away what a run that was killed has left half-made."""
+        for room in self.course.workshop.glob(f"{ROOM}*"):
+            shutil.rmtree(room, ignore_errors=True)
 
     def forget_feedback(self, student: str) -> None:
         """Take away a feedback page that is no longer true."""

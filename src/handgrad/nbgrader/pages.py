@@ -14,11 +14,11 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import MissingEntry
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import (
     AssignLatePenalties,
+    CheckCellMetadata,
     Execute,
     GetGrades,
     NbGraderPreprocessor,
@@ -64,6 +64,7 @@ class Known:
             points = float(facts["points"]) if "points" in facts else 0.0
             known = SimpleNamespace(
                 name=facts.get("grade_id"),
+                metadata=facts,
                 cell_type=cell.cell_type,
                 locked=is_locked(cell),
                 source=cell.source,
@@ -78,29 +79,19 @@ class Known:
             ):
                 if is_one(cell):
                     cells.append(known)
+        self.cells = {cell.name: cell for cell in self.source_cells}
 
     def find_notebook(self, *_: str) -> "Known":
         """The notebook itself."""
         return self
 
-    def find_source_cell(self, name: str, *_: str) -> Any:
-        """The cell called ``name``, as it was released; nbgrader's MissingEntry where there is none."""
-        return _named(name, self.source_cells)
-
-    def find_graded_cell(self, name: str, *_: str) -> Any:
-        """The graded cell called ``name``; nbgrader's MissingEntry where there is none."""
-        return _named(name, [*self.grade_cells, *self.task_cells])
-
-
-def _named(name: str, cells: Sequence[Any]) -> Any:
-    for cell in cells:
-        if cell.name == name:
-            return cell
-    raise MissingEntry(f"there is no cell {name!r}")
-
 
 class _OverwriteCells(OverwriteCells):
-    """nbgrader's step, which asks ``known`` instead of the gradebook."""
+    """nbgrader's step, which asks ``known`` instead of the gradebook.
+
+    A cell of the exercise is given back all of its metadata, and a locked one its source; a cell that only claims to
+    be one loses the claim. Nothing is left for nbgrader to refuse.
+    """
 
     known: Known
 
@@ -111,6 +102,17 @@ class _OverwriteCells(OverwriteCells):
             nb, resources = self.add_missing_grade_cells(nb, resources)
             nb, resources = self.add_missing_task_cells(nb, resources)
         return nb, resources
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
+        claimed = cell.metadata.pop("nbgrader", None)
+        name = claimed.get("grade_id") if isinstance(claimed, dict) else None
+        known = self.known.cells.get(name) if isinstance(name, str) else None
+        if known is not None:
+            cell.metadata["nbgrader"] = copy.deepcopy(known.metadata)
+            self.update_cell_type(cell, known.cell_type)
+            if known.locked:
+                cell.source = known.source
+        return cell, resources
 
 
 class _OverwriteKernelspec(NbGraderPreprocessor):
@@ -197,9 +199,9 @@ class Pages:
         self._feedback: Any = None
 
     def _steps(self, classes: Sequence[Any]) -> list[Any]:
-        """Instances of nbgrader's steps; without those that run cells or write to the gradebook."""
+        """Instances of nbgrader's steps; without those that run or check cells, or write to the gradebook."""
         ours = {OverwriteCells: _OverwriteCells, OverwriteKernelspec: _OverwriteKernelspec}
-        elsewhere = (Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties)
+        elsewhere = (Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties, CheckCellMetadata)
         steps = [ours.get(step, step)(config=self.config, log=LOG) for step in classes if step not in elsewhere]
         for step in steps:
             step.known = self.known
