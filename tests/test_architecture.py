@@ -10,9 +10,10 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 FLOORS = (
     ("errors", "report", "passes"),
     ("data", "cells", "compare", "marking", "render", "exercise", "releasing"),
-    ("graph", "sandbox"),
-    ("student", "reference", "submission"),
-    ("answers",),
+    ("graph", "sandbox", "sources"),
+    ("student", "reference", "alignment"),
+    ("submission",),
+    ("answers", "finding"),
     ("diagnose",),
     ("grade",),
     ("course", "cases"),
@@ -29,7 +30,17 @@ OUTSIDE = {
     "sqlalchemy": {"gradebook"},
     "typer": {"cli"},
     "IPython": {"cells"},
-    "nbformat": {"exercise", "submission", "releasing", "selfcheck", "nbgrader", "gradebook", "cases", "demo"},
+    "nbformat": {
+        "exercise",
+        "alignment",
+        "submission",
+        "releasing",
+        "selfcheck",
+        "nbgrader",
+        "gradebook",
+        "cases",
+        "demo",
+    },
 }
 """Packages that only these rooms know."""
 

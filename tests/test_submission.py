@@ -32,16 +32,16 @@ def small(make_notebook: MakeNotebook, tmp_path: Path) -> Exercise:
 
 
 def _cells(submission: Submission) -> list[tuple[str, str, int | None]]:
-    return [(cell.source, cell.gradient, cell.position) for cell in submission.cells]
+    return [(cell.source, "".join(cell.gradients), cell.position) for cell in submission.cells]
 
 
 def test_solved(solved: NotebookNode, exercise: Exercise, solutions: dict[str, str]) -> None:
     """Of a whole notebook the stubs are run, in its order, and neither setup, checks nor text."""
     submission = Submission.of(solved, exercise)
-    assert [(cell.gradient, cell.source) for cell in submission.cells] == list(solutions.items())
+    assert [("".join(cell.gradients), cell.source) for cell in submission.cells] == list(solutions.items())
     for cell in submission.cells:
         assert cell.position is not None
-        assert grade_id(solved.cells[cell.position]) == cell.gradient
+        assert grade_id(solved.cells[cell.position]) == "".join(cell.gradients)
     assert list(submission.stub_indices()) == list(exercise.stubs)
     assert submission.notebook is solved
 
@@ -71,12 +71,13 @@ def test_extra_cells_run_where_they_stand(small: Exercise, make_notebook: MakeNo
 
 
 def test_moved_and_duplicated(small: Exercise, make_notebook: MakeNotebook) -> None:
-    """Cells run in the student's order; of a duplicated stub both run and the last counts, of a given one the first."""
+    """Cells run in the student's order; of two copies of a stub the written one runs, of a given one the first."""
     again = ("stub", "dx", "dx = 2")
     notebook = make_notebook(EXERCISE[5], EXERCISE[4], EXERCISE[2], EXERCISE[4], again)
     submission = Submission.of(notebook, small)
-    assert [cell.source for cell in submission.cells] == ["dz = None", "dy = 3", "dx = None", "dx = 2"]
-    assert submission.stub_indices() == {"dz": 0, "dx": 3}
+    assert [cell.source for cell in submission.cells] == ["dz = None", "dy = 3", "dx = 2"]
+    assert submission.stub_indices() == {"dz": 0, "dx": 2}
+    assert submission.note.startswith("The answer cell of dx is more than once there")
 
 
 def test_missing_cells(small: Exercise, make_notebook: MakeNotebook) -> None:
@@ -129,7 +130,8 @@ UNREADABLE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "of the future": (lambda good: good.replace(b'"nbformat": 4', b'"nbformat": 44'), "is not a notebook that can be"),
     "deep": (lambda good: b'{"a": ' * 100_000, "is not a notebook that can be read"),
     "nothing but NUL": (lambda good: b"\0" * 4096, "is not a notebook that can be read"),
-    "UTF-16": (lambda good: good.decode().encode("utf-16"), "it is not UTF-8 text"),
+    "UTF-16 without its mark": (lambda good: good.decode().encode("utf-16-le"), "it is not UTF-8 text"),
+    "half of UTF-16": (lambda good: good.decode().encode("utf-16")[:-1], "it is not UTF-16 text"),
     "Latin-1": (lambda good: "é".encode("latin-1") + good, "it is not UTF-8 text"),
 }
 
@@ -152,7 +154,7 @@ def test_no_file(tmp_path: Path) -> None:
     """A path without a file, and a folder, are told apart."""
     with pytest.raises(SubmissionError, match=r"there is no notebook at .*: no such file"):
         read_notebook(tmp_path / "nowhere.ipynb")
-    with pytest.raises(SubmissionError, match="cannot be read: Is a directory"):
+    with pytest.raises(SubmissionError, match="cannot be read: it is a folder, not a file"):
         read_notebook(tmp_path)
 
 

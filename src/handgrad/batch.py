@@ -7,6 +7,7 @@ from pathlib import Path
 from handgrad import __version__
 from handgrad.course import Course, write_text
 from handgrad.errors import HandgradError, SubmissionError
+from handgrad.finding import find_notebook
 from handgrad.gradebook import Desk
 from handgrad.render import class_page
 from handgrad.report import Report, ReportOutcome
@@ -58,29 +59,30 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
 
 
 def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, student: str) -> Report:
-    path = course.folder("submitted") / student / assignment / f"{assignment}.ipynb"
+    exercise = course.exercise(assignment)
+    student_folder = course.folder("submitted") / student
+    found = find_notebook(student_folder / assignment, exercise, student_folder)
 
     def without_score(outcome: ReportOutcome, message: str) -> Report:
         report = Report(assignment, assignment, outcome, __version__, student=student, message=message)
         store.put_report(report)
         return report
 
-    if not path.exists():
-        return without_score("not-submitted", _not_there(path))
+    if found.path is None:
+        return without_score("not-submitted", found.note)
     try:
         # what cannot be graded is found before nbgrader writes a row, whose score would be zero
-        Submission.of(read_notebook(path), course.exercise(assignment))
-        desk.autograde(student)
+        Submission.of(read_notebook(found.path, student_folder), exercise)
+        desk.autograde(student, found.path)
     except SubmissionError as error:
         return without_score("unreadable", str(error))
     except HandgradError as error:
         return without_score("not-graded", str(error))
-    return next(report for report in store.reports(assignment) if report.student == student)
-
-
-def _not_there(path: Path) -> str:
-    others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
-    return f"There is no {path.name} in the folder, which holds: {', '.join(others)}." if others else ""
+    report = next(report for report in store.reports(assignment) if report.student == student)
+    if found.note:
+        report = replace(report, message=f"{found.note} {report.message}".rstrip())
+        store.put_report(report)
+    return report
 
 
 def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:

@@ -136,6 +136,7 @@ class Grader:
             outcome="graded",
             handgrad=__version__,
             isolation=self.sandbox.isolation,
+            message=submission.note,
             seconds=time.monotonic() - started,
             checks=verdicts,
         )
@@ -307,7 +308,8 @@ def _outputs(collected: Collected) -> dict[int, Sequence[Mapping[str, Any]]]:
         if index in collected.deaths:
             sentence = death_sentence(collected.deaths[index], collected.limits)
             outputs.append(_error_output(collected.deaths[index].reason, sentence, (sentence,)))
-        shown[cell.position] = outputs
+        # a cell that was cut shows what its pieces show
+        shown[cell.position] = [*shown.get(cell.position, ()), *outputs]
     return shown
 
 

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +94,8 @@ class Desk:
         except (RuntimeError, ValueError) as error:
             raise CourseError(f"nbgrader cannot make the student's version of {self.assignment}: {error}.") from error
 
-    def autograde(self, student: str) -> None:
-        """Grade a student's submission as ``nbgrader autograde --force`` does.
+    def autograde(self, student: str, path: Path) -> None:
+        """Grade a student's submission, the notebook at ``path``, as ``nbgrader autograde --force`` does.
 
         Raises
         ------
@@ -102,11 +104,18 @@ class Desk:
         CourseError
             What kept nbgrader from it.
         """
-        converter = _Autograde(coursedir=self._coursedir(student), config=self.course.config, log=self.log)
+        coursedir = self._coursedir(student)
+        converter = _Autograde(coursedir=coursedir, config=self.course.config, log=self.log)
         converter.force = True
         self._forget_unscored(student)
         try:
-            with _at_work():
+            with _at_work(), tempfile.TemporaryDirectory(prefix="submitted-", dir=self.course.workshop) as folder:
+                if path != self.course.folder("submitted") / student / self.assignment / f"{self.assignment}.ipynb":
+                    # nbgrader knows a notebook by its name and its place
+                    coursedir.submitted_directory = str(Path(folder).relative_to(self.course.root))
+                    place = Path(folder) / student / self.assignment
+                    place.mkdir(parents=True)
+                    shutil.copyfile(path, place / f"{self.assignment}.ipynb")
                 converter.start()
         except NbGraderException as error:
             self._forget_unscored(student)

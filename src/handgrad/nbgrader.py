@@ -87,12 +87,15 @@ class Grade(Execute):
     def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
         """Grade the notebook and put outputs and verdicts into it."""
         ids = resources["nbgrader"]
-        course = Course(Path(self.parent.parent.coursedir.root).resolve(), self.config)
+        coursedir = self.parent.parent.coursedir
+        course = Course(Path(coursedir.root).resolve(), self.config)
         path = course.exercise_path(ids["assignment"], ids["notebook"])
         if not path.is_file() or not is_exercise(nbformat.read(path, as_version=4)):
             return super().preprocess(nb, resources, **kwargs)
         grader = _grader(course, path)
-        submission = Submission.of(nb, grader.exercise)
+        # nbgrader has taken the id from all but the last copy of a cell: the file says more
+        folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
+        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), grader.exercise)
         graded = grader.grade(submission)
         report = graded.report.for_student(ids["student"])
         store = AnswerStore(course.workshop / "answers.sqlite")
