@@ -86,6 +86,14 @@ class Alignment:
         text = "; ".join(self.notes)
         return f"{text[:1].upper()}{text[1:]}." if text else ""
 
+    def ids(self) -> tuple[str, ...]:
+        """For each cell of the notebook the grade_id that it should have, each once; empty for a student's own."""
+        places = {name: place for place, name in enumerate(self.labels) if name}
+        held = [*self.found.values(), *places.values()]
+        places |= {name: place for name, place in self.found.items() if held.count(place) == 1}
+        names = {place: name for name, place in places.items()}
+        return tuple(names.get(place, "") for place in range(len(self.nodes)))
+
     def cells(self) -> Iterator[StudentCell]:
         """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
         stubs = self.exercise.stubs

@@ -40,12 +40,15 @@ class Submission:
         The notebook as it was handed in.
     cells
         The student's cells, and the locked cells from the first stub on, the latter from the exercise.
+    ids
+        For each cell of the notebook the grade_id that it should have; empty for the student's own.
     note
         What was mended, in one sentence; empty where there was nothing.
     """
 
     notebook: NotebookNode
     cells: tuple[StudentCell, ...]
+    ids: tuple[str, ...] = ()
     note: str = ""
 
     @classmethod
@@ -63,7 +66,7 @@ class Submission:
                 f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook, and no "
                 "cell assigns one of its gradients: is it a notebook of another exercise?"
             )
-        return cls(notebook, tuple(alignment.cells()), alignment.note())
+        return cls(notebook, tuple(alignment.cells()), alignment.ids(), alignment.note())
 
     def written(self) -> set[str]:
         """The gradients to which a cell assigns something: neither None nor ``...``."""
