@@ -499,3 +499,46 @@ def test_no_silent_zero(graded: Graded) -> None:
     with Gradebook(f"sqlite:///{graded.course / 'gradebook.db'}") as gradebook:
         scores = {one.student.id: one.score for one in gradebook.assignment_submissions("backprop")}
     assert scores == {name: one.score for name, one in graded.reports.items() if one.outcome == "graded"}
+
+
+@pytest.mark.parametrize("name", ["stripped", "other-ids", "split-in-lab", "merged"])
+def test_autograded(graded: Graded, name: str) -> None:
+    """The autograded notebook has its ids again, each once, and shows the verdicts under the checks."""
+    notebook = nbformat.read(graded.course / "autograded" / name / "backprop/backprop.ipynb", as_version=4)
+    ids = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
+    assert len(set(ids)) == len(ids)
+    shown = [cell for cell in notebook.cells if kind_of(cell) == "check" and cell.outputs]
+    assert len(shown) == (25 if name == "merged" else 26)
+
+
+STOCK = ("as-it-is", "untouched-copy-behind", "other-ids", "stripped-in-one-cell", "utf-16")
+UNREADABLE = ("half", "empty", "login-page", "folder", "pipe", "sparse", "foreign")
+UNFOUND = ("downloaded-twice", "no-notebook")
+"""What nbgrader's own command can and cannot grade, and what it does not look for."""
+
+
+@pytest.mark.slow
+def test_nbgrader_autograde(tmp_path: Path, solved: NotebookNode) -> None:
+    """nbgrader's command grades the same broken cells; on what cannot be read it fails aloud, and leaves rows of zero.
+
+    It decides before our code runs: `handgrad grade` is what leaves no row.
+    """
+    names = {*STOCK, *UNREADABLE, *UNFOUND}
+    _make_course(tmp_path, solved, names & FILES.keys(), names & CELLS.keys())
+
+    def nbgrader(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["nbgrader", *arguments], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+
+    assert nbgrader("generate_assignment", "backprop", "--force").returncode == 0
+    done = nbgrader("autograde", "backprop")
+    assert done.returncode != 0
+    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook:
+        rows = {one.student.id: one.score for one in gradebook.assignment_submissions("backprop")}
+    assert {name: rows[name] for name in STOCK} == dict.fromkeys(STOCK, 26)
+    failed = {name for name in names if f"for student '{name}'" in done.stderr}
+    print(sorted(failed), rows)
+    assert failed == set(UNREADABLE)
+    assert {name for name, score in rows.items() if score == 0} == set(UNREADABLE)
+    assert not set(UNFOUND) & rows.keys()

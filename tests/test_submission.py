@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,41 @@ def test_no_file(tmp_path: Path) -> None:
         read_notebook(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "large", "loop"])
+def test_no_plain_file(tmp_path: Path, kind: str) -> None:
+    """What is no file of a fair size is refused at once: nothing is waited for, and nothing fills the memory."""
+    path = tmp_path / "backprop.ipynb"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        path.touch()
+        os.truncate(path, 2 << 30)
+    said = {"pipe": "it is a pipe", "device": "a device", "large": "it has 2,048 MiB", "loop": "cannot be read"}[kind]
+    with pytest.raises(SubmissionError, match=said):
+        read_notebook(path)
+
+
+def test_links(source: Path, tmp_path: Path) -> None:
+    """A link is followed, but not out of the folder that a stranger's file must lie in."""
+    folder = tmp_path / "student"
+    (folder / "deep").mkdir(parents=True)
+    link = folder / "backprop.ipynb"
+    link.symlink_to(source)
+    assert read_notebook(link) == read_notebook(source)
+    with pytest.raises(SubmissionError, match="is a link out of the student's folder"):
+        read_notebook(link, folder)
+    link.unlink()
+    shutil.copy(source, folder / "deep/mine.ipynb")
+    link.symlink_to("deep/mine.ipynb")
+    assert read_notebook(link, folder) == read_notebook(source)
+    (tmp_path / "course").symlink_to(folder)
+    assert read_notebook(tmp_path / "course/backprop.ipynb", tmp_path / "course") == read_notebook(source)
+
+
 def _rewritten(source: Path, path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
     data = json.loads(source.read_text(encoding="utf-8"))
     change(data)
@@ -187,10 +224,11 @@ def test_readable(name: str, source: Path, exercise: Exercise, tmp_path: Path) -
     assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
 
 
-def test_byte_order_mark(source: Path, tmp_path: Path) -> None:
-    """A byte order mark in front, as some editors leave it, is no fault."""
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_mark(source: Path, tmp_path: Path, encoding: str) -> None:
+    """A byte order mark in front, as some editors leave it, is no fault: it says how the file is to be read."""
     path = tmp_path / "backprop.ipynb"
-    path.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+    path.write_bytes(source.read_text(encoding="utf-8").encode(encoding))
     assert read_notebook(path) == read_notebook(source)
 
 

@@ -128,7 +128,7 @@ class Alignment:
         names = tuple(name for name in self.exercise.stubs if name == stub or name in others)
         parsed = Parsed.of(source) if others else None
         pieces = parsed.cut(names) if parsed else []
-        if not pieces:
+        if len(pieces) < 2:
             yield StudentCell(source, names, position)
             return
         placed = {name for _, ends in pieces for name in ends}

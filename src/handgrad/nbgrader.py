@@ -56,6 +56,12 @@ REPORT = "handgrad"
 class TolerantExporter(NotebookExporter):
     """Reads a submission as `handgrad check` does: an untidy output, a byte order mark or an id twice is no failure."""
 
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
+        """Convert the file, which is not opened by nbconvert before it is known to be one: a pipe is not waited for."""
+        path = Path(filename)
+        read_notebook(path, path.parents[1])
+        return super().from_filename(filename, resources=resources, **kw)
+
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
         """Read the notebook, tidied, and convert it."""
         return self.from_notebook_node(read_notebook(Path(file_stream.name)), resources=resources, **kw)

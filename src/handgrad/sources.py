@@ -16,6 +16,8 @@ MAX_SOURCE = 1_000_000
 """Characters of the longest cell that is looked into."""
 _MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
 """A cell magic behind which Python stands."""
+_TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
+"""A line magic that hides an assignment from Python's parser."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -49,6 +51,7 @@ class Parsed:
         """The cell with this source; None where it is not Python."""
         if len(source) > MAX_SOURCE:
             return None
+        source = _TIMED.sub("", source)
         magic = _MAGIC.match(source)
         try:
             text = "#" + source[magic.end() :] if magic else the_shell().transform_cell(source)
