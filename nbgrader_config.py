@@ -14,6 +14,7 @@ c.ClearSolutions.code_stub = {"python": "{gradient} = None  # your code here"}
 # any other assignment of the course goes through nbgrader's own steps.
 c.GenerateAssignment.preprocessors = handgrad.generate_assignment()
 c.GenerateSolution.preprocessors = handgrad.generate_solution()
+c.Autograde.sanitize_preprocessors = handgrad.sanitize()
 c.Autograde.autograde_preprocessors = handgrad.autograde()
 c.Autograde.exporter_class = handgrad.TolerantExporter
 

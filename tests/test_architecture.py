@@ -10,16 +10,17 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 FLOORS = (
     ("errors", "report", "passes"),
     ("data", "cells", "compare", "marking", "render", "exercise", "releasing"),
-    ("graph", "sandbox"),
-    ("student", "reference", "submission"),
-    ("answers",),
+    ("graph", "sandbox", "sources"),
+    ("student", "reference", "alignment"),
+    ("submission",),
+    ("answers", "finding"),
     ("diagnose",),
     ("grade",),
     ("course", "cases"),
     ("store", "demo", "selfcheck"),
-    ("nbgrader", "pool"),
+    ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
-    ("batch", "watch", "cluster"),
+    ("batch",),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""
@@ -32,15 +33,8 @@ OUTSIDE = {
     "dask": {"cluster"},
     "IPython": {"cells"},
     "nbformat": {
-        "exercise",
-        "submission",
-        "releasing",
-        "selfcheck",
-        "nbgrader",
-        "gradebook",
-        "worker",
-        "cases",
-        "demo",
+        *("exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
+        *("nbgrader", "gradebook", "worker"),
     },
 }
 """Packages that only these rooms know."""

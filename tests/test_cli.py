@@ -105,8 +105,8 @@ def test_demo_leaves_submissions_alone(course: Path) -> None:
 
 
 def test_grade_names_everybody(course: Path) -> None:
-    """A graded, an empty, a foreign and a misnamed submission each get an outcome; only the graded one a score."""
-    for student in ("ann", "bob", "cid", "dan"):
+    """A good, an empty, a foreign, a misnamed and no submission each get an outcome; only what is graded a score."""
+    for student in ("ann", "bob", "cid", "dan", "eve"):
         (course / "submitted" / student / "backprop").mkdir(parents=True)
     solution = course / "solutions/backprop/backprop.ipynb"
     shutil.copy(solution, course / "submitted/ann/backprop/backprop.ipynb")
@@ -114,19 +114,23 @@ def test_grade_names_everybody(course: Path) -> None:
     foreign = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (course / "submitted/cid/backprop/backprop.ipynb").write_text(json.dumps(foreign), encoding="utf-8")
     shutil.copy(solution, course / "submitted/dan/backprop/backprop (1).ipynb")
+    (course / "submitted/eve/backprop/backprop.txt").write_text("dprobs", encoding="utf-8")
     done = handgrad("grade", "backprop", "--no-feedback", folder=course)
     assert done.returncode == 1
-    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line[:3] in ("ann", "bob", "cid", "dan")}
+    students = {path.name for path in (course / "submitted").iterdir()}
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line[:3] in students}
     assert "all passed" in rows["ann"]
     assert "unreadable" in rows["bob"]
     assert "unreadable" in rows["cid"]
-    assert "not submitted" in rows["dan"].replace("-", " ")
+    assert "not submitted" in rows["eve"].replace("-", " ")
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-        assert [student.id for student in gradebook.students] == ["ann"]
-        assert gradebook.find_submission("backprop", "ann").score == 26
+        assert [student.id for student in gradebook.students] == ["ann", "dan"]
+        assert [gradebook.find_submission("backprop", student).score for student in ("ann", "dan")] == [26, 26]
     again = handgrad("report", "backprop", folder=course)
     assert again.returncode == 0
-    assert "backprop (1).ipynb" in " ".join(again.stdout.split())
+    text = " ".join(again.stdout.split())
+    assert "backprop (1).ipynb was graded" in text
+    assert "which holds: backprop.txt" in text
 
 
 def test_check_json(tmp_path: Path, exercise: Exercise) -> None:

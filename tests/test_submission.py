@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,16 +34,16 @@ def small(make_notebook: MakeNotebook, tmp_path: Path) -> Exercise:
 
 
 def _cells(submission: Submission) -> list[tuple[str, str, int | None]]:
-    return [(cell.source, cell.gradient, cell.position) for cell in submission.cells]
+    return [(cell.source, "".join(cell.gradients), cell.position) for cell in submission.cells]
 
 
 def test_solved(solved: NotebookNode, exercise: Exercise, solutions: dict[str, str]) -> None:
     """Of a whole notebook the stubs are run, in its order, and neither setup, checks nor text."""
     submission = Submission.of(solved, exercise)
-    assert [(cell.gradient, cell.source) for cell in submission.cells] == list(solutions.items())
+    assert [("".join(cell.gradients), cell.source) for cell in submission.cells] == list(solutions.items())
     for cell in submission.cells:
         assert cell.position is not None
-        assert grade_id(solved.cells[cell.position]) == cell.gradient
+        assert grade_id(solved.cells[cell.position]) == "".join(cell.gradients)
     assert list(submission.stub_indices()) == list(exercise.stubs)
     assert submission.notebook is solved
 
@@ -71,12 +73,13 @@ def test_extra_cells_run_where_they_stand(small: Exercise, make_notebook: MakeNo
 
 
 def test_moved_and_duplicated(small: Exercise, make_notebook: MakeNotebook) -> None:
-    """Cells run in the student's order; of a duplicated stub both run and the last counts, of a given one the first."""
+    """Cells run in the student's order; of two copies of a stub the written one runs, of a given one the first."""
     again = ("stub", "dx", "dx = 2")
     notebook = make_notebook(EXERCISE[5], EXERCISE[4], EXERCISE[2], EXERCISE[4], again)
     submission = Submission.of(notebook, small)
-    assert [cell.source for cell in submission.cells] == ["dz = None", "dy = 3", "dx = None", "dx = 2"]
-    assert submission.stub_indices() == {"dz": 0, "dx": 3}
+    assert [cell.source for cell in submission.cells] == ["dz = None", "dy = 3", "dx = 2"]
+    assert submission.stub_indices() == {"dz": 0, "dx": 2}
+    assert submission.note.startswith("The answer cell of dx is more than once there")
 
 
 def test_missing_cells(small: Exercise, make_notebook: MakeNotebook) -> None:
@@ -129,7 +132,8 @@ UNREADABLE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "of the future": (lambda good: good.replace(b'"nbformat": 4', b'"nbformat": 44'), "is not a notebook that can be"),
     "deep": (lambda good: b'{"a": ' * 100_000, "is not a notebook that can be read"),
     "nothing but NUL": (lambda good: b"\0" * 4096, "is not a notebook that can be read"),
-    "UTF-16": (lambda good: good.decode().encode("utf-16"), "it is not UTF-8 text"),
+    "UTF-16 without its mark": (lambda good: good.decode().encode("utf-16-le"), "it is not UTF-8 text"),
+    "half of UTF-16": (lambda good: good.decode().encode("utf-16")[:-1], "it is not UTF-16 text"),
     "Latin-1": (lambda good: "é".encode("latin-1") + good, "it is not UTF-8 text"),
 }
 
@@ -152,8 +156,43 @@ def test_no_file(tmp_path: Path) -> None:
     """A path without a file, and a folder, are told apart."""
     with pytest.raises(SubmissionError, match=r"there is no notebook at .*: no such file"):
         read_notebook(tmp_path / "nowhere.ipynb")
-    with pytest.raises(SubmissionError, match="cannot be read: Is a directory"):
+    with pytest.raises(SubmissionError, match="cannot be read: it is a folder, not a file"):
         read_notebook(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "large", "loop"])
+def test_no_plain_file(tmp_path: Path, kind: str) -> None:
+    """What is no file of a fair size is refused at once: nothing is waited for, and nothing fills the memory."""
+    path = tmp_path / "backprop.ipynb"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        path.touch()
+        os.truncate(path, 2 << 30)
+    said = {"pipe": "it is a pipe", "device": "a device", "large": "it has 2,048 MiB", "loop": "cannot be read"}[kind]
+    with pytest.raises(SubmissionError, match=said):
+        read_notebook(path)
+
+
+def test_links(source: Path, tmp_path: Path) -> None:
+    """A link is followed, but not out of the folder that a stranger's file must lie in."""
+    folder = tmp_path / "student"
+    (folder / "deep").mkdir(parents=True)
+    link = folder / "backprop.ipynb"
+    link.symlink_to(source)
+    assert read_notebook(link) == read_notebook(source)
+    with pytest.raises(SubmissionError, match="is a link out of the student's folder"):
+        read_notebook(link, folder)
+    link.unlink()
+    shutil.copy(source, folder / "deep/mine.ipynb")
+    link.symlink_to("deep/mine.ipynb")
+    assert read_notebook(link, folder) == read_notebook(source)
+    (tmp_path / "course").symlink_to(folder)
+    assert read_notebook(tmp_path / "course/backprop.ipynb", tmp_path / "course") == read_notebook(source)
 
 
 def _rewritten(source: Path, path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
@@ -185,10 +224,11 @@ def test_readable(name: str, source: Path, exercise: Exercise, tmp_path: Path) -
     assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
 
 
-def test_byte_order_mark(source: Path, tmp_path: Path) -> None:
-    """A byte order mark in front, as some editors leave it, is no fault."""
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_mark(source: Path, tmp_path: Path, encoding: str) -> None:
+    """A byte order mark in front, as some editors leave it, is no fault: it says how the file is to be read."""
     path = tmp_path / "backprop.ipynb"
-    path.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+    path.write_bytes(source.read_text(encoding="utf-8").encode(encoding))
     assert read_notebook(path) == read_notebook(source)
 
 

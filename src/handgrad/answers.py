@@ -168,7 +168,7 @@ def _run(one: Pass, submission: Submission) -> Run:
     return Run(
         state=one.name,
         cells=tuple(range(len(submission.cells))),
-        collect={index: (gradient,) for gradient, index in stubs.items()},
+        collect={index: cell.gradients for index, cell in enumerate(submission.cells) if cell.gradients},
         at_end=() if one.helps else tuple(stubs),
         help=one.helps,
         outputs=one.kind == "visible",

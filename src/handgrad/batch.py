@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from handgrad import worker
 from handgrad.course import Course, write_text
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
+from handgrad.finding import find_notebook
 from handgrad.folders import Folders
 from handgrad.gradebook import Book
 from handgrad.nbgrader.pages import Facts
@@ -25,6 +26,7 @@ from handgrad.pool import Lost, Pool
 from handgrad.render import class_page
 from handgrad.report import Report
 from handgrad.store import AnswerStore
+from handgrad.submission import read_content
 from handgrad.worker import Handed, Marked, Task, without_score
 
 __all__ = ["Batch", "grade_class", "stored_reports", "write_class_page"]
@@ -127,7 +129,8 @@ class Batch:
 
     def __init__(self, course: Course, assignment: str, *, feedback: bool = True) -> None:
         self.course, self.assignment, self.with_feedback = course, assignment, feedback
-        self.task = Task.of(course, assignment)
+        self.exercise = course.exercise(assignment)
+        self.task = Task.of(course, self.exercise)
         self.folders = Folders(course, assignment)
         self.store = _store(course)
         self.book = Book(course, assignment, *self.folders.database)
@@ -193,15 +196,15 @@ class Batch:
 
     def _handed(self, student: str) -> Handed:
         """What a student handed in, read anew."""
-        path = self.folders.submitted(student) / f"{self.assignment}.ipynb"
-        if not path.exists():
-            return Handed(student, str(path), fault=("not-submitted", _not_there(path)))
+        folder = self.folders.submitted(student)
+        found = find_notebook(folder, self.exercise, folder)
+        if found.path is None:
+            return Handed(student, str(folder), fault=("not-submitted", found.note))
         try:
-            return Handed(student, str(path), path.read_bytes(), self.folders.timestamp(student))
-        except OSError as error:
-            return Handed(student, str(path), fault=("unreadable", f"{path} cannot be read: {error.strerror}."))
+            content = read_content(found.path, folder)
+            return Handed(student, str(found.path), content, self.folders.timestamp(student), found.note)
         except SubmissionError as error:
-            return Handed(student, str(path), fault=("unreadable", str(error)))
+            return Handed(student, str(found.path), fault=("unreadable", str(error)))
 
     def _state(self, handed: Handed) -> str:
         """A digest of everything that a report depends on."""
@@ -243,8 +246,3 @@ class Batch:
         except CourseError as error:
             return replace(report, message=f"It is graded, but has no feedback page: {error}")
         return report
-
-
-def _not_there(path: Path) -> str:
-    others = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
-    return f"There is no {path.name} in the folder, which holds: {', '.join(others)}." if others else ""

@@ -8,6 +8,7 @@ Jupyter) and compiled once, however many passes run it.
 import ast
 import asyncio
 import base64
+import builtins
 import inspect
 import io
 import linecache
@@ -20,10 +21,11 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-__all__ = ["CellError", "CompiledCell", "Outputs", "captured", "new_namespace", "run_cell", "the_shell"]
+__all__ = ["CellError", "CompiledCell", "Outputs", "captured", "forbid_input", "new_namespace", "run_cell", "the_shell"]
 
 MAX_TEXT = 200_000
 """Characters of printed text kept for one cell; what a run-away loop prints beyond them is cut."""
@@ -128,6 +130,15 @@ class CompiledCell:
                 for part in statements
             ]
         return self._code
+
+
+def forbid_input() -> None:
+    """Let ``input()`` raise from here on, in one sentence, in the whole process."""
+
+    def nobody(prompt: object = "") -> str:
+        raise StdinNotImplementedError("a notebook that is graded has nobody to answer input().")
+
+    builtins.input = nobody
 
 
 def new_namespace() -> dict[str, Any]:

@@ -48,8 +48,6 @@ def why_not(
         return deaths[0].reason, death_sentence(deaths[0], collected.limits)
     if collected.submission.cells[index].position is None:
         return "missing", f"The cell of {gradient} is not in the notebook."
-    if collected.submission.cells[index].position is None:
-        return "missing", f"The cell of {gradient} is not in the notebook."
     return "missing", f"{gradient} is not written yet."
 
 

@@ -136,6 +136,7 @@ class Grader:
             outcome="graded",
             handgrad=__version__,
             isolation=self.sandbox.isolation,
+            message=submission.note,
             seconds=time.monotonic() - started,
             checks=verdicts,
         )
@@ -159,6 +160,9 @@ class Grader:
         """Run ``check`` on ``answer`` against the references of a pass; its comparison, and what the check raised."""
         if answer is None:
             return None, None
+        if answer.is_floating_point():
+            # double precision is as right as single, also for what else a check asks
+            answer = answer.to(self.references[one.name].gradients[self.exercise.tensors[check.gradient]].dtype)
         calls, error, expected = self._run_check(check, one, against, {check.gradient: answer})
         step = self.references[one.name].step.gradients
         comparisons = [
@@ -307,7 +311,8 @@ def _outputs(collected: Collected) -> dict[int, Sequence[Mapping[str, Any]]]:
         if index in collected.deaths:
             sentence = death_sentence(collected.deaths[index], collected.limits)
             outputs.append(_error_output(collected.deaths[index].reason, sentence, (sentence,)))
-        shown[cell.position] = outputs
+        # a cell that was cut shows what its pieces show
+        shown[cell.position] = [*shown.get(cell.position, ()), *outputs]
     return shown
 
 

@@ -45,7 +45,7 @@ def record_key(exercise: Exercise, passes: tuple[Pass, ...], submission: Submiss
         __version__,
         exercise.digest,
         [[one.name, sorted(one.parameters.items())] for one in passes],
-        [[cell.gradient, cell.source] for cell in submission.cells],
+        [[cell.gradients, cell.source] for cell in submission.cells],
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

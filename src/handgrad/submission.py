@@ -1,6 +1,9 @@
 """Submission: a student's notebook, read and laid onto the exercise's stubs."""
 
+import codecs
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,22 +11,23 @@ from typing import Self
 import nbformat
 from nbformat import NotebookNode, reader
 
+from handgrad.alignment import Alignment, StudentCell
 from handgrad.errors import SubmissionError
-from handgrad.exercise import Exercise, grade_id
+from handgrad.exercise import Exercise
+from handgrad.sources import Parsed
 
-__all__ = ["StudentCell", "Submission", "parse_notebook", "read_notebook"]
+__all__ = ["StudentCell", "Submission", "parse_notebook", "read_content", "read_notebook"]
 
-
-@dataclass(frozen=True)
-class StudentCell:
-    """One cell that is run: its source, the gradient whose stub it is (or ""), and its place in the notebook.
-
-    ``position`` is None for a cell that the notebook lacks: a locked one, or a stub, which is empty then.
-    """
-
-    source: str
-    gradient: str
-    position: int | None
+MAX_BYTES = 1 << 27
+"""Bytes of the largest file that is read (128 MiB): plots and tables fit in, what fills the memory does not."""
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the mark with which a file begins; the marks of UTF-16 begin those of UTF-32, which come first."""
 
 
 @dataclass(frozen=True)
@@ -36,84 +40,62 @@ class Submission:
         The notebook as it was handed in.
     cells
         The student's cells, and the locked cells from the first stub on, the latter from the exercise.
+    ids
+        For each cell of the notebook the grade_id that it should have; empty for the student's own.
+    note
+        What was mended, in one sentence; empty where there was nothing.
     """
 
     notebook: NotebookNode
     cells: tuple[StudentCell, ...]
+    ids: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
     def of(cls, notebook: NotebookNode, exercise: Exercise) -> Self:
-        """Lay ``notebook`` onto ``exercise``, cell by cell, by nbgrader's grade_ids.
+        """Lay ``notebook`` onto ``exercise``, cell by cell: see :mod:`handgrad.alignment`.
 
         Raises
         ------
         SubmissionError
-            Not one stub of the exercise is in the notebook.
+            Not one stub of the exercise is in the notebook, and no gradient is assigned in it.
         """
-        ours = {cell.name: cell for cell in exercise.cells if cell.name}
-        later = {cell.name for cell in exercise.cells[exercise.first_stub :] if cell.kind == "locked"}
-        cells: list[StudentCell] = []
-        found: set[str] = set()
-        names = {grade_id(node) for node in notebook.cells}
-        lacking = [stub for stub in exercise.stubs if stub not in names]
-
-        def fill_up(to: int) -> None:
-            """Put empty cells in the place of the stubs, of the first ``to``, that the notebook lacks."""
-            while lacking and exercise.stubs.index(lacking[0]) < to:
-                cells.append(StudentCell("", lacking.pop(0), None))
-
-        for position, node in enumerate(notebook.cells):
-            name = grade_id(node)
-            known = ours.get(name)
-            if known is None:
-                if node.cell_type == "code":
-                    cells.append(StudentCell(node.source, "", position))
-            elif known.kind == "check":
-                # a cell of the student's own, written in the stub's place, stands before the check
-                fill_up(exercise.stubs.index(known.name.removeprefix("check_")) + 1)
-            elif known.kind == "stub":
-                fill_up(exercise.stubs.index(name))
-                cells.append(StudentCell(node.source, name, position))
-                found.add(name)
-            elif name in later and name not in found:
-                cells.append(StudentCell(known.source, "", position))
-                found.add(name)
-        if found.isdisjoint(exercise.stubs):
+        alignment = Alignment(notebook.cells, exercise)
+        if alignment.is_empty:
             raise SubmissionError(
-                f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook: "
-                "is it a notebook of another exercise, or did another tool strip its cell metadata?"
+                f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook, and no "
+                "cell assigns one of its gradients: is it a notebook of another exercise?"
             )
-        fill_up(len(exercise.stubs))
-        cells += [
-            StudentCell(cell.source, "", None)
-            for cell in exercise.cells
-            if cell.name in later and cell.name not in found
-        ]
-        return cls(notebook, tuple(cells))
+        return cls(notebook, tuple(alignment.cells()), alignment.ids(), alignment.note())
+
+    def written(self) -> set[str]:
+        """The gradients to which a cell assigns something: neither None nor ``...``."""
+        names = {gradient for cell in self.cells for gradient in cell.gradients}
+        parsed = [Parsed.of(cell.source) for cell in self.cells]
+        return {name for one in parsed if one for name in one.ends(names)}
 
     def stub_indices(self) -> dict[str, int]:
-        """For each gradient, the index of the cell that is its stub; the last one where a cell was duplicated."""
-        return {cell.gradient: index for index, cell in enumerate(self.cells) if cell.gradient}
+        """For each gradient, the index of the cell at whose end its stub ends."""
+        return {gradient: index for index, cell in enumerate(self.cells) for gradient in cell.gradients}
 
 
-def read_notebook(path: Path) -> NotebookNode:
+def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
     """The notebook at ``path``, in nbformat 4.
+
+    Parameters
+    ----------
+    inside
+        The folder that a link may not lead out of, where the file is a stranger's; anywhere unless given.
 
     Raises
     ------
     SubmissionError
         There is no such file, or it is not a notebook; the message says which.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
-    except OSError as error:
-        raise SubmissionError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return parse_notebook(content, str(path))
+    return parse_notebook(read_content(path, inside), str(path))
 
 
-def parse_notebook(content: bytes, where: str) -> NotebookNode:
+def parse_notebook(data: bytes, where: str) -> NotebookNode:
     """The notebook that a file called ``where`` holds, in nbformat 4.
 
     Raises
@@ -121,10 +103,11 @@ def parse_notebook(content: bytes, where: str) -> NotebookNode:
     SubmissionError
         It is not a notebook; the message says why.
     """
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
-        text = content.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
-        raise SubmissionError(f"{where} is not a notebook: it is not UTF-8 text.") from None
+        raise SubmissionError(f"{where} is not a notebook: it is not {encoding[:6].upper()} text.") from None
     if not text.strip():
         raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
     if text.lstrip()[:1] == "<":
@@ -140,6 +123,39 @@ def parse_notebook(content: bytes, where: str) -> NotebookNode:
             f"{where} is not a notebook that can be read ({first}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
+
+
+def read_content(path: Path, inside: Path | None = None) -> bytes:
+    """The bytes of the file at ``path``, which must be a file of a fair size; a pipe is not waited for.
+
+    Parameters and errors are those of :func:`read_notebook`.
+    """
+    try:
+        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+            raise SubmissionError(
+                f"{path} is a link out of the student's folder and is not read: the notebook itself must be handed in."
+            )
+        # a pipe or a device is not even opened
+        _prove_file(path, path.stat())
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            _prove_file(path, os.fstat(file.fileno()))
+            return file.read(MAX_BYTES)
+    except FileNotFoundError:
+        raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
+    except (OSError, RuntimeError) as error:
+        raise SubmissionError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}.") from error
+
+
+def _prove_file(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise SubmissionError(f"{path} cannot be read: it is a folder, not a file.")
+    if not stat.S_ISREG(status.st_mode):
+        raise SubmissionError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file.")
+    if status.st_size > MAX_BYTES:
+        raise SubmissionError(
+            f"{path} is not read: it has {status.st_size >> 20:,} MiB, and a notebook may have {MAX_BYTES >> 20}. "
+            "Clear its outputs and hand it in again."
+        )
 
 
 def _tidied(notebook: NotebookNode) -> NotebookNode:

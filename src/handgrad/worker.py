@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from multiprocessing.util import Finalize
@@ -58,22 +58,21 @@ class Task:
     config: Config = field(repr=False)
 
     @classmethod
-    def of(cls, course: Course, assignment: str) -> "Task":
-        """The task of grading an assignment of a course.
+    def of(cls, course: Course, exercise: Exercise) -> "Task":
+        """The task of grading an exercise of a course.
 
         Raises
         ------
-        CourseError, ExerciseError
-            The assignment does not exist or is no exercise.
+        CourseError
+            The course's settings or seeds are not what they should be.
         """
-        exercise = course.exercise(assignment)
         files = {
             str(path.relative_to(exercise.directory)): path.read_bytes()
             for path in sorted(exercise.directory.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         }
         course.settings.limits()
-        return cls(assignment, files, tuple(course.seeds()), course.config)
+        return cls(exercise.name, files, tuple(course.seeds()), course.config)
 
     @cached_property
     def digest(self) -> str:
@@ -173,8 +172,10 @@ class Desk:
         grader = self.grader
         submission = Submission.of(notebook, grader.exercise)
         graded = grader.grade(submission)
-        report = graded.report.for_student(handed.student)
-        page, untouched = self.pages.autograded(notebook, handed.student, grader, graded)
+        message = " ".join(note for note in (handed.note, graded.report.message) if note)
+        report = replace(graded.report, student=handed.student, message=message)
+        graded = replace(graded, report=report)
+        page, untouched = self.pages.autograded(submission, grader, graded)
         comments: dict[str, str | None] = dict.fromkeys(untouched, "No response.")
         comments.update({one.gradient: text for one in report.checks if (text := comment(one))})
         record = Record.of(graded, self.sent)

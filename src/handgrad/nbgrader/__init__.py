@@ -4,6 +4,7 @@ from handgrad.nbgrader.preprocessors import (
     AddSelfCheck,
     Grade,
     HideTests,
+    Mend,
     NameStubs,
     SaveVerdicts,
     Solve,
@@ -11,6 +12,7 @@ from handgrad.nbgrader.preprocessors import (
     autograde,
     generate_assignment,
     generate_solution,
+    sanitize,
     show,
 )
 
@@ -18,6 +20,7 @@ __all__ = [
     "AddSelfCheck",
     "Grade",
     "HideTests",
+    "Mend",
     "NameStubs",
     "SaveVerdicts",
     "Solve",
@@ -25,5 +28,6 @@ __all__ = [
     "autograde",
     "generate_assignment",
     "generate_solution",
+    "sanitize",
     "show",
 ]

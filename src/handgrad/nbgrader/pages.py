@@ -19,6 +19,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    DeduplicateIds,
     Execute,
     GetGrades,
     NbGraderPreprocessor,
@@ -31,7 +32,8 @@ from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, i
 from traitlets.config import Config
 
 from handgrad.grade import Graded, Grader
-from handgrad.nbgrader.preprocessors import REPORT, Grade, SaveVerdicts, show
+from handgrad.nbgrader.preprocessors import REPORT, Grade, Mend, SaveVerdicts, show
+from handgrad.submission import Submission
 
 __all__ = ["Facts", "Known", "Pages", "as_saved"]
 
@@ -89,11 +91,12 @@ class Known:
 class _OverwriteCells(OverwriteCells):
     """nbgrader's step, which asks ``known`` instead of the gradebook.
 
-    A cell of the exercise is given back all of its metadata, and a locked one its source; a cell that only claims to
-    be one loses the claim. Nothing is left for nbgrader to refuse.
+    The cells of the exercise, as the submission was laid onto it, are given back all of their metadata, and the locked
+    ones their sources; a cell that only claims to be one of them loses the claim. Nothing is left to refuse.
     """
 
     known: Known
+    ids: Sequence[str]
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         self.gradebook, self.notebook_id, self.assignment_id = self.known, "", ""
@@ -104,9 +107,8 @@ class _OverwriteCells(OverwriteCells):
         return nb, resources
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
-        claimed = cell.metadata.pop("nbgrader", None)
-        name = claimed.get("grade_id") if isinstance(claimed, dict) else None
-        known = self.known.cells.get(name) if isinstance(name, str) else None
+        cell.metadata.pop("nbgrader", None)
+        known = self.known.cells.get(self.ids[cell_index])
         if known is not None:
             cell.metadata["nbgrader"] = copy.deepcopy(known.metadata)
             self.update_cell_type(cell, known.cell_type)
@@ -201,7 +203,8 @@ class Pages:
     def _steps(self, classes: Sequence[Any]) -> list[Any]:
         """Instances of nbgrader's steps; without those that run or check cells, or write to the gradebook."""
         ours = {OverwriteCells: _OverwriteCells, OverwriteKernelspec: _OverwriteKernelspec}
-        elsewhere = (Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties, CheckCellMetadata)
+        elsewhere = {Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties}
+        elsewhere |= {Mend, DeduplicateIds, CheckCellMetadata}
         steps = [ours.get(step, step)(config=self.config, log=LOG) for step in classes if step not in elsewhere]
         for step in steps:
             step.known = self.known
@@ -212,13 +215,12 @@ class Pages:
         ids = {"assignment": self.name, "notebook": self.name, "student": student, "db_url": ""}
         return {"unique_key": self.name, "output_files_dir": f"{self.name}_files", "nbgrader": ids}
 
-    def autograded(
-        self, notebook: NotebookNode, student: str, grader: Grader, graded: Graded
-    ) -> tuple[NotebookNode, list[str]]:
-        """What nbgrader's ``autograde`` would leave of ``notebook``, which is changed; and the stubs left alone."""
-        resources = self.resources(student)
+    def autograded(self, submission: Submission, grader: Grader, graded: Graded) -> tuple[NotebookNode, list[str]]:
+        """What nbgrader's ``autograde`` would leave of a notebook, which is changed; and the stubs left alone."""
+        notebook, resources = submission.notebook, self.resources(graded.report.student)
         places = {id(cell): position for position, cell in enumerate(notebook.cells)}
         for step in self._before:
+            step.ids = submission.ids
             notebook, resources = step.preprocess(notebook, resources)
         untouched = [
             cell.metadata.nbgrader["grade_id"]

@@ -5,6 +5,7 @@ assignment of the same course goes through nbgrader's own preprocessor, unchange
 """
 
 import atexit
+import copy
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -38,6 +39,7 @@ __all__ = [
     "AddSelfCheck",
     "Grade",
     "HideTests",
+    "Mend",
     "NameStubs",
     "SaveVerdicts",
     "Solve",
@@ -45,6 +47,7 @@ __all__ = [
     "autograde",
     "generate_assignment",
     "generate_solution",
+    "sanitize",
     "show",
 ]
 
@@ -54,6 +57,12 @@ REPORT = "handgrad"
 
 class TolerantExporter(NotebookExporter):
     """Reads a submission as `handgrad check` does: an untidy output, a byte order mark or an id twice is no failure."""
+
+    def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
+        """Convert the file, which is not opened by nbconvert before it is known to be one: a pipe is not waited for."""
+        path = Path(filename)
+        read_notebook(path, path.parents[1])
+        return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
         """Read the notebook, tidied, and convert it."""
@@ -83,18 +92,36 @@ class AddSelfCheck(NbGraderPreprocessor):
         return nb, resources
 
 
+class Mend(NbGraderPreprocessor):
+    """Give the cells of an exercise the ids that they should have: nbgrader refuses copied, foreign and lost ones."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Put the ids of the instructor's notebook where the submission has these cells, and take away all others."""
+        path = _exercise_path(self, resources)
+        if path is not None:
+            source = nbformat.read(path, as_version=4)
+            ours = {grade_id(cell): cell.metadata["nbgrader"] for cell in source.cells if grade_id(cell)}
+            for cell, name in zip(nb.cells, Submission.of(nb, Exercise.read(path)).ids, strict=True):
+                cell.metadata.pop("nbgrader", None)
+                if name:
+                    cell.metadata["nbgrader"] = copy.deepcopy(ours[name])
+        return nb, resources
+
+
 class Grade(Execute):
     """Grade an exercise in handgrad's sandbox; run any other notebook in a kernel, as nbgrader does."""
 
     def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
         """Grade the notebook and put outputs and verdicts into it."""
         ids = resources["nbgrader"]
-        course = Course(Path(self.parent.parent.coursedir.root).resolve(), self.config)
-        path = course.exercise_path(ids["assignment"], ids["notebook"])
-        if not path.is_file() or not is_exercise(nbformat.read(path, as_version=4)):
+        path = _exercise_path(self, resources)
+        if path is None:
             return super().preprocess(nb, resources, **kwargs)
+        course, coursedir = _course(self), self.parent.parent.coursedir
         grader = _grader(course, path)
-        submission = Submission.of(nb, grader.exercise)
+        # the file, not nb: its ids say which cells were copied
+        folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
+        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), grader.exercise)
         graded = grader.grade(submission)
         report = graded.report.for_student(ids["student"])
         store = AnswerStore(course.workshop / "answers.sqlite")
@@ -179,10 +206,27 @@ def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int 
         cell.execution_count = None
 
 
+def _course(step: NbGraderPreprocessor) -> Course:
+    """The course that a step of nbgrader's autograde works in."""
+    return Course(Path(step.parent.parent.coursedir.root).resolve(), step.config)
+
+
+def _exercise_path(step: NbGraderPreprocessor, resources: Any) -> Path | None:
+    """The instructor's notebook of what is being graded; None where it is no exercise of ours."""
+    ids = resources["nbgrader"]
+    path = _course(step).exercise_path(ids["assignment"], ids["notebook"])
+    return path if path.is_file() and is_exercise(nbformat.read(path, as_version=4)) else None
+
+
 def generate_assignment() -> list[Any]:
     """Nbgrader's steps of ``generate_assignment``, stubs named by their gradient and the self-check added."""
     steps = [NameStubs if step is ClearSolutions else step for step in GenerateAssignment().preprocessors]
     return [*steps, AddSelfCheck]
+
+
+def sanitize() -> list[Any]:
+    """Nbgrader's steps before ``autograde``, lost and copied ids of an exercise mended first."""
+    return [Mend, *Autograde().sanitize_preprocessors]
 
 
 def autograde() -> list[Any]:

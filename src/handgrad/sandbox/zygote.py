@@ -131,6 +131,7 @@ def main() -> None:
     isolation.enter()
     torch.set_num_threads(1)
     cells.the_shell()
+    cells.forbid_input()
     autograd.switch_off()
     with socket.socket(fileno=int(sys.argv[1])) as control:
         Zygote(control, isolation).serve()

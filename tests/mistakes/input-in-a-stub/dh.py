@@ -1,0 +1,2 @@
+k = int(input("which axis? "))
+dh = dlogits @ W2.T

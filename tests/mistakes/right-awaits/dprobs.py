@@ -1,0 +1,4 @@
+async def divide(a, b):
+    return a / b
+
+dprobs = await divide(dlogprobs, probs)

@@ -1,0 +1,2 @@
+dlogprobs = torch.zeros(logprobs.shape)
+dlogprobs[range(n), Yb] = -1 / n

@@ -1,0 +1,1 @@
+del counts, counts_sum, norm_logits

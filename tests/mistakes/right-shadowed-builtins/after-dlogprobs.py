@@ -1,0 +1,4 @@
+list = dlogprobs.shape
+sum = dlogprobs.sum()
+max = dlogprobs.max()
+str = "text"

@@ -1,0 +1,164 @@
+"""What a cell assigns, by its syntax alone."""
+
+import pytest
+
+from handgrad.sources import Parsed, assigned, compared, is_untouched, same
+
+ASSIGNED = {
+    "plain": "dx = 1",
+    "one of two": "dx, dy = 1, 2",
+    "starred": "a, *dx = 1, 2",
+    "chained": "dy = dx = 1",
+    "augmented": "dx += 1",
+    "annotated": "dx: object = 1",
+    "a part of it": "dx[ix, 0] += demb",
+    "a part of a part": "dx.data[0][1] = 2",
+    "in place": "dx.index_add_(0, ix, demb)",
+    "in place behind a view": "dx.view(-1).add_(1)",
+    "out": "torch.mul(a, b, out=dx)",
+    "walrus": "print((dx := 1))",
+    "in a loop": "for k in range(3):\n    if k:\n        dx = k",
+    "in a block": "with torch.no_grad():\n    dx = 1",
+    "as a loop variable": "for dx in tries: pass",
+    "in a try": "try:\n    dx = 1\nexcept ValueError:\n    pass",
+    "timed": "%time dx = 1",
+    "timed as a cell": "%%time\ndx = 1",
+    "behind a shell line": "!ls\ndx = 1",
+    "awaited": "dx = await slow()",
+}
+NOT_ASSIGNED = {
+    "nothing": "",
+    "none": "dx = None",
+    "dots": "dx = ...",
+    "declared": "dx: object",
+    "used": "y = dx + 1",
+    "compared": "dx == 1",
+    "in a function": "def f():\n    dx = 1",
+    "in a class": "class A:\n    dx = 1",
+    "in a comprehension": "[dx for dx in tries]",
+    "a method that changes nothing": "dx.sum()",
+    "a special method": "dx.__repr__()",
+    "a keyword": "f(dx=1)",
+    "in a text": "'''\ndx = 1\n'''",
+    "in a comment": "# dx = 1",
+    "no Python": "dx = = 1",
+    "another magic": "%%html\ndx = 1",
+}
+
+
+@pytest.mark.parametrize("source", ASSIGNED.values(), ids=ASSIGNED)
+def test_assigned(source: str) -> None:
+    """Every way of giving a name a value counts, in whole or in part."""
+    assert assigned(source, "dx")
+
+
+@pytest.mark.parametrize("source", NOT_ASSIGNED.values(), ids=NOT_ASSIGNED)
+def test_not_assigned(source: str) -> None:
+    """What leaves the name of the cell alone, or leaves nothing in it, does not count."""
+    assert not assigned(source, "dx")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "(" * 5000,
+        "-" * 100_000 + "1",
+        "+".join(["1"] * 50_000),
+        "a" + ".b" * 50_000 + " = 1",
+        "x = 1\n" * 200_000,
+        "\0",
+    ],
+    ids=["parentheses", "signs", "sums", "attributes", "long", "null"],
+)
+def test_endless_sources(source: str) -> None:
+    """A source that is too deep or too long to be looked into is no Python, and no harm."""
+    assert Parsed.of(source) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "\n# comment\n",
+        "dx = None",
+        "dx = None  # your code here",
+        "...",
+        "pass",
+        "raise NotImplementedError()",
+        "'text'",
+    ],
+)
+def test_untouched(source: str) -> None:
+    """An answer cell that holds nothing, or what it held when it was released, is untouched."""
+    assert is_untouched(source, "dx")
+
+
+@pytest.mark.parametrize("source", ["dx = 0", "dy = None", "print(dx)", "dx = None\nx", "dx = = 1"])
+def test_touched(source: str) -> None:
+    """Anything else is somebody's work, also where it is no Python."""
+    assert not is_untouched(source, "dx")
+
+
+def test_compared() -> None:
+    """A cell that does nothing but call cmp is a check of these tensors."""
+    assert compared("cmp('x', dx, x)") == ["x"]
+    assert compared("# all of them\ncmp('x', dx, x)\ncmp('y', dy, y)") == ["x", "y"]
+    assert compared("dx = 1\ncmp('x', dx, x)") == []
+    assert compared("cmp(name, dx, x)") == []
+    assert compared("") == []
+
+
+def test_same() -> None:
+    """White space makes no difference between sources, anything else does."""
+    assert same("a = 1\n\n", "a  =  1")
+    assert not same("a = 1", "a = 2")
+
+
+def _lines(source: str) -> list[str]:
+    return [line for line in source.splitlines() if line != "#"]
+
+
+def test_cut() -> None:
+    """A cell is cut behind the last assignment of each name, and every line keeps its number."""
+    source = (
+        "dx = 1\ndy = dx\n\ndx += 1  # the other branch\nprint(dx)\nfor k in (1,\n          2):\n    dz = k\n# the end"
+    )
+    parsed = Parsed.of(source)
+    assert parsed is not None
+    pieces = parsed.cut(["dx", "dy", "dz"])
+    assert [names for _, names in pieces] == [("dy",), ("dx",), ("dz",)]
+    whole = source.splitlines()
+    for text, _ in pieces:
+        for number, line in enumerate(text.splitlines()):
+            assert line in ("#", "pass") or line == whole[number]
+    assert [line for text, _ in pieces for line in _lines(text)] == whole
+
+
+def test_cut_on_one_line() -> None:
+    """Statements that share a line, and names that share a statement, stay together."""
+    parsed = Parsed.of("dx = 1; dy = 2\nwith block:\n    dz = 1; dw = 2")
+    assert parsed is not None
+    assert [names for _, names in parsed.cut(["dx", "dy", "dz", "dw"])] == [("dx", "dy"), ("dz", "dw")]
+
+
+def test_cut_shows_nothing_more() -> None:
+    """A piece that ends with an expression does not show its value, which the whole cell would not have shown."""
+    parsed = Parsed.of("dx = x\ndx.add_(1)  # in place\ndx")
+    assert parsed is not None
+    assert [text for text, _ in parsed.cut(["dx"])] == ["dx = x\ndx.add_(1)  # in place\npass\n", "#\n#\ndx\n"]
+
+
+def test_a_timed_cell_is_not_cut() -> None:
+    """What stands under a magic runs in one piece."""
+    parsed = Parsed.of("%%time\ndx = 1\ndy = 2")
+    assert parsed is not None
+    assert parsed.cut(["dx", "dy"]) == []
+
+
+def test_without() -> None:
+    """Of two cells merged, what stands in the other or assigns its names is blanked out; lines stay."""
+    parsed, locked = Parsed.of("a = 1\nb = 3\nprint(a)\nc = 4"), Parsed.of("a = 1\nb = 2\nprint(a)")
+    assert parsed is not None
+    assert locked is not None
+    assert _lines(parsed.without([locked])) == ["c = 4"]
+    assert parsed.without([locked]).splitlines()[3] == "c = 4"
