@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
-    ("errors", "report", "passes"),
-    ("data", "cells", "compare", "marking", "render", "exercise", "releasing"),
-    ("graph", "sandbox"),
+    ("errors", "report", "passes", "plain"),
+    ("notebooks", "data", "cells", "compare", "marking", "render", "releasing"),
+    ("graph", "sandbox", "exercise"),
     ("student", "reference", "submission"),
     ("answers",),
     ("diagnose",),
@@ -29,7 +29,17 @@ OUTSIDE = {
     "sqlalchemy": {"gradebook"},
     "typer": {"cli"},
     "IPython": {"cells"},
-    "nbformat": {"exercise", "submission", "releasing", "selfcheck", "nbgrader", "gradebook", "cases", "demo"},
+    "nbformat": {
+        "notebooks",
+        "exercise",
+        "submission",
+        "releasing",
+        "selfcheck",
+        "nbgrader",
+        "gradebook",
+        "cases",
+        "demo",
+    },
 }
 """Packages that only these rooms know."""
 
