@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from handgrad.errors import SandboxError
+from handgrad.errors import IsolationError, SandboxError
 from handgrad.sandbox import Limits, PassResult, Run, Sandbox, State, namespaces, seccomp
 from handgrad.sandbox.kernel import ARCHITECTURE
 from handgrad.sandbox.parent import PRELOAD
@@ -46,11 +46,9 @@ def _lack(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(script))
 
 
-def _sandbox(
-    folder: Path, *, locked: str = LOCKED, preload: Sequence[str] = ("numpy",), trust: bool = False
-) -> Sandbox:
+def _sandbox(folder: Path, *, locked: str = LOCKED, preload: Sequence[str] = ("numpy",)) -> Sandbox:
     (folder / "helper.txt").write_text("found", encoding="utf-8")
-    return Sandbox([State("one", (locked,))], folder, LIMITS, preload, trust=trust)
+    return Sandbox([State("one", (locked,))], folder, LIMITS, preload)
 
 
 @pytest.fixture(scope="module", params=["full", PARTIAL])
@@ -548,20 +546,18 @@ def test_the_handle_ends_a_child(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", LACKING)
 def test_isolation_is_told_as_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a layer is missing the others stay, and the sandbox says which; without any it wants to be trusted."""
+    """Where a layer is missing the others stay, and the sandbox says which; without any it gives no child."""
     if name == "partial: no landlock" and _offered(tmp_path) != "full":
         return  # two layers would be missing
     _lack(name, tmp_path, monkeypatch)
-    with _sandbox(tmp_path, trust=True) as sandbox:
-        sandbox.wait_until_ready()
-        assert sandbox.isolation == name
-        assert _numbers(sandbox, "a = x") == [0, 1, 2, 3]
     with _sandbox(tmp_path) as sandbox:
         if name == "none":
-            with pytest.raises(SandboxError, match=r"nothing on this machine .* --trust-submissions"):
+            with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
                 sandbox.wait_until_ready()
         else:
             sandbox.wait_until_ready()
+            assert _numbers(sandbox, "a = x") == [0, 1, 2, 3]
+        assert sandbox.isolation == name
 
 
 def _offered(folder: Path) -> str:

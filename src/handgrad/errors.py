@@ -1,6 +1,14 @@
 """What can go wrong, as exceptions that say what, where and what to do."""
 
-__all__ = ["CourseError", "DataError", "ExerciseError", "HandgradError", "SandboxError", "SubmissionError"]
+__all__ = [
+    "CourseError",
+    "DataError",
+    "ExerciseError",
+    "HandgradError",
+    "IsolationError",
+    "SandboxError",
+    "SubmissionError",
+]
 
 
 class HandgradError(Exception):
@@ -25,3 +33,14 @@ class SubmissionError(HandgradError, ValueError):
 
 class SandboxError(HandgradError, RuntimeError):
     """The grader's own processes failed: never the student's fault, never a zero."""
+
+
+class IsolationError(SandboxError):
+    """Nothing on this machine keeps a submission from its files and its network, and it is not trusted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"nothing on this machine keeps a submission from its files and its network: {reason}. "
+            "Grade on Linux 5.13 or newer, in a container if need be; or, for code that you trust, "
+            "say --trust-submissions, or set c.Handgrad.trust_submissions = True in nbgrader_config.py."
+        )
