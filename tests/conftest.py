@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import nbformat
 import pytest
 import torch
@@ -19,6 +20,11 @@ from handgrad.sandbox import Limits
 from handgrad.submission import Submission
 
 ROOT = Path(__file__).parents[1]
+
+# the suite's fuzzing is short and the same every time; `--hypothesis-profile=long` is the search
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None, max_examples=50)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000, print_blob=True)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

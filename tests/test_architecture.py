@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
-    ("errors", "report", "passes"),
-    ("data", "cells", "compare", "marking", "render", "exercise", "releasing"),
-    ("graph", "sandbox", "sources"),
+    ("errors", "report", "passes", "plain"),
+    ("notebooks", "data", "cells", "compare", "marking", "render", "releasing"),
+    ("graph", "sandbox", "exercise", "sources"),
     ("student", "reference", "alignment"),
     ("submission",),
     ("answers", "finding"),
@@ -33,7 +33,7 @@ OUTSIDE = {
     "dask": {"cluster"},
     "IPython": {"cells"},
     "nbformat": {
-        *("exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
+        *("notebooks", "exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
         *("nbgrader", "gradebook", "worker"),
     },
 }

@@ -271,16 +271,13 @@ def test_version_and_help() -> None:
         assert verb in text
 
 
-@pytest.mark.parametrize(
-    ("package", "sentence"), [("nbgrader", "needs the package nbgrader"), ("resource", "needs Linux or macOS")]
-)
-def test_missing_package(course: Path, package: str, sentence: str) -> None:
+def test_missing_package(course: Path) -> None:
     """Where a package is not installed the command names it instead of showing a traceback."""
-    code = f"import sys; sys.modules[{package!r}] = None; sys.argv[1:] = ['grade', 'backprop']; "
+    code = "import sys; sys.modules['nbgrader'] = None; sys.argv[1:] = ['grade', 'backprop']; "
     code += "from handgrad.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=course, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert sentence in done.stderr
+    assert "needs the package nbgrader" in done.stderr

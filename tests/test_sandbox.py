@@ -641,18 +641,12 @@ def test_a_dead_child_can_be_closed_again(sandbox: Sandbox) -> None:
     assert _is_gone(pid)
 
 
-def test_processes_of_a_child_are_gone(sandbox: Sandbox) -> None:
-    """A cell starts nothing; where nothing stops it, what it started is gone when its child is closed."""
-    source = "import subprocess\np = subprocess.Popen(['sleep', '60'])\na = torch.tensor(p.pid)"
-    with sandbox.child([source]) as child:
-        result = _run_in(child, 1, {0: ("a",)})
-        if sandbox.isolation != "none":
-            error = result.cells[0].error
-            assert error is not None
-            assert error.name == "PermissionError"
-            return
-        pid = int(_value(result.cells[0].answers["a"]))
-    assert _is_gone(pid)
+def test_a_child_starts_no_process(sandbox: Sandbox) -> None:
+    """A cell starts nothing that could be left."""
+    source = "import subprocess\np = subprocess.Popen(['sleep', '60'])"
+    error = _run(sandbox, source).cells[0].error
+    assert error is not None
+    assert error.name == "PermissionError"
 
 
 # a child that talks to the grader by itself

@@ -102,7 +102,7 @@ class Collected:
 
 
 class Forks(Protocol):
-    """Whatever gives children that hold a submission's cells; in earnest a :class:`handgrad.sandbox.Sandbox`."""
+    """Whatever gives children that hold a submission's cells; in earnest one of the sandboxes."""
 
     limits: Limits
 
@@ -141,7 +141,11 @@ def collect(
                 if left <= 0:
                     collected.out_of_time = True
                     return collected
-                child = child or stack.enter_context(sandbox.child(_sources(submission, collected.deaths)))
+                if child is None:
+                    asked = time.monotonic()
+                    child = stack.enter_context(sandbox.child(_sources(submission, collected.deaths)))
+                    # where it is a fresh interpreter, its start is not the submission's time
+                    end += time.monotonic() - asked
                 run = _run(one, submission)
                 result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
                 collected.keep(one, result)

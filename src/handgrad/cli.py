@@ -215,10 +215,7 @@ def _errors_said() -> Iterator[None]:
         print(f"handgrad: {error}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        if error.name == "resource":
-            sentence = "this command needs Linux or macOS; on Windows the checks in the notebook work."
-        else:
-            sentence = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
+        sentence = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
         print(f"handgrad: {sentence}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

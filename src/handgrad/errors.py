@@ -1,6 +1,16 @@
 """What can go wrong, as exceptions that say what, where and what to do."""
 
-__all__ = ["CourseError", "DataError", "ExerciseError", "HandgradError", "SandboxError", "SubmissionError"]
+from typing import Self
+
+__all__ = [
+    "CourseError",
+    "DataError",
+    "ExerciseError",
+    "HandgradError",
+    "IsolationError",
+    "SandboxError",
+    "SubmissionError",
+]
 
 
 class HandgradError(Exception):
@@ -25,3 +35,16 @@ class SubmissionError(HandgradError, ValueError):
 
 class SandboxError(HandgradError, RuntimeError):
     """The grader's own processes failed: never the student's fault, never a zero."""
+
+
+class IsolationError(SandboxError):
+    """Nothing on this machine keeps a submission from its files and its network, and it is not trusted."""
+
+    @classmethod
+    def because(cls, reason: str) -> Self:
+        """The error, with what can be done about it."""
+        return cls(
+            f"nothing on this machine keeps a submission from its files and its network: {reason}. "
+            "Grade on Linux 5.13 or newer, in a container if need be; or, for code that you trust, "
+            "say --trust-submissions, or set c.Handgrad.trust_submissions = True in nbgrader_config.py."
+        )

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import nbformat
 from nbformat import NotebookNode
 
+from handgrad import notebooks
 from handgrad.errors import ExerciseError
 
 __all__ = ["Cell", "Check", "Exercise", "closest", "grade_id", "is_exercise", "kind_of"]
@@ -115,10 +115,10 @@ class Exercise:
             The file is not there, is not a notebook, or is no exercise; every fault that was found is listed.
         """
         try:
-            notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+            notebook = notebooks.parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ExerciseError(f"there is no exercise at {path}: no such file.") from None
-        except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
+        except (OSError, ValueError) as error:
             raise ExerciseError(f"{path} is not a notebook that can be read ({error}).") from error
         return cls.of(notebook, path.stem, path.parent)
 

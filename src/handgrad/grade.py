@@ -13,13 +13,13 @@ from handgrad import __version__, cells
 from handgrad.answers import Answers, Collected, collect
 from handgrad.compare import compare, scale_of
 from handgrad.diagnose import death_sentence, diagnose, not_tried, why_not
-from handgrad.errors import ExerciseError
+from handgrad.errors import ExerciseError, IsolationError
 from handgrad.exercise import Check, Exercise, closest
 from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
 from handgrad.passes import Pass, plan, rounds
 from handgrad.reference import Facts, Reference
 from handgrad.report import Comparison, Outcome, Report, Verdict
-from handgrad.sandbox import Limits, Sandbox, State
+from handgrad.sandbox import FreshSandbox, Limits, Sandbox, State, lacking
 from handgrad.student import recording
 from handgrad.submission import Submission
 
@@ -68,13 +68,17 @@ class Grader:
         Marks for what is partly right; time and memory of a submission.
     trust
         Whether to grade also where this machine isolates nothing: for code that is trusted.
+    isolation
+        ``best`` is the best that this machine offers; with ``none`` it is as on a machine that offers nothing.
 
     Raises
     ------
     ExerciseError
         The exercise's own cells raise, or a check compares what is not there.
     SandboxError
-        The warm process cannot be started, or nothing isolates a submission that is not trusted.
+        The warm process cannot be started.
+    IsolationError
+        Nothing isolates a submission, and it is not trusted.
     """
 
     def __init__(
@@ -86,9 +90,11 @@ class Grader:
         policy: Policy | None = None,
         limits: Limits | None = None,
         trust: bool = False,
+        isolation: Literal["best", "none"] = "best",
     ) -> None:
         self.exercise = exercise
         self.trust = trust
+        self.isolation = isolation
         self.policy = policy or Policy()
         self.limits = limits or Limits()
         self.passes = plan(seeds, sizes)
@@ -97,15 +103,34 @@ class Grader:
     def __enter__(self) -> Self:
         states = [State(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
         with ExitStack() as stack:
-            # the warm process runs the locked cells while this one computes the references
-            self.sandbox = stack.enter_context(Sandbox(states, self.exercise.directory, self.limits, trust=self.trust))
+            # the sandbox runs the locked cells while this process computes the references
+            self.sandbox = self._sandbox(states)
+            stack.enter_context(self.sandbox)
             self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
             self.facts = Facts.of(self.references.values())
             self._prove_parameters()
             self._prove_checks()
-            self.sandbox.wait_until_ready()
+            try:
+                self.sandbox.wait_until_ready()
+            except IsolationError:
+                # the layers were tried and do not hold
+                if not self.trust:
+                    raise
+                self.sandbox.close()
+                self.sandbox = FreshSandbox(states, self.exercise.directory, self.limits)
+                stack.enter_context(self.sandbox)
+                self.sandbox.wait_until_ready()
             self._stack = stack.pop_all()
         return self
+
+    def _sandbox(self, states: Sequence[State]) -> Sandbox | FreshSandbox:
+        """What gives children on this machine; not yet entered."""
+        reason = lacking() if self.isolation == "best" else "none was asked for"
+        if reason and not self.trust:
+            raise IsolationError.because(reason)
+        if reason:
+            return FreshSandbox(states, self.exercise.directory, self.limits)
+        return Sandbox(states, self.exercise.directory, self.limits)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

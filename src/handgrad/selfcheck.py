@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 
+from handgrad import notebooks
 from handgrad.course import Course
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.exercise import Exercise, grade_id
@@ -95,9 +96,9 @@ def read_released(path: Path) -> Exercise:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        notebook = nbformat.reads(json.dumps(data["notebook"]), as_version=4)
+        notebook = notebooks.parse(json.dumps(data["notebook"]))
         name = str(data["name"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ExerciseError(f"{path} cannot be read ({error}): get the released folder again.") from error
     return Exercise.of(notebook, name, path.parent)
 

@@ -2,15 +2,14 @@
 
 import codecs
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import nbformat
-from nbformat import NotebookNode, reader
+from nbformat import NotebookNode
 
+from handgrad import notebooks
 from handgrad.alignment import Alignment, StudentCell
 from handgrad.errors import SubmissionError
 from handgrad.exercise import Exercise
@@ -113,14 +112,10 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
     if text.lstrip()[:1] == "<":
         raise SubmissionError(f"{where} is a web page, not a notebook: download the .ipynb file itself.")
     try:
-        notebook = reader.reads(text)
-        if notebook.get("nbformat") != nbformat.v4.nbformat:
-            notebook = nbformat.convert(notebook, nbformat.v4.nbformat)
-        return _tidied(notebook)
-    except (ValueError, RecursionError, nbformat.ValidationError, KeyError, TypeError, AttributeError) as error:
-        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        return notebooks.parse(text)
+    except ValueError as error:
         raise SubmissionError(
-            f"{where} is not a notebook that can be read ({first}): it may be half-written. "
+            f"{where} is not a notebook that can be read ({error}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
 
@@ -156,49 +151,3 @@ def _prove_file(path: Path, status: os.stat_result) -> None:
             f"{path} is not read: it has {status.st_size >> 20:,} MiB, and a notebook may have {MAX_BYTES >> 20}. "
             "Clear its outputs and hand it in again."
         )
-
-
-def _tidied(notebook: NotebookNode) -> NotebookNode:
-    """A valid notebook with the cells of ``notebook``, without outputs; raises ValueError where it has no cells.
-
-    nbformat refuses a whole notebook for one untidy output or one id that stands twice; no answer is in either.
-    """
-    if not isinstance(notebook.get("cells"), list):
-        raise ValueError("it has no cells")
-    tidy = nbformat.v4.new_notebook()
-    metadata = notebook.get("metadata")
-    if isinstance(metadata, dict):
-        tidy.metadata.update(metadata)
-    ids: set[str] = set()
-    for position, cell in enumerate(notebook["cells"]):
-        make = _MAKE.get(str(cell.get("cell_type"))) if isinstance(cell, dict) else None
-        source = cell.get("source") if isinstance(cell, dict) else None
-        if isinstance(source, list):
-            source = "".join(source)
-        if make is None or not isinstance(source, str):
-            raise ValueError(f"cell {position + 1} is no cell")
-        name = cell.get("id")
-        if not isinstance(name, str) or not _ID.fullmatch(name) or name in ids:
-            name = f"cell-{position + 1}"
-        ids.add(name)
-        metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
-        kept = {key: value for key, value in metadata.items() if _is_tidy(key, value)}
-        tidy.cells.append(make(source, id=name, metadata=nbformat.from_dict(kept)))
-        if isinstance(cell.get("attachments"), dict):
-            tidy.cells[-1]["attachments"] = nbformat.from_dict(cell["attachments"])
-    return tidy
-
-
-_MAKE = {
-    "code": nbformat.v4.new_code_cell,
-    "markdown": nbformat.v4.new_markdown_cell,
-    "raw": nbformat.v4.new_raw_cell,
-}
-_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-
-
-def _is_tidy(key: str, value: object) -> bool:
-    """Whether a cell's metadata may be kept: tags are a list of texts, nbgrader's are a table."""
-    if key == "tags":
-        return isinstance(value, list) and all(isinstance(tag, str) for tag in value)
-    return key != "nbgrader" or isinstance(value, dict)

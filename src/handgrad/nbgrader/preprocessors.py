@@ -27,7 +27,7 @@ from nbgrader.preprocessors import (
 
 from handgrad import releasing
 from handgrad.course import Course
-from handgrad.errors import ExerciseError
+from handgrad.errors import ExerciseError, IsolationError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
 from handgrad.render import check_outputs, comment
@@ -242,7 +242,7 @@ def generate_solution() -> list[Any]:
 
 _open = ExitStack()
 atexit.register(_open.close)
-_graders: dict[str, Grader] = {}
+_graders: dict[str, Grader | IsolationError] = {}
 
 
 def _grader(course: Course, path: Path) -> Grader:
@@ -250,5 +250,12 @@ def _grader(course: Course, path: Path) -> Grader:
     exercise = Exercise.read(path)
     key = json.dumps([str(path), exercise.digest, course.seeds(), repr(course.settings.trait_values())])
     if key not in _graders:
-        _graders[key] = _open.enter_context(course.grader(exercise))
-    return _graders[key]
+        try:
+            _graders[key] = _open.enter_context(course.grader(exercise))
+        except IsolationError as error:
+            # it is the same for every submission: said at once for the next
+            _graders[key] = error
+    found = _graders[key]
+    if isinstance(found, IsolationError):
+        raise found
+    return found

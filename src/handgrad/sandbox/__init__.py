@@ -7,11 +7,26 @@
     Sandbox.child      ------->   forks                        ------>  waits for cells
     Child.run          <--------------------------------------------->  runs one pass, sends answers
 
-The zygote and the child know cells, names and bytes; they know no notebook, no reference and no grade.
+Where nothing isolates, and the code is trusted, :class:`FreshSandbox` starts a fresh interpreter for each submission
+instead. The zygote and the child know cells, names and bytes; they know no notebook, no reference and no grade.
 """
 
+from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import Answer, CellResult, Death, PassResult, Run, State
-from handgrad.sandbox.parent import Child, Sandbox
+from handgrad.sandbox.parent import Sandbox
+from handgrad.sandbox.spawn import FreshSandbox, lacking
 
-__all__ = ["Answer", "CellResult", "Child", "Death", "Limits", "PassResult", "Run", "Sandbox", "State"]
+__all__ = [
+    "Answer",
+    "CellResult",
+    "Child",
+    "Death",
+    "FreshSandbox",
+    "Limits",
+    "PassResult",
+    "Run",
+    "Sandbox",
+    "State",
+    "lacking",
+]

@@ -1,21 +1,25 @@
 """The child's side of the pipe: runs the cells of one submission, pass by pass, and sends back named arrays."""
 
+import importlib
 import json
 import random
 import re
-import socket
 import sys
 import types
+from collections.abc import Mapping, Sequence
+from contextlib import chdir, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from handgrad.cells import CompiledCell, captured, new_namespace, run_cell
 from handgrad.sandbox import autograd, frames
 
-__all__ = ["State", "describe", "pack_json", "serve", "unpack_json"]
+__all__ = ["SERVING", "State", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
 
+SERVING = {"serving": True}
+"""What a child sends when it may be given cells."""
 MAX_ANSWER = 1 << 25
 """Bytes of one answer (32 MiB); a larger one is described, not sent."""
 MAX_OUTPUTS = 1 << 24
@@ -121,7 +125,51 @@ def describe(name: str, namespace: dict[str, Any]) -> tuple[dict[str, Any], byte
     return {"name": name, "kind": "tensor", "size": len(data), **description}, data
 
 
-def serve(connection: socket.socket, states: dict[str, State]) -> None:
+def preload(modules: Sequence[str]) -> None:
+    """Import the ``modules`` that are installed."""
+    for module in modules:
+        with suppress(ImportError):
+            importlib.import_module(module)
+
+
+def run_locked(directory: str, wanted: Sequence[Mapping[str, Any]]) -> tuple[dict[str, State], dict[str, Any], bytes]:
+    """Run the locked cells of every state that is ``wanted`` in ``directory``; from here on backward is an error.
+
+    Returns
+    -------
+    The states, and what is answered: an error or None, and what the cells printed.
+    """
+    sys.path.insert(0, directory)
+    states: dict[str, State] = {}
+    printed = []
+    with chdir(directory):
+        for one in wanted:
+            state = State()
+            outputs: list[Any] = []
+            for index, source in enumerate(one["cells"]):
+                with captured() as taken:
+                    error = run_cell(CompiledCell(source, f"<locked {index}>"), state.namespace)
+                outputs.append(taken.take())
+                if error:
+                    return {}, {"error": error.to_dict(), "state": one["name"], "cell": index}, b""
+            state.keep()
+            states[one["name"]] = state
+            printed.append(outputs)
+    autograd.forbid()
+    return states, {"error": None}, pack_json(printed)
+
+
+class Connection(Protocol):
+    """The child's end of its channel: what a socket offers."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes; none when the grader has closed its end."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send ``data``."""
+
+
+def serve(connection: Connection, states: dict[str, State]) -> None:
     """Take cells, then run passes over them until the grader closes the connection."""
     Server(connection, states).serve()
 
@@ -129,7 +177,7 @@ def serve(connection: socket.socket, states: dict[str, State]) -> None:
 class Server:
     """One child: its connection, its cells and the states it may use, each once."""
 
-    def __init__(self, connection: socket.socket, states: dict[str, State]) -> None:
+    def __init__(self, connection: Connection, states: dict[str, State]) -> None:
         self.connection = connection
         self.states = states
         self.reader = frames.FrameReader()

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from handgrad import plain
+
 __all__ = ["Frame", "FrameError", "FrameReader", "pack", "pack_tensor", "unpack_tensor"]
 
 MAX_HEADER = 1 << 18
@@ -79,11 +81,11 @@ class FrameReader:
             payload = bytes(self._buffer[start : start + payload_size])
             del self._buffer[: start + payload_size]
             try:
-                header = json.loads(text)
-            except (ValueError, RecursionError) as error:
+                header = plain.loads(text)
+            except ValueError as error:
                 raise FrameError("a frame's header is not JSON") from error
-            if not isinstance(header, dict):
-                raise FrameError("a frame's header is not a JSON object")
+            if not isinstance(header, dict) or not plain.is_shallow(header):
+                raise FrameError("a frame's header is not a JSON object of few levels")
             yield header, payload
 
 

@@ -9,7 +9,6 @@ machine lacks a layer the others stay, and :attr:`Isolation.name` says so.
 import json
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,6 @@ from handgrad.sandbox.limits import Limits
 
 __all__ = ["Isolation", "threads"]
 
-LINUX = sys.platform == "linux"
 _CAP_SYS_ADMIN = 21
 
 
@@ -37,16 +35,16 @@ class Isolation:
 
     def __init__(self) -> None:
         self.name = "none"
-        self.reason = "" if LINUX else f"there is none on {sys.platform} yet"
+        self.reason = ""
         self.namespaces = False
         self._rules: int | None = None
-        self._filtered = LINUX and seccomp.supported()
+        self._filtered = seccomp.supported()
         self._taken = 0
         self._folders: list[Path] = []
 
     def enter(self) -> None:
         """Enter the namespaces, where the machine allows it; see :func:`handgrad.sandbox.namespaces.enter`."""
-        if LINUX and self._filtered:
+        if self._filtered:
             self.namespaces = namespaces.enter()
 
     def close(self, limits: Limits) -> None:
@@ -59,8 +57,6 @@ class Isolation:
         """
         self.limits = limits
         self._taken = limits.taken()
-        if not LINUX:
-            return
         if threads() != 1:
             raise RuntimeError("the warm process has threads, which do not survive a fork: a locked cell started them")
         descriptor, name = tempfile.mkstemp(dir=Path.cwd())
@@ -106,7 +102,7 @@ class Isolation:
             A layer that is there does not close: nothing may be run.
         """
         os.setsid()
-        if LINUX and self._filtered:
+        if self._filtered:
             if self.namespaces:
                 namespaces.private_home(self.limits.file_mb)
             else:
@@ -116,7 +112,7 @@ class Isolation:
                 landlock.restrict(self._rules)
         _close_all_but(connection.fileno())
         self.limits.apply(self._taken)
-        if not LINUX or not self._filtered:
+        if not self._filtered:
             return
         if self.namespaces:
             kernel.drop_capabilities()

@@ -1,10 +1,14 @@
 """What a submission may use: time, memory, processes, files."""
 
-import resource
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows has no limits but those of time
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["Limits"]
 
@@ -43,26 +47,31 @@ class Limits:
     @staticmethod
     def taken() -> int:
         """Bytes of address space that this process has now; 0 where they are not limited."""
-        if sys.platform != "linux":
+        if resource is None or sys.platform != "linux":
             return 0
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
-    def apply(self, taken: int) -> None:
-        """Put the limits on this process; they cannot be raised again.
+    def apply(self, taken: int, *, alone: bool = True) -> None:
+        """Put the limits on this process, where the system has such; they cannot be raised again.
 
         Parameters
         ----------
         taken
             What :meth:`taken` said in the warm process: the child itself may not be able to see it.
+        alone
+            Whether its user has no other processes, which would count too.
         """
+        if resource is None:
+            return
         mib = 1 << 20
         wanted = {
             resource.RLIMIT_CPU: int(self.submission_seconds) + 1,
             resource.RLIMIT_FSIZE: self.file_mb * mib,
             resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_NPROC: self.processes,
             resource.RLIMIT_NOFILE: self.descriptors,
         }
+        if alone:
+            wanted[resource.RLIMIT_NPROC] = self.processes
         if taken:
             wanted[resource.RLIMIT_AS] = taken + self.memory_mb * mib
         for kind, limit in wanted.items():

@@ -1,15 +1,15 @@
 """What crosses the border between grader and child, as records; decoded with distrust."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 
+from handgrad import plain
 from handgrad.cells import CellError
 from handgrad.sandbox import frames
-from handgrad.sandbox.child import unpack_json
+from handgrad.sandbox.child import MAX_OUTPUTS
 
 __all__ = [
     "Answer",
@@ -132,19 +132,16 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str]) -> CellRe
         raise frames.FrameError("a cell reported out of turn")
     answers, rest = answers_in(header, payload, names)
     outputs: list[Any] = []
+    if len(rest) > MAX_OUTPUTS:
+        raise frames.FrameError(f"{len(rest):,} bytes of outputs are over the limit")
     if rest:
         try:
-            outputs = _writable(unpack_json(rest))
-        except (ValueError, RecursionError) as error:
+            outputs = plain.loads(rest)
+        except ValueError as error:
             raise frames.FrameError("a cell's outputs are not JSON") from error
-        if not isinstance(outputs, list) or not all(map(_is_output, outputs)):
+        if not isinstance(outputs, list) or not plain.is_shallow(outputs) or not all(map(_is_output, outputs)):
             raise frames.FrameError("a cell's outputs are not a notebook's")
-    return CellResult(index, _error(_writable(header.get("error"))), answers, outputs)
-
-
-def _writable(data: Any) -> Any:
-    """Plain data whose texts UTF-8 can hold: half a surrogate pair, which JSON can carry, becomes a question mark."""
-    return unpack_json(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    return CellResult(index, _error(header.get("error")), answers, outputs)
 
 
 def _is_output(output: Any) -> bool:

@@ -6,12 +6,11 @@ have run, and have read the files that they need, it closes its root (:mod:`hand
 """
 
 import gc
-import importlib
 import os
 import socket
 import sys
 import traceback
-from contextlib import chdir, suppress
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -50,9 +49,7 @@ class Zygote:
         """Do what ``header`` asks for; the answer."""
         match header["command"]:
             case "start":
-                for module in header["preload"]:
-                    with suppress(ImportError):
-                        importlib.import_module(module)
+                child.preload(header["preload"])
                 self.limits = Limits(**header["limits"])
                 return self.start(header["directory"], child.unpack_json(payload))
             case "wait":
@@ -62,30 +59,16 @@ class Zygote:
             case unknown:
                 raise ValueError(f"the zygote does not know the command {unknown!r}")
 
-    def start(self, directory: str, states: list[dict[str, Any]]) -> tuple[dict[str, Any], bytes]:
+    def start(self, directory: str, wanted: list[dict[str, Any]]) -> tuple[dict[str, Any], bytes]:
         """Run the locked cells of every state, autograd off, in ``directory``; answers with what they printed."""
-        sys.path.insert(0, directory)
-        printed = []
-        with chdir(directory):
-            for wanted in states:
-                state = child.State()
-                outputs: list[Any] = []
-                for index, source in enumerate(wanted["cells"]):
-                    with cells.captured() as taken:
-                        error = cells.run_cell(cells.CompiledCell(source, f"<locked {index}>"), state.namespace)
-                    outputs.append(taken.take())
-                    if error:
-                        return {"error": error.to_dict(), "state": wanted["name"], "cell": index}, b""
-                state.keep()
-                self.states[wanted["name"]] = state
-                printed.append(outputs)
-        autograd.forbid()
+        self.states, answer, printed = child.run_locked(directory, wanted)
+        if answer["error"]:
+            return answer, printed
         _look_at_the_processor()
         self.isolation.close(self.limits)
         gc.collect()
         gc.freeze()
-        isolation = {"isolation": self.isolation.name, "reason": self.isolation.reason}
-        return {"error": None, **isolation}, child.pack_json(printed)
+        return {**answer, "isolation": self.isolation.name, "reason": self.isolation.reason}, printed
 
     def fork(self, connection: socket.socket) -> None:
         """Fork a child that serves ``connection``; answers with its process id, and a handle where there are such."""
@@ -104,7 +87,7 @@ class Zygote:
                 traceback.print_exc()
                 raise
             # the grader sends no cell before this word
-            connection.sendall(frames.pack({"confined": True}))
+            connection.sendall(frames.pack(child.SERVING))
             child.serve(connection, self.states)
         finally:
             os._exit(0)

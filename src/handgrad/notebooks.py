@@ -1,0 +1,97 @@
+"""A notebook's text, whoever wrote it, as a notebook that nbformat takes."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode, reader
+
+from handgrad import plain
+
+__all__ = ["parse"]
+
+_CELLS = {f"{kind}_cell": kind for kind in ("code", "markdown", "raw")}
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def parse(text: str) -> NotebookNode:
+    """The notebook in ``text``, in nbformat 4, valid and without outputs.
+
+    nbformat refuses a whole notebook for one untidy output, one odd mark beside a cell or one id that stands twice; no
+    source is in any of them, so they are left out.
+
+    Raises
+    ------
+    ValueError
+        The text is no notebook; the message is one short line that says why.
+    """
+    try:
+        notebook = plain.loads(text)
+        if not isinstance(notebook, dict):
+            raise ValueError("it is no notebook")
+        if notebook.get("nbformat") != nbformat.v4.nbformat:
+            notebook = nbformat.convert(reader.reads(json.dumps(notebook)), nbformat.v4.nbformat)
+        return _tidied(notebook)
+    # whatever reading and converting make of what is no notebook: nbformat has assertions and lookups of its own
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(lines[0][:200]) from error
+
+
+def _tidied(notebook: dict[str, Any]) -> NotebookNode:
+    if not isinstance(notebook.get("cells"), list):
+        raise ValueError("it has no cells")
+    tidy = nbformat.v4.new_notebook()
+    tidy.metadata.update(_kept(_table(notebook, "metadata"), "notebook", nbformat.v4.new_notebook()))
+    ids: set[str] = set()
+    for position, cell in enumerate(notebook["cells"], start=1):
+        tidy.cells.append(_tidy_cell(cell, position))
+        if tidy.cells[-1]["id"] in ids:
+            tidy.cells[-1]["id"] = f"cell-{position}"
+        ids.add(tidy.cells[-1]["id"])
+    return tidy
+
+
+def _tidy_cell(cell: Any, position: int) -> NotebookNode:
+    """A valid cell with the source of ``cell``, the ``position``-th, and what may be kept beside it."""
+    kind = f"{cell.get('cell_type')}_cell" if isinstance(cell, dict) else ""
+    source = cell.get("source") if isinstance(cell, dict) else None
+    if isinstance(source, list):
+        source = "".join(source)
+    if kind not in _CELLS or not isinstance(source, str):
+        raise ValueError(f"cell {position} is no cell")
+    name = cell.get("id")
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        name = f"cell-{position}"
+    tidy = nbformat.from_dict({"cell_type": _CELLS[kind], "id": name, "metadata": {}, "source": source})
+    if kind == "code_cell":
+        tidy.update(outputs=[], execution_count=None)
+    tidy.metadata.update(_kept(_table(cell, "metadata"), kind, tidy))
+    attachments = _table(cell, "attachments")
+    if attachments and kind != "code_cell" and _fits({**tidy, "attachments": attachments}, kind):
+        tidy["attachments"] = nbformat.from_dict(attachments)
+    return tidy
+
+
+def _table(owner: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What of the table ``owner[key]`` has few enough levels."""
+    value = owner.get(key)
+    return {key: one for key, one in value.items() if plain.is_shallow(one)} if isinstance(value, dict) else {}
+
+
+def _kept(metadata: dict[str, Any], kind: str, owner: NotebookNode) -> NotebookNode:
+    """What of ``metadata`` may stand beside ``owner``: all of it, or what is valid by itself."""
+    kept = {key: value for key, value in metadata.items() if key != "nbgrader" or isinstance(value, dict)}
+    if not _fits({**owner, "metadata": kept}, kind):
+        kept = {key: value for key, value in kept.items() if _fits({**owner, "metadata": {key: value}}, kind)}
+    return nbformat.from_dict(kept)
+
+
+def _fits(node: dict[str, Any], kind: str) -> bool:
+    try:
+        nbformat.validate(node, ref=None if kind == "notebook" else kind, version=nbformat.v4.nbformat)
+    except nbformat.ValidationError:
+        return False
+    return True

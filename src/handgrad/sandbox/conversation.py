@@ -1,0 +1,181 @@
+"""The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import torch
+
+from handgrad.errors import SandboxError
+from handgrad.sandbox import frames
+from handgrad.sandbox.child import pack_json
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_result, plain_run
+
+__all__ = ["Child", "Connection", "Process"]
+
+
+class Connection(Protocol):
+    """The grader's end of a child's channel: what a socket offers. A timeout is a TimeoutError, an end is b""."""
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        """Seconds that a call may wait."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send ``data``."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Process(Protocol):
+    """The process of one child, whichever way it was started."""
+
+    pid: int
+
+    @property
+    def connection(self) -> Connection:
+        """Its channel."""
+
+    def end(self) -> tuple[int, float]:
+        """End it, and what it started, at once: its exit code (negative: a signal) and its CPU seconds."""
+
+
+class Child:
+    """One child: the process in which one submission's cells run.
+
+    Parameters
+    ----------
+    process
+        What runs; it has the locked cells behind it.
+    sources
+        The cells of the submission.
+    limits
+        What the submission may use.
+    forget
+        Called when the child has been ended.
+    """
+
+    def __init__(
+        self, process: Process, sources: Sequence[str], limits: Limits, forget: Callable[["Child"], object]
+    ) -> None:
+        self.pid = process.pid
+        self.cpu_seconds = 0.0
+        self.limits = limits
+        self._process, self._connection, self._forget = process, process.connection, forget
+        self._reader = frames.FrameReader()
+        self._waiting: list[frames.Frame] = []
+        self._sources: Sequence[str] | None = sources
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> int | None:
+        """End the process and everything that it started; its exit code the first time, then None."""
+        if self.pid < 0:
+            return None
+        self.pid = -1
+        self._connection.close()
+        self._forget(self)
+        code, self.cpu_seconds = self._process.end()
+        return code
+
+    def run(
+        self,
+        run: Run,
+        reference: Callable[[str], torch.Tensor] | None = None,
+        seconds: float | None = None,
+    ) -> PassResult:
+        """Run one pass; what came back until its end, or until the child's death.
+
+        Parameters
+        ----------
+        run
+            The pass. With ``run.help`` the value ``reference(name)`` takes the place of every answer.
+        seconds
+            Wall-clock seconds that are left for the submission.
+        """
+        cell_seconds = self.limits.cell_seconds
+        end = time.monotonic() + (self.limits.submission_seconds if seconds is None else seconds)
+        result = PassResult()
+        index: int | None = None
+        try:
+            deadline = min(end, time.monotonic() + cell_seconds)
+            if self._sources is not None:
+                self._wait_until_serving(deadline)
+                self._send({"cells": len(self._sources)}, pack_json(list(self._sources)), deadline)
+                self._sources = None
+            self._send({"run": plain_run(run)}, b"", deadline)
+            for index in run.cells:
+                deadline = min(end, time.monotonic() + cell_seconds)
+                names = run.collect.get(index, ())
+                cell = cell_result(self._receive(deadline), index, names)
+                result.cells[index] = cell
+                if run.help and names:
+                    assert reference is not None
+                    self._place({name: reference(name) for name in names}, deadline)
+            index = None
+            header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
+            if header.get("finished") is not True:
+                raise frames.FrameError("a pass did not end where it should")
+            result.at_end = answers_in(header, payload, run.at_end)[0]
+        except TimeoutError:
+            self.close()
+            # the submission's own end is not the fault of the cell that ran then
+            result.death = Death(index if time.monotonic() < end else None, "timeout")
+        except frames.FrameError as error:
+            self.close()
+            result.death = Death(index, "tampered", str(error))
+        except OSError:
+            result.death = _death(index, self.close())
+        return result
+
+    def _wait_until_serving(self, deadline: float) -> None:
+        try:
+            header, _ = self._receive(deadline)
+        except ConnectionResetError:
+            header = {}
+        if header.get("serving") is not True:
+            raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
+
+    def _send(self, header: dict[str, object], payload: bytes, deadline: float) -> None:
+        self._connection.settimeout(_left(deadline))
+        self._connection.sendall(frames.pack(header, payload))
+
+    def _place(self, references: Mapping[str, torch.Tensor], deadline: float) -> None:
+        packed = [(name, *frames.pack_tensor(value)) for name, value in references.items()]
+        place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
+        self._send({"place": place}, b"".join(data for _, _, data in packed), deadline)
+
+    def _receive(self, deadline: float) -> frames.Frame:
+        while not self._waiting:
+            self._connection.settimeout(_left(deadline))
+            data = self._connection.recv(1 << 18)
+            if not data:
+                raise ConnectionResetError
+            self._waiting.extend(self._reader.feed(data))
+        return self._waiting.pop(0)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _death(index: int | None, code: int | None) -> Death:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return Death(index, "timeout" if name == "SIGXCPU" else "crashed", name)
+    return Death(index, "crashed", f"it ended with exit status {code}")
