@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import nbformat
@@ -43,19 +43,29 @@ def parse(text: str) -> NotebookNode:
 def _tidied(notebook: dict[str, Any]) -> NotebookNode:
     if not isinstance(notebook.get("cells"), list):
         raise ValueError("it has no cells")
+    tidy = _made(notebook, _everything)
+    # to ask about each cell takes ten times as long as to ask about all of them
+    return tidy if _fits(tidy, "notebook") else _made(notebook, _valid_by_itself)
+
+
+Keep = Callable[[dict[str, Any], str, NotebookNode], dict[str, Any]]
+"""What of a table of metadata stands beside a cell, or a notebook, of some kind."""
+
+
+def _made(notebook: dict[str, Any], keep: Keep) -> NotebookNode:
     tidy = nbformat.v4.new_notebook()
-    tidy.metadata.update(_kept(_table(notebook, "metadata"), "notebook", nbformat.v4.new_notebook()))
+    tidy.metadata.update(nbformat.from_dict(keep(_table(notebook, "metadata"), "notebook", nbformat.v4.new_notebook())))
     ids: set[str] = set()
     for position, cell in enumerate(notebook["cells"], start=1):
-        tidy.cells.append(_tidy_cell(cell, position))
+        tidy.cells.append(_tidy_cell(cell, position, keep))
         if tidy.cells[-1]["id"] in ids:
             tidy.cells[-1]["id"] = f"cell-{position}"
         ids.add(tidy.cells[-1]["id"])
     return tidy
 
 
-def _tidy_cell(cell: Any, position: int) -> NotebookNode:
-    """A valid cell with the source of ``cell``, the ``position``-th, and what may be kept beside it."""
+def _tidy_cell(cell: Any, position: int, keep: Keep) -> NotebookNode:
+    """A cell with the source of ``cell``, the ``position``-th, and what ``keep`` leaves beside it."""
     kind = f"{cell.get('cell_type')}_cell" if isinstance(cell, dict) else ""
     source = cell.get("source") if isinstance(cell, dict) else None
     if isinstance(source, list):
@@ -68,7 +78,7 @@ def _tidy_cell(cell: Any, position: int) -> NotebookNode:
     tidy = nbformat.from_dict({"cell_type": _CELLS[kind], "id": name, "metadata": {}, "source": source})
     if kind == "code_cell":
         tidy.update(outputs=[], execution_count=None)
-    tidy.metadata.update(_kept(_table(cell, "metadata"), kind, tidy))
+    tidy.metadata.update(nbformat.from_dict(keep(_table(cell, "metadata"), kind, tidy)))
     attachments = _table(cell, "attachments")
     if attachments and kind != "code_cell" and _fits({**tidy, "attachments": attachments}, kind):
         tidy["attachments"] = nbformat.from_dict(attachments)
@@ -81,12 +91,17 @@ def _table(owner: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: one for key, one in value.items() if plain.is_shallow(one)} if isinstance(value, dict) else {}
 
 
-def _kept(metadata: dict[str, Any], kind: str, owner: NotebookNode) -> NotebookNode:
+def _everything(metadata: dict[str, Any], kind: str, owner: NotebookNode) -> dict[str, Any]:
+    """All of ``metadata`` but what nbgrader would stumble over."""
+    return {key: value for key, value in metadata.items() if key != "nbgrader" or isinstance(value, dict)}
+
+
+def _valid_by_itself(metadata: dict[str, Any], kind: str, owner: NotebookNode) -> dict[str, Any]:
     """What of ``metadata`` may stand beside ``owner``: all of it, or what is valid by itself."""
-    kept = {key: value for key, value in metadata.items() if key != "nbgrader" or isinstance(value, dict)}
-    if not _fits({**owner, "metadata": kept}, kind):
-        kept = {key: value for key, value in kept.items() if _fits({**owner, "metadata": {key: value}}, kind)}
-    return nbformat.from_dict(kept)
+    kept = _everything(metadata, kind, owner)
+    if _fits({**owner, "metadata": kept}, kind):
+        return kept
+    return {key: value for key, value in kept.items() if _fits({**owner, "metadata": {key: value}}, kind)}
 
 
 def _fits(node: dict[str, Any], kind: str) -> bool:
