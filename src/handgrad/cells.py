@@ -9,6 +9,7 @@ import ast
 import asyncio
 import base64
 import builtins
+import functools
 import inspect
 import io
 import linecache
@@ -97,6 +98,14 @@ class CompiledCell:
     filename: str = "<cell>"
     _code: list[types.CodeType] | None = field(default=None, repr=False)
 
+    def _parsed(self) -> tuple[str, ast.Module]:
+        """The cell as Python: as it stands, or, where that is no Python, after IPython's transformation."""
+        try:
+            return self.source, ast.parse(self.source, self.filename)
+        except SyntaxError:
+            transformed = the_shell().transform_cell(self.source)
+            return transformed, ast.parse(transformed, self.filename)
+
     def code(self) -> list[types.CodeType]:
         """Code objects in order; the last expression of the cell is compiled to show its value.
 
@@ -106,9 +115,8 @@ class CompiledCell:
             The cell is not Python, also after IPython's transformation.
         """
         if self._code is None:
-            transformed = the_shell().transform_cell(self.source)
+            transformed, tree = self._parsed()
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
-            tree = ast.parse(transformed, self.filename)
             statements: list[ast.Module | ast.Interactive] = []
             if (
                 tree.body
@@ -269,9 +277,7 @@ class _Stream(io.TextIOBase):
 
 
 class _Publisher(DisplayPublisher):
-    def __init__(self, outputs: Outputs, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.outputs_taken = outputs
+    outputs_taken: Outputs
 
     def publish(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, **_: Any) -> None:
         self.outputs_taken.add("display_data", data, metadata or {})
@@ -280,19 +286,31 @@ class _Publisher(DisplayPublisher):
         self.outputs_taken.take()
 
 
+@functools.cache
+def _publisher(shell: InteractiveShell) -> _Publisher:
+    """The shell's publisher while cells are captured; one for all of them, since it takes long to make."""
+    return _Publisher(shell=shell)
+
+
 @contextmanager
-def captured() -> Iterator[Outputs]:
-    """Capture everything that the cells run inside print, show and display; nothing reaches the terminal."""
+def captured(*, results: bool = True) -> Iterator[Outputs]:
+    """Capture everything that the cells run inside print, show and display; nothing reaches the terminal.
+
+    Without ``results`` the value of a cell's last expression is not looked at.
+    """
     shell, outputs = the_shell(), Outputs()
+    publisher = _publisher(shell)
 
     def show(value: Any) -> None:
-        if value is not None:
+        if value is not None and results:
             outputs.add("execute_result", *shell.display_formatter.format(value))
 
     before = shell.display_pub, sys.displayhook
-    shell.display_pub, sys.displayhook = _Publisher(outputs, shell=shell), show
+    shell.display_pub, sys.displayhook = publisher, show
+    publisher.outputs_taken, outer = outputs, getattr(publisher, "outputs_taken", outputs)
     try:
         with redirect_stdout(_Stream("stdout", outputs)), redirect_stderr(_Stream("stderr", outputs)):
             yield outputs
     finally:
         shell.display_pub, sys.displayhook = before
+        publisher.outputs_taken = outer

@@ -103,7 +103,16 @@ class State:
                 self.kept[name] = Kept(fresh, fresh._version, kept.copy)
 
 
-def describe(name: str, namespace: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+Described = tuple[dict[str, Any], bytes]
+"""An answer as it is sent: its description and, for a tensor, its bytes."""
+
+
+def _again(name: str) -> Described:
+    """What is sent in the place of an answer that is still the same."""
+    return {"name": name, "kind": "same"}, b""
+
+
+def describe(name: str, namespace: dict[str, Any]) -> Described:
     """The answer that ``name`` is in ``namespace``: what kind of thing, and for a tensor its bytes."""
     if name not in namespace:
         return {"name": name, "kind": "undefined"}, b""
@@ -193,9 +202,8 @@ class Server:
             self.waiting.extend(self.reader.feed(data))
         return self.waiting.pop(0)
 
-    def send(self, header: dict[str, Any], names: list[str], namespace: dict[str, Any], outputs: bytes = b"") -> None:
-        """Send ``header`` with the answers that ``names`` hold now."""
-        answers = [describe(name, namespace) for name in names]
+    def send(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
+        """Send ``header`` with answers."""
         header = {**header, "answers": [description for description, _ in answers], "outputs": len(outputs)}
         self.connection.sendall(frames.pack(header, b"".join(data for _, data in answers) + outputs))
 
@@ -212,6 +220,7 @@ class Server:
     def run(self, run: dict[str, Any]) -> None:
         """One pass: ``run`` names the state, the cells in order, and the answers wanted after each and at the end."""
         state = self.states.pop(run["state"])
+        sent: dict[str, Described] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.modules["__main__"].__dict__.update(state.namespace)
         random.seed(0)
@@ -222,7 +231,7 @@ class Server:
             names = run["collect"].get(str(index), [])
             if run["help"] and names:
                 state.put_back(contents=around)
-            with captured() as outputs:
+            with captured(results=run["outputs"]) as outputs:
                 error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
                 if run["outputs"]:
                     _flush_figures()
@@ -232,10 +241,13 @@ class Server:
                 if len(shown) > MAX_OUTPUTS:
                     note = "(the outputs of this cell were too large to keep)\n"
                     shown = pack_json([{"output_type": "stream", "name": "stderr", "text": note}])
-            self.send({"done": index, "error": error and error.to_dict()}, names, state.namespace, shown)
+            answers = [describe(name, state.namespace) for name in names]
+            sent.update(zip(names, answers, strict=True))
+            self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
             if run["help"] and names:
                 self.take_help(state)
-        self.send({"finished": True}, run["at_end"], state.namespace)
+        at_end = ((name, describe(name, state.namespace)) for name in run["at_end"])
+        self.send({"finished": True}, [_again(name) if sent.get(name) == one else one for name, one in at_end])
 
     def take_help(self, state: State) -> None:
         """Wait for the references that take the place of the answers just sent."""

@@ -169,8 +169,13 @@ def _error(data: Any) -> CellError | None:
     )
 
 
-def answers_in(header: dict[str, Any], payload: bytes, names: Sequence[str]) -> tuple[dict[str, Answer], bytes]:
-    """The answers in a frame, which must be those for ``names`` in this order, and the bytes behind them."""
+def answers_in(
+    header: dict[str, Any], payload: bytes, names: Sequence[str], before: Mapping[str, Answer] | None = None
+) -> tuple[dict[str, Answer], bytes]:
+    """The answers in a frame, which must be those for ``names`` in this order, and the bytes behind them.
+
+    An answer that is the ``same`` is the one in ``before``: it is sent once, and is one object here.
+    """
     described = header.get("answers")
     if not isinstance(described, list) or len(described) != len(names):
         raise frames.FrameError("a frame does not hold the answers that were asked for")
@@ -186,6 +191,8 @@ def answers_in(header: dict[str, Any], payload: bytes, names: Sequence[str]) -> 
                 raise frames.FrameError(f"the bytes of {name} are not all there")
             answers[name] = Answer("tensor", frames.unpack_tensor(description, payload[start : start + size]))
             start += size
+        elif kind == "same" and before and name in before:
+            answers[name] = before[name]
         elif kind in ("none", "undefined", "other", "too-large"):
             answers[name] = Answer(kind, type=str(description.get("type", ""))[:80])
         else:
