@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import pytest
+from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise
@@ -117,3 +118,26 @@ def test_check_of_something_else_is_refused(make_exercise: Callable[..., Exercis
     swapped = replace(exercise, checks=(replace(first, source=second.source), second))
     with pytest.raises(ExerciseError, match="check_dy does not compare dy"), Grader(swapped, [5]):
         pass
+
+
+def test_double_precision_meets_further_assertions(
+    make_exercise: Callable[..., Exercise], make_notebook: Callable[..., NotebookNode]
+) -> None:
+    """An answer in double precision is right, also where a check asserts more than cmp does."""
+    exercise = make_exercise(FORWARD, "y", "x")
+    more = "\nassert torch.allclose(dy, 2 * y) and dy.dtype == y.dtype"
+    first, second = exercise.checks
+    exercise = replace(exercise, checks=(replace(first, source=first.source + more), second))
+    stubs = make_notebook(("stub", "dy", "dy = 2 * y.double()"), ("stub", "dx", "dx = dy.double() * 2 * x"))
+    with Grader(exercise, [5]) as grader:
+        report = grader.grade(Submission.of(stubs, exercise)).report
+    assert [one.outcome for one in report.checks] == ["passed", "passed"]
+
+
+def test_nobody_answers_input(grader: Grader, submit: Submit) -> None:
+    """A cell that asks for input is told that nobody is there, and costs its own gradient only."""
+    report = grader.grade(submit(dh="k = input('axis? ')\ndh = dlogits @ W2.T")).report
+    assert [one.gradient for one in report.checks if one.outcome != "passed"] == ["dh"]
+    assert report.verdicts()["check_dh"].message == (
+        "The cell of dh raises StdinNotImplementedError: a notebook that is graded has nobody to answer input()."
+    )
