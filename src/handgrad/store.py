@@ -10,7 +10,7 @@ import sqlite3
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from handgrad import __version__
 from handgrad.errors import CourseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Graded
+from handgrad.marking import Evidence
 from handgrad.passes import Pass
-from handgrad.report import Report
+from handgrad.report import Comparison, Report
 from handgrad.sandbox import Answer
 from handgrad.sandbox.frames import pack_tensor, unpack_tensor
 from handgrad.submission import Submission
@@ -68,7 +69,7 @@ class Record:
             }
             for name, one_pass in graded.answers.items()
         }
-        evidence = {gradient: [asdict(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
+        evidence = {gradient: [_plain(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
         text = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": described, "evidence": evidence})
         return cls(zlib.compress(text.encode()), answers)
 
@@ -136,6 +137,17 @@ class AnswerStore:
                 "SELECT json FROM report WHERE assignment = ? ORDER BY student", (assignment,)
             ).fetchall()
         return [Report.from_dict(json.loads(row[0])) for row in rows]
+
+
+def _plain(evidence: Evidence) -> dict[str, Any]:
+    """Evidence as plain data, as :func:`dataclasses.asdict` has it in many times the time."""
+
+    def facts(one: Comparison | None) -> Mapping[str, Any] | None:
+        return vars(one) if one else None
+
+    compared = {name: facts(getattr(evidence, name)) for name in ("step", "helped", "step_against_true")}
+    as_written = [facts(one) for one in evidence.as_written]
+    return {"as_written": as_written, **compared, "zero": evidence.zero, "blind": evidence.blind}
 
 
 def _described(
