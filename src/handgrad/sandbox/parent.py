@@ -233,6 +233,7 @@ class Child:
         self._sandbox, self._connection = sandbox, connection
         self._reader = frames.FrameReader()
         self._waiting: list[frames.Frame] = []
+        self._broken: frames.FrameError | None = None
         self._sources: Sequence[str] | None = sources
 
     def __enter__(self) -> Self:
@@ -333,11 +334,17 @@ class Child:
 
     def _receive(self, deadline: float) -> frames.Frame:
         while not self._waiting:
+            if self._broken:
+                raise self._broken
             self._connection.settimeout(_left(deadline))
             data = self._connection.recv(1 << 18)
             if not data:
                 raise ConnectionResetError
-            self._waiting.extend(self._reader.feed(data))
+            try:
+                self._waiting.extend(self._reader.feed(data))
+            except frames.FrameError as error:
+                # the frames before it are those of cells that did nothing wrong
+                self._broken = error
         return self._waiting.pop(0)
 
 
