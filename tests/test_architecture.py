@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes"),
-    ("data", "cells", "compare", "marking", "render", "exercise", "releasing"),
+    ("data", "cells", "compare", "marking", "render", "exercise", "releasing", "inert"),
     ("graph", "sandbox"),
     ("student", "reference", "submission"),
     ("answers",),
@@ -29,7 +29,8 @@ OUTSIDE = {
     "sqlalchemy": {"gradebook"},
     "typer": {"cli"},
     "IPython": {"cells"},
-    "nbformat": {"exercise", "submission", "releasing", "selfcheck", "nbgrader", "gradebook", "cases", "demo"},
+    "nbconvert": {"inert", "nbgrader"},
+    "nbformat": {"inert", "exercise", "submission", "releasing", "selfcheck", "nbgrader", "gradebook", "cases", "demo"},
 }
 """Packages that only these rooms know."""
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
+from test_inert import Page
 
 from handgrad.batch import stored_reports
 from handgrad.cases import Case, read_cases
@@ -179,6 +181,9 @@ def _grade(folder: Path, *commands: tuple[str, ...]) -> Graded:
     }
     watched = (*(course / kind for kind in ("source", "release", "solutions", "submitted")), *places.values())
     watched = (*watched, BIN.parent, ROOT / "src", ROOT / "source", ROOT / "release", ROOT / "solutions")
+    # IPython, in the grader itself, makes a profile on first use
+    make = [sys.executable, "-c", "from handgrad.cells import the_shell; the_shell()"]
+    subprocess.run(make, env=environment, check=True)
     before, children = _files(*watched), _children()
     started, peak = time.monotonic(), 0
     with ExitStack() as stack:
@@ -261,6 +266,34 @@ def test_no_file_is_touched(graded: Graded) -> None:
         handed_back = graded.course.glob(f"{kind}/*/backprop/*")
         pages = {path.parents[1].name for path in handed_back if path.name == f"backprop{suffix}"}
         assert pages == set(GRADED)
+
+
+def _live(path: Path) -> list[str]:
+    """What would run, load or send something in a page, or in what a notebook's cells show."""
+    if path.suffix == ".html":
+        return Page(path.read_text(encoding="utf-8")).live
+    notebook = nbformat.read(path, as_version=4)
+    texts = [markdown2html(cell.source) for cell in notebook.cells if cell.cell_type == "markdown"]
+    kinds = set()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            kinds |= output.get("data", {}).keys()
+            texts += [text for kind, text in output.get("data", {}).items() if kind == "text/html"]
+            texts += [markdown2html(text) for kind, text in output.get("data", {}).items() if kind == "text/markdown"]
+    assert kinds <= {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
+    return [one for text in texts for one in Page(text).live]
+
+
+@pytest.mark.parametrize("name", GRADED)
+def test_pages_are_inert(name: str, graded: Graded) -> None:
+    """In an attacker's pages nothing runs that does not run in an honest student's, which is nbgrader's own."""
+    for page in ("autograded/{}/backprop/backprop.ipynb", "feedback/{}/backprop/backprop.html"):
+        assert _live(graded.course / page.format(name)) == _live(graded.course / page.format("solution"))
+
+
+def test_class_page_is_inert(graded: Graded) -> None:
+    """Nothing runs in the class's page, whatever students are called and whatever their errors say."""
+    assert set(_live(graded.course / "report.html")) <= {"style", "meta", "body"}
 
 
 def test_no_process_is_left(graded: Graded) -> None:

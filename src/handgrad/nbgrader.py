@@ -28,6 +28,7 @@ from handgrad.course import Course
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
+from handgrad.inert import disarm, disarmed_comment
 from handgrad.render import check_outputs, comment
 from handgrad.report import Report
 from handgrad.store import AnswerStore, record_key
@@ -146,7 +147,7 @@ class SaveVerdicts(SaveAutoGrades):
             grade.auto_score = verdict.points
             grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
             if text := comment(verdict):
-                gradebook.find_comment(verdict.gradient, *where).auto_comment = text
+                gradebook.find_comment(verdict.gradient, *where).auto_comment = disarmed_comment(text)
 
 
 class HideTests(ClearHiddenTests):
@@ -158,18 +159,20 @@ class HideTests(ClearHiddenTests):
 
 
 def show(nb: NotebookNode, grader: Grader, graded: Graded) -> None:
-    """Put into ``nb`` what its cells showed in the visible pass, and the verdicts under the check cells."""
-    verdicts = graded.report.verdicts()
-    printed = grader.printed()
-    for position, cell in enumerate(nb.cells):
-        if cell.cell_type != "code":
-            continue
-        name = grade_id(cell)
-        outputs = (
-            check_outputs(verdicts[name]) if name in verdicts else graded.outputs.get(position, printed.get(name, []))
-        )
-        cell.outputs = nbformat.from_dict(list(outputs))
+    """Put into ``nb`` what its cells showed in the visible pass, inert, and the verdicts under the check cells."""
+    verdicts, exercise = graded.report.verdicts(), grader.exercise
+    code = {position: cell for position, cell in enumerate(nb.cells) if cell.cell_type == "code"}
+    for position, cell in code.items():
+        cell.outputs = nbformat.from_dict(list(graded.outputs.get(position, [])))
         cell.execution_count = None
+    texts = {cell.source for cell in exercise.cells if cell.kind == "text"}
+    disarm(nb, texts, {cell.name for cell in exercise.cells if cell.name})
+    # these come from the grader itself, with styles of their own
+    ours = {**grader.printed(), **{name: check_outputs(verdict) for name, verdict in verdicts.items()}}
+    for position, cell in code.items():
+        name = grade_id(cell)
+        if name in verdicts or (name in ours and position not in graded.outputs):
+            cell.outputs = nbformat.from_dict(list(ours[name]))
 
 
 def generate_assignment() -> list[Any]:

@@ -35,6 +35,8 @@ __all__ = ["Child", "Sandbox"]
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
 """What honest notebooks import besides torch; imported once in the warm process."""
 
+MAX_SHOWN = 1 << 25
+"""Bytes of outputs that are kept from one pass (32 MiB)."""
 START_SECONDS = 300.0
 """Seconds that the locked cells may take in the warm process."""
 
@@ -284,6 +286,7 @@ class Child:
         end = time.monotonic() + (self._sandbox.limits.submission_seconds if seconds is None else seconds)
         result = PassResult()
         index: int | None = None
+        room = MAX_SHOWN if run.outputs else None
         try:
             deadline = min(end, time.monotonic() + cell_seconds)
             if self._sources is not None:
@@ -294,7 +297,8 @@ class Child:
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
-                cell = cell_result(self._receive(deadline), index, names)
+                cell = cell_result(self._receive(deadline), index, names, room)
+                room = None if room is None else room - cell.shown
                 result.cells[index] = cell
                 if run.help and names:
                     assert reference is not None
