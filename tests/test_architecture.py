@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 FLOORS = (
     ("errors", "report", "passes"),
     ("data", "cells", "compare", "marking", "render", "exercise", "releasing", "inert"),
-    ("graph", "sandbox"),
+    ("graph", "sandbox", "reaching"),
     ("student", "reference", "submission"),
     ("answers",),
     ("diagnose",),

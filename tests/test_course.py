@@ -125,6 +125,51 @@ def test_every_setting_is_explained() -> None:
         assert str(trait.help).endswith("."), name
 
 
+NO_NAMES = (
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../x",
+    "/etc/x",
+    "a/b",
+    "a\\b",
+    "*",
+    "a?",
+    "[ab]",
+    "a ",
+    "a\nb",
+    "a\x1b[2J",
+    "a\u202eb",
+)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_names_that_are_nobodys(name: str, course: Course) -> None:
+    """A path, a pattern or what cannot be seen is no student's name."""
+    with pytest.raises(CourseError, match="is not graded: a student is called as a folder"):
+        course.submission_path(name, "backprop")
+
+
+@pytest.mark.parametrize("name", ["s01", "Zoë Müller", "a.b+c@d-e", "<b>x", '"><script>'])
+def test_names_that_may_be_somebodys(name: str, course: Course) -> None:
+    """Any other name is a student's, markup too: pages show it as text."""
+    assert course.submission_path(name, "backprop") == course.root / "submitted" / name / "backprop/backprop.ipynb"
+
+
+def test_submission_that_is_a_link(course: Course, tmp_path: Path) -> None:
+    """A link to another file of the course is no submission; one to a file elsewhere is."""
+    inside, outside = course.root / "solutions.ipynb", tmp_path / "elsewhere.ipynb"
+    for student, target in (("eve", inside), ("ann", outside)):
+        target.write_text("{}", encoding="utf-8")
+        path = course.root / "submitted" / student / "backprop" / "backprop.ipynb"
+        path.parent.mkdir(parents=True)
+        path.symlink_to(target)
+    with pytest.raises(CourseError, match=r"is a link to .*solutions\.ipynb, another file of the course"):
+        course.submission_path("eve", "backprop")
+    assert course.submission_path("ann", "backprop").exists()
+
+
 def test_folders(course: Course) -> None:
     """Folders are nbgrader's, also where the course calls them otherwise."""
     assert course.folder("source") == course.root / "source"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from handgrad import __version__
 from handgrad.course import Course, write_text
-from handgrad.errors import HandgradError, SubmissionError
+from handgrad.errors import CourseError, HandgradError, SubmissionError
 from handgrad.gradebook import Desk
 from handgrad.render import class_page
 from handgrad.report import Report, ReportOutcome
@@ -58,13 +58,15 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
 
 
 def _grade_one(course: Course, desk: Desk, store: AnswerStore, assignment: str, student: str) -> Report:
-    path = course.folder("submitted") / student / assignment / f"{assignment}.ipynb"
-
     def without_score(outcome: ReportOutcome, message: str) -> Report:
         report = Report(assignment, assignment, outcome, __version__, student=student, message=message)
         store.put_report(report)
         return report
 
+    try:
+        path = course.submission_path(student, assignment)
+    except CourseError as error:
+        return without_score("not-graded", str(error))
     if not path.exists():
         return without_score("not-submitted", _not_there(path))
     try:

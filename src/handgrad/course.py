@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import secrets
 import tempfile
 from contextlib import suppress
@@ -24,6 +25,7 @@ __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 CONFIG = "nbgrader_config.py"
 WORKSHOP = ".handgrad"
 """The folder of a course's seeds and stored answers; git ignores it."""
+_NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
 """Hidden seeds that are drawn for a course: one round of hidden passes each."""
 
@@ -111,6 +113,27 @@ class Course:
         """The course's folder for ``kind`` (source, release, submitted, autograded, feedback), as nbgrader has it."""
         name = self.config.get("CourseDirectory", {}).get(f"{kind}_directory", kind)
         return self.root / str(name)
+
+    def submission_path(self, student: str, assignment: str) -> Path:
+        """Path of the notebook that a student hands in.
+
+        Raises
+        ------
+        CourseError
+            ``student`` can be nobody's name, or the notebook is a link to another file of the course.
+        """
+        submitted = self.folder("submitted")
+        # nbgrader looks for names by pattern, and without the spaces around them
+        if student in ("", ".", "..") or student != student.strip() or _NO_NAME.search(student):
+            raise CourseError(
+                f"{student!r} is not graded: a student is called as a folder in {submitted} is, without any of "
+                r"""/ \ * ? [ ] and invisible characters; rename the folder."""
+            )
+        path = submitted / student / assignment / f"{assignment}.ipynb"
+        real, own = path.resolve(), submitted.resolve() / student / assignment / path.name
+        if real != own and real.is_relative_to(self.root.resolve()):
+            raise CourseError(f"{path} is a link to {real}, another file of the course: put a notebook in its place.")
+        return path
 
     def exercise_path(self, assignment: str, notebook: str | None = None) -> Path:
         """Path of the instructor's notebook of an assignment."""
