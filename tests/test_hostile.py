@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -32,7 +32,9 @@ ROOT = TESTS.parent
 BIN = Path(sys.executable).parent
 ATTACKERS = read_cases(TESTS / "hostile")
 HONEST = [Case.read(TESTS / "mistakes" / name) for name in ("solution", "missing-branch-dcounts", "right-einsum")]
-CLASS = {case.name: case for case in (*ATTACKERS, *HONEST)}
+MARKUP = '"><img src=x onload=alert(1)>'
+"""What a student may be called: a name for a folder that is markup too."""
+CLASS = {case.name: case for case in (*ATTACKERS, *HONEST, replace(HONEST[0], name=MARKUP))}
 GRADED = [case.name for case in CLASS.values() if case.report == "graded"]
 
 CELL_SECONDS, SUBMISSION_SECONDS, MEMORY_MB = 3.0, 30.0, 512
