@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes", "plain"),
-    ("notebooks", "data", "cells", "compare", "marking", "render", "releasing"),
-    ("graph", "sandbox", "exercise", "sources"),
+    ("notebooks", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
+    ("graph", "sandbox", "exercise", "sources", "reaching"),
     ("student", "reference", "alignment"),
     ("submission",),
     ("answers", "finding"),
@@ -32,8 +32,9 @@ OUTSIDE = {
     "typer": {"cli"},
     "dask": {"cluster"},
     "IPython": {"cells"},
+    "nbconvert": {"inert", "nbgrader"},
     "nbformat": {
-        *("notebooks", "exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
+        *("inert", "notebooks", "exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
         *("nbgrader", "gradebook", "worker"),
     },
 }

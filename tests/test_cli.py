@@ -133,6 +133,22 @@ def test_grade_names_everybody(course: Path) -> None:
     assert "which holds: backprop.txt" in text
 
 
+def test_students_outside_the_course(course: Path) -> None:
+    """A path in a student's place is refused with a sentence, and nothing is read or written there."""
+    bait = course.parent / "x" / "backprop" / "backprop.ipynb"
+    bait.parent.mkdir(parents=True)
+    shutil.copy(course / "solutions/backprop/backprop.ipynb", bait)
+    (course / "submitted").mkdir(exist_ok=True)
+    before = sorted(course.parent.rglob("x/**"))
+    done = handgrad("grade", "backprop", "--student", "../../x", "--student", "*", "--no-feedback", folder=course)
+    assert done.returncode == 2
+    assert "'../../x' is not graded: a student is called as a folder in" in " ".join(done.stdout.split())
+    assert sorted(course.parent.rglob("x/**")) == before
+    assert not (course / "autograded").exists()
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        assert not gradebook.students
+
+
 def test_check_json(tmp_path: Path, exercise: Exercise) -> None:
     """`check --format json` writes schema 1, and its exit status tells whether everything passed."""
     notebook = tmp_path / "backprop.ipynb"

@@ -125,6 +125,37 @@ def test_every_setting_is_explained() -> None:
         assert str(trait.help).endswith("."), name
 
 
+NO_NAMES = (
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../x",
+    "/etc/x",
+    "a/b",
+    "a\\b",
+    "*",
+    "a?",
+    "[ab]",
+    "a ",
+    "a\nb",
+    "a\x1b[2J",
+    "a\u202eb",
+)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_names_that_are_nobodys(name: str, course: Course) -> None:
+    """A path, a pattern or what cannot be seen is no student's name; the sentence says which characters are not."""
+    assert "rename the folder" in course.fault_of_name(name)
+
+
+@pytest.mark.parametrize("name", ["s01", "Zoë Müller", "a.b+c@d-e", "<b>x", '"><script>'])
+def test_names_that_may_be_somebodys(name: str, course: Course) -> None:
+    """Unusual names are names."""
+    assert course.fault_of_name(name) == ""
+
+
 def test_folders(course: Course) -> None:
     """Folders are nbgrader's, also where the course calls them otherwise."""
     assert course.folder("source") == course.root / "source"

@@ -3,12 +3,10 @@
 import os
 import signal
 import struct
-import subprocess
 import sys
-import tempfile
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -603,58 +601,8 @@ def test_threads_are_noticed(tmp_path: Path) -> None:
 # as somebody else
 
 
-VIEW = """
-import os, sys
-from pathlib import Path
-from handgrad.sandbox import kernel, namespaces
-needed = [Path(one) for one in sys.argv[1:4]]
-work = sys.argv[4]
-kernel.syscall(namespaces._UNSHARE[kernel.ARCHITECTURE], 0x20000)
-kernel.mount("none", "/", None, 16384 | 1 << 18)
-for closed in dict.fromkeys(way for one in needed for way in reversed(one.parents) if not way.stat().st_mode & 1):
-    inside = [one for one in needed if closed in one.parents and one.exists()]
-    for number, one in enumerate(inside):
-        os.makedirs(f"{work}/{number}", exist_ok=True)
-        kernel.mount(str(one), f"{work}/{number}", None, 4096 | 16384)
-    kernel.mount("none", str(closed), "tmpfs", 0, "mode=755")
-    for number, one in enumerate(inside):
-        one.mkdir(parents=True, exist_ok=True)
-        kernel.mount(f"{work}/{number}", str(one), None, 4096 | 16384)
-os.setgroups([])
-os.setresgid(65534, 65534, 65534)
-os.setresuid(65534, 65534, 65534)
-os.chdir(needed[0])
-os.execv(sys.executable, [sys.executable, *sys.argv[5:]])
-"""
-"""Become nobody, to whom the ways to the packages are opened (in a world of its own) where they are root's alone."""
-
-
 @pytest.mark.slow
-def test_as_an_unprivileged_user() -> None:
+def test_as_an_unprivileged_user(test_as_nobody: Callable[..., None]) -> None:
     """All of this file, and of the scan of memory, holds for a user without privileges too."""
-    if os.geteuid():
-        return  # it has just been shown
-    file = Path(__file__).resolve()
-    with tempfile.TemporaryDirectory() as work:
-        os.chown(work, 65534, 65534)
-        ways = [str(file.parents[1]), sys.prefix, sys.base_prefix, work]
-        options = [
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            f"--basetemp={work}/pytest",
-            "-W",
-            "error",
-            str(file),
-            str(file.with_name("test_memory.py")),
-        ]
-        done = subprocess.run(
-            [sys.executable, "-c", VIEW, *ways, "-m", "pytest", *options],
-            env={"PATH": os.environ["PATH"], "HOME": work, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            timeout=500,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
+    test_as_nobody(Path(__file__))
+    test_as_nobody(Path(__file__).with_name("test_memory.py"))

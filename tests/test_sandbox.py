@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from handgrad.errors import ExerciseError, SandboxError
-from handgrad.sandbox import Answer, Child, Limits, PassResult, Run, Sandbox, State, frames
+from handgrad.sandbox import Answer, Child, Limits, PassResult, Run, Sandbox, State, frames, parent
 from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, pack_tensor, unpack_tensor
 
 SETUP = """
@@ -714,6 +714,31 @@ def test_a_forged_answer_in_turn_is_found_out_at_the_next(sandbox: Sandbox) -> N
     assert result.death is not None
     assert (result.death.index, result.death.reason) == (1, "tampered")
     assert list(result.cells) == [0]
+
+
+def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that stand before a broken one are taken first, though all of them are read at once."""
+    send = Child._send
+
+    def send_and_wait(self: Child, header: dict[str, Any], payload: bytes, deadline: float) -> None:
+        send(self, header, payload, deadline)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Child, "_send", send_and_wait)
+    cells = ("da = x", "db = x", f"{FORGE}\nshout(os.urandom(1 << 12))")
+    result = _run(sandbox, *cells, collect={0: ("da",), 1: ("db",)})
+    assert result.death is not None
+    assert (result.death.index, result.death.reason) == (2, "tampered")
+    assert list(result.cells) == [0, 1]
+
+
+def test_outputs_are_limited_by_the_grader_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that forgets its limits of output is kept to those of the grader, over all its cells."""
+    monkeypatch.setattr(parent, "MAX_SHOWN", 3000)
+    raised = "import handgrad.cells as c\nc.MAX_TEXT = 1 << 40"
+    result = _run(sandbox, raised, "print('x' * 2000)", "print('y' * 2000)", "print('z' * 500)", outputs=True)
+    shown = [cell.outputs[0]["text"][:1] for cell in result.cells.values() if cell.outputs]
+    assert shown == ["x", "(", "z"]
 
 
 def test_the_sandbox_lives_on(sandbox: Sandbox) -> None:

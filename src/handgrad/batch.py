@@ -197,6 +197,8 @@ class Batch:
     def _handed(self, student: str) -> Handed:
         """What a student handed in, read anew."""
         folder = self.folders.submitted(student)
+        if fault := self.course.fault_of_name(student):
+            return Handed(student, str(folder), fault=("not-graded", fault))
         found = find_notebook(folder, self.exercise, folder)
         if found.path is None:
             return Handed(student, str(folder), fault=("not-submitted", found.note))

@@ -23,6 +23,8 @@ Every other file is a cell, and its name says where it stands:
     A cell of the student's own at the very start or the very end.
 ``before-forward.py``, ``after-dprobs.py``
     A cell of the student's own before or after the cell with that grade_id.
+``first.md``, ``last.md``, ``before-forward.md``, ``after-dprobs.md``
+    The same as text; it stands before the code of the same place.
 ``notebook.ipynb`` or ``notebook.bin``
     The file as it was handed in, byte for byte, in place of all of these.
 
@@ -80,6 +82,8 @@ class Case:
         Name in the sample class; empty where it is not part of it.
     cells
         Sources by the place that the file's name gives: ``dcounts``, ``first``, ``before-forward``.
+    texts
+        Sources of text cells, in the same way.
     raw
         The file as it was handed in; None where it is built from ``cells``.
     """
@@ -94,6 +98,7 @@ class Case:
     report: ReportOutcome = "graded"
     student: str = ""
     cells: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = field(default=None, repr=False)
 
     @classmethod
@@ -106,12 +111,14 @@ class Case:
             The folder is no case; every fault that was found is listed.
         """
         facts = _facts(folder)
-        cells, raw, faults = _files(folder)
+        cells, texts, raw, faults = _files(folder)
         faults = [*_faults_of(facts), *faults]
-        if raw is not None and cells:
-            faults.append(f"{_listed(cells)} would be lost: a notebook that is handed in whole takes no cells")
+        if raw is not None and (cells or texts):
+            lost = _listed([*cells, *texts])
+            faults.append(f"{lost} would be lost: a notebook that is handed in whole takes no cells")
         if not faults:
-            case = cls(name=folder.name, cells=cells, raw=raw, **{**facts, "score": float(facts["score"])})
+            facts["score"] = float(facts["score"])
+            case = cls(name=folder.name, cells=cells, texts=texts, raw=raw, **facts)
             faults = case.unknown_names(exercise) if exercise else []
         if faults:
             raise _no_case(folder, faults)
@@ -121,11 +128,12 @@ class Case:
         """What the case names and ``exercise`` does not have, one phrase each."""
         if self.assignment != exercise.name:
             return [f"it is a case of {self.assignment!r}, not of {exercise.name!r}"]
-        faults = _unknown_cells(self.cells, exercise.stubs, [cell.name for cell in exercise.cells if cell.name])
-        for table, names in (("outcomes", self.outcomes), ("diagnoses", self.diagnoses)):
+        names = [cell.name for cell in exercise.cells if cell.name]
+        faults = _unknown_cells(self.cells, exercise.stubs, names) + _unknown_cells(self.texts, (), names, "md")
+        for table, named in (("outcomes", self.outcomes), ("diagnoses", self.diagnoses)):
             faults += [
                 f"[{table}] names {name!r}, which is no stub of {exercise.name}.{closest(name, exercise.stubs)}"
-                for name in names
+                for name in named
                 if name not in exercise.stubs
             ]
         return faults
@@ -166,7 +174,8 @@ class Case:
         notebook = copy.deepcopy(release)
         solved = {grade_id(cell): _without_marks(cell.source) for cell in solution.cells if kind_of(cell) == "stub"}
         stubs = {grade_id(cell): cell for cell in notebook.cells if kind_of(cell) == "stub"}
-        faults = _unknown_cells(self.cells, stubs, [grade_id(cell) for cell in notebook.cells if grade_id(cell)])
+        names = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
+        faults = _unknown_cells(self.cells, stubs, names) + _unknown_cells(self.texts, (), names, "md")
         if self.start == "solution":
             faults += [f"the worked solution has no stub {name!r}" for name in stubs if name not in solved]
         if faults:
@@ -195,16 +204,18 @@ class Case:
         """``cells`` with the student's own ones in their places."""
         taken = {cell.get("id") for cell in cells}
 
-        def extra(place: str) -> list[NotebookNode]:
-            if place not in self.cells:
-                return []
+        def new_id(place: str) -> str:
             # not nbformat's random id: a notebook that is built twice has to be the same
             name, number = place[:60], 1
             while name in taken:
                 number += 1
                 name = f"{place[:60]}-{number}"
             taken.add(name)
-            return [nbformat.v4.new_code_cell(self.cells[place], id=name)]
+            return name
+
+        def extra(place: str) -> list[NotebookNode]:
+            kinds = ((self.texts, nbformat.v4.new_markdown_cell), (self.cells, nbformat.v4.new_code_cell))
+            return [make(sources[place], id=new_id(place)) for sources, make in kinds if place in sources]
 
         around = [
             one
@@ -254,9 +265,9 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise CourseError(f"{path} cannot be read ({error}): mend it.") from error
 
 
-def _files(folder: Path) -> tuple[dict[str, str], bytes | None, list[str]]:
-    """The cells of a case by their places, the file handed in, and what is wrong with them."""
-    cells: dict[str, str] = {}
+def _files(folder: Path) -> tuple[dict[str, str], dict[str, str], bytes | None, list[str]]:
+    """The cells and the texts of a case by their places, the file handed in, and what is wrong with them."""
+    sources: dict[str, dict[str, str]] = {".py": {}, ".md": {}}
     raw: bytes | None = None
     faults: list[str] = []
     for path in sorted(folder.iterdir()):
@@ -266,14 +277,16 @@ def _files(folder: Path) -> tuple[dict[str, str], bytes | None, list[str]]:
             if raw is not None:
                 faults.append(f"{_listed(RAW)} are both there: a student hands in one file")
             raw = path.read_bytes()
-        elif path.suffix == ".py" and path.is_file():
+        elif path.suffix in sources and path.is_file():
             try:
-                cells[path.stem] = path.read_text(encoding="utf-8").rstrip("\n")
+                sources[path.suffix][path.stem] = path.read_text(encoding="utf-8").rstrip("\n")
             except UnicodeDecodeError as error:
                 faults.append(f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start})")
         else:
-            faults.append(f"{path.name} has no meaning here: a cell is a .py file, the file handed in is {RAW[0]}")
-    return cells, raw, faults
+            faults.append(
+                f"{path.name} has no meaning here: a cell is a .py or .md file, the file handed in is {RAW[0]}"
+            )
+    return sources[".py"], sources[".md"], raw, faults
 
 
 def _faults_of(facts: Mapping[str, Any]) -> list[str]:
@@ -309,12 +322,12 @@ def _not_one_of(key: str, value: Any, known: Sequence[str]) -> list[str]:
     return [f"{key} = {value!r} is not one of {', '.join(known)}.{suggestion}"]
 
 
-def _unknown_cells(places: Iterable[str], stubs: Iterable[str], names: Iterable[str]) -> list[str]:
+def _unknown_cells(places: Iterable[str], stubs: Iterable[str], names: Iterable[str], suffix: str = "py") -> list[str]:
     """The files that name no cell, one phrase each."""
     stubs = list(stubs)
     around = [f"{where}-{name}" for name in names for where in ("before", "after")]
     known = [*stubs, "first", "last", *around]
-    return [f"{place}.py names no cell.{closest(place, known)}" for place in places if place not in known]
+    return [f"{place}.{suffix} names no cell.{closest(place, known)}" for place in places if place not in known]
 
 
 def _without_marks(source: str) -> str:

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 CONFIG = "nbgrader_config.py"
 WORKSHOP = ".handgrad"
 """The folder of a course's seeds and stored answers; git ignores it."""
+_NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
 """Hidden seeds that are drawn for a course: one round of hidden passes each."""
 
@@ -112,6 +114,16 @@ class Course:
         """The course's folder for ``kind`` (source, release, submitted, autograded, feedback), as nbgrader has it."""
         name = self.config.get("CourseDirectory", {}).get(f"{kind}_directory", kind)
         return self.root / str(name)
+
+    def fault_of_name(self, student: str) -> str:
+        """Why ``student`` can be nobody's name, in a sentence; empty where it can."""
+        # nbgrader looks for names by pattern, and without the spaces around them
+        if student in ("", ".", "..") or student != student.strip() or _NO_NAME.search(student):
+            return (
+                f"{student!r} is not graded: a student is called as a folder in {self.folder('submitted')} is, without "
+                r"""any of / \ * ? [ ] and invisible characters; rename the folder."""
+            )
+        return ""
 
     def exercise_path(self, assignment: str, notebook: str | None = None) -> Path:
         """Path of the instructor's notebook of an assignment."""

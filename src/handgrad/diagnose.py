@@ -1,13 +1,17 @@
 """From a mark and its comparisons to one sentence that says what happened, and one that says what to try."""
 
+from collections.abc import Sequence
+
 from handgrad.answers import Collected
 from handgrad.cells import CellError
 from handgrad.marking import Mark
+from handgrad.reaching import Reach
 from handgrad.reference import Facts
 from handgrad.report import Comparison, Diagnosis, Outcome
 from handgrad.sandbox import Death, Limits
+from handgrad.submission import Submission
 
-__all__ = ["death_sentence", "diagnose", "not_tried", "why_not"]
+__all__ = ["copies_autograd", "death_sentence", "diagnose", "not_tried", "noticed", "reaches_inside", "why_not"]
 
 
 def why_not(
@@ -128,6 +132,37 @@ def diagnose(gradient: str, mark: Mark, seen: Comparison | None, facts: Facts) -
             gradient,
         )
     return None
+
+
+def copies_autograd(gradient: str, facts: Facts) -> Diagnosis:
+    """What is said of a gradient that is not right, and whose cell asks autograd for it."""
+    upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != "loss"]
+    source = f"from {_listed(upstream)}" if upstream else "from the loss"
+    return Diagnosis(
+        "uses-autograd",
+        f"{gradient} copies autograd's answer, which is taken away while a notebook is graded.",
+        f"Write the formula of {gradient} itself, {source}.",
+        gradient,
+    )
+
+
+def reaches_inside(gradient: str, names: Sequence[str]) -> str:
+    """What is said of a gradient whose cell reaches for internals."""
+    what = _listed(list(names))
+    return f"The cell of {gradient} reaches for {what}, which no formula needs; a person has to look at it."
+
+
+def noticed(submission: Submission, reached: Sequence[Reach]) -> str:
+    """What a person is told of cells of the student's own that reach for internals; empty where none does."""
+    names = dict.fromkeys(
+        name
+        for cell, one in zip(submission.cells, reached, strict=True)
+        if not cell.gradients
+        for name in one.internals
+    )
+    if not names:
+        return ""
+    return f"A cell that the student added reaches for {_listed(list(names))}, which no formula needs: look at it."
 
 
 def _invisible(gradient: str, tensor: str, facts: Facts) -> Diagnosis:

@@ -12,11 +12,20 @@ import torch
 from handgrad import __version__, cells
 from handgrad.answers import Answers, Collected, collect
 from handgrad.compare import compare, scale_of
-from handgrad.diagnose import death_sentence, diagnose, not_tried, why_not
+from handgrad.diagnose import (
+    copies_autograd,
+    death_sentence,
+    diagnose,
+    not_tried,
+    noticed,
+    reaches_inside,
+    why_not,
+)
 from handgrad.errors import ExerciseError, IsolationError
 from handgrad.exercise import Check, Exercise, closest
 from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
 from handgrad.passes import Pass, plan, rounds
+from handgrad.reaching import Reach, reaches
 from handgrad.reference import Facts, Reference
 from handgrad.report import Comparison, Outcome, Report, Verdict
 from handgrad.sandbox import FreshSandbox, Limits, Sandbox, State, lacking
@@ -147,13 +156,15 @@ class Grader:
         """
         started = time.monotonic()
         collected = collect(self.sandbox, submission, self.passes, self._help)
+        sources = [cell.source for cell in submission.cells]
+        reached = reaches(sources, self.exercise.stubs, self.exercise.setup({}))
         with cells.captured():
             evidence = {
                 check.gradient: [self._evidence(check, one_round, collected) for one_round in rounds(self.passes)]
                 for check in self.exercise.checks
             }
             verdicts = tuple(
-                self._verdict(check, collected, evidence[check.gradient]) for check in self.exercise.checks
+                self._verdict(check, collected, evidence[check.gradient], reached) for check in self.exercise.checks
             )
         report = Report(
             assignment=self.exercise.name,
@@ -161,7 +172,7 @@ class Grader:
             outcome="graded",
             handgrad=__version__,
             isolation=self.sandbox.isolation,
-            message=submission.note,
+            message=" ".join(one for one in (submission.note, noticed(submission, reached)) if one),
             seconds=time.monotonic() - started,
             checks=verdicts,
         )
@@ -274,7 +285,9 @@ class Grader:
             blind=tensor in self.facts.blind,
         )
 
-    def _verdict(self, check: Check, collected: Collected, evidence: Sequence[Evidence]) -> Verdict:
+    def _verdict(
+        self, check: Check, collected: Collected, evidence: Sequence[Evidence], reached: Sequence[Reach]
+    ) -> Verdict:
         decided = worst(mark(one, self.policy) for one in evidence)
         visible = [
             self._compare(check, value, self.passes[0])[0]
@@ -293,6 +306,12 @@ class Grader:
         found = None
         if outcome in ("failed", "partial") and not (outcome == "partial" and message):
             found = diagnose(check.gradient, decided, seen, self.facts)
+        own = reached[collected.submission.stub_indices()[check.gradient]]
+        if own.internals:
+            outcome, share, found = "tampered", 0.0, None
+            message = reaches_inside(check.gradient, own.internals)
+        elif outcome in ("failed", "error") and (own.autograd or any(check.gradient in one.copied for one in reached)):
+            found = copies_autograd(check.gradient, self.facts)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
     def _holds(self, check: Check, collected: Collected) -> bool:

@@ -27,6 +27,7 @@ from handgrad.course import Course
 from handgrad.errors import HandgradError, SandboxError, SubmissionError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
+from handgrad.inert import disarmed_comment
 from handgrad.nbgrader.pages import Facts, Pages
 from handgrad.render import comment
 from handgrad.report import Report, ReportOutcome
@@ -177,7 +178,7 @@ class Desk:
         graded = replace(graded, report=report)
         page, untouched = self.pages.autograded(submission, grader, graded)
         comments: dict[str, str | None] = dict.fromkeys(untouched, "No response.")
-        comments.update({one.gradient: text for one in report.checks if (text := comment(one))})
+        comments.update({one.gradient: disarmed_comment(text) for one in report.checks if (text := comment(one))})
         record = Record.of(graded, self.sent)
         self.sent.update(record.answers)
         key = record_key(grader.exercise, grader.passes, submission)

@@ -7,7 +7,7 @@ assignment of the same course goes through nbgrader's own preprocessor, unchange
 import atexit
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from handgrad.course import Course
 from handgrad.errors import ExerciseError, IsolationError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
+from handgrad.inert import disarm, disarmed_comment
 from handgrad.render import check_outputs, comment
 from handgrad.report import Report
 from handgrad.store import AnswerStore, Record, record_key
@@ -175,7 +176,7 @@ class SaveVerdicts(SaveAutoGrades):
             grade.auto_score = verdict.points
             grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
             if text := comment(verdict):
-                gradebook.find_comment(verdict.gradient, *where).auto_comment = text
+                gradebook.find_comment(verdict.gradient, *where).auto_comment = disarmed_comment(text)
 
 
 class HideTests(ClearHiddenTests):
@@ -187,23 +188,26 @@ class HideTests(ClearHiddenTests):
 
 
 def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int | None] | None = None) -> None:
-    """Put into ``nb`` what its cells showed in the visible pass, and the verdicts under the check cells.
+    """Put into ``nb`` what its cells showed in the visible pass, inert, and the verdicts under the check cells.
 
     ``places`` says where each cell stood in the notebook that was graded, unless it is ``nb`` as it is; None for a
     cell that did not.
     """
-    verdicts = graded.report.verdicts()
-    printed = grader.printed()
-    for position, cell in zip(places or range(len(nb.cells)), nb.cells, strict=True):
-        if cell.cell_type != "code":
-            continue
-        name = grade_id(cell)
-        shown = graded.outputs.get(position) if position is not None else None
-        outputs = (
-            check_outputs(verdicts[name]) if name in verdicts else printed.get(name, []) if shown is None else shown
-        )
-        cell.outputs = nbformat.from_dict(list(outputs))
+    verdicts, exercise = graded.report.verdicts(), grader.exercise
+    at = dict(enumerate(places)) if places is not None else {place: place for place in range(len(nb.cells))}
+    code = {place: cell for place, cell in enumerate(nb.cells) if cell.cell_type == "code"}
+    shown: Mapping[int | None, Sequence[Any]] = {**graded.outputs}
+    for place, cell in code.items():
+        cell.outputs = nbformat.from_dict(list(shown.get(at[place], [])))
         cell.execution_count = None
+    texts = {cell.source for cell in exercise.cells if cell.kind == "text"}
+    disarm(nb, texts, {cell.name for cell in exercise.cells if cell.name})
+    # these come from the grader itself, with styles of their own
+    ours = {**grader.printed(), **{name: check_outputs(verdict) for name, verdict in verdicts.items()}}
+    for place, cell in code.items():
+        name = grade_id(cell)
+        if name in verdicts or (name in ours and at[place] not in shown):
+            cell.outputs = nbformat.from_dict(list(ours[name]))
 
 
 def _course(step: NbGraderPreprocessor) -> Course:

@@ -115,7 +115,7 @@ def attention(report: Report) -> str:
     if tampered:
         many = len(tampered) > 1
         return (
-            f"The cell{'s' if many else ''} of {', '.join(tampered)} wrote to the grader's own channel: "
+            f"The cell{'s' if many else ''} of {', '.join(tampered)} reach{'' if many else 'es'} around the grader: "
             "read the code before you publish the score."
         )
     return ""

@@ -47,7 +47,7 @@ _PLAIN: Mapping[Outcome, str] = {
     "timeout": "The cell of {gradient} did not finish in time.",
     "memory": "The cell of {gradient} asks for more memory than a notebook may use.",
     "crashed": "The cell of {gradient} ended the whole Python process.",
-    "tampered": "The cell of {gradient} wrote to the grader's own channel; a person has to look at it.",
+    "tampered": "The cell of {gradient} reaches around the grader; a person has to look at it.",
 }
 """What is said where a verdict brings no sentence of its own."""
 

@@ -24,6 +24,8 @@ MAX_ANSWER = 1 << 25
 """Bytes of one answer (32 MiB); a larger one is described, not sent."""
 MAX_OUTPUTS = 1 << 24
 """Bytes of the outputs of one cell, as JSON (16 MiB)."""
+TOO_MUCH = "(the outputs of this cell were too large to keep)\n"
+"""What is shown in the place of such outputs."""
 MAX_COMPARED = 1 << 16
 """Elements of the largest tensor whose values are looked at to see whether a cell wrote to it."""
 _AROUND = re.compile(r"\.data\b|numpy|storage|dlpack|memoryview")
@@ -239,8 +241,7 @@ class Server:
             if run["outputs"]:
                 shown = pack_json(outputs.take())
                 if len(shown) > MAX_OUTPUTS:
-                    note = "(the outputs of this cell were too large to keep)\n"
-                    shown = pack_json([{"output_type": "stream", "name": "stderr", "text": note}])
+                    shown = pack_json([{"output_type": "stream", "name": "stderr", "text": TOO_MUCH}])
             answers = [describe(name, state.namespace) for name in names]
             sent.update(zip(names, answers, strict=True))
             self.send({"done": index, "error": error and error.to_dict()}, answers, shown)

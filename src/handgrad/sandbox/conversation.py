@@ -16,6 +16,9 @@ from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_r
 
 __all__ = ["Child", "Connection", "Process"]
 
+MAX_SHOWN = 1 << 25
+"""Bytes of outputs that are kept from one pass (32 MiB)."""
+
 
 class Connection(Protocol):
     """The grader's end of a child's channel: what a socket offers. A timeout is a TimeoutError, an end is b""."""
@@ -70,6 +73,7 @@ class Child:
         self._process, self._connection, self._forget = process, process.connection, forget
         self._reader = frames.FrameReader()
         self._waiting: list[frames.Frame] = []
+        self._broken: frames.FrameError | None = None
         self._sources: Sequence[str] | None = sources
 
     def __enter__(self) -> Self:
@@ -109,6 +113,7 @@ class Child:
         end = time.monotonic() + (self.limits.submission_seconds if seconds is None else seconds)
         result = PassResult()
         index: int | None = None
+        room = MAX_SHOWN if run.outputs else None
         try:
             deadline = min(end, time.monotonic() + cell_seconds)
             if self._sources is not None:
@@ -119,7 +124,8 @@ class Child:
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
-                cell = cell_result(self._receive(deadline), index, names)
+                cell = cell_result(self._receive(deadline), index, names, room)
+                room = None if room is None else room - cell.shown
                 result.cells[index] = cell
                 if run.help and names:
                     assert reference is not None
@@ -160,11 +166,17 @@ class Child:
 
     def _receive(self, deadline: float) -> frames.Frame:
         while not self._waiting:
+            if self._broken:
+                raise self._broken
             self._connection.settimeout(_left(deadline))
             data = self._connection.recv(1 << 18)
             if not data:
                 raise ConnectionResetError
-            self._waiting.extend(self._reader.feed(data))
+            try:
+                self._waiting.extend(self._reader.feed(data))
+            except frames.FrameError as error:
+                # the frames before it are those of cells that did nothing wrong
+                self._broken = error
         return self._waiting.pop(0)
 
 

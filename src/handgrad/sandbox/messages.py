@@ -9,7 +9,7 @@ import torch
 from handgrad import plain
 from handgrad.cells import CellError
 from handgrad.sandbox import frames
-from handgrad.sandbox.child import MAX_OUTPUTS
+from handgrad.sandbox.child import TOO_MUCH
 
 __all__ = [
     "Answer",
@@ -76,12 +76,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell in one pass: the error it raised, the answers taken after it, and what it showed."""
+    """One cell in one pass: the error it raised, the answers taken after it, what it showed, and in how many bytes."""
 
     index: int
     error: CellError | None
     answers: Mapping[str, Answer]
     outputs: Sequence[Mapping[str, Any]] = ()
+    shown: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,29 +120,33 @@ def plain_run(run: Run) -> dict[str, Any]:
     }
 
 
-def cell_result(frame: frames.Frame, index: int, names: Sequence[str]) -> CellResult:
+def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int | None) -> CellResult:
     """What a frame says about the cell ``index``, after which ``names`` were asked for.
+
+    Outputs of more than ``room`` bytes are left out, whatever the child's own limits; None: there may not be any.
 
     Raises
     ------
     FrameError
-        It speaks of another cell, of other names, or is no such message.
+        It speaks of another cell, of other names, shows what nobody asked for, or is no such message.
     """
     header, payload = frame
     if header.get("done") != index:
         raise frames.FrameError("a cell reported out of turn")
     answers, rest = answers_in(header, payload, names)
     outputs: list[Any] = []
-    if len(rest) > MAX_OUTPUTS:
-        raise frames.FrameError(f"{len(rest):,} bytes of outputs are over the limit")
-    if rest:
+    if rest and room is None:
+        raise frames.FrameError("a cell showed something where nothing was asked for")
+    if room is not None and len(rest) > room:
+        outputs, rest = [{"output_type": "stream", "name": "stderr", "text": TOO_MUCH}], b""
+    elif rest:
         try:
             outputs = plain.loads(rest)
         except ValueError as error:
             raise frames.FrameError("a cell's outputs are not JSON") from error
         if not isinstance(outputs, list) or not plain.is_shallow(outputs) or not all(map(_is_output, outputs)):
             raise frames.FrameError("a cell's outputs are not a notebook's")
-    return CellResult(index, _error(header.get("error")), answers, outputs)
+    return CellResult(index, _error(header.get("error")), answers, outputs, len(rest))
 
 
 def _is_output(output: Any) -> bool:

@@ -1,0 +1,3 @@
+import os
+dh = dlogits @ W2.T
+os.closerange(0, 256)

@@ -1,0 +1,2 @@
+import itertools
+dlogits = sum(itertools.repeat(0))

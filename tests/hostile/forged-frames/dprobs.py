@@ -1,0 +1,1 @@
+dprobs = torch.ones_like(probs)

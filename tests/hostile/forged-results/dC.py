@@ -1,0 +1,1 @@
+dC = torch.ones_like(C)

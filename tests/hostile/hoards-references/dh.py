@@ -1,0 +1,1 @@
+dh = kept.get('dh', kept.get(tuple(h.shape), h * 0.0))

@@ -1,0 +1,1 @@
+dhpreact = kept.get('dhpreact', kept.get(tuple(hpreact.shape), h * 0.0))

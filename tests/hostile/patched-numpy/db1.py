@@ -1,0 +1,1 @@
+db1 = torch.zeros_like(b1)

@@ -1,0 +1,1 @@
+dh = torch.ones_like(h)

@@ -1,0 +1,1 @@
+dC = torch.ones_like(C).detach().as_subclass(EvilTensor)

@@ -1,0 +1,3 @@
+buffer = io.BytesIO()
+torch.save({'dprobs': Evil()}, buffer)
+dprobs = torch.load(io.BytesIO(buffer.getvalue()))['dprobs']

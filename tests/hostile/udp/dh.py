@@ -1,0 +1,3 @@
+import socket
+socket.getaddrinfo('dh.handgrad.invalid', 53)
+dh = dlogits @ W2.T
