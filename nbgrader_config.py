@@ -28,3 +28,4 @@ c.Autograde.exporter_class = handgrad.TolerantExporter
 # c.Handgrad.submission_seconds = 60.0 seconds for one submission
 # c.Handgrad.memory_mb = 1024          MiB of memory for one submission
 # c.Handgrad.trust_submissions = False grade also where this machine isolates nothing
+# c.Handgrad.isolation = "best"         "none" grades as on a machine that isolates nothing: to try that out

@@ -369,7 +369,7 @@ FILES: dict[str, tuple[Callable[[NotebookNode, Path], None], ReportOutcome, floa
     "sparse": (_sparse, "unreadable", 0, "it has 2,048 MiB"),
     "link-out": (_link_out, "unreadable", 0, "is a link out of the student's folder"),
     "link-to-a-neighbour": (_link_to_a_neighbour, "unreadable", 0, "is a link out of the student's folder"),
-    "folder-is-a-link": (_folder_is_a_link, "unreadable", 0, "is a link out of the student's folder"),
+    "folder-is-a-link": (_folder_is_a_link, "unreadable", 0, "is a link and is not read"),
     "link-in-its-folder": (_link_in_its_folder, "graded", 26, "Not graded, though answers are in it: mine.ipynb"),
     "downloaded-twice": (_named("backprop (1).ipynb"), "graded", 26, "backprop (1).ipynb was graded: there is no"),
     "renamed-late": (_named("s01_late_backprop.ipynb"), "graded", 26, "s01_late_backprop.ipynb was graded"),

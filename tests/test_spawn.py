@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from handgrad import batch, grade, nbgrader
+from handgrad import batch
 from handgrad.course import Course
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import Exercise
@@ -259,9 +260,10 @@ def test_nothing_of_linux_is_needed(tmp_path: Path) -> None:
     assert done.stdout.split() == ["26.0", "none"], done.stderr[-3000:]
 
 
-def _course(folder: Path, students: int) -> Course:
+def _course(folder: Path, students: int, settings: str = "") -> Course:
     """A course with one assignment, and students who handed in the worked solution."""
-    (folder / "nbgrader_config.py").write_text((ROOT / "nbgrader_config.py").read_text("utf-8"), encoding="utf-8")
+    config = (ROOT / "nbgrader_config.py").read_text("utf-8")
+    (folder / "nbgrader_config.py").write_text(config + settings, encoding="utf-8")
     for kind in ("source", "solutions"):
         (folder / kind).symlink_to(ROOT / kind)
     for number in range(students):
@@ -271,41 +273,40 @@ def _course(folder: Path, students: int) -> Course:
     return Course.at(folder)
 
 
-@pytest.mark.parametrize("lacking", ["at once", "when tried"])
-def test_a_class_that_is_not_trusted(
-    lacking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exercise: Exercise
-) -> None:
-    """Each submission is said to be not graded, and not one process is started for each of them."""
-    course = _course(tmp_path, 3)
+def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
+    """A class is refused in one sentence, nobody is graded, and nobody's score is written."""
+    course = _course(tmp_path, 3, 'c.Handgrad.isolation = "none"\n')
+    with pytest.raises(IsolationError, match="nothing on this machine keeps a submission from its files") as caught:
+        batch.grade_class(course, "backprop", feedback=False, workers=1)
+    assert str(caught.value).count("--trust-submissions") == 1
+    assert batch.stored_reports(course, "backprop") == []
+    assert {report.isolation for report in batch.grade_class(course.trusting(), "backprop", feedback=False)} == {"none"}
+
+
+def test_layers_that_do_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the layers were tried and do not hold, that is found once, not for each student."""
     entered = []
 
     def enter(grader: Grader) -> Grader:
         entered.append(grader)
         raise IsolationError.because("the layers do not hold")
 
-    monkeypatch.setattr(nbgrader, "_graders", {})
-    if lacking == "at once":
-        monkeypatch.setattr(grade, "lacking", lambda: "the layers do not hold")
-        monkeypatch.setattr(grade, "Sandbox", None)
-    else:
-        monkeypatch.setattr(Grader, "__enter__", enter)
-    reports = list(batch.grade_class(course, "backprop", feedback=False))
-    assert [report.outcome for report in reports] == ["not-graded"] * 3
-    assert all("the layers do not hold" in report.message for report in reports)
-    assert len(entered) == (lacking == "when tried")
+    monkeypatch.setattr(Grader, "__enter__", enter)
+    course = _course(tmp_path, 3)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(IsolationError, match="the layers do not hold"):
+        batch.grade_class(course, "backprop", feedback=False, workers=1, executor=executor)
+    assert len(entered) == 1
 
 
 @pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
     """`handgrad demo` works on a machine that isolates nothing: it trusts its own sample class, and says so."""
-    _course(tmp_path, 0)
+    _course(tmp_path, 0, 'c.Handgrad.isolation = "none"\n')
     (tmp_path / "release").symlink_to(ROOT / "release")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "mistakes").symlink_to(ROOT / "tests" / "mistakes")
-    code = "from handgrad import grade; grade.lacking = lambda: 'there is no isolation on such machines'; "
-    code += "import sys; sys.argv[1:] = ['demo']; from handgrad.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        ["handgrad", "demo"],
         cwd=tmp_path,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,

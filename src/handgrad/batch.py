@@ -199,6 +199,9 @@ class Batch:
         folder = self.folders.submitted(student)
         if fault := self.course.fault_of_name(student):
             return Handed(student, str(folder), fault=("not-graded", fault))
+        if self.folders.leads_away(student):
+            fault = f"{folder} is a link and is not read: the folder itself must be handed in."
+            return Handed(student, str(folder), fault=("unreadable", fault))
         found = find_notebook(folder, self.exercise, folder)
         if found.path is None:
             return Handed(student, str(folder), fault=("not-submitted", found.note))

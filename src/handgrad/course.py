@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from traitlets import Bool, Dict, Float, Integer, List, TraitError
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from handgrad.errors import CourseError
@@ -46,6 +46,9 @@ class Handgrad(Configurable):
     cell_seconds = Float(10.0, help="Seconds that one cell may take in one pass.").tag(config=True)
     submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(config=True)
     memory_mb = Integer(1024, help="MiB of memory that a submission may take.").tag(config=True)
+    isolation = Enum(
+        ("best", "none"), "best", help="'none' grades as on a machine that isolates nothing: to try that out."
+    ).tag(config=True)
     trust_submissions = Bool(
         False, help="Grade without isolation where this machine offers none: for code that you trust."
     ).tag(config=True)
@@ -163,6 +166,7 @@ class Course:
             policy=settings.policy(),
             limits=settings.limits(),
             trust=settings.trust_submissions,
+            isolation=settings.isolation,
         )
 
     def seeds(self) -> list[int]:

@@ -7,7 +7,7 @@ assignment of the same course goes through nbgrader's own preprocessor, unchange
 import atexit
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int 
     verdicts, exercise = graded.report.verdicts(), grader.exercise
     at = dict(enumerate(places)) if places is not None else {place: place for place in range(len(nb.cells))}
     code = {place: cell for place, cell in enumerate(nb.cells) if cell.cell_type == "code"}
-    shown: Mapping[int | None, Sequence[Any]] = {**graded.outputs}
+    shown: dict[int | None, Sequence[Any]] = dict(graded.outputs.items())
     for place, cell in code.items():
         cell.outputs = nbformat.from_dict(list(shown.get(at[place], [])))
         cell.execution_count = None
