@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad import batch
+from handgrad import batch, grade
 from handgrad.course import Course
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import Exercise

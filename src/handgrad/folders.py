@@ -49,7 +49,7 @@ class Folders:
     def leads_away(self, student: str) -> bool:
         """Whether a student's folder is a link, or lies behind one, to somewhere else."""
         folder, root = self.submitted(student), self.course.root / self._nbgrader.submitted_directory
-        return folder.resolve() != root.resolve() / folder.relative_to(root)
+        return bool(folder.resolve() != root.resolve() / folder.relative_to(root))
 
     def autograded(self, student: str) -> Path:
         """The autograded notebook of a student."""
