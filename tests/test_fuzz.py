@@ -375,6 +375,8 @@ MESSAGES = {
     "half a surrogate pair in a type": (_with(HEADER, "answers", 1, "type", value="\ud800"), b""),
     "an error of many levels": (_with(HEADER, "error", "message", value=DEEP.format(900)), b""),
     "outputs of many levels": (_text(HEADER), _with(OUTPUTS, 1, "metadata", "a", value=DEEP.format(900)).encode()),
+    "a number as text": (_text(HEADER), _with(OUTPUTS, 1, "data", "text/plain", value=5).encode()),
+    "a list as text": (_text(HEADER), _with(OUTPUTS, 2, "data", "text/html", value=[["<b>"]]).encode()),
     "more outputs than a child may send": (_text(HEADER), b"[" + b" " * MAX_OUTPUTS + b"]"),
 }
 

@@ -352,6 +352,31 @@ def test_a_long_error_is_an_error(source: str, sandbox: Sandbox) -> None:
     assert result.cells[0].error.name == "ValueError"
 
 
+@pytest.mark.parametrize(
+    ("shown", "kept"),
+    [
+        ('{"text/plain": 5}', {"text/plain": "5"}),
+        ('{"application/json": [1, None]}', {"application/json": [1, None]}),
+        ('{"application/json": print}', None),
+        ('{"application/json": deep}', None),
+    ],
+    ids=["a number as text", "data", "no data", "many levels"],
+)
+def test_odd_displays(shown: str, kept: dict[str, Any] | None, sandbox: Sandbox) -> None:
+    """What a notebook cannot hold is shown as text or left out with a note; it is no fault, and costs no answer."""
+    deep = "deep = []\nfor _ in range(500): deep = [deep]"
+    source = f"from IPython.display import display\n{deep}\ndisplay({shown}, raw=True)\na = x"
+    result = _run(sandbox, source, collect={0: ("a",)}, outputs=True)
+    assert result.death is None
+    assert result.cells[0].error is None
+    (output,) = result.cells[0].outputs
+    if kept is None:
+        assert "of this cell were" in output["text"]
+    else:
+        assert output["data"] == kept
+    assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
+
+
 def test_what_locked_cells_print(sandbox: Sandbox) -> None:
     """What the locked cells print is kept, state by state and cell by cell."""
     sandbox.wait_until_ready()

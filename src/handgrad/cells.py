@@ -26,6 +26,8 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from handgrad import plain
+
 __all__ = ["CellError", "CompiledCell", "Outputs", "captured", "forbid_input", "new_namespace", "run_cell", "the_shell"]
 
 MAX_TEXT = 200_000
@@ -249,7 +251,7 @@ class Outputs:
 
     def add(self, output_type: str, data: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Add rich output; binary data becomes base64 text, as Jupyter stores it."""
-        data = {kind: _text(value) for kind, value in data.items()}
+        data = {str(kind): _shown(str(kind), value) for kind, value in data.items()}
         size = sum(len(value) for value in data.values() if isinstance(value, str))
         if size > MAX_RICH:
             data = {"text/plain": f"(an output of {size:,} characters was left out)"}
@@ -260,8 +262,11 @@ class Outputs:
             self.items.append(item)
 
 
-def _text(value: Any) -> Any:
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+def _shown(kind: str, value: Any) -> Any:
+    """A value of rich output as a notebook may hold it: a text, except where its kind is JSON."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value if plain.is_json(kind) else str(value)
 
 
 class _Stream(io.TextIOBase):

@@ -4,10 +4,11 @@ import json
 import re
 from typing import Any
 
-__all__ = ["is_shallow", "loads"]
+__all__ = ["is_json", "is_shallow", "loads"]
 
 MAX_LEVELS = 64
 """Levels of lists and tables, one in another: what copies and writes them recurses."""
+_JSON = re.compile(r"application/(.*\+)?json")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -35,3 +36,8 @@ def is_shallow(data: Any, levels: int = MAX_LEVELS) -> bool:
         return True
     inner = data.values() if isinstance(data, dict) else data
     return levels > 0 and all(is_shallow(one, levels - 1) for one in inner)
+
+
+def is_json(kind: str) -> bool:
+    """Whether rich output of the MIME type ``kind`` is data, as nbformat has it; else it is a text."""
+    return _JSON.fullmatch(kind) is not None

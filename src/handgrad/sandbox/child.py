@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
+from handgrad import plain
 from handgrad.cells import CompiledCell, captured, new_namespace, run_cell
 from handgrad.sandbox import autograd, frames
 
@@ -237,11 +238,7 @@ class Server:
                 error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
                 if run["outputs"]:
                     _flush_figures()
-            shown = b""
-            if run["outputs"]:
-                shown = pack_json(outputs.take())
-                if len(shown) > MAX_OUTPUTS:
-                    shown = pack_json([{"output_type": "stream", "name": "stderr", "text": TOO_MUCH}])
+            shown = _packed(outputs.take()) if run["outputs"] else b""
             answers = [describe(name, state.namespace) for name in names]
             sent.update(zip(names, answers, strict=True))
             self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
@@ -259,6 +256,18 @@ class Server:
         for description in header["place"]:
             data, payload = payload[: description["size"]], payload[description["size"] :]
             state.place(description["name"], frames.unpack_tensor(description, data))
+
+
+def _packed(outputs: list[dict[str, Any]]) -> bytes:
+    """What a cell showed, as the grader takes it; a note where it is too much, or nothing that can be written."""
+    try:
+        shown = pack_json(outputs)
+        if len(shown) <= MAX_OUTPUTS and plain.is_shallow(outputs):
+            return shown
+        note = TOO_MUCH
+    except (TypeError, ValueError, RecursionError):
+        note = "(the outputs of this cell were not kept: a notebook cannot hold them)\n"
+    return pack_json([{"output_type": "stream", "name": "stderr", "text": note}])
 
 
 def _flush_figures() -> None:

@@ -154,11 +154,15 @@ def _is_output(output: Any) -> bool:
     match output:
         case {"output_type": "stream", "name": "stdout" | "stderr", "text": str()}:
             return len(output) == 3
-        case {"output_type": "display_data", "data": dict(), "metadata": dict()}:
-            return len(output) == 3
-        case {"output_type": "execute_result", "data": dict(), "metadata": dict(), "execution_count": None}:
-            return len(output) == 4
+        case {"output_type": "display_data", "data": dict(data), "metadata": dict()}:
+            return len(output) == 3 and _is_bundle(data)
+        case {"output_type": "execute_result", "data": dict(data), "metadata": dict(), "execution_count": None}:
+            return len(output) == 4 and _is_bundle(data)
     return False
+
+
+def _is_bundle(data: dict[str, Any]) -> bool:
+    return all(isinstance(value, str) or plain.is_json(kind) for kind, value in data.items())
 
 
 def _error(data: Any) -> CellError | None:
