@@ -13,7 +13,7 @@ FLOORS = (
     ("graph", "sandbox", "exercise", "sources", "reaching"),
     ("student", "reference", "alignment"),
     ("submission",),
-    ("answers", "finding"),
+    ("answers", "finding", "checking"),
     ("diagnose",),
     ("grade",),
     ("course", "cases"),

@@ -11,7 +11,7 @@ import torch
 
 from handgrad import __version__, cells
 from handgrad.answers import Answers, Collected, collect
-from handgrad.compare import compare, scale_of
+from handgrad.checking import Checker
 from handgrad.diagnose import (
     copies_autograd,
     death_sentence,
@@ -21,15 +21,14 @@ from handgrad.diagnose import (
     reaches_inside,
     why_not,
 )
-from handgrad.errors import ExerciseError, IsolationError
-from handgrad.exercise import Check, Exercise, closest
+from handgrad.errors import IsolationError
+from handgrad.exercise import Check, Exercise
 from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
 from handgrad.passes import Pass, plan, rounds
 from handgrad.reaching import Reach, reaches
 from handgrad.reference import Facts, Reference
 from handgrad.report import Comparison, Outcome, Report, Verdict
 from handgrad.sandbox import FreshSandbox, Limits, Sandbox, State, lacking
-from handgrad.student import recording
 from handgrad.submission import Submission
 
 __all__ = ["Graded", "Grader"]
@@ -107,7 +106,6 @@ class Grader:
         self.policy = policy or Policy()
         self.limits = limits or Limits()
         self.passes = plan(seeds, sizes)
-        self._checks = {check.id: cells.CompiledCell(check.source, f"<{check.id}>") for check in exercise.checks}
 
     def __enter__(self) -> Self:
         states = [State(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
@@ -117,8 +115,8 @@ class Grader:
             stack.enter_context(self.sandbox)
             self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
             self.facts = Facts.of(self.references.values())
-            self._prove_parameters()
-            self._prove_checks()
+            self.checker = Checker(self.exercise, self.passes, self.references, self.facts, self.policy.tolerance)
+            self.checker.prove()
             try:
                 self.sandbox.wait_until_ready()
             except IsolationError:
@@ -158,6 +156,7 @@ class Grader:
         collected = collect(self.sandbox, submission, self.passes, self._help)
         sources = [cell.source for cell in submission.cells]
         reached = reaches(sources, self.exercise.stubs, self.exercise.setup({}))
+        self.checker.forget()
         with cells.captured():
             evidence = {
                 check.gradient: [self._evidence(check, one_round, collected) for one_round in rounds(self.passes)]
@@ -190,90 +189,13 @@ class Grader:
         values = reference.step.upstream if one.kind == "step" else reference.gradients
         return values[self.exercise.tensors[gradient]]
 
-    def _compare(
-        self, check: Check, answer: torch.Tensor | None, one: Pass, against: Literal["true", "step"] = "true"
-    ) -> tuple[Comparison | None, cells.CellError | None]:
-        """Run ``check`` on ``answer`` against the references of a pass; its comparison, and what the check raised."""
-        if answer is None:
-            return None, None
-        if answer.is_floating_point():
-            # double precision is as right as single, also for what else a check asks
-            answer = answer.to(self.references[one.name].gradients[self.exercise.tensors[check.gradient]].dtype)
-        calls, error, expected = self._run_check(check, one, against, {check.gradient: answer})
-        step = self.references[one.name].step.gradients
-        comparisons = [
-            compare(
-                compared.detach(),
-                expected[name],
-                scale_of(step[name]) if name in self.facts.zero else None,
-                self.policy.tolerance,
-            )
-            for name, compared in calls
-            if isinstance(compared, torch.Tensor)
-        ]
-        return min(comparisons, key=value_of, default=None), error
-
-    def _run_check(
-        self, check: Check, one: Pass, against: Literal["true", "step"], answers: Mapping[str, torch.Tensor]
-    ) -> tuple[list[tuple[str, Any]], cells.CellError | None, Mapping[str, torch.Tensor]]:
-        """Run a check's code where every gradient is at its reference but ``answers``: what it compared and raised."""
-        reference = self.references[one.name]
-        expected = reference.gradients if against == "true" else reference.step.gradients
-        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.tensors.items()}
-        with recording() as recorder:
-            error = cells.run_cell(self._checks[check.id], {**reference.namespace, **gradients, **answers})
-        return list(recorder.calls), error, expected
-
-    def _prove_parameters(self) -> None:
-        """What a hidden pass sets must be there to be set, and must change the numbers."""
-        name, visible = self.exercise.name, self.references[self.passes[0].name]
-        for one in self.passes[1:]:
-            for parameter in one.parameters:
-                if parameter not in visible.namespace:
-                    raise ExerciseError(
-                        f"{name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
-                        + closest(parameter, visible.namespace)
-                    )
-            if all(map(torch.equal, visible.gradients.values(), self.references[one.name].gradients.values())):
-                raise ExerciseError(
-                    f"{name}: every gradient is the same whatever the seed, so numbers pasted in would be right: "
-                    "the cells after the parameters must use `seed`."
-                )
-
-    def _prove_checks(self) -> None:
-        """Every check must compare its own gradient, with what the references know, and hold on them."""
-        with cells.captured():
-            for check in self.exercise.checks:
-                calls, error, known = self._run_check(check, self.passes[-1], "true", {})
-                if error:
-                    raise ExerciseError(
-                        f"{self.exercise.name}: {check.id} does not hold on the right gradients: "
-                        f"{error.name}: {error.message}"
-                    )
-                for name, compared in calls:
-                    if name not in known:
-                        raise ExerciseError(
-                            f"{self.exercise.name}: {check.id} compares {name!r}, which has no stub."
-                            + closest(name, known)
-                        )
-                    if not (isinstance(compared, torch.Tensor) and torch.equal(compared, known[name])):
-                        raise ExerciseError(
-                            f"{self.exercise.name}: what {check.id} compares as {name!r} is not d{name}."
-                        )
-                tensor = self.exercise.tensors[check.gradient]
-                if tensor not in dict(calls):
-                    raise ExerciseError(
-                        f"{self.exercise.name}: {check.id} does not compare {check.gradient}: "
-                        f"it must say cmp({tensor!r}, {check.gradient}, {tensor})."
-                    )
-
     def _evidence(self, check: Check, one_round: Mapping[str, Pass], collected: Collected) -> Evidence:
         tensor = self.exercise.tensors[check.gradient]
 
         def comparisons(kind: str, against: Literal["true", "step"] = "true") -> tuple[Comparison | None, ...]:
             one = one_round[kind]
             return tuple(
-                self._compare(check, value, one, against)[0] for value in collected.tensors(one, check.gradient)
+                self.checker.compare(check, value, one, against)[0] for value in collected.tensors(one, check.gradient)
             )
 
         return Evidence(
@@ -290,7 +212,7 @@ class Grader:
     ) -> Verdict:
         decided = worst(mark(one, self.policy) for one in evidence)
         visible = [
-            self._compare(check, value, self.passes[0])[0]
+            self.checker.compare(check, value, self.passes[0])[0]
             for value in collected.tensors(self.passes[0], check.gradient)
         ]
         seen = _seen(visible, evidence, decided)
@@ -324,7 +246,7 @@ class Grader:
                 for value in collected.tensors(one_round[kind], check.gradient)
                 if value is not None
             ]
-            if answers and self._compare(check, answers[0][1], answers[0][0])[1] is not None:
+            if answers and self.checker.compare(check, answers[0][1], answers[0][0])[1] is not None:
                 return False
         return True
 
