@@ -1,6 +1,5 @@
 """What `handgrad grade` leaves behind: the same rows and files as nbgrader's own command."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -127,8 +126,7 @@ def files(course: Course) -> dict[str, Any]:
     found = {}
     for path in sorted((course.root / "autograded").rglob("*")):
         if path.is_file():
-            content = path.read_bytes()
-            data = json.loads(content) if path.suffix == ".ipynb" else content
+            data = nbformat.read(path, as_version=4) if path.suffix == ".ipynb" else path.read_bytes()
             found[str(path.relative_to(course.root))] = (path.stat().st_mode, data)
     return found
 

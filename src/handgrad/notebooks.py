@@ -10,7 +10,7 @@ from nbformat import NotebookNode, reader
 
 from handgrad import plain
 
-__all__ = ["parse"]
+__all__ = ["parse", "text_of"]
 
 _CELLS = {f"{kind}_cell": kind for kind in ("code", "markdown", "raw")}
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -38,6 +38,18 @@ def parse(text: str) -> NotebookNode:
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(lines[0][:200]) from error
+
+
+def text_of(notebook: NotebookNode) -> str:
+    """The text of a file that holds ``notebook``: nbformat's JSON, on one line, which takes a tenth of the time.
+
+    Raises
+    ------
+    nbformat.ValidationError
+        It is not valid.
+    """
+    nbformat.validate(notebook)
+    return json.dumps(notebook, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _tidied(notebook: dict[str, Any]) -> NotebookNode:

@@ -21,7 +21,7 @@ import nbformat
 import torch
 from traitlets.config import Config
 
-from handgrad import __version__
+from handgrad import __version__, notebooks
 from handgrad.answers import ATTEMPTS
 from handgrad.course import Course
 from handgrad.errors import HandgradError, SandboxError, SubmissionError
@@ -182,7 +182,7 @@ class Desk:
         record = Record.of(graded, self.sent)
         self.sent.update(record.answers)
         key = record_key(grader.exercise, grader.passes, submission)
-        return Marked(report, f"{nbformat.writes(page).rstrip()}\n", comments, key, record)
+        return Marked(report, notebooks.text_of(page), comments, key, record)
 
 
 _at_work = threading.Lock()
