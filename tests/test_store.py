@@ -46,7 +46,7 @@ def _rows(store: AnswerStore, table: str) -> int:
 
 def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
     """Every answer comes back bit for bit, and what is no tensor by its kind."""
-    store.put("key", Record.of(graded))
+    store.put(REPORT, "key", Record.of(graded))
     record = store.evidence("key")
     assert record is not None
     assert set(record["answers"]) == set(graded.answers)
@@ -69,7 +69,7 @@ def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
 
 def test_evidence_comes_back(store: AnswerStore, graded: Graded) -> None:
     """The comparisons come back as they were, so that a class can be marked again."""
-    store.put("key", Record.of(graded))
+    store.put(REPORT, "key", Record.of(graded))
     record = store.evidence("key")
     assert record is not None
     assert set(record["evidence"]) == set(graded.evidence)
@@ -88,15 +88,15 @@ def _lists(comparison: dict[str, Any]) -> dict[str, Any]:
 
 def test_equal_answers_are_stored_once(store: AnswerStore, graded: Graded) -> None:
     """A second student with the same answers adds a record and no answer."""
-    store.put("first", Record.of(graded))
+    store.put(REPORT, "first", Record.of(graded))
     answers = _rows(store, "answer")
     tensors = [one.value for by in graded.answers.values() for kept in by.values() for one in kept.both() if one]
     distinct = {(str(one.dtype), tuple(one.shape), bytes(one.numpy().data)) for one in tensors if one is not None}
     assert answers == len(distinct)
-    store.put("second", Record.of(graded))
+    store.put(REPORT, "second", Record.of(graded))
     assert _rows(store, "answer") == answers
     assert _rows(store, "record") == 2
-    store.put("second", Record.of(graded))
+    store.put(REPORT, "second", Record.of(graded))
     assert _rows(store, "record") == 2
 
 
@@ -104,7 +104,7 @@ def test_same_bytes_of_another_kind(store: AnswerStore) -> None:
     """Two answers with the same bytes but another shape or dtype are two answers."""
     values = [torch.zeros(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32), torch.zeros(0), torch.zeros(0, 3)]
     answers = {"pass": {f"d{number}": Answers(Answer("tensor", one)) for number, one in enumerate(values)}}
-    store.put("key", Record.of(Graded(REPORT, answers=answers)))
+    store.put(REPORT, "key", Record.of(Graded(REPORT, answers=answers)))
     record = store.evidence("key")
     assert record is not None
     for number, one in enumerate(values):
@@ -123,19 +123,19 @@ def test_what_is_not_there(store: AnswerStore) -> None:
 def test_reports(store: AnswerStore, graded: Graded) -> None:
     """Reports come back by student, of one assignment, the last one of each student."""
     for student in ("s10", "s02", "s01"):
-        store.put_report(replace(REPORT, student=student, message="old"))
-    store.put_report(replace(REPORT, assignment="other"))
-    store.put_report(replace(REPORT, student="s02", message="new ünï"), "key")
+        store.put(replace(REPORT, student=student, message="old"))
+    store.put(replace(REPORT, assignment="other"))
+    store.put(replace(REPORT, student="s02", message="new ünï"), "key")
     found = store.reports("backprop")
     assert [(one.student, one.message) for one in found] == [("s01", "old"), ("s02", "new ünï"), ("s10", "old")]
-    store.put_report(graded.report.for_student("s03"))
+    store.put(graded.report.for_student("s03"))
     data = next(one for one in store.reports("backprop") if one.student == "s03").to_dict()
     assert data == graded.report.for_student("s03").to_dict()
 
 
 def test_reports_survive_the_process(store: AnswerStore) -> None:
     """What was stored is found by another store over the same file."""
-    store.put_report(REPORT)
+    store.put(REPORT)
     assert AnswerStore(store.path).reports("backprop") == [REPORT]
 
 
@@ -146,7 +146,7 @@ def test_many_writers(store: AnswerStore) -> None:
     def write(number: int) -> None:
         try:
             for index in range(5):
-                store.put_report(replace(REPORT, student=f"s{number}-{index}"))
+                store.put(replace(REPORT, student=f"s{number}-{index}"))
         except BaseException as error:
             faults.append(error)
 
@@ -161,7 +161,7 @@ def test_many_writers(store: AnswerStore) -> None:
 
 def test_all_or_nothing(store: AnswerStore, graded: Graded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the record cannot be written, its answers are not left behind."""
-    store.put_report(REPORT)  # makes the tables
+    store.put(REPORT)  # makes the tables
 
     class Broken:
         @staticmethod
@@ -170,7 +170,7 @@ def test_all_or_nothing(store: AnswerStore, graded: Graded, monkeypatch: pytest.
 
     monkeypatch.setattr(store_module, "zlib", Broken)
     with pytest.raises(CourseError, match="cannot be used"):
-        store.put("key", Record.of(graded))
+        store.put(REPORT, "key", Record.of(graded))
     assert _rows(store, "answer") == _rows(store, "record") == 0
 
 
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_used(kind: str, tmp_path: Path) -> None:
     else:
         path = tmp_path / "nowhere" / "answers.sqlite"
     with pytest.raises(CourseError, match="cannot be used") as caught:
-        AnswerStore(path).put_report(REPORT)
+        AnswerStore(path).put(REPORT)
     assert str(path) in str(caught.value)
 
 

@@ -232,13 +232,11 @@ class Batch:
                 facts = self.book.save(report, result.comments, handed.timestamp)
             elif report.outcome != "not-submitted":
                 self.book.flag(report.student, report.message)
-            if result.record:
-                self.store.put(result.key, result.record)
         except HandgradError as error:
             report, facts = without_score(self.assignment, handed.student, "not-graded", str(error)).report, None
         # what the grader could not do is tried again the next time
         state = "" if report.outcome == "not-graded" else self._state(handed)
-        self.store.put_report(report, result.key, state)
+        self.store.put(report, result.key, result.record, state)
         return report, result.notebook, facts
 
     def _keep_page(self, report: Report, page: str | Lost) -> Report:

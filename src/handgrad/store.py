@@ -84,20 +84,31 @@ class AnswerStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+                # what is lost with the power is graded again; what is written is never half-written
+                connection.execute("PRAGMA synchronous = NORMAL")
                 connection.executescript(_TABLES)
                 with connection:
                     yield connection
         except sqlite3.Error as error:
             raise CourseError(f"the stored answers in {self.path} cannot be used ({error}).") from error
 
-    def put(self, key: str, record: Record) -> None:
-        """Store a record under ``key``, in one transaction."""
+    def put(self, report: Report, key: str = "", record: Record | None = None, state: str = "") -> None:
+        """Store a student's report in the place of an older one, in one transaction with what it rests on.
+
+        Parameters
+        ----------
+        key, record
+            The answers and comparisons behind it, and under which key they are found; none for what was not graded.
+        state
+            A digest of everything that the report depends on: as long as it is the same, nothing is to be done again.
+        """
+        row = (report.assignment, report.student, key, state, json.dumps(report.to_dict()))
         with self._transaction() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO answer VALUES (?, ?, ?)",
-                [(digest, description, data) for digest, (description, data) in record.answers.items()],
-            )
-            connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (key, record.text))
+            if record:
+                answers = [(digest, *one) for digest, one in record.answers.items()]
+                connection.executemany("INSERT OR IGNORE INTO answer VALUES (?, ?, ?)", answers)
+                connection.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (key, record.text))
+            connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
 
     def evidence(self, key: str) -> dict[str, Any] | None:
         """The record under ``key`` (comparisons, and which answers there were); None where there is none."""
@@ -110,20 +121,6 @@ class AnswerStore:
         with self._transaction() as connection:
             row = connection.execute("SELECT description, data FROM answer WHERE digest = ?", (digest,)).fetchone()
         return unpack_tensor(json.loads(row[0]), zlib.decompress(row[1])) if row else None
-
-    def put_report(self, report: Report, key: str = "", state: str = "") -> None:
-        """Store a student's report in the place of an older one.
-
-        Parameters
-        ----------
-        key
-            Where its record is; empty where there is none.
-        state
-            A digest of everything that the report depends on: as long as it is the same, nothing is to be done again.
-        """
-        row = (report.assignment, report.student, key, state, json.dumps(report.to_dict()))
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
 
     def states(self, assignment: str) -> dict[str, str]:
         """For each student of an assignment, the state in which the last report was stored."""

@@ -127,8 +127,7 @@ class Grade(Execute):
         report = graded.report.for_student(ids["student"])
         store = AnswerStore(course.workshop / "answers.sqlite")
         key = record_key(grader.exercise, grader.passes, submission)
-        store.put(key, Record.of(graded))
-        store.put_report(report, key)
+        store.put(report, key, Record.of(graded))
         show(nb, grader, graded)
         resources[REPORT] = report
         return nb, resources
