@@ -38,7 +38,7 @@ test-all: test
 	python -m pytest -m slow
 
 bench: $(READY)
-	python benchmarks/grading.py --output benchmarks/results.md
+	python -m benchmarks
 
 release: $(READY)
 	rm -rf build dist

@@ -1,0 +1,118 @@
+"""Measure everything, print the table and write it to benchmarks/results.md."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import against_nbgrader, against_otter, check, many, processor_time, two_workers
+from benchmarks.courses import ASSIGNMENT
+from benchmarks.figures import Figure, spread
+from benchmarks.running import BenchmarkFailed
+from benchmarks.ways import SUBMISSIONS, Bench, options
+from handgrad.batch import stored_reports
+from handgrad.course import Course, write_text
+from handgrad.errors import HandgradError
+
+HEAD = ("figure", "goal", "measured", "met", "made of")
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Every figure, in the order of the table."""
+    # all that is compared takes turns
+    bench.measure(bench.stock, bench.configured, bench.ours, bench.one_worker, bench.two_workers)
+    against_stock, configured = against_nbgrader.figures(bench)
+    rest = (one for module in (processor_time, two_workers, many, check) for one in module.figures(bench))
+    return [against_stock, *against_otter.figures(bench), configured, *rest]
+
+
+def circumstances(bench: Bench, load: str) -> dict[str, str]:
+    """What the figures depend on."""
+    isolation = {report.isolation for report in stored_reports(Course.at(bench.ours.place.root), ASSIGNMENT)}
+    return {
+        "Python": sys.version.split()[0],
+        **{name: version(name) for name in ("torch", "nbgrader", "handgrad")},
+        "CPUs": str(os.cpu_count()),
+        "load average (1 minute), before and after": f"{load} and {os.getloadavg()[0]:.2f}",
+        "isolation of submissions in handgrad": ", ".join(sorted(isolation)),
+        "whole, start included": "; ".join(
+            f"{way.name}: {way.few} in {spread([few.wall for few, _ in way.costs], '{:.1f} s')}, "
+            f"{way.many} in {spread([many.wall for _, many in way.costs], '{:.1f} s')}"
+            for way in (bench.stock, bench.configured, bench.ours)
+        ),
+    }
+
+
+def page(figures: Sequence[Figure], facts: Mapping[str, str], command: str, runs: int) -> str:
+    """The results as a page."""
+    lines = [HEAD, ("---", "---:", "---:", "---", "---"), *(figure.row() for figure in figures)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    around = "\n".join(f"* {name}: {fact}" for name, fact in facts.items())
+    return f"""\
+# How fast a class is graded
+
+Measured on {datetime.now(UTC).date().isoformat()} by `{command}`, which writes this page. Runs: {runs}. Medians of the
+runs, lowest to highest in brackets; the large class is graded once.
+
+{table}
+
+{around}
+
+## What was measured
+
+* Every submission is the worked solution of `{ASSIGNMENT}`, with a last cell that holds the student's name: no two are
+  alike. After every run the gradebook must show full marks for every student, and every student must have an autograded
+  notebook, or no page is written. Isolation, the step pass and outputs are on; feedback pages are not written, which
+  the others do not write either.
+* *A submission* takes what each further one takes, (many - few) / (how many more): the start cancels out. Stock
+  nbgrader and nbgrader with our config grade 1 and {SUBMISSIONS}; handgrad grades {SUBMISSIONS} and more, since it
+  starts long and grades fast.
+* *stock `nbgrader autograde`*: nbgrader's defaults (and a longer timeout). The notebook runs once, in a Jupyter kernel
+  of its own for each submission. *With our config*: this project's `nbgrader_config.py`; the notebook runs four times
+  in a child process, isolated.
+* *`otter run`*: the same forward pass and solution cells, with 26 `grader.check`, in an environment of its own, without
+  its container; full marks are asserted too. Its start is measured beside it and not counted.
+* *CPU time* is user and system time of the whole tree of processes. Its *floor*: one warm process executes the
+  student's cells in three passes; no isolation, no files, no comparison, no report.
+* *Two plain processes* only count; what two of them gain over one is measured beside the workers.
+* All ways that are compared take turns within one go, after one run of each that is not counted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table and write the page; 1 where a run did not do its work."""
+    parser = options(__doc__ or "")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_name("results.md"), help="default: %(default)s"
+    )
+    chosen = parser.parse_args(arguments)
+    load = f"{os.getloadavg()[0]:.2f}"
+    try:
+        with tempfile.TemporaryDirectory(prefix="handgrad-benchmark-") as folder:
+            bench = Bench(Path(folder).resolve(), chosen.runs, chosen.many, chosen.further, chosen.otter)
+            figures = measure(bench)
+            facts = circumstances(bench, load)
+    except (BenchmarkFailed, HandgradError) as error:
+        print(f"no figures: {error}", file=sys.stderr)
+        return 1
+    command = f"python -m benchmarks --runs {chosen.runs} --many {chosen.many} --further {chosen.further}"
+    write_text(chosen.output, page(figures, facts, command, chosen.runs))
+    shown = Table(*HEAD)
+    for figure in figures:
+        shown.add_row(*(text.replace("**", "") for text in figure.row()))
+    console = Console()
+    console.print(shown)
+    for name, fact in facts.items():
+        console.print(f"{name}: {fact}", highlight=False)
+    print(f"The page is {chosen.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

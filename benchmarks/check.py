@@ -1,0 +1,42 @@
+"""How long ``handgrad check`` takes on one notebook, from nothing, beside ``python -c "import torch"``.
+
+From nothing means a new process each time; the files are in the system's cache for both.
+"""
+
+import shutil
+import sys
+from statistics import median
+
+from benchmarks.courses import ASSIGNMENT, HANDGRAD
+from benchmarks.figures import Figure
+from benchmarks.running import run
+from benchmarks.ways import Bench, alone
+
+SHARE = 1.5
+SECONDS = 1.0
+TURNS = 3
+"""Times for each run of the benchmark: these take seconds only."""
+
+
+def figures(bench: Bench) -> list[Figure]:
+    """The figure: seconds, and as its goal what importing torch allows."""
+    courses = bench.courses
+    folder = bench.folder / "student"
+    shutil.copytree(courses.ours.root / "release" / ASSIGNMENT, folder)
+    (folder / f"{ASSIGNMENT}.ipynb").write_text(courses.solved, encoding="utf-8")
+
+    def timed(*command: str) -> float:
+        return run(command, folder, courses.environment).wall
+
+    torch, check = (sys.executable, "-c", "import torch"), (*HANDGRAD, "check", f"{ASSIGNMENT}.ipynb")
+    bench.say("handgrad check, and import torch")
+    # the status is 0 with full marks only
+    timed(*torch), timed(*check)
+    imports, checks = zip(*((timed(*torch), timed(*check)) for _ in range(TURNS * bench.runs)), strict=True)
+    goal = SHARE * median(imports) + SECONDS
+    made_of = f"`import torch` takes {median(imports):.2f} s; {SHARE} times that and {SECONDS:.0f} s is the goal"
+    return [Figure("`handgrad check` on one notebook, cold", goal, checks, made_of, "{:.2f} s", at_most=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(alone(__doc__ or "", figures))

@@ -1,0 +1,147 @@
+"""Courses in a temporary folder, the submissions that are handed in there, and ways of grading them."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+from ipykernel.kernelspec import install as install_kernel
+from nbgrader.api import Gradebook
+
+from benchmarks.running import BenchmarkFailed, Cost, run
+from handgrad.cases import Case
+from handgrad.course import CONFIG, WORKSHOP, Course, write_text
+
+__all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place"]
+
+PROJECT = Path(__file__).resolve().parents[1]
+ASSIGNMENT = "backprop"
+FILE = Path(ASSIGNMENT) / f"{ASSIGNMENT}.ipynb"
+STOCK = """\
+c = get_config()
+c.CourseDirectory.course_id = "stock"
+c.Execute.timeout = 600
+"""
+NBGRADER = (sys.executable, "-m", "nbgrader")
+HANDGRAD = (sys.executable, "-m", "handgrad.cli")
+NOBODY = "nobody-yet"
+"""Stands for the student's name in the worked solution."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A course, and the environment in which commands run there."""
+
+    root: Path
+    environment: Mapping[str, str]
+
+    @property
+    def gradebook(self) -> Path:
+        """The course's database."""
+        return self.root / "gradebook.db"
+
+    @property
+    def registered(self) -> Path:
+        """A copy of the database as it is before anything has been graded."""
+        return self.root / "gradebook.registered"
+
+    def run(self, *command: str, watch: Callable[[int], None] | None = None) -> Cost:
+        """Run a command in the course."""
+        return run(command, self.root, self.environment, watch=watch)
+
+    def begin_anew(self, solved: str, count: int) -> None:
+        """Take the course back to where nothing has been graded, with ``count`` submissions handed in."""
+        for folder in ("submitted", "autograded", "feedback", WORKSHOP):
+            shutil.rmtree(self.root / folder, ignore_errors=True)
+        shutil.copyfile(self.registered, self.gradebook)
+        for student in students(count):
+            path = self.root / "submitted" / student / FILE
+            path.parent.mkdir(parents=True)
+            path.write_text(solved.replace(NOBODY, student), encoding="utf-8")
+
+    def check_marks(self, count: int, way: str) -> None:
+        """Make sure that the gradebook holds full marks for ``count`` students, that all of them have an autograded
+        notebook, and that nobody else has either.
+
+        Raises
+        ------
+        BenchmarkFailed
+            It is not so.
+        """
+        with Gradebook(f"sqlite:///{self.gradebook}", "") as gradebook:
+            full = gradebook.find_assignment(ASSIGNMENT).max_score
+            found = {one["student"]: one["score"] for one in gradebook.submission_dicts(ASSIGNMENT)}
+        wrong = {student: found.get(student) for student in students(count) if found.get(student) != full}
+        if not full or wrong or len(found) != count:
+            raise BenchmarkFailed(f"{way}: {len(found)} of {count} graded; without {full} points: {wrong}")
+        written = {path.parents[1].name for path in (self.root / "autograded").glob(f"*/{FILE}")}
+        if written != set(students(count)):
+            raise BenchmarkFailed(f"{way} wrote {len(written)} autograded notebooks for {count} students.")
+
+
+def students(count: int) -> list[str]:
+    """Names of ``count`` students."""
+    return [f"s{number:04}" for number in range(1, count + 1)]
+
+
+@dataclass(frozen=True)
+class Courses:
+    """The courses of one benchmark, in ``folder``; each is made when it is asked for."""
+
+    folder: Path
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """An environment in which only this Python's kernel, and no personal configuration, is found."""
+        home = self.folder / "home"
+        # its kernel.json names this Python by its full path
+        install_kernel(prefix=str(home), kernel_name="python3")
+        own = {name: home / name.lower() for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+        own["TMPDIR"] = self.temporary
+        for folder in own.values():
+            folder.mkdir()
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        mine = {name: str(folder) for name, folder in own.items()}
+        return {**os.environ, **mine, "JUPYTER_PATH": str(home / "share" / "jupyter"), "PATH": path}
+
+    @property
+    def temporary(self) -> Path:
+        """Where the commands put their temporary files."""
+        return self.folder / "temporary"
+
+    @cached_property
+    def stock(self) -> Place:
+        """A course with nbgrader's defaults, and a longer timeout."""
+        return self._made("stock", STOCK)
+
+    @cached_property
+    def ours(self) -> Place:
+        """A course with this project's configuration."""
+        return self._made("handgrad", (PROJECT / CONFIG).read_text(encoding="utf-8"))
+
+    @cached_property
+    def solved(self) -> str:
+        """The worked solution as a student hands it in.
+
+        A last cell holds the student's name: no two submissions are alike, so nothing that was found for one can be
+        used for the next.
+        """
+        self.ours.run(*NBGRADER, "generate_solution", ASSIGNMENT)
+        solution = nbformat.read(Course.at(self.ours.root).folder("solution") / FILE, as_version=4)
+        release = nbformat.read(self.ours.root / "release" / FILE, as_version=4)
+        case = Case("solved", "", ASSIGNMENT, "solution", 0.0, cells={"last": f"student = {NOBODY!r}"})
+        return str(nbformat.writes(case.notebook(release, solution)))
+
+    def _made(self, name: str, config: str) -> Place:
+        """A course with this project's exercise, registered and released by nbgrader."""
+        root = self.folder / name
+        shutil.copytree(PROJECT / "source" / ASSIGNMENT, root / "source" / ASSIGNMENT)
+        write_text(root / CONFIG, config)
+        place = Place(root, self.environment)
+        place.run(*NBGRADER, "generate_assignment", ASSIGNMENT)
+        shutil.copyfile(place.gradebook, place.registered)
+        return place

@@ -1,0 +1,48 @@
+"""What a process and all that it has started hold: memory and descriptors, as /proc tells; Linux only."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["descriptors", "family", "proportional_memory"]
+
+PROC = Path("/proc")
+
+
+def family(pid: int) -> list[int]:
+    """The process and its descendants."""
+    children: dict[int, list[int]] = {}
+    for process, parent in _parents():
+        children.setdefault(parent, []).append(process)
+    found = [pid]
+    for one in found:
+        found.extend(children.get(one, ()))
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Every process with its parent."""
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            # it may have ended meanwhile
+            with suppress(OSError):
+                # the name, in brackets, may hold anything; behind it stand the state and the parent
+                facts = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                yield int(folder.name), int(facts[1])
+
+
+def proportional_memory(pid: int) -> int:
+    """Bytes of memory of a process, its share of what it shares (PSS); 0 where it has ended or may not be looked at."""
+    with suppress(OSError):
+        for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def descriptors(pid: int) -> int:
+    """Open files, sockets and the like of a process; 0 where it has ended or may not be looked at."""
+    with suppress(OSError):
+        return len(os.listdir(PROC / str(pid) / "fd"))  # noqa: PTH208 - only their number is wanted
+    return 0

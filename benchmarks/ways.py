@@ -1,0 +1,168 @@
+"""Ways of grading a class, timed as whole processes, each on few and on many submissions: the start cancels out."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.courses import ASSIGNMENT, HANDGRAD, NBGRADER, Courses, Place
+from benchmarks.figures import Figure
+from benchmarks.running import BenchmarkFailed, Cost
+from handgrad.errors import HandgradError
+
+__all__ = ["SUBMISSIONS", "Bench", "Way", "alone", "options"]
+
+SUBMISSIONS = 20
+"""The class that every way grades."""
+GRADE = (*HANDGRAD, "grade", ASSIGNMENT, "--no-feedback")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of grading a class, and what it cost each time: for few submissions, and for many."""
+
+    name: str
+    place: Place
+    command: tuple[str, ...]
+    few: int
+    many: int
+    costs: list[tuple[Cost, Cost]] = field(default_factory=list)
+
+    def grade(self, solved: str, count: int) -> Cost:
+        """Grade ``count`` submissions, and see that it was done."""
+        self.place.begin_anew(solved, count)
+        cost = self.place.run(*self.command)
+        self.place.check_marks(count, self.name)
+        return cost
+
+    def slopes(self) -> list[Cost]:
+        """What each further submission cost, run by run: the start is not in it."""
+        return [(many - few) / (self.many - self.few) for few, many in self.costs]
+
+    @property
+    def wall(self) -> list[float]:
+        """Seconds by the clock for each further submission, run by run."""
+        return [one.wall for one in self.slopes()]
+
+    @property
+    def cpu(self) -> list[float]:
+        """Seconds of processors for each further submission, run by run."""
+        return [one.cpu for one in self.slopes()]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything that is measured in one go, in ``folder``.
+
+    Attributes
+    ----------
+    runs
+        How often everything is measured.
+    many
+        Submissions of the large class.
+    further
+        Submissions that `handgrad grade` is given beyond those of the class, since it starts long and grades fast.
+    otter
+        The Python of an environment with otter-grader; one is made unless given.
+    """
+
+    folder: Path
+    runs: int
+    many: int
+    further: int
+    otter: Path | None
+    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    def say(self, text: str) -> None:
+        """Tell whoever waits how far things are."""
+        self.console.print(text, soft_wrap=True)
+
+    @cached_property
+    def courses(self) -> Courses:
+        """The courses."""
+        self.say("making the courses")
+        return Courses(self.folder)
+
+    @cached_property
+    def stock(self) -> Way:
+        """Stock nbgrader."""
+        return Way("stock nbgrader", self.courses.stock, (*NBGRADER, "autograde", ASSIGNMENT), 1, SUBMISSIONS)
+
+    @cached_property
+    def configured(self) -> Way:
+        """What nbgrader is with our configuration."""
+        return Way("nbgrader with handgrad", self.courses.ours, self.stock.command, 1, SUBMISSIONS)
+
+    @cached_property
+    def ours(self) -> Way:
+        """`handgrad grade`, as many workers as there are processors."""
+        return Way("handgrad grade", self.courses.ours, GRADE, SUBMISSIONS, SUBMISSIONS + self.further)
+
+    @cached_property
+    def one_worker(self) -> Way:
+        """`handgrad grade` with one worker."""
+        return self._with_workers(1)
+
+    @cached_property
+    def two_workers(self) -> Way:
+        """`handgrad grade` with two workers."""
+        return self._with_workers(2)
+
+    def _with_workers(self, workers: int) -> Way:
+        name, command = f"handgrad grade --workers {workers}", (*GRADE, "--workers", str(workers))
+        return Way(name, self.courses.ours, command, self.ours.few, self.ours.many)
+
+    def measure(self, *ways: Way) -> None:
+        """Time every way that has not been timed, ``runs`` times, the ways taking turns."""
+        ways = tuple(way for way in ways if not way.costs)
+        for way in ways:
+            self.say(f"warming up, not counted: {way.name}")
+            way.grade(self.courses.solved, way.few)
+        for number in range(1, self.runs + 1):
+            for way in ways:
+                few, many = (way.grade(self.courses.solved, count) for count in (way.few, way.many))
+                way.costs.append((few, many))
+                self.say(
+                    f"run {number} of {self.runs}: {way.name}: {way.few} in {few.wall:.2f} s, {way.many} in "
+                    f"{many.wall:.2f} s: {way.wall[-1]:.4f} s for each further one"
+                )
+
+
+def options(about: str) -> argparse.ArgumentParser:
+    """The options that every benchmark takes."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--runs", type=_at_least(1), default=3, help="runs of everything; default: %(default)s")
+    parser.add_argument("--many", type=_at_least(1000), default=5000, help="the large class; default: %(default)s")
+    parser.add_argument("--further", type=_at_least(20), default=200, help="further submissions; default: %(default)s")
+    parser.add_argument("--otter", type=Path, help="Python of an environment that has otter-grader; one is made")
+    return parser
+
+
+def alone(about: str, figures: Callable[[Bench], Sequence[Figure]]) -> int:
+    """Measure the figures of one module and print them; 1 where a run did not do its work."""
+    chosen = options(about).parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="handgrad-benchmark-") as folder:
+            bench = Bench(Path(folder).resolve(), chosen.runs, chosen.many, chosen.further, chosen.otter)
+            for figure in figures(bench):
+                print(" | ".join(figure.row()))
+    except (BenchmarkFailed, HandgradError) as error:
+        print(f"no figures: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    """A whole number of at least ``least``, for the command line."""
+
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return number
