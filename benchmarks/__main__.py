@@ -78,8 +78,8 @@ runs, lowest to highest in brackets; the large class is graded once.
   in a child process, isolated.
 * *`otter run`*: the same forward pass and solution cells, with 26 `grader.check`, in an environment of its own, without
   its container; full marks are asserted too. Its start is measured beside it and not counted.
-* *CPU time* is user and system time of the whole tree of processes. Its *floor*: one warm process executes the
-  student's cells in three passes; no isolation, no files, no comparison, no report.
+* *CPU time* is user and system time of the whole tree of processes. Its *floor*: one warm process calls
+  `exec` on the student's cells in three passes; no isolation, no files, no comparison, no report.
 * *Two plain processes* only count; what two of them gain over one is measured beside the workers.
 * All ways that are compared take turns within one go, after one run of each that is not counted.
 """
