@@ -158,6 +158,19 @@ def test_not_a_notebook_any_more(tmp_path: Path) -> None:
         assert sorted(student.id for student in gradebook.students) == ["ann", "bob"]
 
 
+def test_functions_in_the_configuration(tmp_path: Path) -> None:
+    """A hook or a plugin that is written in the configuration's own file keeps nobody from being graded."""
+    make_course(tmp_path, ann=RIGHT)
+    with (tmp_path / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write("c.Autograde.pre_convert_hook = lambda **kwargs: None\n")
+        file.write("from nbgrader.plugins import LateSubmissionPlugin\n")
+        file.write("class Lenient(LateSubmissionPlugin):\n    pass\nc.AssignLatePenalties.plugin_class = Lenient\n")
+    course = Course.at(tmp_path)
+    grade(course)
+    assert scores(course) == {"ann": 26.0}
+    assert grade(Course.at(tmp_path)).left == 0
+
+
 def test_an_exercise_that_cannot_be_graded(tmp_path: Path) -> None:
     """An exercise whose own cells raise is one error, before anyone is graded."""
     course = make_course(tmp_path, ann=RIGHT, bob=RIGHT)

@@ -6,11 +6,12 @@ assignment travels with each submission, as plain data; its warm grader is made 
 
 import faulthandler
 import hashlib
+import pickle
 import re
 import tempfile
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -79,7 +80,7 @@ class Task:
         limits, rounds = settings.limits(), len(seeds) + len(settings.sizes)
         longest = limits.submission_seconds + (1 + 3 * rounds) * ATTEMPTS * limits.cell_seconds
         # a cell that stands in the queue for a processor may take four times its time
-        return cls(exercise.name, files, seeds, course.config, 60 + 4 * longest)
+        return cls(exercise.name, files, seeds, _portable(course.config), 60 + 4 * longest)
 
     @cached_property
     def digest(self) -> str:
@@ -92,6 +93,19 @@ class Task:
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
         return nbformat.reads(self.files[f"{self.name}.ipynb"].decode("utf-8"), as_version=4)
+
+
+def _portable(config: Config) -> Config:
+    """What of a configuration can go to another process: not a function that was written in its file."""
+    kept = Config()
+    for name, value in config.items():
+        if isinstance(value, Config):
+            kept[name] = _portable(value)
+        else:
+            with suppress(Exception):
+                pickle.loads(pickle.dumps(value))
+                kept[name] = value
+    return kept
 
 
 @dataclass(frozen=True)
