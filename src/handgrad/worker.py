@@ -96,11 +96,15 @@ class Task:
 
 
 def _portable(config: Config) -> Config:
-    """What of a configuration can go to another process: not a function that was written in its file."""
+    """What of a configuration can go to another process: not a function that was written in its file.
+
+    Sections without a setting are left out: they come into being when somebody looks for one.
+    """
     kept = Config()
-    for name, value in config.items():
+    for name, value in sorted(config.items()):
         if isinstance(value, Config):
-            kept[name] = _portable(value)
+            if section := _portable(value):
+                kept[name] = section
         else:
             with suppress(Exception):
                 pickle.loads(pickle.dumps(value))
