@@ -15,7 +15,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from handgrad.batch import grade_class, stored_reports
-from handgrad.cases import Case
+from handgrad.cases import Case, read_cases
 from handgrad.course import Course
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.report import Report
@@ -158,6 +158,19 @@ def test_not_a_notebook_any_more(tmp_path: Path) -> None:
         assert sorted(student.id for student in gradebook.students) == ["ann", "bob"]
 
 
+def test_functions_in_the_configuration(tmp_path: Path) -> None:
+    """A hook or a plugin that is written in the configuration's own file keeps nobody from being graded."""
+    make_course(tmp_path, ann=RIGHT)
+    with (tmp_path / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write("c.Autograde.pre_convert_hook = lambda **kwargs: None\n")
+        file.write("from nbgrader.plugins import LateSubmissionPlugin\n")
+        file.write("class Lenient(LateSubmissionPlugin):\n    pass\nc.AssignLatePenalties.plugin_class = Lenient\n")
+    course = Course.at(tmp_path)
+    grade(course)
+    assert scores(course) == {"ann": 26.0}
+    assert grade(Course.at(tmp_path)).left == 0
+
+
 def test_an_exercise_that_cannot_be_graded(tmp_path: Path) -> None:
     """An exercise whose own cells raise is one error, before anyone is graded."""
     course = make_course(tmp_path, ann=RIGHT, bob=RIGHT)
@@ -261,6 +274,45 @@ def test_killed_and_run_again(tmp_path: Path, how: signal.Signals) -> None:
     assert len(stored_reports(disturbed, "backprop")) == 8
     assert done(disturbed) == 8
     assert not [path for path in (disturbed.root / ".handgrad").iterdir() if path.name.startswith("autograded-")]
+
+
+def hand_in_file(folder: Path, student: str, case: Case) -> None:
+    """Let a student hand in what a case hands in, byte for byte."""
+    release, solution = (
+        nbformat.read(folder / kind / "backprop" / "backprop.ipynb", as_version=4) for kind in ("release", "solutions")
+    )
+    path = folder / "submitted" / student / "backprop" / "backprop.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(case.content(release, solution))
+
+
+@pytest.mark.slow
+def test_one_in_five_is_hostile(tmp_path: Path) -> None:
+    """Of 200 submissions 40 are attacks or broken: every honest one has its score, and time is lost to limits only."""
+    honest = [case for case in read_cases(ROOT / "tests/mistakes") if case.student and case.name != "infinite-loop"]
+    hostile = read_cases(ROOT / "tests/hostile")
+    courses = {"clean": make_course(tmp_path / "clean"), "mixed": make_course(tmp_path / "mixed")}
+    expected: dict[str, float] = {}
+    for number in range(200):
+        case = honest[number % len(honest)]
+        hand_in_file(courses["clean"].root, f"s{number:03}", case)
+        if number % 5 == 4:
+            case = hostile[number // 5 * len(hostile) // 40]
+        else:
+            expected[f"s{number:03}"] = case.score
+        hand_in_file(courses["mixed"].root, f"s{number:03}", case)
+    seconds, reports = {}, {}
+    for name, course in courses.items():
+        begin = time.monotonic()
+        reports[name] = grade(course).reports
+        seconds[name] = time.monotonic() - begin
+    assert {student: score for student, score in scores(courses["mixed"]).items() if student in expected} == expected
+    assert len(reports["mixed"]) == 200
+    assert all(report.outcome != "not-graded" for report in reports["mixed"])
+    # what the attackers took, limits that they ran into included; and room for a machine that has other things to do
+    hit = sum(report.seconds for report in reports["mixed"] if report.student not in expected)
+    print(f"clean {seconds['clean']:.1f} s, mixed {seconds['mixed']:.1f} s, of which attackers {hit:.1f} s")
+    assert seconds["mixed"] <= 2 * seconds["clean"] + hit
 
 
 @pytest.mark.slow

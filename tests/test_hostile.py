@@ -141,6 +141,7 @@ def _spoken_to(ear: socket.socket) -> bool:
 class Graded:
     """A course after its class was graded, and what was seen of the grading from outside."""
 
+    way: str
     course: Path
     done: subprocess.CompletedProcess[str]
     changed: set[str]
@@ -167,8 +168,8 @@ def _course(folder: Path) -> Path:
     return course
 
 
-def _grade(folder: Path, *commands: tuple[str, ...]) -> Graded:
-    """Grade the class by ``commands`` and look at everything that they should have left alone."""
+def _grade(folder: Path, way: str) -> Graded:
+    """Grade the class in one way and look at everything that it should have left alone."""
     course = _course(folder)
     places = {name: folder / name for name in ("home", "temporary")}
     for place in places.values():
@@ -183,15 +184,16 @@ def _grade(folder: Path, *commands: tuple[str, ...]) -> Graded:
     }
     watched = (*(course / kind for kind in ("source", "release", "solutions", "submitted")), *places.values())
     watched = (*watched, BIN.parent, ROOT / "src", ROOT / "source", ROOT / "release", ROOT / "solutions")
-    # IPython, in the grader itself, makes a profile on first use
-    make = [sys.executable, "-c", "from handgrad.cells import the_shell; the_shell()"]
-    subprocess.run(make, env=environment, check=True)
+    # IPython and Jupyter, in the grader itself, make their folders on first use
+    make = (sys.executable, "-c", "from handgrad.cells import the_shell; the_shell()")
+    for command in (make, ("nbgrader", "generate_assignment", "backprop", "--force")):
+        subprocess.run(command, cwd=course, env=environment, check=True, capture_output=True)
     before, children = _files(*watched), _children()
     started, peak = time.monotonic(), 0
     with ExitStack() as stack:
         ears = Ears(stack)
         stack.enter_context(_adopting())
-        for command in commands:
+        for command in WAYS[way]:
             with (folder / "output.txt").open("w+", encoding="utf-8") as output:
                 process = subprocess.Popen(command, cwd=course, env=environment, stdout=output, stderr=output)
                 _, status, usage = os.wait4(process.pid, 0)
@@ -202,8 +204,9 @@ def _grade(folder: Path, *commands: tuple[str, ...]) -> Graded:
     after = _files(*watched)
     text = (folder / "output.txt").read_text(encoding="utf-8")
     return Graded(
+        way,
         course,
-        subprocess.CompletedProcess(commands[-1], process.returncode, text),
+        subprocess.CompletedProcess(command, process.returncode, text),
         {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)},
         heard,
         left_behind,
@@ -215,7 +218,6 @@ def _grade(folder: Path, *commands: tuple[str, ...]) -> Graded:
 WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
     "handgrad grade": (("handgrad", "grade", "backprop"), ("handgrad", "report", "backprop")),
     "nbgrader autograde": (
-        ("nbgrader", "generate_assignment", "backprop", "--force"),
         ("nbgrader", "autograde", "backprop"),
         ("nbgrader", "generate_feedback", "backprop"),
         ("handgrad", "report", "backprop"),
@@ -226,7 +228,7 @@ WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
 @pytest.fixture(scope="module", params=["handgrad grade", pytest.param("nbgrader autograde", marks=pytest.mark.slow)])
 def graded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     """The class, graded once in each way."""
-    return _grade(tmp_path_factory.mktemp("hostile"), *WAYS[request.param])
+    return _grade(tmp_path_factory.mktemp("hostile"), request.param)
 
 
 @pytest.fixture
@@ -245,10 +247,16 @@ def test_scores(name: str, graded: Graded, reports: Mapping[str, Report], exerci
 
 
 def test_gradebook(graded: Graded, reports: Mapping[str, Report]) -> None:
-    """The gradebook holds the scores of those who were graded and of nobody else, and none was given by hand."""
+    """The gradebook holds the scores of those who were graded; nobody else has one, and none was given by hand."""
     with Gradebook(f"sqlite:///{graded.course / 'gradebook.db'}") as gradebook:
         submissions = {one.student.id: one for one in gradebook.assignment_submissions("backprop")}
+        rest = {name: submissions.pop(name) for name in submissions.keys() - set(GRADED)}
         assert {name: one.score for name, one in submissions.items()} == {name: CLASS[name].score for name in GRADED}
+        # nbgrader's own command leaves an empty row, as it does for any file that it cannot read
+        assert not rest or graded.way == "nbgrader autograde"
+        assert not any(
+            grade.auto_score or grade.manual_score for one in rest.values() for grade in one.notebooks[0].grades
+        )
         for name, submission in submissions.items():
             points = {verdict.id: verdict.points for verdict in reports[name].checks}
             looked_at = {verdict.id for verdict in reports[name].checks if verdict.outcome == "tampered"}

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from handgrad.errors import ExerciseError, SandboxError
-from handgrad.sandbox import Answer, Child, Limits, PassResult, Run, Sandbox, State, frames, parent
+from handgrad.sandbox import Answer, Child, Limits, PassResult, Run, Sandbox, State, conversation, frames
 from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, pack_tensor, unpack_tensor
 
 SETUP = """
@@ -759,7 +759,7 @@ def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: Sandbox, monkeypatch:
 
 def test_outputs_are_limited_by_the_grader_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that forgets its limits of output is kept to those of the grader, over all its cells."""
-    monkeypatch.setattr(parent, "MAX_SHOWN", 3000)
+    monkeypatch.setattr(conversation, "MAX_SHOWN", 3000)
     raised = "import handgrad.cells as c\nc.MAX_TEXT = 1 << 40"
     result = _run(sandbox, raised, "print('x' * 2000)", "print('y' * 2000)", "print('z' * 500)", outputs=True)
     shown = [cell.outputs[0]["text"][:1] for cell in result.cells.values() if cell.outputs]

@@ -70,7 +70,7 @@ class Course:
     config: Config = field(default_factory=Config)
 
     @classmethod
-    def at(cls, start: Path) -> Self:
+    def at(cls, start: Path | str) -> Self:
         """The course that ``start`` lies in: the nearest folder upwards with an ``nbgrader_config.py``.
 
         Raises
@@ -78,7 +78,7 @@ class Course:
         CourseError
             There is none, or its configuration cannot be read.
         """
-        start = start.resolve()
+        start = Path(start).resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG).is_file():
                 return cls(folder, _load(folder))

@@ -1,5 +1,6 @@
 """A course's folders of handed-in, autograded and returned notebooks, laid out as nbgrader's configuration says."""
 
+import copy
 import fnmatch
 import glob
 import os
@@ -31,7 +32,7 @@ class Folders:
 
     def __init__(self, course: Course, assignment: str) -> None:
         self.course, self.assignment = course, assignment
-        config = course.config.copy()
+        config = copy.deepcopy(course.config)
         config.CourseDirectory.root = str(course.root)
         self._nbgrader = CourseDirectory(config=config, assignment_id=assignment)
         self._autograde = Autograde(coursedir=self._nbgrader, config=config)

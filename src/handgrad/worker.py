@@ -6,11 +6,12 @@ assignment travels with each submission, as plain data; its warm grader is made 
 
 import faulthandler
 import hashlib
+import pickle
 import re
 import tempfile
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -51,12 +52,15 @@ class Task:
         The course's hidden seeds.
     config
         The course's configuration.
+    patience
+        Seconds after which a worker cannot still be at work on one submission.
     """
 
     name: str
     files: Mapping[str, bytes] = field(repr=False)
     seeds: tuple[int, ...] = field(repr=False)
     config: Config = field(repr=False)
+    patience: float = field(default=3600.0, repr=False)
 
     @classmethod
     def of(cls, course: Course, exercise: Exercise) -> "Task":
@@ -72,8 +76,11 @@ class Task:
             for path in sorted(exercise.directory.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         }
-        course.settings.limits()
-        return cls(exercise.name, files, tuple(course.seeds()), course.config)
+        seeds, settings = tuple(course.seeds()), course.settings
+        limits, rounds = settings.limits(), len(seeds) + len(settings.sizes)
+        longest = limits.submission_seconds + (1 + 3 * rounds) * ATTEMPTS * limits.cell_seconds
+        # a cell that stands in the queue for a processor may take four times its time
+        return cls(exercise.name, files, seeds, _portable(course.config), 60 + 4 * longest)
 
     @cached_property
     def digest(self) -> str:
@@ -86,6 +93,23 @@ class Task:
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
         return nbformat.reads(self.files[f"{self.name}.ipynb"].decode("utf-8"), as_version=4)
+
+
+def _portable(config: Config) -> Config:
+    """What of a configuration can go to another process: not a function that was written in its file.
+
+    Sections without a setting are left out: they come into being when somebody looks for one.
+    """
+    kept = Config()
+    for name, value in sorted(config.items()):
+        if isinstance(value, Config):
+            if section := _portable(value):
+                kept[name] = section
+        else:
+            with suppress(Exception):
+                pickle.loads(pickle.dumps(value))
+                kept[name] = value
+    return kept
 
 
 @dataclass(frozen=True)
@@ -217,7 +241,8 @@ def grade(task: Task, handed: Handed) -> Marked:
     if handed.fault:
         return without_score(task.name, handed.student, *handed.fault)
     with _at_work:
-        _end_if_stuck(task)
+        # a process that is stuck ends itself, and the batch starts another
+        faulthandler.dump_traceback_later(task.patience, exit=True)
         try:
             return _marked(task, handed)
         finally:
@@ -255,10 +280,3 @@ def feedback(task: Task, student: str, notebook: str, facts: Facts | None) -> st
         return ""
     with _at_work:
         return _desk(task).pages.feedback(notebook, student, facts)
-
-
-def _end_if_stuck(task: Task) -> None:
-    """Let this process end when one submission takes far longer than its limits allow: the batch starts another."""
-    limits = Course(Path(), task.config).settings.limits()
-    longest = limits.submission_seconds + 4 * ATTEMPTS * limits.cell_seconds
-    faulthandler.dump_traceback_later(60 + 3 * longest, exit=True)

@@ -105,7 +105,8 @@ class Mend(NbGraderPreprocessor):
             for cell, name in zip(nb.cells, Submission.of(nb, Exercise.read(path)).ids, strict=True):
                 cell.metadata.pop("nbgrader", None)
                 if name:
-                    cell.metadata["nbgrader"] = copy.deepcopy(ours[name])
+                    # nbgrader's own release says the kind of a cell too
+                    cell.metadata["nbgrader"] = {**copy.deepcopy(ours[name]), "cell_type": cell.cell_type}
         return nb, resources
 
 
