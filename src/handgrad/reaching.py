@@ -125,11 +125,13 @@ class _Reader(ast.NodeVisitor):
 
     def note(self, path: str) -> bool:
         """Remember ``path`` if it is something that a formula does not need; whether it stands for anything."""
+        if not path:
+            return False
         self.internals += [one for one in _INTERNALS if path == one or path.startswith(f"{one}.")]
         parts = path.split(".")
         if any(path.startswith(f"{one}.") for one in _AUTOGRAD) and parts[len(parts) > 2 and 2] not in _HARMLESS:
             self.autograd.append(path)
-        return bool(path)
+        return True
 
     def bind(self, name: str, path: str = "") -> None:
         """Let ``name`` stand for ``path``, or for something of the student's own."""
