@@ -1,9 +1,9 @@
 """The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -80,6 +80,7 @@ class Child:
         self._waiting: list[frames.Frame] = []
         self._broken: frames.FrameError | None = None
         self._sources: Sequence[str] | None = sources
+        self._queue = _queue_of(self.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +95,9 @@ class Child:
         if self.pid < 0:
             return None
         self.pid = -1
+        if self._queue is not None:
+            os.close(self._queue)
+            self._queue = None
         self._connection.close()
         self._forget(self)
         code, self.cpu_seconds = self._process.end()
@@ -170,7 +174,7 @@ class Child:
         self._send({"place": place}, b"".join(data for _, _, data in packed), deadline)
 
     def _receive(self, deadline: float) -> frames.Frame:
-        queued, latest = _queued(self.pid), deadline + MOST_QUEUED * self.limits.cell_seconds
+        queued, latest = self._queued(), deadline + MOST_QUEUED * self.limits.cell_seconds
         while not self._waiting:
             if self._broken:
                 raise self._broken
@@ -180,7 +184,7 @@ class Child:
                 data = self._connection.recv(1 << 18)
             except TimeoutError:
                 # a cell that stands in the queue for a processor is not a slow cell
-                queued, before = _queued(self.pid), queued
+                queued, before = self._queued(), queued
                 deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
                 if deadline <= time.monotonic():
                     raise
@@ -194,13 +198,25 @@ class Child:
                 self._broken = error
         return self._waiting.pop(0)
 
+    def _queued(self) -> float:
+        """Seconds that the process has stood in the queue for a processor so far; 0 where the system does not say."""
+        if self._queue is None:
+            return 0.0
+        try:
+            return int(os.pread(self._queue, 100, 0).split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
-def _queued(pid: int) -> float:
-    """Seconds that a process has stood in the queue for a processor so far; 0 where the system does not say."""
+
+def _queue_of(pid: int) -> int | None:
+    """A descriptor of the file that says how long a process has waited for a processor; None where there is none.
+
+    It is asked about at every cell, so the file is opened once.
+    """
     try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+        return os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
+    except OSError:
+        return None
 
 
 def _left(deadline: float) -> float:
