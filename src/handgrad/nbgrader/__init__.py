@@ -2,6 +2,7 @@
 
 from handgrad.nbgrader.preprocessors import (
     AddSelfCheck,
+    CheckOthers,
     Grade,
     HideTests,
     Mend,
@@ -18,6 +19,7 @@ from handgrad.nbgrader.preprocessors import (
 
 __all__ = [
     "AddSelfCheck",
+    "CheckOthers",
     "Grade",
     "HideTests",
     "Mend",

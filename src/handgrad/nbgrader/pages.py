@@ -32,7 +32,7 @@ from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, i
 from traitlets.config import Config
 
 from handgrad.grade import Graded, Grader
-from handgrad.nbgrader.preprocessors import REPORT, Grade, Mend, SaveVerdicts, show
+from handgrad.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
 from handgrad.submission import Submission
 
 __all__ = ["Facts", "Known", "Pages", "as_saved"]
@@ -204,7 +204,7 @@ class Pages:
         """Instances of nbgrader's steps; without those that run or check cells, or write to the gradebook."""
         ours = {OverwriteCells: _OverwriteCells, OverwriteKernelspec: _OverwriteKernelspec}
         elsewhere = {Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties}
-        elsewhere |= {Mend, DeduplicateIds, CheckCellMetadata}
+        elsewhere |= {Mend, DeduplicateIds, CheckCellMetadata, CheckOthers}
         steps = [ours.get(step, step)(config=self.config, log=LOG) for step in classes if step not in elsewhere]
         for step in steps:
             step.known = self.known

@@ -6,9 +6,11 @@ assignment of the same course goes through nbgrader's own preprocessor, unchange
 
 import atexit
 import copy
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateSolution
 from nbgrader.preprocessors import (
+    CheckCellMetadata,
     ClearHiddenTests,
     ClearSolutions,
     Execute,
@@ -38,6 +41,7 @@ from handgrad.submission import Submission, read_notebook
 
 __all__ = [
     "AddSelfCheck",
+    "CheckOthers",
     "Grade",
     "HideTests",
     "Mend",
@@ -62,12 +66,12 @@ class TolerantExporter(NotebookExporter):
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
         """Convert the file, which is not opened by nbconvert before it is known to be one: a pipe is not waited for."""
         path = Path(filename)
-        read_notebook(path, path.parents[1])
+        self._notebook = read_notebook(path, path.parents[1])
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
-        """Read the notebook, tidied, and convert it."""
-        return self.from_notebook_node(read_notebook(Path(file_stream.name)), resources=resources, **kw)
+        """Convert the notebook that was read, tidied, before nbconvert opened its file."""
+        return self.from_notebook_node(self._notebook, resources=resources, **kw)
 
 
 class NameStubs(ClearSolutions):
@@ -98,16 +102,25 @@ class Mend(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Put the ids of the instructor's notebook where the submission has these cells, and take away all others."""
-        path = _exercise_path(self, resources)
-        if path is not None:
-            source = nbformat.read(path, as_version=4)
-            ours = {grade_id(cell): cell.metadata["nbgrader"] for cell in source.cells if grade_id(cell)}
-            for cell, name in zip(nb.cells, Submission.of(nb, Exercise.read(path)).ids, strict=True):
+        source = _source(self, resources)
+        if source is not None:
+            for cell, name in zip(nb.cells, Submission.of(nb, source.exercise).ids, strict=True):
                 cell.metadata.pop("nbgrader", None)
                 if name:
                     # nbgrader's own release says the kind of a cell too
-                    cell.metadata["nbgrader"] = {**copy.deepcopy(ours[name]), "cell_type": cell.cell_type}
+                    cell.metadata["nbgrader"] = {**copy.deepcopy(source.metadata[name]), "cell_type": cell.cell_type}
         return nb, resources
+
+
+class CheckOthers(CheckCellMetadata):
+    """Check nbgrader's metadata, except of an exercise: :class:`Mend` gave its cells those of the instructor's.
+
+    nbgrader checks its own schema again for every cell, which takes longer than the grading.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Check any other notebook as nbgrader does."""
+        return (nb, resources) if _source(self, resources) else super().preprocess(nb, resources)
 
 
 class Grade(Execute):
@@ -116,11 +129,11 @@ class Grade(Execute):
     def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
         """Grade the notebook and put outputs and verdicts into it."""
         ids = resources["nbgrader"]
-        path = _exercise_path(self, resources)
-        if path is None:
+        source = _source(self, resources)
+        if source is None:
             return super().preprocess(nb, resources, **kwargs)
         course, coursedir = _course(self), self.parent.parent.coursedir
-        grader = _grader(course, path)
+        grader = _grader(course, source.exercise)
         # the file, not nb: its ids say which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), grader.exercise)
@@ -215,11 +228,29 @@ def _course(step: NbGraderPreprocessor) -> Course:
     return Course(Path(step.parent.parent.coursedir.root).resolve(), step.config)
 
 
-def _exercise_path(step: NbGraderPreprocessor, resources: Any) -> Path | None:
+@dataclass(frozen=True)
+class _Source:
+    """An instructor's notebook: what it asks for, and nbgrader's metadata of its cells by their grade_ids."""
+
+    exercise: Exercise
+    metadata: Mapping[str, Any]
+
+
+def _source(step: NbGraderPreprocessor, resources: Any) -> _Source | None:
     """The instructor's notebook of what is being graded; None where it is no exercise of ours."""
     ids = resources["nbgrader"]
     path = _course(step).exercise_path(ids["assignment"], ids["notebook"])
-    return path if path.is_file() and is_exercise(nbformat.read(path, as_version=4)) else None
+    return _source_at(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@functools.lru_cache
+def _source_at(path: Path, changed: int) -> _Source | None:
+    """The instructor's notebook as it is since ``changed``: read once, however many steps of however many students."""
+    notebook = nbformat.read(path, as_version=4)
+    if not is_exercise(notebook):
+        return None
+    metadata = {grade_id(cell): cell.metadata["nbgrader"] for cell in notebook.cells if grade_id(cell)}
+    return _Source(Exercise.read(path), metadata)
 
 
 def generate_assignment() -> list[Any]:
@@ -230,13 +261,18 @@ def generate_assignment() -> list[Any]:
 
 def sanitize() -> list[Any]:
     """Nbgrader's steps before ``autograde``, lost and copied ids of an exercise mended first."""
-    return [Mend, *Autograde().sanitize_preprocessors]
+    return [Mend, *_checked_once(Autograde().sanitize_preprocessors)]
 
 
 def autograde() -> list[Any]:
     """Nbgrader's steps of ``autograde``, with our executor, our scores, and hidden tests taken out at the end."""
     replaced = {Execute: Grade, SaveAutoGrades: SaveVerdicts}
-    return [*(replaced.get(step, step) for step in Autograde().autograde_preprocessors), HideTests]
+    steps = [replaced.get(step, step) for step in Autograde().autograde_preprocessors]
+    return [*_checked_once(steps), HideTests]
+
+
+def _checked_once(steps: Sequence[Any]) -> list[Any]:
+    return [CheckOthers if step is CheckCellMetadata else step for step in steps]
 
 
 def generate_solution() -> list[Any]:
@@ -249,10 +285,9 @@ atexit.register(_open.close)
 _graders: dict[str, Grader | IsolationError] = {}
 
 
-def _grader(course: Course, path: Path) -> Grader:
-    """A warm grader for the exercise at ``path``: one for all submissions that this process grades."""
-    exercise = Exercise.read(path)
-    key = json.dumps([str(path), exercise.digest, course.seeds(), repr(course.settings.trait_values())])
+def _grader(course: Course, exercise: Exercise) -> Grader:
+    """A warm grader for ``exercise``: one for all submissions that this process grades."""
+    key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings.trait_values())])
     if key not in _graders:
         try:
             _graders[key] = _open.enter_context(course.grader(exercise))
