@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,10 +67,14 @@ def hand_in(folder: Path, student: str, case: Case, last: str = "") -> Path:
     return path
 
 
+WORKER = ThreadPoolExecutor(1)
+"""A worker in this process, which stays warm between two gradings; processes have tests of their own."""
+
+
 def grade(course: Course, *students: str, force: bool = False, feedback: bool = False) -> Told:
     """Grade the class; what was told."""
     told = Told()
-    grade_class(course, "backprop", students, workers=2, force=force, feedback=feedback, watch=told)
+    grade_class(course, "backprop", students, executor=WORKER, workers=1, force=force, feedback=feedback, watch=told)
     return told
 
 
@@ -121,8 +126,10 @@ def test_names_and_globs(tmp_path: Path) -> None:
         with pytest.raises(CourseError, match="nobody called"):
             grade(course, path)
     with pytest.raises(CourseError, match="--notebook other names none of it"):
-        grade_class(course, "backprop", notebooks=["other"])
-    assert [one.student for one in grade_class(course, "backprop", ["ann"], ["back*"], feedback=False)] == ["ann"]
+        grade_class(course, "backprop", notebooks=["other"], executor=WORKER, workers=1)
+    assert [
+        one.student for one in grade_class(course, "backprop", ["ann"], ["back*"], feedback=False, executor=WORKER)
+    ] == ["ann"]
 
 
 def test_points_that_change(tmp_path: Path) -> None:
@@ -303,8 +310,9 @@ def test_one_in_five_is_hostile(tmp_path: Path) -> None:
         hand_in_file(courses["mixed"].root, f"s{number:03}", case)
     seconds, reports = {}, {}
     for name, course in courses.items():
-        begin = time.monotonic()
-        reports[name] = grade(course).reports
+        begin, told = time.monotonic(), Told()
+        grade_class(course, "backprop", workers=2, feedback=False, watch=told)
+        reports[name] = told.reports
         seconds[name] = time.monotonic() - begin
     assert {student: score for student, score in scores(courses["mixed"]).items() if student in expected} == expected
     assert len(reports["mixed"]) == 200
