@@ -14,7 +14,7 @@ help:
 	@echo "make demo         grade a sample class and write report.html"
 	@echo "make test         formatting, lint, types and every test but the slow ones"
 	@echo "make test-all     the same and the slow ones"
-	@echo "make bench        measure beside stock nbgrader; writes benchmarks/results.md"
+	@echo "make bench        measure beside nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
 	@echo "make release      release/ and solutions/ from source/, and the wheel for students"
 	@echo "make constraints  pin the newest versions of every package anew"
 
