@@ -5,19 +5,24 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["descriptors", "family", "proportional_memory"]
+__all__ = ["children", "descriptors", "family", "proportional_memory"]
 
 PROC = Path("/proc")
 
 
+def children(pid: int) -> set[int]:
+    """The processes whose parent is ``pid``."""
+    return {process for process, parent in _parents() if parent == pid}
+
+
 def family(pid: int) -> list[int]:
     """The process and its descendants."""
-    children: dict[int, list[int]] = {}
+    started: dict[int, list[int]] = {}
     for process, parent in _parents():
-        children.setdefault(parent, []).append(process)
+        started.setdefault(parent, []).append(process)
     found = [pid]
     for one in found:
-        found.extend(children.get(one, ()))
+        found.extend(started.get(one, ()))
     return found
 
 

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.processes import children
 
 __all__ = ["BenchmarkFailed", "Cost", "run"]
 
@@ -56,10 +59,9 @@ def run(
     BenchmarkFailed
         It ended with another status than 0, or left processes behind that do not end.
     """
-    _adopt_orphans()
     before = _processor_seconds()
     # a file, not a pipe: a pipe is open until the last of its processes has ended, and the clock would run on
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with _orphans_adopted(command), tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         begin = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
         while watch and process.poll() is None:
@@ -71,7 +73,6 @@ def run(
             said.seek(0)
             words = "\n".join(said.read().splitlines()[-30:])
             raise BenchmarkFailed(f"{' '.join(command)} ended with status {status}:\n{words}")
-    _wait_for_orphans(command)
     return Cost(wall, _processor_seconds() - before)
 
 
@@ -81,18 +82,23 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of processes whose own has ended: otherwise nobody counts their time."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _wait_for_orphans(command: Sequence[str]) -> None:
-    deadline = time.monotonic() + ORPHANS_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(0.02)
-        except ChildProcessError:
-            return
-    raise BenchmarkFailed(f"{' '.join(command)} left processes behind that have not ended.")
+@contextmanager
+def _orphans_adopted(command: Sequence[str]) -> Iterator[None]:
+    """Be the parent of processes whose own ends in the block, and wait for them: otherwise nobody counts their time."""
+    if sys.platform != "linux":
+        yield
+        return
+    before = children(os.getpid())
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+        deadline = time.monotonic() + ORPHANS_SECONDS
+        while left := children(os.getpid()) - before:
+            if time.monotonic() > deadline:
+                raise BenchmarkFailed(f"{' '.join(command)} left processes behind that have not ended: {left}.")
+            for pid in left:
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.02)
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
