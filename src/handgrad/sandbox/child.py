@@ -227,7 +227,8 @@ class Server:
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.modules["__main__"].__dict__.update(state.namespace)
         random.seed(0)
-        torch.manual_seed(0)
+        # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never started
+        torch.default_generator.manual_seed(0)
         torch.set_default_dtype(torch.float32)
         around = any(_AROUND.search(cell.source) for cell in self.cells)
         for index in run["cells"]:
