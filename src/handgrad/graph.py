@@ -126,7 +126,9 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
         return arrived
     noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
     with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
-        torch.autograd.grad(tensor, list(others.values()), noise, retain_graph=True, allow_unused=True)
+        # a sum, since torch imports sympy, for as long as half of itself, when it is handed a gradient to begin with
+        begin = (tensor * noise).sum()
+        torch.autograd.grad(begin, list(others.values()), retain_graph=True, allow_unused=True)
     return arrived
 
 
