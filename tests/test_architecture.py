@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
-    ("errors", "report", "passes", "plain"),
+    ("errors", "report", "passes", "plain", "lean"),
     ("notebooks", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
     ("graph", "sandbox", "exercise", "sources", "reaching"),
     ("student", "reference", "alignment"),

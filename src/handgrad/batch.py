@@ -87,7 +87,7 @@ def grade_class(
         if watch:
             watch.begin(len(reports), len(left))
         if left:
-            with Pool(workers, executor, most=len(left), preload=("handgrad.worker",)) as pool:
+            with Pool(workers, executor, most=len(left), preload=("handgrad.lean", "handgrad.worker")) as pool:
                 for report in batch.run(left, pool):
                     reports.append(report)
                     if watch:

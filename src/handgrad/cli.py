@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+import handgrad.lean  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
 from handgrad.errors import HandgradError
 from handgrad.report import Report
