@@ -56,6 +56,6 @@ def spread(values: Sequence[float], form: str = "{:.2f}") -> str:
 def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """How many times each of ``below`` goes into its counterpart in ``above``, run by run.
 
-    A run in which noise has left nothing to divide by is left out.
+    A run in which noise has left nothing of one of the two is left out.
     """
-    return [one / other for one, other in zip(above, below, strict=True) if other > 0]
+    return [one / other for one, other in zip(above, below, strict=True) if one > 0 and other > 0]

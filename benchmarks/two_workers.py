@@ -9,7 +9,7 @@ import sys
 import time
 from statistics import median
 
-from benchmarks.figures import Figure, quotients
+from benchmarks.figures import Figure, quotients, spread
 from benchmarks.ways import Bench, alone
 
 COUNT = "for _ in range({count}): pass"
@@ -21,16 +21,12 @@ def figures(bench: Bench) -> list[Figure]:
     one, two = bench.one_worker, bench.two_workers
     bench.measure(one, two)
     plain = [seconds(1) / seconds(2) for _ in range(bench.runs)]
-    gains = quotients(one.wall, two.wall)
+    shares = [gain / median(plain) for gain in quotients(one.wall, two.wall)]
     made_of = (
-        f"{median(one.wall):.4f} s and {median(two.wall):.4f} s a submission: {median(gains):.2f} times; "
-        f"two plain processes: {median(plain):.2f} times"
+        f"{median(one.wall):.4f} s and {median(two.wall):.4f} s a submission; "
+        f"two plain processes do {spread(plain)} times the work of one"
     )
-    return [
-        Figure(
-            "two workers against one, of what two plain processes gain", 0.9, quotients(gains, plain), made_of, "{:.2f}"
-        )
-    ]
+    return [Figure("two workers against one, of what two plain processes gain", 0.9, shares, made_of, "{:.2f}")]
 
 
 def seconds(processes: int) -> float:

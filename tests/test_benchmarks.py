@@ -29,8 +29,8 @@ def test_a_figure_says_its_range() -> None:
 
 
 def test_no_quotient_of_noise() -> None:
-    """A run in which nothing is left to divide by gives no figure."""
-    assert quotients([4.0, 9.0], [2.0, -0.1]) == [2.0]
+    """A run in which noise is larger than what is measured gives no figure."""
+    assert quotients([4.0, 9.0, -0.2], [2.0, -0.1, 1.0]) == [2.0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to another process than the first")
