@@ -85,6 +85,7 @@ def test_configuration(course: Course) -> None:
         "cell_seconds": 3.0,
         "submission_seconds": 20.0,
         "memory_mb": 256,
+        "isolation": "none",
         "trust_submissions": True,
     }
     assert set(changed) == set(Handgrad.class_own_traits(config=True))

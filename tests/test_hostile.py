@@ -92,6 +92,15 @@ def _children() -> set[str]:
     }
 
 
+def _outliving(processes: set[str], seconds: float = 5.0) -> set[str]:
+    """Those of ``processes``, children of this one, that do not end by themselves, as helpers of the command do."""
+    deadline = time.monotonic() + seconds
+    while processes and time.monotonic() < deadline:
+        processes = {one for one in processes if os.waitpid(int(one), os.WNOHANG) == (0, 0)}
+        time.sleep(0.05)
+    return processes
+
+
 class Ears:
     """Listeners at the addresses that the attacks try."""
 
@@ -199,7 +208,7 @@ def _grade(folder: Path, way: str) -> Graded:
                 _, status, usage = os.wait4(process.pid, 0)
                 process.returncode = os.waitstatus_to_exitcode(status)
                 peak = max(peak, usage.ru_maxrss)
-        left_behind, heard = _children() - children, ears.heard()
+        left_behind, heard = _outliving(_children() - children), ears.heard()
     seconds = time.monotonic() - started
     after = _files(*watched)
     text = (folder / "output.txt").read_text(encoding="utf-8")
