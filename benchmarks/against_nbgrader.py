@@ -22,7 +22,10 @@ def figures(bench: Bench) -> list[Figure]:
 
 
 def _times(question: str, goal: float, slow: Way, fast: Way) -> Figure:
-    made_of = f"{median(slow.wall):.3f} s and {median(fast.wall):.4f} s a submission"
+    made_of = (
+        f"{median(slow.wall):.3f} s and {median(fast.wall):.4f} s a submission; "
+        f"of processors {median(slow.cpu):.3f} s and {median(fast.cpu):.4f} s"
+    )
     return Figure(question, goal, quotients(slow.wall, fast.wall), made_of)
 
 

@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.courses import ASSIGNMENT
 from benchmarks.figures import Figure, quotients
 from benchmarks.otter import Otter, install
-from benchmarks.running import BenchmarkFailed
+from benchmarks.running import BenchmarkFailed, Cost
 from benchmarks.ways import SUBMISSIONS, Bench, alone
 from handgrad.course import Course
 
@@ -30,15 +30,20 @@ def figures(bench: Bench) -> list[Figure]:
     otter.make()
     bench.say("warming up, not counted: otter run")
     otter.grade("warm")
-    seconds, starts = [], []
+    costs, starts = [], []
     for number in range(1, bench.runs + 1):
-        starts.append(otter.start().wall)
-        whole = sum(otter.grade(f"s{student}").wall for student in range(SUBMISSIONS)) / SUBMISSIONS
-        seconds.append(whole - starts[-1])
-        bench.say(f"run {number} of {bench.runs}: otter run: {whole:.2f} s a submission, {starts[-1]:.2f} s its start")
+        start = otter.start()
+        whole = sum((otter.grade(f"s{student}") for student in range(SUBMISSIONS)), Cost(0.0, 0.0)) / SUBMISSIONS
+        costs.append(whole - start)
+        starts.append(start.wall)
+        bench.say(
+            f"run {number} of {bench.runs}: otter run: {whole.wall:.2f} s a submission, {start.wall:.2f} s of it start"
+        )
+    seconds = [cost.wall for cost in costs]
     made_of = (
-        f"{median(seconds):.3f} s and {median(bench.ours.wall):.4f} s a submission, without the "
-        f"{median(starts):.2f} s in which `otter run` starts each time; otter-grader {otter.versions}"
+        f"{median(seconds):.3f} s and {median(bench.ours.wall):.4f} s a submission; "
+        f"of processors {median(cost.cpu for cost in costs):.3f} s and {median(bench.ours.cpu):.4f} s; "
+        f"not counted: {median(starts):.2f} s in which `otter run` starts each time; otter-grader {otter.versions}"
     )
     return [Figure(question, goal, quotients(seconds, bench.ours.wall), made_of)]
 
