@@ -30,8 +30,11 @@ def loads(text: str | bytes) -> Any:
     return data
 
 
-def is_shallow(data: Any, levels: int = MAX_LEVELS) -> bool:
-    """Whether ``data`` has at most ``levels`` levels."""
+def is_shallow(data: Any, levels: int = MAX_LEVELS, text: bytes | None = None) -> bool:
+    """Whether ``data``, which stood in the JSON ``text`` where that is given, has at most ``levels`` levels."""
+    # a text with few brackets cannot hold many levels, and that is seen at once
+    if text is not None and text.count(b"[") + text.count(b"{") <= levels:
+        return True
     if not isinstance(data, (dict, list)):
         return True
     inner = data.values() if isinstance(data, dict) else data

@@ -6,10 +6,12 @@ place (the sandbox does); it is what a person is told.
 """
 
 import ast
+import copy
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from handgrad.cells import the_shell
 
@@ -70,8 +72,18 @@ def reaches(sources: Sequence[str], gradients: Collection[str], before: Sequence
     before
         Cells that run before them, for what they import.
     """
+    reader = copy.copy(_after(tuple(before), frozenset(gradients)))
+    reader.modules = dict(reader.modules)
+    return [reader.read(source) for source in sources]
+
+
+@lru_cache
+def _after(before: tuple[str, ...], gradients: frozenset[str]) -> "_Reader":
+    """A reader that has read the cells ``before``, which are the same for every submission."""
     reader = _Reader(gradients)
-    return [reader.read(source) for source in (*before, *sources)][len(before) :]
+    for source in before:
+        reader.read(source)
+    return reader
 
 
 def _parsed(source: str) -> ast.Module:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from handgrad import __version__
+from handgrad.answers import Answers
 from handgrad.errors import CourseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Graded
@@ -62,15 +63,19 @@ class Record:
     def of(cls, graded: Graded, known: Container[str] = ()) -> "Record":
         """Pack the answers and the comparisons behind a report; the answers in ``known`` are only referred to."""
         answers: dict[str, tuple[str, bytes]] = {}
-        described = {
-            name: {
-                gradient: [_described(one, answers, known) for one in kept.both()]
-                for gradient, kept in one_pass.items()
-            }
+
+        def described(kept: Answers) -> list[Mapping[str, Any] | None]:
+            at_stub = _described(kept.at_stub, answers, known)
+            # most often it is the same answer still
+            same = kept.at_end is kept.at_stub
+            return [at_stub, at_stub if same else _described(kept.at_end, answers, known)]
+
+        passes = {
+            name: {gradient: described(kept) for gradient, kept in one_pass.items()}
             for name, one_pass in graded.answers.items()
         }
         evidence = {gradient: [_plain(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
-        text = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": described, "evidence": evidence})
+        text = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": passes, "evidence": evidence})
         return cls(zlib.compress(text.encode()), answers)
 
 

@@ -110,11 +110,6 @@ Described = tuple[dict[str, Any], bytes]
 """An answer as it is sent: its description and, for a tensor, its bytes."""
 
 
-def _again(name: str) -> Described:
-    """What is sent in the place of an answer that is still the same."""
-    return {"name": name, "kind": "same"}, b""
-
-
 def describe(name: str, namespace: dict[str, Any]) -> Described:
     """The answer that ``name`` is in ``namespace``: what kind of thing, and for a tensor its bytes."""
     if name not in namespace:
@@ -135,6 +130,28 @@ def describe(name: str, namespace: dict[str, Any]) -> Described:
     except Exception:
         return {"name": name, "kind": "other", "type": kind}, b""
     return {"name": name, "kind": "tensor", "size": len(data), **description}, data
+
+
+@dataclass
+class Sent:
+    """An answer as it was sent: the object, its version, and its description."""
+
+    value: Any
+    version: int | None
+    described: Described
+
+    @classmethod
+    def of(cls, value: Any, described: Described) -> "Sent":
+        """Remember ``value``, an answer that was sent as ``described``."""
+        tracked = described[0]["kind"] == "tensor" and not value.is_inference()
+        return cls(value, value._version if tracked else None, described)
+
+    def holds(self, name: str, namespace: dict[str, Any], *, seen: bool) -> bool:
+        """Whether the answer is still what was sent; ``seen``: its version tells whether it was written to."""
+        value = namespace.get(name)
+        if seen and self.version is not None and value is self.value and value._version == self.version:
+            return True
+        return describe(name, namespace) == self.described
 
 
 def preload(modules: Sequence[str]) -> None:
@@ -223,7 +240,7 @@ class Server:
     def run(self, run: dict[str, Any]) -> None:
         """One pass: ``run`` names the state, the cells in order, and the answers wanted after each and at the end."""
         state = self.states.pop(run["state"])
-        sent: dict[str, Described] = {}
+        sent: dict[str, Sent] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.modules["__main__"].__dict__.update(state.namespace)
         random.seed(0)
@@ -231,22 +248,30 @@ class Server:
         torch.default_generator.manual_seed(0)
         torch.set_default_dtype(torch.float32)
         around = any(_AROUND.search(cell.source) for cell in self.cells)
-        for index in run["cells"]:
-            names = run["collect"].get(str(index), [])
-            if run["help"] and names:
-                state.put_back(contents=around)
-            with captured(results=run["outputs"]) as outputs:
+        with captured(results=run["outputs"]) as outputs:
+            for index in run["cells"]:
+                names = run["collect"].get(str(index), [])
+                if run["help"] and names:
+                    state.put_back(contents=around)
                 error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
                 if run["outputs"]:
                     _flush_figures()
-            shown = _packed(outputs.take()) if run["outputs"] else b""
-            answers = [describe(name, state.namespace) for name in names]
-            sent.update(zip(names, answers, strict=True))
-            self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
-            if run["help"] and names:
-                self.take_help(state)
-        at_end = ((name, describe(name, state.namespace)) for name in run["at_end"])
-        self.send({"finished": True}, [_again(name) if sent.get(name) == one else one for name, one in at_end])
+                taken = outputs.take()
+                shown = _packed(taken) if run["outputs"] else b""
+                answers = [describe(name, state.namespace) for name in names]
+                sent |= {
+                    name: Sent.of(state.namespace.get(name), one) for name, one in zip(names, answers, strict=True)
+                }
+                self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
+                if run["help"] and names:
+                    self.take_help(state)
+        at_end = [
+            ({"name": name, "kind": "same"}, b"")
+            if name in sent and sent[name].holds(name, state.namespace, seen=not around)
+            else describe(name, state.namespace)
+            for name in run["at_end"]
+        ]
+        self.send({"finished": True}, at_end)
 
     def take_help(self, state: State) -> None:
         """Wait for the references that take the place of the answers just sent."""

@@ -1,11 +1,12 @@
 """The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
 
+import functools
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -169,7 +170,7 @@ class Child:
         self._connection.sendall(frames.pack(header, payload))
 
     def _place(self, references: Mapping[str, torch.Tensor], deadline: float) -> None:
-        packed = [(name, *frames.pack_tensor(value)) for name, value in references.items()]
+        packed = [(name, *_packed(value)) for name, value in references.items()]
         place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
         self._send({"place": place}, b"".join(data for _, _, data in packed), deadline)
 
@@ -206,6 +207,12 @@ class Child:
             return int(os.pread(self._queue, 100, 0).split()[1]) / 1e9
         except (OSError, ValueError, IndexError):
             return 0.0
+
+
+@functools.lru_cache(maxsize=512)
+def _packed(reference: torch.Tensor) -> tuple[dict[str, Any], bytes]:
+    """A reference as it is sent; nothing writes to one, and each is sent to every child."""
+    return frames.pack_tensor(reference)
 
 
 def _queue_of(pid: int) -> int | None:

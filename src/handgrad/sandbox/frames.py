@@ -50,7 +50,7 @@ class FrameError(Exception):
 
 def pack(header: dict[str, Any], payload: bytes = b"") -> bytes:
     """One frame as bytes."""
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(header).encode()
     return _LENGTHS.pack(len(text), len(payload)) + text + payload
 
 
@@ -84,7 +84,7 @@ class FrameReader:
                 header = plain.loads(text)
             except ValueError as error:
                 raise FrameError("a frame's header is not JSON") from error
-            if not isinstance(header, dict) or not plain.is_shallow(header):
+            if not isinstance(header, dict) or not plain.is_shallow(header, text=text):
                 raise FrameError("a frame's header is not a JSON object of few levels")
             yield header, payload
 

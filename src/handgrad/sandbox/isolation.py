@@ -63,7 +63,13 @@ class Isolation:
         os.close(descriptor)
         if self._filtered:
             self._close_root()
+            # what it works out for every process is worked out here, once
+            seccomp.program(os.getpid(), without=self._without)
         self.name, self.reason = self._named(self._escapes(Path(name)))
+
+    @property
+    def _without(self) -> tuple[str, ...]:
+        return () if self.namespaces else seccomp.CHANGES_FILES
 
     def _close_root(self) -> None:
         self._folders = namespaces.library_folders()
@@ -119,7 +125,7 @@ class Isolation:
         else:
             namespaces.drop_root(self._folders)
         namespaces.end_with_parent()
-        seccomp.apply(seccomp.program(os.getpid(), without=() if self.namespaces else seccomp.CHANGES_FILES))
+        seccomp.apply(seccomp.program(os.getpid(), without=self._without))
 
     def _escapes(self, witness: Path) -> list[str]:
         """What a child can still reach of what it must not."""

@@ -144,7 +144,11 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int
             outputs = plain.loads(rest)
         except ValueError as error:
             raise frames.FrameError("a cell's outputs are not JSON") from error
-        if not isinstance(outputs, list) or not plain.is_shallow(outputs) or not all(map(_is_output, outputs)):
+        if (
+            not isinstance(outputs, list)
+            or not plain.is_shallow(outputs, text=rest)
+            or not all(map(_is_output, outputs))
+        ):
             raise frames.FrameError("a cell's outputs are not a notebook's")
     return CellResult(index, _error(header.get("error")), answers, outputs, len(rest))
 

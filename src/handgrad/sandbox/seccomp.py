@@ -5,6 +5,7 @@ newer than the list fails with ENOSYS, on which the C library falls back to an o
 """
 
 import ctypes
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 
@@ -163,15 +164,23 @@ def program(pid: int, architecture: str = ARCHITECTURE, without: Sequence[str] =
         System calls to leave out of the list.
     """
     column = _COLUMN[architecture]
+    lines = [_listed(architecture, tuple(without))]
+    for name, block in _conditions(pid).items():
+        lines += [_skip_unless(CONDITIONAL[name][column], len(block) + 1), *block, _refuse(_EPERM)]
+    lines += [_skip_below(_NEWEST, 1), _refuse(_ENOSYS), _refuse(_EPERM)]
+    return b"".join(lines)
+
+
+@functools.cache
+def _listed(architecture: str, without: tuple[str, ...]) -> bytes:
+    """The part of a filter that is the same for every process: the calls that are allowed with any arguments."""
+    column = _COLUMN[architecture]
     # the numbers mean something else to a 32-bit call on the same machine
     lines = [_load(4), _instruction(0x15, _AUDIT[architecture], 1, 0), _refuse(_EPERM), _load(0)]
     for name, row in ALLOWED.items():
         number = row[column]
         if number is not None and name not in without:
             lines += _one_of([number])
-    for name, block in _conditions(pid).items():
-        lines += [_skip_unless(CONDITIONAL[name][column], len(block) + 1), *block, _refuse(_EPERM)]
-    lines += [_skip_below(_NEWEST, 1), _refuse(_ENOSYS), _refuse(_EPERM)]
     return b"".join(lines)
 
 

@@ -68,4 +68,5 @@ def environment(home: str) -> dict[str, str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     }
