@@ -140,6 +140,7 @@ class Batch:
         with ExitStack() as stack:
             stack.enter_context(_alone(self.course))
             self.folders.clear_up()
+            stack.enter_context(self.store.held_open())
             stack.enter_context(self.book)
             self.book.register(self.task.source())
             self._open = stack.pop_all()
@@ -213,8 +214,8 @@ class Batch:
 
     def _state(self, handed: Handed) -> str:
         """A digest of everything that a report depends on."""
-        content = (self.task.digest, handed.content, handed.timestamp, handed.note, handed.fault)
-        return hashlib.sha256(repr(content).encode()).hexdigest()
+        beside = (self.task.digest, handed.timestamp, handed.note, handed.fault, len(handed.content))
+        return hashlib.sha256(repr(beside).encode() + handed.content).hexdigest()
 
     def _is_written(self, student: str) -> bool:
         page = self.folders.feedback(student)

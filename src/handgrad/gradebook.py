@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -178,8 +178,8 @@ class Book:
             What the gradebook says of the notebook now.
         """
         with self._engine.begin() as connection:
-            notebook = self._submitted(connection, report.student, timestamp)
-            self._score(connection, notebook, report)
+            notebook, new = self._submitted(connection, report.student, timestamp)
+            self._score(connection, notebook, report, set() if new else _scored_by_hand(connection, notebook))
             cells = self._commented[self.assignment]
             texts = [{"notebook": notebook, "cell": cell, "text": comments.get(name)} for name, cell in cells.items()]
             connection.execute(_COMMENT, texts)
@@ -193,14 +193,9 @@ class Book:
             by_cell = {row[0]: row[1] for row in said}
             return Facts(grades, {name: by_cell.get(cell) for name, cell in cells.items()}, penalty)
 
-    def _score(self, connection: Connection, notebook: str, report: Report) -> None:
+    def _score(self, connection: Connection, notebook: str, report: Report, by_hand: Container[str]) -> None:
         """Write the points of every verdict; what a person has scored asks to be looked at again."""
         cells = self._graded[self.assignment]
-        by_hand = set(
-            connection.execute(
-                select(Grade.cell_id).where(Grade.notebook_id == notebook, Grade.manual_score.is_not(None))
-            ).scalars()
-        )
         points = [
             {
                 "notebook": notebook,
@@ -239,8 +234,11 @@ class Book:
             first = next(iter(cells.values()))
             connection.execute(_COMMENT, [{"notebook": found, "cell": first, "text": message}])
 
-    def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> str:
-        """The id of a student's submitted notebook; every row that nbgrader would have made for it is there then."""
+    def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
+        """The id of a student's submitted notebook, and whether it is new.
+
+        Every row that nbgrader would have made for it is there then.
+        """
         if not connection.execute(select(Student.id).where(Student.id == student)).scalar():
             connection.execute(insert(Student).values(id=student))
         where = (SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student)
@@ -250,49 +248,59 @@ class Book:
             submission = _add(connection, SubmittedAssignment, values)
         elif timestamp is not None:
             connection.execute(update(SubmittedAssignment).where(*where).values(timestamp=timestamp))
-        there = {
-            row.notebook_id: row.id
-            for row in connection.execute(
-                select(SubmittedNotebook.id, SubmittedNotebook.notebook_id).where(
-                    SubmittedNotebook.assignment_id == submission
-                )
+        rows = connection.execute(
+            select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
+                SubmittedNotebook.assignment_id == submission
             )
-        }
+        )
+        before = {row[0]: row[1] for row in rows}
+        there = dict(before)
         for name, key in self._notebooks.items():
-            if key not in there:
+            new = key not in there
+            if new:
                 there[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
-            self._complete(connection, Grade, there[key], self._graded[name].values())
-            self._complete(connection, Comment, there[key], self._commented[name].values())
-        found: str = there[self._notebooks[self.assignment]]
-        return found
+            self._complete(connection, Grade, there[key], self._graded[name].values(), new=new)
+            self._complete(connection, Comment, there[key], self._commented[name].values(), new=new)
+        ours = self._notebooks[self.assignment]
+        return there[ours], ours not in before
 
     @staticmethod
-    def _complete(connection: Connection, table: Any, notebook: str, cells: Any) -> None:
-        there = set(connection.execute(select(table.cell_id).where(table.notebook_id == notebook)).scalars())
+    def _complete(connection: Connection, table: Any, notebook: str, cells: Any, *, new: bool) -> None:
+        there: set[str] = set()
+        if not new:
+            there.update(connection.execute(select(table.cell_id).where(table.notebook_id == notebook)).scalars())
         lacking = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in there]
         if lacking:
             connection.execute(insert(table), lacking)
 
     def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
         """Set the late penalty that nbgrader's configured plugin names; the penalty."""
-        where = (SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student)
-        submission = connection.execute(
-            select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(*where)
-        ).one()
         penalty = None
-        if submission.timestamp is not None and self._duedate is not None:
-            late = (submission.timestamp - self._duedate).total_seconds()
-            late -= submission.extension.total_seconds() if submission.extension else 0.0
-            if late > 0:
-                penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
+        if self._duedate is not None and (late := self._lateness(connection, student)) > 0:
+            penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
         if penalty is not None:
             penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
-        connection.execute(
-            update(SubmittedNotebook).where(SubmittedNotebook.id == notebook).values(late_submission_penalty=penalty)
-        )
+        connection.execute(_PENALTY, {"notebook": notebook, "penalty": penalty})
         return penalty or 0.0
 
+    def _lateness(self, connection: Connection, student: str) -> float:
+        """Seconds from the due date, with a student's extension, to the hand-in; 0.0 where that has no date."""
+        submission = connection.execute(
+            select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
+                SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
+            )
+        ).one()
+        if submission.timestamp is None:
+            return 0.0
+        late: float = (submission.timestamp - self._duedate).total_seconds()
+        return late - (submission.extension.total_seconds() if submission.extension else 0.0)
 
+
+_PENALTY = (
+    update(SubmittedNotebook)
+    .where(SubmittedNotebook.id == bindparam("notebook"))
+    .values(late_submission_penalty=bindparam("penalty"))
+)
 _SCORE = (
     update(Grade)
     .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
@@ -310,6 +318,12 @@ def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
     key = connection.execute(insert(table).values(values)).inserted_primary_key
     assert key is not None
     return str(key[0])
+
+
+def _scored_by_hand(connection: Connection, notebook: str) -> set[str]:
+    """The cells of a submitted notebook that a person has scored."""
+    scored = select(Grade.cell_id).where(Grade.notebook_id == notebook, Grade.manual_score.is_not(None))
+    return set(connection.execute(scored).scalars())
 
 
 def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:

@@ -84,16 +84,38 @@ class AnswerStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: sqlite3.Connection | None = None
+
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """Open the file once for all that is done inside."""
+        with self._connected() as connection:
+            self._held = connection
+            try:
+                yield
+            finally:
+                self._held = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        if self._held:
+            yield self._held
+            return
+        with self._readable(), closing(sqlite3.connect(self.path, timeout=60)) as connection:
+            # what is lost with the power is graded again; what is written is never half-written
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_TABLES)
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection, self._readable(), connection:
+            yield connection
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
-                # what is lost with the power is graded again; what is written is never half-written
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.executescript(_TABLES)
-                with connection:
-                    yield connection
+            yield
         except sqlite3.Error as error:
             raise CourseError(f"the stored answers in {self.path} cannot be used ({error}).") from error
 
