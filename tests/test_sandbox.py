@@ -745,8 +745,8 @@ def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: Sandbox, monkeypatch:
     """Frames that stand before a broken one are taken first, though all of them are read at once."""
     send = Child._send
 
-    def send_and_wait(self: Child, header: dict[str, Any], payload: bytes, deadline: float) -> None:
-        send(self, header, payload, deadline)
+    def send_and_wait(self: Child, frame: bytes, deadline: float) -> None:
+        send(self, frame, deadline)
         time.sleep(0.3)
 
     monkeypatch.setattr(Child, "_send", send_and_wait)

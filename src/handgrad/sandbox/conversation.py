@@ -4,9 +4,9 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 
@@ -128,9 +128,9 @@ class Child:
             deadline = min(end, time.monotonic() + cell_seconds)
             if self._sources is not None:
                 self._wait_until_serving(deadline)
-                self._send({"cells": len(self._sources)}, pack_json(list(self._sources)), deadline)
+                self._send(frames.pack({"cells": len(self._sources)}, pack_json(list(self._sources))), deadline)
                 self._sources = None
-            self._send({"run": plain_run(run)}, b"", deadline)
+            self._send(frames.pack({"run": plain_run(run)}), deadline)
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
@@ -139,7 +139,7 @@ class Child:
                 result.cells[index] = cell
                 if run.help and names:
                     assert reference is not None
-                    self._place({name: reference(name) for name in names}, deadline)
+                    self._send(_placing(tuple((name, reference(name)) for name in names)), deadline)
             index = None
             header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
             if header.get("finished") is not True:
@@ -165,14 +165,9 @@ class Child:
         if header.get("serving") is not True:
             raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
 
-    def _send(self, header: dict[str, object], payload: bytes, deadline: float) -> None:
+    def _send(self, frame: bytes, deadline: float) -> None:
         self._connection.settimeout(_left(deadline))
-        self._connection.sendall(frames.pack(header, payload))
-
-    def _place(self, references: Mapping[str, torch.Tensor], deadline: float) -> None:
-        packed = [(name, *_packed(value)) for name, value in references.items()]
-        place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
-        self._send({"place": place}, b"".join(data for _, _, data in packed), deadline)
+        self._connection.sendall(frame)
 
     def _receive(self, deadline: float) -> frames.Frame:
         queued, latest = self._queued(), deadline + MOST_QUEUED * self.limits.cell_seconds
@@ -210,9 +205,11 @@ class Child:
 
 
 @functools.lru_cache(maxsize=512)
-def _packed(reference: torch.Tensor) -> tuple[dict[str, Any], bytes]:
-    """A reference as it is sent; nothing writes to one, and each is sent to every child."""
-    return frames.pack_tensor(reference)
+def _placing(references: tuple[tuple[str, torch.Tensor], ...]) -> bytes:
+    """The frame that puts references in the place of answers; nothing writes to one, and each goes to every child."""
+    packed = [(name, *frames.pack_tensor(value)) for name, value in references]
+    place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
+    return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
 
 
 def _queue_of(pid: int) -> int | None:
