@@ -32,7 +32,7 @@ lint: $(READY)
 	mypy
 
 test: lint
-	python -m pytest -m "not slow"
+	python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: test
 	python -m pytest -m slow
