@@ -9,10 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean"),
-    ("notebooks", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
+    ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
     ("graph", "sandbox", "exercise", "sources", "reaching"),
     ("student", "reference", "places"),
-    ("slicing",),
+    ("slicing", "renames"),
     ("alignment",),
     ("submission",),
     ("answers", "finding", "checking"),
@@ -36,7 +36,19 @@ OUTSIDE = {
     "IPython": {"cells"},
     "nbconvert": {"inert", "nbgrader"},
     "nbformat": {
-        *("inert", "notebooks", "exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
+        *(
+            "inert",
+            "notebooks",
+            "scripts",
+            "renames",
+            "exercise",
+            "alignment",
+            "submission",
+            "releasing",
+            "selfcheck",
+            "cases",
+            "demo",
+        ),
         *("nbgrader", "gradebook", "worker"),
     },
 }
