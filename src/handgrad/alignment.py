@@ -147,12 +147,11 @@ class Alignment:
         for position in range(len(self.nodes)):
             ends, parsed = self._ends(position), self._parse(position)
             names = [stub for stub in self.exercise.stubs if stub in ends]
-            pieces = parsed.cut(names, ends, kept.get(position, set())) if parsed else []
-            for text, gradients in pieces or [(self.nodes[position].source, tuple(names))]:
+            whole = [(str(self.nodes[position].source), tuple(names))] if names else []
+            for text, gradients in parsed.cut(names, ends, kept.get(position, set())) if parsed else whole:
                 while due and gradients and order.index(due[0]) < order.index(gradients[0]):
                     yield self._lacking(due.pop(0))
-                if gradients or position in kept:
-                    yield StudentCell(text, gradients, position)
+                yield StudentCell(text, gradients, position)
         yield from map(self._lacking, due)
 
     def _lacking(self, name: str) -> StudentCell:
@@ -241,8 +240,10 @@ class Alignment:
         self.found = self._places.find(self.lacking, self._checks)
         broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
         for stub in self.lacking:
-            if stub not in self.found and (seen := [*mentioned(broken, stub)]):
+            answered = stub in self.found and self._places.steps[self.found[stub]].writes(stub)
+            if not answered and (seen := [*mentioned(broken, stub)]):
                 self.found[stub] = Place(seen[-1], 0)
+        self._note_company()
         if self.found and self.is_foreign:
             self.notes.append(
                 "this notebook was not made from the released one: the answers were found by the names they assign, "
@@ -253,6 +254,14 @@ class Alignment:
         elif self.found:
             names = _counted("the answer cell of", "the answer cells of", list(self.found))
             self.notes.append(f"{names} gone, or without nbgrader's metadata: what assigns the gradient counts")
+
+    def _note_company(self) -> None:
+        """Say which answers end in one statement, a loop or a call: there is nothing between them to put right."""
+        held = [*self.found.values()]
+        together = [stub for stub, place in self.found.items() if self._parse(place.position) and held.count(place) > 1]
+        if together:
+            names = _counted("", "", together).strip()
+            self.notes.append(f"{names} assigned in one statement with others: an early slip there costs what follows")
 
     def _parse(self, position: int) -> Parsed | None:
         if position not in self._parsed:

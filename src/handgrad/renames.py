@@ -79,8 +79,8 @@ class Guesses:
 
     def note(self) -> str:
         """What was assumed, and what to type where something was not; empty where there is nothing to say."""
-        pairs = [f"{theirs} was read as {ours}" for theirs, ours in self.sure.tensors.items()]
-        sentences = [f"The same lines of the forward pass make them: {', '.join(pairs)}."] if pairs else []
+        pairs = [f"{theirs} as {ours}" for theirs, ours in self.sure.tensors.items()]
+        sentences = [f"Names were read as the forward pass has them: {', '.join(pairs)}."] if pairs else []
         if self.unsure:
             options = " ".join(f"--rename {theirs}={ours}" for theirs, ours in self.unsure)
             sentences.append(f"Names that may be others of the exercise were left alone; if they are, say {options}.")
@@ -88,16 +88,26 @@ class Guesses:
 
 
 def guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
-    """What the names in a notebook stand for, by its own forward pass beside the exercise's."""
+    """What the names in a notebook stand for, by its own forward pass beside the exercise's.
+
+    A name is sure if it and one name of the exercise, and no other, are made by the same line, and the notebook does
+    not use the latter itself.
+    """
+    try:
+        return _guess(nodes, exercise)
+    except RecursionError:  # what is nested that deep was not written by a person
+        return Guesses(Renames())
+
+
+def _guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
     places = _places(nodes, exercise)
     forward = [step for step in places.steps.values() if not places.is_training(step)]
     theirs = [line for line in map(_line, forward) if line]
     ours = {target: value for step in _setup(exercise) for target, value in filter(None, [_line(step)])}
     ours = {target: value for target, value in ours.items() if target in exercise.tensors.values()}
     made = _made(exercise)
-    assigned = {target for target, _ in theirs} | {
-        stub.removeprefix("d") for stub in exercise.stubs if places.written(stub)
-    }
+    answered = {tensor for stub, tensor in exercise.tensors.items() if any(step.writes(stub) for step in forward)}
+    assigned = answered | {target for target, _ in theirs}
     pairs = dict.fromkeys((theirs, target) for theirs, target in _same_lines(theirs, ours) if theirs not in made)
     sure = {
         name: target

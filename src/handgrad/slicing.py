@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 
 from handgrad.places import Place
-from handgrad.sources import Parsed, Step
+from handgrad.sources import Step, steps_of
 
 __all__ = ["needed"]
 
@@ -40,8 +40,7 @@ def needed(
         own = {name for name in step.bound if name not in ours}
         if first is not None and place > first:
             own = step.bound - set(tensors)
-        called = _called(step.node)
-        if place in answers or own & wanted or (called in mutators and _loads(step) & set(gradients)):
+        if place in answers or own & wanted or _is_given(step.node, gradients, mutators):
             kept.setdefault(place.position, set()).add(place.step)
             wanted = wanted - _rebound(step) | _loads(step)
     return kept
@@ -66,7 +65,7 @@ def _loads(step: Step) -> set[str]:
     """The names that a statement uses; loop variables and parameters of its own are not among them."""
     names: set[str] = set()
     own: set[str] = set()
-    headers = (item for block in step.blocks for item in (block.items if isinstance(block, ast.With) else [block.test]))
+    headers = (item for block in step.blocks if isinstance(block, ast.With) for item in block.items)
     for node in itertools.chain(ast.walk(step.node), *map(ast.walk, headers)):
         match node:
             case ast.Name(id=name, ctx=ast.Load()):
@@ -80,17 +79,20 @@ def _loads(step: Step) -> set[str]:
     return names - own
 
 
-def _called(node: ast.stmt) -> str:
-    """The function that a statement does nothing but call."""
-    match node:
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
-            return name
-    return ""
+def _is_given(node: ast.stmt, gradients: Collection[str], mutators: Collection[str]) -> bool:
+    """Whether one of ``mutators`` is given one of ``gradients`` to change."""
+    return any(
+        isinstance(call.func, ast.Name)
+        and call.func.id in mutators
+        and any(isinstance(argument, ast.Name) and argument.id in gradients for argument in call.args)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+    )
 
 
 def _mutator(node: ast.stmt) -> Iterator[str]:
     """The name of a function that changes what it is given."""
-    if isinstance(node, _FUNCTIONS) and (parsed := Parsed.of(ast.unparse(ast.Module(node.body, [])))):
-        changed = {name for step in parsed.steps for name in step.bound - _rebound(step)}
+    if isinstance(node, _FUNCTIONS):
+        changed = {name for step in steps_of(node.body) for name in step.bound - _rebound(step)}
         if changed & {argument.arg for argument in node.args.args}:
             yield node.name

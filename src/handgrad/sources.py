@@ -11,7 +11,7 @@ from typing import Self, TypeGuard
 
 from handgrad.cells import the_shell
 
-__all__ = ["Parsed", "Step", "assigned", "compared", "compared_by", "is_untouched", "same"]
+__all__ = ["Parsed", "Step", "assigned", "compared", "compared_by", "is_untouched", "same", "steps_of"]
 
 MAX_SOURCE = 1_000_000
 """Characters of the longest cell that is looked into."""
@@ -20,12 +20,13 @@ _MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
 _TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
 """A line magic that hides an assignment from Python's parser."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+Block = ast.With | ast.If | ast.For
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A statement, with the ``with`` blocks that it stands in.
+    """A statement, with the blocks that it stands in: those that can be left and entered again.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Step:
     node: ast.stmt
     dump: str
     assignments: tuple[tuple[str, bool], ...]
-    blocks: tuple[ast.With | ast.If, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     @property
     def lines(self) -> range:
@@ -76,7 +77,8 @@ class Parsed:
     lines
         Its lines, as IPython makes them.
     steps
-        Its statements; a ``with`` block gives those inside it, since the block can be entered again for each.
+        Its statements; a ``with`` block gives those inside it, since the block can be entered again for each, and so
+        does what runs once whatever the data.
     whole
         Whether the cell may not be cut, because of the magic that it begins with.
     """
@@ -97,7 +99,7 @@ class Parsed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 body = ast.parse(text).body
-            steps = tuple(_steps(body))
+            steps = tuple(steps_of(body))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         lines = io.StringIO(text, newline="\n").readlines()
@@ -123,6 +125,8 @@ class Parsed:
     ) -> list[tuple[str, tuple[str, ...]]]:
         """The cell in pieces, with the names whose answer ends in each, at its end where lines allow it.
 
+        A piece in which nothing is left and nothing ends is none.
+
         A line keeps its number: what stands before a piece is blanked out in it, but for the headers of the blocks that
         it goes on in.
 
@@ -141,7 +145,9 @@ class Parsed:
         ends = self.ends(names) if ends is None else ends
         start = 0
         waiting: list[str] = []
+        runs = False
         for index, step in enumerate(self.steps):
+            runs |= kept is None or index in kept
             waiting += [name for name in names if ends.get(name) == index]
             last = index == len(self.steps) - 1
             end = len(self.lines) if last else step.lines[-1]
@@ -149,8 +155,9 @@ class Parsed:
                 text = self._text(range(start, end), kept)
                 if isinstance(step.node, ast.Expr) and not last:
                     text += "pass\n"  # only the last expression of a whole cell shows its value
-                pieces.append((text, tuple(waiting)))
-                start, waiting = end, []
+                if runs or waiting:
+                    pieces.append((text, tuple(waiting)))
+                start, waiting, runs = end, [], False
         return pieces
 
     def beside(self, others: Sequence["Parsed"]) -> set[int]:
@@ -215,22 +222,25 @@ def _first_line(statement: ast.stmt) -> int:
     return statement.lineno
 
 
-def _steps(body: Sequence[ast.stmt], blocks: tuple[ast.With | ast.If, ...] = ()) -> Iterator[Step]:
+def steps_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> Iterator[Step]:
     """The statements of ``body``; in the place of a block that can be entered again, those inside it."""
     for statement in body:
         if _can_be_split(statement):
-            yield from _steps(statement.body, (*blocks, statement))
+            yield from steps_of(statement.body, (*blocks, statement))
         else:
             yield Step(statement, ast.dump(statement), tuple(_assignments(statement)), blocks)
 
 
-def _can_be_split(statement: ast.stmt) -> TypeGuard[ast.With | ast.If]:
+def _can_be_split(statement: ast.stmt) -> TypeGuard[Block]:
     """Whether a block means the same when it is left and entered again between its statements."""
     match statement:
         case ast.With(lineno=line, body=[first, *_]):
             return _first_line(first) > line
         case ast.If(test=ast.Constant() | ast.Compare(left=ast.Name(id="__name__")), orelse=[], lineno=line, body=body):
             return _first_line(body[0]) > line
+        case ast.For(iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=1)]), orelse=[], body=body):
+            leaves = any(isinstance(node, (ast.Break, ast.Continue)) for node in ast.walk(statement))
+            return not leaves and _first_line(body[0]) > statement.lineno
     return False
 
 

@@ -87,6 +87,10 @@ class Submission:
         parsed = [Parsed.of(cell.source) for cell in self.cells]
         return {name for one in parsed if one for name in one.ends(names)}
 
+    def is_in_company(self, gradient: str) -> bool:
+        """Whether the answer of ``gradient`` ends together with others, so that they get no help in between."""
+        return any(gradient in cell.gradients and len(cell.gradients) > 1 for cell in self.cells)
+
     def stub_indices(self) -> dict[str, int]:
         """For each gradient, the index of the cell at whose end its stub ends."""
         return {gradient: index for index, cell in enumerate(self.cells) for gradient in cell.gradients}
