@@ -248,7 +248,7 @@ def test_two_for_one(lecture: NotebookNode, exercise: Exercise) -> None:
     _replace(notebook, FORWARD, (r"^(mean) = (.*)", r"\1 = \2\nother = \2"))
     note = Submission.of(notebook, exercise).note
     assert "read as" not in note
-    assert "--rename mean=bnmeani --rename other=bnmeani" in note
+    assert "add --rename mean=bnmeani, --rename other=bnmeani." in note
 
 
 def test_gradient_s_name(lecture: NotebookNode, grader: Grader) -> None:
@@ -258,6 +258,14 @@ def test_gradient_s_name(lecture: NotebookNode, grader: Grader) -> None:
     _replace(notebook, FORWARD, (r"^avg = .*", "avg = z"))
     _replace(notebook, BACKWARD, (r"^davg = (.*)", r"def back(avg, davg=None):\n    return avg\ndavg = back(avg=\1)"))
     assert _losses(_grade(grader, notebook, "davg=dbnmeani")) == {}
+
+
+def test_other_gradient_s_name(lecture: NotebookNode, grader: Grader) -> None:
+    """A gradient need not begin with a d."""
+    notebook = copy.deepcopy(lecture)
+    _replace(notebook, BACKWARD, (r"\bdprobs\b", "grad_of_probs"))
+    assert _losses(_grade(grader, notebook)) == {"dprobs": "missing"}
+    assert _losses(_grade(grader, notebook, "grad_of_probs=dprobs")) == {}
 
 
 @pytest.mark.parametrize(

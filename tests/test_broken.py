@@ -307,6 +307,11 @@ def _named(*names: str) -> Callable[[NotebookNode, Path], None]:
     return _bytes(lambda data: data, *names)
 
 
+def _own(name: str) -> Callable[[NotebookNode, Path], None]:
+    """A notebook that was not made from the released one, under some name."""
+    return lambda notebook, folder: _put(folder / name, (ROOT / "tests/notebooks/colab.ipynb").read_bytes())
+
+
 def _beside(name: str, data: bytes | None = None) -> Callable[[NotebookNode, Path], None]:
     """The released notebook, untouched, or ``data`` under the right name, and the answers under another."""
 
@@ -385,6 +390,8 @@ FILES: dict[str, tuple[Callable[[NotebookNode, Path], None], ReportOutcome, floa
     "two-others": (_named("b.ipynb", "a.ipynb"), "graded", 26, "a.ipynb was graded: there is no backprop.ipynb. Not "),
     "answers-beside": (_beside("backprop-Copy1.ipynb"), "graded", 0, "answers are in it: backprop-Copy1.ipynb"),
     "empty-and-copy": (_beside("backprop (1).ipynb", b""), "graded", 26, "graded: backprop.ipynb cannot be read"),
+    "own-notebook": (_own("backprop.ipynb"), "graded", 26, "This notebook was not made from the released one"),
+    "own-notebook-and-name": (_own("my_ninja.ipynb"), "graded", 26, "my_ninja.ipynb was graded: there is no backprop"),
     "no-notebook": (
         lambda notebook, folder: _put(folder / "backprop.pdf", b"%PDF"),
         "not-submitted",

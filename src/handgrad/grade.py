@@ -228,7 +228,7 @@ class Grader:
         elif decided.reason == "invisible" and collected.submission.is_in_company(check.gradient):
             message = (
                 f"{check.gradient} looks right on this loss, which cannot show every mistake here; one statement "
-                "assigns it and others, so it could not be tried with other gradients from above: give it one of its own."
+                "assigns it and others, so it could not be tried with other gradients from above: give it its own."
             )
         found = None
         if outcome in ("failed", "partial") and not (outcome == "partial" and message):

@@ -22,9 +22,14 @@ CLOSE = 0.8
 
 @dataclass(frozen=True)
 class Renames:
-    """Names of the exercise by the student's; each stands for its gradient too."""
+    """The exercise's names, by the student's."""
 
-    tensors: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_tensors(cls, pairs: Mapping[str, str]) -> Self:
+        """Tensors by the student's names; each stands for its gradient too."""
+        return cls({**pairs, **{f"d{theirs}": f"d{ours}" for theirs, ours in pairs.items()}})
 
     @classmethod
     def told(cls, options: Sequence[str], nodes: Sequence[NotebookNode], exercise: Exercise) -> Self:
@@ -35,31 +40,39 @@ class Renames:
         RenameError
             An option is not of that form, or speaks of a name that is not there.
         """
-        tensors: dict[str, str] = {}
-        places = _places(nodes, exercise) if options else None
+        if not options:
+            return cls()
+        places, known = _places(nodes, exercise), _made(exercise) | {*exercise.stubs}
+        used = _used(places)
+        names: dict[str, str] = {}
         for option in options:
             theirs, _, ours = (part.strip() for part in option.partition("="))
             said = f"--rename {option}"
             if not (theirs.isidentifier() and ours.isidentifier() and theirs != ours):
                 raise RenameError(f"{said} is not THEIRS=OURS, two names such as bnmean=bnmeani.")
-            if ours in exercise.tensors and theirs.startswith("d"):
-                theirs, ours = theirs.removeprefix("d"), exercise.tensors[ours]
-            if ours not in (known := _made(exercise)):
+            if ours not in known:
                 raise RenameError(f"{said}: {exercise.name} has no {ours}.{closest(ours, known)}")
-            if places and theirs not in (used := _used(places)) and f"d{theirs}" not in used:
+            new = cls._pair(theirs, ours, exercise)
+            if not used.intersection(new):
                 raise RenameError(f"{said}: the notebook has no {theirs}.{closest(theirs, used)}")
-            if tensors.setdefault(theirs, ours) != ours or list(tensors.values()).count(ours) > 1:
+            if any(name in names or target in names.values() for name, target in new.items()):
                 raise RenameError(f"{said}: one of the two names stands in another --rename too.")
-            if places and places.written(f"d{theirs}") and places.written(f"d{ours}"):
-                raise RenameError(
-                    f"{said}: the notebook assigns both d{theirs} and d{ours}: delete the one that is old."
-                )
-        return cls(tensors)
+            for name, target in new.items():
+                if target in exercise.stubs and places.written(name) and places.written(target):
+                    raise RenameError(f"{said}: the notebook assigns both {name} and {target}: delete the old one.")
+            names |= new
+        return cls(names)
+
+    @classmethod
+    def _pair(cls, theirs: str, ours: str, exercise: Exercise) -> Mapping[str, str]:
+        """What one option says: of a tensor and its gradient, or of a name alone."""
+        if ours in exercise.tensors and theirs.startswith("d"):
+            theirs, ours = theirs.removeprefix("d"), exercise.tensors[ours]
+        return cls.of_tensors({theirs: ours}).names if ours in exercise.tensors.values() else {theirs: ours}
 
     def applied(self, nodes: Sequence[NotebookNode]) -> list[NotebookNode]:
         """The cells with the exercise's names."""
-        names = {**self.tensors, **{f"d{theirs}": f"d{ours}" for theirs, ours in self.tensors.items()}}
-        return [_renamed(node, names) if node.cell_type == "code" and names else node for node in nodes]
+        return [_renamed(node, self.names) if node.cell_type == "code" and self.names else node for node in nodes]
 
 
 @dataclass(frozen=True)
@@ -69,21 +82,26 @@ class Guesses:
     Attributes
     ----------
     sure
-        What the same line of the forward pass makes.
+        The exercise's tensors by the student's names, where the same line of the forward pass makes both.
     unsure
         Pairs of a student's name and the exercise's that are not followed.
     """
 
-    sure: Renames
+    sure: Mapping[str, str] = field(default_factory=dict)
     unsure: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def renames(self) -> Renames:
+        """Those that are sure."""
+        return Renames.of_tensors(self.sure)
 
     def note(self) -> str:
         """What was assumed, and what to type where something was not; empty where there is nothing to say."""
-        pairs = [f"{theirs} as {ours}" for theirs, ours in self.sure.tensors.items()]
+        pairs = [f"{theirs} as {ours}" for theirs, ours in self.sure.items()]
         sentences = [f"Names were read as the forward pass has them: {', '.join(pairs)}."] if pairs else []
         if self.unsure:
-            options = " ".join(f"--rename {theirs}={ours}" for theirs, ours in self.unsure)
-            sentences.append(f"Names that may be others of the exercise were left alone; if they are, say {options}.")
+            options = ", ".join(f"--rename {theirs}={ours}" for theirs, ours in self.unsure)
+            sentences.append(f"Names that may be others of the exercise were left alone; where one is, add {options}.")
         return " ".join(sentences)
 
 
@@ -96,7 +114,7 @@ def guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
     try:
         return _guess(nodes, exercise)
     except RecursionError:  # what is nested that deep was not written by a person
-        return Guesses(Renames())
+        return Guesses()
 
 
 def _guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
@@ -120,7 +138,7 @@ def _guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
     others += _unified(theirs, ours)
     others += _alike(places, exercise)
     unsure = [(name, target) for name, target in others if name not in {*made, *sure} and target in open_targets]
-    return Guesses(Renames(sure), tuple(dict.fromkeys(unsure)))
+    return Guesses(sure, tuple(dict.fromkeys(unsure)))
 
 
 def _places(nodes: Sequence[NotebookNode], exercise: Exercise) -> Places:

@@ -72,7 +72,7 @@ class Submission:
         alignment, note = Alignment(nodes, exercise), ""
         if alignment.is_foreign:
             guesses = guess(nodes, exercise)
-            alignment, note = Alignment(guesses.sure.applied(nodes), exercise), guesses.note()
+            alignment, note = Alignment(guesses.renames.applied(nodes), exercise), guesses.note()
         if alignment.is_empty:
             raise SubmissionError(
                 f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook, and no "
