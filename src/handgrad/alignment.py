@@ -88,7 +88,7 @@ class Alignment:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the notebook was not made from the released one: not a stub and not a cell of the setup is in it."""
+        """Whether the notebook is one of the student's own: not a stub and not a cell of the setup is as it was released."""
         setup = set(self.exercise.setup_names())
         return len(self.lacking) == len(self.exercise.stubs) and setup.isdisjoint(self.labels)
 
@@ -246,7 +246,7 @@ class Alignment:
         self._note_company()
         if self.found and self.is_foreign:
             self.notes.append(
-                "this notebook was not made from the released one: the answers were found by the names they assign, "
+                "no cell of this notebook is as it was released: the answers were found by the names they assign, "
                 f"and the setup and forward pass of {self.exercise.name} took the place of its own"
             )
         elif self.found and len(self.lacking) == len(self.exercise.stubs):
