@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
+from handgrad.cases import Case, read_cases
 from handgrad.errors import RenameError
-from handgrad.exercise import Exercise
+from handgrad.exercise import Exercise, kind_of
 from handgrad.grade import Grader
 from handgrad.report import Report
 from handgrad.selfcheck import PACKAGED, exercise_for, read_released
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "tests" / "notebooks"
 FORWARD, BACKWARD, CLOSED_FORM, TRAINING = "emb = C[Xb]", "# every gradient", "dlogits = None", "# fourth exercise"
 """How cells of the notebook begin."""
+CASES = read_cases(ROOT / "tests" / "mistakes")
 SLIP = (r"dprobs = \(1.0 / probs\)", "dprobs = (2.0 / probs)")
 
 
@@ -173,6 +175,31 @@ def test_function_that_changes(lecture: NotebookNode, grader: Grader) -> None:
     assert _losses(_grade(grader, notebook)) == {}
 
 
+@pytest.fixture(scope="session")
+def pages() -> tuple[NotebookNode, NotebookNode]:
+    """The released notebook and its solution, of which the cases are made."""
+    release, solution = (read_notebook(ROOT / kind / "backprop/backprop.ipynb") for kind in ("release", "solutions"))
+    return release, solution
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith("right-")], ids=lambda case: case.name)
+def test_right_answers(
+    case: Case, pages: tuple[NotebookNode, NotebookNode], lecture: NotebookNode, grader: Grader
+) -> None:
+    """Right answers in unusual style count in a notebook of one's own as they do in the released one."""
+    answered = case.notebook(*pages)
+    kinds = [kind_of(cell) for cell in answered.cells]
+    own = [cell for place, cell in enumerate(answered.cells) if place >= kinds.index("stub") or kinds[place] == "free"]
+    for cell in own:
+        cell.metadata.clear()
+    notebook = copy.deepcopy(lecture)
+    place = notebook.cells.index(_cell(notebook, BACKWARD))
+    notebook.cells[place : place + 1] = own
+    report = _grade(grader, notebook)
+    assert report.message.startswith("No cell of this notebook")
+    assert _losses(report) == {}
+
+
 def test_half_finished(lecture: NotebookNode, grader: Grader) -> None:
     """What is not written yet, set to None or absent, is missing; what uses it is graded all the same."""
     notebook = copy.deepcopy(lecture)
@@ -205,7 +232,7 @@ def test_function(lecture: NotebookNode, grader: Grader) -> None:
     _cell(notebook, BACKWARD).source = f"def backward():\n{body}\n    return {names}\n\n{names} = backward()"
     report = _grade(grader, notebook)
     assert _losses(report) == {"dlogit_maxes": "partial", "db1": "partial"}
-    assert "22 more are assigned in one statement with others" in report.message
+    assert "22 more end in one statement" in report.message
     assert "could not be tried" in report.verdicts()["check_db1"].message
 
 

@@ -88,7 +88,7 @@ class Alignment:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the notebook is one of the student's own: not a stub and not a cell of the setup is as it was released."""
+        """Whether no cell is as it was released, stub or setup: it is a notebook of the student's own."""
         setup = set(self.exercise.setup_names())
         return len(self.lacking) == len(self.exercise.stubs) and setup.isdisjoint(self.labels)
 
@@ -243,7 +243,6 @@ class Alignment:
             answered = stub in self.found and self._places.steps[self.found[stub]].writes(stub)
             if not answered and (seen := [*mentioned(broken, stub)]):
                 self.found[stub] = Place(seen[-1], 0)
-        self._note_company()
         if self.found and self.is_foreign:
             self.notes.append(
                 "no cell of this notebook is as it was released: the answers were found by the names they assign, "
@@ -254,14 +253,15 @@ class Alignment:
         elif self.found:
             names = _counted("the answer cell of", "the answer cells of", list(self.found))
             self.notes.append(f"{names} gone, or without nbgrader's metadata: what assigns the gradient counts")
+        self._note_company()
 
     def _note_company(self) -> None:
         """Say which answers end in one statement, a loop or a call: there is nothing between them to put right."""
         held = [*self.found.values()]
         together = [stub for stub, place in self.found.items() if self._parse(place.position) and held.count(place) > 1]
         if together:
-            names = _counted("", "", together).strip()
-            self.notes.append(f"{names} assigned in one statement with others: an early slip there costs what follows")
+            names = _counted("the answer of", "the answers of", together, "ends", "end")
+            self.notes.append(f"{names} in one statement: an early slip there costs what follows")
 
     def _parse(self, position: int) -> Parsed | None:
         if position not in self._parsed:

@@ -7,12 +7,16 @@ exercise's own locked cells take their place.
 import ast
 import itertools
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 from handgrad.places import Place
 from handgrad.sources import Step, steps_of
 
 __all__ = ["needed"]
 
+_SHOWS = ("print", "display")
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -31,19 +35,23 @@ def needed(
         What the locked cells make. Such names are theirs: the notebook's own statements for them count only behind
         the first answer, where a student uses one again as a variable of another kind.
     """
-    answers = [place for place, step in steps.items() if any(step.writes(name) for name in gradients)]
+    answers = {place for place, step in steps.items() if any(step.writes(name) for name in gradients)}
     first = min(answers, default=None)
-    mutators = {name for step in steps.values() for name in _mutator(step.node)} - set(ours)
-    kept: dict[int, set[int]] = {}
-    wanted: set[str] = set()
-    for place, step in sorted(steps.items(), reverse=True):
-        own = {name for name in step.bound if name not in ours}
-        if first is not None and place > first:
-            own = step.bound - set(tensors)
-        if place in answers or own & wanted or _is_given(step.node, gradients, mutators):
-            kept.setdefault(place.position, set()).add(place.step)
-            wanted = wanted - _rebound(step) | _loads(step)
-    return kept
+    effects = _Effects.of(steps.values(), gradients, ours)
+    functions: set[str] = set()
+    while True:
+        kept: dict[int, set[int]] = {}
+        wanted, used = set(functions), set(functions)
+        for place, step in sorted(steps.items(), reverse=True):
+            own = step.bound - set(tensors if first is not None and place > first else ours)
+            if place in answers or own & wanted or effects.has(step.node, wanted):
+                kept.setdefault(place.position, set()).add(place.step)
+                wanted = wanted - _rebound(step) | _loads(step)
+                # what a function uses may be assigned behind it
+                used |= _loads(step) if isinstance(step.node, _FUNCTIONS) else set()
+        if used == functions:
+            return kept
+        functions = used
 
 
 def _rebound(step: Step) -> set[str]:
@@ -79,15 +87,53 @@ def _loads(step: Step) -> set[str]:
     return names - own
 
 
-def _is_given(node: ast.stmt, gradients: Collection[str], mutators: Collection[str]) -> bool:
-    """Whether one of ``mutators`` is given one of ``gradients`` to change."""
-    return any(
-        isinstance(call.func, ast.Name)
-        and call.func.id in mutators
-        and any(isinstance(argument, ast.Name) and argument.id in gradients for argument in call.args)
-        for call in ast.walk(node)
-        if isinstance(call, ast.Call)
-    )
+@dataclass(frozen=True)
+class _Effects:
+    """What the statements of a notebook do to what they are given.
+
+    Attributes
+    ----------
+    gradients
+        The names of the exercise's gradients.
+    others
+        Names that no call changes: modules, and what the locked cells make.
+    mutators, lookers
+        Functions that change what they are given, of the student's own, and functions that do not.
+    """
+
+    gradients: frozenset[str]
+    others: frozenset[str]
+    mutators: frozenset[str]
+    lookers: frozenset[str]
+
+    @classmethod
+    def of(cls, steps: Collection[Step], gradients: Collection[str], ours: Collection[str]) -> Self:
+        """The effects in a notebook with these statements."""
+        modules = {name for step in steps if isinstance(step.node, _IMPORTS) for name in step.bound}
+        functions = {step.node.name for step in steps if isinstance(step.node, _FUNCTIONS)}
+        mutators = {name for step in steps for name in _mutator(step.node)} - set(ours)
+        lookers = {*_SHOWS, *ours, *functions} - mutators
+        return cls(frozenset(gradients), frozenset({*ours, *modules}), frozenset(mutators), frozenset(lookers))
+
+    def has(self, node: ast.stmt, wanted: Collection[str]) -> bool:
+        """Whether a statement calls something for its effect: on what is wanted, on a gradient, on torch's defaults."""
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            return False
+        calls = [one.value for one in ast.walk(node) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Call)]
+        return any(self._changes(call, set(wanted) - self.others - self.gradients) for call in calls)
+
+    def _changes(self, call: ast.Call, helpers: set[str]) -> bool:
+        """Whether a call changes one of ``helpers``: ``rows.append(...)``, ``np.copyto(rows, ...)``; or a gradient."""
+        names = {argument.id for argument in call.args if isinstance(argument, ast.Name)}
+        match call.func:
+            case ast.Attribute(value=ast.Name(id="torch"), attr="set_default_dtype"):
+                return True
+            case ast.Attribute(value=ast.Name(id=name)):
+                return bool(helpers & {*names, name})
+            case ast.Name(id=name):
+                changed = helpers | self.gradients if name in self.mutators else helpers
+                return name not in self.lookers and bool(changed & names)
+        return False
 
 
 def _mutator(node: ast.stmt) -> Iterator[str]:
