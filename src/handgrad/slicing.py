@@ -128,8 +128,8 @@ class _Effects:
         match call.func:
             case ast.Attribute(value=ast.Name(id="torch"), attr="set_default_dtype"):
                 return True
-            case ast.Attribute(value=ast.Name(id=name)):
-                return bool(helpers & {*names, name})
+            case ast.Attribute(value=owner):
+                return bool(helpers & {*names, *([owner.id] if isinstance(owner, ast.Name) else [])})
             case ast.Name(id=name):
                 changed = helpers | self.gradients if name in self.mutators else helpers
                 return name not in self.lookers and bool(changed & names)
