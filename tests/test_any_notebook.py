@@ -314,6 +314,22 @@ def test_bad_renames(renames: list[str], sentence: str, lecture: NotebookNode, e
         Submission.of(lecture, exercise, renames)
 
 
+@pytest.mark.parametrize("depth", [90, 500, 5000])
+def test_deep(depth: int, exercise: Exercise, make_notebook: Callable[..., NotebookNode]) -> None:
+    """What is nested deeper than any person writes costs nobody an answer."""
+    deep = "-" * depth
+    sources = [
+        f"z = {deep}q",
+        f"def f(a):\n    a[0] = {deep}z",
+        f"emb = {deep}z",
+        "dprobs = probs\nk = 1",
+        f"dh = {deep}k",
+    ]
+    notebook = make_notebook(*(("free", "", source) for source in sources))
+    for renames in ([], ["k=bnvar"]):
+        assert "dprobs" in Submission.of(notebook, exercise, renames).written()
+
+
 # which exercise, and the command
 
 

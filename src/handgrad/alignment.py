@@ -55,6 +55,8 @@ class Alignment:
         Cells that are not run: copies that hold nothing.
     found
         For each stub whose id is gone, the statement that ends its answer, where its gradient is assigned.
+    places
+        The notebook's statements; none where every stub has its id.
     notes
         What was mended, as parts of a sentence.
     """
@@ -64,6 +66,7 @@ class Alignment:
     labels: list[str] = field(init=False)
     left_out: set[int] = field(default_factory=set)
     found: dict[str, Place] = field(default_factory=dict)
+    places: Places = field(init=False)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,6 +78,7 @@ class Alignment:
         self._lost: dict[str, Parsed] = {}
         checks = {check.id: check.gradient for check in self.exercise.checks}
         self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
+        self.places = Places({}, self.exercise)
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
@@ -140,7 +144,7 @@ class Alignment:
     def _sliced_cells(self) -> Iterator[StudentCell]:
         """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
         ours = {name for parsed in map(Parsed.of, self._sources.values()) if parsed for name in parsed.bound()}
-        steps = {place: step for place, step in self._places.steps.items() if not self._places.is_training(step)}
+        steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
         kept = needed(steps, self.exercise.stubs, self.exercise.tensors.values(), ours)
         order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
         due = [name for name in order if name not in self.found]
@@ -236,11 +240,11 @@ class Alignment:
         cells = {
             position: self._parse(position) for position, node in enumerate(self.nodes) if node.cell_type == "code"
         }
-        self._places = Places(cells, self.exercise)
-        self.found = self._places.find(self.lacking, self._checks)
+        self.places = Places(cells, self.exercise)
+        self.found = self.places.find(self.lacking, self._checks)
         broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
         for stub in self.lacking:
-            answered = stub in self.found and self._places.steps[self.found[stub]].writes(stub)
+            answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
             if not answered and (seen := [*mentioned(broken, stub)]):
                 self.found[stub] = Place(seen[-1], 0)
         if self.found and self.is_foreign:

@@ -38,6 +38,11 @@ class Places:
             if parsed
             for index, step in enumerate(parsed.steps)
         }
+        self._assigned: dict[str, list[tuple[Place, bool]]] = {}
+        for place, step in self.steps.items():
+            if not self.is_training(step):
+                for name in {name for name, _ in step.assignments}:
+                    self._assigned.setdefault(name, []).append((place, step.writes(name)))
         self._compared = {place: compared_by(step.node) for place, step in self.steps.items()}
 
     def is_training(self, step: Step) -> bool:
@@ -47,11 +52,7 @@ class Places:
 
     def written(self, stub: str) -> list[Place]:
         """Where ``stub`` is assigned, training loops left out; where it is only set to nothing, that."""
-        named = [
-            (place, step.writes(stub))
-            for place, step in self.steps.items()
-            if any(name == stub for name, _ in step.assignments) and not self.is_training(step)
-        ]
+        named = self._assigned.get(stub, [])
         return [place for place, written in named if written] or [place for place, _ in named]
 
     def find(self, stubs: Collection[str], checks: Mapping[str, int]) -> dict[str, Place]:

@@ -105,28 +105,31 @@ class Guesses:
         return " ".join(sentences)
 
 
-def guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
+def guess(places: Places, exercise: Exercise) -> Guesses:
     """What the names in a notebook stand for, by its own forward pass beside the exercise's.
 
     A name is sure if it and one name of the exercise, and no other, are made by the same line, and the notebook does
     not use the latter itself.
     """
     try:
-        return _guess(nodes, exercise)
+        return _guess(places, exercise)
     except RecursionError:  # what is nested that deep was not written by a person
         return Guesses()
 
 
-def _guess(nodes: Sequence[NotebookNode], exercise: Exercise) -> Guesses:
-    places = _places(nodes, exercise)
+def _guess(places: Places, exercise: Exercise) -> Guesses:
     forward = [step for step in places.steps.values() if not places.is_training(step)]
     theirs = [line for line in map(_line, forward) if line]
     ours = {target: value for step in _setup(exercise) for target, value in filter(None, [_line(step)])}
     ours = {target: value for target, value in ours.items() if target in exercise.tensors.values()}
     made = _made(exercise)
-    answered = {tensor for stub, tensor in exercise.tensors.items() if any(step.writes(stub) for step in forward)}
+    answered = {
+        tensor
+        for stub, tensor in exercise.tensors.items()
+        if any(places.steps[one].writes(stub) for one in places.written(stub))
+    }
     assigned = answered | {target for target, _ in theirs}
-    pairs = dict.fromkeys((theirs, target) for theirs, target in _same_lines(theirs, ours) if theirs not in made)
+    pairs = dict.fromkeys(pair for pair in _same_lines(theirs, ours) if pair[0] not in made)
     sure = {
         name: target
         for name, target in pairs
@@ -249,7 +252,10 @@ def _renamed(node: NotebookNode, names: Mapping[str, str]) -> NotebookNode:
     if parsed is None:
         return node
     finder = _Finder(names)
-    finder.visit(ast.parse("".join(parsed.lines)))
+    try:
+        finder.visit(ast.parse("".join(parsed.lines)))
+    except RecursionError:  # what is nested that deep was not written by a person
+        return node
     lines = [line.encode() for line in parsed.lines]
     for number, column, name in sorted(finder.found, reverse=True):
         line, end = lines[number - 1], column + len(name.encode())

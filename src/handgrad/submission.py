@@ -71,8 +71,10 @@ class Submission:
         nodes = Renames.told(renames, notebook.cells, exercise).applied(notebook.cells)
         alignment, note = Alignment(nodes, exercise), ""
         if alignment.is_foreign:
-            guesses = guess(nodes, exercise)
-            alignment, note = Alignment(guesses.renames.applied(nodes), exercise), guesses.note()
+            guesses = guess(alignment.places, exercise)
+            note = guesses.note()
+            if guesses.sure:
+                alignment = Alignment(guesses.renames.applied(nodes), exercise)
         if alignment.is_empty:
             raise SubmissionError(
                 f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook, and no "
