@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+PACKAGED := src/handgrad/exercises
 ASSIGNMENTS := $(notdir $(wildcard source/*))
 
 # nbgrader asks for its helpers (alembic, jupyter) by name
@@ -42,12 +43,15 @@ bench: $(READY)
 
 release: $(READY)
 	rm -rf build dist
-	python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	for assignment in $(ASSIGNMENTS); do \
 	    nbgrader generate_assignment $$assignment --force && \
 	    nbgrader generate_solution $$assignment --force && \
-	    cp dist/handgrad-*.whl release/$$assignment/ || exit 1; \
+	    mkdir -p $(PACKAGED)/$$assignment && \
+	    find source/$$assignment -type f ! -name '*.ipynb' -exec cp {} $(PACKAGED)/$$assignment \; && \
+	    cp release/$$assignment/exercise.json $(PACKAGED)/$$assignment || exit 1; \
 	done
+	python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	for assignment in $(ASSIGNMENTS); do cp dist/handgrad-*.whl release/$$assignment/ || exit 1; done
 
 constraints:
 	rm -rf $(VENV)

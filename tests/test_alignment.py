@@ -63,7 +63,8 @@ def test_ordinary(lay: Callable[..., Submission]) -> None:
 
 def test_edited_copies(lay: Callable[..., Submission]) -> None:
     """Of an edited copy of a locked cell only the student's own lines run."""
-    submission = lay(*_free("x = seed + 1\ny = 3 * x\nloss = y\nown = y", "dy = 1\ndx = 2"))
+    edited = "x = seed + 1\ny = 3 * x\nloss = y\nown = y"
+    submission = lay(*_free(EXERCISE[0][2], edited, "dy = 1\ndx = 2"))
     assert _cells(submission) == [
         ("#\n#\n#\nown = y", ()),
         ("dy = 1", ("dy",)),
@@ -74,7 +75,7 @@ def test_edited_copies(lay: Callable[..., Submission]) -> None:
 
 def test_an_own_cell_with_a_forward_name(lay: Callable[..., Submission]) -> None:
     """A cell that shares one name with a locked cell is no copy of it."""
-    assert _cells(lay(*_free("y = 1", "dy = y")))[:2] == [("y = 1", ()), ("dy = y", ("dy",))]
+    assert _cells(lay(*_free(EXERCISE[0][2], "y = 1", "dy = y")))[:2] == [("y = 1", ()), ("dy = y", ("dy",))]
 
 
 def test_the_check_ends_a_stub(lay: Callable[..., Submission]) -> None:
@@ -91,7 +92,7 @@ def test_nothing_assigned(lay: Callable[..., Submission]) -> None:
 
 def test_untouched_without_metadata(lay: Callable[..., Submission]) -> None:
     """Stubs that still hold None are there, and hold nothing."""
-    submission = lay(*_free("dy = None", "dx = None"))
+    submission = lay(*_free(EXERCISE[0][2], "dy = None", "dx = None"))
     assert submission.stub_indices() == {"dy": 0, "dx": 1}
     assert submission.written() == set()
 
@@ -135,11 +136,12 @@ def test_the_note_names_a_few(lay: Callable[..., Submission], exercise: Exercise
 def test_lines_of_a_cell_that_was_cut(grader: Grader, make_notebook: MakeNotebook) -> None:
     """An error in a cell that was cut is shown once, in its own line, and what stood before it counts."""
     source = "dlogprobs = torch.zeros_like(logprobs)\ndlogprobs[range(n), Yb] = -1 / n\n\nprint('here')\ndprobs = 1 / 0"
-    notebook = make_notebook(("free", "", source))
+    parameters = next(cell.source for cell in grader.exercise.cells if cell.name == "parameters")
+    notebook = make_notebook(*_free(parameters, source))
     graded = grader.grade(Submission.of(notebook, grader.exercise))
     outcomes = {one.gradient: one.outcome for one in graded.report.checks}
     assert (outcomes["dlogprobs"], outcomes["dprobs"], outcomes["dh"]) == ("passed", "error", "missing")
-    printed, error = graded.outputs[0]
+    printed, error = graded.outputs[1]
     assert printed["text"] == "here\n"
     assert error["ename"] == "ZeroDivisionError"
     assert "5" in next(line for line in error["traceback"] if "dprobs" in line).split("dprobs")[0]

@@ -9,9 +9,11 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean"),
-    ("notebooks", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
+    ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
     ("graph", "sandbox", "exercise", "sources", "reaching"),
-    ("student", "reference", "alignment"),
+    ("student", "reference", "places"),
+    ("slicing", "renames"),
+    ("alignment",),
     ("submission",),
     ("answers", "finding", "checking"),
     ("diagnose",),
@@ -34,7 +36,19 @@ OUTSIDE = {
     "IPython": {"cells"},
     "nbconvert": {"inert", "nbgrader"},
     "nbformat": {
-        *("inert", "notebooks", "exercise", "alignment", "submission", "releasing", "selfcheck", "cases", "demo"),
+        *(
+            "inert",
+            "notebooks",
+            "scripts",
+            "renames",
+            "exercise",
+            "alignment",
+            "submission",
+            "releasing",
+            "selfcheck",
+            "cases",
+            "demo",
+        ),
         *("nbgrader", "gradebook", "worker"),
     },
 }

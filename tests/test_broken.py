@@ -245,7 +245,7 @@ CELLS: dict[str, tuple[Callable[[NotebookNode], None], float, str]] = {
     "stripped": (_strip, 26, GONE),
     "other-ids": (_other_ids, 26, GONE),
     "stripped-and-edited": (_stripped_and_edited, 26, GONE),
-    "stripped-in-one-cell": (_stripped_in_one_cell, 26, GONE),
+    "stripped-in-one-cell": (_stripped_in_one_cell, 26, "No cell of this notebook is as it was released"),
     "stripped-like-the-lecture": (_stripped_like_the_lecture, 26, GONE),
     "stripped-untouched": (_stripped_untouched, 0, GONE),
     "other-language": (_other_language, 26, ""),
@@ -305,6 +305,11 @@ def _put(path: Path, data: bytes) -> None:
 
 def _named(*names: str) -> Callable[[NotebookNode, Path], None]:
     return _bytes(lambda data: data, *names)
+
+
+def _own(name: str) -> Callable[[NotebookNode, Path], None]:
+    """A notebook that was not made from the released one, under some name."""
+    return lambda notebook, folder: _put(folder / name, (ROOT / "tests/notebooks/colab.ipynb").read_bytes())
 
 
 def _beside(name: str, data: bytes | None = None) -> Callable[[NotebookNode, Path], None]:
@@ -385,6 +390,8 @@ FILES: dict[str, tuple[Callable[[NotebookNode, Path], None], ReportOutcome, floa
     "two-others": (_named("b.ipynb", "a.ipynb"), "graded", 26, "a.ipynb was graded: there is no backprop.ipynb. Not "),
     "answers-beside": (_beside("backprop-Copy1.ipynb"), "graded", 0, "answers are in it: backprop-Copy1.ipynb"),
     "empty-and-copy": (_beside("backprop (1).ipynb", b""), "graded", 26, "graded: backprop.ipynb cannot be read"),
+    "own-notebook": (_own("backprop.ipynb"), "graded", 26, "No cell of this notebook is as it was released"),
+    "own-notebook-and-name": (_own("my_ninja.ipynb"), "graded", 26, "my_ninja.ipynb was graded: there is no backprop"),
     "no-notebook": (
         lambda notebook, folder: _put(folder / "backprop.pdf", b"%PDF"),
         "not-submitted",

@@ -160,5 +160,5 @@ def test_without() -> None:
     parsed, locked = Parsed.of("a = 1\nb = 3\nprint(a)\nc = 4"), Parsed.of("a = 1\nb = 2\nprint(a)")
     assert parsed is not None
     assert locked is not None
-    assert _lines(parsed.without([locked])) == ["c = 4"]
-    assert parsed.without([locked]).splitlines()[3] == "c = 4"
+    assert _lines(parsed.only(parsed.beside([locked]))) == ["c = 4"]
+    assert parsed.only(parsed.beside([locked])).splitlines()[3] == "c = 4"

@@ -5,16 +5,20 @@ answer is where its name is assigned, and its end is the last statement that ass
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbformat import NotebookNode
 
 from handgrad.exercise import Exercise, grade_id
+from handgrad.places import Place, Places, mentioned
+from handgrad.slicing import needed
 from handgrad.sources import Parsed, assigned, compared, is_untouched, same
 
 __all__ = ["Alignment", "StudentCell"]
 
+_RUN = ("stub", "locked")
+"""Kinds of cells that run in the sandbox."""
 ALIKE = 0.6
 """Share of the names of a locked cell that another cell assigns, from which on it is an edited copy of it."""
 
@@ -50,7 +54,9 @@ class Alignment:
     left_out
         Cells that are not run: copies that hold nothing.
     found
-        For each stub whose id is gone, the cell in which its gradient is assigned, where there is one.
+        For each stub whose id is gone, the statement that ends its answer, where its gradient is assigned.
+    places
+        The notebook's statements; none where every stub has its id.
     notes
         What was mended, as parts of a sentence.
     """
@@ -59,7 +65,8 @@ class Alignment:
     exercise: Exercise
     labels: list[str] = field(init=False)
     left_out: set[int] = field(default_factory=set)
-    found: dict[str, int] = field(default_factory=dict)
+    found: dict[str, Place] = field(default_factory=dict)
+    places: Places = field(init=False)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,7 +76,9 @@ class Alignment:
         self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
         self._parsed: dict[int, Parsed | None] = {}
         self._lost: dict[str, Parsed] = {}
-        self._compared = {name.removeprefix("check_"): place for place, name in enumerate(self.labels)}
+        checks = {check.id: check.gradient for check in self.exercise.checks}
+        self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
+        self.places = Places({}, self.exercise)
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
@@ -81,6 +90,12 @@ class Alignment:
         """Whether no stub of the exercise is there, and no gradient is assigned anywhere."""
         return not self.found and len(self.lacking) == len(self.exercise.stubs)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether no cell is as it was released, stub or setup: it is a notebook of the student's own."""
+        setup = set(self.exercise.setup_names())
+        return len(self.lacking) == len(self.exercise.stubs) and setup.isdisjoint(self.labels)
+
     def note(self) -> str:
         """What was mended, in one sentence; empty where there was nothing."""
         text = "; ".join(self.notes)
@@ -89,13 +104,17 @@ class Alignment:
     def ids(self) -> tuple[str, ...]:
         """For each cell of the notebook the grade_id that it should have, each once; empty for a student's own."""
         places = {name: place for place, name in enumerate(self.labels) if name}
-        held = [*self.found.values(), *places.values()]
-        places |= {name: place for name, place in self.found.items() if held.count(place) == 1}
+        found = {name: place.position for name, place in self.found.items()}
+        held = [*found.values(), *places.values()]
+        places |= {name: place for name, place in found.items() if held.count(place) == 1}
         names = {place: name for name, place in places.items()}
         return tuple(names.get(place, "") for place in range(len(self.nodes)))
 
     def cells(self) -> Iterator[StudentCell]:
         """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
+        yield from self._sliced_cells() if self.is_foreign else self._all_cells()
+
+    def _all_cells(self) -> Iterator[StudentCell]:
         stubs = self.exercise.stubs
         setup = self.exercise.setup_names()
         later = [name for name, kind in self._kinds.items() if kind == "locked" and name not in setup]
@@ -108,7 +127,7 @@ class Alignment:
 
         for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True)):
             kind = self._kinds.get(label)
-            ends = [stub for stub, where in self.found.items() if where == position]
+            ends = self._ends(position)
             if kind == "check":
                 # a cell of the student's own, written in the stub's place, stands before the check
                 yield from absent_until(stubs.index(label.removeprefix("check_")) + 1)
@@ -122,19 +141,50 @@ class Alignment:
         yield from absent_until(len(stubs))
         yield from (StudentCell(self._sources[name], (), None) for name in later)
 
-    def _pieces(self, position: int, stub: str, others: Sequence[str]) -> Iterator[StudentCell]:
+    def _sliced_cells(self) -> Iterator[StudentCell]:
+        """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
+        ours = {name for parsed in map(Parsed.of, self._sources.values()) if parsed for name in parsed.bound()}
+        steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
+        kept = needed(steps, self.exercise.stubs, self.exercise.tensors.values(), ours)
+        order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
+        due = [name for name in order if name not in self.found]
+        for position in range(len(self.nodes)):
+            ends, parsed = self._ends(position), self._parse(position)
+            names = [stub for stub in self.exercise.stubs if stub in ends]
+            whole = [(str(self.nodes[position].source), tuple(names))] if names else []
+            for text, gradients in parsed.cut(names, ends, kept.get(position, set())) if parsed else whole:
+                while due and gradients and order.index(due[0]) < order.index(gradients[0]):
+                    yield self._lacking(due.pop(0))
+                yield StudentCell(text, gradients, position)
+        yield from map(self._lacking, due)
+
+    def _lacking(self, name: str) -> StudentCell:
+        """A locked cell that the notebook does not have, or an empty one in the place of a stub."""
+        is_stub = self._kinds[name] == "stub"
+        return StudentCell("" if is_stub else self._sources[name], (name,) if is_stub else (), None)
+
+    def _ends(self, position: int) -> dict[str, int]:
+        """For each stub whose answer was found in the cell at ``position``, the statement at which it ends."""
+        return {stub: place.step for stub, place in self.found.items() if place.position == position}
+
+    def _pieces(self, position: int, stub: str, others: Mapping[str, int]) -> Iterator[StudentCell]:
         """The cell at ``position``, cut behind the answers of ``others`` and of ``stub`` where it holds several."""
-        source = self._own_part(position) if self.lacking else self.nodes[position].source
         names = tuple(name for name in self.exercise.stubs if name == stub or name in others)
-        parsed = Parsed.of(source) if others else None
-        pieces = parsed.cut(names) if parsed else []
+        parsed = self._parse(position) if self.lacking else None
+        if parsed is None:
+            yield StudentCell(self.nodes[position].source, names, position)
+            return
+        kept = self._own_part(position, parsed)
+        ends = {**parsed.ends(names), **others}
+        pieces = parsed.cut(names, ends, kept) if others else []
         if len(pieces) < 2:
+            source = self.nodes[position].source if kept is None else parsed.only(kept)
             yield StudentCell(source, names, position)
             return
         placed = {name for _, ends in pieces for name in ends}
-        for index, (text, ends) in enumerate(pieces):
+        for index, (text, gradients) in enumerate(pieces):
             rest = tuple(name for name in names if name not in placed) if index == len(pieces) - 1 else ()
-            yield StudentCell(text, (*ends, *rest), position)
+            yield StudentCell(text, (*gradients, *rest), position)
 
     def _choose_among_copies(self) -> None:
         """Of the copies of a stub keep the label of the one that holds the answer, and leave out the untouched ones."""
@@ -174,7 +224,6 @@ class Alignment:
                 self.labels[position] = equal[0]
             elif stubs and all(stubs):
                 self.labels[position] = self.exercise.check_of(str(stubs[0])).id
-                self._compared.update({str(stub): position for stub in stubs})
         lost = {name: Parsed.of(source) for name, source in locked.items() if name not in self.labels}
         self._lost = {name: parsed for name, parsed in lost.items() if parsed}
 
@@ -187,35 +236,50 @@ class Alignment:
         ]
 
     def _find_by_name(self) -> None:
-        """Where the gradients are assigned whose stub has lost its id: before their check, if there is one."""
-        code = [position for position, node in enumerate(self.nodes) if node.cell_type == "code"]
+        """Where the gradients are assigned whose stub has lost its id, also in a cell that is no Python."""
+        cells = {
+            position: self._parse(position) for position, node in enumerate(self.nodes) if node.cell_type == "code"
+        }
+        self.places = Places(cells, self.exercise)
+        self.found = self.places.find(self.lacking, self._checks)
+        broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
         for stub in self.lacking:
-            parsed = {position: self._parse(position) for position in code if stub in self.nodes[position].source}
-            named = [position for position, one in parsed.items() if one and stub in one.names()]
-            written = [position for position in named if (one := parsed[position]) and one.ends([stub])]
-            before = [position for position in written if position < self._compared.get(stub, len(self.nodes))]
-            if places := before or written or named:
-                self.found[stub] = places[-1]
-        if len(self.found) and len(self.lacking) == len(self.exercise.stubs):
+            answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
+            if not answered and (seen := [*mentioned(broken, stub)]):
+                self.found[stub] = Place(seen[-1], 0)
+        if self.found and self.is_foreign:
+            self.notes.append(
+                "no cell of this notebook is as it was released: the answers were found by the names they assign, "
+                f"and the setup and forward pass of {self.exercise.name} took the place of its own"
+            )
+        elif self.found and len(self.lacking) == len(self.exercise.stubs):
             self.notes.append("nbgrader's cell metadata is gone: the answers were found by the names they assign")
         elif self.found:
-            cells = _counted("the answer cell of", "the answer cells of", list(self.found))
-            self.notes.append(f"{cells} gone, or without nbgrader's metadata: what assigns the gradient counts")
+            names = _counted("the answer cell of", "the answer cells of", list(self.found))
+            self.notes.append(f"{names} gone, or without nbgrader's metadata: what assigns the gradient counts")
+        self._note_company()
+
+    def _note_company(self) -> None:
+        """Say which answers end in one statement, a loop or a call: there is nothing between them to put right."""
+        held = [*self.found.values()]
+        together = [stub for stub, place in self.found.items() if self._parse(place.position) and held.count(place) > 1]
+        if together:
+            names = _counted("the answer of", "the answers of", together, "ends", "end")
+            self.notes.append(f"{names} in one statement: an early slip there costs what follows")
 
     def _parse(self, position: int) -> Parsed | None:
         if position not in self._parsed:
             self._parsed[position] = Parsed.of(self.nodes[position].source)
         return self._parsed[position]
 
-    def _own_part(self, position: int) -> str:
-        """What is the student's own in a cell: not what it has of the exercise's locked cells and checks."""
-        source, label = str(self.nodes[position].source), self.labels[position]
-        parsed = self._parse(position)
-        if parsed is None or self._kinds.get(label) == "stub":
-            return source
+    def _own_part(self, position: int, parsed: Parsed) -> set[int] | None:
+        """Which statements of a cell are the student's own, where some are of the exercise's locked cells."""
+        label = self.labels[position]
+        if self._kinds.get(label) == "stub":
+            return None
         known = [Parsed.of(self._sources[label])] if label else [*self._lost.values()]
         alike = [one for one in known if one and (label or _is_copy(parsed, one))]
-        return parsed.without(alike) if alike else source
+        return parsed.beside(alike) if alike else None
 
     def _join_halves(self) -> None:
         """Where a stub's answer goes on in the student's own cells right behind it, it ends there."""

@@ -49,10 +49,16 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 
 @app.command()
 def check(
-    notebook: Annotated[Path, typer.Argument(help="A student's notebook.")],
+    notebook: Annotated[Path, typer.Argument(help="A student's notebook, or the .py file of one.")],
     format: Annotated[Format, typer.Option(help="How the report is written.")] = Format.text,  # noqa: A002
     exercise: Annotated[
         Path | None, typer.Option(help="The exercise's notebook, where it is not found by itself.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="THEIRS=OURS", help="A name of the notebook that the exercise calls otherwise; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Grade one notebook, your own: every gradient by itself, on fresh data. Exit status 0 if all passed, 1 if not."""
@@ -60,7 +66,7 @@ def check(
     from handgrad.exercise import Exercise
 
     found = Exercise.read(exercise) if exercise else None
-    report = selfcheck.check(notebook, found).report
+    report = selfcheck.check(notebook, found, renames=rename or ()).report
     typer.echo(_rendered(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
 

@@ -8,6 +8,7 @@ __all__ = [
     "ExerciseError",
     "HandgradError",
     "IsolationError",
+    "RenameError",
     "SandboxError",
     "SubmissionError",
 ]
@@ -27,6 +28,10 @@ class DataError(HandgradError, ValueError):
 
 class ExerciseError(HandgradError, ValueError):
     """An instructor notebook is not an exercise that can be graded."""
+
+
+class RenameError(HandgradError, ValueError):
+    """A name is to be read as another, and one of the two is not there."""
 
 
 class SubmissionError(HandgradError, ValueError):

@@ -227,6 +227,11 @@ class Grader:
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
         elif decided.reason == "invisible" and all(one.step is None for one in evidence):
             message = not_tried(check.gradient, collected)
+        elif decided.reason == "invisible" and collected.submission.is_in_company(check.gradient):
+            message = (
+                f"{check.gradient} looks right on this loss, which cannot show every mistake here; one statement "
+                "assigns it and others, so it could not be tried with other gradients from above: give it its own."
+            )
         found = None
         if outcome in ("failed", "partial") and not (outcome == "partial" and message):
             found = diagnose(check.gradient, decided, seen, self.facts)

@@ -3,6 +3,7 @@
 import functools
 import json
 import secrets
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nbformat
@@ -16,12 +17,18 @@ from handgrad.marking import Policy
 from handgrad.releasing import EXERCISE_FILE
 from handgrad.report import Verdict
 from handgrad.sandbox import Limits
+from handgrad.sources import Parsed
 from handgrad.submission import Submission, read_notebook
 
 __all__ = ["check", "exercise_for", "gradients", "verdict"]
 
+PACKAGED = Path(__file__).parent / "exercises"
+"""The released exercises that come with handgrad: `make release` puts them there."""
 
-def check(path: Path, exercise: Exercise | None = None, course: Course | None = None) -> Graded:
+
+def check(
+    path: Path, exercise: Exercise | None = None, course: Course | None = None, renames: Sequence[str] = ()
+) -> Graded:
     """Grade the notebook at ``path`` with fresh hidden seeds.
 
     Parameters
@@ -32,9 +39,13 @@ def check(path: Path, exercise: Exercise | None = None, course: Course | None = 
         What it answers; found by :func:`exercise_for` unless given.
     course
         Whose marking policy and limits hold; handgrad's own unless given.
+    renames
+        ``THEIRS=OURS`` for each name of the notebook that the exercise calls otherwise.
 
     Raises
     ------
+    RenameError
+        One of ``renames`` cannot be followed.
     SubmissionError
         The file is not a notebook, or holds no answer to the exercise.
     ExerciseError, CourseError
@@ -42,7 +53,7 @@ def check(path: Path, exercise: Exercise | None = None, course: Course | None = 
     """
     notebook = read_notebook(path)
     exercise = exercise or exercise_for(path, notebook)
-    submission = Submission.of(notebook, exercise)
+    submission = Submission.of(notebook, exercise, renames)
     policy, limits = (course.settings.policy(), course.settings.limits()) if course else (Policy(), Limits())
     # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
     # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
@@ -53,28 +64,38 @@ def check(path: Path, exercise: Exercise | None = None, course: Course | None = 
 def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     """The exercise that ``notebook`` answers.
 
-    It is the exercise, of the course around it, with which it shares most grade_ids; else the one released beside it
-    (``exercise.json``); else one of the course around the current folder.
-
-    Raises
-    ------
-    ExerciseError
-        There is none.
+    It is one of the course around it; else the one released beside it (``exercise.json``); else one of the course
+    around the current folder; else one that comes with handgrad. Of several it is the one with which it shares most
+    grade_ids, or most of whose gradients it assigns.
     """
-    folder = path.resolve().parent
-    beside = folder / EXERCISE_FILE
     ids = {grade_id(cell) for cell in notebook.cells} - {""}
-    for start in (folder, Path.cwd()):
-        # inside a course (in submitted/) what lies beside a notebook is a student's: its cells must not run here
-        if exercises := _exercises_around(start):
-            # the name breaks ties: a notebook without metadata is still called after its exercise
-            return max(exercises, key=lambda one: (len(ids.intersection(one.stubs)), one.name == path.stem))
-        if beside.is_file():
-            return read_released(beside)
-    raise ExerciseError(
-        f"no exercise is found for {path}: {EXERCISE_FILE} is not beside it, and it lies in no course. "
-        "Put the notebook back into the folder in which you got it, or name the exercise with --exercise."
-    )
+    names = _assigned(notebook)
+
+    def fit(exercise: Exercise) -> tuple[int, int, bool]:
+        # the name breaks ties: a notebook without metadata is still called after its exercise
+        stubs = exercise.stubs
+        return len(ids.intersection(stubs)), len(names.intersection(stubs)), path.stem.startswith(exercise.name)
+
+    offers = [exercises for exercises in _offers(path.resolve().parent) if exercises]
+    best = [max(exercises, key=fit) for exercises in offers]
+    return next((exercise for exercise in best if any(fit(exercise)[:2])), best[0])
+
+
+def _offers(folder: Path) -> Iterator[list[Exercise]]:
+    """The exercises that a notebook in ``folder`` may answer, the likeliest place first."""
+    around, beside = _exercises_around(folder), folder / EXERCISE_FILE
+    yield around
+    # inside a course (in submitted/) what lies beside a notebook is a student's: its cells must not run here
+    if not around and beside.is_file():
+        yield [read_released(beside)]
+    yield _exercises_around(Path.cwd())
+    yield [read_released(one) for one in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
+
+
+def _assigned(notebook: nbformat.NotebookNode) -> set[str]:
+    """Every name that a notebook assigns."""
+    parsed = (Parsed.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
+    return {name for one in parsed if one for name in one.names()}
 
 
 def _exercises_around(start: Path) -> list[Exercise]:

@@ -2,15 +2,16 @@
 
 import ast
 import io
+import itertools
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeGuard
 
 from handgrad.cells import the_shell
 
-__all__ = ["Parsed", "assigned", "compared", "is_untouched", "same"]
+__all__ = ["Parsed", "Step", "assigned", "compared", "compared_by", "is_untouched", "same", "steps_of"]
 
 MAX_SOURCE = 1_000_000
 """Characters of the longest cell that is looked into."""
@@ -19,7 +20,52 @@ _MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
 _TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
 """A line magic that hides an assignment from Python's parser."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+Block = ast.With | ast.If | ast.For
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A statement, with the blocks that it stands in: those that can be left and entered again.
+
+    Attributes
+    ----------
+    node
+        The statement.
+    dump
+        Its syntax: of the same statement it is the same.
+    assignments
+        The names that it assigns, and whether to something other than None or ``...``.
+    blocks
+        The blocks around it, outermost first.
+    """
+
+    node: ast.stmt
+    dump: str
+    assignments: tuple[tuple[str, bool], ...]
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def lines(self) -> range:
+        """Numbers of its lines, decorators included."""
+        return range(_first_line(self.node), (self.node.end_lineno or 0) + 1)
+
+    @property
+    def all_lines(self) -> set[int]:
+        """The same, and those of the headers around it."""
+        headers = (range(block.lineno, _first_line(block.body[0])) for block in self.blocks)
+        return {*self.lines, *itertools.chain(*headers)}
+
+    @property
+    def bound(self) -> set[str]:
+        """Every name to which it gives a value, imports included."""
+        imported = self.node.names if isinstance(self.node, (ast.Import, ast.ImportFrom)) else []
+        names = {alias.asname or alias.name.split(".")[0] for alias in imported}
+        return names | {name for name, _ in self.assignments}
+
+    def writes(self, name: str) -> bool:
+        """Whether it assigns something to ``name``: neither None nor ``...``."""
+        return (name, True) in self.assignments
 
 
 @dataclass(frozen=True)
@@ -30,20 +76,15 @@ class Parsed:
     ----------
     lines
         Its lines, as IPython makes them.
-    body
-        Its statements.
-    dumps
-        The syntax of each statement: of the same statement it is the same.
-    assignments
-        For each statement the names that it assigns, and whether to something other than None or ``...``.
+    steps
+        Its statements; a ``with`` block gives those inside it, since the block can be entered again for each, and so
+        does what runs once whatever the data.
     whole
         Whether the cell may not be cut, because of the magic that it begins with.
     """
 
     lines: tuple[str, ...]
-    body: tuple[ast.stmt, ...]
-    dumps: tuple[str, ...]
-    assignments: tuple[tuple[tuple[str, bool], ...], ...]
+    steps: tuple[Step, ...]
     whole: bool
 
     @classmethod
@@ -58,56 +99,88 @@ class Parsed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 body = ast.parse(text).body
-            dumps = tuple(ast.dump(statement) for statement in body)
-            assignments = tuple(tuple(_assignments(statement)) for statement in body)
+            steps = tuple(steps_of(body))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         lines = io.StringIO(text, newline="\n").readlines()
-        return cls(tuple(lines), tuple(body), dumps, assignments, magic is not None)
+        return cls(tuple(lines), steps, magic is not None)
 
     def names(self) -> set[str]:
         """What the cell assigns, functions and classes included, imports left out."""
-        return {name for names in self.assignments for name, _ in names}
+        return {name for step in self.steps for name, _ in step.assignments}
+
+    def bound(self) -> set[str]:
+        """The same, imports included."""
+        return {name for step in self.steps for name in step.bound}
 
     def ends(self, names: Collection[str]) -> dict[str, int]:
         """For each of ``names`` that the cell assigns, the index of the last statement that does."""
         found: dict[str, int] = {}
-        for index, assignments in enumerate(self.assignments):
-            found.update({name: index for name, written in assignments if written and name in names})
+        for index, step in enumerate(self.steps):
+            found.update({name: index for name, written in step.assignments if written and name in names})
         return found
 
-    def cut(self, names: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
-        """The cell in pieces, with the names whose last assignment stands in each, at its end where lines allow it.
+    def cut(
+        self, names: Collection[str], ends: Mapping[str, int] | None = None, kept: Container[int] | None = None
+    ) -> list[tuple[str, tuple[str, ...]]]:
+        """The cell in pieces, with the names whose answer ends in each, at its end where lines allow it.
 
-        A line keeps its number: what stands before a piece is blanked out in it.
+        A piece in which nothing is left and nothing ends is none.
+
+        A line keeps its number: what stands before a piece is blanked out in it, but for the headers of the blocks that
+        it goes on in.
+
+        Parameters
+        ----------
+        names
+            In the order in which they are listed where several end together.
+        ends
+            Index of the statement at which each name's answer ends; its last assignment unless given.
+        kept
+            Indices of the statements that are left; all of them unless given.
         """
-        if self.whole:
+        if self.whole and kept is None:
             return []
         pieces: list[tuple[str, tuple[str, ...]]] = []
-        ends = self.ends(names)
+        ends = self.ends(names) if ends is None else ends
         start = 0
         waiting: list[str] = []
-        for index, statement in enumerate(self.body):
+        runs = False
+        for index, step in enumerate(self.steps):
+            runs |= kept is None or index in kept
             waiting += [name for name in names if ends.get(name) == index]
-            last = index == len(self.body) - 1
-            end = len(self.lines) if last else statement.end_lineno or 0
-            if last or (waiting and _first_line(self.body[index + 1]) > end):
-                text = "#\n" * start + "".join(self.lines[start:end])
-                if isinstance(statement, ast.Expr) and not last:
+            last = index == len(self.steps) - 1
+            end = len(self.lines) if last else step.lines[-1]
+            if last or (waiting and self.steps[index + 1].lines[0] > end):
+                text = self._text(range(start, end), kept)
+                if isinstance(step.node, ast.Expr) and not last:
                     text += "pass\n"  # only the last expression of a whole cell shows its value
-                pieces.append((text, tuple(waiting)))
-                start, waiting = end, []
+                if runs or waiting:
+                    pieces.append((text, tuple(waiting)))
+                start, waiting, runs = end, [], False
         return pieces
 
-    def without(self, others: Sequence["Parsed"]) -> str:
-        """The cell without the statements that stand in one of ``others`` too, or assign what it assigns."""
-        lines = list(self.lines)
+    def beside(self, others: Sequence["Parsed"]) -> set[int]:
+        """Indices of the statements that do not stand in one of ``others`` too, nor assign what it assigns."""
         names = {name for other in others for name in other.names()}
-        known = {dump for other in others for dump in other.dumps}
-        for statement, dump, assignments in zip(self.body, self.dumps, self.assignments, strict=True):
-            if dump in known or any(name in names for name, _ in assignments):
-                for number in range(_first_line(statement), (statement.end_lineno or 0) + 1):
-                    lines[number - 1] = "#\n"
+        known = {step.dump for other in others for step in other.steps}
+        return {
+            index
+            for index, step in enumerate(self.steps)
+            if step.dump not in known and not any(name in names for name, _ in step.assignments)
+        }
+
+    def only(self, kept: Container[int]) -> str:
+        """The cell with the statements of these indices; the others are blanked out, and lines stay."""
+        return self._text(range(len(self.lines)), kept)
+
+    def _text(self, part: range, kept: Container[int] | None = None) -> str:
+        """Lines of the cell (from 0) with the statements ``kept``, and the headers that these need."""
+        here = [(index, step) for index, step in enumerate(self.steps) if part.start < step.lines[0] <= part.stop]
+        needed = {number for index, step in here if kept is None or index in kept for number in step.all_lines}
+        lines = ["#\n"] * part.start + list(self.lines[part.start : part.stop])
+        for number in {number for _, step in here for number in step.all_lines}:
+            lines[number - 1] = self.lines[number - 1] if number in needed else "#\n"
         return "".join(lines)
 
 
@@ -120,20 +193,22 @@ def assigned(source: str, name: str) -> bool:
 def is_untouched(source: str, name: str) -> bool:
     """Whether an answer cell for ``name`` holds nothing, or nothing but what it held when it was released."""
     parsed = Parsed.of(source)
-    return parsed is not None and all(_is_nothing(statement, name) for statement in parsed.body)
+    return parsed is not None and all(_is_nothing(step.node, name) for step in parsed.steps)
 
 
 def compared(source: str) -> list[str]:
     """Names of the tensors that a cell compares which does nothing but call ``cmp``; empty for any other cell."""
     parsed = Parsed.of(source) if "cmp" in source else None
-    names: list[str] = []
-    for statement in parsed.body if parsed else ():
-        match statement:
-            case ast.Expr(value=ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)), *_])):
-                names.append(name)
-            case _:
-                return []
-    return names
+    names = [compared_by(step.node) for step in parsed.steps] if parsed else []
+    return [name for name in names if name] if all(names) else []
+
+
+def compared_by(statement: ast.stmt) -> str:
+    """Name of the tensor that a statement compares: ``probs`` of ``cmp('probs', ...)``; empty for any other."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)), *_])):
+            return name
+    return ""
 
 
 def same(one: str, other: str) -> bool:
@@ -145,6 +220,28 @@ def _first_line(statement: ast.stmt) -> int:
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return min(node.lineno for node in (statement, *statement.decorator_list))
     return statement.lineno
+
+
+def steps_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> Iterator[Step]:
+    """The statements of ``body``; in the place of a block that can be entered again, those inside it."""
+    for statement in body:
+        if _can_be_split(statement):
+            yield from steps_of(statement.body, (*blocks, statement))
+        else:
+            yield Step(statement, ast.dump(statement), tuple(_assignments(statement)), blocks)
+
+
+def _can_be_split(statement: ast.stmt) -> TypeGuard[Block]:
+    """Whether a block means the same when it is left and entered again between its statements."""
+    match statement:
+        case ast.With(lineno=line, body=[first, *_]):
+            return _first_line(first) > line
+        case ast.If(test=ast.Constant() | ast.Compare(left=ast.Name(id="__name__")), orelse=[], lineno=line, body=body):
+            return _first_line(body[0]) > line
+        case ast.For(iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=1)]), orelse=[], body=body):
+            leaves = any(isinstance(node, (ast.Break, ast.Continue)) for node in ast.walk(statement))
+            return not leaves and _first_line(body[0]) > statement.lineno
+    return False
 
 
 def _is_nothing(statement: ast.stmt, name: str) -> bool:

@@ -3,16 +3,18 @@
 import codecs
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from nbformat import NotebookNode
 
-from handgrad import notebooks
+from handgrad import notebooks, scripts
 from handgrad.alignment import Alignment, StudentCell
 from handgrad.errors import SubmissionError
 from handgrad.exercise import Exercise
+from handgrad.renames import Renames, guess
 from handgrad.sources import Parsed
 
 __all__ = ["StudentCell", "Submission", "parse_notebook", "read_content", "read_notebook"]
@@ -51,27 +53,45 @@ class Submission:
     note: str = ""
 
     @classmethod
-    def of(cls, notebook: NotebookNode, exercise: Exercise) -> Self:
+    def of(cls, notebook: NotebookNode, exercise: Exercise, renames: Sequence[str] = ()) -> Self:
         """Lay ``notebook`` onto ``exercise``, cell by cell: see :mod:`handgrad.alignment`.
+
+        Parameters
+        ----------
+        renames
+            ``THEIRS=OURS`` for each name of the notebook that the exercise calls otherwise.
 
         Raises
         ------
         SubmissionError
             Not one stub of the exercise is in the notebook, and no gradient is assigned in it.
+        RenameError
+            One of ``renames`` cannot be followed.
         """
-        alignment = Alignment(notebook.cells, exercise)
+        nodes = Renames.told(renames, notebook.cells, exercise).applied(notebook.cells)
+        alignment, note = Alignment(nodes, exercise), ""
+        if alignment.is_foreign:
+            guesses = guess(alignment.places, exercise)
+            note = guesses.note()
+            if guesses.sure:
+                alignment = Alignment(guesses.renames.applied(nodes), exercise)
         if alignment.is_empty:
             raise SubmissionError(
                 f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook, and no "
                 "cell assigns one of its gradients: is it a notebook of another exercise?"
             )
-        return cls(notebook, tuple(alignment.cells()), alignment.ids(), alignment.note())
+        note = " ".join(one for one in (alignment.note(), note) if one)
+        return cls(notebook, tuple(alignment.cells()), alignment.ids(), note)
 
     def written(self) -> set[str]:
         """The gradients to which a cell assigns something: neither None nor ``...``."""
         names = {gradient for cell in self.cells for gradient in cell.gradients}
         parsed = [Parsed.of(cell.source) for cell in self.cells]
         return {name for one in parsed if one for name in one.ends(names)}
+
+    def is_in_company(self, gradient: str) -> bool:
+        """Whether the answer of ``gradient`` ends together with others, so that they get no help in between."""
+        return any(gradient in cell.gradients and len(cell.gradients) > 1 for cell in self.cells)
 
     def stub_indices(self) -> dict[str, int]:
         """For each gradient, the index of the cell at whose end its stub ends."""
@@ -95,7 +115,7 @@ def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
 
 
 def parse_notebook(data: bytes, where: str) -> NotebookNode:
-    """The notebook that a file called ``where`` holds, in nbformat 4.
+    """The notebook that a file called ``where`` holds, in nbformat 4; of a ``.py`` file, the one it was made from.
 
     Raises
     ------
@@ -109,6 +129,8 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
         raise SubmissionError(f"{where} is not a notebook: it is not {encoding[:6].upper()} text.") from None
     if not text.strip():
         raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
+    if where.endswith(".py"):
+        return scripts.parse(text)
     if text.lstrip()[:1] == "<":
         raise SubmissionError(f"{where} is a web page, not a notebook: download the .ipynb file itself.")
     try:
