@@ -65,7 +65,7 @@ class Card:
             parts.append(f'<div style="opacity:0.75;margin-top:4px">{escape(_legend(self.picture))}</div>')
         frame = (
             f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {RED};border-radius:6px;"
-            "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:620px;box-sizing:border-box"
+            "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:680px;box-sizing:border-box"
         )
         return block("".join(parts), frame, f"{self.gradient}: not right yet")
 
@@ -73,8 +73,7 @@ class Card:
         if self.comparison is None:
             return ""
         given, expected = self.comparison.shape, self.comparison.expected_shape
-        same = "shape" if given == expected else "shape given"
-        return f"{same} {given}" + ("" if given == expected else f", expected {expected}")
+        return f"Shape {given}, " + ("as expected." if given == expected else f"where {expected} is expected.")
 
 
 def passed(line: str, note: str = "") -> str:

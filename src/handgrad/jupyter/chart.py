@@ -1,7 +1,7 @@
 """The map of an exercise: its forward graph as one SVG, and as text, with the state of every gradient."""
 
 from handgrad import graph
-from handgrad.jupyter.layout import Box, Layout, lay_out
+from handgrad.jupyter.layout import Box, Edge, Layout, lay_out
 from handgrad.jupyter.style import BLUE, GREEN, GREY, ORANGE, RED, SANS, block, escape, number
 from handgrad.standing import LOSS, Standing, State, Stock
 
@@ -42,11 +42,12 @@ def html(stock: Stock) -> str:
         f"{stock.count(state)} {state}</span>"
         for state in SIGNS
     )
+    below = "Arrows follow the forward pass. You work against them, from the loss back."
     above = (
         f'<div style="margin-bottom:8px"><span style="font-weight:600">{escape(_advice(stock))}</span><br>'
         f'<span style="opacity:0.85">{legend}</span></div>'
     )
-    return block(above + _svg(stock), "margin:4px 0;max-width:1040px", "progress")
+    return block(f'{above}{_svg(stock)}<div style="opacity:0.75">{below}</div>', "margin:4px 0;max-width:1040px", "progress")
 
 
 def _advice(stock: Stock) -> str:
@@ -60,7 +61,7 @@ def _svg(stock: Stock) -> str:
     consumers = {one.tensor: one.consumers for one in stock.standings}
     leaves = {one.tensor for one in stock.standings if one.leaf}
     layout = lay_out(consumers, graph.distances(consumers), leaves)
-    edges = "".join(_edge(path) for path in layout.edges.values())
+    edges = "".join(_edge(edge) for edge in layout.edges.values())
     nodes = "".join(_node(one, layout.boxes[one.tensor], one.tensor == stock.next) for one in stock.standings)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(summary(stock))}" '
@@ -71,10 +72,10 @@ def _svg(stock: Stock) -> str:
     )
 
 
-def _edge(path: str) -> str:
+def _edge(edge: Edge) -> str:
     return (
-        f'<path d="{path}" fill="none" stroke="currentColor" stroke-opacity="0.45" stroke-width="1.5" '
-        'stroke-linecap="round"/>'
+        f'<path d="{edge.line}" fill="none" stroke="currentColor" stroke-opacity="0.5" stroke-width="1.5"/>'
+        f'<path d="{edge.arrow}" fill="currentColor" fill-opacity="0.6"/>'
     )
 
 
@@ -99,24 +100,35 @@ def _node(one: Standing, box: Box, is_next: bool) -> str:
         f'<rect x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" height="{number(box.height)}" '
         f'rx="9" fill="{colour}" fill-opacity="{0.08 if one.state == "not yet" else 0.16}" stroke="{colour}" '
         f'stroke-width="1.5"{dashed}/>'
-        f"{_text(box.x, box.y - 10, one.tensor, 13, bold=True)}"
+        f"{_text(box.x, box.y - 10, one.tensor, _fitting(one.tensor, box.width), bold=True)}"
         f"{_text(box.x, box.y + 5, shape, 11, opacity=0.7)}"
-        f"{_text(box.x, box.y + 20, f'{SIGNS[one.state]} {one.state}', 11)}</g>"
+        f"{_text(box.x, box.y + 20, _word(one.state, is_next), 11)}</g>"
     )
 
 
+def _word(state: State, is_next: bool) -> str:
+    if is_next:
+        return "\u2192 next" if state == "not yet" else f"{SIGNS[state]} {state} \u2192 next"
+    return f"{SIGNS[state]} {state}"
+
+
+def _fitting(name: str, width: float) -> float:
+    """The size in which a name fits into its box, a letter being two thirds as wide as it is high."""
+    return min(13.0, (width - 12) / (len(name) * 0.66))
+
+
 def _ring(box: Box) -> str:
-    """The frame and the flag of the next gradient to do."""
+    """The frame around the next gradient to do."""
     return (
         f'<rect x="{number(box.left - 4)}" y="{number(box.top - 4)}" width="{number(box.width + 8)}" '
         f'height="{number(box.height + 8)}" rx="13" fill="none" stroke="{BLUE}" stroke-width="2.5"/>'
     )
 
 
-def _text(x: float, y: float, content: str, size: int, *, bold: bool = False, opacity: float = 1.0) -> str:
+def _text(x: float, y: float, content: str, size: float, *, bold: bool = False, opacity: float = 1.0) -> str:
     weight = ' font-weight="600"' if bold else ""
     faint = f' fill-opacity="{opacity}"' if opacity < 1 else ""
     return (
-        f'<text x="{number(x)}" y="{number(y)}" text-anchor="middle" font-size="{size}" fill="currentColor"'
+        f'<text x="{number(x)}" y="{number(y)}" text-anchor="middle" font-size="{number(size)}" fill="currentColor"'
         f"{weight}{faint}>{escape(content)}</text>"
     )

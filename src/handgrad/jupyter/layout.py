@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from handgrad.jupyter.style import number
 
-__all__ = ["Box", "Layout", "lay_out"]
+__all__ = ["Box", "Edge", "Layout", "lay_out"]
 
-WIDTH, HEIGHT = 116.0, 56.0
+WIDTH, HEIGHT = 122.0, 58.0
 SHELF_WIDTH = 80.0
-GAP = 26.0
+GAP = 24.0
 LANE = 16.0
 SHELF = 30.0
-TRACK = 16.0
-ROW = 40.0
+TRACK = 18.0
+ROW = 44.0
 MARGIN = 12.0
 INDENT = 44.0
 MOST_COLUMNS = 7
@@ -54,13 +54,21 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Edge:
+    """An edge as two SVG paths: its line, and the arrow at the end of it."""
+
+    line: str
+    arrow: str
+
+
+@dataclass(frozen=True)
 class Layout:
-    """A drawing without ink: the boxes by name, and for each edge its SVG path and the direction of its end."""
+    """A drawing without ink: the boxes by name, and the edges by the names that they join."""
 
     width: float
     height: float
     boxes: Mapping[str, Box]
-    edges: Mapping[tuple[str, str], str]
+    edges: Mapping[tuple[str, str], Edge]
 
 
 def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, int], leaves: Collection[str]) -> Layout:
@@ -100,9 +108,9 @@ def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, in
                 boxes[name] = Box(x, middle + (lane - (len(names) - 1) / 2) * (HEIGHT + LANE))
         boxes |= _on_shelf(above, boxes, tops[-1] + HEIGHT / 2)
         y += lanes * (HEIGHT + LANE) - LANE + depths[row] * TRACK + (TRACK / 2 if depths[row] else 0.0) + ROW
-    router = _Router(boxes, places, tops, [top - ROW / 2 for top in [*tops[1:], y]], tracks, columns, rows)
-    edges = {(name, user): router.path(name, user, name in shelf) for name in consumers for user in consumers[name]}
-    return Layout(max(box.right for box in boxes.values()) + MARGIN, y - ROW + MARGIN, boxes, edges)
+    router = _Router(boxes, places, [top - ROW / 2 for top in [*tops[1:], y]], tracks, columns, rows)
+    edges = {(name, user): router.edge(name, user, name in shelf) for name in consumers for user in consumers[name]}
+    return Layout(max(box.right for box in boxes.values()) + GAP / 2 + MARGIN, y - ROW + MARGIN, boxes, edges)
 
 
 def _shelf(consumers: Mapping[str, tuple[str, ...]], leaves: Collection[str]) -> dict[str, str]:
@@ -203,36 +211,39 @@ class _Router:
 
     boxes: Mapping[str, Box]
     places: Mapping[str, tuple[int, int]]
-    tops: list[float]
     gutters: list[float]
     tracks: Mapping[tuple[str, str], int]
     columns: list[list[str]]
     rows: list[tuple[int, int]]
 
-    def path(self, name: str, user: str, from_shelf: bool) -> str:
+    def edge(self, name: str, user: str, from_shelf: bool) -> Edge:
         start, end = self.boxes[name], self.boxes[user]
         if from_shelf:
             # leaves of one consumer arrive beside each other
             x = end.x + max(-24.0, min(24.0, (start.x - end.x) / 3))
             middle = (start.bottom + end.top) / 2
-            return _curve((start.x, start.bottom), (start.x, middle), (x, middle), (x, end.top))
+            line = _curve((start.x, start.bottom), (start.x, middle), (x, middle), (x, end.top - 5))
+            return Edge(line, f"M{_at((x, end.top))}l-3.5 -6h7z")
         if (name, user) in self.tracks:
             return self._below(name, user)
         if self.places[name][0] == self.places[user][0]:
             middle = (start.right + end.left) / 2
-            return _curve((start.right, start.y), (middle, start.y), (middle, end.y), (end.left, end.y))
+            line = _curve((start.right, start.y), (middle, start.y), (middle, end.y), (end.left - 5, end.y))
+            return Edge(line, _ARROW.format(_at((end.left, end.y))))
         return self._to_another_row(name, user)
 
-    def _below(self, name: str, user: str) -> str:
+    def _below(self, name: str, user: str) -> Edge:
         """Down, along a track below the row, and up again."""
         start, end = self.boxes[name], self.boxes[user]
         first, _ = self.rows[self.places[name][0]]
         between = self.columns[first + self.places[name][1] : first + self.places[user][1] + 1]
         floor = max(self.boxes[one].bottom for names in between for one in names)
         y = floor + TRACK * (self.tracks[name, user] + 1)
-        return _bent((start.x + 14, start.bottom), (start.x + 14, y), (end.x - 14, y), (end.x - 14, end.bottom))
+        out, back = start.x + 14, end.x - 14
+        line = _bent((out, start.bottom), (out, y), (back, y), (back, end.bottom + 5))
+        return Edge(line, f"M{_at((back, end.bottom))}l-3.5 6h7z")
 
-    def _to_another_row(self, name: str, user: str) -> str:
+    def _to_another_row(self, name: str, user: str) -> Edge:
         """Out to the right, back between the rows as a typewriter does, and in from the left."""
         start, end = self.boxes[name], self.boxes[user]
         row, onto = self.places[name][0], self.places[user][0]
@@ -240,11 +251,12 @@ class _Router:
         points = [(start.right, start.y), (out, start.y), (out, self.gutters[row])]
         if onto > row + 1:
             points += [(MARGIN, self.gutters[row]), (MARGIN, self.gutters[onto - 1])]
-        points += [(back, self.gutters[onto - 1]), (back, end.y), (end.left, end.y)]
-        return _bent(*points)
+        points += [(back, self.gutters[onto - 1]), (back, end.y), (end.left - 5, end.y)]
+        return Edge(_bent(*points), _ARROW.format(_at((end.left, end.y))))
 
 
 Point = tuple[float, float]
+_ARROW = "M{}l-6 -3.5v7z"
 
 
 def _curve(start: Point, leaving: Point, arriving: Point, end: Point) -> str:
@@ -253,7 +265,7 @@ def _curve(start: Point, leaving: Point, arriving: Point, end: Point) -> str:
 
 def _bent(*points: Point) -> str:
     """A line of straight pieces with round corners."""
-    radius = 10.0
+    radius = 12.0
     path = f"M{_at(points[0])}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         path += f"L{_at(_towards(corner, before, radius))}Q{_at(corner)} {_at(_towards(corner, after, radius))}"
