@@ -82,6 +82,8 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
     if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
         raise NoGraph("there is no loss yet")
     tensors = graph.forward_tensors(namespace, loss)
+    if not tensors:
+        raise NoGraph("no tensor of the forward pass has a gradient")
     true = {name: value.grad.clone() for name, value in tensors.items() if value.grad is not None}
     try:
         step = graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0))
@@ -91,8 +93,6 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
         given = graph.gradients_given(loss, tensors, answers)
     except RuntimeError as error:
         raise NoGraph("the graph of the loss is gone") from error
-    if not tensors:
-        raise NoGraph("no tensor of the forward pass has a gradient")
     zero = {name for name in tensors if graph.is_zero(true[name], step.gradients[name])}
 
     def state_of(name: str) -> State:

@@ -44,10 +44,12 @@ def html(stock: Stock) -> str:
     )
     below = "Arrows follow the forward pass. You work against them, from the loss back."
     above = (
-        f'<div style="margin-bottom:8px"><span style="font-weight:600">{escape(_advice(stock))}</span><br>'
+        f'<div style="margin-bottom:8px"><span style="font-weight:600">{escape(_advice(stock))}</span><br/>'
         f'<span style="opacity:0.85">{legend}</span></div>'
     )
-    return block(f'{above}{_svg(stock)}<div style="opacity:0.75">{below}</div>', "margin:4px 0;max-width:1040px", "progress")
+    return block(
+        f'{above}{_svg(stock)}<div style="opacity:0.75">{below}</div>', "margin:4px 0;max-width:1040px", "progress"
+    )
 
 
 def _advice(stock: Stock) -> str:
@@ -100,9 +102,9 @@ def _node(one: Standing, box: Box, is_next: bool) -> str:
         f'<rect x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" height="{number(box.height)}" '
         f'rx="9" fill="{colour}" fill-opacity="{0.08 if one.state == "not yet" else 0.16}" stroke="{colour}" '
         f'stroke-width="1.5"{dashed}/>'
-        f"{_text(box.x, box.y - 10, one.tensor, _fitting(one.tensor, box.width), bold=True)}"
-        f"{_text(box.x, box.y + 5, shape, 11, opacity=0.7)}"
-        f"{_text(box.x, box.y + 20, _word(one.state, is_next), 11)}</g>"
+        f"{_text(box.x, box.y - 11, one.tensor, _fitting(one.tensor, box.width), bold=True)}"
+        f"{_text(box.x, box.y + 5, shape, 12, opacity=0.7)}"
+        f"{_text(box.x, box.y + 22, _word(one.state, is_next), 12)}</g>"
     )
 
 
@@ -114,7 +116,7 @@ def _word(state: State, is_next: bool) -> str:
 
 def _fitting(name: str, width: float) -> float:
     """The size in which a name fits into its box, a letter being two thirds as wide as it is high."""
-    return min(13.0, (width - 12) / (len(name) * 0.66))
+    return min(14.0, (width - 12) / (len(name) * 0.66))
 
 
 def _ring(box: Box) -> str:

@@ -11,15 +11,15 @@ from handgrad.jupyter.style import number
 
 __all__ = ["Box", "Edge", "Layout", "lay_out"]
 
-WIDTH, HEIGHT = 122.0, 58.0
+WIDTH, HEIGHT = 114.0, 62.0
 SHELF_WIDTH = 80.0
-GAP = 24.0
+GAP = 20.0
 LANE = 16.0
 SHELF = 30.0
 TRACK = 18.0
 ROW = 44.0
 MARGIN = 12.0
-INDENT = 44.0
+INDENT = 34.0
 MOST_COLUMNS = 7
 
 
