@@ -115,10 +115,14 @@ def page(request: pytest.FixtureRequest, server: Server, browser: "Browser") -> 
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{server.address}{request.param}/backprop.ipynb?token={TOKEN}")
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    # the status is idle before there is a kernel, too
+    page.locator(".jp-KernelName", has_text="Python 3").first.wait_for()
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(state="attached")
     # Notebook 7 with nbgrader's extensions raises two errors of its own while it opens
     errors.clear()
     yield page
+    # where a test ends early, this shows where
+    _picture(server, page, "last")
     page.close()
     assert not errors
 
@@ -142,10 +146,11 @@ def _write(page: "Page", gradient: str, answer: str) -> None:
     page.keyboard.press("Shift+Enter")
 
 
-def _picture(server: Server, page: "Page", name: str, of: "Locator") -> None:
+def _picture(server: Server, page: "Page", name: str, of: "Locator | None" = None) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     app = "notebook" if "/notebooks/" in page.url else "lab"
-    of.scroll_into_view_if_needed()
+    if of:
+        of.scroll_into_view_if_needed()
     page.screenshot(path=SCREENSHOTS / f"{app}-{server.theme}-{name}.png")
 
 
