@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -212,6 +212,16 @@ def test_layout(name: str, half_done: dict[str, Any]) -> None:
         assert _touches(layout.boxes[one], points[0], 0.2)
         assert _touches(layout.boxes[user], points[-1], 5.2)
         assert all(0 <= x <= layout.width and 0 <= y <= layout.height for x, y in points)
+        others = [box for other, box in layout.boxes.items() if other not in (one, user)]
+        assert not any(_crosses(box, *piece) for box in others for piece in pairwise(points))
+
+
+def _crosses(box: Any, start: tuple[float, float], end: tuple[float, float]) -> bool:
+    """Whether a straight piece runs through a box, or along its frame."""
+    way = [
+        (start[0] + (end[0] - start[0]) * step / 50, start[1] + (end[1] - start[1]) * step / 50) for step in range(51)
+    ]
+    return any(box.left - 2 <= x <= box.right + 2 and box.top - 2 <= y <= box.bottom + 2 for x, y in way)
 
 
 def _touches(box: Any, point: tuple[float, float], near: float) -> bool:

@@ -110,7 +110,8 @@ def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, in
         y += lanes * (HEIGHT + LANE) - LANE + depths[row] * TRACK + (TRACK / 2 if depths[row] else 0.0) + ROW
     router = _Router(boxes, places, [top - ROW / 2 for top in [*tops[1:], y]], tracks, columns, rows)
     edges = {(name, user): router.edge(name, user, name in shelf) for name in consumers for user in consumers[name]}
-    return Layout(max(box.right for box in boxes.values()) + GAP / 2 + MARGIN, y - ROW + MARGIN, boxes, edges)
+    width = max(box.right for box in boxes.values()) + GAP / 2 + MARGIN
+    return Layout(width, y - ROW / 2 + MARGIN / 2, boxes, edges)
 
 
 def _shelf(consumers: Mapping[str, tuple[str, ...]], leaves: Collection[str]) -> dict[str, str]:
@@ -194,7 +195,8 @@ def _on_shelf(above: Mapping[str, str], boxes: Mapping[str, Box], y: float) -> d
     step = SHELF_WIDTH + 12
     users = sorted(dict.fromkeys(above.values()), key=lambda user: boxes[user].x)
     placed: dict[str, Box] = {}
-    least = MARGIN + SHELF_WIDTH / 2
+    # right of the line that comes back from the row above
+    least = MARGIN + 10 + SHELF_WIDTH / 2
     for user in users:
         names = [name for name, other in above.items() if other == user]
         x = max(least, boxes[user].x - step * (len(names) - 1) / 2)
@@ -203,6 +205,10 @@ def _on_shelf(above: Mapping[str, str], boxes: Mapping[str, Box], y: float) -> d
             x += step
         least = x
     return placed
+
+
+Point = tuple[float, float]
+_ARROW = "M{}l-6 -3.5v7z"
 
 
 @dataclass(frozen=True)
@@ -234,29 +240,45 @@ class _Router:
 
     def _below(self, name: str, user: str) -> Edge:
         """Down, along a track below the row, and up again."""
-        start, end = self.boxes[name], self.boxes[user]
         first, _ = self.rows[self.places[name][0]]
         between = self.columns[first + self.places[name][1] : first + self.places[user][1] + 1]
         floor = max(self.boxes[one].bottom for names in between for one in names)
         y = floor + TRACK * (self.tracks[name, user] + 1)
-        out, back = start.x + 14, end.x - 14
-        line = _bent((out, start.bottom), (out, y), (back, y), (back, end.bottom + 5))
-        return Edge(line, f"M{_at((back, end.bottom))}l-3.5 6h7z")
+        start = self.boxes[name]
+        if self._is_lowest(name):
+            leaving = [(start.x + 14, start.bottom), (start.x + 14, y)]
+        else:
+            out = start.right + GAP / 2
+            leaving = [(start.right, start.y), (out, start.y), (out, y)]
+        return self._arriving_from_below(leaving, user, y)
 
     def _to_another_row(self, name: str, user: str) -> Edge:
-        """Out to the right, back between the rows as a typewriter does, and in from the left."""
+        """Out to the right, back between the rows as a typewriter does, and in from the left.
+
+        Into the middle of a row it comes from below: above may be a shelf.
+        """
         start, end = self.boxes[name], self.boxes[user]
-        row, onto = self.places[name][0], self.places[user][0]
-        out, back = start.right + GAP / 2, end.left - GAP / 2 - (INDENT if self.places[user][1] == 0 else 0.0) / 2
-        points = [(start.right, start.y), (out, start.y), (out, self.gutters[row])]
-        if onto > row + 1:
-            points += [(MARGIN, self.gutters[row]), (MARGIN, self.gutters[onto - 1])]
-        points += [(back, self.gutters[onto - 1]), (back, end.y), (end.left - 5, end.y)]
-        return Edge(_bent(*points), _ARROW.format(_at((end.left, end.y))))
+        (row, _), (onto, column) = self.places[name], self.places[user]
+        out = start.right + GAP / 2
+        points = [(start.right, start.y), (out, start.y), (out, self.gutters[row]), (MARGIN, self.gutters[row])]
+        if column:
+            return self._arriving_from_below([*points, (MARGIN, self.gutters[onto])], user, self.gutters[onto])
+        return Edge(_bent(*points, (MARGIN, end.y), (end.left - 5, end.y)), _ARROW.format(_at((end.left, end.y))))
 
+    def _arriving_from_below(self, points: list[Point], user: str, y: float) -> Edge:
+        end = self.boxes[user]
+        if self._is_lowest(user):
+            line = _bent(*points, (end.x - 14, y), (end.x - 14, end.bottom + 5))
+            return Edge(line, f"M{_at((end.x - 14, end.bottom))}l-3.5 6h7z")
+        back = end.left - GAP / 2
+        return Edge(
+            _bent(*points, (back, y), (back, end.y), (end.left - 5, end.y)), _ARROW.format(_at((end.left, end.y)))
+        )
 
-Point = tuple[float, float]
-_ARROW = "M{}l-6 -3.5v7z"
+    def _is_lowest(self, name: str) -> bool:
+        """Whether nothing stands below the node in its column."""
+        row, column = self.places[name]
+        return self.columns[self.rows[row][0] + column][-1] == name
 
 
 def _curve(start: Point, leaving: Point, arriving: Point, end: Point) -> str:
