@@ -20,6 +20,9 @@ __all__ = [
     "Step",
     "blind_view",
     "consumers",
+    "distances",
+    "forward_tensors",
+    "gradients_given",
     "gradients_kept",
     "is_zero",
     "random_step",
@@ -90,6 +93,54 @@ def random_step(
     with gradients_kept(tensors.values()), _hooks(tensors, redirect):
         torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
     return Step(upstream, gradients)
+
+
+def gradients_given(
+    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What each tensor's gradient would be if the gradients of its consumers were those of ``upstream``.
+
+    A consumer that ``upstream`` does not name sends on what arrives there.
+    """
+    gradients: dict[str, torch.Tensor] = {}
+
+    def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
+        gradients[name] = arriving.detach().clone()
+        return upstream.get(name, arriving)
+
+    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
+        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+    return gradients
+
+
+def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The named tensors of a notebook whose ``.grad`` autograd has filled, each once, by its first name.
+
+    Names with an underscore in front are IPython's: ``_`` is the last thing that a cell showed.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in namespace.items():
+        if (
+            isinstance(value, torch.Tensor)
+            and not name.startswith("_")
+            and not any(value is known for known in (loss, *tensors.values()))
+            and (value.is_leaf or value.retains_grad)
+            and value.grad is not None
+        ):
+            tensors[name] = value
+    return tensors
+
+
+def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """For each name, the steps of the longest way to where no consumer follows."""
+    found: dict[str, int] = {}
+
+    def distance(name: str) -> int:
+        if name not in found:
+            found[name] = 1 + max((distance(one) for one in consumers.get(name, ())), default=-1)
+        return found[name]
+
+    return {name: distance(name) for name in consumers}
 
 
 def consumers(
@@ -184,15 +235,8 @@ def blind_view(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) ->
     loss = namespace.get("loss")
     if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
         return BlindView()
-    tensors = {name: tensor}
-    for other, value in namespace.items():
-        if (
-            isinstance(value, torch.Tensor)
-            and not any(value is known for known in (loss, *tensors.values()))
-            and (value.is_leaf or value.retains_grad)
-            and value.grad is not None
-        ):
-            tensors[other] = value
+    others = forward_tensors(namespace, loss)
+    tensors = {name: tensor, **{other: value for other, value in others.items() if value is not tensor}}
     true = {other: value.grad.clone() for other, value in tensors.items() if value.grad is not None}
     try:
         step = random_step(loss, tensors, true, torch.Generator().manual_seed(0))
