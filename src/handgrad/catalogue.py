@@ -1,4 +1,4 @@
-"""What an entry of the catalogue of mistakes is, and how the one that fits is found; the entries are in ``mistakes``."""
+"""What an entry of the catalogue is, and how the one that fits is found; the entries stand in ``mistakes``."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """From a mark and its comparisons to one sentence that says what happened, and one that says what to try."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -9,6 +9,7 @@ import torch
 
 from handgrad.answers import Collected
 from handgrad.cells import CellError
+from handgrad.compare import compare, scale_of
 from handgrad.marking import Mark
 from handgrad.mistakes import recognise, told
 from handgrad.passes import Pass, rounds
@@ -162,17 +163,16 @@ class Diagnostician:
         # a round in which the answer is right says nothing about what is wrong with it
         there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
         step = [self._view(gradient, one["step"], collected, "step", blind) for one in there]
+        if found := _recognised(gradient, step):
+            return found
         # where the true gradient is zero, what comes back with it is rounding
-        helped = [self._view(gradient, one["helped"], collected, "true", blind) for one in there]
         if tensor in self.facts.zero:
-            helped = []
-        found = recognise(gradient, [view for view in (*step, *helped) if view])
-        if found is None and tensor not in self.facts.zero:
-            if tensor in self.facts.blind:
-                # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
-                helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
-            found = recognise(gradient, [view for view in helped if view], WHOLE)
-        return found
+            return None
+        helped = [self._view(gradient, one["helped"], collected, "true", blind) for one in there]
+        if tensor in self.facts.blind:
+            # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
+            helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
+        return _recognised(gradient, helped, WHOLE)
 
     def _view(
         self, gradient: str, one: Pass, collected: Collected, against: Literal["step", "true", "loss"], blind: bool
@@ -248,26 +248,32 @@ class Diagnostician:
         return all(other is not None and _same(other, value) for other in collected.tensors(one, name))
 
     def carried(self, gradient: str, failed: Sequence[str], collected: Collected) -> Diagnosis | None:
-        """Which of the gradients that ``failed`` makes this one, which has its mark, look wrong in the notebook."""
-        one, tensor = self.passes[0], gradient.removeprefix("d")
-        answer = collected.tensors(one, gradient)[0]
+        """The first of the gradients that ``failed`` that makes this one, which has its mark, wrong in the notebook."""
+        tensor = gradient.removeprefix("d")
         above = self._above(tensor)
-        guilty = [name for name in failed if name.removeprefix("d") in above]
-        if answer is None or not guilty:
+        guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, collected)]
+        if not guilty or not self._is_off(gradient, collected):
             return None
+        one = self.passes[0]
         scene = self.references[one.name].scene(self.facts, step=False)
-        total = torch.zeros(scene.tensors[tensor].shape, dtype=torch.float64)
+        total = torch.zeros_like(scene.gradient_of(tensor))
         for consumer in self.facts.consumers[tensor]:
             given = scene.gradient_of(consumer) if consumer == LOSS else collected.tensors(one, f"d{consumer}")[0]
-            if (
-                given is None
-                or given.is_complex()
-                or (consumer != LOSS and given.shape != scene.tensors[consumer].shape)
-            ):
+            if given is None or given.is_complex() or given.shape != scene.gradient_of(consumer).shape:
                 return None
-            total += scene.through(tensor, consumer, given.double())
-        view = View(scene, tensor, answer, total, self.tolerance)
-        return told("carried", gradient, guilty[0], first=guilty[0]) if view.fits(total) else None
+            total += scene.through(tensor, consumer, given)
+        (answer, *_) = collected.tensors(one, gradient)
+        fits = answer is not None and View(scene, tensor, answer, total, self.tolerance).fits(total)
+        return told("carried", gradient, guilty[0], first=guilty[0]) if fits else None
+
+    def _is_off(self, gradient: str, collected: Collected) -> bool:
+        """Whether the value that a cell gives in the student's own notebook is there, and is not the right one."""
+        one, tensor = self.passes[0], gradient.removeprefix("d")
+        answer, reference = collected.tensors(one, gradient)[0], self.references[one.name]
+        scale = scale_of((reference.step.gradients if tensor in self.facts.zero else reference.gradients)[tensor])
+        return (
+            answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
+        )
 
     def _above(self, tensor: str) -> set[str]:
         """Every tensor between this one and the loss."""
@@ -278,6 +284,17 @@ class Diagnostician:
             found |= new
             waiting += new
         return found
+
+
+def _recognised(gradient: str, views: Sequence[View | None], slugs: Sequence[str] = ()) -> Diagnosis | None:
+    """The mistake that fits in every view; where none does, the one in the values of an answer in another shape."""
+    there = [view for view in views if view]
+    if found := recognise(gradient, there, slugs):
+        return found
+    laid_over = [other for view in there if (other := view.laid_over())]
+    found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
+    shape = f" Its shape is {there[0].shape}, too, where that of the tensor is {there[0].wanted}." if found else ""
+    return replace(found, what=found.what + shape) if found else None
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -15,7 +15,6 @@ from handgrad.readings import (
     Words,
     branches,
     factor_name,
-    laid_over,
     lines,
     listed,
     one_of_each,
@@ -68,7 +67,8 @@ def shape_rank(view: View) -> Iterator[Words]:
 
     Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
     """
-    if len(view.shape) != len(view.wanted) and laid_over(view):
+    laid_over = view.laid_over()
+    if laid_over and len(view.shape) != len(view.wanted) and laid_over.fits(view.expected):
         yield shapes(view)
 
 
@@ -78,7 +78,8 @@ def shape_broadcast(view: View) -> Iterator[Words]:
 
     Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
     """
-    if view.shape != view.wanted and len(view.shape) == len(view.wanted) and laid_over(view):
+    laid_over = view.laid_over() if stretched(view.shape, view.wanted) else None
+    if laid_over and len(view.shape) == len(view.wanted) and laid_over.fits(view.expected):
         yield shapes(view)
 
 
@@ -268,9 +269,9 @@ def other_gradient(view: View) -> Iterator[Words]:
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
     """
     for name in view.scene.gradients:
-        if name != view.name and view.fits(view.scene.gradient_of(name)):
+        known_below = name in view.consumers and len(view.consumers) == 1
+        if name != view.name and not known_below and view.fits(view.scene.gradient_of(name)):
             yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
-            return
     for consumer in view.consumers:
         sent = view.summed(view.scene.gradient_of(consumer)) if consumer != LOSS else None
         number = view.factor(sent, view.rest(consumer)) if sent is not None else None
@@ -343,9 +344,8 @@ def alias_mutated(view: View) -> Iterator[Words]:
 
 @asks("values")
 def carried(view: View) -> Iterator[Words]:
-    """{gradient} is right for what reaches it and has its mark; in your notebook its numbers are off because
-    {first} is.
+    """{gradient} is right for what reaches it and has its mark; in your notebook it is off because {first} is.
 
-    Try: Mend {first} first, then run the cells below it again.
+    Try: Mend {first}, then run the cells below it again.
     """
     yield from ()

@@ -13,7 +13,6 @@ __all__ = [
     "Words",
     "branches",
     "factor_name",
-    "laid_over",
     "lines",
     "listed",
     "one_of_each",
@@ -67,19 +66,6 @@ def lines(view: View, consumers: Iterable[str]) -> str:
     """The forward lines of ``consumers``; quoted where they are known."""
     known = view.scene.lines
     return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
-
-
-# shape
-
-
-def laid_over(view: View) -> bool:
-    """Whether the answer's values are right in another shape: sizes of one apart, or left to broadcast."""
-    if [size for size in view.shape if size != 1] == [size for size in view.wanted if size != 1]:
-        return view.close(view.value.reshape(view.wanted), view.expected)
-    try:
-        return view.close(view.value.expand(view.wanted), view.expected)
-    except RuntimeError:
-        return False
 
 
 # factors

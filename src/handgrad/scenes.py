@@ -4,7 +4,7 @@ Values only: nothing of a student's runs here. Needs torch only.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -188,6 +188,14 @@ class View:
         """Whether ``value`` is ``candidate``, as :meth:`fits` asks it of the answer."""
         allowance = (tolerance or self.tolerance) * scale_of(candidate)
         return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
+
+    def laid_over(self) -> "View | None":
+        """The same answer in the shape of the tensor, where sizes of one or a broadcast stand between the two."""
+        if self.shape == self.wanted:
+            return None
+        if [size for size in self.shape if size != 1] == [size for size in self.wanted if size != 1]:
+            return replace(self, answer=self.answer.reshape(self.wanted))
+        return replace(self, answer=self.answer.expand(self.wanted)) if stretched(self.shape, self.wanted) else None
 
     def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
         """The number ``k`` with which the answer is ``rest + k * candidate``; None where there is none."""
