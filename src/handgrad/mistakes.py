@@ -269,8 +269,8 @@ def other_gradient(view: View) -> Iterator[Words]:
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
     """
     for name in view.scene.gradients:
-        known_below = name in view.consumers and len(view.consumers) == 1
-        if name != view.name and not known_below and view.fits(view.scene.gradient_of(name)):
+        below = view.consumers == (name,) and view.shape == view.wanted
+        if name != view.name and not below and view.fits(view.scene.gradient_of(name)):
             yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
     for consumer in view.consumers:
         sent = view.summed(view.scene.gradient_of(consumer)) if consumer != LOSS else None
