@@ -22,7 +22,8 @@ TRUE = {
     "factor dropped": "scale sign local-only other-gradient wrong-variable shape-broadcast shape-sum not-a-tensor "
     "zero-in-theory invisible-branch",
     "term dropped": "missing-branch missing-eps scale other-gradient wrong-variable zero-in-theory invisible-branch",
-    "sign flipped": "sign branch-sign zero-in-theory invisible-branch",
+    # n+1 for n-1 is a factor
+    "sign flipped": "sign branch-sign scale zero-in-theory invisible-branch",
     "wrong dimension": "wrong-dim zero-in-theory",
     "keepdim": "shape-rank shape-broadcast zero-in-theory",
     "n for n-1": "scale",
@@ -212,6 +213,15 @@ def test_every_mutant_is_marked_wrong(graded: list[Graded], solutions: dict[str,
     assert {one.mutant.gradient for one in graded} == set(solutions)
     passed = [one.mutant for one in graded if one.verdict.outcome == "passed"]
     assert not passed
+
+
+def test_no_diagnosis_gives_the_formula_away(graded: list[Graded], solutions: dict[str, str]) -> None:
+    """What a student reads of a wrong answer does not hold the expression of the worked solution."""
+    for one in graded:
+        last = ast.parse(solutions[one.mutant.gradient]).body[-1]
+        assert isinstance(last, ast.Assign)
+        said = "".join(one.verdict.sentence.split())
+        assert "".join(ast.unparse(last.value).split()) not in said, one
 
 
 def test_most_mutants_are_named(graded: list[Graded], capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,8 @@ class Mistake:
         The text, with the names of its words in braces.
     readings
         How it is recognised.
+    is_note
+        Whether it is told of right answers too.
     """
 
     slug: str
@@ -35,6 +37,7 @@ class Mistake:
     what: str
     advice: str
     readings: Readings
+    is_note: bool = False
 
     def told(self, gradient: str, words: Words, cell: str = "") -> Diagnosis:
         """What a student is told; ``cell`` is where the mistake is, the gradient's own unless told."""
@@ -46,13 +49,13 @@ CATALOGUE: dict[str, Mistake] = {}
 """Every known mistake by its slug, in the order in which they are asked for."""
 
 
-def asks(question: Question) -> Callable[[Readings], Readings]:
+def asks(question: Question, *, is_note: bool = False) -> Callable[[Readings], Readings]:
     """Enter a function into the catalogue under its name."""
 
     def enter(readings: Readings) -> Readings:
         what, _, advice = " ".join((readings.__doc__ or "").split()).partition(" Try: ")
         slug = readings.__name__.replace("_", "-")
-        CATALOGUE[slug] = Mistake(slug, question, what, advice, readings)
+        CATALOGUE[slug] = Mistake(slug, question, what, advice, readings, is_note)
         return readings
 
     return enter
@@ -77,8 +80,9 @@ def recognise(gradient: str, views: Sequence[View], slugs: Sequence[str] = ()) -
     """
     if not views:
         return None
+    right = any(view.is_right for view in views)
     for mistake in CATALOGUE.values():
-        if slugs and mistake.slug not in slugs:
+        if (slugs and mistake.slug not in slugs) or (right and not mistake.is_note):
             continue
         found = [{tuple(words.items()) for words in mistake.readings(views[0])}]
         # most entries do not fit the first pass: the others need not be looked at

@@ -172,7 +172,7 @@ class Diagnostician:
         if tensor in self.facts.blind:
             # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
             helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
-        return _recognised(gradient, helped, WHOLE)
+        return _recognised(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
         self, gradient: str, one: Pass, collected: Collected, against: Literal["step", "true", "loss"], blind: bool
@@ -191,9 +191,8 @@ class Diagnostician:
         source = collected.submission.cells[collected.submission.stub_indices()[gradient]].source
         kinds = {answer.kind for answer in collected.all_answers(gradient)}
         if kinds == {"undefined"} and source.strip() and not is_untouched(source, gradient):
-            parsed = Parsed.of(source)
-            near = get_close_matches(gradient, parsed.names() if parsed else (), n=1)
-            return told("undefined", gradient, instead=f"; it assigns {near[0]}" if near else "")
+            near = _near(gradient, source)
+            return told("undefined", gradient, instead=f"; it assigns {near}" if near else "")
         types = {answer.type for answer in collected.all_answers(gradient) if answer.kind == "other"}
         return told("not-a-tensor", gradient, type=types.pop()) if len(types) == 1 and kinds == {"other"} else None
 
@@ -293,8 +292,18 @@ def _recognised(gradient: str, views: Sequence[View | None], slugs: Sequence[str
         return found
     laid_over = [other for view in there if (other := view.laid_over())]
     found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
-    shape = f" Its shape is {there[0].shape}, too, where that of the tensor is {there[0].wanted}." if found else ""
-    return replace(found, what=found.what + shape) if found else None
+    if found is None:
+        return None
+    first = there[0]
+    shape = f"Its shape is not right either: {first.shape} where {first.name} has {first.wanted}."
+    return replace(found, what=f"{found.what} {shape}")
+
+
+def _near(name: str, source: str) -> str:
+    """The name that a cell assigns and that was probably meant for ``name``; empty where there is none."""
+    names = sorted(parsed.names()) if (parsed := Parsed.of(source)) else []
+    alike = [one for one in names if one.lower() == name.lower()] or get_close_matches(name, names, n=1)
+    return alike[0] if alike else ""
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:

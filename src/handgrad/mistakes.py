@@ -163,8 +163,8 @@ def not_finite(view: View) -> Iterator[Words]:
 
 @asks("values")
 def zero_in_theory(view: View) -> Iterator[Words]:
-    """{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data; for another
-    gradient arriving from above it is wrong.
+    """{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data: what {tensor}
+    adds is taken away again further on, and the loss stays as it is. For another gradient from above it is wrong.
 
     Try: Write the step from {consumers} back to {tensor} as if the result were not zero.
     """
@@ -234,16 +234,10 @@ def sign(view: View) -> Iterator[Words]:
 def scale(view: View) -> Iterator[Words]:
     """{part} is {factor} times what it should be{size}.
 
-    Try: Look for such a factor in {lines}: how often does it stand there, and how often in your formula?
+    Try: Compare with {lines}: which factors stand there, and which in your formula?
     """
-    whole = view.factor(view.expected)
-    if whole is not None:
-        yield from scaled(view, whole, view.consumers)
-    elif len(view.consumers) > 1:
-        for one in view.consumers:
-            number = view.factor(view.scene.branch(view.name, one), view.rest(one))
-            if number is not None:
-                yield from scaled(view, number, (one,))
+    for consumers, number in view.scales.items():
+        yield from scaled(view, number, consumers)
 
 
 @asks("values")
@@ -264,10 +258,12 @@ def last_write_wins(view: View) -> Iterator[Words]:
 
 @asks("values")
 def other_gradient(view: View) -> Iterator[Words]:
-    """{part} is {other}, the gradient of another tensor{how}: the step from {tensor} to {consumer} has left no trace.
+    """{part} is {other}{how}, a gradient of another tensor: the step from {tensor} to {consumer} has left no trace.
 
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
     """
+    if view.is_scaled:
+        return
     for name in view.scene.gradients:
         below = view.consumers == (name,) and view.shape == view.wanted
         if name != view.name and not below and view.fits(view.scene.gradient_of(name)):
@@ -277,7 +273,7 @@ def other_gradient(view: View) -> Iterator[Words]:
         number = view.factor(sent, view.rest(consumer)) if sent is not None else None
         if number is not None and (factor := factor_name(view, number)):
             how = "" if factor == "1" else f" times {factor}"
-            how += " (summed)" if stretched(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
+            how += ", summed up" if stretched(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
             yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
 
 
@@ -288,7 +284,7 @@ def local_only(view: View) -> Iterator[Words]:
     Try: The chain rule multiplies the slope of a step by what arrives from above.
     """
     for consumer in view.consumers:
-        if consumer == LOSS:
+        if consumer == LOSS or view.is_scaled:
             continue
         slope = view.scene.through(view.name, consumer, torch.ones((), dtype=torch.float64))
         if view.factor(slope, view.rest(consumer)) is not None:
@@ -299,16 +295,16 @@ def local_only(view: View) -> Iterator[Words]:
 def wrong_variable(view: View) -> Iterator[Words]:
     """{part} is worked out with {used}{where}.
 
-    Try: See which values the line of {consumer} holds, and which gradient arrives there: is {used} one of them?
+    Try: Look at {lines}, and at the gradient that arrives there: is {used} what your formula needs?
     """
-    for stage in stages:
+    for stage in () if view.is_scaled else stages:
         found = list(stage(view))
         yield from found
         if found:
             return
 
 
-@asks("values")
+@asks("values", is_note=True)
 def missing_eps(view: View) -> Iterator[Words]:
     """{gradient} is a little off, most where {tensor} is smallest: a small constant that is added to {tensor} in the
     forward pass is left out.
@@ -332,7 +328,7 @@ def missing_eps(view: View) -> Iterator[Words]:
 # values: right, with something to know
 
 
-@asks("values")
+@asks("values", is_note=True)
 def alias_mutated(view: View) -> Iterator[Words]:
     """{gradient} is right after its own cell and keeps its mark; the cell of {later} changes it afterwards{line},
     because {later} was made another name of the same tensor.
@@ -342,7 +338,7 @@ def alias_mutated(view: View) -> Iterator[Words]:
     yield from ()
 
 
-@asks("values")
+@asks("values", is_note=True)
 def carried(view: View) -> Iterator[Words]:
     """{gradient} is right for what reaches it and has its mark; in your notebook it is off because {first} is.
 

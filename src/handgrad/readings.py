@@ -64,6 +64,8 @@ def part(view: View, consumer: str) -> str:
 
 def lines(view: View, consumers: Iterable[str]) -> str:
     """The forward lines of ``consumers``; quoted where they are known."""
+    if view.skips:
+        return f"the lines from {view.name} to the loss"
     known = view.scene.lines
     return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
 
@@ -72,14 +74,14 @@ def lines(view: View, consumers: Iterable[str]) -> str:
 
 
 def factor_name(view: View, number: float) -> str:
-    """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``; empty where it is nothing in particular."""
+    """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
     minus, number = "-" if number < 0 else "", abs(number)
     for name, value in _factors(view):
         if abs(value - number) <= view.tolerance * value:
             return minus + name
-    # no size of the notebook: a short decimal number, as somebody would type it
     short = f"{number:.3g}"
-    return minus + short if abs(float(short) - number) <= view.tolerance * number else ""
+    exact = abs(float(short) - number) <= view.tolerance * number
+    return minus + short if exact else f"about {minus}{short}"
 
 
 def _factors(view: View) -> Iterator[tuple[str, float]]:
@@ -94,7 +96,8 @@ def _factors(view: View) -> Iterator[tuple[str, float]]:
 
 def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Words]:
     """The words for a gradient, or a branch of it, that is ``number`` times what it should be."""
-    if not (name := factor_name(view, number)) or name == "1":
+    name = factor_name(view, number)
+    if name == "1":
         return
     size = next((f" ({one} is {value})" for value, one in view.scene.sizes.items() if one in name.strip("-()")), "")
     if size and not any(letter.isalpha() for letter in size.split(" is ")[0]):
@@ -133,7 +136,7 @@ def _itself(view: View) -> Iterator[Words]:
     for name, value in view.scene.forward.items():
         if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
             where = " and nothing else: its numbers are those of the forward pass"
-            yield {"part": f"d{view.name}", "used": name, "where": where, "consumer": listed(view.consumers)}
+            yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
 
 
 def _in_place_of_a_gradient(view: View) -> Iterator[Words]:
@@ -199,7 +202,7 @@ def _in_a_product(view: View) -> Iterator[Words]:
 
 
 def _used(view: View, consumer: str, name: str, where: str) -> Words:
-    return {"part": part(view, consumer), "used": name, "where": where, "consumer": consumer}
+    return {"part": part(view, consumer), "used": name, "where": where, "lines": lines(view, (consumer,))}
 
 
 stages: tuple[Callable[[View], Iterator[Words]], ...] = (

@@ -148,6 +148,8 @@ class View:
         Whether the answer looks right on the loss, which cannot show the mistake.
     zero
         The tensors whose gradient is zero by construction.
+    skips
+        Whether the answer was made from other gradients than those of the consumers.
     """
 
     scene: Scene
@@ -157,6 +159,7 @@ class View:
     tolerance: float = RELATIVE_TOLERANCE
     blind: bool = False
     zero: frozenset[str] = frozenset()
+    skips: bool = False
 
     @cached_property
     def value(self) -> torch.Tensor:
@@ -209,6 +212,26 @@ class View:
         # a share near the allowance could hold any number
         seen = share > 100 * self.tolerance * scale_of(self.value)
         return number if seen and self.fits(rest + number * candidate) else None
+
+    @cached_property
+    def scales(self) -> dict[tuple[str, ...], float]:
+        """The numbers with which the answer is the gradient, or one branch of it, times a number; by the consumers."""
+        whole = self.factor(self.expected)
+        if whole is not None:
+            return {self.consumers: whole}
+        branches = {one: self.scene.branch(self.name, one) for one in self.consumers if len(self.consumers) > 1}
+        found = {(one,): self.factor(branch, self.rest(one)) for one, branch in branches.items()}
+        return {one: number for one, number in found.items() if number is not None}
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether nothing but a number stands between the answer and the gradient, or between two branches of them."""
+        return bool(self.scales)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the gradient."""
+        return self.fits(self.expected)
 
     def rest(self, consumer: str) -> torch.Tensor:
         """What comes back through the other consumers."""

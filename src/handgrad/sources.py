@@ -120,11 +120,11 @@ def assigned(source: str, name: str) -> bool:
 def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
     """For each name, the statement that assigns it alone and for the last time, where it stands on one line."""
     found: dict[str, str] = {}
-    for parsed in map(Parsed.of, sources):
-        for statement in parsed.body if parsed else ():
+    for parsed in filter(None, map(Parsed.of, sources)):
+        for statement in parsed.body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)]) if statement.lineno == statement.end_lineno:
-                    found[name] = ast.unparse(statement)
+                    found[name] = ast.get_source_segment("".join(parsed.lines), statement) or ""
     return found
 
 
