@@ -86,6 +86,19 @@ def test_a_right_value_fits_no_entry(references: tuple[Reference, ...], facts: F
                 assert recognise(f"d{name}", [view]) is None, name
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.complex64])
+def test_a_dtype_is_named_where_it_is_to_blame(
+    references: tuple[Reference, ...], scene: Scene, kind: torch.dtype
+) -> None:
+    """Right values squeezed into another dtype are told so; a wrong value in a coarse one is not blamed on it."""
+    value = references[1].step.gradients["bngain"]
+    found = recognise("dbngain", [_view(scene, references[1], "bngain", value.to(kind))])
+    assert found is not None
+    assert found.mistake == "dtype"
+    wrong = recognise("dbngain", [_view(scene, references[1], "bngain", (value + value.abs().max()).to(kind))])
+    assert (wrong is None) == kind.is_floating_point
+
+
 def test_noise_is_not_recognised(references: tuple[Reference, ...], scene: Scene) -> None:
     """Random values, or a right value with one entry changed, fit nothing: nothing is said rather than guessed."""
     generator = torch.Generator().manual_seed(5)

@@ -121,7 +121,7 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
 
 
 def arriving(
-    tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor]
+    tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor], only: str | None = None
 ) -> dict[str, torch.Tensor]:
     """What reaches each of ``others`` directly when ``gradient`` is put on ``tensor``: its vector-Jacobian products.
 
@@ -133,6 +133,8 @@ def arriving(
         Shape and dtype of ``tensor``.
     others
         The other named tensors, each of which is cut: what goes through one of them to another does not arrive there.
+    only
+        The one of them that is asked about; all of them unless told.
 
     Returns
     -------
@@ -147,7 +149,8 @@ def arriving(
     if tensor.grad_fn is None:
         return arrived
     with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
-        torch.autograd.grad(tensor, list(others.values()), gradient, retain_graph=True, allow_unused=True)
+        asked = [others[only]] if only else list(others.values())
+        torch.autograd.grad(tensor, asked, gradient, retain_graph=True, allow_unused=True)
     return arrived
 
 

@@ -140,10 +140,10 @@ def dtype(view: View) -> Iterator[Words]:
     Try: Look where the tensor is made: it needs the dtype of {tensor}, as torch.zeros_like({tensor}) has it.
     """
     kind = view.answer.dtype
-    coarse = kind.is_floating_point and torch.finfo(kind).eps > 10 * view.tolerance
-    if coarse and view.shape == view.wanted:
-        coarse = view.close(view.value, view.expected, 8 * torch.finfo(kind).eps)
-    if coarse or not kind.is_floating_point:
+    if kind.is_floating_point:
+        eps = torch.finfo(kind).eps
+        coarse = eps > view.tolerance and view.close(view.value, view.expected, 8 * eps)
+    if not kind.is_floating_point or coarse:
         yield {"type": str(kind).removeprefix("torch.")}
 
 
@@ -340,8 +340,8 @@ def alias_mutated(view: View) -> Iterator[Words]:
 
 @asks("values", is_note=True)
 def carried(view: View) -> Iterator[Words]:
-    """{gradient} is right for what reaches it and has its mark; in your notebook it is off because {first} is.
+    """{gradient} is right; in your notebook its numbers are off because {first} is.
 
-    Try: Mend {first}, then run the cells below it again.
+    Try: Mend {first}, and run the cells below it again.
     """
     yield from ()

@@ -90,7 +90,7 @@ class Scene:
         """What ``gradient``, put on ``consumer``, sends back to ``name`` by the direct way; in double precision."""
         tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
         others = {other: value for other, value in self.tensors.items() if other != consumer}
-        arrived = graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others)
+        arrived = graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
 
     def parts(self, name: str, consumer: str) -> torch.Tensor:
