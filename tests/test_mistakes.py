@@ -158,6 +158,36 @@ def test_sizes_have_names(scene: Scene) -> None:
     }
 
 
+FACTORS = {
+    1 / 64: "1/n_hidden (n_hidden is 64)",
+    -32: "-n (n is 32)",
+    31 / 32: "(n-1)/n (n is 32)",
+    0.1: "0.1",
+    30: "30",
+}
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_factors_have_names(references: tuple[Reference, ...], scene: Scene, factor: float) -> None:
+    """A factor is called by the size that it is made from, and the size is told; a bare number is told as it is."""
+    value = references[1].step.gradients["h"] * factor
+    found = recognise("dh", [_view(scene, references[1], "h", value)])
+    name, _, size = FACTORS[factor].partition(" ")
+    assert found is not None
+    assert found.what == f"dh is {name} times what it should be{f' {size}' if size else ''}."
+
+
+def test_an_alias_names_cell_and_line(grader: Grader, submit: Callable[..., Submission]) -> None:
+    """The later cell is named, and its line where only one writes into what is there."""
+    one = "x = 1\ndhprebn = dbndiff\ndhprebn += 1/n * dbnmeani"
+    for source, where in ((one, "afterwards (line 3),"), (f"{one}\ndhprebn.mul_(1)", "afterwards,")):
+        report = grader.grade(submit(dhprebn=source)).report
+        (found,) = [verdict.diagnosis for verdict in report.checks if verdict.diagnosis]
+        assert report.passed
+        assert (found.mistake, found.cell) == ("alias-mutated", "dhprebn")
+        assert where in found.what
+
+
 def test_a_right_submission_costs_nothing_more(grader: Grader, submit: Callable[..., Submission]) -> None:
     """Where every answer is right, no branch is worked out and no scene is made."""
     plain = {name: replace(one, _scenes={}) for name, one in grader.references.items()}

@@ -271,7 +271,8 @@ def other_gradient(view: View) -> Iterator[Words]:
     for consumer in view.consumers:
         sent = view.summed(view.scene.gradient_of(consumer)) if consumer != LOSS else None
         number = view.factor(sent, view.rest(consumer)) if sent is not None else None
-        if number is not None and (factor := factor_name(view, number)):
+        if number is not None:
+            factor = factor_name(view, number)
             how = "" if factor == "1" else f" times {factor}"
             how += ", summed up" if stretched(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
             yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
@@ -306,8 +307,8 @@ def wrong_variable(view: View) -> Iterator[Words]:
 
 @asks("values", is_note=True)
 def missing_eps(view: View) -> Iterator[Words]:
-    """{gradient} is a little off, most where {tensor} is smallest: a small constant that is added to {tensor} in the
-    forward pass is left out.
+    """{gradient} is a little off, most where {tensor} is smallest, as if a small constant were added to {tensor} in the
+    forward pass and not in your formula, or the other way round.
 
     Try: Look at {lines}, and let your formula use {tensor} exactly as it stands there.
     """

@@ -76,7 +76,7 @@ def lines(view: View, consumers: Iterable[str]) -> str:
 def factor_name(view: View, number: float) -> str:
     """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
     minus, number = "-" if number < 0 else "", abs(number)
-    for name, value in _factors(view):
+    for name, value, _ in _factors(view):
         if abs(value - number) <= view.tolerance * value:
             return minus + name
     short = f"{number:.3g}"
@@ -84,14 +84,18 @@ def factor_name(view: View, number: float) -> str:
     return minus + short if exact else f"about {minus}{short}"
 
 
-def _factors(view: View) -> Iterator[tuple[str, float]]:
-    yield from (("1", 1.0), ("2", 2.0), ("1/2", 0.5))
-    sizes = view.scene.sizes
+def _factors(view: View) -> Iterator[tuple[str, float, int]]:
+    """Names and values of the factors that have one, each with the size that it is made from; plain ones first."""
+    yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
+    # the sizes of other tensors have nothing to do with this step: a tenth is no 1/n_embd by chance
+    near = (view.name, *(one for one in view.consumers if one != LOSS))
+    own = {size for one in near for size in view.scene.tensors[one].shape}
+    sizes = {size: name for size, name in view.scene.sizes.items() if size in own}
     for size, name in sizes.items():
-        yield from ((name, float(size)), (f"1/{name}", 1 / size))
+        yield from ((name, float(size), size), (f"1/{name}", 1 / size, size))
     for size, name in sizes.items():
-        yield from ((f"({name}-1)/{name}", (size - 1) / size), (f"{name}/({name}-1)", size / (size - 1)))
-        yield from ((f"({name}-1)", float(size - 1)), (f"1/({name}-1)", 1 / (size - 1)))
+        yield from ((f"({name}-1)/{name}", (size - 1) / size, size), (f"{name}/({name}-1)", size / (size - 1), size))
+        yield from ((f"({name}-1)", float(size - 1), size), (f"1/({name}-1)", 1 / (size - 1), size))
 
 
 def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Words]:
@@ -99,9 +103,9 @@ def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Word
     name = factor_name(view, number)
     if name == "1":
         return
-    size = next((f" ({one} is {value})" for value, one in view.scene.sizes.items() if one in name.strip("-()")), "")
-    if size and not any(letter.isalpha() for letter in size.split(" is ")[0]):
-        size = ""
+    sizes = [size for factor, _, size in _factors(view) if size and factor == name.removeprefix("-")]
+    known = [(view.scene.sizes[size], size) for size in sizes if view.scene.sizes[size] != str(size)]
+    size = f" ({known[0][0]} is {known[0][1]})" if known else ""
     whole = len(consumers) == len(view.consumers)
     what = f"d{view.name}" if whole else f"In d{view.name}, what comes back through {listed(consumers)}"
     yield {"part": what, "factor": name, "size": size, "lines": lines(view, consumers)}
