@@ -18,6 +18,7 @@ __all__ = [
     "ZERO",
     "BlindView",
     "Step",
+    "arriving",
     "blind_view",
     "consumers",
     "distances",
@@ -166,20 +167,43 @@ def reaches(consumer: torch.Tensor, name: str, tensors: Mapping[str, torch.Tenso
 
 def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[str]:
     """The names among ``others`` that a gradient put on ``tensor`` reaches directly, the others being cut."""
-    arrived: set[str] = set()
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
+    return {name for name, gradient in arriving(tensor, noise, others).items() if bool((gradient != 0).any())}
 
-    def cut(name: str, arriving: torch.Tensor) -> torch.Tensor:
-        if bool((arriving != 0).any()):
-            arrived.add(name)
-        return torch.zeros_like(arriving)
+
+def arriving(
+    tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor], only: str | None = None
+) -> dict[str, torch.Tensor]:
+    """What reaches each of ``others`` directly when ``gradient`` is put on ``tensor``: its vector-Jacobian products.
+
+    Parameters
+    ----------
+    tensor
+        Where the gradient is put; part of the graph.
+    gradient
+        Shape and dtype of ``tensor``.
+    others
+        The other named tensors, each of which is cut: what goes through one of them to another does not arrive there.
+    only
+        The one of them that is asked about; all of them unless told.
+
+    Returns
+    -------
+    The gradients by name, each in the shape of its tensor; what nothing reaches is not among them.
+    """
+    arrived: dict[str, torch.Tensor] = {}
+
+    def cut(name: str, gradient: torch.Tensor) -> torch.Tensor:
+        arrived[name] = gradient.detach().clone()
+        return torch.zeros_like(gradient)
 
     if tensor.grad_fn is None:
         return arrived
-    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
     with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
+        asked = [others[only]] if only else list(others.values())
         # a sum, since torch imports sympy, for as long as half of itself, when it is handed a gradient to begin with
-        begin = (tensor * noise).sum()
-        torch.autograd.grad(begin, list(others.values()), retain_graph=True, allow_unused=True)
+        begin = (tensor * gradient).sum()
+        torch.autograd.grad(begin, asked, retain_graph=True, allow_unused=True)
     return arrived
 
 

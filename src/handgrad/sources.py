@@ -4,13 +4,13 @@ import ast
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from handgrad.cells import the_shell
 
-__all__ = ["Parsed", "assigned", "compared", "is_untouched", "same"]
+__all__ = ["Parsed", "assigned", "assigning_lines", "compared", "in_place_lines", "is_untouched", "same"]
 
 MAX_SOURCE = 1_000_000
 """Characters of the longest cell that is looked into."""
@@ -115,6 +115,30 @@ def assigned(source: str, name: str) -> bool:
     """Whether the cell assigns something to ``name``, in whole or in part; None and ``...`` are nothing."""
     parsed = Parsed.of(source) if name in source else None
     return parsed is not None and bool(parsed.ends([name]))
+
+
+def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
+    """For each name, the statement that assigns it alone and for the last time, where it stands on one line."""
+    found: dict[str, str] = {}
+    for parsed in filter(None, map(Parsed.of, sources)):
+        for statement in parsed.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)]) if statement.lineno == statement.end_lineno:
+                    found[name] = ast.get_source_segment("".join(parsed.lines), statement) or ""
+    return found
+
+
+def in_place_lines(source: str) -> list[int]:
+    """Numbers of the lines of a cell that write into what is there: ``+=``, ``x[...] =`` and ``x.add_()``."""
+    parsed = Parsed.of(source)
+    found = []
+    for node in (node for statement in (parsed.body if parsed else ()) for node in ast.walk(statement)):
+        match node:
+            case ast.AugAssign() | ast.Assign(targets=[ast.Subscript(), *_]):
+                found.append(node.lineno)
+            case ast.Call(func=ast.Attribute(attr=method)) if _in_place(method):
+                found.append(node.lineno)
+    return sorted(set(found))
 
 
 def is_untouched(source: str, name: str) -> bool:
