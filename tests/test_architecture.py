@@ -16,7 +16,7 @@ FLOORS = (
     ("catalogue",),
     ("mistakes",),
     ("standing", "reference", "alignment"),
-    ("jupyter", "submission"),
+    ("jupyter", "submission", "tutor"),
     ("student",),
     ("answers", "finding", "checking"),
     ("diagnose",),

@@ -1,14 +1,14 @@
 """What an entry of the catalogue is, and how the one that fits is found; the entries stand in ``mistakes``."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from handgrad.readings import Words
 from handgrad.report import Diagnosis
 from handgrad.scenes import View
 
-__all__ = ["CATALOGUE", "Mistake", "asks", "recognise", "told"]
+__all__ = ["CATALOGUE", "Mistake", "asks", "recognise", "recognise_in_any_shape", "told"]
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values"]
 Readings = Callable[[View], Iterator[Words]]
@@ -90,3 +90,20 @@ def recognise(gradient: str, views: Sequence[View], slugs: Sequence[str] = ()) -
         if len(same := set.intersection(*found)) == 1:
             return mistake.told(gradient, dict(same.pop()))
     return None
+
+
+def recognise_in_any_shape(gradient: str, views: Sequence[View | None], slugs: Sequence[str] = ()) -> Diagnosis | None:
+    """The mistake that fits in every view; where none does, the one in the values of an answer in another shape.
+
+    Parameters are those of :func:`recognise`; a view that is None is left out.
+    """
+    there = [view for view in views if view]
+    if found := recognise(gradient, there, slugs):
+        return found
+    laid_over = [other for view in there if (other := view.laid_over())]
+    found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
+    if found is None:
+        return None
+    first = there[0]
+    shape = f"Its shape is not right either: {first.shape} where {first.name} has {first.wanted}."
+    return replace(found, what=f"{found.what} {shape}")

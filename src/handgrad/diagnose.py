@@ -7,11 +7,13 @@ from typing import Literal
 
 import torch
 
+from handgrad import graph
 from handgrad.answers import Collected
+from handgrad.catalogue import recognise_in_any_shape
 from handgrad.cells import CellError
-from handgrad.compare import compare, scale_of
+from handgrad.compare import ROUNDING, compare, scale_of
 from handgrad.marking import Mark
-from handgrad.mistakes import recognise, told
+from handgrad.mistakes import WHOLE, recognise, told
 from handgrad.passes import Pass, rounds
 from handgrad.reaching import Reach
 from handgrad.readings import listed
@@ -31,9 +33,6 @@ __all__ = [
     "reaches_inside",
     "why_not",
 ]
-
-ROUNDING = 5e-6
-"""Right answers stay within this share of the scale; what is further off was not rounded alone."""
 
 
 def why_not(
@@ -126,10 +125,6 @@ def death_sentence(death: Death, limits: Limits) -> str:
             return f"The cell ended the whole Python process ({death.detail}): run it alone in a fresh kernel."
 
 
-WHOLE = ("shape-rank", "shape-broadcast", "shape-sum", "transposed", "sign", "scale")
-"""What may be said of an answer that took other gradients than those of its consumers: of its own value, as a whole."""
-
-
 @dataclass(frozen=True)
 class Diagnostician:
     """Finds the mistakes of a submission, in values alone.
@@ -163,7 +158,7 @@ class Diagnostician:
         # a round in which the answer is right says nothing about what is wrong with it
         there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
         step = [self._view(gradient, one["step"], collected, "step", blind) for one in there]
-        if found := _recognised(gradient, step):
+        if found := recognise_in_any_shape(gradient, step):
             return found
         # where the true gradient is zero, what comes back with it is rounding
         if tensor in self.facts.zero:
@@ -172,7 +167,7 @@ class Diagnostician:
         if tensor in self.facts.blind:
             # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
             helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
-        return _recognised(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
+        return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
         self, gradient: str, one: Pass, collected: Collected, against: Literal["step", "true", "loss"], blind: bool
@@ -249,7 +244,7 @@ class Diagnostician:
     def carried(self, gradient: str, failed: Sequence[str], collected: Collected) -> Diagnosis | None:
         """The first of the gradients that ``failed`` that makes this one, which has its mark, wrong in the notebook."""
         tensor = gradient.removeprefix("d")
-        above = self._above(tensor)
+        above = graph.above(tensor, self.facts.consumers)
         guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, collected)]
         if not guilty or not self._is_off(gradient, collected):
             return None
@@ -273,30 +268,6 @@ class Diagnostician:
         return (
             answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
         )
-
-    def _above(self, tensor: str) -> set[str]:
-        """Every tensor between this one and the loss."""
-        found: set[str] = set()
-        waiting = [tensor]
-        while waiting:
-            new = set(self.facts.consumers.get(waiting.pop(), ())) - found
-            found |= new
-            waiting += new
-        return found
-
-
-def _recognised(gradient: str, views: Sequence[View | None], slugs: Sequence[str] = ()) -> Diagnosis | None:
-    """The mistake that fits in every view; where none does, the one in the values of an answer in another shape."""
-    there = [view for view in views if view]
-    if found := recognise(gradient, there, slugs):
-        return found
-    laid_over = [other for view in there if (other := view.laid_over())]
-    found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
-    if found is None:
-        return None
-    first = there[0]
-    shape = f"Its shape is not right either: {first.shape} where {first.name} has {first.wanted}."
-    return replace(found, what=f"{found.what} {shape}")
 
 
 def _near(name: str, source: str) -> str:

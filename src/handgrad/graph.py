@@ -18,6 +18,7 @@ __all__ = [
     "ZERO",
     "BlindView",
     "Step",
+    "above",
     "arriving",
     "blind_view",
     "consumers",
@@ -142,6 +143,17 @@ def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
         return found[name]
 
     return {name: distance(name) for name in consumers}
+
+
+def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Every name between this one and where no consumer follows, that included."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = set(consumers.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def consumers(

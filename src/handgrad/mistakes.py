@@ -26,7 +26,10 @@ from handgrad.readings import (
 )
 from handgrad.scenes import LOSS, View, stretched
 
-__all__ = ["CATALOGUE", "recognise", "told"]
+__all__ = ["CATALOGUE", "WHOLE", "recognise", "told"]
+
+WHOLE = ("shape-rank", "shape-broadcast", "shape-sum", "transposed", "sign", "scale")
+"""What may be said of an answer that took other gradients than those of its consumers: of its own value, as a whole."""
 
 # defined, tensor: known before there is a value
 
@@ -341,7 +344,7 @@ def alias_mutated(view: View) -> Iterator[Words]:
 
 @asks("values", is_note=True)
 def carried(view: View) -> Iterator[Words]:
-    """{gradient} is right; in your notebook its numbers are off because {first} is.
+    """{gradient} is right for what it was made from; the error is in {first}.
 
     Try: Mend {first}, and run the cells below it again.
     """

@@ -9,7 +9,7 @@ import torch
 from handgrad import graph
 from handgrad.compare import compare, scale_of
 
-__all__ = ["NoGraph", "Standing", "State", "Stock", "take_stock"]
+__all__ = ["NoGraph", "Standing", "State", "Stock", "answer_in", "take_stock"]
 
 State = Literal["right", "wrong", "carried", "not yet"]
 LOSS = "loss"
@@ -89,7 +89,9 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
         step = graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0))
         tensors = {name: value for name, value in tensors.items() if name in step.gradients}
         consumers = graph.consumers(loss, tensors, LOSS)
-        answers = {name: answer for name in tensors if (answer := _answer(namespace, name, tensors[name])) is not None}
+        answers = {
+            name: answer for name in tensors if (answer := answer_in(namespace, name, tensors[name])) is not None
+        }
         given = graph.gradients_given(loss, tensors, answers)
     except RuntimeError as error:
         raise NoGraph("the graph of the loss is gone") from error
@@ -119,7 +121,7 @@ def _unwritten(value: Any) -> bool:
     return value is None or value is ...
 
 
-def _answer(namespace: Mapping[str, Any], name: str, tensor: torch.Tensor) -> torch.Tensor | None:
+def answer_in(namespace: Mapping[str, Any], name: str, tensor: torch.Tensor) -> torch.Tensor | None:
     """The student's gradient of ``tensor`` where it could be one: of its shape, real and finite."""
     value = namespace.get(f"d{name}")
     if not isinstance(value, torch.Tensor) or value.shape != tensor.shape or value.dtype.is_complex:

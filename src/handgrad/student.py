@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from handgrad import graph
-from handgrad.compare import compare
+from handgrad import graph, tutor
+from handgrad.compare import ROUNDING, compare
 from handgrad.jupyter import card, chart, display
 from handgrad.jupyter.card import Card
 from handgrad.jupyter.heatmap import HeatMap
+from handgrad.mistakes import told
 from handgrad.report import Comparison, Diagnosis
 from handgrad.standing import NoGraph, take_stock
 
@@ -71,9 +72,14 @@ class Question:
 
 def explain(question: Question) -> Diagnosis:
     """What happened to a gradient that does not pass, and what to try: what the card says."""
-    gradient = f"d{question.name}"
-    mistake, what = _complaint(question)
-    return Diagnosis(mistake, what, "", gradient)
+    plain = _plain(question)
+    if question.comparison is None:
+        return plain
+    try:
+        return tutor.explain(plain, question.name, question.answer, question.namespace)
+    except Exception:
+        # whatever else stands in the notebook, the student hears that this gradient is not right
+        return plain
 
 
 @dataclass
@@ -134,11 +140,11 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     view = graph.blind_view(name, tensor, namespace)
     comparison = compare(answer.detach(), reference, view.scale)
     said = line(name, comparison)
+    question = replace(question, reference=reference, comparison=comparison)
     if comparison.approximate:
-        _show_passed(said, view.note)
+        _show_passed(said, _copied(answer, reference) or view.note or _nearness(question, comparison))
         return
-    found = explain(replace(question, reference=reference, comparison=comparison))
-    raise _failed(Card(f"d{name}", found, said, comparison, HeatMap.of(answer, reference, view.scale)))
+    raise _failed(Card(f"d{name}", explain(question), said, comparison, HeatMap.of(answer, reference, view.scale)))
 
 
 def progress() -> None:
@@ -166,6 +172,26 @@ def _callers_namespace() -> Mapping[str, Any]:
     for _ in range(2):
         frame = frame.f_back if frame else None
     return frame.f_globals if frame else {}
+
+
+def _copied(answer: torch.Tensor, reference: torch.Tensor) -> str:
+    """What is said of an answer that is autograd's own tensor; empty where it is not."""
+    if not tutor.is_one_tensor(answer, reference):
+        return ""
+    return "this copies autograd's answer; the grader takes it away, so write the formula before you hand in"
+
+
+def _nearness(question: Question, comparison: Comparison) -> str:
+    """What is worth knowing of an answer that passes and is not autograd's to the last bit."""
+    if comparison.exact or comparison.relative is None:
+        return ""
+    if comparison.relative <= ROUNDING:
+        return "right: the two differ by rounding alone"
+    try:
+        return tutor.remark(question.name, question.answer, question.namespace)
+    except Exception:
+        # as in explain: the answer passes, whatever else stands in the notebook
+        return ""
 
 
 def _show_passed(said: str, note: str) -> None:
@@ -208,14 +234,20 @@ def _gradient(name: str, tensor: torch.Tensor) -> torch.Tensor:
     raise _failed(Card(f"d{name}", Diagnosis("no-reference", what, advice, f"d{name}")))
 
 
-def _complaint(question: Question) -> tuple[str, str]:
-    """Why a gradient does not pass: the kind of mistake, and one sentence."""
+def _plain(question: Question) -> Diagnosis:
+    """Why a gradient does not pass, where no known mistake was recognised."""
     name, answer, comparison = question.name, question.answer, question.comparison
     if answer is None or answer is ...:
-        return "undefined", f"d{name} is not written yet: put your formula into the cell above and run it."
+        what = f"d{name} is not written yet: put your formula into the cell above and run it."
+        return Diagnosis("undefined", what, "", f"d{name}")
     if comparison is None:
-        kind = type(answer).__name__
-        return "not-a-tensor", f"d{name} is not a tensor but a {kind}: a gradient is a tensor like {name}."
+        return told("not-a-tensor", f"d{name}", type=type(answer).__name__)
+    mistake, what = _complaint(name, comparison)
+    return Diagnosis(mistake, what, "", f"d{name}")
+
+
+def _complaint(name: str, comparison: Comparison) -> tuple[str, str]:
+    """Which question about a tensor is answered no: the kind of mistake, and one sentence."""
     if comparison.shape != comparison.expected_shape:
         values = "its values are right, but " if comparison.reshaped else ""
         return "shape", (

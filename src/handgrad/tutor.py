@@ -1,0 +1,228 @@
+"""The catalogue of known mistakes, asked in the student's own notebook about a gradient that does not pass.
+
+There is no pass with random upstream gradients here: nothing of the student's is run again. An answer is judged by what
+its formula was given, the student's own gradients as they stand. Needs torch only.
+"""
+
+import ast
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import takewhile
+from typing import Any, Self
+
+import torch
+
+from handgrad import graph
+from handgrad.catalogue import recognise_in_any_shape
+from handgrad.compare import RELATIVE_TOLERANCE, compare, scale_of
+from handgrad.mistakes import WHOLE, told
+from handgrad.report import Diagnosis
+from handgrad.scenes import LOSS, Scene, View
+from handgrad.standing import answer_in
+
+__all__ = ["explain", "is_one_tensor", "remark"]
+
+CERTAIN = ("wrong-dim", "dtype", "not-finite", "zeros", *WHOLE)
+"""What may be said where the loss hides a branch: of the answer's own value, as a whole."""
+
+
+def explain(plain: Diagnosis, name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> Diagnosis:
+    """What happened to ``answer``, and what to try.
+
+    Parameters
+    ----------
+    plain
+        What is said where no mistake of the catalogue is certain.
+    name
+        The tensor whose gradient it is.
+    answer
+        What the student has for its gradient, which autograd's is not.
+    namespace
+        The notebook's variables: ``loss``, the forward tensors whose ``.grad`` autograd has filled, the student's own
+        gradients. It stays as it is.
+    """
+    desk = Desk.of(name, answer, namespace)
+    if desk is None:
+        return plain
+    with torch.enable_grad():
+        found = desk.changed_later() or desk.carried() or desk.mistake()
+        if found or not (off := desk.off()):
+            return found or plain
+    return replace(plain, advice=f"Begin with d{off[0]}: it is not right either, and all below is made from it.")
+
+
+def remark(name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> str:
+    """What is worth knowing of an ``answer`` that passes by more than its rounding; empty where nothing is."""
+    desk = Desk.of(name, answer, namespace)
+    with torch.enable_grad():
+        found = desk.mistake(("missing-eps",)) if desk else None
+    return f"{found.what} {found.advice}" if found else ""
+
+
+def is_one_tensor(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two values are one tensor under two names, in whatever shape."""
+    # equal numbers prove nothing: a right formula may agree with autograd to the last bit
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One answer in a student's notebook, and what it may have been made from.
+
+    Attributes
+    ----------
+    name, answer
+        The tensor whose gradient is asked for, and the student's gradient.
+    loss, tensors
+        The forward pass, which must still have its graph.
+    true, own
+        Autograd's gradients, and the student's where they could be some.
+    expected
+        For each tensor, its gradient as the student's own gradients of its consumers make it.
+    consumers
+        For each tensor, what is computed directly from it.
+    scales
+        For each tensor whose gradient is zero on this loss, the yardstick of its comparisons.
+    namespace
+        The notebook's variables.
+    """
+
+    name: str
+    answer: torch.Tensor
+    loss: torch.Tensor
+    tensors: Mapping[str, torch.Tensor]
+    true: Mapping[str, torch.Tensor]
+    own: Mapping[str, torch.Tensor]
+    expected: Mapping[str, torch.Tensor]
+    consumers: Mapping[str, tuple[str, ...]]
+    scales: Mapping[str, float]
+    namespace: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> Self | None:
+        """The desk on which ``answer`` lies; None where the notebook has no forward pass with ``name`` in it."""
+        loss = namespace.get(LOSS)
+        if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
+            return None
+        tensors = graph.forward_tensors(namespace, loss)
+        true = {one: tensor.grad.clone() for one, tensor in tensors.items() if tensor.grad is not None}
+        with torch.enable_grad():
+            step = graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0))
+            tensors = {one: tensor for one, tensor in tensors.items() if one in step.gradients}
+            if name not in tensors:
+                return None
+            consumers = graph.consumers(loss, tensors, LOSS)
+            own = {one: value for one in tensors if (value := answer_in(namespace, one, tensors[one])) is not None}
+            for one in _below(name, consumers):
+                # not made yet when the answer was: it may be the same tensor under a second name
+                own.pop(one, None)
+            expected = graph.gradients_given(loss, tensors, {**true, **own})
+        zero = {one for one, gradient in step.gradients.items() if graph.is_zero(true[one], gradient)}
+        scales = {one: scale_of(step.gradients[one]) for one in zero}
+        return cls(name, answer.detach(), loss, tensors, true, own, expected, consumers, scales, namespace)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """What stood in the notebook when the answer was made."""
+        gradients = {**self.true, **self.own}
+        lines = _lines(self.namespace, self.consumers[self.name])
+        return Scene(self._forward_names(), self.tensors, gradients, self.consumers, lines)
+
+    def changed_later(self) -> Diagnosis | None:
+        """The later cell that wrote into this answer, because the two gradients are one tensor."""
+        for other in _below(self.name, self.consumers):
+            value = answer_in(self.namespace, other, self.tensors[other])
+            shared = self.namespace.get(f"d{other}")
+            if value is None or not isinstance(shared, torch.Tensor) or not is_one_tensor(self.answer, shared):
+                continue
+            if self._fits(other, value, self.true[other]):
+                return told("alias-mutated", f"d{self.name}", f"d{other}", later=f"d{other}", line="")
+        return None
+
+    def carried(self) -> Diagnosis | None:
+        """The first gradient of the student's own error, where this one is right for what it was made from."""
+        if self.answer.shape != self.tensors[self.name].shape or self.answer.dtype.is_complex:
+            return None
+        off = self.off()
+        if not off or self._is_blind() or not self._fits(self.name, self.answer, self.expected[self.name]):
+            return None
+        return told("carried", f"d{self.name}", f"d{off[0]}", first=f"d{off[0]}")
+
+    def mistake(self, slugs: Sequence[str] = ()) -> Diagnosis | None:
+        """The entry of the catalogue that fits; one of ``slugs`` where some are named."""
+        gradient, zero = f"d{self.name}", frozenset(self.scales)
+        given = View(self.scene, self.name, self.answer, self.expected[self.name].double(), zero=zero)
+        found = recognise_in_any_shape(gradient, [given], slugs or (CERTAIN if self._is_blind() else ()))
+        if found or not self.off():
+            return found
+        # a closed form takes nothing from the gradients above it
+        true = View(self.scene, self.name, self.answer, self.true[self.name].double(), zero=zero, skips=True)
+        return recognise_in_any_shape(gradient, [true], slugs or WHOLE)
+
+    def off(self) -> list[str]:
+        """The gradients above this one that are wrong by an error of their own, the nearest to the loss first."""
+        above = graph.above(self.name, self.consumers)
+        distances = graph.distances(self.consumers)
+        wrong = [
+            one
+            for one in above & self.own.keys()
+            if not self._fits(one, self.own[one], self.true[one])
+            and not self._fits(one, self.own[one], self.expected[one])
+        ]
+        return sorted(wrong, key=lambda one: (distances[one], one))
+
+    def _is_blind(self) -> bool:
+        """Whether what a branch adds to the right gradient is rounding, so that its value cannot be judged."""
+        values = {self.name: self.expected[self.name]}
+        values |= {one: self.scene.gradients[one] for one in self.consumers[self.name] if one != LOSS}
+        return any(
+            scale_of(values[one]) <= RELATIVE_TOLERANCE * self.scales[one] for one in values.keys() & self.scales.keys()
+        )
+
+    def _fits(self, name: str, answer: torch.Tensor, reference: torch.Tensor) -> bool:
+        scale = max(scale_of(reference), self.scales.get(name, 0.0))
+        return compare(answer, reference, scale).approximate
+
+    def _forward_names(self) -> dict[str, Any]:
+        """The forward tensors, and the sizes and indices that stood before the loss: what follows is the student's."""
+        before = takewhile(lambda item: item[0] != LOSS, self.namespace.items())
+        plain = {name: value for name, value in before if _is_size(value) or _is_index(value)}
+        return {**plain, **self.tensors, LOSS: self.loss}
+
+
+def _below(name: str, consumers: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Every tensor that the one called ``name`` is computed from."""
+    return [other for other in consumers if name in graph.above(other, consumers)]
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.int64
+
+
+def _lines(namespace: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """The statements that assign ``names`` for the last time, as IPython remembers the cells; none in a script."""
+    found: dict[str, str] = {}
+    for source in namespace.get("In", ()):
+        for statement in _statements(source) if any(f"{name} =" in source for name in names) else ():
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)]) if (
+                    name in names and statement.lineno == statement.end_lineno
+                ):
+                    found[name] = ast.get_source_segment(source, statement) or ""
+    return found
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(source).body
+        except (SyntaxError, ValueError):
+            # magics are no Python
+            return []
