@@ -176,7 +176,8 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     card = check.locator(".handgrad", has=page.locator("svg"))
     card.wait_for()
     assert "probs           | exact: False | approximate: False" in card.inner_text()
-    assert "dprobs is not right yet" in card.inner_text()
+    assert "dprobs is worked out with probs as the factor of dlogprobs." in card.inner_text()
+    assert "Try: Look at `logprobs = probs.log()`" in card.inner_text()
     assert "(32, 27)" in card.inner_text()
     assert card.locator("svg title", has_text="the largest difference").count() == 1
     assert "Traceback" not in check.inner_text()
@@ -184,7 +185,7 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     _picture(server, page, "card", check)
 
     _write(page, "dcounts_sum_inv", CARRIED)
-    _cell(page, "cmp('counts_sum_inv'").locator(".handgrad", has_text="not right yet").wait_for()
+    _cell(page, "cmp('counts_sum_inv'").locator(".handgrad", has_text="the error is in dprobs").wait_for()
     progress.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
     progress.locator('g[data-tensor="probs"][data-state="wrong"]').wait_for()

@@ -356,5 +356,8 @@ def test_nbgrader_validate(half_filled: Path) -> None:
     failed = {one["source"]: one["error"] for one in Validator().validate(str(half_filled))["failed"]}
     assert len(failed) == 25
     assert "cmp('logprobs', dlogprobs, logprobs)" not in failed
-    assert failed["cmp('probs', dprobs, probs)"].startswith("CheckFailed: dprobs is not right yet: its largest")
+    assert failed["cmp('probs', dprobs, probs)"].startswith(
+        "CheckFailed: dprobs has the wrong sign everywhere, and is right otherwise.\nTry: Follow the minus signs of "
+        "`logprobs = probs.log()`, each of them once."
+    )
     assert failed["cmp('C', dC, C)"].startswith("CheckFailed: dC is not written yet")

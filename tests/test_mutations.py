@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from handgrad import CheckFailed
 from handgrad.compare import compare
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
+from handgrad.mistakes import CATALOGUE
 from handgrad.reference import Facts, Reference
 from handgrad.report import Verdict
 from handgrad.submission import Submission
@@ -188,15 +190,18 @@ class Graded:
 
 
 @pytest.fixture(scope="module")
-def graded(
-    grader: Grader, solutions: dict[str, str], submit: Callable[..., Submission], doubles: list[Reference]
-) -> list[Graded]:
-    """Every mutant that is not equivalent, graded: one of each gradient in a submission, as each is judged alone."""
+def waiting(solutions: dict[str, str], doubles: list[Reference]) -> dict[str, list[Mutant]]:
+    """Every mutant that is not equivalent, by its gradient."""
     names = list(solutions)
-    waiting = {
+    return {
         name: [one for one in mutants(name, solutions[name], names[:number]) if not equivalent(one, doubles)]
         for number, name in enumerate(names)
     }
+
+
+@pytest.fixture(scope="module")
+def graded(grader: Grader, submit: Callable[..., Submission], waiting: dict[str, list[Mutant]]) -> list[Graded]:
+    """Every mutant, graded: one of each gradient in a submission, as each is judged alone."""
     rows = [{one.gradient: one for one in row if one} for row in itertools.zip_longest(*waiting.values())]
     # two signs in one notebook would cancel as it is written, and what is right as written is right
     alone = [one for row in rows for one in row.values() if one.kind == "sign flipped"]
@@ -237,3 +242,57 @@ def test_most_mutants_are_named(graded: list[Graded], capsys: pytest.CaptureFixt
             print(f"  {kind:21} {sum(one.true for one in ours):3} of {len(ours):3}  {dict(slugs.most_common())}")
     assert not [(one.mutant, one.slug) for one in valued if one.slug and not one.true]
     assert len(named) >= 0.8 * len(valued)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a student's own notebook says of a mutant: the slug of a diagnosis, or empty."""
+
+    mutant: Mutant
+    slug: str
+    what: str
+
+
+def _at_home(namespace: dict[str, Any], mutant: Mutant) -> Told | None:
+    """Run a mutant's cell and its check; None where it raises or passes, as some do on this loss."""
+    name = mutant.gradient.removeprefix("d")
+    try:
+        exec(mutant.source, namespace)
+    except Exception:
+        return None
+    try:
+        exec(f"cmp({name!r}, d{name}, {name})", namespace)
+    except CheckFailed as error:
+        found = error.found
+        return Told(mutant, found.mistake if found.mistake in CATALOGUE else "", found.what)
+    return None
+
+
+@pytest.fixture(scope="module")
+def evening(
+    exercise: Exercise, play: Any, solutions: dict[str, str], waiting: dict[str, list[Mutant]]
+) -> Callable[[str], list[Told]]:
+    """What is said of every mutant where the cells above it hold the worked solution, and one line more."""
+
+    def run(slip: str) -> list[Told]:
+        namespace, told = play(exercise), []
+        for name, source in solutions.items():
+            told += [one for mutant in waiting[name] if (one := _at_home(dict(namespace), mutant))]
+            exec(source, namespace)
+            if slip.startswith(f"{name} "):
+                exec(slip, namespace)
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize("slip", ["", "dcounts = 2 * dcounts - 0.1 * dcounts.abs()"], ids=["right", "with a slip"])
+def test_mutants_at_home(slip: str, evening: Callable[[str], list[Told]], capsys: pytest.CaptureFixture[str]) -> None:
+    """In the student's notebook, whether all above is right or not, most wrong values are named, and none falsely."""
+    told = evening(slip)
+    named = [one for one in told if one.slug]
+    with capsys.disabled():
+        above = "a slip in dcounts" if slip else "everything above right"
+        print(f"\nat home, with {above}: {len(told)} mutants do not pass, {len(named)} are named")
+    assert not [one for one in named if one.slug not in TRUE[one.mutant.kind].split()]
+    assert len(named) >= 0.8 * len(told)

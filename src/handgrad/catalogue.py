@@ -100,7 +100,8 @@ def recognise_in_any_shape(gradient: str, views: Sequence[View | None], slugs: S
     there = [view for view in views if view]
     if found := recognise(gradient, there, slugs):
         return found
-    laid_over = [other for view in there if (other := view.laid_over())]
+    # one number, stretched, would look like a value of the right shape
+    laid_over = [other for view in there if view.answer.numel() > 1 and (other := view.laid_over())]
     found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
     if found is None:
         return None

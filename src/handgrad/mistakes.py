@@ -273,7 +273,7 @@ def other_gradient(view: View) -> Iterator[Words]:
             yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
     for consumer in view.consumers:
         sent = view.summed(view.scene.gradient_of(consumer)) if consumer != LOSS else None
-        number = view.factor(sent, view.rest(consumer)) if sent is not None else None
+        number = view.multiple(sent, view.rest(consumer)) if sent is not None else None
         if number is not None:
             factor = factor_name(view, number)
             how = "" if factor == "1" else f" times {factor}"
@@ -291,7 +291,7 @@ def local_only(view: View) -> Iterator[Words]:
         if consumer == LOSS or view.is_scaled:
             continue
         slope = view.scene.through(view.name, consumer, torch.ones((), dtype=torch.float64))
-        if view.factor(slope, view.rest(consumer)) is not None:
+        if view.multiple(slope, view.rest(consumer)) is not None:
             yield {"part": part(view, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 
 
@@ -299,7 +299,7 @@ def local_only(view: View) -> Iterator[Words]:
 def wrong_variable(view: View) -> Iterator[Words]:
     """{part} is worked out with {used}{where}.
 
-    Try: Look at {lines}, and at the gradient that arrives there: is {used} what your formula needs?
+    Try: Look at {lines}, and at the gradient that arrives there: is that what your formula needs?
     """
     for stage in () if view.is_scaled else stages:
         found = list(stage(view))

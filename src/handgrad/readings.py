@@ -152,7 +152,7 @@ def _in_place_of_a_gradient(view: View) -> Iterator[Words]:
         for name, value in view.others():
             if value.shape != shape or name == f"d{consumer}":
                 continue
-            if view.factor(view.scene.through(view.name, consumer, value), view.rest(consumer)) is not None:
+            if view.multiple(view.scene.through(view.name, consumer, value), view.rest(consumer)) is not None:
                 yield _used(view, consumer, name, f" where d{consumer} belongs")
 
 
@@ -162,6 +162,7 @@ def _as_a_factor(view: View) -> Iterator[Words]:
         ("as the factor", lambda value: value),
         ("as the divisor", lambda value: 1 / value),
         ("squared, as the factor", lambda value: value**2),
+        ("taken from 1, as the factor", lambda value: 1 - value),
     )
     for words, power in powers:
         found = []
@@ -171,7 +172,7 @@ def _as_a_factor(view: View) -> Iterator[Words]:
             sent = view.scene.gradient_of(consumer)
             for name, value in view.others():
                 product = _product(view, sent, power(value))
-                number = view.factor(product, view.rest(consumer)) if product is not None else None
+                number = view.multiple(product, view.rest(consumer)) if product is not None else None
                 if number is not None:
                     found.append(_used(view, consumer, name, f" {words} of d{consumer}"))
         yield from found

@@ -213,6 +213,11 @@ class View:
         seen = share > 100 * self.tolerance * scale_of(self.value)
         return number if seen and self.fits(rest + number * candidate) else None
 
+    def multiple(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
+        """As :meth:`factor`, of a candidate whose values differ: one number is a multiple of any other."""
+        varies = bool((candidate != candidate.flatten()[:1]).any())
+        return self.factor(candidate, rest) if varies else None
+
     @cached_property
     def scales(self) -> dict[tuple[str, ...], float]:
         """The numbers with which the answer is the gradient, or one branch of it, times a number; by the consumers."""

@@ -9,7 +9,7 @@ import torch
 from handgrad import graph
 from handgrad.compare import compare, scale_of
 
-__all__ = ["NoGraph", "Standing", "State", "Stock", "answer_in", "take_stock"]
+__all__ = ["NoGraph", "Standing", "State", "Stock", "answer_in", "is_unwritten", "take_stock"]
 
 State = Literal["right", "wrong", "carried", "not yet"]
 LOSS = "loss"
@@ -98,7 +98,7 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
     zero = {name for name in tensors if graph.is_zero(true[name], step.gradients[name])}
 
     def state_of(name: str) -> State:
-        if _unwritten(namespace.get(f"d{name}")):
+        if is_unwritten(namespace.get(f"d{name}")):
             return "not yet"
         if name not in answers:
             return "wrong"
@@ -117,7 +117,8 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
     return Stock(standings, _next(standings, namespace))
 
 
-def _unwritten(value: Any) -> bool:
+def is_unwritten(value: Any) -> bool:
+    """Whether a student's variable is as the released notebook has it."""
     return value is None or value is ...
 
 

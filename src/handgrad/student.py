@@ -29,12 +29,15 @@ class CheckFailed(AssertionError):
     ----------
     message
         What happened, and what to try.
+    found
+        The same as a record.
     shown
         What stands in the traceback's place where a card with the message has been shown in the notebook.
     """
 
-    def __init__(self, message: str, shown: str = "") -> None:
+    def __init__(self, message: str, found: Diagnosis, shown: str = "") -> None:
         super().__init__(message)
+        self.found = found
         self.shown = shown
 
     def _render_traceback_(self) -> list[str]:
@@ -144,7 +147,10 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     if comparison.approximate:
         _show_passed(said, _copied(answer, reference) or view.note or _nearness(question, comparison))
         return
-    raise _failed(Card(f"d{name}", explain(question), said, comparison, HeatMap.of(answer, reference, view.scale)))
+    found = explain(question)
+    # where the formula is right, the places of its differences are another gradient's
+    picture = HeatMap.of(answer, reference, view.scale) if found.mistake != "carried" else None
+    raise _failed(Card(f"d{name}", found, said, comparison, picture))
 
 
 def progress() -> None:
@@ -207,10 +213,10 @@ def _failed(one: Card) -> CheckFailed:
     """Show the card, or print the lecture's line where there is no notebook; the exception to raise."""
     if display.in_notebook():
         display.show(one.html(), one.text())
-        return CheckFailed(one.sentence(), one.headline)
+        return CheckFailed(one.sentence(), one.found, one.headline)
     if one.line:
         print(one.line)
-    return CheckFailed(one.sentence())
+    return CheckFailed(one.sentence(), one.found)
 
 
 def line(name: str, comparison: Comparison) -> str:

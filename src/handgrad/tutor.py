@@ -20,7 +20,7 @@ from handgrad.compare import RELATIVE_TOLERANCE, compare, scale_of
 from handgrad.mistakes import WHOLE, told
 from handgrad.report import Diagnosis
 from handgrad.scenes import LOSS, Scene, View
-from handgrad.standing import answer_in
+from handgrad.standing import answer_in, is_unwritten
 
 __all__ = ["explain", "is_one_tensor", "remark"]
 
@@ -47,10 +47,11 @@ def explain(plain: Diagnosis, name: str, answer: torch.Tensor, namespace: Mappin
     if desk is None:
         return plain
     with torch.enable_grad():
+        off = desk.off()
         found = desk.changed_later() or desk.carried() or desk.mistake()
-        if found or not (off := desk.off()):
-            return found or plain
-    return replace(plain, advice=f"Begin with d{off[0]}: it is not right either, and all below is made from it.")
+    if found or not off:
+        return found or plain
+    return replace(plain, advice=f"Begin with d{off[0]}, which is not right either.")
 
 
 def remark(name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> str:
@@ -146,32 +147,45 @@ class Desk:
         if self.answer.shape != self.tensors[self.name].shape or self.answer.dtype.is_complex:
             return None
         off = self.off()
-        if not off or self._is_blind() or not self._fits(self.name, self.answer, self.expected[self.name]):
+        if not off or self._unusable() or self._is_blind():
+            return None
+        if not self._fits(self.name, self.answer, self.expected[self.name]):
             return None
         return told("carried", f"d{self.name}", f"d{off[0]}", first=f"d{off[0]}")
 
     def mistake(self, slugs: Sequence[str] = ()) -> Diagnosis | None:
         """The entry of the catalogue that fits; one of ``slugs`` where some are named."""
-        gradient, zero = f"d{self.name}", frozenset(self.scales)
-        given = View(self.scene, self.name, self.answer, self.expected[self.name].double(), zero=zero)
-        found = recognise_in_any_shape(gradient, [given], slugs or (CERTAIN if self._is_blind() else ()))
-        if found or not self.off():
-            return found
-        # a closed form takes nothing from the gradients above it
-        true = View(self.scene, self.name, self.answer, self.true[self.name].double(), zero=zero, skips=True)
-        return recognise_in_any_shape(gradient, [true], slugs or WHOLE)
+        if self._unusable():
+            return None
+        blind = self._is_blind()
+        given = View(
+            self.scene,
+            self.name,
+            self.answer,
+            self.expected[self.name].double(),
+            zero=frozenset(self.scales),
+            # a formula that may have gone another way is told of the whole way
+            skips=blind,
+        )
+        return recognise_in_any_shape(f"d{self.name}", [given], slugs or (CERTAIN if blind else ()))
 
     def off(self) -> list[str]:
         """The gradients above this one that are wrong by an error of their own, the nearest to the loss first."""
         above = graph.above(self.name, self.consumers)
         distances = graph.distances(self.consumers)
-        wrong = [
-            one
-            for one in above & self.own.keys()
-            if not self._fits(one, self.own[one], self.true[one])
-            and not self._fits(one, self.own[one], self.expected[one])
-        ]
+        wrong = [one for one in above if one != LOSS and self._is_off(one)]
         return sorted(wrong, key=lambda one: (distances[one], one))
+
+    def _is_off(self, name: str) -> bool:
+        """Whether a gradient is written, and neither right nor right for what it was made from."""
+        if name not in self.own:
+            return not is_unwritten(self.namespace.get(f"d{name}"))
+        return not any(self._fits(name, self.own[name], one) for one in (self.true[name], self.expected[name]))
+
+    def _unusable(self) -> bool:
+        """Whether a gradient that the answer may have been made from is written and is none: a number, NaN, a row."""
+        consumers = set(self.consumers[self.name]) - {LOSS} - self.own.keys()
+        return any(not is_unwritten(self.namespace.get(f"d{one}")) for one in consumers)
 
     def _is_blind(self) -> bool:
         """Whether what a branch adds to the right gradient is rounding, so that its value cannot be judged."""

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from handgrad.jupyter.heatmap import HeatMap
-from handgrad.jupyter.style import GREEN, RED, TYPEWRITER, block, escape
+from handgrad.jupyter.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, escape, with_code
 from handgrad.report import Comparison, Diagnosis
+from handgrad.standing import State
 
 __all__ = ["Card", "passed"]
+
+_STATES: dict[str, State] = {"carried": "carried", "undefined": "not yet"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Card:
     picture: HeatMap | None = None
 
     @property
+    def state(self) -> State:
+        """How the gradient stands, as the map has it."""
+        return _STATES.get(self.found.mistake, "wrong")
+
+    @property
     def headline(self) -> str:
         """What stands below the card, where Jupyter puts its traceback."""
         return f"the check of {self.gradient} does not pass yet."
@@ -44,30 +52,31 @@ class Card:
 
     def text(self) -> str:
         """The card for a reader without HTML."""
-        parts = [self.line, f"\u2717 {self.sentence()}", self._shapes()]
+        parts = [self.line, f"{SIGNS[self.state]} {self.sentence()}", self._shapes()]
         if self.picture:
             parts.append(self.picture.text())
         return "\n".join(part for part in parts if part)
 
     def html(self) -> str:
         """The card."""
-        parts = [_line(self.line)] if self.line else []
+        colour = COLOURS[self.state]
+        parts = [f'<div style="margin-bottom:4px">{_line(self.line)}</div>'] if self.line else []
         parts.append(
-            f'<div style="font-weight:600"><span style="color:{RED}" aria-hidden="true">\u2717</span> '
-            f"{escape(self.found.what)}</div>"
+            f'<div style="font-weight:600"><span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span> '
+            f"{with_code(self.found.what)}</div>"
         )
         if self.found.advice:
-            parts.append(f"<div><b>Try:</b> {escape(self.found.advice)}</div>")
+            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.found.advice)}</div>')
         if shapes := self._shapes():
-            parts.append(f'<div style="opacity:0.75">{escape(shapes)}</div>')
+            parts.append(f'<div style="opacity:0.75;margin-top:2px">{escape(shapes)}</div>')
         if self.picture:
             parts.append(f'<div style="margin-top:8px">{self.picture.svg()}</div>')
             parts.append(f'<div style="opacity:0.75;margin-top:4px">{escape(_legend(self.picture))}</div>')
         frame = (
-            f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {RED};border-radius:6px;"
+            f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {colour};border-radius:6px;"
             "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:680px;box-sizing:border-box"
         )
-        return block("".join(parts), frame, f"{self.gradient}: not right yet")
+        return block("".join(parts), frame, f"{self.gradient}: {self.state}")
 
     def _shapes(self) -> str:
         if self.comparison is None:

@@ -2,13 +2,11 @@
 
 from handgrad import graph
 from handgrad.jupyter.layout import Box, Edge, Layout, lay_out
-from handgrad.jupyter.style import BLUE, GREEN, GREY, ORANGE, RED, SANS, block, escape, number
+from handgrad.jupyter.style import BLUE, COLOURS, SANS, SIGNS, block, escape, number
 from handgrad.standing import LOSS, Standing, State, Stock
 
 __all__ = ["html", "summary", "text"]
 
-SIGNS: dict[State, str] = {"right": "\u2713", "wrong": "\u2717", "carried": "\u21b3", "not yet": "\u00b7"}
-COLOURS: dict[State, str] = {"right": GREEN, "wrong": RED, "carried": ORANGE, "not yet": GREY}
 MEANINGS: dict[State, str] = {
     "right": "agrees with autograd",
     "wrong": "does not agree with autograd",
@@ -64,13 +62,15 @@ def _svg(stock: Stock) -> str:
     leaves = {one.tensor for one in stock.standings if one.leaf}
     layout = lay_out(consumers, graph.distances(consumers), leaves)
     edges = "".join(_edge(edge) for edge in layout.edges.values())
+    # below the arrows, which end inside it
+    ring = _ring(layout.boxes[stock.next]) if stock.next else ""
     nodes = "".join(_node(one, layout.boxes[one.tensor], one.tensor == stock.next) for one in stock.standings)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(summary(stock))}" '
         f'viewBox="0 0 {number(layout.width)} {number(layout.height)}" width="{number(layout.width)}" '
         f'style="display:block;max-width:100%;height:auto;color:inherit;{SANS}">'
         f"<title>The forward pass, and how the gradient of each tensor stands</title>"
-        f"<desc>{escape(text(stock))}</desc>{edges}{_loss(layout)}{nodes}</svg>"
+        f"<desc>{escape(text(stock))}</desc>{ring}{edges}{_loss(layout)}{nodes}</svg>"
     )
 
 
@@ -96,9 +96,8 @@ def _node(one: Standing, box: Box, is_next: bool) -> str:
     title = f"{one.gradient}, {one.shape}: {MEANINGS[one.state]}{remark}{'. Next to do' if is_next else ''}"
     dashed = ' stroke-dasharray="4 3"' if one.state == "not yet" else ""
     shape = " \u00d7 ".join(str(size) for size in one.shape) or "one number"
-    frame = _ring(box) if is_next else ""
     return (
-        f'<g data-tensor="{escape(one.tensor)}" data-state="{one.state}"><title>{escape(title)}</title>{frame}'
+        f'<g data-tensor="{escape(one.tensor)}" data-state="{one.state}"><title>{escape(title)}</title>'
         f'<rect x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" height="{number(box.height)}" '
         f'rx="9" fill="{colour}" fill-opacity="{0.08 if one.state == "not yet" else 0.16}" stroke="{colour}" '
         f'stroke-width="1.5"{dashed}/>'
