@@ -36,9 +36,14 @@ SETTINGS = {
     # every cell is in the page, in sight or not
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
-RIGHT = "dlogprobs = torch.zeros_like(logprobs); dlogprobs[range(n), Yb] = -1 / n"
-WRONG = "dprobs = dlogprobs * probs"
-CARRIED = "dcounts_sum_inv = (dprobs * counts).sum(1, keepdim=True)"
+RIGHT = {
+    "dlogprobs": "dlogprobs = torch.zeros_like(logprobs); dlogprobs[range(n), Yb] = -1 / n",
+    "dprobs": "dprobs = dlogprobs / probs",
+    "dcounts_sum_inv": "dcounts_sum_inv = (dprobs * counts).sum(1, keepdim=True)",
+    "dcounts_sum": "dcounts_sum = -dcounts_sum_inv / counts_sum**2",
+}
+WRONG = "dcounts = counts_sum_inv * dprobs"
+CARRIED = "dnorm_logits = dcounts * counts"
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,12 @@ def _picture(server: Server, page: "Page", name: str, of: "Locator | None" = Non
     page.screenshot(path=SCREENSHOTS / f"{app}-{server.theme}-{name}.png")
 
 
+def _cut_out(server: Server, page: "Page", name: str, of: "Locator") -> None:
+    """One output alone; the documents show copies of those in JupyterLab's light theme."""
+    app = "notebook" if "/notebooks/" in page.url else "lab"
+    of.screenshot(path=SCREENSHOTS / f"{app}-{server.theme}-{name}.png")
+
+
 def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     """Run All reaches the map at the end; a right answer is marked, a wrong one has its card, and the map follows."""
     _run_all(page)
@@ -166,37 +177,43 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     assert "dC is not written yet" in untouched.inner_text()
     _picture(server, page, "untouched", progress)
 
-    _write(page, "dlogprobs", RIGHT)
-    passed = _cell(page, "cmp('logprobs'")
-    passed.get_by_role("img", name="passed").wait_for()
-    assert "logprobs        | exact: True  | approximate: True  | maxdiff: 0.0" in passed.inner_text()
+    for gradient, answer in RIGHT.items():
+        _write(page, gradient, answer)
+        passed = _cell(page, f"cmp('{gradient.removeprefix('d')}'")
+        passed.get_by_role("img", name="passed").wait_for()
+    first = _cell(page, "cmp('logprobs'").inner_text()
+    assert "logprobs        | exact: True  | approximate: True  | maxdiff: 0.0" in first
 
-    _write(page, "dprobs", WRONG)
-    check = _cell(page, "cmp('probs'")
+    _write(page, "dcounts", WRONG)
+    check = _cell(page, "cmp('counts'")
     card = check.locator(".handgrad", has=page.locator("svg"))
     card.wait_for()
-    assert "probs           | exact: False | approximate: False" in card.inner_text()
-    assert "dprobs is worked out with probs as the factor of dlogprobs." in card.inner_text()
-    assert "Try: Look at `logprobs = probs.log()`" in card.inner_text()
+    assert "counts          | exact: False | approximate: False" in card.inner_text()
+    assert "dcounts lacks what comes back through counts_sum." in card.inner_text()
+    assert "Try: counts has 2 consumers (counts_sum and probs)" in card.inner_text()
     assert "(32, 27)" in card.inner_text()
     assert card.locator("svg title", has_text="the largest difference").count() == 1
     assert "Traceback" not in check.inner_text()
     assert check.inner_text().count("CheckFailed") == 1
     _picture(server, page, "card", check)
+    _cut_out(server, page, "card-alone", card)
 
-    _write(page, "dcounts_sum_inv", CARRIED)
-    _cell(page, "cmp('counts_sum_inv'").locator(".handgrad", has_text="the error is in dprobs").wait_for()
+    _write(page, "dnorm_logits", CARRIED)
+    carried = _cell(page, "cmp('norm_logits'")
+    carried.locator(".handgrad", has_text="the error is in dcounts").wait_for()
+    _picture(server, page, "carried", carried)
     progress.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    progress.locator('g[data-tensor="probs"][data-state="wrong"]').wait_for()
+    progress.locator('g[data-tensor="counts"][data-state="wrong"]').wait_for()
     states = {
         name: progress.locator(f'g[data-tensor="{name}"]').get_attribute("data-state")
-        for name in ("logprobs", "probs", "counts_sum_inv", "counts")
+        for name in ("logprobs", "counts", "norm_logits", "logits")
     }
-    assert states == {"logprobs": "right", "probs": "wrong", "counts_sum_inv": "carried", "counts": "not yet"}
-    assert "Next: dprobs, which is wrong." in progress.inner_text()
+    assert states == {"logprobs": "right", "counts": "wrong", "norm_logits": "carried", "logits": "not yet"}
+    assert "Next: dcounts, which is wrong." in progress.inner_text()
     box, area = progress.locator(".handgrad svg").bounding_box(), progress.locator(".jp-OutputArea").bounding_box()
     assert box
     assert area
     assert box["width"] <= area["width"]
     _picture(server, page, "map", progress)
+    _cut_out(server, page, "map-alone", progress.locator(".handgrad"))
