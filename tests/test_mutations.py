@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from handgrad.reference import Facts, Reference
 from handgrad.report import Verdict
 from handgrad.submission import Submission
 
+MARKING = Path(__file__).parents[1] / "docs" / "marking.md"
 TRUE = {
     "factor dropped": "scale sign local-only other-gradient wrong-variable shape-broadcast shape-sum not-a-tensor "
     "zero-in-theory invisible-branch",
@@ -242,6 +244,9 @@ def test_most_mutants_are_named(graded: list[Graded], capsys: pytest.CaptureFixt
             print(f"  {kind:21} {sum(one.true for one in ours):3} of {len(ours):3}  {dict(slugs.most_common())}")
     assert not [(one.mutant, one.slug) for one in valued if one.slug and not one.true]
     assert len(named) >= 0.8 * len(valued)
+    quoted = " ".join(MARKING.read_text(encoding="utf-8").split())
+    assert f"The other {len(graded)} are all marked wrong." in quoted
+    assert f"of the {len(valued)} that give a value, {len(named)} ({len(named) / len(valued):.0%}) get a" in quoted
 
 
 @dataclass(frozen=True)
@@ -296,3 +301,6 @@ def test_mutants_at_home(slip: str, evening: Callable[[str], list[Told]], capsys
         print(f"\nat home, with {above}: {len(told)} mutants do not pass, {len(named)} are named")
     assert not [one for one in named if one.slug not in TRUE[one.mutant.kind].split()]
     assert len(named) >= 0.8 * len(told)
+    quoted = " ".join(MARKING.read_text(encoding="utf-8").split())
+    assert (f"it is {len(told)} and {len(named)}." if slip else f"There {len(told)} of the mutants") in quoted
+    assert slip or f"{len(named)} of them are named." in quoted
