@@ -196,6 +196,14 @@ def test_complex(finished: dict[str, Any]) -> None:
         _check(finished, "probs", finished["dprobs"].detach() + 0j)
 
 
+@pytest.mark.parametrize("kind", ["to_sparse()", "to(torch.float8_e4m3fn)", "to('meta')"])
+def test_a_tensor_of_another_kind(kind: str, finished: dict[str, Any]) -> None:
+    """A tensor that torch cannot compare is told to be of another kind."""
+    answer = eval(f"dprobs.detach().{kind}", finished)
+    with pytest.raises(CheckFailed, match="dprobs cannot be compared with autograd's gradient"):
+        _check(finished, "probs", answer)
+
+
 def test_a_double_is_right(finished: dict[str, Any]) -> None:
     """An answer in double precision is as good as one in single."""
     _check(finished, "probs", finished["dprobs"].double())

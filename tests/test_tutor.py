@@ -266,6 +266,16 @@ def test_an_alias_changed_later(finished: dict[str, Any]) -> None:
     assert _told(finished, "bndiff", "dhprebn *= 1.5").mistake == "values"
 
 
+def test_an_answer_written_over_what_it_was_made_from(finished: dict[str, Any]) -> None:
+    """A cell that writes into the gradient it was given leaves nothing to judge it by; one handed on does."""
+    in_place = "dnorm_logits = dcounts = dcounts.detach().clone(); dnorm_logits *= probs"
+    written = _told(finished, "norm_logits", in_place)
+    assert written.mistake == "values"
+    assert written.advice == "Begin with dcounts, which is not right either."
+    handed_on = "dcounts = counts.grad.clone(); dnorm_logits = dcounts"
+    assert _told(finished, "norm_logits", handed_on).mistake == "other-gradient"
+
+
 COPIES = ["hpreact.grad", "hpreact.grad.view(-1, n_hidden)", "hpreact.grad.detach()"]
 
 

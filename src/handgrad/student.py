@@ -141,7 +141,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
         raise _failed(Card(f"d{name}", explain(question)))
     reference = _gradient(name, tensor)
     view = graph.blind_view(name, tensor, namespace)
-    comparison = compare(answer.detach(), reference, view.scale)
+    comparison = _compared(name, answer.detach(), reference, view.scale)
     said = line(name, comparison)
     question = replace(question, reference=reference, comparison=comparison)
     if comparison.approximate:
@@ -178,6 +178,17 @@ def _callers_namespace() -> Mapping[str, Any]:
     for _ in range(2):
         frame = frame.f_back if frame else None
     return frame.f_globals if frame else {}
+
+
+def _compared(name: str, answer: torch.Tensor, reference: torch.Tensor, scale: float | None) -> Comparison:
+    """The facts about an answer; raises :class:`CheckFailed` where torch cannot compare it with anything."""
+    try:
+        return compare(answer, reference, scale)
+    except RuntimeError as error:
+        kind = f"{answer.layout}, {answer.dtype}, on {answer.device}".replace("torch.", "")
+        what = f"d{name} cannot be compared with autograd's gradient: it is a tensor of another kind ({kind})."
+        advice = f"Make a plain tensor of it, with the dtype of {name}."
+        raise _failed(Card(f"d{name}", Diagnosis("not-a-tensor", what, advice, f"d{name}"))) from error
 
 
 def _copied(answer: torch.Tensor, reference: torch.Tensor) -> str:

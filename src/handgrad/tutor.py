@@ -43,10 +43,10 @@ def explain(plain: Diagnosis, name: str, answer: torch.Tensor, namespace: Mappin
         The notebook's variables: ``loss``, the forward tensors whose ``.grad`` autograd has filled, the student's own
         gradients. It stays as it is.
     """
-    desk = Desk.of(name, answer, namespace)
-    if desk is None:
-        return plain
     with torch.enable_grad():
+        desk = Desk.of(name, answer, namespace)
+        if desk is None:
+            return plain
         off = desk.off()
         found = desk.changed_later() or desk.carried() or desk.mistake()
     if found or not off:
@@ -56,8 +56,8 @@ def explain(plain: Diagnosis, name: str, answer: torch.Tensor, namespace: Mappin
 
 def remark(name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> str:
     """What is worth knowing of an ``answer`` that passes by more than its rounding; empty where nothing is."""
-    desk = Desk.of(name, answer, namespace)
     with torch.enable_grad():
+        desk = Desk.of(name, answer, namespace)
         found = desk.mistake(("missing-eps",)) if desk else None
     return f"{found.what} {found.advice}" if found else ""
 
@@ -69,6 +69,59 @@ def is_one_tensor(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """The forward pass of a notebook.
+
+    Attributes
+    ----------
+    loss, tensors
+        The scalar at its end, and the named tensors; they must still have their graph.
+    true
+        Autograd's gradients.
+    consumers
+        For each tensor, what is computed directly from it.
+    scales
+        For each tensor whose gradient is zero on this loss, the yardstick of its comparisons.
+    """
+
+    loss: torch.Tensor
+    tensors: Mapping[str, torch.Tensor]
+    true: Mapping[str, torch.Tensor]
+    consumers: Mapping[str, tuple[str, ...]]
+    scales: Mapping[str, float]
+
+    @classmethod
+    def of(cls, namespace: Mapping[str, Any]) -> Self | None:
+        """The forward pass in ``namespace``; None where there is no loss with a graph."""
+        loss = namespace.get(LOSS)
+        if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
+            return None
+        tensors = graph.forward_tensors(namespace, loss)
+        true = {name: tensor.grad.clone() for name, tensor in tensors.items() if tensor.grad is not None}
+        step = graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0)).gradients
+        tensors = {name: tensor for name, tensor in tensors.items() if name in step}
+        zero = {name for name, gradient in step.items() if graph.is_zero(true[name], gradient)}
+        scales = {name: scale_of(step[name]) for name in zero}
+        return cls(loss, tensors, true, graph.consumers(loss, tensors, LOSS), scales)
+
+    def fits(self, name: str, answer: torch.Tensor, reference: torch.Tensor) -> bool:
+        """Whether ``answer`` is ``reference``, a gradient of the tensor called ``name``."""
+        return compare(answer, reference, max(scale_of(reference), self.scales.get(name, 0.0))).approximate
+
+    def expected(self, own: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """For each tensor its gradient as ``own`` makes it, and where that holds none, autograd's."""
+        return graph.gradients_given(self.loss, self.tensors, {**self.true, **own})
+
+    def is_sound(self, name: str, answer: torch.Tensor, expected: torch.Tensor) -> bool:
+        """Whether ``answer`` is right, or right for what it was made from."""
+        return self.fits(name, answer, self.true[name]) or self.fits(name, answer, expected)
+
+    def below(self, name: str) -> list[str]:
+        """Every tensor that the one called ``name`` is computed from."""
+        return [other for other in self.consumers if name in graph.above(other, self.consumers)]
+
+
+@dataclass(frozen=True)
 class Desk:
     """One answer in a student's notebook, and what it may have been made from.
 
@@ -76,80 +129,66 @@ class Desk:
     ----------
     name, answer
         The tensor whose gradient is asked for, and the student's gradient.
-    loss, tensors
-        The forward pass, which must still have its graph.
-    true, own
-        Autograd's gradients, and the student's where they could be some.
+    forward
+        The forward pass.
+    own
+        The student's other gradients, where they may have been there before the answer and could be gradients.
     expected
         For each tensor, its gradient as the student's own gradients of its consumers make it.
-    consumers
-        For each tensor, what is computed directly from it.
-    scales
-        For each tensor whose gradient is zero on this loss, the yardstick of its comparisons.
     namespace
         The notebook's variables.
     """
 
     name: str
     answer: torch.Tensor
-    loss: torch.Tensor
-    tensors: Mapping[str, torch.Tensor]
-    true: Mapping[str, torch.Tensor]
+    forward: Forward
     own: Mapping[str, torch.Tensor]
     expected: Mapping[str, torch.Tensor]
-    consumers: Mapping[str, tuple[str, ...]]
-    scales: Mapping[str, float]
     namespace: Mapping[str, Any]
 
     @classmethod
     def of(cls, name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> Self | None:
         """The desk on which ``answer`` lies; None where the notebook has no forward pass with ``name`` in it."""
-        loss = namespace.get(LOSS)
-        if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
+        forward = Forward.of(namespace)
+        if forward is None or name not in forward.tensors:
             return None
-        tensors = graph.forward_tensors(namespace, loss)
-        true = {one: tensor.grad.clone() for one, tensor in tensors.items() if tensor.grad is not None}
-        with torch.enable_grad():
-            step = graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0))
-            tensors = {one: tensor for one, tensor in tensors.items() if one in step.gradients}
-            if name not in tensors:
-                return None
-            consumers = graph.consumers(loss, tensors, LOSS)
-            own = {one: value for one in tensors if (value := answer_in(namespace, one, tensors[one])) is not None}
-            for one in _below(name, consumers):
-                # not made yet when the answer was: it may be the same tensor under a second name
-                own.pop(one, None)
-            expected = graph.gradients_given(loss, tensors, {**true, **own})
-        zero = {one for one, gradient in step.gradients.items() if graph.is_zero(true[one], gradient)}
-        scales = {one: scale_of(step.gradients[one]) for one in zero}
-        return cls(name, answer.detach(), loss, tensors, true, own, expected, consumers, scales, namespace)
+        names = forward.tensors.keys() - {name, *forward.below(name)}
+        own = {one: value for one in names if (value := answer_in(namespace, one, forward.tensors[one])) is not None}
+        expected = forward.expected(own)
+        for one in [one for one in own if is_one_tensor(own[one], answer)]:
+            # what shares its memory with the answer may hold what the answer's own cell wrote
+            if not forward.is_sound(one, own[one], expected[one]):
+                del own[one]
+        expected = forward.expected(own)
+        return cls(name, answer.detach(), forward, own, expected, namespace)
 
     @cached_property
     def scene(self) -> Scene:
         """What stood in the notebook when the answer was made."""
-        gradients = {**self.true, **self.own}
-        lines = _lines(self.namespace, self.consumers[self.name])
-        return Scene(self._forward_names(), self.tensors, gradients, self.consumers, lines)
+        forward = self.forward
+        lines = _lines(self.namespace, forward.consumers[self.name])
+        gradients = {**forward.true, **self.own}
+        return Scene(self._forward_names(), forward.tensors, gradients, forward.consumers, lines)
 
     def changed_later(self) -> Diagnosis | None:
         """The later cell that wrote into this answer, because the two gradients are one tensor."""
-        for other in _below(self.name, self.consumers):
-            value = answer_in(self.namespace, other, self.tensors[other])
+        for other in self.forward.below(self.name):
+            value = answer_in(self.namespace, other, self.forward.tensors[other])
             shared = self.namespace.get(f"d{other}")
             if value is None or not isinstance(shared, torch.Tensor) or not is_one_tensor(self.answer, shared):
                 continue
-            if self._fits(other, value, self.true[other]):
+            if self.forward.fits(other, value, self.forward.true[other]):
                 return told("alias-mutated", f"d{self.name}", f"d{other}", later=f"d{other}", line="")
         return None
 
     def carried(self) -> Diagnosis | None:
         """The first gradient of the student's own error, where this one is right for what it was made from."""
-        if self.answer.shape != self.tensors[self.name].shape or self.answer.dtype.is_complex:
+        if self.answer.shape != self.forward.tensors[self.name].shape or self.answer.dtype.is_complex:
             return None
         off = self.off()
         if not off or self._unusable() or self._is_blind():
             return None
-        if not self._fits(self.name, self.answer, self.expected[self.name]):
+        if not self.forward.fits(self.name, self.answer, self.expected[self.name]):
             return None
         return told("carried", f"d{self.name}", f"d{off[0]}", first=f"d{off[0]}")
 
@@ -163,7 +202,7 @@ class Desk:
             self.name,
             self.answer,
             self.expected[self.name].double(),
-            zero=frozenset(self.scales),
+            zero=frozenset(self.forward.scales),
             # a formula that may have gone another way is told of the whole way
             skips=blind,
         )
@@ -171,8 +210,8 @@ class Desk:
 
     def off(self) -> list[str]:
         """The gradients above this one that are wrong by an error of their own, the nearest to the loss first."""
-        above = graph.above(self.name, self.consumers)
-        distances = graph.distances(self.consumers)
+        above = graph.above(self.name, self.forward.consumers)
+        distances = graph.distances(self.forward.consumers)
         wrong = [one for one in above if one != LOSS and self._is_off(one)]
         return sorted(wrong, key=lambda one: (distances[one], one))
 
@@ -180,35 +219,27 @@ class Desk:
         """Whether a gradient is written, and neither right nor right for what it was made from."""
         if name not in self.own:
             return not is_unwritten(self.namespace.get(f"d{name}"))
-        return not any(self._fits(name, self.own[name], one) for one in (self.true[name], self.expected[name]))
+        return not self.forward.is_sound(name, self.own[name], self.expected[name])
 
     def _unusable(self) -> bool:
         """Whether a gradient that the answer may have been made from is written and is none: a number, NaN, a row."""
-        consumers = set(self.consumers[self.name]) - {LOSS} - self.own.keys()
+        consumers = set(self.forward.consumers[self.name]) - {LOSS} - self.own.keys()
         return any(not is_unwritten(self.namespace.get(f"d{one}")) for one in consumers)
 
     def _is_blind(self) -> bool:
         """Whether what a branch adds to the right gradient is rounding, so that its value cannot be judged."""
         values = {self.name: self.expected[self.name]}
-        values |= {one: self.scene.gradients[one] for one in self.consumers[self.name] if one != LOSS}
+        values |= {one: self.scene.gradients[one] for one in self.forward.consumers[self.name] if one != LOSS}
         return any(
-            scale_of(values[one]) <= RELATIVE_TOLERANCE * self.scales[one] for one in values.keys() & self.scales.keys()
+            scale_of(values[one]) <= RELATIVE_TOLERANCE * self.forward.scales[one]
+            for one in values.keys() & self.forward.scales.keys()
         )
-
-    def _fits(self, name: str, answer: torch.Tensor, reference: torch.Tensor) -> bool:
-        scale = max(scale_of(reference), self.scales.get(name, 0.0))
-        return compare(answer, reference, scale).approximate
 
     def _forward_names(self) -> dict[str, Any]:
         """The forward tensors, and the sizes and indices that stood before the loss: what follows is the student's."""
         before = takewhile(lambda item: item[0] != LOSS, self.namespace.items())
         plain = {name: value for name, value in before if _is_size(value) or _is_index(value)}
-        return {**plain, **self.tensors, LOSS: self.loss}
-
-
-def _below(name: str, consumers: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Every tensor that the one called ``name`` is computed from."""
-    return [other for other in consumers if name in graph.above(other, consumers)]
+        return {**plain, **self.forward.tensors, LOSS: self.forward.loss}
 
 
 def _is_size(value: Any) -> bool:
