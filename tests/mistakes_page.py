@@ -35,6 +35,9 @@ speaks. One is named only where the numbers fit it, up to the tolerance of the c
 upstream gradients, and where nothing else of its kind fits. Otherwise the sentence stays plain: the gradient is not
 right yet. No text gives the formula away. [marking.md](marking.md) says how a gradient is judged, and what is measured.
 
+A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
+value; what only random ones can tell stays with the grader ([students.md](students.md)).
+
 Every example is a folder of `tests/mistakes`. This page is written by `python tests/mistakes_page.py`; a test fails
 where it is out of date.
 """

@@ -9,6 +9,7 @@ import torch
 from mistakes_page import PAGE, page
 
 from handgrad.cases import Case, read_cases
+from handgrad.catalogue import recognise_in_any_shape
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.mistakes import CATALOGUE, recognise
@@ -108,6 +109,14 @@ def test_noise_is_not_recognised(references: tuple[Reference, ...], scene: Scene
         changed = value.clone()
         changed.view(-1)[0] += 0.5 * value.abs().max()
         assert recognise(f"d{name}", [_view(scene, references[1], name, changed)]) is None, name
+
+
+@pytest.mark.parametrize("number", [1.0, -0.25, 3e-4])
+def test_a_constant_is_not_recognised(references: tuple[Reference, ...], scene: Scene, number: float) -> None:
+    """The same number everywhere, or a single one, is a multiple of too many things to be named."""
+    for name, value in references[1].step.gradients.items():
+        for answer in (torch.full_like(value, number), torch.tensor(number)):
+            assert recognise_in_any_shape(f"d{name}", [_view(scene, references[1], name, answer)]) is None, name
 
 
 def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts: Facts) -> None:

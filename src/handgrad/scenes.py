@@ -215,7 +215,8 @@ class View:
 
     def multiple(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
         """As :meth:`factor`, of a candidate whose values differ: one number is a multiple of any other."""
-        varies = bool((candidate != candidate.flatten()[:1]).any())
+        spread = scale_of(candidate - candidate.flatten()[:1])
+        varies = spread > 100 * self.tolerance * scale_of(candidate)
         return self.factor(candidate, rest) if varies else None
 
     @cached_property
