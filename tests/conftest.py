@@ -86,7 +86,7 @@ def grader(exercise: Exercise) -> Iterator[Grader]:
         yield grader
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def submit(solved: NotebookNode, exercise: Exercise) -> Callable[..., Submission]:
     """Make a submission: the worked solution, some stubs replaced."""
 

@@ -11,7 +11,8 @@ import torch
 from handgrad import graph
 from handgrad.exercise import Exercise
 from handgrad.graph import blind_view, consumers, is_zero, random_step, reaches
-from handgrad.reference import LOSS, Reference
+from handgrad.reference import Reference
+from handgrad.scenes import LOSS
 
 Tensors = dict[str, torch.Tensor]
 

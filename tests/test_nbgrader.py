@@ -169,7 +169,7 @@ def test_feedback_page(course: Path) -> None:
     """The feedback page shows the score and the verdict's sentence."""
     page = (course / "feedback/wrong-sign-at-the-top/backprop/backprop.html").read_text(encoding="utf-8")
     assert "Score: 25.0 / 26.0" in page
-    assert "dlogprobs is not the gradient of the loss" in page
+    assert "dlogprobs has the wrong sign everywhere" in page
 
 
 def test_ordinary_assignment(course: Path, gradebook: Gradebook) -> None:

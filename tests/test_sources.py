@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.sources import Parsed, assigned, compared, is_untouched, same
+from handgrad.sources import Parsed, assigned, assigning_lines, compared, in_place_lines, is_untouched, same
 
 ASSIGNED = {
     "plain": "dx = 1",
@@ -162,3 +162,17 @@ def test_without() -> None:
     assert locked is not None
     assert _lines(parsed.only(parsed.beside([locked]))) == ["c = 4"]
     assert parsed.only(parsed.beside([locked])).splitlines()[3] == "c = 4"
+
+
+def test_assigning_lines() -> None:
+    """A line is quoted as it was written, without its remark; what takes several lines or names is left out."""
+    cells = ["a = 1/n * x.sum(0)  # a mean\nb, c = 1, 2", "d = f(\n    1)\na = a**-0.5", "1 +"]
+    assert assigning_lines(cells) == {"a": "a = a**-0.5"}
+    assert assigning_lines(cells[:1]) == {"a": "a = 1/n * x.sum(0)"}
+
+
+@pytest.mark.parametrize("line", ["dx += dy", "dx[ix] = dy", "dx.add_(dy)", "if n:\n    dx -= 1"])
+def test_in_place_lines(line: str) -> None:
+    """Lines that write into what is there are found, and plain assignments are not."""
+    assert in_place_lines(f"dx = dbndiff\n{line}\ndz = dx + 1") == [2 + line.count("\n")]
+    assert in_place_lines("dx = dbndiff") == []

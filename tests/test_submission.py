@@ -38,12 +38,14 @@ def _cells(submission: Submission) -> list[tuple[str, str, int | None]]:
 
 
 def test_solved(solved: NotebookNode, exercise: Exercise, solutions: dict[str, str]) -> None:
-    """Of a whole notebook the stubs are run, in its order, and neither setup, checks nor text."""
+    """Of a whole notebook the stubs are run, in its order, and the locked cell behind them; no setup, check or text."""
     submission = Submission.of(solved, exercise)
-    assert [("".join(cell.gradients), cell.source) for cell in submission.cells] == list(solutions.items())
+    *stubs, last = submission.cells
+    assert [("".join(cell.gradients), cell.source) for cell in stubs] == list(solutions.items())
+    assert (last.gradients, last.source) == ((), "progress()")
     for cell in submission.cells:
         assert cell.position is not None
-        assert grade_id(solved.cells[cell.position]) == "".join(cell.gradients)
+        assert grade_id(solved.cells[cell.position]) == ("".join(cell.gradients) or "progress")
     assert list(submission.stub_indices()) == list(exercise.stubs)
     assert submission.notebook is solved
 

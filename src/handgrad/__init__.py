@@ -3,8 +3,8 @@
 What a student's notebook imports stands here and needs torch and the standard library only.
 """
 
-from handgrad.student import CheckFailed, cmp
+from handgrad.student import CheckFailed, cmp, progress
 
-__all__ = ["CheckFailed", "__version__", "cmp"]
+__all__ = ["CheckFailed", "__version__", "cmp", "progress"]
 
 __version__ = "0.1.0"

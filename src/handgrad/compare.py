@@ -6,13 +6,16 @@ import torch
 
 from handgrad.report import Comparison
 
-__all__ = ["RELATIVE_TOLERANCE", "compare", "scale_of"]
+__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "scale_of"]
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the reference's scale.
 
 Right answers in float32 stay within 2e-6, and the smallest real mistake (1/n for 1/(n-1)) is 3.4e-3 away.
 """
+
+ROUNDING = 5e-6
+"""Right answers stay within this share of the scale; what is further off was not rounded alone."""
 
 
 def scale_of(reference: torch.Tensor) -> float:

@@ -1,17 +1,38 @@
 """From a mark and its comparisons to one sentence that says what happened, and one that says what to try."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Literal
 
+import torch
+
+from handgrad import graph
 from handgrad.answers import Collected
+from handgrad.catalogue import recognise_in_any_shape
 from handgrad.cells import CellError
+from handgrad.compare import ROUNDING, compare, scale_of
 from handgrad.marking import Mark
+from handgrad.mistakes import WHOLE, recognise, told
+from handgrad.passes import Pass, rounds
 from handgrad.reaching import Reach
-from handgrad.reference import Facts
+from handgrad.readings import listed
+from handgrad.reference import Facts, Reference
 from handgrad.report import Comparison, Diagnosis, Outcome
 from handgrad.sandbox import Death, Limits
+from handgrad.scenes import LOSS, View
+from handgrad.sources import Parsed, assigned, in_place_lines, is_untouched
 from handgrad.submission import Submission
 
-__all__ = ["copies_autograd", "death_sentence", "diagnose", "not_tried", "noticed", "reaches_inside", "why_not"]
+__all__ = [
+    "Diagnostician",
+    "copies_autograd",
+    "death_sentence",
+    "not_tried",
+    "noticed",
+    "reaches_inside",
+    "why_not",
+]
 
 
 def why_not(
@@ -76,7 +97,7 @@ def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bo
         )
     if seen is not None and seen.shape != seen.expected_shape:
         return (
-            f"{gradient} has shape {_shape_text(seen.shape)} where {tensor} has {_shape_text(seen.expected_shape)}, "
+            f"{gradient} has shape {seen.shape} where {tensor} has {seen.expected_shape}, "
             "and its values are not those of the gradient."
         )
     return f"{gradient} is not the gradient of the loss with respect to {tensor}."
@@ -104,51 +125,172 @@ def death_sentence(death: Death, limits: Limits) -> str:
             return f"The cell ended the whole Python process ({death.detail}): run it alone in a fresh kernel."
 
 
-def diagnose(gradient: str, mark: Mark, seen: Comparison | None, facts: Facts) -> Diagnosis | None:
-    """The mistake behind ``mark``, where it is certain.
+@dataclass(frozen=True)
+class Diagnostician:
+    """Finds the mistakes of a submission, in values alone.
 
-    Parameters
+    Attributes
     ----------
-    gradient
-        The student's variable.
-    mark
-        What the marking rule decided.
-    seen
-        The comparison that the verdict shows.
-    facts
-        Consumers of the tensor, and which tensors are zero by construction.
+    passes, references, facts
+        Of the exercise, the references by the names of the passes.
+    tolerance
+        Allowance of a comparison.
     """
-    tensor = gradient.removeprefix("d")
-    if mark.reason == "invisible":
-        return _invisible(gradient, tensor, facts)
-    if mark.reshaped and seen is not None:
-        return _shape(gradient, tensor, seen)
-    if mark.outcome == "failed" and seen is not None and not seen.finite:
-        return Diagnosis(
-            "not-finite",
-            f"{gradient} holds NaN or infinity.",
-            f"Look for a division by zero, a log of zero or an overflow; and {tensor}.grad is NaN on purpose while a "
-            "notebook is graded, so nothing may be copied from it.",
-            gradient,
+
+    passes: Sequence[Pass]
+    references: Mapping[str, Reference]
+    facts: Facts
+    tolerance: float
+
+    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], collected: Collected) -> Diagnosis | None:
+        """The mistake in a gradient that is not right, where it is certain.
+
+        Parameters
+        ----------
+        gradient
+            The student's variable.
+        mark, marks
+            What the marking rule decided, and of each round.
+        collected
+            What came back from the submission.
+        """
+        tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
+        # a round in which the answer is right says nothing about what is wrong with it
+        there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
+        step = [self._view(gradient, one["step"], collected, "step", blind) for one in there]
+        if found := recognise_in_any_shape(gradient, step):
+            return found
+        # where the true gradient is zero, what comes back with it is rounding
+        if tensor in self.facts.zero:
+            return None
+        helped = [self._view(gradient, one["helped"], collected, "true", blind) for one in there]
+        if tensor in self.facts.blind:
+            # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
+            helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
+        return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
+
+    def _view(
+        self, gradient: str, one: Pass, collected: Collected, against: Literal["step", "true", "loss"], blind: bool
+    ) -> View | None:
+        """The answer at the stub's end in a pass, and what it may have been made from; None where there is none."""
+        tensor, reference = gradient.removeprefix("d"), self.references[one.name]
+        answer = collected.tensors(one, gradient)[0]
+        if answer is None:
+            return None
+        expected = (reference.step.gradients if against == "step" else reference.gradients)[tensor].double()
+        scene = reference.scene(self.facts, step=against == "step")
+        return View(scene, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
+
+    def strange(self, gradient: str, collected: Collected) -> Diagnosis | None:
+        """What is wrong where no tensor came back for a gradient whose cell was written and ran."""
+        source = collected.submission.cells[collected.submission.stub_indices()[gradient]].source
+        kinds = {answer.kind for answer in collected.all_answers(gradient)}
+        if kinds == {"undefined"} and source.strip() and not is_untouched(source, gradient):
+            near = _near(gradient, source)
+            return told("undefined", gradient, instead=f"; it assigns {near}" if near else "")
+        types = {answer.type for answer in collected.all_answers(gradient) if answer.kind == "other"}
+        return told("not-a-tensor", gradient, type=types.pop()) if len(types) == 1 and kinds == {"other"} else None
+
+    def right(self, gradient: str, step: Sequence[Comparison | None], collected: Collected) -> Diagnosis | None:
+        """What is worth knowing of a gradient that has its mark: it is changed later, or is not what it seems.
+
+        Parameters
+        ----------
+        gradient
+            The student's variable.
+        step
+            Its comparisons in the step passes.
+        collected
+            What came back from the submission.
+        """
+        if later := self._changed_by(gradient, collected):
+            cell = collected.submission.cells[collected.submission.stub_indices()[later]]
+            lines = in_place_lines(cell.source)
+            where = f" (line {lines[0]})" if len(lines) == 1 else ""
+            return told("alias-mutated", gradient, later, later=later, line=where)
+        if all(one is not None and (one.relative or 0.0) > ROUNDING for one in step):
+            views = [self._view(gradient, one["step"], collected, "step", False) for one in rounds(self.passes)]
+            views += [self._view(gradient, one["helped"], collected, "true", False) for one in rounds(self.passes)]
+            return recognise(gradient, [view for view in views if view], ("missing-eps",))
+        return None
+
+    def _changed_by(self, gradient: str, collected: Collected) -> str | None:
+        """The later gradient whose cell changes the value of this one because the two are one tensor."""
+        found = set()
+        for one in self.passes:
+            if one.helps:
+                continue
+            stub, end = collected.tensors(one, gradient)
+            if stub is None or end is None or _same(stub, end):
+                return None
+            later = [name for name in self._after(gradient, collected) if self._is_now(name, end, one, collected)]
+            found.add(later[0] if later else None)
+        return found.pop() if len(found) == 1 else None
+
+    def _after(self, gradient: str, collected: Collected) -> list[str]:
+        """The gradients whose cells come later and do not assign this one by its own name."""
+        indices = collected.submission.stub_indices()
+        return [
+            name
+            for name, index in indices.items()
+            if index > indices[gradient] and not assigned(collected.submission.cells[index].source, gradient)
+        ]
+
+    @staticmethod
+    def _is_now(name: str, value: torch.Tensor, one: Pass, collected: Collected) -> bool:
+        """Whether ``value`` is bit for bit what ``name`` is, after its own cell and at the end."""
+        return all(other is not None and _same(other, value) for other in collected.tensors(one, name))
+
+    def carried(self, gradient: str, failed: Sequence[str], collected: Collected) -> Diagnosis | None:
+        """The first of the gradients that ``failed`` that makes this one, which has its mark, wrong in the notebook."""
+        tensor = gradient.removeprefix("d")
+        above = graph.above(tensor, self.facts.consumers)
+        guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, collected)]
+        if not guilty or not self._is_off(gradient, collected):
+            return None
+        one = self.passes[0]
+        scene = self.references[one.name].scene(self.facts, step=False)
+        total = torch.zeros_like(scene.gradient_of(tensor))
+        for consumer in self.facts.consumers[tensor]:
+            given = scene.gradient_of(consumer) if consumer == LOSS else collected.tensors(one, f"d{consumer}")[0]
+            if given is None or given.is_complex() or given.shape != scene.gradient_of(consumer).shape:
+                return None
+            total += scene.through(tensor, consumer, given)
+        (answer, *_) = collected.tensors(one, gradient)
+        fits = answer is not None and View(scene, tensor, answer, total, self.tolerance).fits(total)
+        return told("carried", gradient, guilty[0], first=guilty[0]) if fits else None
+
+    def _is_off(self, gradient: str, collected: Collected) -> bool:
+        """Whether the value that a cell gives in the student's own notebook is there, and is not the right one."""
+        one, tensor = self.passes[0], gradient.removeprefix("d")
+        answer, reference = collected.tensors(one, gradient)[0], self.references[one.name]
+        scale = scale_of((reference.step.gradients if tensor in self.facts.zero else reference.gradients)[tensor])
+        return (
+            answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
         )
-    return None
+
+
+def _near(name: str, source: str) -> str:
+    """The name that a cell assigns and that was probably meant for ``name``; empty where there is none."""
+    names = sorted(parsed.names()) if (parsed := Parsed.of(source)) else []
+    alike = [one for one in names if one.lower() == name.lower()] or get_close_matches(name, names, n=1)
+    return alike[0] if alike else ""
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two values are the same, entry by entry, in whatever shape."""
+    return one.numel() == other.numel() and torch.equal(one.reshape(-1), other.reshape(-1))
 
 
 def copies_autograd(gradient: str, facts: Facts) -> Diagnosis:
     """What is said of a gradient that is not right, and whose cell asks autograd for it."""
-    upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != "loss"]
-    source = f"from {_listed(upstream)}" if upstream else "from the loss"
-    return Diagnosis(
-        "uses-autograd",
-        f"{gradient} copies autograd's answer, which is taken away while a notebook is graded.",
-        f"Write the formula of {gradient} itself, {source}.",
-        gradient,
-    )
+    upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != LOSS]
+    return told("uses-autograd", gradient, source=f"from {listed(upstream)}" if upstream else "from the loss")
 
 
 def reaches_inside(gradient: str, names: Sequence[str]) -> str:
     """What is said of a gradient whose cell reaches for internals."""
-    what = _listed(list(names))
+    what = listed(names)
     return f"The cell of {gradient} reaches for {what}, which no formula needs; a person has to look at it."
 
 
@@ -162,45 +304,4 @@ def noticed(submission: Submission, reached: Sequence[Reach]) -> str:
     )
     if not names:
         return ""
-    return f"A cell that the student added reaches for {_listed(list(names))}, which no formula needs: look at it."
-
-
-def _invisible(gradient: str, tensor: str, facts: Facts) -> Diagnosis:
-    if tensor in facts.zero:
-        return Diagnosis(
-            "zero-in-theory",
-            f"{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data; for "
-            "another gradient arriving from above it is wrong.",
-            f"Write the step from {_listed(facts.consumers[tensor])} back to {tensor} as if the result were not zero.",
-            gradient,
-        )
-    hidden = [name for name in facts.consumers[tensor] if name in facts.zero]
-    return Diagnosis(
-        "invisible-branch",
-        f"{gradient} looks right on this loss, but what comes back through {_listed(hidden)}, zero here whatever the "
-        "data, is missing or wrong.",
-        f"{tensor} has {len(facts.consumers[tensor])} consumers ({_listed(facts.consumers[tensor])}): add up what "
-        "each of them sends back.",
-        gradient,
-    )
-
-
-def _shape(gradient: str, tensor: str, seen: Comparison) -> Diagnosis:
-    rank = len(seen.shape) != len(seen.expected_shape)
-    return Diagnosis(
-        "shape-rank" if rank else "shape-broadcast",
-        f"The values of {gradient} are right, but its shape is {_shape_text(seen.shape)} where {tensor} has "
-        f"{_shape_text(seen.expected_shape)}.",
-        "A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over."
-        if rank
-        else "A gradient has the shape of its tensor: do not leave it to broadcasting.",
-        gradient,
-    )
-
-
-def _shape_text(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"A cell that the student added reaches for {listed(names)}, which no formula needs: look at it."

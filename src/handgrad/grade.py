@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -13,9 +13,9 @@ from handgrad import __version__, cells
 from handgrad.answers import Answers, Collected, collect
 from handgrad.checking import Checker
 from handgrad.diagnose import (
+    Diagnostician,
     copies_autograd,
     death_sentence,
-    diagnose,
     not_tried,
     noticed,
     reaches_inside,
@@ -27,7 +27,7 @@ from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, wors
 from handgrad.passes import Pass, plan, rounds
 from handgrad.reaching import Reach, reaches
 from handgrad.reference import Facts, Reference
-from handgrad.report import Comparison, Outcome, Report, Verdict
+from handgrad.report import Comparison, Diagnosis, Outcome, Report, Verdict
 from handgrad.sandbox import FreshSandbox, Limits, Sandbox, State, lacking
 from handgrad.submission import Submission
 
@@ -114,7 +114,8 @@ class Grader:
             self.sandbox = self._sandbox(states)
             stack.enter_context(self.sandbox)
             self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
-            self.facts = Facts.of(self.references.values())
+            self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
+            self.diagnostician = Diagnostician(self.passes, self.references, self.facts, self.policy.tolerance)
             self.checker = Checker(self.exercise, self.passes, self.references, self.facts, self.policy.tolerance)
             self.checker.prove()
             try:
@@ -165,6 +166,7 @@ class Grader:
             verdicts = tuple(
                 self._verdict(check, collected, evidence[check.gradient], reached) for check in self.exercise.checks
             )
+            verdicts = self._noted(verdicts, collected, evidence)
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -212,7 +214,8 @@ class Grader:
     def _verdict(
         self, check: Check, collected: Collected, evidence: Sequence[Evidence], reached: Sequence[Reach]
     ) -> Verdict:
-        decided = worst(mark(one, self.policy) for one in evidence)
+        marks = [mark(one, self.policy) for one in evidence]
+        decided = worst(marks)
         visible = [
             self.checker.compare(check, value, self.passes[0])[0]
             for value in collected.tensors(self.passes[0], check.gradient)
@@ -233,8 +236,10 @@ class Grader:
                 "assigns it and others, so it could not be tried with other gradients from above: give it its own."
             )
         found = None
-        if outcome in ("failed", "partial") and not (outcome == "partial" and message):
-            found = diagnose(check.gradient, decided, seen, self.facts)
+        if decided.outcome != "passed" and not (outcome == "partial" and message):
+            found = self._diagnosis(check, outcome, collected, decided, marks)
+            # what is known of the mistake says more than that there is one
+            message = "" if found else message
         own = reached[collected.submission.stub_indices()[check.gradient]]
         if own.internals:
             outcome, share, found = "tampered", 0.0, None
@@ -242,6 +247,30 @@ class Grader:
         elif outcome in ("failed", "error") and (own.autograd or any(check.gradient in one.copied for one in reached)):
             found = copies_autograd(check.gradient, self.facts)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
+
+    def _diagnosis(
+        self, check: Check, outcome: Outcome, collected: Collected, decided: Mark, marks: Sequence[Mark]
+    ) -> Diagnosis | None:
+        """The mistake in a gradient that is not right, where it is certain."""
+        if outcome not in ("failed", "partial", "missing"):
+            return None
+        strange = self.diagnostician.strange(check.gradient, collected)
+        return strange or self.diagnostician.wrong(check.gradient, decided, marks, collected)
+
+    def _noted(
+        self, verdicts: Sequence[Verdict], collected: Collected, evidence: Mapping[str, Sequence[Evidence]]
+    ) -> tuple[Verdict, ...]:
+        """The verdicts, with what is worth knowing of those that passed."""
+        failed = [one.gradient for one in verdicts if one.outcome != "passed"]
+        noted = []
+        for one in verdicts:
+            note = None
+            if one.outcome == "passed":
+                steps = [seen.step for seen in evidence[one.gradient]]
+                note = self.diagnostician.right(one.gradient, steps, collected)
+                note = note or self.diagnostician.carried(one.gradient, failed, collected)
+            noted.append(replace(one, diagnosis=note) if note else one)
+        return tuple(noted)
 
     def _holds(self, check: Check, collected: Collected) -> bool:
         """Whether the check's other assertions hold in every helped run; on the answer as written where it has none."""

@@ -18,8 +18,13 @@ __all__ = [
     "ZERO",
     "BlindView",
     "Step",
+    "above",
+    "arriving",
     "blind_view",
     "consumers",
+    "distances",
+    "forward_tensors",
+    "gradients_given",
     "gradients_kept",
     "is_zero",
     "random_step",
@@ -92,6 +97,65 @@ def random_step(
     return Step(upstream, gradients)
 
 
+def gradients_given(
+    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What each tensor's gradient would be if the gradients of its consumers were those of ``upstream``.
+
+    A consumer that ``upstream`` does not name sends on what arrives there.
+    """
+    gradients: dict[str, torch.Tensor] = {}
+
+    def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
+        gradients[name] = arriving.detach().clone()
+        return upstream.get(name, arriving)
+
+    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
+        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+    return gradients
+
+
+def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The named tensors of a notebook whose ``.grad`` autograd has filled, each once, by its first name.
+
+    Names with an underscore in front are IPython's: ``_`` is the last thing that a cell showed.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in namespace.items():
+        if (
+            isinstance(value, torch.Tensor)
+            and not name.startswith("_")
+            and not any(value is known for known in (loss, *tensors.values()))
+            and (value.is_leaf or value.retains_grad)
+            and value.grad is not None
+        ):
+            tensors[name] = value
+    return tensors
+
+
+def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """For each name, the steps of the longest way to where no consumer follows."""
+    found: dict[str, int] = {}
+
+    def distance(name: str) -> int:
+        if name not in found:
+            found[name] = 1 + max((distance(one) for one in consumers.get(name, ())), default=-1)
+        return found[name]
+
+    return {name: distance(name) for name in consumers}
+
+
+def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Every name between this one and where no consumer follows, that included."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = set(consumers.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def consumers(
     loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], loss_name: str = "loss"
 ) -> dict[str, tuple[str, ...]]:
@@ -115,20 +179,43 @@ def reaches(consumer: torch.Tensor, name: str, tensors: Mapping[str, torch.Tenso
 
 def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[str]:
     """The names among ``others`` that a gradient put on ``tensor`` reaches directly, the others being cut."""
-    arrived: set[str] = set()
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
+    return {name for name, gradient in arriving(tensor, noise, others).items() if bool((gradient != 0).any())}
 
-    def cut(name: str, arriving: torch.Tensor) -> torch.Tensor:
-        if bool((arriving != 0).any()):
-            arrived.add(name)
-        return torch.zeros_like(arriving)
+
+def arriving(
+    tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor], only: str | None = None
+) -> dict[str, torch.Tensor]:
+    """What reaches each of ``others`` directly when ``gradient`` is put on ``tensor``: its vector-Jacobian products.
+
+    Parameters
+    ----------
+    tensor
+        Where the gradient is put; part of the graph.
+    gradient
+        Shape and dtype of ``tensor``.
+    others
+        The other named tensors, each of which is cut: what goes through one of them to another does not arrive there.
+    only
+        The one of them that is asked about; all of them unless told.
+
+    Returns
+    -------
+    The gradients by name, each in the shape of its tensor; what nothing reaches is not among them.
+    """
+    arrived: dict[str, torch.Tensor] = {}
+
+    def cut(name: str, gradient: torch.Tensor) -> torch.Tensor:
+        arrived[name] = gradient.detach().clone()
+        return torch.zeros_like(gradient)
 
     if tensor.grad_fn is None:
         return arrived
-    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
     with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
+        asked = [others[only]] if only else list(others.values())
         # a sum, since torch imports sympy, for as long as half of itself, when it is handed a gradient to begin with
-        begin = (tensor * noise).sum()
-        torch.autograd.grad(begin, list(others.values()), retain_graph=True, allow_unused=True)
+        begin = (tensor * gradient).sum()
+        torch.autograd.grad(begin, asked, retain_graph=True, allow_unused=True)
     return arrived
 
 
@@ -184,15 +271,8 @@ def blind_view(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) ->
     loss = namespace.get("loss")
     if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
         return BlindView()
-    tensors = {name: tensor}
-    for other, value in namespace.items():
-        if (
-            isinstance(value, torch.Tensor)
-            and not any(value is known for known in (loss, *tensors.values()))
-            and (value.is_leaf or value.retains_grad)
-            and value.grad is not None
-        ):
-            tensors[other] = value
+    others = forward_tensors(namespace, loss)
+    tensors = {name: tensor, **{other: value for other, value in others.items() if value is not tensor}}
     true = {other: value.grad.clone() for other, value in tensors.items() if value.grad is not None}
     try:
         step = random_step(loss, tensors, true, torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ Runs the instructor's locked cells in this process: never give it a student's.
 import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
@@ -14,11 +14,10 @@ import torch
 from handgrad import cells, graph
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise, closest
+from handgrad.scenes import LOSS, Scene
+from handgrad.sources import assigning_lines
 
-__all__ = ["LOSS", "Facts", "Reference"]
-
-LOSS = "loss"
-"""Name of the scalar at the end of every forward pass."""
+__all__ = ["Facts", "Reference"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Reference:
     tensors: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
     step: graph.Step
+    _scenes: dict[bool, Scene] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
@@ -85,6 +85,16 @@ class Reference:
         step = graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
         return cls(parameters, namespace, tensors, gradients, step)
 
+    def scene(self, facts: "Facts", *, step: bool) -> Scene:
+        """What a wrong answer may have been made from, in a pass with random upstream gradients or with the true ones.
+
+        It is kept, and works its branches out when they are asked for: where every answer is right, none is.
+        """
+        if step not in self._scenes:
+            gradients = self.step.upstream if step else self.gradients
+            self._scenes[step] = Scene(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
+        return self._scenes[step]
+
     def zero(self) -> frozenset[str]:
         """Tensors whose true gradient is nothing but rounding noise on this parameter set."""
         return frozenset(
@@ -104,22 +114,25 @@ class Facts:
         Tensors whose true gradient is zero by construction.
     blind
         Tensors that are zero, or that have a consumer that is: the loss cannot see a mistake there.
+    lines
+        The line of the forward pass that assigns each name, where it stands on one line.
     """
 
     consumers: Mapping[str, tuple[str, ...]]
     zero: frozenset[str]
     blind: frozenset[str]
+    lines: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, references: Iterable[Reference]) -> Self:
-        """The facts that hold on all ``references`` of one exercise."""
+    def of(cls, references: Iterable[Reference], sources: Iterable[str] = ()) -> Self:
+        """The facts that hold on all ``references`` of one exercise, whose locked cells have these ``sources``."""
         references = list(references)
         consumers = graph.consumers(references[0].namespace[LOSS], references[0].tensors)
         zero = frozenset.intersection(*(reference.zero() for reference in references))
         blind = frozenset(
             name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
         )
-        return cls(consumers, zero, blind)
+        return cls(consumers, zero, blind, assigning_lines(sources))
 
 
 def _run(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,24 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeGuard
 
 from handgrad.cells import the_shell
 
-__all__ = ["Parsed", "Step", "assigned", "compared", "compared_by", "is_untouched", "same", "steps_of"]
+__all__ = [
+    "Parsed",
+    "Step",
+    "assigned",
+    "assigning_lines",
+    "compared",
+    "compared_by",
+    "in_place_lines",
+    "is_untouched",
+    "same",
+    "steps_of",
+]
 
 MAX_SOURCE = 1_000_000
 """Characters of the longest cell that is looked into."""
@@ -188,6 +199,30 @@ def assigned(source: str, name: str) -> bool:
     """Whether the cell assigns something to ``name``, in whole or in part; None and ``...`` are nothing."""
     parsed = Parsed.of(source) if name in source else None
     return parsed is not None and bool(parsed.ends([name]))
+
+
+def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
+    """For each name, the statement that assigns it alone and for the last time, where it stands on one line."""
+    found: dict[str, str] = {}
+    for parsed in filter(None, map(Parsed.of, sources)):
+        for step in parsed.steps:
+            match step.node:
+                case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
+                    found[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
+    return found
+
+
+def in_place_lines(source: str) -> list[int]:
+    """Numbers of the lines of a cell that write into what is there: ``+=``, ``x[...] =`` and ``x.add_()``."""
+    parsed = Parsed.of(source)
+    found = []
+    for node in (node for step in (parsed.steps if parsed else ()) for node in ast.walk(step.node)):
+        match node:
+            case ast.AugAssign() | ast.Assign(targets=[ast.Subscript(), *_]):
+                found.append(node.lineno)
+            case ast.Call(func=ast.Attribute(attr=method)) if _in_place(method):
+                found.append(node.lineno)
+    return sorted(set(found))
 
 
 def is_untouched(source: str, name: str) -> bool:

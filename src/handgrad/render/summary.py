@@ -91,7 +91,7 @@ def summarise(reports: Sequence[Report]) -> ClassSummary:
         for verdict in report.checks:
             counts.setdefault(verdict.gradient, Counter())[KINDS[verdict.outcome]] += 1
             found = mistakes.setdefault(verdict.gradient, Counter())
-            if verdict.diagnosis:
+            if verdict.diagnosis and verdict.outcome != "passed":
                 found[verdict.diagnosis.mistake] += 1
     gradients = []
     for gradient, count in counts.items():

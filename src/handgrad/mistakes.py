@@ -1,0 +1,351 @@
+"""The catalogue of known mistakes: how each is recognised from values, and what a student reads.
+
+An entry is a generator: it yields the words of every reading that fits one answer in one pass. Its docstring is the
+text: what happened, and behind ``Try:`` what to try. A mistake is named only if one reading, and no other of its kind,
+fits in every pass that was looked at; of several mistakes the first in the order of this file speaks.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+
+from handgrad.catalogue import CATALOGUE, asks, recognise, told
+from handgrad.readings import (
+    Words,
+    branches,
+    factor_name,
+    lines,
+    listed,
+    one_of_each,
+    part,
+    scaled,
+    shapes,
+    stages,
+    strict_subsets,
+)
+from handgrad.scenes import LOSS, View, stretched
+
+__all__ = ["CATALOGUE", "WHOLE", "recognise", "told"]
+
+WHOLE = ("shape-rank", "shape-broadcast", "shape-sum", "transposed", "sign", "scale")
+"""What may be said of an answer that took other gradients than those of its consumers: of its own value, as a whole."""
+
+# defined, tensor: known before there is a value
+
+
+@asks("defined")
+def undefined(view: View) -> Iterator[Words]:
+    """The cell of {gradient} ran, and there is no variable {gradient} after it{instead}.
+
+    Try: Assign the result to {gradient}; the name is looked up as it is written, capital letters included.
+    """
+    yield from ()
+
+
+@asks("defined")
+def uses_autograd(view: View) -> Iterator[Words]:
+    """{gradient} copies autograd's answer, which is taken away while a notebook is graded.
+
+    Try: Write the formula of {gradient} itself, {source}.
+    """
+    yield from ()
+
+
+@asks("tensor")
+def not_a_tensor(view: View) -> Iterator[Words]:
+    """{gradient} is not a tensor but a {type}: a gradient is a tensor like {tensor}.
+
+    Try: Keep to torch's own functions, or make a tensor of the result at the end.
+    """
+    yield from ()
+
+
+# shape
+
+
+@asks("shape")
+def shape_rank(view: View) -> Iterator[Words]:
+    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+
+    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
+    """
+    laid_over = view.laid_over()
+    if laid_over and len(view.shape) != len(view.wanted) and laid_over.fits(view.expected):
+        yield shapes(view)
+
+
+@asks("shape")
+def shape_broadcast(view: View) -> Iterator[Words]:
+    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+
+    Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
+    """
+    laid_over = view.laid_over() if stretched(view.shape, view.wanted) else None
+    if laid_over and len(view.shape) == len(view.wanted) and laid_over.fits(view.expected):
+        yield shapes(view)
+
+
+@asks("shape")
+def shape_sum(view: View) -> Iterator[Words]:
+    """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along dimension {dim} on the way
+    to {consumer}, and what comes back is not added up along it.
+
+    Try: What was stretched on the way forward is added up on the way back: sum over dimension {dim}.
+    """
+    dims = stretched(view.wanted, view.shape)
+    if dims and view.close(view.value.sum_to_size(view.wanted), view.expected):
+        yield {**shapes(view), "dim": listed(map(str, dims)), "consumer": listed(view.consumers)}
+
+
+@asks("shape")
+def wrong_dim(view: View) -> Iterator[Words]:
+    """{gradient} is summed over {over}; {tensor} was stretched along dimension {dim} on the way to {consumer}.
+
+    Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
+    """
+    for consumer in view.consumers:
+        if consumer == LOSS or len(view.consumers) > 1:
+            continue
+        wide = tuple(view.scene.tensors[consumer].shape)
+        dims = stretched(view.wanted, wide)
+        if not dims or view.shape == view.wanted:
+            continue
+        parts = view.scene.parts(view.name, consumer)
+        for over in strict_subsets(range(parts.ndim), whole=True):
+            name = "every dimension" if len(over) == parts.ndim else f"dimension {listed(map(str, over))}"
+            summed = (parts.sum(over), parts.sum(over, keepdim=True))
+            if over != dims and any(map(view.fits, summed)):
+                yield {"over": name, "dim": listed(map(str, dims)), "consumer": consumer}
+
+
+@asks("shape")
+def transposed(view: View) -> Iterator[Words]:
+    """{gradient} holds the right numbers in the wrong order: dimensions {dims} are swapped.
+
+    Try: Follow one entry of {tensor}: in which row and column of {gradient} does what comes back to it stand?
+    """
+    for one, other in itertools.combinations(range(view.expected.ndim), 2):
+        swapped = view.expected.transpose(one, other)
+        # swapped itself, or read in another order: .view() with the sizes swapped, swapped back
+        again = view.expected.reshape(swapped.shape).transpose(one, other)
+        if (view.fits(swapped) or view.fits(again)) and not view.fits(view.expected):
+            yield {"dims": f"{one} and {other}"}
+
+
+# dtype, finite
+
+
+@asks("dtype")
+def dtype(view: View) -> Iterator[Words]:
+    """{gradient} holds {type} numbers, which cannot hold the values of a gradient.
+
+    Try: Look where the tensor is made: it needs the dtype of {tensor}, as torch.zeros_like({tensor}) has it.
+    """
+    kind = view.answer.dtype
+    if kind.is_floating_point:
+        eps = torch.finfo(kind).eps
+        coarse = eps > view.tolerance and view.close(view.value, view.expected, 8 * eps)
+    if not kind.is_floating_point or coarse:
+        yield {"type": str(kind).removeprefix("torch.")}
+
+
+@asks("finite")
+def not_finite(view: View) -> Iterator[Words]:
+    """{gradient} holds NaN or infinity.
+
+    Try: Look for a division by zero, a log of zero or an overflow; and {tensor}.grad is NaN on purpose while a notebook
+    is graded, so nothing may be copied from it.
+    """
+    if not bool(torch.isfinite(view.answer).all()):
+        yield {}
+
+
+# values: what the loss cannot show
+
+
+@asks("values")
+def zero_in_theory(view: View) -> Iterator[Words]:
+    """{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data: what {tensor}
+    adds is taken away again further on, and the loss stays as it is. For another gradient from above it is wrong.
+
+    Try: Write the step from {consumers} back to {tensor} as if the result were not zero.
+    """
+    if view.blind and view.name in view.zero:
+        yield {"consumers": listed(view.consumers)}
+
+
+@asks("values")
+def invisible_branch(view: View) -> Iterator[Words]:
+    """{gradient} looks right on this loss, but what comes back through {hidden}, zero here whatever the data, is
+    missing or wrong.
+
+    Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
+    """
+    hidden = [name for name in view.consumers if name in view.zero]
+    if view.blind and hidden:
+        yield {**branches(view), "hidden": listed(hidden)}
+
+
+# values: the whole, or a branch of it
+
+
+@asks("values")
+def zeros(view: View) -> Iterator[Words]:
+    """{gradient} is zero everywhere, and the gradient of {tensor} is not.
+
+    Try: See whether what is worked out for {tensor} is ever put into {gradient}.
+    """
+    if view.shape == view.wanted and not bool(view.answer.any()) and bool(view.expected.any()):
+        yield {}
+
+
+@asks("values")
+def missing_branch(view: View) -> Iterator[Words]:
+    """{gradient} lacks what comes back through {missing}.
+
+    Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
+    """
+    for missing in strict_subsets(view.consumers):
+        left = sum(view.scene.branch(view.name, one) for one in view.consumers if one not in missing)
+        if isinstance(left, torch.Tensor) and view.fits(left):
+            yield {**branches(view), "missing": listed(missing)}
+
+
+@asks("values")
+def branch_sign(view: View) -> Iterator[Words]:
+    """In {gradient}, what comes back through {wrong} has the wrong sign; the rest of it is right.
+
+    Try: Look at the line of {wrong}: does it grow or fall when {tensor} grows? Branches are always added.
+    """
+    for wrong in strict_subsets(view.consumers):
+        if view.fits(view.expected - 2 * sum(view.scene.branch(view.name, one) for one in wrong)):
+            yield {"wrong": listed(wrong)}
+
+
+@asks("values")
+def sign(view: View) -> Iterator[Words]:
+    """{gradient} has the wrong sign everywhere, and is right otherwise.
+
+    Try: Follow the minus signs of {lines}, each of them once.
+    """
+    if view.fits(-view.expected):
+        yield {"lines": lines(view, view.consumers)}
+
+
+@asks("values")
+def scale(view: View) -> Iterator[Words]:
+    """{part} is {factor} times what it should be{size}.
+
+    Try: Compare with {lines}: which factors stand there, and which in your formula?
+    """
+    for consumers, number in view.scales.items():
+        yield from scaled(view, number, consumers)
+
+
+@asks("values")
+def last_write_wins(view: View) -> Iterator[Words]:
+    """{gradient} does not add up: {index} names some rows of {tensor} more than once, and for each of them only one of
+    the values sent back by {consumer} survives.
+
+    Try: Let every lookup add to its row: in a loop, or with an operation of torch that accumulates.
+    """
+    for consumer in view.consumers:
+        if consumer == LOSS or view.shape != view.wanted:
+            continue
+        sent = view.scene.gradient_of(consumer)
+        for name, index in view.scene.indices.items():
+            if tuple(sent.shape) == (*index.shape, *view.wanted[1:]) and one_of_each(view, index, sent):
+                yield {"index": name, "consumer": consumer}
+
+
+@asks("values")
+def other_gradient(view: View) -> Iterator[Words]:
+    """{part} is {other}{how}, a gradient of another tensor: the step from {tensor} to {consumer} has left no trace.
+
+    Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
+    """
+    if view.is_scaled:
+        return
+    for name in view.scene.gradients:
+        below = view.consumers == (name,) and view.shape == view.wanted
+        if name != view.name and not below and view.fits(view.scene.gradient_of(name)):
+            yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
+    for consumer in view.consumers:
+        sent = view.summed(view.scene.gradient_of(consumer)) if consumer != LOSS else None
+        number = view.multiple(sent, view.rest(consumer)) if sent is not None else None
+        if number is not None:
+            factor = factor_name(view, number)
+            how = "" if factor == "1" else f" times {factor}"
+            how += ", summed up" if stretched(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
+            yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
+
+
+@asks("values")
+def local_only(view: View) -> Iterator[Words]:
+    """{part} is the slope of the step from {tensor} to {consumer} alone: {upstream}, which arrives there, is missing.
+
+    Try: The chain rule multiplies the slope of a step by what arrives from above.
+    """
+    for consumer in view.consumers:
+        if consumer == LOSS or view.is_scaled:
+            continue
+        slope = view.scene.through(view.name, consumer, torch.ones((), dtype=torch.float64))
+        if view.multiple(slope, view.rest(consumer)) is not None:
+            yield {"part": part(view, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
+
+
+@asks("values")
+def wrong_variable(view: View) -> Iterator[Words]:
+    """{part} is worked out with {used}{where}.
+
+    Try: Look at {lines}, and at the gradient that arrives there: is that what your formula needs?
+    """
+    for stage in () if view.is_scaled else stages:
+        found = list(stage(view))
+        yield from found
+        if found:
+            return
+
+
+@asks("values", is_note=True)
+def missing_eps(view: View) -> Iterator[Words]:
+    """{gradient} is a little off, most where {tensor} is smallest, as if a small constant were added to {tensor} in the
+    forward pass and not in your formula, or the other way round.
+
+    Try: Look at {lines}, and let your formula use {tensor} exactly as it stands there.
+    """
+    values = view.scene.tensors[view.name].detach().double()
+    if view.shape != view.wanted or not bool((values > 0).all()):
+        return
+    large = view.expected.abs() > 1e-2 * view.expected.abs().max()
+    off = (view.value / view.expected - 1)[large]
+    # (v / (v + eps)) ** p is 1 - p * eps / v to first order
+    constants = off * values[large]
+    middle = constants.median()
+    spread = float(values[large].max() / values[large].min()) if bool(large.any()) else 0.0
+    same = bool((constants - middle).abs().max() <= 0.1 * middle.abs()) if bool(large.any()) else False
+    if same and spread > 1.5 and 5e-6 < float(off.abs().max()) < 0.1:
+        yield {"lines": lines(view, view.consumers)}
+
+
+# values: right, with something to know
+
+
+@asks("values", is_note=True)
+def alias_mutated(view: View) -> Iterator[Words]:
+    """{gradient} is right after its own cell and keeps its mark; the cell of {later} changes it afterwards{line},
+    because {later} was made another name of the same tensor.
+
+    Try: Build {later} in one expression, or from {gradient}.clone(); += writes into the tensor that is there.
+    """
+    yield from ()
+
+
+@asks("values", is_note=True)
+def carried(view: View) -> Iterator[Words]:
+    """{gradient} is right for what it was made from; the error is in {first}.
+
+    Try: Mend {first}, and run the cells below it again.
+    """
+    yield from ()

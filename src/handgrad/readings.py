@@ -1,0 +1,219 @@
+"""How a value may have come about: the questions that the entries of the catalogue share."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from handgrad.compare import scale_of
+from handgrad.scenes import LOSS, View
+
+__all__ = [
+    "Words",
+    "branches",
+    "factor_name",
+    "lines",
+    "listed",
+    "one_of_each",
+    "part",
+    "scaled",
+    "shapes",
+    "stages",
+    "strict_subsets",
+]
+
+Words = dict[str, str]
+"""The words of a text that depend on the answer, by their names in braces."""
+MOST_CONSUMERS = 5
+"""Consumers of which every subset is tried; of more, single ones only."""
+_T = TypeVar("_T")
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    names = list(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
+    """The subsets of ``items``, small ones first: neither the empty one nor, unless ``whole``, all of them."""
+    largest = len(items) if whole else len(items) - 1
+    sizes = range(1, min(largest, 1 if len(items) > MOST_CONSUMERS else largest) + 1)
+    return [one for size in sizes for one in itertools.combinations(items, size)]
+
+
+# words
+
+
+def shapes(view: View) -> Words:
+    """The two shapes, as Python prints them."""
+    return {"shape": str(view.shape), "wanted": str(view.wanted)}
+
+
+def branches(view: View) -> Words:
+    """How many consumers there are, and which."""
+    return {"count": str(len(view.consumers)), "consumers": listed(view.consumers)}
+
+
+def part(view: View, consumer: str) -> str:
+    """The whole gradient, or of several branches the one through ``consumer``, at the head of a sentence."""
+    whole = f"d{view.name}"
+    return whole if len(view.consumers) == 1 else f"In {whole}, what comes back through {consumer}"
+
+
+def lines(view: View, consumers: Iterable[str]) -> str:
+    """The forward lines of ``consumers``; quoted where they are known."""
+    if view.skips:
+        return f"the lines from {view.name} to the loss"
+    known = view.scene.lines
+    return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
+
+
+# factors
+
+
+def factor_name(view: View, number: float) -> str:
+    """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
+    minus, number = "-" if number < 0 else "", abs(number)
+    for name, value, _ in _factors(view):
+        if abs(value - number) <= view.tolerance * value:
+            return minus + name
+    short = f"{number:.3g}"
+    exact = abs(float(short) - number) <= view.tolerance * number
+    return minus + short if exact else f"about {minus}{short}"
+
+
+def _factors(view: View) -> Iterator[tuple[str, float, int]]:
+    """Names and values of the factors that have one, each with the size that it is made from; plain ones first."""
+    yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
+    # the sizes of other tensors have nothing to do with this step: a tenth is no 1/n_embd by chance
+    near = (view.name, *(one for one in view.consumers if one != LOSS))
+    own = {size for one in near for size in view.scene.tensors[one].shape}
+    sizes = {size: name for size, name in view.scene.sizes.items() if size in own}
+    for size, name in sizes.items():
+        yield from ((name, float(size), size), (f"1/{name}", 1 / size, size))
+    for size, name in sizes.items():
+        yield from ((f"({name}-1)/{name}", (size - 1) / size, size), (f"{name}/({name}-1)", size / (size - 1), size))
+        yield from ((f"({name}-1)", float(size - 1), size), (f"1/({name}-1)", 1 / (size - 1), size))
+
+
+def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Words]:
+    """The words for a gradient, or a branch of it, that is ``number`` times what it should be."""
+    name = factor_name(view, number)
+    if name == "1":
+        return
+    sizes = [size for factor, _, size in _factors(view) if size and factor == name.removeprefix("-")]
+    known = [(view.scene.sizes[size], size) for size in sizes if view.scene.sizes[size] != str(size)]
+    size = f" ({known[0][0]} is {known[0][1]})" if known else ""
+    whole = len(consumers) == len(view.consumers)
+    what = f"d{view.name}" if whole else f"In d{view.name}, what comes back through {listed(consumers)}"
+    yield {"part": what, "factor": name, "size": size, "lines": lines(view, consumers)}
+
+
+# lookups
+
+
+def one_of_each(view: View, index: torch.Tensor, sent: torch.Tensor) -> bool:
+    """Whether each row of the answer is one of the values sent back to it, where several are due."""
+    rows = index.reshape(-1)
+    values = sent.reshape(len(rows), -1)
+    answer = view.value.reshape(len(view.value), -1)
+    if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
+        return False
+    due = torch.zeros_like(answer).index_add_(0, rows, values)
+    if not view.close(due.reshape(view.expected.shape), view.expected):
+        return False
+    allowance = view.tolerance * scale_of(values)
+    for row, value in enumerate(answer):
+        candidates = values[rows == row] if bool((rows == row).any()) else torch.zeros_like(values[:1])
+        if not bool(((candidates - value).abs().amax(1) <= allowance).any()):
+            return False
+    return True
+
+
+# wrong variables
+
+
+def _itself(view: View) -> Iterator[Words]:
+    """The answer is a forward value, or its transpose."""
+    for name, value in view.scene.forward.items():
+        if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
+            where = " and nothing else: its numbers are those of the forward pass"
+            yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
+
+
+def _in_place_of_a_gradient(view: View) -> Iterator[Words]:
+    """Another value went through the step where the upstream gradient belongs."""
+    for consumer in view.consumers:
+        if consumer == LOSS:
+            continue
+        shape = view.scene.tensors[consumer].shape
+        for name, value in view.others():
+            if value.shape != shape or name == f"d{consumer}":
+                continue
+            if view.multiple(view.scene.through(view.name, consumer, value), view.rest(consumer)) is not None:
+                yield _used(view, consumer, name, f" where d{consumer} belongs")
+
+
+def _as_a_factor(view: View) -> Iterator[Words]:
+    """The upstream gradient is multiplied or divided by another value than the step has there."""
+    powers: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
+        ("as the factor", lambda value: value),
+        ("as the divisor", lambda value: 1 / value),
+        ("squared, as the factor", lambda value: value**2),
+        ("taken from 1, as the factor", lambda value: 1 - value),
+    )
+    for words, power in powers:
+        found = []
+        for consumer in view.consumers:
+            if consumer == LOSS:
+                continue
+            sent = view.scene.gradient_of(consumer)
+            for name, value in view.others():
+                product = _product(view, sent, power(value))
+                number = view.multiple(product, view.rest(consumer)) if product is not None else None
+                if number is not None:
+                    found.append(_used(view, consumer, name, f" {words} of d{consumer}"))
+        yield from found
+        if found:
+            return
+
+
+def _product(view: View, sent: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
+    """``sent * value`` in the shape of the tensor, where it can have it without becoming larger than it was."""
+    try:
+        product = sent * value
+    except RuntimeError:
+        return None
+    return view.summed(product) if product.shape in (sent.shape, view.expected.shape) else None
+
+
+def _in_a_product(view: View) -> Iterator[Words]:
+    """A matrix product of the upstream gradient with another matrix than the step has there."""
+    for consumer in view.consumers:
+        sent = view.scene.gradient_of(consumer)
+        if sent.ndim != 2 or len(view.wanted) != 2:
+            continue
+        for name, value in view.others():
+            if value.ndim != 2:
+                continue
+            for one in (value, value.T):
+                left = one @ sent if one.shape[1] == sent.shape[0] else None
+                right = sent @ one if sent.shape[1] == one.shape[0] else None
+                if any(made is not None and view.fits(made) for made in (left, right)):
+                    yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
+                    break
+
+
+def _used(view: View, consumer: str, name: str, where: str) -> Words:
+    return {"part": part(view, consumer), "used": name, "where": where, "lines": lines(view, (consumer,))}
+
+
+stages: tuple[Callable[[View], Iterator[Words]], ...] = (
+    _itself,
+    _in_place_of_a_gradient,
+    _as_a_factor,
+    _in_a_product,
+)
+"""Ways of using a wrong variable, the plainest first."""

@@ -1,0 +1,261 @@
+"""Scenes: what a wrong answer may have been made from in one pass, worked out only when something is wrong.
+
+Values only: nothing of a student's runs here. Needs torch only.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from handgrad import graph
+from handgrad.compare import RELATIVE_TOLERANCE, scale_of
+
+__all__ = ["LOSS", "Scene", "View"]
+
+LOSS = "loss"
+"""Name of the scalar at the end of every forward pass."""
+MOST_ELEMENTS = 1 << 20
+"""Elements of the largest tensor from which an answer is tried to be made."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One pass: the forward pass, and the gradients that stood above every cell.
+
+    Attributes
+    ----------
+    namespace
+        Every name of the locked cells, ``loss`` among them; its graph must still be there.
+    tensors
+        The named tensors, in forward order.
+    gradients
+        For each of them, the gradient that was in place once its own cell had run.
+    consumers
+        For each of them, the tensors (or the loss) computed directly from it.
+    lines
+        For each name of the forward pass, the line that assigns it, where that is known.
+    """
+
+    namespace: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+    consumers: Mapping[str, tuple[str, ...]]
+    lines: Mapping[str, str] = field(default_factory=dict)
+    _branches: dict[tuple[str, str], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def forward(self) -> dict[str, torch.Tensor]:
+        """The floating-point tensors of the forward pass, in double precision; the loss is not among them."""
+        return {
+            name: value.detach().double()
+            for name, value in self.namespace.items()
+            if isinstance(value, torch.Tensor)
+            and value.is_floating_point()
+            and name != LOSS
+            and value.numel() <= MOST_ELEMENTS
+        }
+
+    @cached_property
+    def sizes(self) -> dict[int, str]:
+        """The sizes of the named tensors, beyond one, each with the shortest name that the notebook has for it."""
+        sizes = {size: str(size) for tensor in self.tensors.values() for size in tensor.shape if size > 1}
+        for name, value in sorted(self.namespace.items(), key=lambda item: (-len(item[0]), item[0])):
+            if type(value) is int and value in sizes and not name.startswith("_"):
+                sizes[value] = name
+        return sizes
+
+    @cached_property
+    def indices(self) -> dict[str, torch.Tensor]:
+        """The tensors of whole numbers, which may index another."""
+        return {
+            name: value
+            for name, value in self.namespace.items()
+            if isinstance(value, torch.Tensor) and value.dtype == torch.int64 and value.ndim
+        }
+
+    def gradient_of(self, name: str) -> torch.Tensor:
+        """The gradient in place for ``name``, in double precision; that of the loss is 1."""
+        return torch.ones((), dtype=torch.float64) if name == LOSS else self.gradients[name].double()
+
+    def branch(self, name: str, consumer: str) -> torch.Tensor:
+        """The share of ``name``'s gradient that comes back through ``consumer``; kept once it is known."""
+        if (name, consumer) not in self._branches:
+            self._branches[name, consumer] = self.through(name, consumer, self.gradient_of(consumer))
+        return self._branches[name, consumer]
+
+    def through(self, name: str, consumer: str, gradient: torch.Tensor) -> torch.Tensor:
+        """What ``gradient``, put on ``consumer``, sends back to ``name`` by the direct way; in double precision."""
+        tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
+        others = {other: value for other, value in self.tensors.items() if other != consumer}
+        arrived = graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, name)
+        return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
+
+    def parts(self, name: str, consumer: str) -> torch.Tensor:
+        """The branch through ``consumer`` before anything is summed: which entry of ``consumer`` sends how much.
+
+        ``name`` must have been stretched to the shape of ``consumer``, which is the shape of the result.
+        """
+        shape = self.tensors[consumer].shape
+        gradient = self.gradient_of(consumer)
+        dims = stretched(tuple(self.tensors[name].shape), tuple(shape))
+        parts = torch.zeros(shape, dtype=torch.float64)
+        count = 1
+        for dim in dims:
+            count *= shape[dim]
+        for number in range(count):
+            # one place along the stretched dimensions at a time
+            mask = torch.zeros(shape, dtype=torch.bool)
+            mask[self._place(number, dims, tuple(shape))] = True
+            parts += mask * self.through(name, consumer, gradient * mask)
+        return parts
+
+    @staticmethod
+    def _place(number: int, dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+        place: list[Any] = [slice(None)] * len(shape)
+        for dim in reversed(dims):
+            number, place[dim] = divmod(number, shape[dim])
+        return tuple(place)
+
+
+def stretched(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, ...]:
+    """The dimensions of ``wide`` along which a tensor of ``shape`` is stretched to it; none where it cannot be."""
+    padded = (1,) * (len(wide) - len(shape)) + shape
+    if len(shape) > len(wide) or any(one not in (1, other) for one, other in zip(padded, wide, strict=True)):
+        return ()
+    return tuple(dim for dim, (one, other) in enumerate(zip(padded, wide, strict=True)) if one != other)
+
+
+@dataclass(frozen=True)
+class View:
+    """One answer in one pass, in double precision, beside what it should be and what it may have been made from.
+
+    Attributes
+    ----------
+    scene
+        The pass.
+    name
+        The tensor whose gradient was asked for.
+    answer
+        What came back; of any shape and any dtype.
+    expected
+        The right gradient.
+    tolerance
+        Allowance as a share of the largest value.
+    blind
+        Whether the answer looks right on the loss, which cannot show the mistake.
+    zero
+        The tensors whose gradient is zero by construction.
+    skips
+        Whether the answer was made from other gradients than those of the consumers.
+    """
+
+    scene: Scene
+    name: str
+    answer: torch.Tensor
+    expected: torch.Tensor
+    tolerance: float = RELATIVE_TOLERANCE
+    blind: bool = False
+    zero: frozenset[str] = frozenset()
+    skips: bool = False
+
+    @cached_property
+    def value(self) -> torch.Tensor:
+        """The answer in double precision; of a complex one nothing but the shape is left."""
+        if self.answer.dtype.is_complex:
+            return torch.full(self.answer.shape, float("nan"), dtype=torch.float64)
+        return self.answer.detach().double()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the answer."""
+        return tuple(self.answer.shape)
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Sizes of the tensor."""
+        return tuple(self.expected.shape)
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        """What is computed directly from the tensor."""
+        return self.scene.consumers[self.name]
+
+    def fits(self, candidate: torch.Tensor) -> bool:
+        """Whether the answer is ``candidate``, in shape and, up to the tolerance, in its values; zeros fit nothing."""
+        return self.close(self.value, candidate) and bool(candidate.any())
+
+    def close(self, value: torch.Tensor, candidate: torch.Tensor, tolerance: float | None = None) -> bool:
+        """Whether ``value`` is ``candidate``, as :meth:`fits` asks it of the answer."""
+        allowance = (tolerance or self.tolerance) * scale_of(candidate)
+        return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
+
+    def laid_over(self) -> "View | None":
+        """The same answer in the shape of the tensor, where sizes of one or a broadcast stand between the two."""
+        if self.shape == self.wanted:
+            return None
+        if [size for size in self.shape if size != 1] == [size for size in self.wanted if size != 1]:
+            return replace(self, answer=self.answer.reshape(self.wanted))
+        return replace(self, answer=self.answer.expand(self.wanted)) if stretched(self.shape, self.wanted) else None
+
+    def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
+        """The number ``k`` with which the answer is ``rest + k * candidate``; None where there is none."""
+        if tuple(candidate.shape) != self.shape or not bool(torch.isfinite(candidate).all()):
+            return None
+        size = float((candidate * candidate).sum())
+        if not size:
+            return None
+        number = float(((self.value - rest) * candidate).sum()) / size
+        share = scale_of(number * candidate)
+        # a share near the allowance could hold any number
+        seen = share > 100 * self.tolerance * scale_of(self.value)
+        return number if seen and self.fits(rest + number * candidate) else None
+
+    def multiple(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
+        """As :meth:`factor`, of a candidate whose values differ: one number is a multiple of any other."""
+        spread = scale_of(candidate - candidate.flatten()[:1])
+        varies = spread > 100 * self.tolerance * scale_of(candidate)
+        return self.factor(candidate, rest) if varies else None
+
+    @cached_property
+    def scales(self) -> dict[tuple[str, ...], float]:
+        """The numbers with which the answer is the gradient, or one branch of it, times a number; by the consumers."""
+        whole = self.factor(self.expected)
+        if whole is not None:
+            return {self.consumers: whole}
+        branches = {one: self.scene.branch(self.name, one) for one in self.consumers if len(self.consumers) > 1}
+        found = {(one,): self.factor(branch, self.rest(one)) for one, branch in branches.items()}
+        return {one: number for one, number in found.items() if number is not None}
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether nothing but a number stands between the answer and the gradient, or between two branches of them."""
+        return bool(self.scales)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the gradient."""
+        return self.fits(self.expected)
+
+    def rest(self, consumer: str) -> torch.Tensor:
+        """What comes back through the other consumers."""
+        others = [self.scene.branch(self.name, other) for other in self.consumers if other != consumer]
+        return torch.stack(others).sum(0) if others else torch.zeros(self.wanted, dtype=torch.float64)
+
+    def summed(self, value: torch.Tensor) -> torch.Tensor | None:
+        """``value`` in the shape of the tensor: summed over what was stretched, stretched over what was summed."""
+        if stretched(self.wanted, tuple(value.shape)):
+            return value.sum_to_size(self.wanted)
+        try:
+            return value.expand(self.wanted)
+        except RuntimeError:
+            return None
+
+    def others(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every other value that a cell may have used, by the name it has there: ``probs``, ``dprobs``."""
+        yield from self.scene.forward.items()
+        for name in self.scene.gradients:
+            if name != self.name:
+                yield f"d{name}", self.scene.gradient_of(name)

@@ -1,0 +1,1 @@
+dW2 = hpreact.T @ dlogits

@@ -1,0 +1,1 @@
+dhprebn = dbndiff + 1.0/(n-1) * dbnmeani

@@ -1,0 +1,1 @@
+dh = dlogits.bfloat16() @ W2.bfloat16().T

@@ -1,0 +1,1 @@
+dcounts = counts_sum_inv * dprobs - dcounts_sum

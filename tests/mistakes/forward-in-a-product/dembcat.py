@@ -1,0 +1,1 @@
+dembcat = hprebn @ W1.T

@@ -1,0 +1,1 @@
+dbnvar_inv = (bndiff * dhpreact).sum(0, keepdim=True)

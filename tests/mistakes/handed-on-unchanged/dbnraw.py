@@ -1,0 +1,1 @@
+dbnraw = dhpreact.clone()

@@ -1,0 +1,1 @@
+dnorm_logits = dcounts.clone()

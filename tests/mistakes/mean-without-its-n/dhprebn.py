@@ -1,0 +1,2 @@
+dhprebn = dbndiff.clone()
+dhprebn += dbnmeani

@@ -1,0 +1,1 @@
+dbnvar_inv = (bnraw * dbnraw).sum(0, keepdim=True)

@@ -1,0 +1,1 @@
+dbngain = dhpreact * bnraw

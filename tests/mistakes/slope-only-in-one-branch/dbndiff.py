@@ -1,0 +1,1 @@
+dbndiff = bnvar_inv * dbnraw + 2*bndiff

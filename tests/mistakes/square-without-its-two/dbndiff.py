@@ -1,0 +1,2 @@
+dbndiff = bnvar_inv * dbnraw
+dbndiff = dbndiff + bndiff * dbndiff2

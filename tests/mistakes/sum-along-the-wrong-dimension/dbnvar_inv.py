@@ -1,0 +1,1 @@
+dbnvar_inv = (dbnraw * bndiff).sum(1, keepdim=True)

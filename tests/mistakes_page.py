@@ -1,0 +1,106 @@
+"""Writes docs/mistakes.md: every known mistake, its text, and an example with what a student reads of it.
+
+The texts come from the catalogue, the examples from ``tests/mistakes``, graded: ``python tests/mistakes_page.py``.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from handgrad.cases import Case, read_cases
+from handgrad.exercise import Exercise, kind_of
+from handgrad.grade import Grader
+from handgrad.mistakes import CATALOGUE
+from handgrad.report import Verdict
+from handgrad.sandbox import Limits
+from handgrad.submission import Submission, read_notebook
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "mistakes.md"
+SEED = 271828
+QUESTIONS = {
+    "defined": "Is there an answer?",
+    "tensor": "Is it a tensor?",
+    "shape": "Has it the shape of its tensor?",
+    "dtype": "Can its dtype hold the values?",
+    "finite": "Is every entry finite?",
+    "values": "Are the values right?",
+}
+HEAD = """# Known mistakes
+
+What handgrad recognises in an answer, from its values alone, in the order in which it asks; the first mistake that fits
+speaks. One is named only where the numbers fit it, up to the tolerance of the comparison, in the pass with random
+upstream gradients, and where nothing else of its kind fits. Otherwise the sentence stays plain: the gradient is not
+right yet. No text gives the formula away. [marking.md](marking.md) says how a gradient is judged, and what is measured.
+
+A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
+value; what only random ones can tell stays with the grader ([students.md](students.md)).
+
+Every example is a folder of `tests/mistakes`. This page is written by `python tests/mistakes_page.py`; a test fails
+where it is out of date.
+"""
+
+
+def solved(source: Path) -> NotebookNode:
+    """The instructor's notebook with nbgrader's marks taken out of the stubs."""
+    notebook = read_notebook(source)
+    for cell in notebook.cells:
+        if kind_of(cell) == "stub":
+            cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
+    return notebook
+
+
+def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
+    """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient."""
+    found: dict[str, tuple[Case, str]] = {}
+    for case in sorted(cases, key=lambda case: (len(case.cells), sum(map(len, case.cells.values())), case.name)):
+        for gradient, slug in case.diagnoses.items():
+            found.setdefault(slug, (case, gradient))
+    return found
+
+
+def page() -> str:
+    """The page, made anew."""
+    source = ROOT / "source/backprop/backprop.ipynb"
+    exercise, solution = Exercise.read(source), solved(source)
+    found = examples(read_cases(ROOT / "tests" / "mistakes", exercise))
+    parts, question = [HEAD], ""
+    with Grader(exercise, [SEED], limits=Limits(cell_seconds=6.0)) as grader:
+        for slug, mistake in CATALOGUE.items():
+            if mistake.question != question:
+                question = mistake.question
+                parts.append(f"## {QUESTIONS[question]}\n")
+            case, gradient = found[slug]
+            notebook = case.notebook(solution, solution)
+            report = grader.grade(Submission.of(notebook, exercise)).report
+            verdict = next(one for one in report.checks if one.gradient == gradient)
+            parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
+    return "\n".join(parts)
+
+
+def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> str:
+    assert verdict.diagnosis is not None
+    cell = verdict.diagnosis.cell
+    shown = case.cells.get(cell) or case.cells[verdict.gradient]
+    return "\n".join(
+        [
+            f"### `{slug}`\n",
+            f"> {_slots(what)}\n>",
+            f"> Try: {_slots(advice)}\n",
+            f"For example, `{case.name}`: {case.about}\n",
+            f"```python\n{shown}\n```\n",
+            f"`{verdict.gradient}`, {verdict.outcome}: {verdict.diagnosis.what}  ",
+            f"Try{f', in the cell of {cell}' if cell != verdict.gradient else ''}: {verdict.diagnosis.advice}\n",
+        ]
+    )
+
+
+def _slots(text: str) -> str:
+    """A text with its words marked as such; what is said in some cases only is an ellipsis."""
+    return re.sub(r"{(\w+)}", r"*\1*", re.sub(r"{(?:instead|how|line|where|size)}", " …", text))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
