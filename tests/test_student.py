@@ -196,7 +196,7 @@ def test_complex(finished: dict[str, Any]) -> None:
         _check(finished, "probs", finished["dprobs"].detach() + 0j)
 
 
-@pytest.mark.parametrize("kind", ["to_sparse()", "to(torch.float8_e4m3fn)", "to('meta')"])
+@pytest.mark.parametrize("kind", ["to_sparse()", "to('meta')"])
 def test_a_tensor_of_another_kind(kind: str, finished: dict[str, Any]) -> None:
     """A tensor that torch cannot compare is told to be of another kind."""
     answer = eval(f"dprobs.detach().{kind}", finished)
