@@ -8,11 +8,11 @@ import torch
 
 from handgrad import graph
 from handgrad.compare import compare, scale_of
+from handgrad.scenes import LOSS
 
 __all__ = ["NoGraph", "Standing", "State", "Stock", "answer_in", "is_unwritten", "take_stock"]
 
 State = Literal["right", "wrong", "carried", "not yet"]
-LOSS = "loss"
 
 
 class NoGraph(RuntimeError):

@@ -155,11 +155,15 @@ class Desk:
         names = forward.tensors.keys() - {name, *forward.below(name)}
         own = {one: value for one in names if (value := answer_in(namespace, one, forward.tensors[one])) is not None}
         expected = forward.expected(own)
-        for one in [one for one in own if is_one_tensor(own[one], answer)]:
-            # what shares its memory with the answer may hold what the answer's own cell wrote
-            if not forward.is_sound(one, own[one], expected[one]):
-                del own[one]
-        expected = forward.expected(own)
+        # what shares its memory with the answer may hold what the answer's own cell wrote
+        spoilt = {
+            one
+            for one, value in own.items()
+            if is_one_tensor(value, answer) and not forward.is_sound(one, value, expected[one])
+        }
+        if spoilt:
+            own = {one: value for one, value in own.items() if one not in spoilt}
+            expected = forward.expected(own)
         return cls(name, answer.detach(), forward, own, expected, namespace)
 
     @cached_property

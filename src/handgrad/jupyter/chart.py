@@ -3,7 +3,8 @@
 from handgrad import graph
 from handgrad.jupyter.layout import Box, Edge, Layout, lay_out
 from handgrad.jupyter.style import BLUE, COLOURS, SANS, SIGNS, block, escape, number
-from handgrad.standing import LOSS, Standing, State, Stock
+from handgrad.scenes import LOSS
+from handgrad.standing import Standing, State, Stock
 
 __all__ = ["html", "summary", "text"]
 

@@ -259,9 +259,9 @@ class Server:
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
                 answers = [describe(name, state.namespace) for name in names]
-                sent |= {
-                    name: Sent.of(state.namespace.get(name), one) for name, one in zip(names, answers, strict=True)
-                }
+                for name, one in zip(names, answers, strict=True):
+                    if name in run["at_end"]:
+                        sent[name] = Sent.of(state.namespace.get(name), one)
                 self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     self.take_help(state)
