@@ -83,16 +83,17 @@ def grade_class(
     if notebooks and not any(fnmatch.fnmatchcase(assignment, one) for one in notebooks):
         raise CourseError(f"{assignment} has one notebook, {assignment}: --notebook {notebooks[0]} names none of it.")
     with Batch(course, assignment, feedback=feedback) as batch:
-        reports, left = batch.plan(students, force=force)
+        unchanged, left = batch.plan(students, force=force)
         if watch:
-            watch.begin(len(reports), len(left))
+            watch.begin(len(unchanged), len(left))
         if left:
             with Pool(workers, executor, most=len(left), preload=("handgrad.lean", "handgrad.worker")) as pool:
                 for report in batch.run(left, pool):
-                    reports.append(report)
                     if watch:
                         watch.take(report)
-    return sorted(reports, key=lambda one: one.student)
+        # they are stored as they come: a large class is not held in memory while it is graded
+        wanted = {*unchanged, *left}
+        return [report for report in batch.store.reports(assignment) if report.student in wanted]
 
 
 def stored_reports(course: Course, assignment: str) -> list[Report]:
@@ -149,8 +150,8 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def plan(self, students: Sequence[str] = (), *, force: bool = False) -> tuple[list[Report], list[str]]:
-        """The reports that still hold, and the students to be graded.
+    def plan(self, students: Sequence[str] = (), *, force: bool = False) -> tuple[list[str], list[str]]:
+        """The students whose reports still hold, and those to be graded.
 
         Parameters
         ----------
@@ -162,17 +163,17 @@ class Batch:
         wanted = self.folders.students(students)
         if force:
             return [], wanted
-        reports = {report.student: report for report in self.store.reports(self.assignment)}
         states, graded = self.store.states(self.assignment), self.book.graded()
 
         def holds(name: str) -> bool:
             """Whether nothing has changed since the last report, and all that it left is there."""
-            if name not in reports or states[name] != self._state(self._handed(name)):
+            state, outcome = states.get(name, ("", ""))
+            if not state or state != self._state(self._handed(name)):
                 return False
-            return reports[name].outcome != "graded" or (name in graded and self._is_written(name))
+            return outcome != "graded" or (name in graded and self._is_written(name))
 
         hold = {name for name in wanted if holds(name)}
-        return [reports[name] for name in wanted if name in hold], [name for name in wanted if name not in hold]
+        return [name for name in wanted if name in hold], [name for name in wanted if name not in hold]
 
     def run(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
         """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
@@ -248,5 +249,6 @@ class Batch:
             if page:
                 self.folders.write_feedback(report.student, page)
         except CourseError as error:
-            return replace(report, message=f"It is graded, but has no feedback page: {error}")
+            report = replace(report, message=f"It is graded, but has no feedback page: {error}")
+            self.store.put(report)
         return report

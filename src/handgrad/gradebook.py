@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -177,42 +177,32 @@ class Book:
         Facts
             What the gradebook says of the notebook now.
         """
+        graded, commented = self._graded[self.assignment], self._commented[self.assignment]
+        points = {graded[one.id]: one.points for one in report.checks}
+        doubtful = {graded[one.id] for one in report.checks if one.outcome == "tampered"}
+        texts = {cell: comments.get(name) for name, cell in commented.items()}
         with self._engine.begin() as connection:
             notebook, new = self._submitted(connection, report.student, timestamp)
-            self._score(connection, notebook, report, set() if new else _scored_by_hand(connection, notebook))
-            cells = self._commented[self.assignment]
-            texts = [{"notebook": notebook, "cell": cell, "text": comments.get(name)} for name, cell in cells.items()]
-            connection.execute(_COMMENT, texts)
+            by_hand = set() if new else _scored_by_hand(connection, notebook, graded.values())
+            rows = [
+                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in doubtful | by_hand}
+                for cell in (graded.values() if new else points)
+            ]
+            said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
+            connection.execute(_FIRST_SCORE if new else _SCORE, rows)
+            connection.execute(_FIRST_COMMENT if new else _COMMENT, said)
             grades = self._grades(connection, notebook)
             penalty = self._penalise(connection, notebook, report.student, sum(score for score, _ in grades.values()))
-            said = connection.execute(
-                select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
-                    Comment.notebook_id == notebook
-                )
-            )
-            by_cell = {row[0]: row[1] for row in said}
-            return Facts(grades, {name: by_cell.get(cell) for name, cell in cells.items()}, penalty)
-
-    def _score(self, connection: Connection, notebook: str, report: Report, by_hand: Container[str]) -> None:
-        """Write the points of every verdict; what a person has scored asks to be looked at again."""
-        cells = self._graded[self.assignment]
-        points = [
-            {
-                "notebook": notebook,
-                "cell": cells[one.id],
-                "score": one.points,
-                "manual": cells[one.id] in by_hand or one.outcome == "tampered",
-            }
-            for one in report.checks
-        ]
-        connection.execute(_SCORE, points)
+            found = connection.execute(_SAID, {"notebook": notebook, "cells": list(texts)})
+            by_cell = {row[0]: row[1] for row in found}
+            return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()}, penalty)
 
     def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
         """Score and points of each graded cell: a person's score before ours, with extra credit."""
-        score = func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0)
-        rows = connection.execute(select(Grade.cell_id, score).where(Grade.notebook_id == notebook))
+        cells = self._graded[self.assignment]
+        rows = connection.execute(_SCORES, {"notebook": notebook, "cells": list(cells.values())})
         scores = {row[0]: row[1] for row in rows}
-        return {name: (scores[cell], self._points[name]) for name, cell in self._graded[self.assignment].items()}
+        return {name: (scores[cell], self._points[name]) for name, cell in cells.items()}
 
     @_at_work()
     def flag(self, student: str, message: str) -> None:
@@ -220,7 +210,7 @@ class Book:
 
         Where the gradebook has no row for the student, none is made: a row without a score counts as zero.
         """
-        cells = self._commented[self.assignment]
+        cells, graded = self._commented[self.assignment], self._graded[self.assignment].values()
         with self._engine.begin() as connection:
             found = connection.execute(
                 select(SubmittedNotebook.id)
@@ -230,14 +220,18 @@ class Book:
             ).scalar()
             if found is None:
                 return
-            connection.execute(update(Grade).where(Grade.notebook_id == found).values(needs_manual_grade=True))
+            connection.execute(
+                update(Grade)
+                .where(Grade.notebook_id == found, Grade.cell_id.in_(graded))
+                .values(needs_manual_grade=True)
+            )
             first = next(iter(cells.values()))
             connection.execute(_COMMENT, [{"notebook": found, "cell": first, "text": message}])
 
     def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
         """The id of a student's submitted notebook, and whether it is new.
 
-        Every row that nbgrader would have made for it is there then.
+        Every row that nbgrader would have made for it is there then, but those of the cells of a new one.
         """
         if not connection.execute(select(Student.id).where(Student.id == student)).scalar():
             connection.execute(insert(Student).values(id=student))
@@ -248,27 +242,24 @@ class Book:
             submission = _add(connection, SubmittedAssignment, values)
         elif timestamp is not None:
             connection.execute(update(SubmittedAssignment).where(*where).values(timestamp=timestamp))
-        rows = connection.execute(
-            select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
-                SubmittedNotebook.assignment_id == submission
-            )
-        )
-        before = {row[0]: row[1] for row in rows}
-        there = dict(before)
+        keys = {"submission": submission, "notebooks": list(self._notebooks.values())}
+        there = {row[0]: row[1] for row in connection.execute(_NOTEBOOKS, keys)}
+        ours = self._notebooks[self.assignment]
+        is_new = ours not in there
         for name, key in self._notebooks.items():
             new = key not in there
             if new:
                 there[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
-            self._complete(connection, Grade, there[key], self._graded[name].values(), new=new)
-            self._complete(connection, Comment, there[key], self._commented[name].values(), new=new)
-        ours = self._notebooks[self.assignment]
-        return there[ours], ours not in before
+            # of a new notebook of ours the rows are written with what they say
+            if not (new and key == ours):
+                self._complete(connection, Grade, there[key], self._graded[name].values())
+                self._complete(connection, Comment, there[key], self._commented[name].values())
+        return there[ours], is_new
 
     @staticmethod
-    def _complete(connection: Connection, table: Any, notebook: str, cells: Any, *, new: bool) -> None:
-        there: set[str] = set()
-        if not new:
-            there.update(connection.execute(select(table.cell_id).where(table.notebook_id == notebook)).scalars())
+    def _complete(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> None:
+        known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
+        there = set(connection.execute(known).scalars())
         lacking = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in there]
         if lacking:
             connection.execute(insert(table), lacking)
@@ -296,6 +287,29 @@ class Book:
         return late - (submission.extension.total_seconds() if submission.extension else 0.0)
 
 
+# nbgrader's tables have an index by cell and notebook, and none by notebook alone: without the cells, a class of 5,000
+# is looked through for every submission
+_CELLS: Any = bindparam("cells", expanding=True)
+_SCORES = select(
+    Grade.cell_id,
+    func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0),
+).where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS))
+_SAID = select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
+    Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
+)
+_NOTEBOOKS = select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
+    SubmittedNotebook.assignment_id == bindparam("submission"),
+    SubmittedNotebook.notebook_id.in_(bindparam("notebooks", expanding=True)),
+)
+_FIRST_SCORE = insert(Grade).values(
+    cell_id=bindparam("cell"),
+    notebook_id=bindparam("notebook"),
+    auto_score=bindparam("score"),
+    needs_manual_grade=bindparam("manual"),
+)
+_FIRST_COMMENT = insert(Comment).values(
+    cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
+)
 _PENALTY = (
     update(SubmittedNotebook)
     .where(SubmittedNotebook.id == bindparam("notebook"))
@@ -320,9 +334,11 @@ def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
     return str(key[0])
 
 
-def _scored_by_hand(connection: Connection, notebook: str) -> set[str]:
-    """The cells of a submitted notebook that a person has scored."""
-    scored = select(Grade.cell_id).where(Grade.notebook_id == notebook, Grade.manual_score.is_not(None))
+def _scored_by_hand(connection: Connection, notebook: str, cells: Collection[str]) -> set[str]:
+    """Those of the ``cells`` of a submitted notebook that a person has scored."""
+    scored = select(Grade.cell_id).where(
+        Grade.notebook_id == notebook, Grade.cell_id.in_(cells), Grade.manual_score.is_not(None)
+    )
     return set(connection.execute(scored).scalars())
 
 

@@ -149,10 +149,11 @@ class AnswerStore:
             row = connection.execute("SELECT description, data FROM answer WHERE digest = ?", (digest,)).fetchone()
         return unpack_tensor(json.loads(row[0]), zlib.decompress(row[1])) if row else None
 
-    def states(self, assignment: str) -> dict[str, str]:
-        """For each student of an assignment, the state in which the last report was stored."""
+    def states(self, assignment: str) -> dict[str, tuple[str, str]]:
+        """For each student of an assignment, the state in which the last report was stored, and its outcome."""
+        query = "SELECT student, state, json_extract(json, '$.outcome') FROM report WHERE assignment = ?"
         with self._transaction() as connection:
-            return dict(connection.execute("SELECT student, state FROM report WHERE assignment = ?", (assignment,)))
+            return {student: (state, outcome) for student, state, outcome in connection.execute(query, (assignment,))}
 
     def reports(self, assignment: str) -> list[Report]:
         """The reports of an assignment, by student."""
