@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from handgrad.exercise import Exercise, grade_id, kind_of
 from handgrad.grade import Grader
 from handgrad.reference import Reference
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
 from handgrad.submission import Submission
 
 ROOT = Path(__file__).parents[1]

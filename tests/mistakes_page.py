@@ -14,7 +14,7 @@ from handgrad.exercise import Exercise, kind_of
 from handgrad.grade import Grader
 from handgrad.mistakes import CATALOGUE
 from handgrad.report import Verdict
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
 from handgrad.submission import Submission, read_notebook
 
 ROOT = Path(__file__).parents[1]

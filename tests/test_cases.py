@@ -13,7 +13,7 @@ from handgrad.errors import CourseError, SubmissionError
 from handgrad.exercise import Exercise, grade_id, kind_of
 from handgrad.grade import Grader
 from handgrad.report import Report
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
 from handgrad.submission import Submission, read_notebook
 
 TESTS = Path(__file__).parent

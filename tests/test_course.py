@@ -17,7 +17,7 @@ from traitlets.config import Config
 from handgrad.course import CONFIG, Course, Handgrad, write_text
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.marking import Policy
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
 
 
 @pytest.fixture

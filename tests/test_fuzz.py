@@ -22,10 +22,10 @@ from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError, SubmissionError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
-from handgrad.sandbox import CellResult, frames
+from handgrad.sandbox import frames
 from handgrad.sandbox.child import MAX_OUTPUTS
 from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, unpack_tensor
-from handgrad.sandbox.messages import answers_in, cell_result
+from handgrad.sandbox.messages import CellResult, answers_in, cell_result
 from handgrad.selfcheck import read_released
 from handgrad.submission import Submission, read_notebook
 

@@ -11,7 +11,7 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.marking import Policy
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
 from handgrad.submission import Submission
 
 Submit = Callable[..., Submission]

@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from handgrad.errors import IsolationError, SandboxError
-from handgrad.sandbox import Limits, PassResult, Run, Sandbox, State, namespaces, seccomp
+from handgrad.sandbox import namespaces, seccomp
 from handgrad.sandbox.kernel import ARCHITECTURE
-from handgrad.sandbox.parent import PRELOAD
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import PassResult, Run, State
+from handgrad.sandbox.parent import PRELOAD, Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
@@ -37,7 +39,7 @@ def _lack(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = folder / "python"
     script.write_text(
         f"#!{sys.executable} -I\n{LACKING[name]}\nimport sys\nsys.argv = sys.argv[3:]\n"
-        "from handgrad.sandbox import zygote\nzygote.main()\n",
+        "from handgrad.sandbox import enter\nenter.main()\n",
         encoding="utf-8",
     )
     script.chmod(0o755)
@@ -314,7 +316,7 @@ REACHING = {
 @pytest.mark.parametrize("name", REACHING)
 def test_reaching_out_is_an_error(name: str, sandbox: Sandbox) -> None:
     """Every way out is an OSError that the cell can read, and the child lives on."""
-    names = f"DIRECTORY = {str(sandbox.directory)!r}\nGRADER_HOME = {sandbox._home.name!r}"
+    names = f"DIRECTORY = {str(sandbox.directory)!r}\nGRADER_HOME = {str(sandbox._process.home)!r}"
     result = _run(sandbox, names, REACHING[name], "a = x", outputs=True)
     assert result.death is None
     error = result.cells[1].error
@@ -506,9 +508,9 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
         children = [sandbox.child(["a = x"]) for _ in range(3)]
         for child in children:
             assert child.run(Run("one", (0,), {0: ("a",)})).death is None
-        pids = [sandbox._process.pid, *_descendants(sandbox._process.pid)]
+        pids = [sandbox._process.process.pid, *_descendants(sandbox._process.process.pid)]
         assert {child.pid for child in children} < set(pids)
-        home = Path(sandbox._home.name)
+        home = sandbox._process.home
     assert _all_gone(pids)
     assert not home.exists()
     assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "helper.txt"]
@@ -519,10 +521,10 @@ def test_children_end_with_the_warm_process(tmp_path: Path) -> None:
     """Where the warm process is killed, its children are killed with it by the kernel."""
     with _sandbox(tmp_path) as sandbox:
         child = sandbox.child(["import time\nwhile True: time.sleep(1)"])
-        pids = _descendants(sandbox._process.pid)
+        pids = _descendants(sandbox._process.process.pid)
         assert child.pid in pids
-        sandbox._process.kill()
-        sandbox._process.wait()
+        sandbox._process.process.kill()
+        sandbox._process.process.wait()
         assert _all_gone(pids)
         with suppress(SandboxError):
             child.close()

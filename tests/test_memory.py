@@ -10,7 +10,9 @@ import torch
 
 from handgrad.exercise import Exercise, grade_id
 from handgrad.grade import Grader
-from handgrad.sandbox import Child, Limits, Run
+from handgrad.sandbox.conversation import Child
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import Run
 from handgrad.submission import Submission
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a child is a fork of the warm process on Linux only")

@@ -16,8 +16,12 @@ import pytest
 import torch
 
 from handgrad.errors import ExerciseError, SandboxError
-from handgrad.sandbox import Answer, Child, Limits, PassResult, Run, Sandbox, State, conversation, frames
+from handgrad.sandbox import conversation, frames
+from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, pack_tensor, unpack_tensor
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import Answer, PassResult, Run, State
+from handgrad.sandbox.parent import Sandbox
 
 SETUP = """
 import torch
@@ -782,10 +786,10 @@ def test_warm_process_killed(tmp_path: Path) -> None:
     """Where the warm process is killed that is an error of the grader's own, and closing still cleans up."""
     with _start(STATES[:1], tmp_path) as sandbox:
         child = sandbox.child(["pass"])
-        home, pid = Path(sandbox._home.name), sandbox._process.pid
+        home, pid = sandbox._process.home, sandbox._process.process.pid
         assert home.is_dir()
-        sandbox._process.kill()
-        sandbox._process.wait()
+        sandbox._process.process.kill()
+        sandbox._process.process.wait()
         with pytest.raises(SandboxError, match="warm process"):
             sandbox.child(["pass"])
         with pytest.raises(SandboxError, match="warm process"):
@@ -809,7 +813,7 @@ def test_everything_ends_with_the_sandbox(tmp_path: Path) -> None:
     """On exit the warm process and the children that were closed are gone, and so is the folder that it lived in."""
     (tmp_path / "here.txt").write_text("found", encoding="utf-8")
     with _start([State("one", ("text = open('here.txt').read()",))], tmp_path) as sandbox:
-        home, pids = Path(sandbox._home.name), [sandbox._process.pid]
+        home, pids = sandbox._process.home, [sandbox._process.process.pid]
         for _ in range(2):
             with sandbox.child(["assert text == 'found'"]) as child:
                 pids.append(child.pid)

@@ -19,7 +19,9 @@ from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.report import Report
-from handgrad.sandbox import FreshSandbox, Limits, PassResult, Run, State
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import PassResult, Run, State
+from handgrad.sandbox.spawn import FreshSandbox
 from handgrad.submission import Submission
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from handgrad.exercise import Exercise
 from handgrad.grade import Graded, Grader
 from handgrad.passes import plan
 from handgrad.report import Report
-from handgrad.sandbox import Answer
+from handgrad.sandbox.messages import Answer
 from handgrad.store import AnswerStore, Record, record_key
 from handgrad.submission import Submission
 

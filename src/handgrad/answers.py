@@ -10,7 +10,9 @@ import torch
 
 from handgrad.cells import CellError
 from handgrad.passes import Pass
-from handgrad.sandbox import Answer, Child, Death, Limits, PassResult, Run
+from handgrad.sandbox.conversation import Child
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import Answer, Death, PassResult, Run
 from handgrad.submission import Submission
 
 __all__ = ["Answers", "Collected", "collect"]

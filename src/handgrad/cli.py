@@ -5,7 +5,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -62,11 +62,15 @@ def check(
     ] = None,
 ) -> None:
     """Grade one notebook, your own: every gradient by itself, on fresh data. Exit status 0 if all passed, 1 if not."""
-    from handgrad import selfcheck
-    from handgrad.exercise import Exercise
+    from handgrad.sandbox.warm import WarmProcess, lacking
 
-    found = Exercise.read(exercise) if exercise else None
-    report = selfcheck.check(notebook, found, renames=rename or ()).report
+    # it imports torch while this process does
+    with nullcontext() if lacking() else WarmProcess() as process:
+        from handgrad import selfcheck
+        from handgrad.exercise import Exercise
+
+        found = Exercise.read(exercise) if exercise else None
+        report = selfcheck.check(notebook, found, renames=rename or (), process=process).report
     typer.echo(_rendered(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
 

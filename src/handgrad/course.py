@@ -19,7 +19,7 @@ from handgrad.errors import CourseError
 from handgrad.exercise import Exercise, closest
 from handgrad.grade import Grader
 from handgrad.marking import Policy
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
 
 __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 

@@ -19,7 +19,8 @@ from handgrad.reaching import Reach
 from handgrad.readings import listed
 from handgrad.reference import Facts, Reference
 from handgrad.report import Comparison, Diagnosis, Outcome
-from handgrad.sandbox import Death, Limits
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import Death
 from handgrad.scenes import LOSS, View
 from handgrad.sources import Parsed, assigned, in_place_lines, is_untouched
 from handgrad.submission import Submission

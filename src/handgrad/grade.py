@@ -28,7 +28,11 @@ from handgrad.passes import Pass, plan, rounds
 from handgrad.reaching import Reach, reaches
 from handgrad.reference import Facts, Reference
 from handgrad.report import Comparison, Diagnosis, Outcome, Report, Verdict
-from handgrad.sandbox import FreshSandbox, Limits, Sandbox, State, lacking
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.messages import State
+from handgrad.sandbox.parent import Sandbox
+from handgrad.sandbox.spawn import FreshSandbox
+from handgrad.sandbox.warm import WarmProcess, lacking
 from handgrad.submission import Submission
 
 __all__ = ["Graded", "Grader"]
@@ -78,6 +82,8 @@ class Grader:
         Whether to grade also where this machine isolates nothing: for code that is trusted.
     isolation
         ``best`` is the best that this machine offers; with ``none`` it is as on a machine that offers nothing.
+    process
+        A warm process that has been started already; one is started unless given.
 
     Raises
     ------
@@ -99,10 +105,12 @@ class Grader:
         limits: Limits | None = None,
         trust: bool = False,
         isolation: Literal["best", "none"] = "best",
+        process: WarmProcess | None = None,
     ) -> None:
         self.exercise = exercise
         self.trust = trust
         self.isolation = isolation
+        self._process = process
         self.policy = policy or Policy()
         self.limits = limits or Limits()
         self.passes = plan(seeds, sizes)
@@ -138,7 +146,7 @@ class Grader:
             raise IsolationError.because(reason)
         if reason:
             return FreshSandbox(states, self.exercise.directory, self.limits)
-        return Sandbox(states, self.exercise.directory, self.limits)
+        return Sandbox(states, self.exercise.directory, self.limits, process=self._process)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -16,7 +16,8 @@ from handgrad.grade import Graded, Grader
 from handgrad.marking import Policy
 from handgrad.releasing import EXERCISE_FILE
 from handgrad.report import Verdict
-from handgrad.sandbox import Limits
+from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.warm import WarmProcess
 from handgrad.sources import Parsed
 from handgrad.submission import Submission, read_notebook
 
@@ -27,7 +28,11 @@ PACKAGED = Path(__file__).parent / "exercises"
 
 
 def check(
-    path: Path, exercise: Exercise | None = None, course: Course | None = None, renames: Sequence[str] = ()
+    path: Path,
+    exercise: Exercise | None = None,
+    course: Course | None = None,
+    renames: Sequence[str] = (),
+    process: WarmProcess | None = None,
 ) -> Graded:
     """Grade the notebook at ``path`` with fresh hidden seeds.
 
@@ -41,6 +46,8 @@ def check(
         Whose marking policy and limits hold; handgrad's own unless given.
     renames
         ``THEIRS=OURS`` for each name of the notebook that the exercise calls otherwise.
+    process
+        A warm process that has been started already; one is started unless given.
 
     Raises
     ------
@@ -57,7 +64,8 @@ def check(
     policy, limits = (course.settings.policy(), course.settings.limits()) if course else (Policy(), Limits())
     # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
     # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
-    with Grader(exercise, [secrets.randbits(48)], policy=policy, limits=limits, trust=True) as grader:
+    seeds = [secrets.randbits(48)]
+    with Grader(exercise, seeds, policy=policy, limits=limits, trust=True, process=process) as grader:
         return grader.grade(submission)
 
 
@@ -76,9 +84,15 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
         stubs = exercise.stubs
         return len(ids.intersection(stubs)), len(names.intersection(stubs)), path.stem.startswith(exercise.name)
 
-    offers = [exercises for exercises in _offers(path.resolve().parent) if exercises]
-    best = [max(exercises, key=fit) for exercises in offers]
-    return next((exercise for exercise in best if any(fit(exercise)[:2])), best[0])
+    first = None
+    for exercises in filter(None, _offers(path.resolve().parent)):
+        best = max(exercises, key=fit)
+        if any(fit(best)[:2]):
+            return best
+        first = first or best
+    # at least the exercises that come with handgrad were offered
+    assert first is not None
+    return first
 
 
 def _offers(folder: Path) -> Iterator[list[Exercise]]:

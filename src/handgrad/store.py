@@ -24,8 +24,8 @@ from handgrad.grade import Graded
 from handgrad.marking import Evidence
 from handgrad.passes import Pass
 from handgrad.report import Comparison, Report
-from handgrad.sandbox import Answer
 from handgrad.sandbox.frames import pack_tensor, unpack_tensor
+from handgrad.sandbox.messages import Answer
 from handgrad.submission import Submission
 
 __all__ = ["AnswerStore", "Record", "record_key"]

@@ -10,23 +10,3 @@
 Where nothing isolates, and the code is trusted, :class:`FreshSandbox` starts a fresh interpreter for each submission
 instead. The zygote and the child know cells, names and bytes; they know no notebook, no reference and no grade.
 """
-
-from handgrad.sandbox.conversation import Child
-from handgrad.sandbox.limits import Limits
-from handgrad.sandbox.messages import Answer, CellResult, Death, PassResult, Run, State
-from handgrad.sandbox.parent import Sandbox
-from handgrad.sandbox.spawn import FreshSandbox, lacking
-
-__all__ = [
-    "Answer",
-    "CellResult",
-    "Child",
-    "Death",
-    "FreshSandbox",
-    "Limits",
-    "PassResult",
-    "Run",
-    "Sandbox",
-    "State",
-    "lacking",
-]

@@ -3,9 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +15,8 @@ from handgrad.sandbox.child import pack_json
 from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import State, plain_states
-from handgrad.sandbox.starting import PRELOAD, START_SECONDS, environment, last_words, printed, start_order
+from handgrad.sandbox.starting import START_SECONDS, printed, start_order
+from handgrad.sandbox.warm import PRELOAD, WarmProcess
 
 __all__ = ["Sandbox"]
 
@@ -38,6 +36,8 @@ class Sandbox:
         What a submission may use.
     preload
         Modules that the warm process imports.
+    process
+        The warm process where it has been started already, with modules of its own; the sandbox ends it.
 
     Attributes
     ----------
@@ -61,33 +61,26 @@ class Sandbox:
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
+        process: WarmProcess | None = None,
     ) -> None:
         self.states, self.directory, self.preload = states, directory, preload
         self.isolation = "none"
         self.limits = limits or Limits()
+        self._process = process
         self._children: set[Child] = set()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
 
     def __enter__(self) -> Self:
-        self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
-        self._control, theirs = socket.socketpair()
-        self._log = (Path(self._home.name) / "zygote.log").open("w+", encoding="utf-8", errors="replace")
+        if self._process is None:
+            self._process = WarmProcess(self.preload)
+        self._control = self._process.control
         self._reader = frames.FrameReader(max_payload=1 << 30)
         self._received: list[int] = []
+        self._ready = False
         try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "handgrad.sandbox.zygote", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    env=environment(self._home.name),
-                    cwd=self._home.name,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._log,
-                )
-            self._ready = False
-            order = start_order(self.directory, self.limits, self.preload)
+            order = start_order(self.directory, self.limits)
             self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
+            self._process.has_orders = True
         except BaseException:
             self.close()
             raise
@@ -103,17 +96,8 @@ class Sandbox:
         for child in list(self._children):
             with suppress(SandboxError):
                 child.close()
-        self._control.close()
-        process = getattr(self, "_process", None)
-        if process is not None:
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._log.close()
-        with suppress(OSError):
-            self._home.cleanup()
+        if self._process is not None:
+            self._process.close()
 
     def wait_until_ready(self) -> None:
         """Wait for the locked cells to have run; what they printed stands in ``printed`` then."""
@@ -157,7 +141,7 @@ class Sandbox:
         return self._receive(60.0)[0]
 
     def _last_words(self) -> str:
-        return last_words(self._log)
+        return self._process.last_words() if self._process else ""
 
     def child(self, sources: Sequence[str]) -> Child:
         """Fork a child that holds the cells ``sources``."""

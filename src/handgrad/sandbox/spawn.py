@@ -18,24 +18,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from handgrad.errors import SandboxError
-from handgrad.sandbox import frames, kernel, seccomp
+from handgrad.sandbox import frames
 from handgrad.sandbox.child import pack_json
 from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import State, plain_states
-from handgrad.sandbox.starting import PRELOAD, START_SECONDS, environment, last_words, printed, start_order
+from handgrad.sandbox.starting import START_SECONDS, printed, start_order
+from handgrad.sandbox.warm import PRELOAD, environment, last_words
 
-__all__ = ["FreshSandbox", "lacking"]
+__all__ = ["FreshSandbox"]
 
 WAITING = 64
 """Pieces of at most 256 KiB that are read ahead of the grader."""
-
-
-def lacking() -> str:
-    """Why nothing can isolate a submission on this machine; empty where it may be tried."""
-    if sys.platform != "linux":
-        return f"there is no isolation on {sys.platform} yet"
-    return "" if seccomp.supported() else f"there is no list of system calls for {kernel.ARCHITECTURE}"
 
 
 class FreshSandbox:
@@ -106,7 +100,7 @@ class FreshSandbox:
         home = Path(self._home.name) / str(self._started)
         home.mkdir()
         process = _Fresh(home)
-        order = start_order(self.directory, self.limits, self.preload)
+        order = {**start_order(self.directory, self.limits), "preload": list(self.preload)}
         process.connection.sendall(frames.pack(order, pack_json(plain_states(self.states))))
         return process
 

@@ -1,8 +1,8 @@
 """The warm process: imports torch once, runs the locked cells once, and forks a child for each submission.
 
-Started by :class:`handgrad.sandbox.Sandbox` as ``python -I -m handgrad.sandbox.zygote FD``; ``FD`` is its end of the
-control socket. It is given locked cells only, never a submission, a solution, a hidden test or a reference. When they
-have run, and have read the files that they need, it closes its root (:mod:`handgrad.sandbox.isolation`).
+:mod:`handgrad.sandbox.enter` becomes it inside its namespaces. It is given locked cells only, never a submission, a
+solution, a hidden test or a reference. When they have run, and have read the files that they need, it closes its root
+(:mod:`handgrad.sandbox.isolation`).
 """
 
 import gc
@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +21,7 @@ from handgrad.sandbox import autograd, child, frames
 from handgrad.sandbox.isolation import Isolation
 from handgrad.sandbox.limits import Limits
 
-__all__ = ["main"]
+__all__ = ["serve"]
 
 
 class Zygote:
@@ -49,7 +50,6 @@ class Zygote:
         """Do what ``header`` asks for; the answer."""
         match header["command"]:
             case "start":
-                child.preload(header["preload"])
                 self.limits = Limits(**header["limits"])
                 return self.start(header["directory"], child.unpack_json(payload))
             case "wait":
@@ -108,19 +108,14 @@ def _look_at_the_processor() -> None:
         look()
 
 
-def main() -> None:
-    """Serve the control socket whose descriptor is the first argument."""
-    isolation = Isolation()
-    isolation.enter()
+def serve(control: int, isolation: Isolation, preload: Sequence[str]) -> None:
+    """Import the modules of ``preload``, and serve the socket whose descriptor is ``control`` until it is closed."""
     torch.set_num_threads(1)
     cells.the_shell()
     cells.forbid_input()
     autograd.switch_off()
-    with socket.socket(fileno=int(sys.argv[1])) as control:
-        Zygote(control, isolation).serve()
+    child.preload(preload)
+    with socket.socket(fileno=control) as connection:
+        Zygote(connection, isolation).serve()
     # nothing is left to be done, and the grader waits: taking torch apart takes a while
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

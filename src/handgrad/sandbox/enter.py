@@ -1,0 +1,24 @@
+"""The first lines of the warm process: it enters its namespaces, and only then imports torch.
+
+Started by :class:`handgrad.sandbox.warm.WarmProcess` as ``python -I -m handgrad.sandbox.enter FD MODULE...``. What
+stays outside the namespaces does nothing but wait, and takes as little memory as Python itself.
+"""
+
+import sys
+
+from handgrad.sandbox.isolation import Isolation
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve the control socket whose descriptor is the first argument; the others are modules to import."""
+    isolation = Isolation()
+    isolation.enter()
+    from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch
+
+    zygote.serve(int(sys.argv[1]), isolation, sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
