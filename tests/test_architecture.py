@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean"),
     ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
-    ("graph", "sandbox", "exercise", "sources", "reaching"),
+    ("graph", "sandbox", "exercise", "sources", "reaching", "remarking"),
     ("scenes",),
     ("readings",),
     ("catalogue",),
@@ -28,6 +28,7 @@ FLOORS = (
     ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
     ("batch",),
+    ("regrading",),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""
@@ -54,7 +55,7 @@ OUTSIDE = {
             "cases",
             "demo",
         ),
-        *("nbgrader", "gradebook", "worker"),
+        *("nbgrader", "gradebook", "worker", "regrading"),
     },
 }
 """Packages that only these rooms know."""

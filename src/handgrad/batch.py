@@ -168,7 +168,7 @@ class Batch:
         def holds(name: str) -> bool:
             """Whether nothing has changed since the last report, and all that it left is there."""
             state, outcome = states.get(name, ("", ""))
-            if not state or state != self._state(self._handed(name)):
+            if not state or state != self.state(self.handed(name)):
                 return False
             return outcome != "graded" or (name in graded and self._is_written(name))
 
@@ -178,7 +178,7 @@ class Batch:
     def run(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
         """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
         self._warm_up(pool)
-        everyone = map(self._handed, students)
+        everyone = map(self.handed, students)
         marked = pool.each(worker.grade, ((handed, self.task, handed) for handed in everyone))
         kept = (self._keep(handed, result) for handed, result in marked)
         if not self.with_feedback:
@@ -196,7 +196,7 @@ class Batch:
             if isinstance(result, Lost):
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
 
-    def _handed(self, student: str) -> Handed:
+    def handed(self, student: str) -> Handed:
         """What a student handed in, read anew."""
         folder = self.folders.submitted(student)
         if fault := self.course.fault_of_name(student):
@@ -213,10 +213,22 @@ class Batch:
         except SubmissionError as error:
             return Handed(student, str(found.path), fault=("unreadable", str(error)))
 
-    def _state(self, handed: Handed) -> str:
-        """A digest of everything that a report depends on."""
-        beside = (self.task.digest, handed.timestamp, handed.note, handed.fault, len(handed.content))
-        return hashlib.sha256(repr(beside).encode() + handed.content).hexdigest()
+    def state(self, handed: Handed) -> str:
+        """A digest of everything that a report depends on: of what was handed in, the answers, and the marks."""
+        beside = (handed.timestamp, handed.note, handed.fault, len(handed.content))
+        submission = hashlib.sha256(repr(beside).encode() + handed.content).hexdigest()
+        return f"{submission} {self.task.answers_digest} {self.task.digest}"
+
+    def obstacle(self, student: str, state: str) -> str:
+        """Why a report that was made in ``state`` cannot be marked again from its answers; empty where it can."""
+        (submission, answers, _), old = self.state(self.handed(student)).split(), state.split()
+        if old[:1] != [submission]:
+            return "another notebook was handed in since"
+        if old[1:2] != [answers]:
+            return "the exercise, its seeds or its limits have changed since"
+        if not self.folders.autograded(student).is_file():
+            return "its autograded notebook is gone"
+        return ""
 
     def _is_written(self, student: str) -> bool:
         page = self.folders.feedback(student)
@@ -237,7 +249,7 @@ class Batch:
         except HandgradError as error:
             report, facts = without_score(self.assignment, handed.student, "not-graded", str(error)).report, None
         # what the grader could not do is tried again the next time
-        state = "" if report.outcome == "not-graded" else self._state(handed)
+        state = "" if report.outcome == "not-graded" else self.state(handed)
         self.store.put(report, result.key, result.record, state)
         return report, result.notebook, facts
 

@@ -123,6 +123,24 @@ def grade(
 
 
 @app.command()
+def regrade(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
+    course: CourseOption = Path(),
+) -> None:
+    """Mark a class again, from its stored answers, by the points and c.Handgrad as they are now. No code is run."""
+    from handgrad.course import Course
+    from handgrad.regrading import regrade_class
+    from handgrad.render import changes_table
+
+    changes = regrade_class(Course.at(course), assignment, dry_run=dry_run)
+    rows = [(one.before, one.after, one.gradients(), one.obstacle) for one in changes]
+    typer.echo(changes_table(rows, written=not dry_run, width=_width()), nl=False)
+    raise typer.Exit(1 if any(one.obstacle for one in changes) else 0)
+
+
+@app.command()
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     output: Annotated[

@@ -191,8 +191,13 @@ class Exercise:
         return tuple(sources)
 
     @cached_property
+    def asks(self) -> str:
+        """SHA-256 over the names, kinds and sources of all cells: what the answers depend on, and no points."""
+        content = [[cell.kind, cell.name, cell.source] for cell in self.cells]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over the names, kinds, points and sources of all cells: another exercise has another digest."""
-        content: list[Any] = [[cell.kind, cell.name, cell.source] for cell in self.cells]
-        content.append([[check.id, check.points] for check in self.checks])
+        """SHA-256 over the same and the points: another exercise has another digest."""
+        content = [self.asks, [[check.id, check.points] for check in self.checks]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -97,6 +97,17 @@ class Verdict:
             return f"{self.diagnosis.what} {self.diagnosis.advice}"
         return self.message
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Verdict":
+        """The verdict that :meth:`to_dict` gave."""
+        comparison, diagnosis = data["comparison"], data["diagnosis"]
+        if comparison is not None:
+            shapes = {name: tuple(comparison[name]) for name in ("shape", "expected_shape")}
+            comparison = Comparison(**{**comparison, **shapes})
+        if diagnosis is not None:
+            diagnosis = Diagnosis(diagnosis["mistake"], diagnosis["what"], diagnosis["try"], diagnosis["cell"])
+        return cls(**{**data, "comparison": comparison, "diagnosis": diagnosis})
+
     def to_dict(self) -> dict[str, Any]:
         """The verdict as plain data."""
         return {
@@ -160,7 +171,7 @@ class Report:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
         names = ("assignment", "notebook", "outcome", "handgrad", "isolation", "student", "message", "seconds")
-        checks = tuple(_verdict(check) for check in data["checks"])
+        checks = tuple(Verdict.from_dict(check) for check in data["checks"])
         return cls(**{name: data[name] for name in names}, checks=checks)
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,13 +190,3 @@ class Report:
             "seconds": round(self.seconds, 4),
             "checks": [verdict.to_dict() for verdict in self.checks],
         }
-
-
-def _verdict(data: Mapping[str, Any]) -> Verdict:
-    comparison, diagnosis = data["comparison"], data["diagnosis"]
-    if comparison is not None:
-        shapes = {name: tuple(comparison[name]) for name in ("shape", "expected_shape")}
-        comparison = Comparison(**{**comparison, **shapes})
-    if diagnosis is not None:
-        diagnosis = Diagnosis(diagnosis["mistake"], diagnosis["what"], diagnosis["try"], diagnosis["cell"])
-    return Verdict(**{**data, "comparison": comparison, "diagnosis": diagnosis})

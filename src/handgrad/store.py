@@ -54,7 +54,7 @@ def record_key(exercise: Exercise, passes: tuple[Pass, ...], submission: Submiss
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of one graded submission, packed: its comparisons, and the answers by the digest of their bytes."""
+    """What is kept of a graded submission, packed: verdicts, comparisons, and answers by a digest of their bytes."""
 
     text: bytes
     answers: Mapping[str, tuple[str, bytes]]
@@ -75,7 +75,9 @@ class Record:
             for name, one_pass in graded.answers.items()
         }
         evidence = {gradient: [_plain(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
-        text = json.dumps({"schema": SCHEMA, "handgrad": __version__, "answers": passes, "evidence": evidence})
+        verdicts = [one.to_dict() for one in graded.report.checks]
+        content = {"schema": SCHEMA, "handgrad": __version__, "answers": passes}
+        text = json.dumps({**content, "evidence": evidence, "verdicts": verdicts})
         return cls(zlib.compress(text.encode()), answers)
 
 
@@ -138,7 +140,7 @@ class AnswerStore:
             connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
 
     def evidence(self, key: str) -> dict[str, Any] | None:
-        """The record under ``key`` (comparisons, and which answers there were); None where there is none."""
+        """The record under ``key``: comparisons, verdicts as they were first, and which answers there were; or None."""
         with self._transaction() as connection:
             row = connection.execute("SELECT json FROM record WHERE key = ?", (key,)).fetchone()
         return json.loads(zlib.decompress(row[0])) if row else None
@@ -154,6 +156,12 @@ class AnswerStore:
         query = "SELECT student, state, json_extract(json, '$.outcome') FROM report WHERE assignment = ?"
         with self._transaction() as connection:
             return {student: (state, outcome) for student, state, outcome in connection.execute(query, (assignment,))}
+
+    def kept(self, assignment: str) -> dict[str, tuple[str, str]]:
+        """For each student of an assignment, the key of the record behind the last report, and its state."""
+        query = "SELECT student, key, state FROM report WHERE assignment = ?"
+        with self._transaction() as connection:
+            return {student: (key, state) for student, key, state in connection.execute(query, (assignment,))}
 
     def reports(self, assignment: str) -> list[Report]:
         """The reports of an assignment, by student."""

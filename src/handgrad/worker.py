@@ -4,6 +4,7 @@ A worker may be any process on any machine: it reads no course folder and opens 
 assignment travels with each submission, as plain data; its warm grader is made from that once.
 """
 
+import copy
 import faulthandler
 import hashlib
 import pickle
@@ -54,6 +55,8 @@ class Task:
         The course's configuration.
     patience
         Seconds after which a worker cannot still be at work on one submission.
+    asks
+        A digest of what the exercise's cells say, whatever their points.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Task:
     seeds: tuple[int, ...] = field(repr=False)
     config: Config = field(repr=False)
     patience: float = field(default=3600.0, repr=False)
+    asks: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, course: Course, exercise: Exercise) -> "Task":
@@ -80,19 +84,36 @@ class Task:
         limits, rounds = settings.limits(), len(seeds) + len(settings.sizes)
         longest = limits.submission_seconds + (1 + 3 * rounds) * ATTEMPTS * limits.cell_seconds
         # a cell that stands in the queue for a processor may take four times its time
-        return cls(exercise.name, files, seeds, _portable(course.config), 60 + 4 * longest)
+        return cls(exercise.name, files, seeds, _portable(course.config), 60 + 4 * longest, exercise.asks)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that a report depends on beside the submission."""
-        # where a function of the configuration lies in memory is no part of what it says
-        settings = re.sub(r" at 0x[0-9a-f]+", "", repr(self.config))
-        content = (__version__, self.name, sorted(self.files.items()), self.seeds, settings)
+        content = (__version__, self.name, sorted(self.files.items()), self.seeds, _said(self.config))
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
+    @cached_property
+    def answers_digest(self) -> str:
+        """The same over what the answers depend on: neither points nor what the marking policy says."""
+        config = copy.deepcopy(self.config)
+        for name in MARKING:
+            config.Handgrad.pop(name, None)
+        files = {name: data for name, data in self.files.items() if name != f"{self.name}.ipynb"}
+        content = (__version__, self.name, self.asks, sorted(files.items()), self.seeds, _said(config))
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
         return nbformat.reads(self.files[f"{self.name}.ipynb"].decode("utf-8"), as_version=4)
+
+
+MARKING = ("partial_shape", "partial_invisible", "tolerance")
+"""What of ``c.Handgrad`` decides on marks only, never on answers."""
+
+
+def _said(config: Config) -> str:
+    """What a configuration says: where a function of it lies in memory is no part of that."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
 
 
 def _portable(config: Config) -> Config:

@@ -35,7 +35,7 @@ from handgrad.grade import Graded, Grader
 from handgrad.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
 from handgrad.submission import Submission
 
-__all__ = ["Facts", "Known", "Pages", "as_saved"]
+__all__ = ["Facts", "Known", "Pages", "as_saved", "untouched"]
 
 LOG = logging.getLogger("handgrad.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -50,6 +50,15 @@ def as_saved(notebook: NotebookNode, name: str, config: Config) -> NotebookNode:
             break
         notebook, resources = step(config=config, log=LOG).preprocess(notebook, resources)
     return notebook
+
+
+def untouched(notebook: NotebookNode) -> list[str]:
+    """The grade_ids of the solution cells that are as they were released."""
+    return [
+        cell.metadata.nbgrader["grade_id"]
+        for cell in notebook.cells
+        if is_solution(cell) and cell.metadata.nbgrader.get("checksum") == compute_checksum(cell)
+    ]
 
 
 class Known:
@@ -222,16 +231,12 @@ class Pages:
         for step in self._before:
             step.ids = submission.ids
             notebook, resources = step.preprocess(notebook, resources)
-        untouched = [
-            cell.metadata.nbgrader["grade_id"]
-            for cell in notebook.cells
-            if is_solution(cell) and cell.metadata.nbgrader.get("checksum") == compute_checksum(cell)
-        ]
+        alone = untouched(notebook)
         show(notebook, grader, graded, [places.get(id(cell)) for cell in notebook.cells])
         resources[REPORT] = graded.report
         for step in self._after:
             notebook, resources = step.preprocess(notebook, resources)
-        return notebook, untouched
+        return notebook, alone
 
     def feedback(self, text: str, student: str, facts: Facts) -> str:
         """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook."""

@@ -5,6 +5,7 @@ exception) is cleaned of control characters and escaped for the format at hand.
 """
 
 from handgrad.render.cell import check_outputs, comment
+from handgrad.render.changes import changes_table
 from handgrad.render.gradescope import report_gradescope
 from handgrad.render.html import class_page
 from handgrad.render.json_ import report_json
@@ -12,6 +13,7 @@ from handgrad.render.junit import report_junit
 from handgrad.render.text import class_table, report_text
 
 __all__ = [
+    "changes_table",
     "check_outputs",
     "class_page",
     "class_table",

@@ -26,7 +26,7 @@ from handgrad.render.words import (
 )
 from handgrad.report import Outcome, Report, ReportOutcome, Verdict
 
-__all__ = ["class_table", "report_text"]
+__all__ = ["class_table", "new_console", "report_text", "text_of"]
 
 WIDEST = 120
 """Columns used at most where no width is asked for: longer lines are hard to read."""
@@ -61,7 +61,7 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
     color
         Whether to add colours; every mark has its word beside it all the same.
     """
-    console = _console(width, color)
+    console = new_console(width, color)
     title = " · ".join(one_line(one) for one in (report.assignment, report.student) if one)
     console.print(Text(title, "bold"))
     if said := headline(report):
@@ -72,7 +72,7 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
     console.print()
     for line in _closing(report):
         console.print(Text(line))
-    return _text(console)
+    return text_of(console)
 
 
 def class_table(reports: Sequence[Report], *, width: int | None = None, color: bool = False) -> str:
@@ -85,7 +85,7 @@ def class_table(reports: Sequence[Report], *, width: int | None = None, color: b
     width, color
         As for :func:`report_text`.
     """
-    console = _console(width, color)
+    console = new_console(width, color)
     summary = summarise(reports)
     titles = dict.fromkeys(one_line(report.assignment) for report in reports)
     console.print(Text(", ".join(titles) or "No submissions", "bold"))
@@ -100,10 +100,11 @@ def class_table(reports: Sequence[Report], *, width: int | None = None, color: b
         console.print(Text(f"Needs a person ({len(summary.people)}):", "bold"))
         for student, why in summary.people:
             console.print(Padding(Text(f"{student or 'no name'}: {why}"), (0, 0, 0, 2)))
-    return _text(console)
+    return text_of(console)
 
 
-def _console(width: int | None, color: bool) -> Console:
+def new_console(width: int | None, color: bool) -> Console:
+    """A console that writes into memory; ``width`` and ``color`` as for :func:`report_text`."""
     if width is None:
         width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
     return Console(
@@ -120,7 +121,8 @@ def _console(width: int | None, color: bool) -> Console:
     )
 
 
-def _text(console: Console) -> str:
+def text_of(console: Console) -> str:
+    """What was printed on a console of :func:`new_console`."""
     assert isinstance(console.file, StringIO)
     rows = [line.rstrip() for line in console.file.getvalue().split("\n")]
     return "\n".join(rows).rstrip() + "\n"

@@ -1,0 +1,124 @@
+"""Mark a class again from its stored answers: other points, another tolerance, other shares; no student's code runs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import nbformat
+
+from handgrad import notebooks
+from handgrad.batch import Batch
+from handgrad.course import Course
+from handgrad.exercise import grade_id
+from handgrad.inert import disarmed_comment
+from handgrad.nbgrader.pages import untouched
+from handgrad.remarking import evidence_from, remarked
+from handgrad.render import check_outputs, comment
+from handgrad.report import Report, Verdict
+from handgrad.worker import feedback
+
+__all__ = ["Change", "regrade_class"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a regrade does to one student's report.
+
+    Attributes
+    ----------
+    before, after
+        The report as it was and as it is; the same object where nothing changes.
+    key
+        Under which the answers and comparisons behind it are kept.
+    obstacle
+        Why it cannot be marked again from what is stored; empty where it can.
+    """
+
+    before: Report
+    after: Report
+    key: str
+    obstacle: str = ""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether any verdict changes."""
+        return self.before.checks != self.after.checks
+
+    def gradients(self) -> dict[str, tuple[str, str]]:
+        """The gradients whose outcome or points change: what they were and what they are, for a person."""
+        return {
+            old.gradient: (f"{old.outcome}, {old.points:g}", f"{new.outcome}, {new.points:g}")
+            for old, new in zip(self.before.checks, self.after.checks, strict=True)
+            if (old.outcome, old.points, old.max_points) != (new.outcome, new.points, new.max_points)
+        }
+
+
+def regrade_class(course: Course, assignment: str, *, dry_run: bool = False) -> list[Change]:
+    """Mark every graded submission of ``assignment`` again by the points and the policy that the course has now.
+
+    Scores and comments go into the gradebook, verdicts into ``autograded/`` and ``feedback/``; a person's scores stay.
+
+    Parameters
+    ----------
+    dry_run
+        Whether to say only what would change: nothing is written.
+
+    Raises
+    ------
+    CourseError, ExerciseError
+        The assignment does not exist or is no exercise, or another process is grading.
+    """
+    batch = Batch(course, assignment)
+    changes = list(_changes(batch))
+    if not dry_run and any(not one.obstacle for one in changes):
+        with batch:
+            for change in changes:
+                if not change.obstacle:
+                    _write(batch, change)
+    return changes
+
+
+def _changes(batch: Batch) -> Iterator[Change]:
+    policy = batch.course.settings.policy()
+    points = {check.id: check.points for check in batch.exercise.checks}
+    kept = batch.store.kept(batch.assignment)
+    for report in batch.store.reports(batch.assignment):
+        if report.outcome != "graded":
+            continue
+        key, state = kept[report.student]
+        record = batch.store.evidence(key)
+        obstacle = batch.obstacle(report.student, state) if record else "its answers were not kept"
+        if obstacle or record is None:
+            yield Change(report, report, key, obstacle)
+            continue
+        checks = tuple(
+            remarked(one, list(map(evidence_from, record["evidence"][one.gradient])), points[one.id], policy)
+            for one in map(Verdict.from_dict, record["verdicts"])
+        )
+        yield Change(report, replace(report, checks=checks), key)
+
+
+def _write(batch: Batch, change: Change) -> None:
+    """Keep a report that was marked again; the pages are written where it says something else than before."""
+    report = change.after
+    handed = batch.handed(report.student)
+    path = batch.folders.autograded(report.student)
+    notebook = nbformat.read(path, as_version=4)
+    comments: dict[str, str | None] = dict.fromkeys(untouched(notebook), "No response.")
+    comments.update({one.gradient: disarmed_comment(text) for one in report.checks if (text := comment(one))})
+    facts = batch.book.save(report, comments, handed.timestamp)
+    if change.is_one:
+        text = _marked(notebook, report, {check.id: check.points for check in batch.exercise.checks})
+        batch.folders.write_autograded(report.student, text)
+        if batch.folders.feedback(report.student).is_file():
+            batch.folders.write_feedback(report.student, feedback(batch.task, report.student, text, facts))
+    batch.store.put(report, change.key, state=batch.state(handed))
+
+
+def _marked(notebook: nbformat.NotebookNode, report: Report, points: Mapping[str, float]) -> str:
+    """The text of an autograded notebook with the verdicts of ``report`` under its check cells."""
+    verdicts = report.verdicts()
+    for cell in notebook.cells:
+        if verdict := verdicts.get(grade_id(cell)):
+            cell.metadata.nbgrader.points = points[verdict.id]
+            cell.outputs = nbformat.from_dict(check_outputs(verdict))
+    return notebooks.text_of(notebook)
