@@ -28,15 +28,15 @@ FLOORS = (
     ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
     ("batch",),
-    ("regrading",),
+    ("regrading", "exporting"),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""
 
 FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
 OUTSIDE = {
-    "nbgrader": {"nbgrader", "gradebook", "folders"},
-    "sqlalchemy": {"gradebook"},
+    "nbgrader": {"nbgrader", "gradebook", "folders", "exporting"},
+    "sqlalchemy": {"gradebook", "exporting"},
     "typer": {"cli"},
     "dask": {"cluster"},
     "IPython": {"cells"},

@@ -140,6 +140,31 @@ def regrade(
     raise typer.Exit(1 if any(one.obstacle for one in changes) else 0)
 
 
+class Export(enum.StrEnum):
+    """For whom scores are exported."""
+
+    csv = "csv"
+    json = "json"
+    canvas = "canvas"
+    moodle = "moodle"
+    gradescope = "gradescope"
+
+
+@app.command()
+def export(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    format: Annotated[Export, typer.Option(help="Who is to read it.")] = Export.csv,  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="The file; standard output unless told.")] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write the scores of a class, a person's scores and late penalties included, for another tool."""
+    from handgrad.course import Course
+    from handgrad.exporting import export as exported
+
+    text = exported(Course.at(course), assignment, format, output)
+    typer.echo(f"The scores are in {output}" if output else text, nl=bool(output))
+
+
 @app.command()
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],

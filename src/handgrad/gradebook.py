@@ -35,14 +35,14 @@ from handgrad.errors import CourseError
 from handgrad.nbgrader.pages import Facts, Known, as_saved
 from handgrad.report import Report
 
-__all__ = ["Book"]
+__all__ = ["Book", "at_work"]
 
 LOG = logging.getLogger("handgrad.nbgrader")
 LOG.setLevel(logging.CRITICAL)
 
 
 @contextmanager
-def _at_work() -> Iterator[None]:
+def at_work() -> Iterator[None]:
     """Leave out what nbgrader's own models make SQLAlchemy warn of, and say in one sentence what its database says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)
@@ -80,7 +80,7 @@ class Book:
         self._late = AssignLatePenalties(config=course.config, log=LOG)
         self._late.init_plugin()
 
-    @_at_work()
+    @at_work()
     def __enter__(self) -> Self:
         self._gradebook = Gradebook(self._db_url, self._course_id)
         self._engine = self._gradebook.engine
@@ -89,7 +89,7 @@ class Book:
     def __exit__(self, *_: object) -> None:
         self._gradebook.close()
 
-    @_at_work()
+    @at_work()
     def register(self, source: NotebookNode) -> None:
         """Make the gradebook know the assignment as the instructor's notebook ``source`` has it now.
 
@@ -142,7 +142,7 @@ class Book:
                 rows = connection.execute(select(kind.name, kind.max_score).where(kind.notebook_id == ours))
                 self._points.update({row.name: row.max_score for row in rows})
 
-    @_at_work()
+    @at_work()
     def graded(self) -> set[str]:
         """The students for whom the gradebook holds a score of the assignment's notebook."""
         with self._engine.connect() as connection:
@@ -157,7 +157,7 @@ class Book:
                 ).scalars()
             )
 
-    @_at_work()
+    @at_work()
     def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> Facts:
         """Write a graded submission as nbgrader's ``autograde`` does, in one transaction.
 
@@ -204,7 +204,7 @@ class Book:
         scores = {row[0]: row[1] for row in rows}
         return {name: (scores[cell], self._points[name]) for name, cell in cells.items()}
 
-    @_at_work()
+    @at_work()
     def flag(self, student: str, message: str) -> None:
         """Ask a person to look at a student's scores from before, which are no longer those of what was handed in.
 

@@ -1,0 +1,127 @@
+"""Scores for other tools: what the gradebook says, in the columns that each importer wants."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbgrader.api import Gradebook
+from test_batch import RIGHT, SLIP, grade, make_course
+
+from handgrad.batch import stored_reports
+from handgrad.course import Course
+from handgrad.errors import CourseError
+from handgrad.exporting import export
+from handgrad.render import report_gradescope
+from handgrad.render.export import EXPORTS, Entry
+from handgrad.report import Report
+
+MANUAL = 0.25
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A class of four: full marks, one score by hand and a late penalty, an unreadable file, nothing handed in."""
+    folder = tmp_path_factory.mktemp("export")
+    course = make_course(folder, ann=RIGHT, bob=SLIP)
+    (folder / "submitted/cid/backprop").mkdir(parents=True)
+    (folder / "submitted/cid/backprop/backprop.ipynb").write_text("{", encoding="utf-8")
+    (folder / "submitted/dan/backprop").mkdir(parents=True)
+    grade(course)
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "handgrad") as gradebook:
+        gradebook.update_or_create_student(
+            "ann", first_name="Ann", last_name='Ö"Hara, jr', email="ann@example.org", lms_user_id="4711"
+        )
+        gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob").manual_score = MANUAL
+        gradebook.find_submission_notebook("backprop", "backprop", "bob").late_submission_penalty = 2.0
+        gradebook.db.commit()
+    return course
+
+
+def rows(course: Course, form: str) -> list[dict[str, str]]:
+    """The lines of an exported CSV file."""
+    return list(csv.DictReader(StringIO(export(course, "backprop", form))))
+
+
+def expected(course: Course) -> dict[str, float | None]:
+    """The scores as nbgrader's own models add them up."""
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
+        found = {
+            one.student_id: one.score - sum(book.late_submission_penalty or 0 for book in one.notebooks)
+            for one in gradebook.assignment_submissions("backprop")
+        }
+    return {**dict.fromkeys(("cid", "dan")), **found}
+
+
+def test_csv(course: Course) -> None:
+    """Everybody has a line; a score by hand and a penalty count; nothing graded is empty, never zero."""
+    found = {row["student"]: row for row in rows(course, "csv")}
+    assert {name: float(row["score"]) if row["score"] else None for name, row in found.items()} == expected(course)
+    assert {row["outcome"] for row in found.values()} == {"graded", "unreadable", "not-submitted"}
+    assert float(found["bob"]["dprobs"]) == MANUAL
+    assert float(found["bob"]["late_penalty"]) == 2
+    assert found["ann"]["last_name"] == 'Ö"Hara, jr'
+    assert "half-written" in found["cid"]["message"]
+    gradients = [check.gradient for check in course.exercise("backprop").checks]
+    assert [name for name in found["ann"] if name in gradients] == gradients
+
+
+def test_json(course: Course) -> None:
+    """The whole of it as plain data, each report in schema 1."""
+    content: dict[str, Any] = json.loads(export(course, "backprop", "json"))
+    assert content["max_score"] == 26
+    students = {one["student"]: one for one in content["students"]}
+    assert {name: one["score"] for name, one in students.items()} == expected(course)
+    assert students["bob"]["grades"]["dprobs"] == {"score": MANUAL, "points": 1.0}
+    reports = {one.student: one for one in stored_reports(course, "backprop")}
+    assert {name: Report.from_dict(one["report"]) for name, one in students.items()} == reports
+
+
+def test_canvas(course: Course) -> None:
+    """Canvas's columns in its order, its row of possible points, and its own number of a student where it is known."""
+    found = rows(course, "canvas")
+    assert list(found[0]) == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "backprop"]
+    assert (found[0]["Student"].strip(), found[0]["backprop"]) == ("Points Possible", "26")
+    students = {row["SIS Login ID"]: row for row in found[1:]}
+    assert (students["ann"]["Student"], students["ann"]["ID"]) == ('Ö"Hara, jr, Ann', "4711")
+    assert students["cid"]["backprop"] == ""
+    assert float(students["bob"]["backprop"]) == expected(course)["bob"]
+
+
+def test_moodle(course: Course) -> None:
+    """A line for each score that Moodle may write, with what it can map to a person."""
+    found = rows(course, "moodle")
+    assert list(found[0]) == ["First name", "Last name", "ID number", "Email address", "backprop"]
+    assert {row["ID number"] for row in found} == {"4711", "bob"}
+    assert found[0]["Email address"] == "ann@example.org"
+
+
+def test_gradescope(course: Course) -> None:
+    """Everybody's results.json."""
+    content = json.loads(export(course, "backprop", "gradescope"))
+    reports = {one.student: json.loads(report_gradescope(one)) for one in stored_reports(course, "backprop")}
+    assert content == reports
+
+
+def test_a_file(course: Course, tmp_path: Path) -> None:
+    """What is written is what is returned."""
+    path = tmp_path / "scores.csv"
+    assert export(course, "backprop", "csv", path) == path.read_text(encoding="utf-8")
+    with pytest.raises(CourseError, match="cannot be written"):
+        export(course, "backprop", "csv", tmp_path / "nowhere" / "scores.csv")
+
+
+def test_nothing_graded(tmp_path: Path) -> None:
+    """Before anything was graded there is nothing to export."""
+    with pytest.raises(CourseError, match=r"nothing of backprop was graded yet: run `handgrad grade backprop` first\."):
+        export(make_course(tmp_path), "backprop", "csv")
+
+
+@pytest.mark.parametrize("form", EXPORTS)
+def test_penalty_is_not_below_zero(form: str) -> None:
+    """No score is negative, in any format."""
+    entry = Entry("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
+    assert entry.score == 0
+    assert "-1" not in EXPORTS[form]([entry], "backprop", 1.0)
