@@ -24,7 +24,7 @@ FLOORS = (
     ("diagnose",),
     ("grade",),
     ("course", "cases"),
-    ("store", "demo", "selfcheck"),
+    ("store", "demo", "selfcheck", "autograders"),
     ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
     ("batch",),

@@ -38,6 +38,7 @@ class Format(enum.StrEnum):
     json = "json"
     junit = "junit"
     gradescope = "gradescope"
+    classroom = "classroom"
 
 
 @app.callback(invoke_without_command=True)
@@ -49,10 +50,10 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 
 @app.command()
 def check(
-    notebook: Annotated[Path, typer.Argument(help="A student's notebook, or the .py file of one.")],
+    notebook: Annotated[Path, typer.Argument(help="A student's notebook, its .py file, or the folder that holds it.")],
     format: Annotated[Format, typer.Option(help="How the report is written.")] = Format.text,  # noqa: A002
     exercise: Annotated[
-        Path | None, typer.Option(help="The exercise's notebook, where it is not found by itself.")
+        Path | None, typer.Option(help="The exercise's notebook or exercise.json, where it is not found by itself.")
     ] = None,
     rename: Annotated[
         list[str] | None,
@@ -67,9 +68,8 @@ def check(
     # it imports torch while this process does
     with nullcontext() if lacking() else WarmProcess() as process:
         from handgrad import selfcheck
-        from handgrad.exercise import Exercise
 
-        found = Exercise.read(exercise) if exercise else None
+        found = selfcheck.read_exercise(exercise) if exercise else None
         report = selfcheck.check(notebook, found, renames=rename or (), process=process).report
     typer.echo(_rendered(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
@@ -165,6 +165,29 @@ def export(
     typer.echo(f"The scores are in {output}" if output else text, nl=bool(output))
 
 
+class Service(enum.StrEnum):
+    """Who grades with handgrad."""
+
+    gradescope = "gradescope"
+    github = "github"
+
+
+@app.command()
+def new_autograder(
+    service: Annotated[Service, typer.Argument(help="Who is to grade.")],
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")] = "backprop",
+    output: Annotated[Path | None, typer.Option(help="The folder; SERVICE-ASSIGNMENT unless told.")] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write an autograder for Gradescope, or a repository for GitHub Classroom."""
+    from handgrad.autograders import write_autograder
+    from handgrad.course import Course
+
+    folder = output or Path(f"{service}-{assignment}")
+    for path in write_autograder(Course.at(course), service.value, assignment, folder):
+        typer.echo(path)
+
+
 @app.command()
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
@@ -241,6 +264,8 @@ def _rendered(report: Report, format_: Format) -> str:
             return render.report_junit(report)
         case Format.gradescope:
             return render.report_gradescope(report)
+        case Format.classroom:
+            return render.report_classroom(report)
 
 
 def _width() -> int | None:

@@ -4,14 +4,16 @@ import functools
 import json
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 
 from handgrad import notebooks
 from handgrad.course import Course
-from handgrad.errors import CourseError, ExerciseError
+from handgrad.errors import CourseError, ExerciseError, SubmissionError
 from handgrad.exercise import Exercise, grade_id
+from handgrad.finding import find_notebook
 from handgrad.grade import Graded, Grader
 from handgrad.marking import Policy
 from handgrad.releasing import EXERCISE_FILE
@@ -21,7 +23,7 @@ from handgrad.sandbox.warm import WarmProcess
 from handgrad.sources import Parsed
 from handgrad.submission import Submission, read_notebook
 
-__all__ = ["check", "exercise_for", "gradients", "verdict"]
+__all__ = ["check", "exercise_for", "gradients", "read_exercise", "verdict"]
 
 PACKAGED = Path(__file__).parent / "exercises"
 """The released exercises that come with handgrad: `make release` puts them there."""
@@ -39,7 +41,7 @@ def check(
     Parameters
     ----------
     path
-        A student's notebook.
+        A student's notebook, or a folder with one.
     exercise
         What it answers; found by :func:`exercise_for` unless given.
     course
@@ -58,15 +60,44 @@ def check(
     ExerciseError, CourseError
         No exercise is found, or it cannot be graded.
     """
+    note = ""
+    if path.is_dir():
+        path, note = _inside(path, exercise)
     notebook = read_notebook(path)
     exercise = exercise or exercise_for(path, notebook)
     submission = Submission.of(notebook, exercise, renames)
+    if note:
+        submission = replace(submission, note=" ".join(one for one in (note, submission.note) if one))
     policy, limits = (course.settings.policy(), course.settings.limits()) if course else (Policy(), Limits())
     # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
     # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
     seeds = [secrets.randbits(48)]
     with Grader(exercise, seeds, policy=policy, limits=limits, trust=True, process=process) as grader:
         return grader.grade(submission)
+
+
+def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
+    """The notebook in a folder, and what is to be said of the choice."""
+    if exercise is None:
+        released = folder / EXERCISE_FILE
+        if not released.is_file():
+            raise SubmissionError(f"{folder} is a folder: name the notebook in it, or its exercise with --exercise.")
+        exercise = read_released(released)
+    found = find_notebook(folder, exercise)
+    if found.path is None:
+        raise SubmissionError(found.note or f"there is no notebook in {folder}.")
+    return found.path, found.note
+
+
+def read_exercise(path: Path) -> Exercise:
+    """The exercise in an instructor's notebook, or in the ``exercise.json`` of a released folder.
+
+    Raises
+    ------
+    ExerciseError
+        It is neither.
+    """
+    return read_released(path) if path.suffix == ".json" else Exercise.read(path)
 
 
 def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:

@@ -6,6 +6,7 @@ exception) is cleaned of control characters and escaped for the format at hand.
 
 from handgrad.render.cell import check_outputs, comment
 from handgrad.render.changes import changes_table
+from handgrad.render.classroom import report_classroom
 from handgrad.render.gradescope import report_gradescope
 from handgrad.render.html import class_page
 from handgrad.render.json_ import report_json
@@ -18,6 +19,7 @@ __all__ = [
     "class_page",
     "class_table",
     "comment",
+    "report_classroom",
     "report_gradescope",
     "report_json",
     "report_junit",

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Gradescope runs this once, when it builds the image.
+set -euo pipefail
+cd "${AUTOGRADER_ROOT:-/autograder}/source"
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends python3 python3-venv
+python3 -m venv venv
+venv/bin/python -m pip install --quiet --requirement requirements.txt
