@@ -28,7 +28,7 @@ FLOORS = (
     ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
     ("batch",),
-    ("regrading", "exporting"),
+    ("regrading", "exporting", "lookalikes"),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""

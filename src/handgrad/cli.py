@@ -189,6 +189,21 @@ def new_autograder(
 
 
 @app.command()
+def look_alikes(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    most: Annotated[int, typer.Option(min=1, help="Pairs that are shown at most.")] = 10,
+    course: CourseOption = Path(),
+) -> None:
+    """Ask about submissions that share cells which few others wrote, whatever their names, spaces and comments."""
+    from handgrad.course import Course
+    from handgrad.lookalikes import look_alikes as pairs
+    from handgrad.render import alike_text
+
+    rows = [(pair.students, pair.cells) for pair in pairs(Course.at(course), assignment)]
+    typer.echo(alike_text(rows, most=most, width=_width()), nl=False)
+
+
+@app.command()
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     output: Annotated[

@@ -4,6 +4,7 @@ Every function that gives a text gives one that ends with a newline. Whatever a 
 exception) is cleaned of control characters and escaped for the format at hand.
 """
 
+from handgrad.render.alike import alike_text
 from handgrad.render.cell import check_outputs, comment
 from handgrad.render.changes import changes_table
 from handgrad.render.classroom import report_classroom
@@ -14,6 +15,7 @@ from handgrad.render.junit import report_junit
 from handgrad.render.text import class_table, report_text
 
 __all__ = [
+    "alike_text",
     "changes_table",
     "check_outputs",
     "class_page",
