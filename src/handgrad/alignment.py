@@ -145,7 +145,8 @@ class Alignment:
         """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
         ours = {name for parsed in map(Parsed.of, self._sources.values()) if parsed for name in parsed.bound()}
         steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
-        kept = needed(steps, self.exercise.stubs, self.exercise.tensors.values(), ours)
+        theirs = {*self.exercise.named.values(), *self.exercise.givens}
+        kept = needed(steps, self.exercise.stubs, theirs, ours)
         order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
         due = [name for name in order if name not in self.found]
         for position in range(len(self.nodes)):
