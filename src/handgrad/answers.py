@@ -171,11 +171,15 @@ def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
 
 
 def _run(one: Pass, submission: Submission, givens: Mapping[str, str]) -> Run:
-    stubs = submission.stub_indices()
+    stubs, cells = submission.stub_indices(), submission.cells
+    last = len(cells)
+    # what locked cells at the end show, such as pictures, is shown of the visible pass alone
+    while one.kind != "visible" and last and cells[last - 1].locked:
+        last -= 1
     return Run(
         state=one.name,
-        cells=tuple(range(len(submission.cells))),
-        collect={index: cell.gradients for index, cell in enumerate(submission.cells) if cell.gradients},
+        cells=tuple(range(last)),
+        collect={index: cell.gradients for index, cell in enumerate(cells) if cell.gradients},
         at_end=() if one.helps else tuple(stubs),
         givens=givens,
         help=one.helps,
