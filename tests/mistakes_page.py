@@ -68,7 +68,7 @@ def page() -> str:
     found = examples(read_cases(ROOT / "tests" / "mistakes", exercise))
     parts, question = [HEAD], ""
     with Grader(exercise, [SEED], limits=Limits(cell_seconds=6.0)) as grader:
-        for slug, mistake in CATALOGUE.items():
+        for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
             if mistake.question != question:
                 question = mistake.question
                 parts.append(f"## {QUESTIONS[question]}\n")

@@ -15,6 +15,7 @@ FLOORS = (
     ("scenes",),
     ("readings",),
     ("catalogue",),
+    ("expressions",),
     ("mistakes",),
     ("standing", "reference", "places"),
     ("slicing", "renames"),
