@@ -97,13 +97,14 @@ def page() -> str:
 def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> str:
     assert verdict.diagnosis is not None
     cell = verdict.diagnosis.cell
+    of = "" if case.assignment == FIRST else f" (of `{case.assignment}`)"
     shown = case.cells.get(cell) or case.cells[verdict.gradient]
     return "\n".join(
         [
             f"### `{slug}`\n",
             f"> {_slots(what)}\n>",
             f"> Try: {_slots(advice)}\n",
-            f"For example, `{case.name}` (of `{case.assignment}`): {case.about}\n",
+            f"For example, `{case.name}`{of}: {case.about}\n",
             f"```python\n{shown}\n```\n",
             f"`{verdict.gradient}`, {verdict.outcome}: {verdict.diagnosis.what}  ",
             f"Try{f', in the cell of {cell}' if cell != verdict.gradient else ''}: {verdict.diagnosis.advice}\n",
