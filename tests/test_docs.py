@@ -1,0 +1,149 @@
+"""What the documents show is run, parsed, or says why it is not: a command that fails is a wrong document.
+
+The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
+compiled and, in docs that are no list of mistakes, run; ``json`` and ``toml`` are parsed; ``text`` is what something
+prints. Before a block may stand ``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import jsonschema
+import pytest
+from test_batch import RIGHT, SLIP, make_course
+
+from handgrad.cases import read_cases
+from handgrad.report import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+MOST_LEFT = 18
+"""Blocks that may be left out; raise it when there is no way to run one here."""
+LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text")
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(r"<!-- (in|not run): (.+?) -->\s*\Z")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a document: its page and line, its language, its text, where it is run or why it is not."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    folder: str = ""
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where it stands."""
+        return f"{self.page}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    """Every block of the documents."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for found in FENCE.finditer(text):
+            before = text[: found.start()]
+            kind, value = note.groups() if (note := NOTE.search(before)) else ("", "")
+            folder, reason = (value if kind == one else "" for one in ("in", "not run"))
+            lines = [line.removeprefix(found[1]) for line in found[3].splitlines()]
+            yield Block(page.name, before.count("\n") + 1, found[2], "\n".join(lines) + "\n", folder, reason)
+
+
+BLOCKS = list(blocks())
+RUN = [one for one in BLOCKS if one.language == "sh" and not one.reason]
+LEFT = [one for one in BLOCKS if one.reason]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+def test_every_block_is_something(block: Block) -> None:
+    """A block has a language, and is what it claims to be."""
+    assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
+    match block.language:
+        case "json":
+            json.loads(block.text)
+        case "toml":
+            tomllib.loads(block.text)
+        case "python":
+            compile(block.text, block.name, "exec")
+
+
+def test_what_is_not_run_says_why() -> None:
+    """Only what needs a service, a browser or this very suite is left out; one more is a decision."""
+    assert all(one.language in ("sh", "python", "yaml") for one in LEFT)
+    print(f"{len(RUN)} blocks of commands are run, {len(LEFT)} are not:")
+    for one in LEFT:
+        print(f"  {one.name}: {one.reason}")
+    assert len(LEFT) <= MOST_LEFT
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course with three students, a solved notebook in the released folder, and what contributors have beside it."""
+    folder = tmp_path_factory.mktemp("docs")
+    make_course(folder, ann=RIGHT, bob=SLIP)
+    for name in ("tests", "data", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "pyproject.toml", "Makefile"):
+        (folder / name).symlink_to(ROOT / name)
+    for case in read_cases(ROOT / "tests" / "mistakes"):
+        if case.name == "right-einsum":
+            shutil.copytree(folder / "submitted/ann", folder / "submitted" / "cid")
+    shutil.copyfile(folder / "solutions/backprop/backprop.ipynb", folder / "release/backprop/backprop.ipynb")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
+def test_commands(block: Block, course: Path) -> None:
+    """The commands of a block end with 0, one after the other, in the folder where a reader would be."""
+    command = ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", block.text]
+    done = subprocess.run(
+        command, cwd=course / block.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, f"{block.name}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+COMPARED = Comparison((2,), (2, 1), False, False, None, None, True, True)
+FOUND = Diagnosis("scale", "It is twice too large.", "", "dprobs")
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_schema_knows_every_verdict(outcome: Outcome) -> None:
+    """Reports with every outcome of a check are valid by the schema's file."""
+    checks = (Verdict("check_dprobs", "dprobs", outcome, 0.5, 1.0, COMPARED, FOUND), Verdict("c", "dh", outcome, 0, 1))
+    jsonschema.validate(Report("backprop", "backprop", "graded", "0.1.0", "full", checks=checks).to_dict(), SCHEMA)
+
+
+@pytest.mark.parametrize("outcome", get_args(ReportOutcome))
+def test_schema_knows_every_report(outcome: ReportOutcome) -> None:
+    """Reports with every outcome are valid; one with another key, or another schema, is not."""
+    data = Report("backprop", "backprop", outcome, "0.1.0", message="no").to_dict()
+    jsonschema.validate(data, SCHEMA)
+    for wrong in ({**data, "more": 1}, {**data, "schema": 2}, {**data, "outcome": "fine"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, SCHEMA)
+
+
+def test_json_in_the_documents() -> None:
+    """The report that the documents show is one."""
+    shown = [json.loads(one.text) for one in BLOCKS if one.language == "json"]
+    reports = [one for one in shown if "checks" in one]
+    assert reports
+    for one in reports:
+        jsonschema.validate(one, SCHEMA)
