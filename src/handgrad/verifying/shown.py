@@ -55,9 +55,11 @@ def _print(console: Console, proof: Proof) -> None:
 def _print_mutation(console: Console, found: Mutation) -> None:
     mark, style = ("✗", "red") if found.survivors else ("✓", "green")
     said = f"{found.mutants} mutants of the worked solution: the checks kill {found.killed}, "
-    said += f"{len(found.survivors)} survive, {len(found.equivalent)} are right (equivalent)."
+    said += f"{len(found.equivalent)} are right (equivalent), {len(found.negligible)} differ by less than a comparison "
+    said += f"allows, {len(found.survivors)} survive."
     console.print(_row(mark, said, style))
-    for name, ones in (("survives", found.survivors), ("is equivalent", found.equivalent)):
+    kinds = {"survives": found.survivors, "is negligible": found.negligible, "is equivalent": found.equivalent}
+    for name, ones in kinds.items():
         for one in ones:
             console.print(Padding(_survivor(one, name), (0, 0, 0, 4)))
 

@@ -14,7 +14,7 @@ from handgrad.sources import Parsed
 from handgrad.submission import Submission
 from handgrad.verifying.findings import Mutation, Survivor
 from handgrad.verifying.source import solution_of
-from handgrad.verifying.worlds import Worlds
+from handgrad.verifying.worlds import NEGLIGIBLE, Worlds
 
 __all__ = ["all_mutants", "mutation"]
 
@@ -26,10 +26,14 @@ def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
     passed = [one for row in _rows(made, solutions) for one in _passed(row, grader, solved)]
     # in company two signs may cancel as the notebook is written: what passes is asked again, alone
     passed = [one for row in passed for one in _passed([row], grader, solved)]
-    worlds = Worlds(grader.exercise, solutions) if passed else None
-    equivalent = [one for one in passed if worlds and worlds.equivalent(one)]
-    survivors = [one for one in passed if one not in equivalent]
-    return Mutation(len(made), _shown(equivalent), _shown(survivors))
+    if not passed:
+        return Mutation(len(made))
+    worlds = Worlds(grader.exercise, solutions, grader.passes[-1].parameters)
+    equivalent = [one for one in passed if worlds.equivalent(one)]
+    wrong = [one for one in passed if one not in equivalent]
+    negligible = [one for one in wrong if worlds.equivalent(one, NEGLIGIBLE)]
+    survivors = [one for one in wrong if one not in negligible]
+    return Mutation(len(made), _shown(equivalent), _shown(negligible), _shown(survivors))
 
 
 def all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:

@@ -4,6 +4,7 @@ No check is asked: a mutant is equivalent where it gives, in every world, what t
 """
 
 import ast
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
@@ -17,11 +18,14 @@ from handgrad.exercise import Cell, Exercise
 from handgrad.mutants import Mutant
 from handgrad.reference import Facts, Reference
 
-__all__ = ["World", "Worlds"]
+__all__ = ["NEGLIGIBLE", "World", "Worlds"]
 
 SEEDS = (7, 8, 9)
+_COPIED = (torch.Tensor, list, tuple, dict)
 ALMOST = 1e-9
 """In double precision, two right formulas differ by less than this share of the largest value."""
+NEGLIGIBLE = 1e-4
+"""What differs by less is no mistake to a comparison, whatever a course allows: a forgotten 1e-5 beside a variance."""
 _ANEW = """
 import torch as _torch
 _g = _torch.Generator().manual_seed(seed)
@@ -64,10 +68,12 @@ class Worlds:
         Whose locked cells run.
     solutions
         The worked solution of each answer, in order.
+    parameters
+        What a hidden pass sets; each world has a seed of its own.
     """
 
-    def __init__(self, exercise: Exercise, solutions: Mapping[str, str]) -> None:
-        self.exercise, self.solutions = exercise, solutions
+    def __init__(self, exercise: Exercise, solutions: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
+        self.exercise, self.solutions, self.parameters = exercise, solutions, parameters
         with _double_precision():
             references = list(self._references())
         self.blind = {f"d{name}" for name in Facts.of(references).blind}
@@ -76,27 +82,39 @@ class Worlds:
     def _references(self) -> Iterator[Reference]:
         """Three seeds, other sizes, and weights drawn anew, as far as the exercise takes them."""
         for seed in SEEDS:
-            yield Reference.of(self.exercise, {"seed": seed})
+            yield Reference.of(self.exercise, {**self.parameters, "seed": seed})
         for size in _sizes(self.exercise):
-            yield from self._if_possible(self.exercise, {"seed": SEEDS[0], **size})
+            yield from self._if_possible(self.exercise, size)
         if anew := _with_weights_anew(self.exercise):
-            yield from self._if_possible(anew, {"seed": SEEDS[0]})
+            yield from self._if_possible(anew, {})
 
-    @staticmethod
-    def _if_possible(exercise: Exercise, parameters: Mapping[str, Any]) -> Iterator[Reference]:
+    def _if_possible(self, exercise: Exercise, others: Mapping[str, Any]) -> Iterator[Reference]:
         try:
-            yield Reference.of(exercise, parameters)
+            yield Reference.of(exercise, {**self.parameters, "seed": SEEDS[0], **others})
         except (ExerciseError, RuntimeError):
             return
 
-    def equivalent(self, mutant: Mutant) -> bool:
-        """Whether a mutant gives what the worked solution gives: from random gradients, or on a loss that can tell."""
-        name, solution = mutant.gradient, self.solutions[mutant.gradient]
-        if all(_agree(mutant.source, solution, name, one.before[name]) for one in self.worlds):
+    def equivalent(self, mutant: Mutant, allowance: float = ALMOST) -> bool:
+        """Whether a mutant gives what the worked solution gives: from random gradients, or on a loss that can tell.
+
+        Parameters
+        ----------
+        allowance
+            Largest difference, as a share of the largest value.
+        """
+        name = mutant.gradient
+        if all(self._agree(mutant, one.before[name], allowance) for one in self.worlds):
             return True
-        return name not in self.blind and all(
-            _agree(mutant.source, solution, name, one.true[name]) for one in self.worlds
-        )
+        return name not in self.blind and all(self._agree(mutant, one.true[name], allowance) for one in self.worlds)
+
+    def _agree(self, mutant: Mutant, namespace: Mapping[str, Any], allowance: float) -> bool:
+        """Whether a mutant and the worked solution give the same where these names stand."""
+        expected = _run(self.solutions[mutant.gradient], namespace)[mutant.gradient]
+        try:
+            answer = _run(mutant.source, namespace)[mutant.gradient]
+        except Exception:
+            return False
+        return _same(answer, expected, allowance)
 
 
 def _before(
@@ -114,40 +132,45 @@ def _before(
 
 
 def _plain(value: Any) -> Any:
-    return value.detach() if isinstance(value, torch.Tensor) else value
+    """A value without autograd's graph; of lists and tables, what stands in them."""
+    match value:
+        case torch.Tensor():
+            return value.detach()
+        case list() | tuple() if type(value) in (list, tuple):
+            return type(value)(map(_plain, value))
+        case dict() if type(value) is dict:
+            return {key: _plain(one) for key, one in value.items()}
+    return value
 
 
 def _run(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The names after a cell, which works on copies of the tensors that it names; it raises what the cell raises."""
+    """The names after a cell, which works on copies of what it names; it raises what the cell raises."""
     named = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-    own = {
-        name: value.clone() if name in named and isinstance(value, torch.Tensor) else value
-        for name, value in namespace.items()
+    # one copy of all of them: what shares its numbers does so in the copy too
+    copies = copy.deepcopy({name: one for name, one in namespace.items() if name in named and isinstance(one, _COPIED)})
+    generators = {
+        name: torch.Generator().set_state(one.get_state())
+        for name, one in namespace.items()
+        if isinstance(one, torch.Generator)
     }
+    own = {**namespace, **copies, **generators}
     with _double_precision(), torch.no_grad(), cells.captured():
         exec(compile(source, "<answer>", "exec"), own)
     return own
 
 
-def _agree(source: str, solution: str, name: str, namespace: Mapping[str, Any]) -> bool:
-    """Whether two cells give the same for one answer."""
-    try:
-        answer = _run(source, namespace)[name]
-    except Exception:
-        return False
-    return _same(answer, _run(solution, namespace)[name])
-
-
-def _same(answer: Any, expected: Any) -> bool:
-    """Whether two answers are the same up to the rounding of double precision; a list is, where its parts are."""
+def _same(answer: Any, expected: Any, allowance: float) -> bool:
+    """Whether two answers are the same up to an allowance; a list is, where its parts are."""
     if isinstance(expected, torch.Tensor):
         if not isinstance(answer, torch.Tensor) or answer.shape != expected.shape:
             return False
         difference = (answer.double() - expected.double()).abs()
         scale = expected.double().abs().max() if expected.numel() else 0.0
-        return bool((difference <= ALMOST * scale).all())
+        return bool((difference <= allowance * scale).all())
     if isinstance(expected, (list, tuple)) and isinstance(answer, (list, tuple)):
-        return len(answer) == len(expected) and all(map(_same, answer, expected))
+        return len(answer) == len(expected) and all(
+            _same(one, other, allowance) for one, other in zip(answer, expected, strict=True)
+        )
     return bool(answer == expected)
 
 
