@@ -1,5 +1,6 @@
 """`handgrad new`: from a forward pass to an instructor's notebook, and why a script is refused."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,14 @@ def test_files_of_the_script(course: Course, script: Callable[[str], Path]) -> N
     folder.mkdir(parents=True)
     (folder / "scale.txt").write_text("2.5")
     Reference.of(Exercise.read(new_exercise(course, "small", path)), {})
+
+
+def test_documented_script(course: Course, script: Callable[[str], Path]) -> None:
+    """The script in the author's page is one that an exercise can be made of."""
+    page = (ROOT / "docs/authors.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exercise = Exercise.read(new_exercise(course, "attention", script(text)))
+    assert exercise.stubs == ("dlogprobs", "dmixed", "dweights", "dscores", "dq", "dk", "dWk", "dWq")
 
 
 @pytest.mark.parametrize("name", ["", "two words", "../up", "3d", "über", "class", "a/b", "a-b"])

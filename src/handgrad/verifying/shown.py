@@ -32,8 +32,15 @@ def as_text(proofs: Sequence[Proof], *, width: int | None = None, color: bool = 
     faults = sum(len(one.faults) for one in proofs)
     unwritten = sum(len(one.open) for one in proofs)
     sound = sum(one.sound for one in proofs)
-    console.print(f"{len(proofs)} assignments: {sound} sound; {faults} faults, {unwritten} solutions to write.")
+    console.print(
+        f"{_count(len(proofs), 'assignment')}: {sound} sound; {_count(faults, 'fault')}, "
+        f"{_count(unwritten, 'solution')} to write."
+    )
     return file.getvalue()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print(console: Console, proof: Proof) -> None:
