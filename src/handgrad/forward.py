@@ -13,6 +13,7 @@ from typing import Any, Self
 import torch
 
 from handgrad import cells, graph
+from handgrad.compare import identical
 from handgrad.errors import ExerciseError
 
 __all__ = ["LOSS", "TAKEN", "ForwardPass", "Statement"]
@@ -345,7 +346,7 @@ def _dtype(tensor: torch.Tensor) -> str:
 def _differences(run: _Run, again: _Run) -> list[tuple[int, str]]:
     """The first tensor that a second run of the same script makes otherwise; the others may follow from it."""
     for name, value in run.namespace.items():
-        if isinstance(value, torch.Tensor) and not _same(value, again.namespace.get(name)):
+        if isinstance(value, torch.Tensor) and not identical(value, again.namespace.get(name)):
             what = f"{name} is not the same in a second run: make it with a generator that `seed` starts"
             return [(run.lines[name][-1], what)]
     return []
@@ -355,17 +356,8 @@ def _no_use_of_seed(run: _Run, other: _Run, tensors: Mapping[str, torch.Tensor])
     if other.faults:
         line, what = other.faults[0]
         yield line, f"with another seed it {what}"
-    elif all(_same(value, other.namespace.get(name)) for name, value in tensors.items()):
+    elif all(identical(value, other.namespace.get(name)) for name, value in tensors.items()):
         yield run.lines[SEED][-1], "seed changes no tensor: make the weights or the data from it"
-
-
-def _same(one: torch.Tensor, other: object) -> bool:
-    return (
-        isinstance(other, torch.Tensor)
-        and one.shape == other.shape
-        and one.dtype == other.dtype
-        and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
-    )
 
 
 def _refuse(path: Path, faults: Iterable[tuple[int, str]]) -> None:

@@ -6,14 +6,14 @@ from contextlib import chdir
 import torch
 
 from handgrad import cells
+from handgrad.authoring import OPEN
+from handgrad.compare import identical
 from handgrad.exercise import Cell, Exercise
 from handgrad.sources import is_untouched
 from handgrad.verifying.findings import Fault
 
-__all__ = ["OPEN", "SOLUTION_MARKS", "faults_of_cells", "faults_of_randomness", "open_answers", "solution_of"]
+__all__ = ["SOLUTION_MARKS", "faults_of_cells", "faults_of_randomness", "open_answers", "solution_of"]
 
-OPEN = "TODO"
-"""Stands in a text that the author has still to write."""
 SOLUTION_MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 SEEDS = (1, 2)
 
@@ -93,15 +93,6 @@ def _differing(exercise: Exercise, seed: int) -> Iterator[tuple[str, str]]:
             for namespace in (one, other):
                 cells.run_cell(cell, namespace)
             for key, value in one.items():
-                if isinstance(value, torch.Tensor) and not _same(value, other.get(key)):
+                if isinstance(value, torch.Tensor) and not identical(value, other.get(key)):
                     yield name, key
                     return
-
-
-def _same(one: torch.Tensor, other: object) -> bool:
-    return (
-        isinstance(other, torch.Tensor)
-        and one.shape == other.shape
-        and one.dtype == other.dtype
-        and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
-    )
