@@ -49,11 +49,9 @@ def _print(console: Console, proof: Proof) -> None:
         console.print(_row("✓", claim, "green"))
     for fault in proof.faults:
         console.print(_row("✗", f"{fault.file}: {fault.what}.", "red"))
-        console.print(Padding(Text(f"Try: {fault.remedy}."), (0, 0, 0, 4)))
+        console.print(Padding(Text(f"Try: {fault.remedy}."), (0, 0, 0, 4), expand=False))
     if proof.open:
-        console.print(
-            _row("…", f"{len(proof.open)} solutions are still to be written: {', '.join(proof.open)}.", "cyan")
-        )
+        console.print(_row("…", f"{_count(len(proof.open), 'solution')} to write: {', '.join(proof.open)}.", "cyan"))
     if proof.mutation:
         _print_mutation(console, proof.mutation)
     console.print()
@@ -68,7 +66,7 @@ def _print_mutation(console: Console, found: Mutation) -> None:
     kinds = {"survives": found.survivors, "is negligible": found.negligible, "is equivalent": found.equivalent}
     for name, ones in kinds.items():
         for one in ones:
-            console.print(Padding(_survivor(one, name), (0, 0, 0, 4)))
+            console.print(Padding(_survivor(one, name), (0, 0, 0, 4), expand=False))
 
 
 def _survivor(one: Survivor, name: str) -> Text:
