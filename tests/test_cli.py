@@ -283,8 +283,36 @@ def test_version_and_help() -> None:
     """The command tells its version, and every verb is described."""
     assert handgrad("--version", folder=ROOT).stdout.strip() == "0.1.0"
     text = handgrad("--help", folder=ROOT).stdout
-    for verb in ("check", "grade", "report", "demo", "data"):
+    for verb in ("check", "grade", "report", "demo", "data", "new", "verify"):
         assert verb in text
+
+
+def test_new(course: Path) -> None:
+    """`handgrad new` says where the notebook is, once; then, and for a script that is none, it says why not."""
+    script = course / "forward.py"
+    script.write_text("import torch\nseed = 1\nloss = 3\n", encoding="utf-8")
+    done = handgrad("new", "small", "--forward", script, folder=course)
+    assert done.returncode == 2
+    assert done.stderr == f"handgrad: no exercise can be made of {script}: line 3: loss is no tensor but int.\n"
+    script.write_text(
+        "import torch\nseed = 1\ng = torch.Generator().manual_seed(seed)\n"
+        "w = torch.randn(3, generator=g).requires_grad_()\nloss = w.square().sum()\n",
+        encoding="utf-8",
+    )
+    done = handgrad("new", "small", "--forward", "forward.py", folder=course)
+    assert done.returncode == 0, done.stderr
+    assert str(course / "source/small/small.ipynb") in done.stdout
+    assert handgrad("new", "small", "--forward", script, folder=course).returncode == 2
+
+
+@pytest.mark.parametrize("verb", ["new", "verify"])
+def test_authors_verbs_outside_a_course(tmp_path: Path, verb: str) -> None:
+    """Outside a course an author is told so, and nothing is written."""
+    options = ["--forward", "forward.py"] if verb == "new" else []
+    done = handgrad(verb, "small", *options, folder=tmp_path)
+    assert done.returncode == 2
+    assert "lies in no course" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_package(course: Path) -> None:

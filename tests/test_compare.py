@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from handgrad.compare import RELATIVE_TOLERANCE, compare, scale_of
+from handgrad.compare import RELATIVE_TOLERANCE, compare, identical, scale_of
 
 GENERATOR = torch.Generator().manual_seed(11)
 REFERENCE = torch.randn(32, 64, generator=GENERATOR)
@@ -167,3 +167,22 @@ def test_nearer_is_never_worse() -> None:
         error = torch.randn(REFERENCE.shape, generator=GENERATOR) * 10 ** draw.uniform(-6, -2)
         far, near = compare(REFERENCE + error, REFERENCE), compare(REFERENCE + error * draw.random() * 0.9, REFERENCE)
         assert near.approximate >= far.approximate
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (torch.tensor([1.0, float("nan"), -float("inf")]), True),
+        (torch.tensor([1.0 + 1e-7, float("nan"), -float("inf")]), False),
+        (torch.tensor([1.0, 2.0, -float("inf")]), False),
+        (torch.tensor([[1.0, float("nan"), -float("inf")]]), False),
+        (torch.tensor([1.0, float("nan"), -float("inf")], dtype=torch.float64), False),
+        (None, False),
+    ],
+)
+def test_identical(other: object, same: bool) -> None:
+    """What two runs make is the same in shape, dtype and every value, NaN and infinity included."""
+    assert identical(torch.tensor([1.0, float("nan"), -float("inf")]), other) is same
+    assert identical(torch.tensor([True, False]), torch.tensor([True, False]))
+    assert not identical(torch.tensor([True, False]), torch.tensor([True, True]))
+    assert not identical(torch.tensor([1, 2]), torch.tensor([1, 3]))

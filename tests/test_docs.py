@@ -1,8 +1,7 @@
 """What the documents show is run, parsed, or says why it is not: a command that fails is a wrong document.
 
 The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
-compiled and, in docs that are no list of mistakes, run; ``json`` and ``toml`` are parsed; ``text`` is what something
-prints. Before a block may stand ``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
+compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand ``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
 """
 
 import json
@@ -103,6 +102,8 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for case in read_cases(ROOT / "tests" / "mistakes"):
         if case.name == "right-einsum":
             shutil.copytree(folder / "submitted/ann", folder / "submitted" / "cid")
+    [forward] = [one.text for one in BLOCKS if one.page == "authors.md" and one.language == "python"]
+    (folder / "forward.py").write_text(forward, encoding="utf-8")
     shutil.copyfile(folder / "solutions/backprop/backprop.ipynb", folder / "release/backprop/backprop.ipynb")
     return folder
 

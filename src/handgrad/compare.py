@@ -6,7 +6,7 @@ import torch
 
 from handgrad.report import Comparison
 
-__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "scale_of"]
+__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "scale_of"]
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the reference's scale.
@@ -21,6 +21,16 @@ ROUNDING = 5e-6
 def scale_of(reference: torch.Tensor) -> float:
     """The largest absolute value of ``reference``, the yardstick of its comparisons; 0.0 for an empty tensor."""
     return float(reference.abs().max()) if reference.numel() else 0.0
+
+
+def identical(one: torch.Tensor, other: object) -> bool:
+    """Whether ``other`` is a tensor of the same shape, dtype and values; NaN is the same as NaN here."""
+    return (
+        isinstance(other, torch.Tensor)
+        and one.shape == other.shape
+        and one.dtype == other.dtype
+        and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    )
 
 
 def compare(
