@@ -6,7 +6,7 @@ answer is where its name is assigned, and its end is the last statement that ass
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nbformat import NotebookNode
 
@@ -76,7 +76,7 @@ class Alignment:
         self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
         self._parsed: dict[int, Parsed | None] = {}
         self._lost: dict[str, Parsed] = {}
-        checks = {check.id: check.gradient for check in self.exercise.checks}
+        checks = {check.id: check.stub for check in self.exercise.checks}
         self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
         self.places = Places({}, self.exercise)
         self._choose_among_copies()
@@ -112,11 +112,14 @@ class Alignment:
 
     def cells(self) -> Iterator[StudentCell]:
         """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
-        yield from self._sliced_cells() if self.is_foreign else self._all_cells()
+        for cell in self._sliced_cells() if self.is_foreign else self._all_cells():
+            # a stub may answer several names, or none
+            names = [name for stub in cell.gradients for name in self.exercise.answers[stub]]
+            yield cell if not cell.gradients else replace(cell, gradients=tuple(names))
 
     def _all_cells(self) -> Iterator[StudentCell]:
-        stubs = self.exercise.stubs
-        setup = self.exercise.setup_names()
+        stubs, setup = self.exercise.stubs, self.exercise.setup_names()
+        stub_of = {check.id: check.stub for check in self.exercise.checks}
         later = [name for name, kind in self._kinds.items() if kind == "locked" and name not in setup]
         absent = [stub for stub in self.lacking if stub not in self.found]
 
@@ -130,7 +133,7 @@ class Alignment:
             ends = self._ends(position)
             if kind == "check":
                 # a cell of the student's own, written in the stub's place, stands before the check
-                yield from absent_until(stubs.index(label.removeprefix("check_")) + 1)
+                yield from absent_until(stubs.index(stub_of[label]) + 1)
             elif kind == "stub":
                 yield from absent_until(stubs.index(label))
             elif label in later:

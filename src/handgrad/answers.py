@@ -53,6 +53,8 @@ class Collected:
         By pass and gradient.
     deaths
         The cells that ended their process, by index, and how.
+    slow
+        Those of them that took too long in the visible pass only, which may be longer than the others.
     out_of_time
         Whether the time of the submission was used up before the last pass.
     """
@@ -63,6 +65,7 @@ class Collected:
     results: dict[str, PassResult] = field(default_factory=dict)
     answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
     deaths: dict[int, Death] = field(default_factory=dict)
+    slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
 
     def tensors(self, one: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
@@ -88,6 +91,19 @@ class Collected:
         visible = self.results.get(self.passes[0].name)
         cell = visible.cells.get(index) if visible else None
         return cell.error if cell else None
+
+    def left_empty(self, one: Pass) -> set[int]:
+        """The cells that are left empty in a pass, since they ended the process of one like it."""
+        return self.deaths.keys() - (set() if one.kind == "visible" else self.slow)
+
+    def died(self, one: Pass, index: int, death: Death) -> None:
+        """Keep how a cell ended the process of a pass."""
+        hidden = one.kind != "visible"
+        if hidden or death.reason != "timeout" or self.limits.visible_seconds is None:
+            self.slow.discard(index)
+        else:
+            self.slow.add(index)
+        self.deaths[index] = death
 
     def keep(self, one: Pass, result: PassResult) -> None:
         """Keep what came back from an attempt at a pass; what an earlier attempt brought stays where this has none."""
@@ -115,6 +131,7 @@ def collect(
     submission: Submission,
     passes: Sequence[Pass],
     reference: Callable[[Pass, str], torch.Tensor],
+    values: Container[str] = (),
 ) -> Collected:
     """Run every pass of ``submission``, in order.
 
@@ -125,6 +142,8 @@ def collect(
     ----------
     reference
         The gradient that takes the place of an answer in a pass, once that answer has been taken.
+    values
+        Answers that are no gradients: nothing takes their place.
 
     Raises
     ------
@@ -135,18 +154,19 @@ def collect(
     end = time.monotonic() + sandbox.limits.submission_seconds
     with ExitStack() as stack:
         child: Child | None = None
+        left_empty: set[int] = set()
         for one in passes:
             for _ in range(ATTEMPTS):
                 left = end - time.monotonic()
                 if left <= 0:
                     collected.out_of_time = True
                     return collected
-                if child is None:
-                    asked = time.monotonic()
-                    child = stack.enter_context(sandbox.child(_sources(submission, collected.deaths)))
+                if child is None or left_empty != collected.left_empty(one):
+                    asked, left_empty = time.monotonic(), collected.left_empty(one)
+                    child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
                     # where it is a fresh interpreter, its start is not the submission's time
                     end += time.monotonic() - asked
-                run = _run(one, submission)
+                run = _run(one, submission, values, sandbox.limits)
                 result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
                 collected.keep(one, result)
                 if result.death is None:
@@ -154,10 +174,10 @@ def collect(
                 child = None
                 if result.death.index is None:
                     break
-                collected.deaths[result.death.index] = result.death
+                collected.died(one, result.death.index, result.death)
                 if result.death.reason == "timeout":
                     # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
-                    end += sandbox.limits.cell_seconds
+                    end += run.seconds or sandbox.limits.cell_seconds
     collected.out_of_time = time.monotonic() >= end
     return collected
 
@@ -167,13 +187,18 @@ def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
     return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
 
 
-def _run(one: Pass, submission: Submission) -> Run:
+def _run(one: Pass, submission: Submission, values: Container[str], limits: Limits) -> Run:
     stubs = submission.stub_indices()
+    asked = {
+        index: tuple(name for name in cell.gradients if not (one.helps and name in values))
+        for index, cell in enumerate(submission.cells)
+    }
     return Run(
         state=one.name,
         cells=tuple(range(len(submission.cells))),
-        collect={index: cell.gradients for index, cell in enumerate(submission.cells) if cell.gradients},
+        collect={index: names for index, names in asked.items() if names},
         at_end=() if one.helps else tuple(stubs),
         help=one.helps,
         outputs=one.kind == "visible",
+        seconds=limits.visible_seconds if one.kind == "visible" else None,
     )

@@ -38,6 +38,7 @@ from handgrad.render import check_outputs, comment
 from handgrad.report import Report
 from handgrad.store import AnswerStore, Record, record_key
 from handgrad.submission import Submission, read_notebook
+from handgrad.worked import record
 
 __all__ = [
     "AddSelfCheck",
@@ -75,13 +76,24 @@ class TolerantExporter(NotebookExporter):
 
 
 class NameStubs(ClearSolutions):
-    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient."""
+    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient.
+
+    A cell that makes something else than a gradient begins with ``...``.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Clear the cells of a notebook, knowing which of its stubs are gradients."""
+        self._gradients = Exercise.of(nb, "", Path()).tensors if is_exercise(nb) else None
+        return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
         """Clear one cell and name its stub."""
         cell, resources = super().preprocess_cell(cell, resources, cell_index)
         if kind_of(cell) == "stub":
-            cell.source = cell.source.replace("{gradient}", grade_id(cell))
+            name = grade_id(cell)
+            if self._gradients is not None and name not in self._gradients:
+                cell.source = cell.source.replace("{gradient} = None", "...")
+            cell.source = cell.source.replace("{gradient}", name)
         return cell, resources
 
 
@@ -91,9 +103,10 @@ class AddSelfCheck(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Add the files to what nbgrader writes."""
         if is_exercise(nb):
-            name = resources["nbgrader"]["notebook"]
+            name, source = resources["nbgrader"]["notebook"], _source(self, resources)
+            recorded = record(source.exercise) if source else []
             outputs = resources.setdefault("outputs", {})
-            outputs.update({file: text.encode() for file, text in releasing.self_check(nb, name).items()})
+            outputs.update({file: text.encode() for file, text in releasing.self_check(nb, name, recorded).items()})
         return nb, resources
 
 

@@ -51,6 +51,8 @@ class Run:
         Whether references replace the names that were taken (and what a cell changed is put back before).
     outputs
         Whether what the cells show is wanted.
+    seconds
+        Wall-clock seconds for one cell, where they are not those of the limits.
     """
 
     state: str
@@ -59,6 +61,7 @@ class Run:
     at_end: tuple[str, ...] = ()
     help: bool = False
     outputs: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
