@@ -54,19 +54,18 @@ def not_updated(view: View) -> Iterator[Words]:
 
 @asks("moves")
 def wrong_way(view: View) -> Iterator[Words]:
-    """{gradient} goes as far as it should in the first step, in the opposite direction: the loss is climbed, not
-    descended.
+    """{gradient} goes as far as it should, in the opposite direction.
 
-    Try: The gradient points to where the loss grows; look at the sign with which {stub} uses it.
+    Try: A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.
     """
     yield from ()
 
 
 @asks("moves")
 def other_length(view: View) -> Iterator[Words]:
-    """{gradient} goes in the right direction, and {times} times as far as it should in the first step.
+    """{gradient} goes in the right direction, and {times} times as far as it should.
 
-    Try: Look for a factor: the size of the step in {stub}, a mean or a sum over the minibatch in the gradient.
+    Try: Look for a factor: the size of the step in {stub}, a mean or a sum over the minibatch in what it uses.
     """
     yield from ()
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from handgrad import cells
-from handgrad.answers import Collected
+from handgrad.answers import Answers, Collected
 from handgrad.compare import compare
 from handgrad.diagnose import death_sentence, raised
 from handgrad.errors import ExerciseError
@@ -69,15 +69,18 @@ class Values:
         marks = [mark(one, self.policy) for one in evidence]
         outcome, share, message = (
             self._nothing(check, collected)
-            or (self._marked(check, marks) if marks else self._whole(check, collected))
+            or (self._marked(check, marks, collected) if marks else self._whole(check, collected))
             or ("passed", 1.0, "")
         )
         if outcome in ("passed", "partial") and (broken := self._broken(check, collected)):
             outcome, share, message = broken
         found: Diagnosis | None = None
-        if outcome == "failed" and not message:
+        index = collected.submission.stub_indices()[check.gradient]
+        if outcome == "failed" and (errors := collected.errors(index)):
+            outcome, message = raised(check.stub, errors, collected.visible_error(index), collected.limits)
+        elif outcome == "failed" and not message:
             found = self._diagnosis(check, collected)
-            message = "" if found else f"{check.gradient} is not what {check.stub} should make of it."
+            message = "" if found else _wrong(check, collected)
         seen = _seen(evidence, marks)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
@@ -97,18 +100,29 @@ class Values:
             return outcome, 0.0, message
         return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is asked for."
 
-    def _marked(self, check: Check, marks: Sequence[Mark]) -> Decided:
+    def _marked(self, check: Check, marks: Sequence[Mark], collected: Collected) -> Decided:
         """What is decided of a value that is compared."""
         decided = worst(marks)
         if decided.outcome != "failed":
             return decided.outcome, decided.share, ""
-        least = self.exercise.training.hidden[0]
-        first = [one for one, here in zip(marks, self.passes, strict=True) if _has(here, least)]
-        if worst(first).outcome == "passed":
-            said = ", ".join(f"{name} = {value}" for name, value in least.items())
-            message = f"{check.gradient} is right with {said}, and not with more: something goes wrong on the way."
-            return "partial", self.policy.partial_later, message
+        if self._at_first(marks).outcome == "passed":
+            return "partial", self.policy.partial_later, self._later(check, collected)
         return "failed", 0.0, ""
+
+    def _at_first(self, marks: Sequence[Mark]) -> Mark:
+        """The mark that the passes with the least settings come to."""
+        least = self.exercise.training.hidden[0]
+        return worst(one for one, here in zip(marks, self.passes, strict=True) if _has(here, least))
+
+    def _later(self, check: Check, collected: Collected) -> str:
+        """What is said of a value that is right in the passes with the least settings alone."""
+        least = ", ".join(f"{name} = {value}" for name, value in self.exercise.training.hidden[0].items())
+        right = f"{check.gradient} is right with {least}, and not with more"
+        for other in self._siblings(check.stub):
+            marks = [mark(one, self.policy) for one in self.evidence(other, collected)]
+            if self._at_first(marks).outcome == "failed":
+                return f"{right}: {other.gradient}, which is wrong from the start, goes into it."
+        return f"{right}: does {check.stub} do at every step what belongs to that step?"
 
     def _whole(self, check: Check, collected: Collected) -> Decided | None:
         """What is decided of the check of a stub as a whole, where nothing that the stub makes is right elsewhere."""
@@ -178,8 +192,12 @@ class Values:
     def _is_changed(self, name: str, one: Pass, collected: Collected) -> bool:
         """Whether an answer is not what stood there before the stub ran."""
         start = self.worked[one.name].start.get(name)
-        there = [value for value in collected.tensors(one, name) if value is not None]
-        return any(start is None or not torch.equal(value, start) for value in there)
+        there = [answer for answer in collected.answers.get(one.name, {}).get(name, Answers()).both() if answer]
+        if any(answer.kind in ("other", "too-large") for answer in there):
+            return True
+        return any(
+            start is None or not torch.equal(answer.value, start) for answer in there if answer.value is not None
+        )
 
     def _run(self, check: Check, answers: Mapping[str, torch.Tensor]) -> cells.CellError | None:
         """Run a check where ``answers`` stand in the place of their names: what it raised."""
@@ -252,6 +270,16 @@ def _replaced(namespace: dict[str, Any], values: Mapping[str, Any]) -> Iterator[
     finally:
         namespace.clear()
         namespace.update(before)
+
+
+def _wrong(check: Check, collected: Collected) -> str:
+    """What is said of a value that is not right, where nothing more is known."""
+    answers = list(collected.all_answers(check.gradient))
+    if any(answer.kind == "tensor" for answer in answers):
+        return f"{check.gradient} is not what {check.stub} should make of it."
+    if strange := [answer.type for answer in answers if answer.kind == "other"]:
+        return f"{check.gradient} is not a tensor but a {strange[0]}."
+    return f"There is no tensor {check.gradient} when {check.stub} has run."
 
 
 def _has(one: Pass, settings: Mapping[str, Any]) -> bool:

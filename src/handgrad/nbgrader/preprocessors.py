@@ -51,6 +51,7 @@ __all__ = [
     "Solve",
     "TolerantExporter",
     "autograde",
+    "comments",
     "generate_assignment",
     "generate_solution",
     "sanitize",
@@ -176,10 +177,12 @@ class SaveVerdicts(SaveAutoGrades):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Save what the report says, in one transaction, whether or not its cells are still in the notebook."""
         self.report = resources.get(REPORT)
+        source = _source(self, resources) if self.report else None
+        self.exercise = source.exercise if source else None
         nb, resources = super().preprocess(nb, resources)
-        if self.report:
+        if self.report and self.exercise:
             with Gradebook(self.db_url) as gradebook:
-                self._save(gradebook, self.report)
+                self._save(gradebook, self.report, self.exercise)
                 gradebook.db.commit()
         return nb, resources
 
@@ -188,7 +191,7 @@ class SaveVerdicts(SaveAutoGrades):
         if self.report is None or kind_of(cell) != "check":
             super()._add_score(cell, resources)
 
-    def _save(self, gradebook: Gradebook, report: Report) -> None:
+    def _save(self, gradebook: Gradebook, report: Report, exercise: Exercise) -> None:
         cells = gradebook.find_notebook(self.notebook_id, self.assignment_id).grade_cells
         known = {cell.name: cell.max_score for cell in cells if cell.cell_type == "code"}
         if known != {verdict.id: verdict.max_points for verdict in report.checks}:
@@ -201,8 +204,8 @@ class SaveVerdicts(SaveAutoGrades):
             grade = gradebook.find_grade(verdict.id, *where)
             grade.auto_score = verdict.points
             grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
-            if text := comment(verdict):
-                gradebook.find_comment(verdict.gradient, *where).auto_comment = disarmed_comment(text)
+        for stub, text in comments(exercise, report).items():
+            gradebook.find_comment(stub, *where).auto_comment = text
 
 
 class HideTests(ClearHiddenTests):
@@ -211,6 +214,15 @@ class HideTests(ClearHiddenTests):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Clear the hidden tests of a graded exercise."""
         return super().preprocess(nb, resources) if REPORT in resources else (nb, resources)
+
+
+def comments(exercise: Exercise, report: Report) -> dict[str, str]:
+    """Our comment on each stub of which there is something to say: what is said of its answers."""
+    said: dict[str, list[str]] = {}
+    for verdict in report.checks:
+        if text := comment(verdict):
+            said.setdefault(exercise.check_of(verdict.gradient).stub, []).append(disarmed_comment(text))
+    return {stub: "\n\n".join(texts) for stub, texts in said.items()}
 
 
 def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int | None] | None = None) -> None:
