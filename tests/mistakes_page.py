@@ -5,8 +5,10 @@ The texts come from the catalogue, the examples from ``tests/mistakes``, graded:
 
 import re
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
+import shortened
 from nbformat import NotebookNode
 
 from handgrad.cases import Case, read_cases
@@ -27,6 +29,7 @@ QUESTIONS = {
     "dtype": "Can its dtype hold the values?",
     "finite": "Is every entry finite?",
     "values": "Are the values right?",
+    "moves": "Does what is no gradient come to where it should?",
 }
 HEAD = """# Known mistakes
 
@@ -64,17 +67,23 @@ def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
 def page() -> str:
     """The page, made anew."""
     source = ROOT / "source/backprop/backprop.ipynb"
-    exercise, solution = Exercise.read(source), solved(source)
-    found = examples(read_cases(ROOT / "tests" / "mistakes", exercise))
+    exercises = {"backprop": Exercise.read(source), "training": shortened.exercise()}
+    solutions = {"backprop": solved(source), "training": shortened.solved()}
+    folder = ROOT / "tests" / "mistakes"
+    found = examples(case for exercise in exercises.values() for case in read_cases(folder, exercise))
     parts, question = [HEAD], ""
-    with Grader(exercise, [SEED], limits=Limits(cell_seconds=6.0)) as grader:
+    with ExitStack() as stack:
+        graders = {
+            name: stack.enter_context(Grader(exercise, [SEED], limits=Limits(cell_seconds=6.0)))
+            for name, exercise in exercises.items()
+        }
         for slug, mistake in CATALOGUE.items():
             if mistake.question != question:
                 question = mistake.question
                 parts.append(f"## {QUESTIONS[question]}\n")
             case, gradient = found[slug]
-            notebook = case.notebook(solution, solution)
-            report = grader.grade(Submission.of(notebook, exercise)).report
+            grader, solution = graders[case.assignment], solutions[case.assignment]
+            report = grader.grade(Submission.of(case.notebook(solution, solution), grader.exercise)).report
             verdict = next(one for one in report.checks if one.gradient == gradient)
             parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
     return "\n".join(parts)
@@ -83,7 +92,7 @@ def page() -> str:
 def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> str:
     assert verdict.diagnosis is not None
     cell = verdict.diagnosis.cell
-    shown = case.cells.get(cell) or case.cells[verdict.gradient]
+    shown = case.cells.get(cell) or case.cells.get(verdict.gradient) or next(iter(case.cells.values()))
     return "\n".join(
         [
             f"### `{slug}`\n",

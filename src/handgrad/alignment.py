@@ -82,6 +82,7 @@ class Alignment:
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
+            self._find_between()
             self._find_by_name()
         self._join_halves()
 
@@ -213,10 +214,11 @@ class Alignment:
 
     def _recognise(self) -> None:
         """Know locked cells and checks without an id by what they say."""
+        values = {check.id for check in self.exercise.values}
         locked = {
             name: source
             for name, source in self._sources.items()
-            if self._kinds[name] == "locked" and name not in self.labels
+            if (self._kinds[name] == "locked" or (name in values and source)) and name not in self.labels
         }
         for position in self._own():
             source = self.nodes[position].source
@@ -227,7 +229,7 @@ class Alignment:
                 self.labels[position] = equal[0]
             elif stubs and all(stubs):
                 self.labels[position] = self.exercise.check_of(str(stubs[0])).id
-        lost = {name: Parsed.of(source) for name, source in locked.items() if name not in self.labels}
+        lost = {name: Parsed.of(source) for name, source in locked.items() if name not in {*self.labels, *values}}
         self._lost = {name: parsed for name, parsed in lost.items() if parsed}
 
     def _own(self) -> list[int]:
@@ -237,6 +239,20 @@ class Alignment:
             for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True))
             if node.cell_type == "code" and not label and position not in self.left_out
         ]
+
+    def _find_between(self) -> None:
+        """Know the stubs of values, which no name gives away, by the cells of the exercise around them."""
+        order = [cell.name for cell in self.exercise.cells if cell.name]
+        gradients = [stub for stub, names in self.exercise.answers.items() if {*names} & {*self.exercise.tensors}]
+        for stub in [stub for stub in self.lacking if stub not in gradients]:
+            place = order.index(stub)
+            above = max((at for at, label in enumerate(self.labels) if label in order[:place]), default=-1)
+            below = [at for at, label in enumerate(self.labels) if label in order[place + 1 :] and at > above]
+            between = [at for at in self._own() if above < at < min(below, default=-1)]
+            if between:
+                self.labels[between[-1]] = stub
+                self.lacking.remove(stub)
+                self.notes.append(f"the answer cell of {stub} has lost nbgrader's metadata: what stands there counts")
 
     def _find_by_name(self) -> None:
         """Where the gradients are assigned whose stub has lost its id, also in a cell that is no Python."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -95,6 +95,11 @@ class Collected:
     def left_empty(self, one: Pass) -> set[int]:
         """The cells that are left empty in a pass, since they ended the process of one like it."""
         return self.deaths.keys() - (set() if one.kind == "visible" else self.slow)
+
+    def limits_of(self, index: int) -> Limits:
+        """The limits under which a cell ended its process."""
+        seconds = self.limits.visible_seconds if index in self.slow else None
+        return replace(self.limits, cell_seconds=seconds or self.limits.cell_seconds)
 
     def died(self, one: Pass, index: int, death: Death) -> None:
         """Keep how a cell ended the process of a pass."""

@@ -333,7 +333,7 @@ def _outputs(collected: Collected) -> dict[int, Sequence[Mapping[str, Any]]]:
         if result and result.error:
             outputs.append(_error_output(result.error.name, result.error.message, result.error.traceback))
         if index in collected.deaths:
-            sentence = death_sentence(collected.deaths[index], collected.limits)
+            sentence = death_sentence(collected.deaths[index], collected.limits_of(index))
             outputs.append(_error_output(collected.deaths[index].reason, sentence, (sentence,)))
         # a cell that was cut shows what its pieces show
         shown[cell.position] = [*shown.get(cell.position, ()), *outputs]

@@ -143,7 +143,7 @@ class Values:
         index = collected.submission.stub_indices()[check.gradient]
         if index in collected.slow:
             # hidden passes have said what they say of the value itself
-            sentence = death_sentence(collected.deaths[index], collected.limits)
+            sentence = death_sentence(collected.deaths[index], collected.limits_of(index))
             return None if self._is_compared(check) else ("timeout", 0.0, sentence)
         names = [one.gradient for one in self._siblings(check.stub)]
         both = [collected.tensors(collected.passes[0], name) or (None, None) for name in names]
