@@ -218,10 +218,11 @@ class HideTests(ClearHiddenTests):
 
 def comments(exercise: Exercise, report: Report) -> dict[str, str]:
     """Our comment on each stub of which there is something to say: what is said of its answers."""
-    said: dict[str, list[str]] = {}
+    # what is the same for several answers of a stub is said once
+    said: dict[str, dict[str, None]] = {}
     for verdict in report.checks:
         if text := comment(verdict):
-            said.setdefault(exercise.check_of(verdict.gradient).stub, []).append(disarmed_comment(text))
+            said.setdefault(exercise.check_of(verdict.gradient).stub, {})[disarmed_comment(text)] = None
     return {stub: "\n\n".join(texts) for stub, texts in said.items()}
 
 
