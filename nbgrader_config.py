@@ -10,6 +10,9 @@ c.CourseDirectory.solution_directory = "solutions"
 # A released stub reads `dprobs = None  # your code here`: "Run All" goes on, and nothing looks like an error.
 c.ClearSolutions.code_stub = {"python": "{gradient} = None  # your code here"}
 
+# The notebook `training` trains for some ten seconds; whoever runs it in a kernel has to wait for that.
+c.ExecutePreprocessor.timeout = 180
+
 # Our exercises are released with a self-check, solved without running, and graded in handgrad's sandbox;
 # any other assignment of the course goes through nbgrader's own steps.
 c.GenerateAssignment.preprocessors = handgrad.generate_assignment()
@@ -23,6 +26,7 @@ c.Autograde.exporter_class = handgrad.TolerantExporter
 # c.Handgrad.sizes = [{"batch_size": 16}]   other sizes for further hidden passes
 # c.Handgrad.partial_shape = 0.5       share of the points for right values in another shape
 # c.Handgrad.partial_invisible = 0.5   share of the points for a mistake that the loss cannot show
+# c.Handgrad.partial_later = 0.5       share of the points for a value that is right at first and not after more steps
 # c.Handgrad.tolerance = 1e-4          largest difference allowed, as a share of the largest value
 # c.Handgrad.cell_seconds = 10.0       seconds for one cell in one pass
 # c.Handgrad.submission_seconds = 60.0 seconds for one submission

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+import shortened
 from nbformat import NotebookNode
 
 from handgrad.cases import Case, read_cases
@@ -30,6 +31,7 @@ QUESTIONS = {
     "dtype": "Can its dtype hold the values?",
     "finite": "Is every entry finite?",
     "values": "Are the values right?",
+    "moves": "Does what is no gradient come to where it should?",
 }
 HEAD = """# Known mistakes
 
@@ -46,9 +48,20 @@ where it is out of date.
 """
 
 
-def solved(source: Path) -> NotebookNode:
+SHORTENED = "training"
+"""The exercise whose visible pass would take long."""
+
+
+def _exercise(name: str) -> Exercise:
+    source = ROOT / "source" / name / f"{name}.ipynb"
+    return shortened.exercise() if name == SHORTENED else Exercise.read(source)
+
+
+def _solved(name: str) -> NotebookNode:
     """The instructor's notebook with nbgrader's marks taken out of the stubs."""
-    notebook = read_notebook(source)
+    if name == SHORTENED:
+        return shortened.solved()
+    notebook = read_notebook(ROOT / "source" / name / f"{name}.ipynb")
     for cell in notebook.cells:
         if kind_of(cell) == "stub":
             cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
@@ -78,17 +91,16 @@ def page() -> str:
     with ExitStack() as stack:
 
         @functools.cache
-        def grader(source: Path) -> Grader:
-            return stack.enter_context(Grader(Exercise.read(source), [SEED], limits=Limits(cell_seconds=6.0)))
+        def grader(name: str) -> Grader:
+            return stack.enter_context(Grader(_exercise(name), [SEED], limits=Limits(cell_seconds=6.0)))
 
         for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
             if mistake.question != question:
                 question = mistake.question
                 parts.append(f"## {QUESTIONS[question]}\n")
             case, gradient = found[slug]
-            source = ROOT / "source" / case.assignment / f"{case.assignment}.ipynb"
-            solution, exercise = solved(source), grader(source).exercise
-            report = grader(source).grade(Submission.of(case.notebook(solution, solution), exercise)).report
+            solution, exercise = _solved(case.assignment), grader(case.assignment).exercise
+            report = grader(case.assignment).grade(Submission.of(case.notebook(solution, solution), exercise)).report
             verdict = next(one for one in report.checks if one.gradient == gradient)
             parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
     return "\n".join(parts)
@@ -98,7 +110,7 @@ def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> s
     assert verdict.diagnosis is not None
     cell = verdict.diagnosis.cell
     of = "" if case.assignment == FIRST else f" (of `{case.assignment}`)"
-    shown = case.cells.get(cell) or case.cells[verdict.gradient]
+    shown = case.cells.get(cell) or case.cells.get(verdict.gradient) or next(iter(case.cells.values()))
     return "\n".join(
         [
             f"### `{slug}`\n",

@@ -228,7 +228,7 @@ FAULTS = {
     "outcome-list": (FACTS + "[outcomes]\ndh = [1]", "[outcomes] dh = [1] is not one of"),
     "table": (FACTS + "outcomes = 1", "outcomes = 1 is not a table"),
     "diagnosis": (FACTS + "[diagnoses]\ndh = 1", "[diagnoses] dh = 1 is not the name of a mistake"),
-    "gradient": (FACTS + '[outcomes]\ndcount = "failed"', "no stub of backprop. Did you mean dcounts?"),
+    "gradient": (FACTS + '[outcomes]\ndcount = "failed"', "no answer of backprop. Did you mean dcounts?"),
     "not-graded": (FACTS + 'report = "unreadable"\n[outcomes]\ndh = "failed"', "has no outcomes and no diagnoses"),
     "assignment": (FACTS.replace('"backprop"', '"other"'), "it is a case of 'other', not of 'backprop'"),
     "toml": ("about = ", "cannot be read"),

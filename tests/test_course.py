@@ -81,6 +81,7 @@ def test_configuration(course: Course) -> None:
         "sizes": [{"batch_size": 16}],
         "partial_shape": 0.25,
         "partial_invisible": 0.75,
+        "partial_later": 0.125,
         "tolerance": 1e-3,
         "cell_seconds": 3.0,
         "submission_seconds": 20.0,
@@ -93,7 +94,7 @@ def test_configuration(course: Course) -> None:
     for name, value in changed.items():
         assert getattr(settings, name) == value
         assert getattr(Handgrad(), name) != value
-    assert settings.policy() == Policy(0.25, 0.75, 1e-3)
+    assert settings.policy() == Policy(0.25, 0.75, 1e-3, 0.125)
     assert settings.limits() == Limits(3.0, 20.0, 256)
 
 

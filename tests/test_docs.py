@@ -1,7 +1,8 @@
 """What the documents show is run, parsed, or says why it is not: a command that fails is a wrong document.
 
 The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
-compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand ``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
+compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand
+``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
 """
 
 import json

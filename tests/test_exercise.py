@@ -249,3 +249,78 @@ def test_closest() -> None:
     assert closest("dprob", ["dprobs", "dh"]) == " Did you mean dprobs?"
     assert closest("banana", ["dprobs", "dh"]) == ""
     assert closest("dx", []) == ""
+
+
+VALUES = (
+    ("locked", "parameters", "seed = 1"),
+    ("stub", "helper", "def f(): ..."),
+    ("stub", "dx", "dx = None"),
+    ("check", "check_dx", "cmp('x', dx, x)"),
+    ("stub", "train", "w = v = 1"),
+    ("check", "check_w", "assert w"),
+    ("check", "check_v", ""),
+    ("check", "check_train", "assert w + v"),
+)
+
+
+def test_values(make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """What no check compares is a value: it is answered by the last stub above, or by the one of its name."""
+    exercise = Exercise.of(make_notebook(*VALUES), "good", tmp_path)
+    assert exercise.answers == {"helper": (), "dx": ("dx",), "train": ("w", "v", "train")}
+    assert exercise.tensors == {"dx": "x"}
+    assert [check.id for check in exercise.values] == ["check_w", "check_v", "check_train"]
+    assert [check.is_whole for check in exercise.values] == [False, False, True]
+    assert [name for name, _ in exercise.solution()] == ["helper", "dx", "train"]
+
+
+VALUE_FAULTS = {
+    "gradient's stub": ((*VALUES[:4], ("check", "check_w", "")), "check 'check_w' has no stub"),
+    "above every stub": ((VALUES[0], VALUES[5], *VALUES[2:]), "check 'check_w' has no stub"),
+    "stub behind the values": ((*VALUES, ("stub", "more", "")), "stub 'more' has no check"),
+    "no name of a check": ((*VALUES, ("check", "test_w", "")), "check 'test_w' has no stub"),
+}
+
+
+@pytest.mark.parametrize("name", VALUE_FAULTS)
+def test_faults_of_values(name: str, make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """A check that no stub answers, and a stub that no check asks about, are named."""
+    cells, message = VALUE_FAULTS[name]
+    with pytest.raises(ExerciseError) as caught:
+        Exercise.of(make_notebook(*cells), "bad", tmp_path)
+    assert message in str(caught.value)
+
+
+METADATA = {
+    "other key": ({"hiden": {}}, "hold something else than hidden, seconds"),
+    "no table": ([], "hold something else than hidden, seconds"),
+    "no settings": ({"hidden": 3}, "handgrad.hidden of the parameters cell is no table and no list of tables"),
+    "empty list": ({"hidden": []}, "handgrad.hidden of the parameters cell is no table and no list of tables"),
+    "list of numbers": ({"hidden": [1]}, "handgrad.hidden of the parameters cell is no table and no list of tables"),
+    "no number": ({"seconds": "long"}, "handgrad.seconds of the parameters cell is 'long', not a number of seconds"),
+    "no time": ({"seconds": 0}, "handgrad.seconds of the parameters cell is 0, not a number of seconds"),
+}
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_faults_of_metadata(name: str, make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """What the parameters cell says of the training is read with care, and every fault is named."""
+    metadata, message = METADATA[name]
+    notebook = make_notebook(*VALUES)
+    notebook.cells[0].metadata["handgrad"] = metadata
+    with pytest.raises(ExerciseError) as caught:
+        Exercise.of(notebook, "bad", tmp_path)
+    assert message in str(caught.value)
+
+
+def test_metadata_of_the_parameters(make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """Settings of hidden passes may be one table or several; they are part of what the exercise is."""
+    digests = set()
+    for hidden, expected in (({"n": 1}, ({"n": 1},)), ([{"n": 1}, {"n": 2}], ({"n": 1}, {"n": 2}))):
+        notebook = make_notebook(*VALUES)
+        notebook.cells[0].metadata["handgrad"] = {"hidden": hidden, "seconds": 2.5}
+        exercise = Exercise.of(notebook, "good", tmp_path)
+        assert (exercise.training.hidden, exercise.training.seconds) == (expected, 2.5)
+        digests.add(exercise.digest)
+    plain = Exercise.of(make_notebook(*VALUES), "good", tmp_path)
+    assert (plain.training.hidden, plain.training.seconds) == (({},), None)
+    assert len({*digests, plain.digest}) == 3

@@ -6,7 +6,7 @@ answer is where its name is assigned, and its end is the last statement that ass
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nbformat import NotebookNode
 
@@ -79,12 +79,13 @@ class Alignment:
         self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
         self._parsed: dict[int, Parsed | None] = {}
         self._lost: dict[str, Parsed] = {}
-        checks = {check.id: check.gradient for check in self.exercise.checks}
+        checks = {check.id: check.stub for check in self.exercise.checks}
         self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
         self.places = Places({}, self.exercise)
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
+            self._find_between()
             self._find_by_name()
         self._join_halves()
 
@@ -115,11 +116,14 @@ class Alignment:
 
     def cells(self) -> Iterator[StudentCell]:
         """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
-        yield from self._sliced_cells() if self.is_foreign else self._all_cells()
+        for cell in self._sliced_cells() if self.is_foreign else self._all_cells():
+            # a stub may answer several names, or none
+            names = [name for stub in cell.gradients for name in self.exercise.answers[stub]]
+            yield cell if not cell.gradients else replace(cell, gradients=tuple(names))
 
     def _all_cells(self) -> Iterator[StudentCell]:
-        stubs = self.exercise.stubs
-        setup = self.exercise.setup_names()
+        stubs, setup = self.exercise.stubs, self.exercise.setup_names()
+        stub_of = {check.id: check.stub for check in self.exercise.checks}
         later = [name for name, kind in self._kinds.items() if kind == "locked" and name not in setup]
         absent = [stub for stub in self.lacking if stub not in self.found]
 
@@ -133,7 +137,7 @@ class Alignment:
             ends = self._ends(position)
             if kind == "check":
                 # a cell of the student's own, written in the stub's place, stands before the check
-                yield from absent_until(stubs.index(label.removeprefix("check_")) + 1)
+                yield from absent_until(stubs.index(stub_of[label]) + 1)
             elif kind == "stub":
                 yield from absent_until(stubs.index(label))
             elif label in later:
@@ -214,10 +218,11 @@ class Alignment:
 
     def _recognise(self) -> None:
         """Know locked cells and checks without an id by what they say."""
+        values = {check.id for check in self.exercise.values}
         locked = {
             name: source
             for name, source in self._sources.items()
-            if self._kinds[name] == "locked" and name not in self.labels
+            if (self._kinds[name] == "locked" or (name in values and source)) and name not in self.labels
         }
         for position in self._own():
             source = self.nodes[position].source
@@ -228,7 +233,7 @@ class Alignment:
                 self.labels[position] = equal[0]
             elif stubs and all(stubs):
                 self.labels[position] = self.exercise.check_of(str(stubs[0])).id
-        lost = {name: Parsed.of(source) for name, source in locked.items() if name not in self.labels}
+        lost = {name: Parsed.of(source) for name, source in locked.items() if name not in {*self.labels, *values}}
         self._lost = {name: parsed for name, parsed in lost.items() if parsed}
 
     def _own(self) -> list[int]:
@@ -238,6 +243,20 @@ class Alignment:
             for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True))
             if node.cell_type == "code" and not label and position not in self.left_out
         ]
+
+    def _find_between(self) -> None:
+        """Know the stubs of values, which no name gives away, by the cells of the exercise around them."""
+        order = [cell.name for cell in self.exercise.cells if cell.name]
+        gradients = [stub for stub, names in self.exercise.answers.items() if {*names} & {*self.exercise.tensors}]
+        for stub in [stub for stub in self.lacking if stub not in gradients]:
+            place = order.index(stub)
+            above = max((at for at, label in enumerate(self.labels) if label in order[:place]), default=-1)
+            below = [at for at, label in enumerate(self.labels) if label in order[place + 1 :] and at > above]
+            between = [at for at in self._own() if above < at < min(below, default=-1)]
+            if between:
+                self.labels[between[-1]] = stub
+                self.lacking.remove(stub)
+                self.notes.append(f"the answer cell of {stub} has lost nbgrader's metadata: what stands there counts")
 
     def _find_by_name(self) -> None:
         """Where the gradients are assigned whose stub has lost its id, also in a cell that is no Python."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -55,6 +55,8 @@ class Collected:
         By pass and gradient.
     deaths
         The cells that ended their process, by index, and how.
+    slow
+        Those of them that took too long in the visible pass only, which may be longer than the others.
     out_of_time
         Whether the time of the submission was used up before the last pass.
     """
@@ -65,6 +67,7 @@ class Collected:
     results: dict[str, PassResult] = field(default_factory=dict)
     answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
     deaths: dict[int, Death] = field(default_factory=dict)
+    slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
 
     def tensors(self, one: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
@@ -90,6 +93,24 @@ class Collected:
         visible = self.results.get(self.passes[0].name)
         cell = visible.cells.get(index) if visible else None
         return cell.error if cell else None
+
+    def left_empty(self, one: Pass) -> set[int]:
+        """The cells that are left empty in a pass, since they ended the process of one like it."""
+        return self.deaths.keys() - (set() if one.kind == "visible" else self.slow)
+
+    def limits_of(self, index: int) -> Limits:
+        """The limits under which a cell ended its process."""
+        seconds = self.limits.visible_seconds if index in self.slow else None
+        return replace(self.limits, cell_seconds=seconds or self.limits.cell_seconds)
+
+    def died(self, one: Pass, index: int, death: Death) -> None:
+        """Keep how a cell ended the process of a pass."""
+        hidden = one.kind != "visible"
+        if hidden or death.reason != "timeout" or self.limits.visible_seconds is None:
+            self.slow.discard(index)
+        else:
+            self.slow.add(index)
+        self.deaths[index] = death
 
     def keep(self, one: Pass, result: PassResult) -> None:
         """Keep what came back from an attempt at a pass; what an earlier attempt brought stays where this has none."""
@@ -117,7 +138,9 @@ def collect(
     submission: Submission,
     passes: Sequence[Pass],
     reference: Callable[[Pass, str], torch.Tensor],
+    *,
     givens: Mapping[str, str] | None = None,
+    values: Container[str] = (),
 ) -> Collected:
     """Run every pass of ``submission``, in order.
 
@@ -130,6 +153,8 @@ def collect(
         The gradient that takes the place of an answer in a pass, once that answer has been taken; or that is given.
     givens
         The gradients that are set before the first cell of every pass, each with its tensor; none unless told.
+    values
+        Answers that are no gradients: nothing takes their place.
 
     Raises
     ------
@@ -140,18 +165,19 @@ def collect(
     end = time.monotonic() + sandbox.limits.submission_seconds
     with ExitStack() as stack:
         child: Child | None = None
+        left_empty: set[int] = set()
         for one in passes:
             for _ in range(ATTEMPTS):
                 left = end - time.monotonic()
                 if left <= 0:
                     collected.out_of_time = True
                     return collected
-                if child is None:
-                    asked = time.monotonic()
-                    child = stack.enter_context(sandbox.child(_sources(submission, collected.deaths)))
+                if child is None or left_empty != collected.left_empty(one):
+                    asked, left_empty = time.monotonic(), collected.left_empty(one)
+                    child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
                     # where it is a fresh interpreter, its start is not the submission's time
                     end += time.monotonic() - asked
-                run = _run(one, submission, givens or {})
+                run = _run(one, submission, givens or {}, values, sandbox.limits)
                 result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
                 collected.keep(one, result)
                 if result.death is None:
@@ -159,10 +185,10 @@ def collect(
                 child = None
                 if result.death.index is None:
                     break
-                collected.deaths[result.death.index] = result.death
+                collected.died(one, result.death.index, result.death)
                 if result.death.reason == "timeout":
                     # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
-                    end += sandbox.limits.cell_seconds
+                    end += run.seconds or sandbox.limits.cell_seconds
     collected.out_of_time = time.monotonic() >= end
     return collected
 
@@ -172,18 +198,23 @@ def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
     return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
 
 
-def _run(one: Pass, submission: Submission, givens: Mapping[str, str]) -> Run:
+def _run(one: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:
     stubs, cells = submission.stub_indices(), submission.cells
     last = len(cells)
     # what locked cells at the end show, such as pictures, is shown of the visible pass alone
     while one.kind != "visible" and last and cells[last - 1].locked:
         last -= 1
+    asked = {
+        index: tuple(name for name in cell.gradients if not (one.helps and name in values))
+        for index, cell in enumerate(cells)
+    }
     return Run(
         state=one.name,
         cells=tuple(range(last)),
-        collect={index: cell.gradients for index, cell in enumerate(cells) if cell.gradients},
+        collect={index: names for index, names in asked.items() if names},
         at_end=() if one.helps else tuple(stubs),
         givens=givens,
         help=one.helps,
         outputs=one.kind == "visible",
+        seconds=limits.visible_seconds if one.kind == "visible" else None,
     )

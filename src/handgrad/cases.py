@@ -129,17 +129,18 @@ class Case:
         if self.assignment != exercise.name:
             return [f"it is a case of {self.assignment!r}, not of {exercise.name!r}"]
         names = [cell.name for cell in exercise.cells if cell.name]
+        answers = [check.gradient for check in exercise.checks]
         faults = _unknown_cells(self.cells, exercise.stubs, names) + _unknown_cells(self.texts, (), names, "md")
         for table, named in (("outcomes", self.outcomes), ("diagnoses", self.diagnoses)):
             faults += [
-                f"[{table}] names {name!r}, which is no stub of {exercise.name}.{closest(name, exercise.stubs)}"
+                f"[{table}] names {name!r}, which is no answer of {exercise.name}.{closest(name, answers)}"
                 for name in named
-                if name not in exercise.stubs
+                if name not in answers
             ]
         return faults
 
     def expected(self, exercise: Exercise) -> dict[str, str]:
-        """The outcome that every gradient of ``exercise`` must get; empty where the report is not to be graded.
+        """The outcome that every answer to ``exercise`` must get; empty where the report is not to be graded.
 
         Raises
         ------
@@ -151,7 +152,7 @@ class Case:
         if self.report != "graded":
             return {}
         rest = "passed" if self.start == "solution" else "missing"
-        return {stub: self.outcomes.get(stub, rest) for stub in exercise.stubs}
+        return {check.gradient: self.outcomes.get(check.gradient, rest) for check in exercise.checks}
 
     def notebook(self, release: NotebookNode, solution: NotebookNode) -> NotebookNode:
         """The notebook that this student hands in: the released one, filled in.

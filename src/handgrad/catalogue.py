@@ -10,7 +10,7 @@ from handgrad.scenes import View
 
 __all__ = ["CATALOGUE", "Mistake", "asks", "recognise", "recognise_in_any_shape", "told"]
 
-Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values"]
+Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
 Readings = Callable[[View], Iterator[Words]]
 
 

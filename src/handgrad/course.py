@@ -42,6 +42,9 @@ class Handgrad(Configurable):
     )
     partial_shape = Float(0.5, help="Share of the points for right values in another shape.").tag(config=True)
     partial_invisible = Float(0.5, help="Share of the points for a mistake that the loss cannot show.").tag(config=True)
+    partial_later = Float(0.5, help="Share of the points for a value that is right at first and not later.").tag(
+        config=True
+    )
     tolerance = Float(1e-4, help="Largest difference allowed, as a share of the largest value.").tag(config=True)
     cell_seconds = Float(10.0, help="Seconds that one cell may take in one pass.").tag(config=True)
     submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(config=True)
@@ -55,7 +58,7 @@ class Handgrad(Configurable):
 
     def policy(self) -> Policy:
         """The marking policy."""
-        return Policy(self.partial_shape, self.partial_invisible, self.tolerance)
+        return Policy(self.partial_shape, self.partial_invisible, self.tolerance, self.partial_later)
 
     def limits(self) -> Limits:
         """The limits of a submission."""

@@ -31,6 +31,7 @@ __all__ = [
     "death_sentence",
     "not_tried",
     "noticed",
+    "raised",
     "reaches_inside",
     "why_not",
 ]
@@ -69,7 +70,7 @@ def why_not(
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
         return "failed", f"{gradient} is not a tensor but a {strange[0]}: a gradient is a tensor like {tensor}."
     if errors := collected.errors(index):
-        return _raised(gradient, errors, collected.visible_error(index), collected.limits)
+        return raised(gradient, errors, collected.visible_error(index), collected.limits)
     if deaths := [result.death for result in collected.results.values() if result.death]:
         return deaths[0].reason, death_sentence(deaths[0], collected.limits)
     if collected.submission.cells[index].position is None:
@@ -104,7 +105,8 @@ def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bo
     return f"{gradient} is not the gradient of the loss with respect to {tensor}."
 
 
-def _raised(gradient: str, errors: list[CellError], visible: CellError | None, limits: Limits) -> tuple[Outcome, str]:
+def raised(gradient: str, errors: list[CellError], visible: CellError | None, limits: Limits) -> tuple[Outcome, str]:
+    """Outcome and sentence for an answer whose cell raises ``errors``, among them ``visible`` in the visible pass."""
     if any(error.name == "MemoryError" or "can't allocate memory" in error.message for error in errors):
         return "memory", f"The cell of {gradient} asks for more than the {limits.memory_mb} MB that a notebook may use."
     if visible:

@@ -4,8 +4,8 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,7 +21,10 @@ __all__ = ["Cell", "Check", "Exercise", "closest", "grade_id", "is_exercise", "k
 Kind = Literal["text", "locked", "stub", "check", "free"]
 PARAMETERS_TAG = "parameters"
 _IMPORTS = re.compile(r"^\s*(from|import) handgrad\b", re.MULTILINE)
+METADATA = "handgrad"
+"""Under this key the parameters cell's metadata say what the notebook alone cannot: see :class:`Training`."""
 _HIDDEN_TESTS = re.compile(r"BEGIN HIDDEN TESTS")
+_COMPARES = re.compile(r"\bcmp\s*\(")
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,37 @@ class Cell:
 
 @dataclass(frozen=True)
 class Check:
-    """A graded cell: its grade_id, the gradient that it is about, its points, its source with the hidden tests."""
+    """A graded cell.
+
+    Attributes
+    ----------
+    id
+        Its grade_id: ``check_`` and the name of the answer.
+    gradient
+        Name of the answer: of a gradient, or of a value.
+    points
+        What it is worth.
+    source
+        The cell, with its hidden tests.
+    stub
+        The stub that answers it: the one of the answer's name, else the last one above.
+    """
 
     id: str
     gradient: str
     points: float
     source: str
+    stub: str = ""
+
+    @property
+    def is_value(self) -> bool:
+        """Whether the answer is no gradient: the check does not compare it with autograd's."""
+        return not _COMPARES.search(self.source)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it bears the name of its stub, and may be about all that the stub makes."""
+        return self.gradient == self.stub
 
     @property
     def has_hidden_tests(self) -> bool:
@@ -83,6 +111,49 @@ def closest(name: str, names: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What the parameters cell's metadata say of a notebook that takes long, under the key ``handgrad``.
+
+    Attributes
+    ----------
+    hidden
+        What hidden passes set beside the seed, such as ``{"steps": 10}``; the least first, one round for each.
+    seconds
+        Seconds that one cell may take in the visible pass; None: as in any other.
+    """
+
+    hidden: tuple[Mapping[str, Any], ...] = ({},)
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, metadata: Any, faults: list[str]) -> Self:
+        """What ``metadata`` say; what is wrong with them is added to ``faults``."""
+        known = ("hidden", "seconds")
+        if not isinstance(metadata, Mapping) or not set(known).issuperset(metadata):
+            faults.append(
+                f"the metadata {METADATA!r} of the parameters cell hold something else than {', '.join(known)}"
+            )
+            return cls()
+        hidden, seconds = metadata.get("hidden", {}), metadata.get("seconds")
+        hidden = [hidden] if isinstance(hidden, Mapping) else hidden
+        if not (isinstance(hidden, list) and hidden and all(isinstance(one, Mapping) for one in hidden)):
+            faults.append(f"{METADATA}.hidden of the parameters cell is no table and no list of tables")
+            hidden = [{}]
+        if seconds is not None and (type(seconds) not in (int, float) or seconds <= 0):
+            faults.append(f"{METADATA}.seconds of the parameters cell is {seconds!r}, not a number of seconds")
+            seconds = None
+        return cls(tuple(dict(one) for one in hidden), seconds)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the worked solution gives for one parameter set: it travels with a release in the solution's place."""
+
+    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One instructor notebook, parsed.
 
@@ -98,6 +169,10 @@ class Exercise:
         The graded cells, in order.
     parameters_cell
         Index of the cell with the tag ``parameters``.
+    training
+        What hidden passes set beside the seed, and how long the visible one may take.
+    recorded
+        What the worked solution gives, where this is a release, which has none.
     """
 
     name: str
@@ -105,6 +180,8 @@ class Exercise:
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
     parameters_cell: int
+    training: Training = Training()
+    recorded: tuple[Recorded, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -128,45 +205,43 @@ class Exercise:
         """The exercise in ``notebook``; raises :class:`ExerciseError` with every fault that was found."""
         cells = tuple(Cell(kind_of(cell), grade_id(cell), cell.source) for cell in notebook.cells)
         names = [cell.name for cell in cells if cell.name]
-        stubs = {cell.name for cell in cells if cell.kind == "stub"}
         faults = [f"grade_id {one!r} is used more than once" for one in sorted(set(names)) if names.count(one) > 1]
-        checks = []
-        for cell, node in zip(cells, notebook.cells, strict=True):
-            if cell.kind != "check":
-                continue
-            points = node.metadata.nbgrader.get("points", 0)
-            gradient = cell.name.removeprefix("check_")
-            if gradient not in stubs:
-                faults.append(
-                    f"check {cell.name!r} has no stub: a check is called check_ and the grade_id of its stub."
-                    + closest(gradient, stubs)
-                )
-            if not isinstance(points, (int, float)) or points < 0:
-                faults.append(f"check {cell.name!r} has points {points!r}")
-            else:
-                checks.append(Check(cell.name, gradient, float(points), cell.source))
-        for stub in sorted(stubs - {check.gradient for check in checks}):
-            faults.append(f"stub {stub!r} has no check: add a graded cell check_{stub} after it")
+        points = [
+            cell.metadata["nbgrader"].get("points", 0) if kind_of(cell) == "check" else 0 for cell in notebook.cells
+        ]
+        checks = _checks(cells, points, faults)
         tagged = [
             index for index, node in enumerate(notebook.cells) if PARAMETERS_TAG in (node.metadata.get("tags") or ())
         ]
         if len(tagged) != 1:
             faults.append(f"{len(tagged)} cells carry the tag 'parameters'; the one that sets `seed` must")
-        if not stubs:
+        training = Training.of(notebook.cells[tagged[0]].metadata.get(METADATA, {}), faults) if tagged else Training()
+        if not any(cell.kind == "stub" for cell in cells):
             faults.append("there is no stub: no code cell is marked as a solution")
         if faults:
             raise ExerciseError(f"{directory / (name + '.ipynb')} is no exercise: " + "; ".join(faults) + ".")
-        return cls(name, directory, cells, tuple(checks), tagged[0])
+        return cls(name, directory, cells, tuple(checks), tagged[0], training)
 
     @cached_property
     def stubs(self) -> tuple[str, ...]:
-        """Names of the stubs, which are the names of the gradients, in order."""
+        """Names of the stubs, in order; that of a gradient is called as the gradient is."""
         return tuple(cell.name for cell in self.cells if cell.kind == "stub")
+
+    @cached_property
+    def answers(self) -> dict[str, tuple[str, ...]]:
+        """For each stub the names that it answers, gradients and values, in order."""
+        return {stub: tuple(one.gradient for one in self.checks if one.stub == stub) for stub in self.stubs}
 
     @cached_property
     def tensors(self) -> dict[str, str]:
         """The tensor of each gradient: ``dprobs`` is the gradient of ``probs``."""
-        return {stub: stub.removeprefix("d") for stub in self.stubs}
+        gradients = [check.gradient for check in self.checks if not check.is_value]
+        return {gradient: gradient.removeprefix("d") for gradient in gradients}
+
+    @cached_property
+    def values(self) -> tuple[Check, ...]:
+        """The checks whose answer is no gradient, in order."""
+        return tuple(check for check in self.checks if check.is_value)
 
     @cached_property
     def givens(self) -> dict[str, str]:
@@ -185,12 +260,21 @@ class Exercise:
         return next(index for index, cell in enumerate(self.cells) if cell.kind == "stub")
 
     def check_of(self, gradient: str) -> Check:
-        """The check of a gradient."""
+        """The check of an answer."""
         return next(check for check in self.checks if check.gradient == gradient)
 
     def setup_names(self) -> tuple[str, ...]:
         """grade_ids of the locked cells before the first stub, in order."""
         return tuple(cell.name for cell in self.cells[: self.first_stub] if cell.kind == "locked")
+
+    def solution(self) -> tuple[tuple[str, str], ...]:
+        """Names and sources of the stubs, and of the locked cells among them, up to the last that a value needs."""
+        last = max((self._index_of(check.stub) for check in self.values), default=-1)
+        later = self.cells[self.first_stub : last + 1]
+        return tuple((cell.name, cell.source) for cell in later if cell.kind in ("stub", "locked"))
+
+    def _index_of(self, name: str) -> int:
+        return next(index for index, cell in enumerate(self.cells) if cell.name == name)
 
     def setup(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Sources of the locked cells before the first stub, ``parameters`` set after the cell with that tag."""
@@ -205,7 +289,9 @@ class Exercise:
     @cached_property
     def asks(self) -> str:
         """SHA-256 over the names, kinds and sources of all cells: what the answers depend on, and no points."""
-        content = [[cell.kind, cell.name, cell.source] for cell in self.cells]
+        content: list[Any] = [[cell.kind, cell.name, cell.source] for cell in self.cells]
+        if self.training != Training():
+            content.append([list(map(dict, self.training.hidden)), self.training.seconds])
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property
@@ -213,3 +299,38 @@ class Exercise:
         """SHA-256 over the same and the points: another exercise has another digest."""
         content = [self.asks, [[check.id, check.points] for check in self.checks]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> list[Check]:
+    """The checks among ``cells``, with their ``points`` and stubs; what is wrong with them is added to ``faults``."""
+    stubs = {cell.name for cell in cells if cell.kind == "stub"}
+    compared = {
+        cell.name.removeprefix("check_") for cell in cells if cell.kind == "check" and _COMPARES.search(cell.source)
+    }
+    checks, above = [], ""
+    for cell, worth in zip(cells, points, strict=True):
+        if cell.kind == "stub":
+            above = cell.name
+        if cell.kind != "check":
+            continue
+        check = Check(cell.name, cell.name.removeprefix("check_"), worth, cell.source)
+        # the stub of a gradient answers nothing else: a check beside its own one has a name that is misspelt
+        shared = above if check.is_value and above not in compared and cell.name.startswith("check_") else ""
+        stub = check.gradient if check.gradient in stubs else shared
+        if not stub:
+            faults.append(
+                f"check {cell.name!r} has no stub: a check is called check_ and the grade_id of its stub, or the name "
+                f"of a value that the last stub above it makes.{closest(check.gradient, stubs)}"
+            )
+        if not isinstance(worth, (int, float)) or worth < 0:
+            faults.append(f"check {cell.name!r} has points {worth!r}")
+        else:
+            checks.append(replace(check, points=float(worth), stub=stub))
+    answered = {check.stub for check in checks}
+    names = [cell.name for cell in cells if cell.kind == "stub"]
+    values = [names.index(check.stub) for check in checks if check.is_value and check.stub]
+    for index, stub in enumerate(names):
+        # what a stub without a check makes may be used by a later one whose values are graded
+        if stub not in answered and index >= max(values, default=0):
+            faults.append(f"stub {stub!r} has no check: add a graded cell check_{stub} after it")
+    return checks

@@ -34,6 +34,8 @@ from handgrad.sandbox.parent import Sandbox
 from handgrad.sandbox.spawn import FreshSandbox
 from handgrad.sandbox.warm import WarmProcess, lacking
 from handgrad.submission import Submission
+from handgrad.values import Values
+from handgrad.worked import passes_of
 
 __all__ = ["Graded", "Grader"]
 
@@ -112,8 +114,9 @@ class Grader:
         self.isolation = isolation
         self._process = process
         self.policy = policy or Policy()
-        self.limits = limits or Limits()
-        self.passes = plan(seeds, sizes)
+        self.limits = (limits or Limits()).with_visible(exercise.training.seconds)
+        planned = plan(seeds, sizes, exercise.training.hidden[0])
+        self.passes = (planned if exercise.tensors else planned[:1]) + passes_of(exercise, seeds, sizes)
 
     def __enter__(self) -> Self:
         states = [State(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
@@ -121,11 +124,7 @@ class Grader:
             # the sandbox runs the locked cells while this process computes the references
             self.sandbox = self._sandbox(states)
             stack.enter_context(self.sandbox)
-            self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
-            self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
-            self.diagnostician = Diagnostician(self.passes, self.references, self.facts, self.policy.tolerance)
-            self.checker = Checker(self.exercise, self.passes, self.references, self.facts, self.policy.tolerance)
-            self.checker.prove()
+            self._prepare()
             try:
                 self.sandbox.wait_until_ready()
             except IsolationError:
@@ -138,6 +137,18 @@ class Grader:
                 self.sandbox.wait_until_ready()
             self._stack = stack.pop_all()
         return self
+
+    def _prepare(self) -> None:
+        """Work out the references, and prove that the exercise can be graded."""
+        passes = [one for one in self.passes if one.kind != "values"]
+        self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in passes}
+        self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
+        self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)
+        self.checker = Checker(self.exercise, passes, self.references, self.facts, self.policy.tolerance)
+        self.checker.prove()
+        namespace = self.references[passes[0].name].namespace
+        self.values = Values(self.exercise, self.passes[len(passes) :], namespace, self.policy)
+        self.values.prove()
 
     def _sandbox(self, states: Sequence[State]) -> Sandbox | FreshSandbox:
         """What gives children on this machine; not yet entered."""
@@ -162,15 +173,14 @@ class Grader:
             The grader's own processes failed: the submission is not graded.
         """
         started = time.monotonic()
-        collected = collect(self.sandbox, submission, self.passes, self._help, self.exercise.givens)
+        values = {check.gradient for check in self.exercise.values}
+        given = self.exercise.givens
+        collected = collect(self.sandbox, submission, self.passes, self._help, givens=given, values=values)
         sources = [cell.source for cell in submission.cells]
-        reached = reaches(sources, self.exercise.stubs, self.exercise.setup({}), self.exercise.givens.values())
+        reached = reaches(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
         self.checker.forget()
         with cells.captured():
-            evidence = {
-                check.gradient: [self._evidence(check, one_round, collected) for one_round in rounds(self.passes)]
-                for check in self.exercise.checks
-            }
+            evidence = {check.gradient: self._evidence(check, collected) for check in self.exercise.checks}
             verdicts = tuple(
                 self._verdict(check, collected, evidence[check.gradient], reached) for check in self.exercise.checks
             )
@@ -199,7 +209,13 @@ class Grader:
         values = reference.step.upstream if one.kind == "step" else reference.gradients
         return values[self.exercise.named[gradient]]
 
-    def _evidence(self, check: Check, one_round: Mapping[str, Pass], collected: Collected) -> Evidence:
+    def _evidence(self, check: Check, collected: Collected) -> list[Evidence]:
+        """What the hidden passes say about one answer, round by round."""
+        if check.is_value:
+            return self.values.evidence(check, collected)
+        return [self._of_round(check, one_round, collected) for one_round in rounds(self.passes)]
+
+    def _of_round(self, check: Check, one_round: Mapping[str, Pass], collected: Collected) -> Evidence:
         tensor = self.exercise.tensors[check.gradient]
 
         def comparisons(kind: str, against: Literal["true", "step"] = "true") -> tuple[Comparison | None, ...]:
@@ -222,6 +238,18 @@ class Grader:
     def _verdict(
         self, check: Check, collected: Collected, evidence: Sequence[Evidence], reached: Sequence[Reach]
     ) -> Verdict:
+        own = reached[collected.submission.stub_indices()[check.gradient]]
+        verdict = (self.values.verdict if check.is_value else self._judged)(check, collected, evidence)
+        if own.internals:
+            message = reaches_inside(check.gradient, own.internals)
+            return replace(verdict, outcome="tampered", points=0.0, diagnosis=None, message=message)
+        copies = own.autograd or any(check.gradient in one.copied for one in reached)
+        if copies and not check.is_value and verdict.outcome in ("failed", "error"):
+            return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts))
+        return verdict
+
+    def _judged(self, check: Check, collected: Collected, evidence: Sequence[Evidence]) -> Verdict:
+        """The verdict on a gradient, by its values alone."""
         marks = [mark(one, self.policy) for one in evidence]
         decided = worst(marks)
         visible = [
@@ -248,12 +276,6 @@ class Grader:
             found = self._diagnosis(check, outcome, collected, decided, marks)
             # what is known of the mistake says more than that there is one
             message = "" if found else message
-        own = reached[collected.submission.stub_indices()[check.gradient]]
-        if own.internals:
-            outcome, share, found = "tampered", 0.0, None
-            message = reaches_inside(check.gradient, own.internals)
-        elif outcome in ("failed", "error") and (own.autograd or any(check.gradient in one.copied for one in reached)):
-            found = copies_autograd(check.gradient, self.facts)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
     def _diagnosis(
@@ -269,11 +291,12 @@ class Grader:
         self, verdicts: Sequence[Verdict], collected: Collected, evidence: Mapping[str, Sequence[Evidence]]
     ) -> tuple[Verdict, ...]:
         """The verdicts, with what is worth knowing of those that passed."""
-        failed = [one.gradient for one in verdicts if one.outcome != "passed"]
+        gradients = self.exercise.tensors
+        failed = [one.gradient for one in verdicts if one.outcome != "passed" and one.gradient in gradients]
         noted = []
         for one in verdicts:
             note = None
-            if one.outcome == "passed":
+            if one.outcome == "passed" and one.gradient in gradients:
                 steps = [seen.step for seen in evidence[one.gradient]]
                 note = self.diagnostician.right(one.gradient, steps, collected)
                 note = note or self.diagnostician.carried(one.gradient, failed, collected)
@@ -319,7 +342,7 @@ def _outputs(collected: Collected) -> dict[int, Sequence[Mapping[str, Any]]]:
         if result and result.error:
             outputs.append(_error_output(result.error.name, result.error.message, result.error.traceback))
         if index in collected.deaths:
-            sentence = death_sentence(collected.deaths[index], collected.limits)
+            sentence = death_sentence(collected.deaths[index], collected.limits_of(index))
             outputs.append(_error_output(collected.deaths[index].reason, sentence, (sentence,)))
         # a cell that was cut shows what its pieces show
         shown[cell.position] = [*shown.get(cell.position, ()), *outputs]

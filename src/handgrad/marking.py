@@ -25,11 +25,14 @@ class Policy:
         Share of the points for a mistake that the loss cannot show.
     tolerance
         Largest difference allowed, as a share of the reference's scale.
+    partial_later
+        Share of the points for a value that is right at first and not after more steps.
     """
 
     partial_shape: float = 0.5
     partial_invisible: float = 0.5
     tolerance: float = 1e-4
+    partial_later: float = 0.5
 
 
 class Value(IntEnum):

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Kind", "Pass", "plan", "rounds"]
+__all__ = ["Kind", "Pass", "plan", "plan_values", "rounds"]
 
-Kind = Literal["visible", "as written", "step", "helped"]
+Kind = Literal["visible", "as written", "step", "helped", "values"]
 HIDDEN: tuple[Kind, ...] = ("as written", "step", "helped")
+"""The hidden passes of a round in which gradients are asked for; values have passes of their own."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class Pass:
         return self.kind in ("step", "helped")
 
 
-def plan(seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = ()) -> tuple[Pass, ...]:
-    """The passes in the order in which one child runs them.
+def plan(
+    seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = (), settings: Mapping[str, Any] | None = None
+) -> tuple[Pass, ...]:
+    """The passes over gradients, in the order in which one child runs them.
 
     Parameters
     ----------
@@ -42,13 +45,29 @@ def plan(seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = ()) -> tuple
         Hidden seeds: one round of hidden passes for each.
     sizes
         Further parameters, such as ``{"batch_size": 16}``: one more round for each, on the first seed.
+    settings
+        What every hidden pass sets beside its seed.
     """
-    rounds: list[tuple[int, Mapping[str, Any]]] = [(seed, {}) for seed in seeds]
-    rounds += [(seeds[0], size) for size in sizes]
     passes = [Pass("visible", 0, {})]
-    for number, (seed, size) in enumerate(rounds, start=1):
-        passes += [Pass(kind, number, {**size, "seed": _derived(seed, number, kind)}) for kind in HIDDEN]
+    for number, (seed, size) in enumerate(_rounds(seeds, sizes), start=1):
+        settled = {**(settings or {}), **size}
+        passes += [Pass(kind, number, {**settled, "seed": _derived(seed, number, kind)}) for kind in HIDDEN]
     return tuple(passes)
+
+
+def plan_values(
+    seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]
+) -> tuple[Pass, ...]:
+    """The hidden passes over values: for each seed, and each of the ``sizes``, one with each of the ``settings``."""
+    made = [({**setting, **size}, seed) for seed, size in _rounds(seeds, sizes) for setting in settings]
+    return tuple(
+        Pass("values", number, {**settled, "seed": _derived(seed, number, "values")})
+        for number, (settled, seed) in enumerate(made, start=1)
+    )
+
+
+def _rounds(seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
+    return [(seed, {}) for seed in seeds] + [(seeds[0], size) for size in sizes]
 
 
 def _derived(seed: int, number: int, kind: str) -> int:
@@ -58,9 +77,9 @@ def _derived(seed: int, number: int, kind: str) -> int:
 
 
 def rounds(passes: Sequence[Pass]) -> list[Mapping[str, Pass]]:
-    """The hidden passes of a plan, round by round, by kind."""
+    """The hidden passes of a plan over gradients, round by round, by kind."""
     found: dict[int, dict[str, Pass]] = {}
     for one in passes:
-        if one.kind != "visible":
+        if one.kind in HIDDEN:
             found.setdefault(one.round, {})[one.kind] = one
     return list(found.values())

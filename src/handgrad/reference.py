@@ -18,7 +18,7 @@ from handgrad.exercise import Exercise, closest
 from handgrad.scenes import LOSS, Scene
 from handgrad.sources import assigning_lines, gradients_taken
 
-__all__ = ["Facts", "Reference"]
+__all__ = ["Facts", "Reference", "run_locked"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Reference:
     """
 
     parameters: Mapping[str, Any]
-    namespace: Mapping[str, Any]
+    namespace: dict[str, Any]
     tensors: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
     step: graph.Step
@@ -53,9 +53,12 @@ class Reference:
         Raises
         ------
         ExerciseError
-            A locked cell raises, there is no scalar ``loss``, or a named tensor does not lead to it.
+            A locked cell raises, there is no scalar ``loss``, or a named tensor does not lead to it. (An exercise
+            without gradients needs no loss.)
         """
-        namespace = _run(exercise, parameters)
+        namespace = run_locked(exercise, parameters)
+        if not exercise.tensors:
+            return cls(parameters, namespace, {}, {}, graph.Step({}, {}))
         loss = namespace.get(LOSS)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
             raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
@@ -121,7 +124,8 @@ class Facts:
     def of(cls, references: Iterable[Reference], sources: Iterable[str] = ()) -> Self:
         """The facts that hold on all ``references`` of one exercise, whose locked cells have these ``sources``."""
         references = list(references)
-        consumers = graph.consumers(references[0].namespace[LOSS], references[0].tensors)
+        tensors = references[0].tensors
+        consumers = graph.consumers(references[0].namespace[LOSS], tensors) if tensors else {}
         zero = frozenset.intersection(*(reference.zero() for reference in references))
         blind = frozenset(
             name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
@@ -160,7 +164,14 @@ def _not_given(exercise: Exercise, given: str) -> str:
     )
 
 
-def _run(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def run_locked(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the locked cells before the first stub, with ``parameters`` set; the names that they make.
+
+    Raises
+    ------
+    ExerciseError
+        One of them raises.
+    """
     namespace = cells.new_namespace()
     with chdir(exercise.directory), torch.enable_grad(), cells.captured():
         for index, source in enumerate(exercise.setup(parameters)):

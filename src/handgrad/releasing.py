@@ -1,6 +1,8 @@
 """What travels with a released exercise so that a student can check it alone, offline."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -31,13 +33,16 @@ def test_gradient(gradient: str) -> None:
 '''
 
 
-def self_check(released: NotebookNode, name: str) -> dict[str, str]:
-    """The files beside the released notebook ``name``, by their names: a test, the pristine cells, the requirements."""
+def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
+    """The files beside the released notebook ``name``, by their names: a test, the pristine cells, the requirements.
+
+    ``recorded`` is what the worked solution gives, where answers are asked for that are no gradients.
+    """
+    facts = {"schema": 1, "name": name, "notebook": json.loads(nbformat.writes(released))}
+    if recorded:
+        facts["recorded"] = list(recorded)
     return {
-        EXERCISE_FILE: json.dumps(
-            {"schema": 1, "name": name, "notebook": json.loads(nbformat.writes(released))}, indent=1, ensure_ascii=False
-        )
-        + "\n",
+        EXERCISE_FILE: json.dumps(facts, indent=1, ensure_ascii=False) + "\n",
         f"test_{name}.py": _TEST,
         "requirements.txt": _requirements(),
     }

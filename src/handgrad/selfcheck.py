@@ -22,6 +22,7 @@ from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.warm import WarmProcess
 from handgrad.sources import Parsed
 from handgrad.submission import Submission, read_notebook
+from handgrad.worked import recorded_in
 
 __all__ = ["check", "exercise_for", "gradients", "read_exercise", "verdict"]
 
@@ -175,19 +176,19 @@ def read_released(path: Path) -> Exercise:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         notebook = notebooks.parse(json.dumps(data["notebook"]))
-        name = str(data["name"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        name, recorded = str(data["name"]), recorded_in(data.get("recorded", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExerciseError(f"{path} cannot be read ({error}): get the released folder again.") from error
-    return Exercise.of(notebook, name, path.parent)
+    return replace(Exercise.of(notebook, name, path.parent), recorded=recorded)
 
 
 def gradients(folder: Path) -> tuple[str, ...]:
-    """The gradients of the exercise released in ``folder``, in order."""
-    return read_released(folder / EXERCISE_FILE).stubs
+    """The answers that the exercise released in ``folder`` asks for, in order."""
+    return tuple(check.gradient for check in read_released(folder / EXERCISE_FILE).checks)
 
 
 def verdict(folder: Path, gradient: str) -> Verdict:
-    """The verdict on one gradient of the notebook in ``folder``; the notebook is graded once."""
+    """The verdict on one answer of the notebook in ``folder``; the notebook is graded once."""
     return next(one for one in _graded(folder).report.checks if one.gradient == gradient)
 
 

@@ -29,9 +29,8 @@ from handgrad.course import Course
 from handgrad.errors import HandgradError, SandboxError, SubmissionError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
-from handgrad.inert import disarmed_comment
 from handgrad.nbgrader.pages import Facts, Pages
-from handgrad.render import comment
+from handgrad.nbgrader.preprocessors import comments
 from handgrad.report import Report, ReportOutcome
 from handgrad.store import Record, record_key
 from handgrad.submission import Submission, parse_notebook
@@ -81,8 +80,10 @@ class Task:
             if path.is_file() and "__pycache__" not in path.parts
         }
         seeds, settings = tuple(course.seeds()), course.settings
-        limits, rounds = settings.limits(), len(seeds) + len(settings.sizes)
-        longest = limits.submission_seconds + (1 + 3 * rounds) * ATTEMPTS * limits.cell_seconds
+        limits = settings.limits().with_visible(exercise.training.seconds)
+        hidden = (len(seeds) + len(settings.sizes)) * (3 + len(exercise.training.hidden))
+        in_all = (limits.visible_seconds or limits.cell_seconds) + hidden * limits.cell_seconds
+        longest = limits.submission_seconds + ATTEMPTS * in_all
         # a cell that stands in the queue for a processor may take four times its time
         return cls(exercise.name, files, seeds, _portable(course.config), 60 + 4 * longest, exercise.asks)
 
@@ -222,12 +223,12 @@ class Desk:
         report = replace(graded.report, student=handed.student, message=message)
         graded = replace(graded, report=report)
         page, untouched = self.pages.autograded(submission, grader, graded)
-        comments: dict[str, str | None] = dict.fromkeys(untouched, "No response.")
-        comments.update({one.gradient: disarmed_comment(text) for one in report.checks if (text := comment(one))})
+        said: dict[str, str | None] = dict.fromkeys(untouched, "No response.")
+        said.update(comments(grader.exercise, report))
         record = Record.of(graded, self.sent)
         self.sent.update(record.answers)
         key = record_key(grader.exercise, grader.passes, submission)
-        return Marked(report, notebooks.text_of(page), comments, key, record)
+        return Marked(report, notebooks.text_of(page), said, key, record)
 
 
 _at_work = threading.Lock()

@@ -12,10 +12,10 @@ COURSE = Course.at(Path(__file__).parent)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each gradient of the exercise that the folder is called after."""
+    """One test for each answer to the exercise that the folder is called after."""
     if "gradient" in metafunc.fixturenames:
         exercise = COURSE.exercise(metafunc.definition.path.parent.name)
-        metafunc.parametrize("gradient", exercise.stubs)
+        metafunc.parametrize("gradient", [check.gradient for check in exercise.checks])
 
 
 @pytest.fixture(scope="module")

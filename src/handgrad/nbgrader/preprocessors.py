@@ -38,6 +38,7 @@ from handgrad.render import check_outputs, comment
 from handgrad.report import Report
 from handgrad.store import AnswerStore, Record, record_key
 from handgrad.submission import Submission, read_notebook
+from handgrad.worked import record
 
 __all__ = [
     "AddSelfCheck",
@@ -50,6 +51,7 @@ __all__ = [
     "Solve",
     "TolerantExporter",
     "autograde",
+    "comments",
     "generate_assignment",
     "generate_solution",
     "sanitize",
@@ -75,13 +77,24 @@ class TolerantExporter(NotebookExporter):
 
 
 class NameStubs(ClearSolutions):
-    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient."""
+    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient.
+
+    A cell that makes something else than a gradient begins with ``...``.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Clear the cells of a notebook, knowing which of its stubs are gradients."""
+        self._gradients = Exercise.of(nb, "", Path()).tensors if is_exercise(nb) else None
+        return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
         """Clear one cell and name its stub."""
         cell, resources = super().preprocess_cell(cell, resources, cell_index)
         if kind_of(cell) == "stub":
-            cell.source = cell.source.replace("{gradient}", grade_id(cell))
+            name = grade_id(cell)
+            if self._gradients is not None and name not in self._gradients:
+                cell.source = cell.source.replace("{gradient} = None", "...")
+            cell.source = cell.source.replace("{gradient}", name)
         return cell, resources
 
 
@@ -91,9 +104,10 @@ class AddSelfCheck(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Add the files to what nbgrader writes."""
         if is_exercise(nb):
-            name = resources["nbgrader"]["notebook"]
+            name, source = resources["nbgrader"]["notebook"], _source(self, resources)
+            recorded = record(source.exercise) if source else []
             outputs = resources.setdefault("outputs", {})
-            outputs.update({file: text.encode() for file, text in releasing.self_check(nb, name).items()})
+            outputs.update({file: text.encode() for file, text in releasing.self_check(nb, name, recorded).items()})
         return nb, resources
 
 
@@ -163,10 +177,12 @@ class SaveVerdicts(SaveAutoGrades):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Save what the report says, in one transaction, whether or not its cells are still in the notebook."""
         self.report = resources.get(REPORT)
+        source = _source(self, resources) if self.report else None
+        self.exercise = source.exercise if source else None
         nb, resources = super().preprocess(nb, resources)
-        if self.report:
+        if self.report and self.exercise:
             with Gradebook(self.db_url) as gradebook:
-                self._save(gradebook, self.report)
+                self._save(gradebook, self.report, self.exercise)
                 gradebook.db.commit()
         return nb, resources
 
@@ -175,7 +191,7 @@ class SaveVerdicts(SaveAutoGrades):
         if self.report is None or kind_of(cell) != "check":
             super()._add_score(cell, resources)
 
-    def _save(self, gradebook: Gradebook, report: Report) -> None:
+    def _save(self, gradebook: Gradebook, report: Report, exercise: Exercise) -> None:
         cells = gradebook.find_notebook(self.notebook_id, self.assignment_id).grade_cells
         known = {cell.name: cell.max_score for cell in cells if cell.cell_type == "code"}
         if known != {verdict.id: verdict.max_points for verdict in report.checks}:
@@ -188,8 +204,8 @@ class SaveVerdicts(SaveAutoGrades):
             grade = gradebook.find_grade(verdict.id, *where)
             grade.auto_score = verdict.points
             grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
-            if text := comment(verdict):
-                gradebook.find_comment(verdict.gradient, *where).auto_comment = disarmed_comment(text)
+        for stub, text in comments(exercise, report).items():
+            gradebook.find_comment(stub, *where).auto_comment = text
 
 
 class HideTests(ClearHiddenTests):
@@ -198,6 +214,16 @@ class HideTests(ClearHiddenTests):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Clear the hidden tests of a graded exercise."""
         return super().preprocess(nb, resources) if REPORT in resources else (nb, resources)
+
+
+def comments(exercise: Exercise, report: Report) -> dict[str, str]:
+    """Our comment on each stub of which there is something to say: what is said of its answers."""
+    # what is the same for several answers of a stub is said once
+    said: dict[str, dict[str, None]] = {}
+    for verdict in report.checks:
+        if text := comment(verdict):
+            said.setdefault(exercise.check_of(verdict.gradient).stub, {})[disarmed_comment(text)] = None
+    return {stub: "\n\n".join(texts) for stub, texts in said.items()}
 
 
 def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int | None] | None = None) -> None:

@@ -18,6 +18,7 @@ from handgrad.render.words import (
     isolation,
     lines,
     match,
+    noun,
     number,
     one_line,
     out_of,
@@ -68,7 +69,7 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
         console.print(Text(said))
     if report.checks:
         console.print()
-        _print_verdicts(console, report.checks)
+        _print_verdicts(console, report)
     console.print()
     for line in _closing(report):
         console.print(Text(line))
@@ -128,12 +129,12 @@ def text_of(console: Console) -> str:
     return "\n".join(rows).rstrip() + "\n"
 
 
-def _print_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
-    header = ("result", "gradient", "points", "match", "maxdiff")
-    rows = [_row(verdict) for verdict in verdicts]
+def _print_verdicts(console: Console, report: Report) -> None:
+    header = ("result", noun(report), "points", "match", "maxdiff")
+    rows = [_row(verdict) for verdict in report.checks]
     widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     console.print(Text(_laid_out(header, widths), "dim"))
-    for verdict, row in zip(verdicts, rows, strict=True):
+    for verdict, row in zip(report.checks, rows, strict=True):
         text = Text(_laid_out(row, widths))
         text.stylize(_STYLES[verdict.outcome], 0, len(row[0]))
         console.print(text)
@@ -179,9 +180,13 @@ def _summary(report: Report) -> str:
     if not report.checks:
         return "There was nothing to check in this exercise."
     if not open_ones:
-        return f"All {len(report.checks)} gradients are right." if len(report.checks) > 1 else "The gradient is right."
+        return (
+            f"All {len(report.checks)} {noun(report)}s are right."
+            if len(report.checks) > 1
+            else f"The {noun(report)} is right."
+        )
     others = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if outcome != "passed")
-    return f"{outcomes['passed']} of {len(report.checks)} gradients right ({others}). Go on with {open_ones[0]}."
+    return f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Go on with {open_ones[0]}."
 
 
 def _students(reports: Sequence[Report], summary: ClassSummary, width: int) -> Table:

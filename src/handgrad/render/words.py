@@ -13,6 +13,7 @@ __all__ = [
     "lecture_line",
     "lines",
     "match",
+    "noun",
     "number",
     "one_line",
     "out_of",
@@ -80,6 +81,11 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """``text`` cleaned, and on one line."""
     return " ".join(clean(text).split())
+
+
+def noun(report: Report) -> str:
+    """What a report's checks are about: a gradient, or an answer where not all of them are gradients."""
+    return "gradient" if all(verdict.gradient.startswith("d") for verdict in report.checks) else "answer"
 
 
 def number(value: float) -> str:

@@ -120,7 +120,7 @@ class Child:
         seconds
             Wall-clock seconds that are left for the submission.
         """
-        cell_seconds = self.limits.cell_seconds
+        cell_seconds = run.seconds or self.limits.cell_seconds
         end = time.monotonic() + (self.limits.submission_seconds if seconds is None else seconds)
         result = PassResult()
         index: int | None = None

@@ -1,7 +1,7 @@
 """What a submission may use: time, memory, processes, files."""
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Limits:
         Processes and threads that the child's user may have (it has no effect for root).
     descriptors
         Files, pipes and sockets that a child may have open.
+    visible_seconds
+        Wall-clock seconds for one cell in the visible pass; ``cell_seconds`` where it is None.
     """
 
     cell_seconds: float = 10.0
@@ -39,6 +41,13 @@ class Limits:
     file_mb: int = 64
     processes: int = 256
     descriptors: int = 256
+    visible_seconds: float | None = None
+
+    def with_visible(self, seconds: float | None) -> "Limits":
+        """The limits of an exercise whose visible pass may take ``seconds`` for one cell, and so much more in all."""
+        if seconds is None:
+            return self
+        return replace(self, visible_seconds=seconds, submission_seconds=self.submission_seconds + seconds)
 
     def to_dict(self) -> dict[str, Any]:
         """The limits as plain data."""

@@ -53,6 +53,8 @@ class Run:
         Whether references replace the names that were taken (and what a cell changed is put back before).
     outputs
         Whether what the cells show is wanted.
+    seconds
+        Wall-clock seconds for one cell, where they are not those of the limits.
     """
 
     state: str
@@ -62,6 +64,7 @@ class Run:
     givens: Mapping[str, str] = field(default_factory=dict)
     help: bool = False
     outputs: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,12 @@
+"""The graded tests of training: `pytest tests/hidden/training --submission NOTEBOOK`."""
+
+import pytest
+
+from handgrad.report import Verdict
+
+
+@pytest.mark.slow
+def test_answer(gradient: str, verdicts: dict[str, Verdict]) -> None:
+    """The answer is right on hidden data; that of `train` in the notebook's own training."""
+    verdict = verdicts[gradient]
+    assert verdict.outcome == "passed", verdict.sentence

@@ -1,0 +1,3 @@
+C.zero_()
+W1 = None
+print(split_loss(Xdev, Ydev))

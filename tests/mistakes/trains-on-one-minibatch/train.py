@@ -1,0 +1,10 @@
+restart()
+Xb, Yb = minibatch(0)
+with torch.no_grad():
+    for i in range(steps):
+        loss, gradients = backward(Xb, Yb)
+        lr = 0.1 if i < decay_step else 0.01
+        for parameter, gradient in zip((C, W1, b1, W2, b2, bngain, bnbias), gradients, strict=True):
+            parameter -= lr * gradient
+        losses.append(loss.item())
+        show_progress(i, loss)
