@@ -173,6 +173,15 @@ def test_a_mistake_without_a_name(small: Grader) -> None:
     assert report.checks[0].message == "x is not what grow should make of it."
 
 
+def test_another_shape_reaches_no_check(small: Grader) -> None:
+    """No check is run on a value in another shape: what it needs could be any amount. The others are not hurt."""
+    report = _report(small, f"{GROW}\ny = torch.zeros(2000, 2000)")
+    assert _outcomes(report) == ["passed", "failed", "passed", "passed", "failed"]
+    assert report.checks[4].message == "y has shape (2000, 2000) where it should have (2,)."
+    report = _report(small, f"{GROW}\ny = y.view(1, 2)")
+    assert _outcomes(report) == ["passed", "partial", "passed", "passed", "failed"]
+
+
 KINDS = {
     "x = [1.0]": "x is not a tensor but a list.",
     "x = None": "There is no tensor x when grow has run.",
@@ -253,6 +262,17 @@ def test_autograd_stays_off(small: Grader) -> None:
 def test_reaching_inside_is_told(small: Grader) -> None:
     """A stub that reaches for the insides of the process has no points until a person has looked at it."""
     report = _report(small, f"import ctypes\nctypes.pythonapi\n{GROW}")
+    assert set(_outcomes(report)) == {"tampered"}
+
+
+def test_a_stub_without_a_check_is_looked_at_too(make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """What a stub without a check of its own reaches for goes into the values that are made with it."""
+    helper = ("stub", "helper", "def f(x):\n    return 1.5 * x")
+    notebook = make_notebook(*CELLS[:2], helper, *CELLS[2:])
+    exercise = Exercise.of(notebook, "small", tmp_path)
+    with Grader(exercise, [5], limits=Limits(cell_seconds=6.0)) as grader:
+        assert _report(grader, helper[2], GROW.replace("1.5 * x", "f(x)")).passed
+        report = _report(grader, f"import ctypes\nctypes.pythonapi\n{helper[2]}", GROW)
     assert set(_outcomes(report)) == {"tampered"}
 
 

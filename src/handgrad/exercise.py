@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -303,34 +303,37 @@ class Exercise:
 
 def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> list[Check]:
     """The checks among ``cells``, with their ``points`` and stubs; what is wrong with them is added to ``faults``."""
-    stubs = {cell.name for cell in cells if cell.kind == "stub"}
-    compared = {
-        cell.name.removeprefix("check_") for cell in cells if cell.kind == "check" and _COMPARES.search(cell.source)
-    }
+    stubs = [cell.name for cell in cells if cell.kind == "stub"]
+    compared = [cell.name for cell in cells if cell.kind == "check" and _COMPARES.search(cell.source)]
     checks, above = [], ""
     for cell, worth in zip(cells, points, strict=True):
         if cell.kind == "stub":
-            above = cell.name
+            # the stub of a gradient answers nothing else: a check beside its own one has a name that is misspelt
+            above = "" if f"check_{cell.name}" in compared else cell.name
         if cell.kind != "check":
             continue
-        check = Check(cell.name, cell.name.removeprefix("check_"), worth, cell.source)
-        # the stub of a gradient answers nothing else: a check beside its own one has a name that is misspelt
-        shared = above if check.is_value and above not in compared and cell.name.startswith("check_") else ""
-        stub = check.gradient if check.gradient in stubs else shared
+        answer = cell.name.removeprefix("check_")
+        is_shared = cell.name.startswith("check_") and cell.name not in compared
+        stub = answer if answer in stubs else above if is_shared else ""
         if not stub:
             faults.append(
                 f"check {cell.name!r} has no stub: a check is called check_ and the grade_id of its stub, or the name "
-                f"of a value that the last stub above it makes.{closest(check.gradient, stubs)}"
+                f"of a value that the last stub above it makes.{closest(answer, stubs)}"
             )
         if not isinstance(worth, (int, float)) or worth < 0:
             faults.append(f"check {cell.name!r} has points {worth!r}")
         else:
-            checks.append(replace(check, points=float(worth), stub=stub))
-    answered = {check.stub for check in checks}
-    names = [cell.name for cell in cells if cell.kind == "stub"]
-    values = [names.index(check.stub) for check in checks if check.is_value and check.stub]
-    for index, stub in enumerate(names):
-        # what a stub without a check makes may be used by a later one whose values are graded
-        if stub not in answered and index >= max(values, default=0):
-            faults.append(f"stub {stub!r} has no check: add a graded cell check_{stub} after it")
+            checks.append(Check(cell.name, answer, float(worth), cell.source, stub))
+    faults += _unasked(stubs, checks)
     return checks
+
+
+def _unasked(stubs: Sequence[str], checks: Sequence[Check]) -> list[str]:
+    """What is wrong with stubs that no check asks about; a later one that makes values may use what they make."""
+    answered = {check.stub for check in checks}
+    last = max((stubs.index(check.stub) for check in checks if check.is_value and check.stub), default=0)
+    return [
+        f"stub {stub!r} has no check: add a graded cell check_{stub} after it"
+        for index, stub in enumerate(stubs)
+        if stub not in answered and index >= last
+    ]

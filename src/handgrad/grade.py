@@ -240,13 +240,20 @@ class Grader:
     ) -> Verdict:
         own = reached[collected.submission.stub_indices()[check.gradient]]
         verdict = (self.values.verdict if check.is_value else self._judged)(check, collected, evidence)
-        if own.internals:
-            message = reaches_inside(check.gradient, own.internals)
+        if internals := own.internals or (self._by_helpers(collected.submission, reached) if check.is_value else ()):
+            message = reaches_inside(check.gradient, internals)
             return replace(verdict, outcome="tampered", points=0.0, diagnosis=None, message=message)
         copies = own.autograd or any(check.gradient in one.copied for one in reached)
         if copies and not check.is_value and verdict.outcome in ("failed", "error"):
             return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts))
         return verdict
+
+    def _by_helpers(self, submission: Submission, reached: Sequence[Reach]) -> Sequence[str]:
+        """What the stubs reach for that answer nothing themselves: what they make goes into values."""
+        helpers = {stub for stub, answers in self.exercise.answers.items() if not answers}
+        places = {place for place, name in enumerate(submission.ids) if name in helpers}
+        cells = zip(submission.cells, reached, strict=True)
+        return [name for cell, one in cells if cell.position in places for name in one.internals]
 
     def _judged(self, check: Check, collected: Collected, evidence: Sequence[Evidence]) -> Verdict:
         """The verdict on a gradient, by its values alone."""

@@ -150,12 +150,25 @@ class Values:
         errors = []
         for answers in zip(*both, strict=True):
             there = {name: value for name, value in zip(names, answers, strict=True) if value is not None}
-            error = self._run(check, there)
+            # a check is not given what has another shape: it may need any amount of memory for it
+            misshapen = [name for name, value in there.items() if value.shape != self._visible_shape(name)]
+            if check.gradient in misshapen:
+                return None
+            if misshapen and not self._is_compared(check):
+                name = misshapen[0]
+                shapes = f"{tuple(there[name].shape)} where it should have {tuple(self._visible_shape(name))}"
+                return "failed", 0.0, f"{name} has shape {shapes}."
+            error = self._run(check, {name: value for name, value in there.items() if name not in misshapen})
             if error is None:
                 return None
             errors.append(error)
         said = errors[0].message if errors[0].name == "AssertionError" else f"{errors[0].name}: {errors[0].message}"
         return "failed", 0.0, said or f"{check.gradient} does not meet a further condition of its check."
+
+    def _visible_shape(self, name: str) -> torch.Size:
+        """The shape that a value should have with the notebook's own parameters."""
+        known = self.namespace.get(name)
+        return (known if isinstance(known, torch.Tensor) else self.worked[self.passes[0].name].values[name]).shape
 
     def _diagnosis(self, check: Check, collected: Collected) -> Diagnosis | None:
         """The mistake in a value that is not right, where it is certain."""
