@@ -1,10 +1,9 @@
 """Every single mechanical mistake in the worked solution is marked wrong, and most are named."""
 
 import ast
-import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from handgrad.compare import compare
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.mistakes import CATALOGUE
+from handgrad.mutants import Mutant, mutants
 from handgrad.reference import Facts, Reference
 from handgrad.report import Verdict
 from handgrad.submission import Submission
@@ -41,96 +41,9 @@ TRUE = {
 """For each kind of mutation, the diagnoses that are true of it."""
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """A worked solution with one mistake: which gradient, which kind of mistake, the cell."""
-
-    gradient: str
-    kind: str
-    source: str
-
-
-def other_sums(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """What may stand in the place of a sum, a difference or a minus sign, with the kind of the mistake."""
-    match node:
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            yield "term dropped", left
-            yield "term dropped", right
-            yield "sign flipped", ast.BinOp(left, ast.Sub(), right)
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            yield "term dropped", left
-            yield "term dropped", ast.UnaryOp(ast.USub(), right)
-            yield "sign flipped", ast.BinOp(left, ast.Add(), right)
-        case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
-            # that of a number is the exponent of a power, or the sign of the whole
-            yield "sign flipped", operand
-
-
-def replacements(node: ast.AST, gradients: set[str], tensors: set[str]) -> Iterator[tuple[str, ast.AST]]:
-    """What may stand in the place of one node, with the kind of the mistake."""
-    match node:
-        case ast.BinOp(left=left, op=ast.Mult() | ast.MatMult(), right=right):
-            yield "factor dropped", left
-            yield "factor dropped", right
-            if isinstance(node.op, ast.MatMult):
-                yield "transposed", ast.BinOp(right, node.op, left)
-                yield "transposed", ast.Attribute(node, "T", ast.Load())
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            yield "factor dropped", left
-            yield "factor dropped", ast.BinOp(ast.Constant(1), ast.Div(), right)
-        case ast.BinOp(left=ast.Name(id="n"), op=ast.Sub(), right=ast.Constant(value=1)):
-            yield "n for n-1", ast.Name("n", ast.Load())
-        case ast.Call(func=ast.Attribute(attr="sum" | "max"), args=[ast.Constant(value=0 | 1 as dim)]):
-            other = copy.deepcopy(node)
-            other.args = [ast.Constant(1 - dim)]
-            yield "wrong dimension", other
-            other = copy.deepcopy(node)
-            other.keywords = [] if node.keywords else [ast.keyword("keepdim", ast.Constant(True))]
-            if node.func.attr == "sum":
-                yield "keepdim", other
-        case ast.Call(func=ast.Attribute(value=value, attr="index_add"), args=[_, index, source]):
-            put = ast.Attribute(value, "index_put", ast.Load())
-            yield "last write", ast.Call(put, [ast.Tuple([index], ast.Load()), source], [])
-        case ast.Attribute(value=value, attr="T"):
-            yield "transposed", value
-        case ast.Name(id=name, ctx=ast.Load()) if name in gradients:
-            yield "forward for gradient", ast.Name(name.removeprefix("d"), ast.Load())
-        case ast.Name(id=name, ctx=ast.Load()) if name in tensors:
-            yield "gradient for forward", ast.Name(f"d{name}", ast.Load())
-
-
-class _Replace(ast.NodeTransformer):
-    """Puts ``new`` where ``old`` stands."""
-
-    def __init__(self, old: ast.AST, new: ast.AST) -> None:
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> Any:
-        return self.new if node is self.old else self.generic_visit(node)
-
-
-def mutants(gradient: str, source: str, above: list[str]) -> list[Mutant]:
-    """Every mutant of one worked solution; ``above`` are the gradients that stand when its cell runs."""
-    tree = ast.parse(source)
-    gradients, tensors = set(above), {name.removeprefix("d") for name in above}
-    found = [Mutant(gradient, "zero", f"{gradient} = torch.zeros_like({gradient.removeprefix('d')})")]
-    last = tree.body[-1]
-    assert isinstance(last, ast.Assign)
-    whole = ast.UnaryOp(ast.USub(), last.value)
-    places: list[tuple[str, ast.AST, ast.AST]] = [("sign flipped", last.value, whole)]
-    if isinstance(last.targets[0], ast.Name):
-        places.append(("transposed", last.value, ast.Attribute(last.value, "T", ast.Load())))
-    for node in ast.walk(tree):
-        new_ones = itertools.chain(replacements(node, gradients, tensors), other_sums(node))
-        places += [(kind, node, new) for kind, new in new_ones]
-    for kind, old, new in places:
-        # numbered, so that the copy has the same node in the same place
-        number = list(ast.walk(tree)).index(old)
-        other = copy.deepcopy(tree)
-        text = ast.unparse(_Replace(list(ast.walk(other))[number], copy.deepcopy(new)).visit(other))
-        if text not in {one.source for one in found} | {ast.unparse(tree)}:
-            found.append(Mutant(gradient, kind, text))
-    return found
+def slips(gradient: str, source: str, above: list[str]) -> list[Mutant]:
+    """The mutants of one worked solution whose kind a diagnosis can name."""
+    return [one for one in mutants(gradient, source, above) if one.kind in TRUE]
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +109,7 @@ def waiting(solutions: dict[str, str], doubles: list[Reference]) -> dict[str, li
     """Every mutant that is not equivalent, by its gradient."""
     names = list(solutions)
     return {
-        name: [one for one in mutants(name, solutions[name], names[:number]) if not equivalent(one, doubles)]
+        name: [one for one in slips(name, solutions[name], names[:number]) if not equivalent(one, doubles)]
         for number, name in enumerate(names)
     }
 

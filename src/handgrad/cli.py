@@ -184,6 +184,21 @@ def data(
     typer.echo(f"The lecture's names are in {write_lecture_names(output, force=force, url=url or LECTURE_URL)}")
 
 
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new exercise.")],
+    *,
+    forward: Annotated[Path, typer.Option(metavar="FILE", help="A forward pass in plain Python: forward.py.")],
+    course: CourseOption = Path(),
+) -> None:
+    """Write the notebook of a new exercise from a forward pass; the solutions and the texts are yours to fill."""
+    from handgrad.authoring import new_exercise
+    from handgrad.course import Course
+
+    typer.echo(f"The new exercise is in {new_exercise(Course.at(course), name, forward)}")
+    typer.echo(f"Fill its solutions and its texts; `handgrad verify {name}` lists what is open.")
+
+
 def _rendered(report: Report, format_: Format) -> str:
     from handgrad import render
 

@@ -35,7 +35,7 @@ from handgrad.errors import CourseError
 from handgrad.nbgrader.pages import Facts, Known, as_saved
 from handgrad.report import Report
 
-__all__ = ["Book"]
+__all__ = ["Book", "scores_of"]
 
 LOG = logging.getLogger("handgrad.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -361,3 +361,9 @@ def _described(notebook: Any) -> tuple[Any, ...]:
         rows(notebook.solution_cells, "name"),
         rows(notebook.source_cells, "name", "cell_type", "locked", "source", "checksum"),
     )
+
+
+def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
+    """The score of each student in an assignment, as nbgrader's own command line reads it from the gradebook."""
+    with _at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
+        return {one.student.id: float(one.score) for one in gradebook.assignment_submissions(assignment)}

@@ -1,0 +1,261 @@
+"""Mutants: an answer cell with one small mistake, made by rules on its syntax tree; nothing is run."""
+
+import ast
+import copy
+import difflib
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+__all__ = ["Mutant", "mutants"]
+
+Replacement = tuple[str, ast.AST]
+"""The kind of a mistake, and what stands in the place of a node."""
+_SUMS = ("sum", "max", "mean", "amax", "min", "prod", "softmax", "log_softmax")
+_LAST_WRITE = {"index_add_": "index_copy_", "scatter_add": "scatter", "scatter_add_": "scatter_"}
+"""Methods that add where an index stands twice, and what keeps the last write alone."""
+_TWINS = {"sum": "mean", "mean": "sum", "argmax": "argmin", "max": "min", "triu": "tril", "tril": "triu"}
+_OPPOSITE = {ast.Gt: ast.LtE, ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """An answer cell with one mistake.
+
+    Attributes
+    ----------
+    gradient
+        Name of the answer.
+    kind
+        What kind of mistake it is.
+    source
+        The cell.
+    original
+        The cell that it was made from, written in the same way.
+    """
+
+    gradient: str
+    kind: str
+    source: str
+    original: str
+
+    @property
+    def diff(self) -> str:
+        """The lines that differ from the worked solution, those that are gone with a ``-`` in front."""
+        lines = difflib.ndiff(self.original.splitlines(), self.source.splitlines())
+        return "\n".join(line for line in lines if line[0] in "-+")
+
+
+def mutants(
+    gradient: str, source: str, above: Collection[str], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> list[Mutant]:
+    """Every mutant of one worked solution.
+
+    Parameters
+    ----------
+    gradient
+        Name of the answer that the cell gives.
+    source
+        The worked solution.
+    above
+        The gradients that stand when the cell runs.
+    shapes
+        Shapes of the tensors that stand when it runs, by name; with them, names of equal shape are swapped too.
+    """
+    tree = ast.parse(source)
+    gradients, tensors = set(above), {name.removeprefix("d") for name in above}
+    places = [*_whole(gradient, tree)]
+    for node in ast.walk(tree):
+        new_ones = itertools.chain(_replacements(node, gradients, tensors), _other_sums(node))
+        places += [(kind, node, new) for kind, new in new_ones]
+    for node in ast.walk(tree):
+        new_ones = itertools.chain(_further(node, gradients), _other_names(node, shapes or {}))
+        places += [(kind, node, new) for kind, new in new_ones]
+    original = ast.unparse(tree)
+    zero = f"{original}\n{gradient} = torch.zeros_like({gradient})"
+    found = {original: "", zero: "zero"}
+    for kind, old, new in places:
+        found.setdefault(_with(tree, old, new), kind)
+    for text in _without_a_statement(tree):
+        found.setdefault(text, "statement dropped")
+    return [Mutant(gradient, kind, text, original) for text, kind in found.items() if kind]
+
+
+def _whole(gradient: str, tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.AST]]:
+    """Mistakes in the answer as a whole: its sign, and its transpose."""
+    match tree.body[-1]:
+        case ast.Assign(targets=[target], value=value):
+            yield "sign flipped", value, ast.UnaryOp(ast.USub(), value)
+            if isinstance(target, ast.Name):
+                yield "transposed", value, ast.Attribute(value, "T", ast.Load())
+
+
+def _other_sums(node: ast.AST) -> Iterator[Replacement]:
+    """What may stand in the place of a sum, a difference or a minus sign."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            yield "term dropped", left
+            yield "term dropped", right
+            yield "sign flipped", ast.BinOp(left, ast.Sub(), right)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            yield "term dropped", left
+            yield "term dropped", ast.UnaryOp(ast.USub(), right)
+            yield "sign flipped", ast.BinOp(left, ast.Add(), right)
+        case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
+            # that of a number is the exponent of a power, or the sign of the whole
+            yield "sign flipped", operand
+
+
+def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection[str]) -> Iterator[Replacement]:
+    """The mistakes of a student who works by hand."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult() | ast.MatMult(), right=right):
+            yield "factor dropped", left
+            yield "factor dropped", right
+            if isinstance(node.op, ast.MatMult):
+                yield "transposed", ast.BinOp(right, node.op, left)
+                yield "transposed", ast.Attribute(node, "T", ast.Load())
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            yield "factor dropped", left
+            yield "factor dropped", ast.BinOp(ast.Constant(1), ast.Div(), right)
+        case ast.BinOp(left=ast.Name(id=name), op=ast.Sub(), right=ast.Constant(value=1)):
+            yield "n for n-1", ast.Name(name, ast.Load())
+        case ast.Call(func=ast.Attribute(attr=method)) if method in _SUMS:
+            yield from _other_dimensions(node)
+            if method == "sum":
+                yield "keepdim", _without_keepdim(node)
+        case ast.Call(func=ast.Attribute(value=value, attr="index_add"), args=[_, index, source]):
+            put = ast.Attribute(value, "index_put", ast.Load())
+            yield "last write", ast.Call(put, [ast.Tuple([index], ast.Load()), source], [])
+        case ast.Attribute(value=value, attr="T" | "mT"):
+            yield "transposed", value
+        case ast.Name(id=name, ctx=ast.Load()) if name in gradients:
+            yield "forward for gradient", ast.Name(name.removeprefix("d"), ast.Load())
+        case ast.Name(id=name, ctx=ast.Load()) if name in tensors:
+            yield "gradient for forward", ast.Name(f"d{name}", ast.Load())
+
+
+def _other_dimensions(call: ast.Call) -> Iterator[Replacement]:
+    """The same call along other dimensions."""
+    for number, dim in enumerate(call.args[:1]):
+        for other in _beside(dim):
+            new = copy.deepcopy(call)
+            new.args[number] = other
+            yield "wrong dimension", new
+    for number, keyword in enumerate(call.keywords):
+        for other in _beside(keyword.value) if keyword.arg == "dim" else ():
+            new = copy.deepcopy(call)
+            new.keywords[number].value = other
+            yield "wrong dimension", new
+
+
+def _beside(dim: ast.expr) -> Iterator[ast.expr]:
+    """The dimensions beside one, as an expression; of several, all but one of them."""
+    match dim:
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            yield ast.Constant(1 if number == 0 else number - 1)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
+            yield ast.UnaryOp(ast.USub(), ast.Constant(2 if number == 1 else number - 1))
+        case ast.Tuple(elts=parts):
+            for number in range(len(parts)):
+                yield ast.Tuple([*parts[:number], *parts[number + 1 :]], ast.Load())
+
+
+def _without_keepdim(call: ast.Call) -> ast.Call:
+    """The same sum without ``keepdim``, or with it where it has none."""
+    new = copy.deepcopy(call)
+    kept = [keyword for keyword in new.keywords if keyword.arg != "keepdim"]
+    had = len(kept) < len(new.keywords)
+    new.keywords = kept if had else [*kept, ast.keyword("keepdim", ast.Constant(True))]
+    return new
+
+
+def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]:
+    """Further mistakes: of loops, masks, indices and operators."""
+    match node:
+        case ast.AugAssign(target=target, value=value):
+            yield "= for +=", ast.Assign([target], value, lineno=0)
+        case ast.Assign(targets=[ast.Subscript() as target], value=value):
+            yield "+= for =", ast.AugAssign(target, ast.Add(), value)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            yield "divided for multiplied", ast.BinOp(left, ast.Div(), right)
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            yield "multiplied for divided", ast.BinOp(left, ast.Mult(), right)
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            yield "exponent", ast.BinOp(left, ast.Pow(), ast.BinOp(right, ast.Add(), ast.Constant(1)))
+            yield "exponent", left
+        case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in _OPPOSITE:
+            yield "condition turned round", ast.Compare(left, [_OPPOSITE[type(operator)]()], [right])
+        case ast.UnaryOp(op=ast.Invert() | ast.Not(), operand=operand):
+            yield "condition turned round", operand
+        case ast.Name(id=name, ctx=ast.Load()) if name in gradients:
+            ones = ast.Attribute(ast.Name("torch", ast.Load()), "ones_like", ast.Load())
+            yield "upstream left out", ast.Call(ones, [node], [])
+        case ast.Call(func=ast.Name(id="range"), args=[end]):
+            yield "loop cut short", ast.Call(node.func, [ast.BinOp(end, ast.Sub(), ast.Constant(1))], [])
+        case ast.Call(func=ast.Attribute() as function):
+            yield from _other_calls(node, function)
+
+
+def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
+    """What may stand in the place of the call of a method, or of a function of torch."""
+    of_module = isinstance(function.value, ast.Name) and function.value.id in ("torch", "F", "math")
+    if function.attr in _TWINS:
+        yield "another function", ast.Call(_renamed(function, _TWINS[function.attr]), call.args, call.keywords)
+    if function.attr in _LAST_WRITE:
+        yield "last write", ast.Call(_renamed(function, _LAST_WRITE[function.attr]), call.args, call.keywords)
+    if any(keyword.arg == "accumulate" for keyword in call.keywords):
+        yield "last write", ast.Call(function, call.args, [one for one in call.keywords if one.arg != "accumulate"])
+    if function.attr == "where" and len(call.args) == 3:
+        condition, yes, no = call.args
+        yield "condition turned round", ast.Call(function, [condition, no, yes], call.keywords)
+    if not of_module:
+        yield "call dropped", function.value
+    elif call.args:
+        yield "call dropped", call.args[0]
+
+
+def _renamed(function: ast.Attribute, name: str) -> ast.Attribute:
+    return ast.Attribute(function.value, name, ast.Load())
+
+
+def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Replacement]:
+    """The other names of a tensor's shape, gradients for a gradient and forward tensors for a forward tensor."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and shapes.get(node.id):
+        for name, shape in shapes.items():
+            is_gradient = name.removeprefix("d") in shapes and name.startswith("d")
+            alike = is_gradient == (node.id.startswith("d") and node.id.removeprefix("d") in shapes)
+            if name != node.id and shape == shapes[node.id] and alike:
+                yield "another name", ast.Name(name, ast.Load())
+
+
+class _Replace(ast.NodeTransformer):
+    """Puts ``new`` where ``old`` stands."""
+
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Visit one node."""
+        return self.new if node is self.old else self.generic_visit(node)
+
+
+def _with(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
+    """The text of ``tree`` with ``new`` in the place of ``old``."""
+    # numbered, so that the copy has the same node in the same place
+    number = list(ast.walk(tree)).index(old)
+    other = copy.deepcopy(tree)
+    return ast.unparse(_Replace(list(ast.walk(other))[number], copy.deepcopy(new)).visit(other))
+
+
+def _without_a_statement(tree: ast.Module) -> Iterator[str]:
+    """The cell with one statement left out, also of a block; a block that it empties passes."""
+    for number, block in enumerate(ast.walk(tree)):
+        body = getattr(block, "body", None)
+        for place in range(len(body) if isinstance(body, list) else 0):
+            other = copy.deepcopy(tree)
+            rest = list(ast.walk(other))[number]
+            del rest.body[place]  # type: ignore[attr-defined]
+            if not rest.body:  # type: ignore[attr-defined]
+                rest.body.append(ast.Pass())  # type: ignore[attr-defined]
+            yield ast.unparse(other)

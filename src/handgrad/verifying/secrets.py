@@ -1,0 +1,96 @@
+"""What students must not get: the lines of solutions and hidden tests, looked for in what they do get."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from handgrad.exercise import Exercise
+from handgrad.verifying.findings import Fault
+from handgrad.verifying.source import SOLUTION_MARKS, solution_of
+
+__all__ = ["Secrets"]
+
+_HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+SHORT = 12
+"""Characters of a line that may stand in another one by chance."""
+MARKS = (*SOLUTION_MARKS, "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
+_BINARY = (".whl", ".png", ".jpg", ".pt", ".npy", ".zip", ".gz")
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The lines of an exercise that stand in its source alone.
+
+    Attributes
+    ----------
+    solutions, tests
+        Lines of the worked solutions and of the hidden tests, without the white space around them.
+    """
+
+    solutions: frozenset[str]
+    tests: frozenset[str]
+
+    @classmethod
+    def of(cls, exercise: Exercise) -> Self:
+        """The secrets of an instructor's notebook: what locked cells and visible checks say too is none."""
+        public = {
+            line
+            for cell in exercise.cells
+            if cell.kind in ("locked", "check", "free")
+            for line in _lines(_HIDDEN.sub("", cell.source))
+        }
+        solutions = {line for cell in exercise.cells if cell.kind == "stub" for line in _lines(solution_of(cell.source))}
+        tests = {line for check in exercise.checks for part in _HIDDEN.findall(check.source) for line in _lines(part)}
+        return cls(frozenset(solutions - public), frozenset(tests - public))
+
+    def told_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
+        """The secrets that stand in the files of a folder.
+
+        Parameters
+        ----------
+        name
+            What the folder is called in a fault.
+        solved
+            Whether what stands there is a student's who knows the solutions.
+        """
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _BINARY):
+            text = _text(path)
+            lines = set(_lines(text))
+            for kind, secrets in (("solution", self.solutions), ("hidden test", self.tests), ("mark", MARKS)):
+                if solved and kind == "solution":
+                    continue
+                told = sorted(one for one in secrets if one in lines or (len(one) >= SHORT and one in text))
+                if told:
+                    file = f"{name}/{path.relative_to(folder).as_posix()}"
+                    what = f"a {kind} stands in what students get: {told[0]!r}"
+                    yield Fault(file, what, "put it between nbgrader's marks in the source, and release again")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text that say something."""
+    return (line.strip() for line in text.splitlines() if line.strip() and line.strip() not in ("pass", "None"))
+
+
+def _text(path: Path) -> str:
+    """What a file says: of JSON its texts, of a page what is read on it."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix in (".ipynb", ".json"):
+        return "\n".join(_texts(json.loads(text)))
+    return html.unescape(_TAG.sub("", text)) if path.suffix == ".html" else text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in plain data; the lines of a cell's source are one."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        yield "".join(value)
+    elif isinstance(value, (list, dict)):
+        inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
+        for one in inner:
+            yield from _texts(one)
