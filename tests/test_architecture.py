@@ -11,7 +11,7 @@ FLOORS = (
     ("errors", "report", "passes", "plain", "lean"),
     ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
     ("graph", "sandbox", "exercise", "sources", "reaching"),
-    ("scenes", "forward"),
+    ("scenes", "forward", "mutants"),
     ("readings",),
     ("catalogue",),
     ("mistakes",),
@@ -28,6 +28,7 @@ FLOORS = (
     ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
     ("batch",),
+    ("verifying",),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""
@@ -54,6 +55,7 @@ OUTSIDE = {
             "cases",
             "demo",
             "authoring",
+            "verifying",
         ),
         *("nbgrader", "gradebook", "worker"),
     },

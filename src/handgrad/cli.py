@@ -40,6 +40,13 @@ class Format(enum.StrEnum):
     gradescope = "gradescope"
 
 
+class ProofFormat(enum.StrEnum):
+    """How a proof is written."""
+
+    text = "text"
+    json = "json"
+
+
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
     if version:
@@ -197,6 +204,30 @@ def new(
 
     typer.echo(f"The new exercise is in {new_exercise(Course.at(course), name, forward)}")
     typer.echo(f"Fill its solutions and its texts; `handgrad verify {name}` lists what is open.")
+
+
+@app.command()
+def verify(
+    assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
+    *,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Break each solution by small rules, and show what the checks let pass.")
+    ] = False,
+    format: Annotated[ProofFormat, typer.Option(help="How the proof is written.")] = ProofFormat.text,  # noqa: A002
+    course: CourseOption = Path(),
+) -> None:
+    """Prove a course before it is released, all faults in one run. Exit status 0 if it is sound, 1 if not."""
+    from handgrad import verifying
+    from handgrad.course import Course
+
+    with Console(stderr=True).status("") as shown:
+        proofs = verifying.verify(Course.at(course), assignments or (), mutants=mutants, say=shown.update)
+    if format == ProofFormat.json:
+        typer.echo(verifying.as_json(proofs), nl=False)
+    else:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        typer.echo(verifying.as_text(proofs, width=_width(), color=color), nl=False)
+    raise typer.Exit(verifying.status(proofs))
 
 
 def _rendered(report: Report, format_: Format) -> str:

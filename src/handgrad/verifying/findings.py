@@ -57,18 +57,21 @@ class Mutation:
         How many mutants were graded.
     equivalent
         Those with full marks whose values are right: they are no mistakes.
+    negligible
+        Those with full marks that differ by less than what a comparison allows, on all data that was tried.
     survivors
         Those with full marks whose values are wrong: the checks do not see them.
     """
 
     mutants: int
     equivalent: tuple[Survivor, ...] = ()
+    negligible: tuple[Survivor, ...] = ()
     survivors: tuple[Survivor, ...] = ()
 
     @property
     def killed(self) -> int:
         """How many did not get full marks."""
-        return self.mutants - len(self.equivalent) - len(self.survivors)
+        return self.mutants - len(self.equivalent) - len(self.negligible) - len(self.survivors)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures and the survivors as plain data."""
@@ -76,6 +79,7 @@ class Mutation:
             "mutants": self.mutants,
             "killed": self.killed,
             "equivalent": [one.to_dict() for one in self.equivalent],
+            "negligible": [one.to_dict() for one in self.negligible],
             "survivors": [one.to_dict() for one in self.survivors],
         }
 

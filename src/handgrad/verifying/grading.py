@@ -12,7 +12,7 @@ from handgrad.report import Report, Verdict
 from handgrad.submission import Submission, parse_notebook
 from handgrad.verifying.findings import Fault
 
-__all__ = ["faults_of_case", "faults_of_outcomes", "faults_of_release", "faults_of_solution"]
+__all__ = ["faults_of_case", "faults_of_outcomes", "faults_of_release"]
 
 
 def faults_of_release(grader: Grader, released: NotebookNode, file: str) -> list[Fault]:
@@ -23,12 +23,6 @@ def faults_of_release(grader: Grader, released: NotebookNode, file: str) -> list
         for one in report.checks
         if one.outcome != "missing"
     ]
-
-
-def faults_of_solution(grader: Grader, solved: NotebookNode, file: str) -> list[Fault]:
-    """The worked solutions that do not get full marks."""
-    report = grader.grade(Submission.of(solved, grader.exercise)).report
-    return list(faults_of_outcomes(report, file, "handgrad grade"))
 
 
 def faults_of_outcomes(report: Report, file: str, way: str) -> Iterator[Fault]:
@@ -73,4 +67,3 @@ def _differences(case: Case, report: Report, exercise: Exercise, folder: str) ->
             yield Fault(folder, what, "mend the cell or [diagnoses] in case.toml")
     if abs(report.score - case.score) > 1e-9:
         yield Fault(folder, f"it gets {report.score:g} points, not {case.score:g}", "mend score in case.toml")
-

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from handgrad.exercise import Exercise
 from handgrad.verifying.findings import Fault
-from handgrad.verifying.source import SOLUTION_MARKS, solution_of
+from handgrad.verifying.source import SOLUTION_MARKS, open_answers, solution_of
 
 __all__ = ["Secrets"]
 
@@ -18,7 +18,7 @@ _HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS", re.DO
 _TAG = re.compile(r"<[^>]*>")
 SHORT = 12
 """Characters of a line that may stand in another one by chance."""
-MARKS = (*SOLUTION_MARKS, "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
+TEST_MARKS = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 _BINARY = (".whl", ".png", ".jpg", ".pt", ".npy", ".zip", ".gz")
 
 
@@ -44,7 +44,9 @@ class Secrets:
             if cell.kind in ("locked", "check", "free")
             for line in _lines(_HIDDEN.sub("", cell.source))
         }
-        solutions = {line for cell in exercise.cells if cell.kind == "stub" for line in _lines(solution_of(cell.source))}
+        unwritten = open_answers(exercise)
+        stubs = [cell for cell in exercise.cells if cell.kind == "stub" and cell.name not in unwritten]
+        solutions = {line for cell in stubs for line in _lines(solution_of(cell.source))}
         tests = {line for check in exercise.checks for part in _HIDDEN.findall(check.source) for line in _lines(part)}
         return cls(frozenset(solutions - public), frozenset(tests - public))
 
@@ -61,9 +63,10 @@ class Secrets:
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _BINARY):
             text = _text(path)
             lines = set(_lines(text))
-            for kind, secrets in (("solution", self.solutions), ("hidden test", self.tests), ("mark", MARKS)):
-                if solved and kind == "solution":
-                    continue
+            kinds = {"hidden test": {*self.tests, *TEST_MARKS}}
+            if not solved:
+                kinds["solution"] = {*self.solutions, *SOLUTION_MARKS}
+            for kind, secrets in kinds.items():
                 told = sorted(one for one in secrets if one in lines or (len(one) >= SHORT and one in text))
                 if told:
                     file = f"{name}/{path.relative_to(folder).as_posix()}"

@@ -6,7 +6,7 @@ from contextlib import chdir
 import torch
 
 from handgrad import cells
-from handgrad.exercise import Exercise
+from handgrad.exercise import Cell, Exercise
 from handgrad.sources import is_untouched
 from handgrad.verifying.findings import Fault
 
@@ -26,21 +26,27 @@ def solution_of(source: str) -> str:
 def open_answers(exercise: Exercise) -> tuple[str, ...]:
     """The answers whose solution is still to be written."""
     return tuple(
-        cell.name for cell in exercise.cells if cell.kind == "stub" and is_untouched(solution_of(cell.source), cell.name)
+        cell.name
+        for cell in exercise.cells
+        if cell.kind == "stub" and is_untouched(solution_of(cell.source), cell.name)
     )
 
 
 def faults_of_cells(exercise: Exercise, file: str) -> Iterator[Fault]:
     """What is wrong with the texts, the marks and the points of an instructor's notebook."""
+    unwritten = [cell.source.strip().splitlines()[0] for cell in exercise.cells if _is_open(cell)]
+    if unwritten:
+        yield Fault(file, f"{len(unwritten)} texts say {OPEN}: {', '.join(unwritten)}", "write what they are to say")
     for number, cell in enumerate(exercise.cells):
-        if cell.kind == "text" and OPEN in cell.source:
-            first = cell.source.strip().splitlines()[0]
-            yield Fault(file, f"the text {first!r} says {OPEN}", "write what it is to say")
         if cell.kind == "stub":
             yield from _faults_of_stub(exercise, number, file)
     for check in exercise.checks:
         if check.points == 0:
             yield Fault(file, f"{check.id} is worth 0 points", "give it points in its nbgrader metadata")
+
+
+def _is_open(cell: Cell) -> bool:
+    return cell.kind == "text" and OPEN in cell.source
 
 
 def _faults_of_stub(exercise: Exercise, number: int, file: str) -> Iterator[Fault]:

@@ -1,0 +1,172 @@
+"""Prove the assignments of a course, one after the other, and go on after every fault."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from handgrad.cases import read_cases
+from handgrad.course import Course
+from handgrad.errors import HandgradError
+from handgrad.exercise import Exercise
+from handgrad.grade import Grader
+from handgrad.releasing import EXERCISE_FILE
+from handgrad.selfcheck import check, read_released
+from handgrad.verifying.findings import Fault, Mutation, Proof
+from handgrad.verifying.grading import faults_of_case, faults_of_outcomes, faults_of_release
+from handgrad.verifying.rehearsal import SOLVED, UNTOUCHED, Rehearsal, drift, rehearsed
+from handgrad.verifying.secrets import Secrets
+from handgrad.verifying.source import faults_of_cells, faults_of_randomness, open_answers
+from handgrad.verifying.survivors import mutation
+
+__all__ = ["verify"]
+
+Say = Callable[[str], None]
+
+
+def verify(
+    course: Course, assignments: Sequence[str] = (), *, mutants: bool = False, say: Say = lambda step: None
+) -> tuple[Proof, ...]:
+    """Prove the assignments of a course; all of them unless some are named.
+
+    Nothing in the course is written: what has to be released and graded is done in a folder of its own.
+
+    Parameters
+    ----------
+    mutants
+        Whether to break each solution by small rules, and to count what the checks do not see.
+    say
+        Told what is being tried, a phrase at a time.
+
+    Raises
+    ------
+    CourseError
+        The course has no such assignment.
+    """
+    known = course.assignments()
+    for name in assignments:
+        if name not in known:
+            course.exercise(name)
+    return tuple(_Trial(course, name, say, mutants).proof() for name in assignments or known)
+
+
+@dataclass
+class _Trial:
+    """One assignment, claim by claim; where one cannot be tried, that is a fault, and the next one is."""
+
+    course: Course
+    assignment: str
+    say: Say
+    mutants: bool
+    proved: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    mutation: Mutation | None = None
+
+    def proof(self) -> Proof:
+        """Try everything."""
+        unwritten: tuple[str, ...] = ()
+        try:
+            exercise = self.course.exercise(self.assignment)
+            unwritten = open_answers(exercise)
+            self._try("every answer has a text, a stub and a check with points", faults_of_cells(exercise, self._file))
+            self._try("every locked cell gives the same twice", faults_of_randomness(exercise, self._file))
+            with rehearsed(self.course, self.assignment) as rehearsal:
+                self._release(exercise, rehearsal)
+                self._grade(exercise, rehearsal, solved=not unwritten)
+                if not unwritten:
+                    self._commands(exercise, rehearsal)
+        except HandgradError as error:
+            self.faults.append(self._stopped(error))
+        return Proof(self.assignment, tuple(self.proved), tuple(self.faults), unwritten, self.mutation)
+
+    @property
+    def _file(self) -> str:
+        """The instructor's notebook, as seen from the course."""
+        return self.course.exercise_path(self.assignment).relative_to(self.course.root).as_posix()
+
+    def _stopped(self, error: HandgradError) -> Fault:
+        return Fault(self._file, str(error).rstrip("."), "mend it, and verify again: what comes behind was not tried")
+
+    def _try(self, claim: str, faults: Iterable[Fault]) -> None:
+        """Note the faults; where there are none, the claim is proved."""
+        self.say(f"{self.assignment}: {claim}")
+        try:
+            found = list(faults)
+        except HandgradError as error:
+            found = [self._stopped(error)]
+        self.faults += found
+        if not found:
+            self.proved.append(claim)
+
+    def _release(self, exercise: Exercise, rehearsal: Rehearsal) -> None:
+        """What the source gives, and what students get of it."""
+        self._try("release and solutions are what the source gives", drift(rehearsal))
+        secrets = Secrets.of(exercise)
+        name = f"release/{self.assignment}"
+        folders = [one.folder("release") / self.assignment for one in (rehearsal.stage, self.course)]
+        told = (fault for folder in folders for fault in secrets.told_in(folder, name))
+        self._try("no solution and no hidden test stands in the release", dict.fromkeys(told))
+
+    def _grade(self, exercise: Exercise, rehearsal: Rehearsal, *, solved: bool) -> None:
+        """What a warm grader says of the release, the solution, the known mistakes and the mutants."""
+        with rehearsal.stage.grader(exercise) as grader:
+            released = rehearsal.notebook("release")
+            self._try("every released stub is missing", faults_of_release(grader, released, self._file))
+            if not solved:
+                return
+            self._try("every known mistake is graded as its folder says", self._faults_of_cases(grader, rehearsal))
+            if self.mutants:
+                self.say(f"{self.assignment}: mutants")
+                self.mutation = mutation(grader, rehearsal.notebook("solution"))
+
+    def _faults_of_cases(self, grader: Grader, rehearsal: Rehearsal) -> Iterator[Fault]:
+        folder = self.course.root / "tests" / "mistakes"
+        for case in read_cases(folder, grader.exercise) if folder.is_dir() else ():
+            self.say(f"{self.assignment}: {case.name}")
+            released, solved = rehearsal.notebook("release"), rehearsal.notebook("solution")
+            yield from faults_of_case(case, grader, released, solved, f"tests/mistakes/{case.name}")
+
+    def _commands(self, exercise: Exercise, rehearsal: Rehearsal) -> None:
+        """What every command says of two students, and what stands in the notebooks and pages that it writes."""
+        full = sum(one.points for one in exercise.checks)
+        secrets = Secrets.of(exercise)
+        rehearsal.hand_in()
+        for way, faults in (
+            ("nbgrader autograde", self._autograded(rehearsal, full)),
+            ("handgrad grade", self._graded(rehearsal)),
+        ):
+            self._try(f"the worked solution has full marks by {way}", faults)
+            self._try(f"no solution and no hidden test stands in what {way} writes", _told(secrets, rehearsal))
+        self._try("the worked solution has full marks by handgrad check", self._checked(rehearsal))
+        self._try("the worked solution has full marks by pytest", rehearsal.pytest())
+
+    def _autograded(self, rehearsal: Rehearsal, full: float) -> Iterator[Fault]:
+        scores = rehearsal.autograde()
+        for student, points in ((SOLVED, full), (UNTOUCHED, 0.0)):
+            if scores.get(student) != points:
+                what = f"nbgrader autograde gives the {student} notebook {scores.get(student)} points, not {points:g}"
+                yield Fault(self._file, what, "look at its solutions, its checks and their points")
+
+    def _graded(self, rehearsal: Rehearsal) -> Iterator[Fault]:
+        reports = rehearsal.grade()
+        yield from faults_of_outcomes(reports[SOLVED], self._file, "handgrad grade")
+        if reports[UNTOUCHED].score:
+            what = f"handgrad grade gives the untouched notebook {reports[UNTOUCHED].score:g} points"
+            yield Fault(self._file, what, "release it with nothing in its stubs")
+
+    def _checked(self, rehearsal: Rehearsal) -> Iterator[Fault]:
+        """As a student does, beside the released folder's files and with nothing else."""
+        folder = rehearsal.path("release").parent
+        handed_in = folder / "handed-in.ipynb"
+        shutil.copy(rehearsal.path("solution"), handed_in)
+        report = check(handed_in, read_released(folder / EXERCISE_FILE)).report
+        yield from faults_of_outcomes(report, self._file, "handgrad check")
+
+
+def _told(secrets: Secrets, rehearsal: Rehearsal) -> Iterator[Fault]:
+    """The secrets that stand in autograded notebooks and feedback pages."""
+    for kind in ("autograded", "feedback"):
+        for student in (UNTOUCHED, SOLVED):
+            folder = rehearsal.stage.folder(kind) / student
+            if not folder.is_dir():
+                yield Fault(f"{kind}/{student}", "it was not written", "grade a submission by hand and see why")
+            yield from secrets.told_in(folder, f"{kind}/{student}", solved=student == SOLVED)
