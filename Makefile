@@ -48,7 +48,7 @@ release: $(READY)
 	    nbgrader generate_assignment $$assignment --force && \
 	    nbgrader generate_solution $$assignment --force && \
 	    mkdir -p $(PACKAGED)/$$assignment && \
-	    find source/$$assignment -type f ! -name '*.ipynb' -exec cp {} $(PACKAGED)/$$assignment \; && \
+	    find -L source/$$assignment -type f ! -name '*.ipynb' -exec cp {} $(PACKAGED)/$$assignment \; && \
 	    cp release/$$assignment/exercise.json $(PACKAGED)/$$assignment || exit 1; \
 	done
 	python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -3,8 +3,10 @@
 The texts come from the catalogue, the examples from ``tests/mistakes``, graded: ``python tests/mistakes_page.py``.
 """
 
+import functools
 import re
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -20,6 +22,7 @@ from handgrad.submission import Submission, read_notebook
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "mistakes.md"
 SEED = 271828
+FIRST = "backprop"
 QUESTIONS = {
     "defined": "Is there an answer?",
     "tensor": "Is it a tensor?",
@@ -53,28 +56,39 @@ def solved(source: Path) -> NotebookNode:
 
 
 def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
-    """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient."""
+    """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient.
+
+    The first exercise comes first: it is the one that a reader of the page knows.
+    """
     found: dict[str, tuple[Case, str]] = {}
-    for case in sorted(cases, key=lambda case: (len(case.cells), sum(map(len, case.cells.values())), case.name)):
+    for case in sorted(cases, key=_plainness):
         for gradient, slug in case.diagnoses.items():
             found.setdefault(slug, (case, gradient))
     return found
 
 
+def _plainness(case: Case) -> tuple[bool, int, int, str]:
+    return case.assignment != FIRST, len(case.cells), sum(map(len, case.cells.values())), case.name
+
+
 def page() -> str:
     """The page, made anew."""
-    source = ROOT / "source/backprop/backprop.ipynb"
-    exercise, solution = Exercise.read(source), solved(source)
-    found = examples(read_cases(ROOT / "tests" / "mistakes", exercise))
+    found = examples(read_cases(ROOT / "tests" / "mistakes"))
     parts, question = [HEAD], ""
-    with Grader(exercise, [SEED], limits=Limits(cell_seconds=6.0)) as grader:
-        for slug, mistake in CATALOGUE.items():
+    with ExitStack() as stack:
+
+        @functools.cache
+        def grader(source: Path) -> Grader:
+            return stack.enter_context(Grader(Exercise.read(source), [SEED], limits=Limits(cell_seconds=6.0)))
+
+        for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
             if mistake.question != question:
                 question = mistake.question
                 parts.append(f"## {QUESTIONS[question]}\n")
             case, gradient = found[slug]
-            notebook = case.notebook(solution, solution)
-            report = grader.grade(Submission.of(notebook, exercise)).report
+            source = ROOT / "source" / case.assignment / f"{case.assignment}.ipynb"
+            solution, exercise = solved(source), grader(source).exercise
+            report = grader(source).grade(Submission.of(case.notebook(solution, solution), exercise)).report
             verdict = next(one for one in report.checks if one.gradient == gradient)
             parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
     return "\n".join(parts)
@@ -83,13 +97,14 @@ def page() -> str:
 def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> str:
     assert verdict.diagnosis is not None
     cell = verdict.diagnosis.cell
+    of = "" if case.assignment == FIRST else f" (of `{case.assignment}`)"
     shown = case.cells.get(cell) or case.cells[verdict.gradient]
     return "\n".join(
         [
             f"### `{slug}`\n",
             f"> {_slots(what)}\n>",
             f"> Try: {_slots(advice)}\n",
-            f"For example, `{case.name}`: {case.about}\n",
+            f"For example, `{case.name}`{of}: {case.about}\n",
             f"```python\n{shown}\n```\n",
             f"`{verdict.gradient}`, {verdict.outcome}: {verdict.diagnosis.what}  ",
             f"Try{f', in the cell of {cell}' if cell != verdict.gradient else ''}: {verdict.diagnosis.advice}\n",

@@ -10,10 +10,12 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean"),
     ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
-    ("graph", "sandbox", "exercise", "sources", "reaching"),
+    ("sources",),
+    ("graph", "sandbox", "exercise", "reaching"),
     ("scenes", "forward", "mutants"),
     ("readings",),
     ("catalogue",),
+    ("expressions",),
     ("mistakes",),
     ("standing", "reference", "places"),
     ("slicing", "renames"),

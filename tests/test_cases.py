@@ -1,7 +1,9 @@
 """Known mistakes, unusual right styles and attacks: each must be graded as its folder says."""
 
 import copy
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import nbformat
@@ -17,14 +19,16 @@ from handgrad.sandbox.limits import Limits
 from handgrad.submission import Submission, read_notebook
 
 TESTS = Path(__file__).parent
-SOURCE = TESTS.parent / "source/backprop/backprop.ipynb"
-EXERCISE = Exercise.read(SOURCE)
+ROOT = TESTS.parent
+ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())
+EXERCISES = {name: Exercise.read(ROOT / "source" / name / f"{name}.ipynb") for name in ASSIGNMENTS}
+EXERCISE = EXERCISES["backprop"]
 SEED = 271828
-CASES = [case for folder in ("mistakes", "hostile") for case in read_cases(TESTS / folder, EXERCISE)]
+CASES = [case for folder in ("mistakes", "hostile") for case in read_cases(TESTS / folder)]
 
 
-def _solution() -> NotebookNode:
-    notebook = read_notebook(SOURCE)
+def _solution(name: str) -> NotebookNode:
+    notebook = read_notebook(ROOT / "source" / name / f"{name}.ipynb")
     for cell in notebook.cells:
         if kind_of(cell) == "stub":
             cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
@@ -39,20 +43,26 @@ def _release(solution: NotebookNode) -> NotebookNode:
     return notebook
 
 
-SOLUTION = _solution()
-RELEASE = _release(SOLUTION)
+SOLUTIONS = {name: _solution(name) for name in ASSIGNMENTS}
+RELEASES = {name: _release(solution) for name, solution in SOLUTIONS.items()}
+SOLUTION, RELEASE = SOLUTIONS["backprop"], RELEASES["backprop"]
 
 
 @pytest.fixture(scope="module")
-def grader() -> Iterator[Grader]:
-    """One warm grader for all cases; six seconds are plenty for a cell, on a busy machine too."""
-    with Grader(EXERCISE, [SEED], limits=Limits(cell_seconds=6.0)) as grader:
+def graders() -> Iterator[Callable[[str], Grader]]:
+    """One warm grader for all cases of an exercise; six seconds are plenty for a cell, on a busy machine too."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def grader(assignment: str) -> Grader:
+            return stack.enter_context(Grader(EXERCISES[assignment], [SEED], limits=Limits(cell_seconds=6.0)))
+
         yield grader
 
 
 def _handed_in(case: Case, folder: Path) -> Path:
-    path = folder / "backprop.ipynb"
-    path.write_bytes(case.content(RELEASE, SOLUTION))
+    path = folder / f"{case.assignment}.ipynb"
+    path.write_bytes(case.content(RELEASES[case.assignment], SOLUTIONS[case.assignment]))
     return path
 
 
@@ -61,10 +71,11 @@ def _summary(report: Report) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.report == "graded"], ids=lambda case: case.name)
-def test_case(case: Case, grader: Grader, tmp_path: Path) -> None:
+def test_case(case: Case, graders: Callable[[str], Grader], tmp_path: Path) -> None:
     """A case gets the score, the outcomes and the diagnoses that its folder names."""
-    report = grader.grade(Submission.of(read_notebook(_handed_in(case, tmp_path)), EXERCISE)).report
-    assert _summary(report) == case.expected(EXERCISE), [v.message for v in report.checks if v.message]
+    exercise, grader = EXERCISES[case.assignment], graders(case.assignment)
+    report = grader.grade(Submission.of(read_notebook(_handed_in(case, tmp_path)), exercise)).report
+    assert _summary(report) == case.expected(exercise), [v.message for v in report.checks if v.message]
     assert report.score == pytest.approx(case.score)
     verdicts = {verdict.gradient: verdict for verdict in report.checks}
     found = {name: verdicts[name].diagnosis for name in case.diagnoses}
@@ -75,9 +86,30 @@ def test_case(case: Case, grader: Grader, tmp_path: Path) -> None:
 def test_score_follows_from_outcomes(case: Case) -> None:
     """The score of a case is what its outcomes add up to, partial credit being a half."""
     worth = {"passed": 1.0, "partial": 0.5}
-    points = {check.gradient: check.points for check in EXERCISE.checks}
-    outcomes = case.expected(EXERCISE)
+    exercise = EXERCISES[case.assignment]
+    points = {check.gradient: check.points for check in exercise.checks}
+    outcomes = case.expected(exercise)
     assert case.score == sum(points[name] * worth.get(outcome, 0.0) for name, outcome in outcomes.items())
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_every_exercise_has_cases(assignment: str) -> None:
+    """Each exercise has mistakes of its own and right answers in an unusual style, all with names it knows."""
+    cases = read_cases(TESTS / "mistakes", EXERCISES[assignment])
+    full = sum(check.points for check in EXERCISES[assignment].checks)
+    assert len([case for case in cases if case.score < full]) >= 6
+    assert len([case for case in cases if case.score == full and case.name.startswith("right-")]) >= 2
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_solution_and_release(assignment: str, graders: Callable[[str], Grader]) -> None:
+    """Of what is committed, the worked solution has full marks, and in the release every stub is missing."""
+    exercise, grader = EXERCISES[assignment], graders(assignment)
+    for kind, outcome in (("solutions", "passed"), ("release", "missing")):
+        notebook = read_notebook(ROOT / kind / assignment / f"{assignment}.ipynb")
+        report = grader.grade(Submission.of(notebook, exercise)).report
+        assert _summary(report) == dict.fromkeys(exercise.stubs, outcome)
+        assert (report.score == report.max_score) == (kind == "solutions")
 
 
 def test_enough_cases() -> None:
@@ -95,7 +127,7 @@ def test_unreadable_case(case: Case, tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match="notebook"):
         read_notebook(_handed_in(case, tmp_path))
     with pytest.raises(CourseError, match="no notebook, on purpose"):
-        case.notebook(RELEASE, SOLUTION)
+        case.notebook(RELEASES[case.assignment], SOLUTIONS[case.assignment])
 
 
 FACTS = """

@@ -52,6 +52,17 @@ def test_the_exercise(source: Path, exercise: Exercise) -> None:
     assert exercise.cells[exercise.first_stub].name == exercise.stubs[0]
 
 
+def test_givens(make_exercise: Callable[..., Exercise], make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """A gradient that a locked cell takes is given, wherever the cell stands, unless it has a stub."""
+    exercise = make_exercise("dy = y.grad.clone()\ndx = x.grad", "x")
+    assert (exercise.givens, exercise.tensors) == ({"dy": "y"}, {"dx": "x"})
+    assert exercise.named == {"dx": "x", "dy": "y"}
+    later = Exercise.of(
+        make_notebook(*GOOD, ("locked", "more", "dw = w.grad"), ("free", "", "dv = v.grad")), "g", tmp_path
+    )
+    assert later.givens == {"dw": "w"}
+
+
 def test_parameters_are_set_after_their_cell(exercise: Exercise) -> None:
     """Parameters are set right after the tagged cell and change nothing else; without any the cells are as written."""
     plain = exercise.setup({})

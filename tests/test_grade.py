@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
 
+from handgrad.answers import collect
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
@@ -83,6 +85,30 @@ def test_evidence_is_plain(grader: Grader, submit: Submit) -> None:
     graded = grader.grade(submit())
     assert json.dumps([asdict(one) for rounds in graded.evidence.values() for one in rounds])
     assert set(graded.answers) == {one.name for one in grader.passes}
+
+
+def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:
+    """A picture at the end is drawn of the visible pass alone, unless a cell of the student's own comes behind it."""
+    cells = (
+        ("locked", "parameters", "seed = 1"),
+        ("locked", "forward", FORWARD),
+        ("stub", "dx", "dx = 4 * x**3"),
+        ("check", "check_dx", "cmp('x', dx, x)"),
+        ("locked", "picture", "print('drawn')\ndrawn = True"),
+    )
+    exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)
+    own = ("free", "", "dx = dx if drawn else None")
+    with Grader(exercise, [5]) as grader:
+        for handed_in, runs in ((cells, 1), ((*cells, own), 4)):
+            notebook = make_notebook(*handed_in)
+            collected = collect(grader.sandbox, Submission.of(notebook, exercise), grader.passes, grader._help)
+            places = [
+                place for place, cell in enumerate(Submission.of(notebook, exercise).cells) if "drawn'" in cell.source
+            ]
+            assert sum(places[0] in result.cells for result in collected.results.values()) == runs
+            graded = grader.grade(Submission.of(notebook, exercise))
+            assert graded.report.passed
+            assert graded.outputs[4][0]["text"] == "drawn\n"
 
 
 FORWARD = """

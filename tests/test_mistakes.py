@@ -1,5 +1,6 @@
 """The catalogue: every entry has an example, right answers fit none, and nothing is guessed."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,11 @@ from handgrad.reference import Facts, Reference
 from handgrad.scenes import LOSS, Scene, View
 from handgrad.submission import Submission
 
-CASES = read_cases(Path(__file__).parent / "mistakes")
-UNUSUAL = [case for case in CASES if case.score == 26 and not case.diagnoses]
+ROOT = Path(__file__).parents[1]
+ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())
+CASES = read_cases(ROOT / "tests" / "mistakes")
+FIRST = [case for case in CASES if case.assignment == "backprop"]
+UNUSUAL = [case for case in FIRST if case.score == 26 and not case.diagnoses]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,13 @@ def scene(references: tuple[Reference, ...], facts: Facts) -> Scene:
     return references[1].scene(facts, step=True)
 
 
+@functools.cache
+def _known(assignment: str) -> tuple[Exercise, list[Reference]]:
+    """An exercise, and its references on two seeds."""
+    exercise = Exercise.read(ROOT / "source" / assignment / f"{assignment}.ipynb")
+    return exercise, [Reference.of(exercise, {"seed": seed}) for seed in (1, 2)]
+
+
 def _view(scene: Scene, reference: Reference, name: str, answer: torch.Tensor) -> View:
     return View(scene, name, answer, reference.step.gradients[name].double())
 
@@ -45,7 +56,7 @@ def test_every_mistake_has_a_folder() -> None:
 
 def test_there_are_many_mistakes() -> None:
     """At least forty folders are mistakes, and at least twelve are right answers in an unusual style."""
-    assert len([case for case in CASES if case.diagnoses or case.score < 26]) >= 40
+    assert len([case for case in FIRST if case.diagnoses or case.score < 26]) >= 40
     assert len([case for case in UNUSUAL if case.name.startswith("right-")]) >= 12
 
 
@@ -74,8 +85,11 @@ def test_right_answers_are_told_nothing(
 
 
 @pytest.mark.parametrize("step", [True, False])
-def test_a_right_value_fits_no_entry(references: tuple[Reference, ...], facts: Facts, step: bool) -> None:
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_a_right_value_fits_no_entry(assignment: str, step: bool) -> None:
     """The reference itself, rounded in single or kept in double precision, is no mistake of any kind."""
+    exercise, references = _known(assignment)
+    facts = Facts.of(references, exercise.setup({}))
     for reference in references:
         scene = reference.scene(facts, step=step)
         expected = reference.step.gradients if step else reference.gradients
@@ -228,3 +242,33 @@ def test_carried_names_the_first_slip(grader: Grader, submit: Callable[..., Subm
     assert found["dh"].mistake == "sign"
     assert (found["dW1"].mistake, found["dW1"].cell) == ("carried", "dlogits")
     assert "dprobs" not in found
+
+
+def test_ways_are_shares_of_a_branch() -> None:
+    """What comes back by way of the mean and of the variance, and what does by neither, add up to the gradient."""
+    exercise, (reference, _) = _known("batch_norm")
+    scene = reference.scene(Facts.of([reference], exercise.setup({})), step=True)
+    ways = scene.ways("hprebn", "hpreact")
+    assert list(ways) == ["bnmeani", "bnvar"]
+    upstream, forward = scene.gradient_of("hpreact"), scene.forward
+    straight = upstream * forward["bngain"] * forward["bnvar_inv"]
+    mean = -straight.mean(0, keepdim=True).expand_as(straight)
+    torch.testing.assert_close(ways["bnmeani"], mean, rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(straight + sum(ways.values()), scene.branch("hprebn", "hpreact"), rtol=1e-4, atol=1e-8)
+
+
+def test_picked_entries_that_pick_too_much() -> None:
+    """An answer that is off elsewhere too, or not at every label, is not said to be right but for the labels."""
+    exercise, (reference, _) = _known("cross_entropy")
+    scene = reference.scene(Facts.of([reference], exercise.setup({})), step=True)
+    right, labels = reference.step.gradients["logits"], reference.namespace["Yb"]
+    rows = torch.arange(len(labels))
+    for places, name in (
+        ((rows, labels), "picked-entries"),
+        ((rows[1:], labels[1:]), None),
+        ((rows, labels - 1), None),
+    ):
+        answer = right.clone()
+        answer[places] += 0.1
+        found = recognise("dlogits", [_view(scene, reference, "logits", answer)])
+        assert (found and found.mistake) == name

@@ -110,13 +110,37 @@ FAULTS = {
 }
 
 
+GIVEN = FORWARD + "y.retain_grad(); loss.backward(retain_graph=True)\ndy = y.grad.clone()\n"
+ASIDE = "w = y * 2\nw.retain_grad()\nloss.backward(retain_graph=True)\n"
+BEFORE = "dy = y.grad.clone()\nloss.backward(retain_graph=True)"
+FAULTS |= {
+    "given aside": (FORWARD + ASIDE + "dw = w.grad.clone()", ("x",), ""),
+    "given aside, no copy": (FORWARD + ASIDE + "dw = w.grad", ("x",), "w has a given gradient but does not lead to"),
+    "given too early": (FORWARD + "y.retain_grad()\n" + BEFORE, ("x",), ""),
+    "given without retain_grad": (GIVEN.replace("y.retain_grad(); ", ""), ("x",), ""),
+    "given is something else": (GIVEN + "dy = dy * 2", ("x",), ""),
+    "given as nothing": (FORWARD + "y.retain_grad()\ndy = y.grad", ("x",), ""),
+}
+
+
+def test_a_given_is_a_consumer(make_exercise: Callable[..., Exercise]) -> None:
+    """A tensor whose gradient is given is a named one: consumed and consuming, with a random gradient in the step."""
+    reference = Reference.of(make_exercise(GIVEN, "x"), {})
+    assert list(reference.tensors) == ["x", "y"]
+    assert torch.equal(reference.gradients["y"], reference.namespace["dy"])
+    assert Facts.of([reference]).consumers == {"x": ("y",), "y": ("loss",)}
+    slope = 1 - torch.tanh(reference.namespace["x"]) ** 2
+    torch.testing.assert_close(reference.step.gradients["x"], (reference.step.upstream["y"] * slope).detach())
+    assert not torch.allclose(reference.step.upstream["y"], reference.gradients["y"])
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults(name: str, make_exercise: Callable[..., Exercise]) -> None:
     """An exercise that cannot be graded says which tensor or cell is at fault, and what to do."""
     forward, tensors, message = FAULTS[name]
     with pytest.raises(ExerciseError) as caught:
         Reference.of(make_exercise(forward, *tensors), {})
-    assert message in str(caught.value)
+    assert (message or "is not the gradient of") in str(caught.value)
     assert str(caught.value).startswith("small: ")
 
 

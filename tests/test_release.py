@@ -18,6 +18,16 @@ BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())
 
+GENERATE = """
+import sys
+from nbgrader.apps import GenerateAssignmentApp, GenerateSolutionApp
+for assignment in sys.argv[1:]:
+    for command in (GenerateAssignmentApp(), GenerateSolutionApp()):
+        command.initialize([assignment])
+        command.start()
+"""
+"""`nbgrader generate_assignment` and `generate_solution` of every assignment, nbgrader being imported once."""
+
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -25,9 +35,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     course = tmp_path_factory.mktemp("generated")
     shutil.copytree(ROOT / "source", course / "source")
     shutil.copy(ROOT / "nbgrader_config.py", course)
-    for assignment in ASSIGNMENTS:
-        for command in ("generate_assignment", "generate_solution"):
-            subprocess.run(["nbgrader", command, assignment], cwd=course, env=ENVIRONMENT, check=True)
+    subprocess.run([sys.executable, "-c", GENERATE, *ASSIGNMENTS], cwd=course, env=ENVIRONMENT, check=True)
     return course
 
 

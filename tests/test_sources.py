@@ -2,7 +2,16 @@
 
 import pytest
 
-from handgrad.sources import Parsed, assigned, assigning_lines, compared, in_place_lines, is_untouched, same
+from handgrad.sources import (
+    Parsed,
+    assigned,
+    assigning_lines,
+    compared,
+    gradients_taken,
+    in_place_lines,
+    is_untouched,
+    same,
+)
 
 ASSIGNED = {
     "plain": "dx = 1",
@@ -176,3 +185,22 @@ def test_in_place_lines(line: str) -> None:
     """Lines that write into what is there are found, and plain assignments are not."""
     assert in_place_lines(f"dx = dbndiff\n{line}\ndz = dx + 1") == [2 + line.count("\n")]
     assert in_place_lines("dx = dbndiff") == []
+
+
+TAKEN = {
+    "dh = h.grad": {"dh": "h"},
+    "dh = h.grad.clone()\ndx = x.grad.detach().clone()": {"dh": "h", "dx": "x"},
+    "if True:\n    dh = h.grad": {"dh": "h"},
+    "dh = x.grad": {},
+    "dh = 2 * h.grad": {},
+    "dh = h.grad.T": {},
+    "dh += h.grad": {},
+    "hgrad = h.grad\nprint(h.grad)": {},
+    "dh = h.grad(": {},
+}
+
+
+@pytest.mark.parametrize("source", TAKEN)
+def test_gradients_taken(source: str) -> None:
+    """Only a gradient that is called after its tensor, as it is or copied, is taken from autograd."""
+    assert gradients_taken([source]) == TAKEN[source]

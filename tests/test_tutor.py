@@ -16,12 +16,12 @@ from nbformat import NotebookNode
 
 from handgrad import CheckFailed, tutor
 from handgrad.cases import read_cases
-from handgrad.exercise import kind_of
+from handgrad.exercise import Exercise, kind_of
 from handgrad.mistakes import CATALOGUE
 from handgrad.report import Diagnosis
 
 ROOT = Path(__file__).parents[1]
-NAME = "backprop"
+FIRST = "backprop"
 CASES = {case.name: case for case in read_cases(ROOT / "tests" / "mistakes")}
 
 
@@ -41,16 +41,17 @@ class Evening:
         }
 
 
-def _notebook(folder: str) -> NotebookNode:
-    return nbformat.read(ROOT / folder / NAME / f"{NAME}.ipynb", as_version=4)
+@functools.cache
+def _notebook(folder: str, name: str = FIRST) -> NotebookNode:
+    return nbformat.read(ROOT / folder / name / f"{name}.ipynb", as_version=4)
 
 
-@pytest.fixture(scope="module")
-def opened() -> dict[str, Any]:
-    """The namespace of the released notebook, run up to its first stub; its own line imports the kit."""
+@functools.cache
+def _opened(assignment: str) -> dict[str, Any]:
+    """The namespace of a released notebook, run up to its first stub; its own line imports the kit."""
     namespace: dict[str, Any] = {}
-    with chdir(ROOT / "release" / NAME), redirect_stdout(io.StringIO()):
-        for cell in _notebook("release").cells:
+    with chdir(ROOT / "release" / assignment), redirect_stdout(io.StringIO()):
+        for cell in _notebook("release", assignment).cells:
             if kind_of(cell) == "stub":
                 break
             if cell.cell_type == "code":
@@ -59,14 +60,23 @@ def opened() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def spend(opened: dict[str, Any]) -> Callable[[str], Evening]:
+def opened() -> dict[str, Any]:
+    """The first exercise's notebook, run up to its first stub."""
+    return _opened(FIRST)
+
+
+@pytest.fixture(scope="module")
+def spend() -> Callable[[str], Evening]:
     """Run the stubs and the checks of a case in one namespace, going on where one raises, as Run All does."""
-    release, solution = _notebook("release"), _notebook("solutions")
 
     @functools.cache
     def run(name: str) -> Evening:
-        evening, namespace, output = Evening(), dict(opened), io.StringIO()
-        for cell in CASES[name].notebook(release, solution).cells:
+        case, evening, output = CASES[name], Evening(), io.StringIO()
+        namespace = dict(_opened(case.assignment))
+        # what is given belongs to one evening: a case may write into it
+        given = Exercise.read(ROOT / "source" / case.assignment / f"{case.assignment}.ipynb").givens
+        namespace |= {one: namespace[one].clone() for one in given}
+        for cell in case.notebook(_notebook("release", case.assignment), _notebook("solutions", case.assignment)).cells:
             if kind_of(cell) not in ("stub", "check"):
                 continue
             with redirect_stdout(output), warnings.catch_warnings():
@@ -151,12 +161,15 @@ def test_the_sentence(name: str, spend: Callable[[str], Evening]) -> None:
     assert found.advice
 
 
-STUBS = {cell.metadata.nbgrader.grade_id for cell in _notebook("release").cells if kind_of(cell) == "stub"}
+STUBS = {
+    name: {cell.metadata.nbgrader.grade_id for cell in _notebook("release", name).cells if kind_of(cell) == "stub"}
+    for name in {case.assignment for case in CASES.values()}
+}
 ENDLESS = "infinite-loop"
 PLAIN = [
     name
     for name, case in CASES.items()
-    if case.raw is None and case.start == "solution" and case.cells.keys() <= STUBS and name != ENDLESS
+    if case.raw is None and case.start == "solution" and case.cells.keys() <= STUBS[case.assignment] and name != ENDLESS
 ]
 """Cases that differ from the worked solution in their stubs alone."""
 ONLY_HERE = {
@@ -186,7 +199,7 @@ def test_right_answers_pass(name: str, spend: Callable[[str], Evening]) -> None:
     """A right answer in whatever style passes its check, and is told nothing but that it may differ by rounding."""
     evening = spend(name)
     assert not evening.found
-    assert evening.printed.count("approximate: True") == 26
+    assert evening.printed.count("approximate: True") == len(STUBS[CASES[name].assignment])
 
 
 def test_right_styles_are_many() -> None:

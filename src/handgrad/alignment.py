@@ -36,11 +36,14 @@ class StudentCell:
     position
         The cell's place in the notebook; None for a cell that the notebook lacks: a locked one, or a stub, which is
         empty then.
+    locked
+        Whether it is one of the exercise's locked cells.
     """
 
     source: str
     gradients: tuple[str, ...]
     position: int | None
+    locked: bool = False
 
 
 @dataclass
@@ -135,17 +138,18 @@ class Alignment:
                 yield from absent_until(stubs.index(label))
             elif label in later:
                 later.remove(label)
-                yield StudentCell(self._sources[label], (), position)
+                yield StudentCell(self._sources[label], (), position, locked=True)
             if kind == "stub" or ends or (not kind and node.cell_type == "code" and position not in self.left_out):
                 yield from self._pieces(position, label if kind == "stub" else "", ends)
         yield from absent_until(len(stubs))
-        yield from (StudentCell(self._sources[name], (), None) for name in later)
+        yield from (StudentCell(self._sources[name], (), None, locked=True) for name in later)
 
     def _sliced_cells(self) -> Iterator[StudentCell]:
         """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
         ours = {name for parsed in map(Parsed.of, self._sources.values()) if parsed for name in parsed.bound()}
         steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
-        kept = needed(steps, self.exercise.stubs, self.exercise.tensors.values(), ours)
+        theirs = {*self.exercise.named.values(), *self.exercise.givens}
+        kept = needed(steps, self.exercise.stubs, theirs, ours)
         order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
         due = [name for name in order if name not in self.found]
         for position in range(len(self.nodes)):
@@ -161,7 +165,7 @@ class Alignment:
     def _lacking(self, name: str) -> StudentCell:
         """A locked cell that the notebook does not have, or an empty one in the place of a stub."""
         is_stub = self._kinds[name] == "stub"
-        return StudentCell("" if is_stub else self._sources[name], (name,) if is_stub else (), None)
+        return StudentCell("" if is_stub else self._sources[name], (name,) if is_stub else (), None, locked=not is_stub)
 
     def _ends(self, position: int) -> dict[str, int]:
         """For each stub whose answer was found in the cell at ``position``, the statement at which it ends."""

@@ -1,7 +1,7 @@
 """Run the passes of one submission in its children, and keep what came back."""
 
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -117,6 +117,7 @@ def collect(
     submission: Submission,
     passes: Sequence[Pass],
     reference: Callable[[Pass, str], torch.Tensor],
+    givens: Mapping[str, str] | None = None,
 ) -> Collected:
     """Run every pass of ``submission``, in order.
 
@@ -126,7 +127,9 @@ def collect(
     Parameters
     ----------
     reference
-        The gradient that takes the place of an answer in a pass, once that answer has been taken.
+        The gradient that takes the place of an answer in a pass, once that answer has been taken; or that is given.
+    givens
+        The gradients that are set before the first cell of every pass, each with its tensor; none unless told.
 
     Raises
     ------
@@ -148,7 +151,7 @@ def collect(
                     child = stack.enter_context(sandbox.child(_sources(submission, collected.deaths)))
                     # where it is a fresh interpreter, its start is not the submission's time
                     end += time.monotonic() - asked
-                run = _run(one, submission)
+                run = _run(one, submission, givens or {})
                 result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
                 collected.keep(one, result)
                 if result.death is None:
@@ -169,13 +172,18 @@ def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
     return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
 
 
-def _run(one: Pass, submission: Submission) -> Run:
-    stubs = submission.stub_indices()
+def _run(one: Pass, submission: Submission, givens: Mapping[str, str]) -> Run:
+    stubs, cells = submission.stub_indices(), submission.cells
+    last = len(cells)
+    # what locked cells at the end show, such as pictures, is shown of the visible pass alone
+    while one.kind != "visible" and last and cells[last - 1].locked:
+        last -= 1
     return Run(
         state=one.name,
-        cells=tuple(range(len(submission.cells))),
-        collect={index: cell.gradients for index, cell in enumerate(submission.cells) if cell.gradients},
+        cells=tuple(range(last)),
+        collect={index: cell.gradients for index, cell in enumerate(cells) if cell.gradients},
         at_end=() if one.helps else tuple(stubs),
+        givens=givens,
         help=one.helps,
         outputs=one.kind == "visible",
     )

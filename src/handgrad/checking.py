@@ -97,7 +97,7 @@ class Checker:
     def _world(self, one: Pass, against: Against) -> dict[str, Any]:
         """What a check finds: the forward pass, and every gradient at its reference."""
         expected = self._expected(one, against)
-        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.tensors.items()}
+        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.named.items()}
         return {**self.references[one.name].namespace, **gradients}
 
     def _run(

@@ -253,7 +253,8 @@ class Diagnostician:
         scene = self.references[one.name].scene(self.facts, step=False)
         total = torch.zeros_like(scene.gradient_of(tensor))
         for consumer in self.facts.consumers[tensor]:
-            given = scene.gradient_of(consumer) if consumer == LOSS else collected.tensors(one, f"d{consumer}")[0]
+            is_answer = f"d{consumer}" in collected.submission.stub_indices()
+            given = collected.tensors(one, f"d{consumer}")[0] if is_answer else scene.gradient_of(consumer)
             if given is None or given.is_complex() or given.shape != scene.gradient_of(consumer).shape:
                 return None
             total += scene.through(tensor, consumer, given)

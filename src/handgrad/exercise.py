@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 
 from handgrad import notebooks
 from handgrad.errors import ExerciseError
+from handgrad.sources import gradients_taken
 
 __all__ = ["Cell", "Check", "Exercise", "closest", "grade_id", "is_exercise", "kind_of"]
 
@@ -166,6 +167,17 @@ class Exercise:
     def tensors(self) -> dict[str, str]:
         """The tensor of each gradient: ``dprobs`` is the gradient of ``probs``."""
         return {stub: stub.removeprefix("d") for stub in self.stubs}
+
+    @cached_property
+    def givens(self) -> dict[str, str]:
+        """The gradients without a stub that a locked cell takes from autograd, each with its tensor."""
+        taken = gradients_taken(cell.source for cell in self.cells if cell.kind == "locked")
+        return {gradient: tensor for gradient, tensor in taken.items() if gradient not in self.stubs}
+
+    @cached_property
+    def named(self) -> dict[str, str]:
+        """The named tensor of each gradient: of those with a stub, and of those that are given."""
+        return {**self.tensors, **self.givens}
 
     @cached_property
     def first_stub(self) -> int:

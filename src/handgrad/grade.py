@@ -162,9 +162,9 @@ class Grader:
             The grader's own processes failed: the submission is not graded.
         """
         started = time.monotonic()
-        collected = collect(self.sandbox, submission, self.passes, self._help)
+        collected = collect(self.sandbox, submission, self.passes, self._help, self.exercise.givens)
         sources = [cell.source for cell in submission.cells]
-        reached = reaches(sources, self.exercise.stubs, self.exercise.setup({}))
+        reached = reaches(sources, self.exercise.stubs, self.exercise.setup({}), self.exercise.givens.values())
         self.checker.forget()
         with cells.captured():
             evidence = {
@@ -194,10 +194,10 @@ class Grader:
         return dict(zip(self.exercise.setup_names(), shown, strict=True))
 
     def _help(self, one: Pass, gradient: str) -> torch.Tensor:
-        """The reference that takes the place of an answer in a pass."""
+        """The gradient that a pass gives, or that takes the place of an answer in it."""
         reference = self.references[one.name]
         values = reference.step.upstream if one.kind == "step" else reference.gradients
-        return values[self.exercise.tensors[gradient]]
+        return values[self.exercise.named[gradient]]
 
     def _evidence(self, check: Check, one_round: Mapping[str, Pass], collected: Collected) -> Evidence:
         tensor = self.exercise.tensors[check.gradient]

@@ -2,7 +2,8 @@
 
 An entry is a generator: it yields the words of every reading that fits one answer in one pass. Its docstring is the
 text: what happened, and behind ``Try:`` what to try. A mistake is named only if one reading, and no other of its kind,
-fits in every pass that was looked at; of several mistakes the first in the order of this file speaks.
+fits in every pass that was looked at; of several mistakes the first speaks, those of ``expressions`` before the order
+of this file.
 """
 
 import itertools
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 import torch
 
+from handgrad import expressions  # its entries come first
 from handgrad.catalogue import CATALOGUE, asks, recognise, told
 from handgrad.readings import (
     Words,
@@ -26,7 +28,7 @@ from handgrad.readings import (
 )
 from handgrad.scenes import LOSS, View, stretched
 
-__all__ = ["CATALOGUE", "WHOLE", "recognise", "told"]
+__all__ = ["CATALOGUE", "WHOLE", "expressions", "recognise", "told"]
 
 WHOLE = ("shape-rank", "shape-broadcast", "shape-sum", "transposed", "sign", "scale")
 """What may be said of an answer that took other gradients than those of its consumers: of its own value, as a whole."""
@@ -306,6 +308,21 @@ def wrong_variable(view: View) -> Iterator[Words]:
         yield from found
         if found:
             return
+
+
+@asks("values")
+def factor_count(view: View) -> Iterator[Words]:
+    """{gradient} is right but for {factor}, a factor of every entry that {how}.
+
+    Try: Follow {lines}, and count how often {factor} is met on the way back.
+    """
+    for name, value in view.scene.forward.items():
+        over = stretched(tuple(value.shape), view.wanted) or tuple(value.shape) == view.wanted
+        if not over or name == view.name or view.shape != view.wanted or not bool((value != 0).all()):
+            continue
+        for how, candidate in (("is missing", view.expected / value), ("is there twice", view.expected * value)):
+            if view.fits(candidate):
+                yield {"factor": name, "how": how, "lines": lines(view, view.consumers)}
 
 
 @asks("values", is_note=True)

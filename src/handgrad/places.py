@@ -31,7 +31,7 @@ class Places:
 
     def __init__(self, cells: Mapping[int, Parsed | None], exercise: Exercise) -> None:
         self.exercise = exercise
-        self._tensors = set(exercise.tensors.values())
+        self._forward = _forward_names(exercise)
         self.steps = {
             Place(position, index): step
             for position, parsed in cells.items()
@@ -48,7 +48,7 @@ class Places:
     def is_training(self, step: Step) -> bool:
         """Whether a statement is a loop with a forward pass of its own: it trains, or samples, and answers nothing."""
         names = {name for name, _ in step.assignments}
-        return isinstance(step.node, (ast.For, ast.While)) and len(names & self._tensors) > 1
+        return isinstance(step.node, (ast.For, ast.While)) and len(names & self._forward) > 1
 
     def written(self, stub: str) -> list[Place]:
         """Where ``stub`` is assigned, training loops left out; where it is only set to nothing, that."""
@@ -86,6 +86,13 @@ class Places:
         """Where the tensor of ``stub`` is compared."""
         tensor = self.exercise.tensors[stub]
         return [place for place, name in self._compared.items() if name == tensor]
+
+
+def _forward_names(exercise: Exercise) -> set[str]:
+    """The named tensors, and what else the locked cells assign that make them."""
+    tensors = set(exercise.named.values())
+    locked = [Parsed.of(cell.source) for cell in exercise.cells if cell.kind == "locked"]
+    return tensors.union(*(parsed.names() for parsed in locked if parsed and parsed.names() & tensors))
 
 
 def mentioned(sources: Mapping[int, str], stub: str) -> Iterator[int]:

@@ -60,7 +60,9 @@ class Reach:
     internals: tuple[str, ...] = ()
 
 
-def reaches(sources: Sequence[str], gradients: Collection[str], before: Sequence[str] = ()) -> list[Reach]:
+def reaches(
+    sources: Sequence[str], gradients: Collection[str], before: Sequence[str] = (), given: Collection[str] = ()
+) -> list[Reach]:
     """What each cell reaches for; a cell that is not Python reaches for nothing.
 
     Parameters
@@ -71,16 +73,18 @@ def reaches(sources: Sequence[str], gradients: Collection[str], before: Sequence
         Names of the student's gradients.
     before
         Cells that run before them, for what they import.
+    given
+        Names of the tensors whose ``.grad`` is given to the student.
     """
-    reader = copy.copy(_after(tuple(before), frozenset(gradients)))
+    reader = copy.copy(_after(tuple(before), frozenset(gradients), frozenset(given)))
     reader.modules = dict(reader.modules)
     return [reader.read(source) for source in sources]
 
 
 @lru_cache
-def _after(before: tuple[str, ...], gradients: frozenset[str]) -> "_Reader":
+def _after(before: tuple[str, ...], gradients: frozenset[str], given: frozenset[str]) -> "_Reader":
     """A reader that has read the cells ``before``, which are the same for every submission."""
-    reader = _Reader(gradients)
+    reader = _Reader(gradients, given)
     for source in before:
         reader.read(source)
     return reader
@@ -103,8 +107,8 @@ def _parsed(source: str) -> ast.Module:
 class _Reader(ast.NodeVisitor):
     """Reads cells one after the other; knows which names are modules by then."""
 
-    def __init__(self, gradients: Collection[str]) -> None:
-        self.gradients = gradients
+    def __init__(self, gradients: Collection[str], given: Collection[str]) -> None:
+        self.gradients, self.given = gradients, given
         self.modules = {name: name for name in ("open", "getattr", "__import__", "get_ipython")}
         self.tainted: set[str] = set()
 
@@ -280,6 +284,8 @@ class _Reader(ast.NodeVisitor):
             case ast.Compare() | ast.Lambda() | ast.Constant():
                 return False
             case ast.Attribute(attr=name) if name in _SIZES:
+                return False
+            case ast.Attribute(value=ast.Name(id=name), attr="grad") if name in self.given:
                 return False
             case ast.Attribute(attr="grad"):
                 return not self.path(node)

@@ -4,6 +4,7 @@ Runs the instructor's locked cells in this process: never give it a student's.
 """
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from handgrad import cells, graph
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise, closest
 from handgrad.scenes import LOSS, Scene
-from handgrad.sources import assigning_lines
+from handgrad.sources import assigning_lines, gradients_taken
 
 __all__ = ["Facts", "Reference"]
 
@@ -30,8 +31,10 @@ class Reference:
         What was set after the ``parameters`` cell.
     namespace
         Every name that the locked cells define; forward tensors are part of the autograd graph.
+    tensors
+        The named tensors: those with a stub in forward order, then those whose gradient is given.
     gradients
-        For each tensor with a stub, the true gradient of the loss; shape and dtype of the tensor.
+        For each named tensor, the true gradient of the loss; shape and dtype of the tensor.
     step
         The gradients of single steps under random upstream gradients (see :func:`handgrad.graph.random_step`).
     """
@@ -50,25 +53,13 @@ class Reference:
         Raises
         ------
         ExerciseError
-            A locked cell raises, there is no scalar ``loss``, or a tensor with a stub does not lead to it.
+            A locked cell raises, there is no scalar ``loss``, or a named tensor does not lead to it.
         """
         namespace = _run(exercise, parameters)
         loss = namespace.get(LOSS)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
             raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
-        tensors: dict[str, torch.Tensor] = {}
-        faults = []
-        # forward order: the last stub is the first tensor
-        for name in reversed(exercise.tensors.values()):
-            value = namespace.get(name)
-            if isinstance(value, torch.Tensor) and value.requires_grad:
-                tensors[name] = value
-            else:
-                faults.append(
-                    f"there is a stub for d{name}, but no tensor {name} that has a gradient.{closest(name, namespace)}"
-                )
-        if faults:
-            raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
+        tensors = _named_tensors(exercise, namespace)
         try:
             with graph.gradients_kept(tensors.values()):
                 found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
@@ -80,8 +71,11 @@ class Reference:
         gradients = {}
         for (name, _), gradient in zip(tensors.items(), found, strict=True):
             if gradient is None:
-                raise ExerciseError(f"{exercise.name}: the tensor {name} has a stub but does not lead to the loss.")
+                has = "has a given gradient" if name in exercise.givens.values() else "has a stub"
+                raise ExerciseError(f"{exercise.name}: the tensor {name} {has} but does not lead to the loss.")
             gradients[name] = gradient.detach().clone()
+        for given in exercise.givens.keys() & namespace.keys():
+            _prove_given(exercise, given, namespace[given], gradients[exercise.givens[given]])
         step = graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
         return cls(parameters, namespace, tensors, gradients, step)
 
@@ -109,7 +103,7 @@ class Facts:
     Attributes
     ----------
     consumers
-        For each tensor with a stub, the tensors (or the loss) computed directly from it.
+        For each named tensor, the tensors (or the loss) computed directly from it.
     zero
         Tensors whose true gradient is zero by construction.
     blind
@@ -135,17 +129,62 @@ class Facts:
         return cls(consumers, zero, blind, assigning_lines(sources))
 
 
+def _named_tensors(exercise: Exercise, namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors with a stub in forward order, the last stub's first, then those whose gradient is given."""
+    tensors: dict[str, torch.Tensor] = {}
+    faults = []
+    for name in (*reversed(exercise.tensors.values()), *exercise.givens.values()):
+        value = namespace.get(name)
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            tensors[name] = value
+        else:
+            what = "a locked cell gives" if name in exercise.givens.values() else "there is a stub for"
+            faults.append(f"{what} d{name}, but no tensor {name} that has a gradient.{closest(name, namespace)}")
+    if faults:
+        raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
+    return tensors
+
+
+def _prove_given(exercise: Exercise, given: str, value: Any, gradient: torch.Tensor) -> None:
+    """What students are given must be the gradient."""
+    if not isinstance(value, torch.Tensor) or not torch.equal(value, gradient):
+        raise ExerciseError(_not_given(exercise, given))
+
+
+def _not_given(exercise: Exercise, given: str) -> str:
+    tensor = exercise.givens[given]
+    return (
+        f"{exercise.name}: what a locked cell gives as {given} is not the gradient of {tensor}. It must follow "
+        f"loss.backward(retain_graph=True), and {tensor} must lead to the loss and, unless it is a leaf, say "
+        "retain_grad() before that."
+    )
+
+
 def _run(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
     namespace = cells.new_namespace()
     with chdir(exercise.directory), torch.enable_grad(), cells.captured():
         for index, source in enumerate(exercise.setup(parameters)):
             error = cells.run_cell(cells.CompiledCell(source, f"<locked {index}>"), namespace)
+            if error and (given := _given_as_nothing(exercise, source, namespace)):
+                raise ExerciseError(_not_given(exercise, given))
             if error:
                 raise ExerciseError(
                     f"{exercise.name}: locked cell {index + 1} raises {error.name}: {error.message} "
                     "Run the notebook in Jupyter and mend it."
                 )
     return namespace
+
+
+def _given_as_nothing(exercise: Exercise, source: str, namespace: Mapping[str, Any]) -> str:
+    """The gradient that a locked cell, which raised, takes from a tensor that has none; empty where there is none."""
+    for given, tensor in gradients_taken([source]).items():
+        value = namespace.get(tensor)
+        if given in exercise.givens and isinstance(value, torch.Tensor):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of what is asked here
+                if value.grad is None:
+                    return given
+    return ""
 
 
 def _generator(exercise: Exercise, parameters: Mapping[str, Any]) -> torch.Generator:

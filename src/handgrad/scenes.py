@@ -45,6 +45,7 @@ class Scene:
     consumers: Mapping[str, tuple[str, ...]]
     lines: Mapping[str, str] = field(default_factory=dict)
     _branches: dict[tuple[str, str], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _ways: dict[tuple[str, str], dict[str, torch.Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def forward(self) -> dict[str, torch.Tensor]:
@@ -92,6 +93,39 @@ class Scene:
         others = {other: value for other, value in self.tensors.items() if other != consumer}
         arrived = graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
+
+    def ways(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
+        """The shares of a branch that come back by way of tensors in between which are not named ones.
+
+        A tensor through which all of the branch comes back, or nothing, is no way of its own. Of several with the same
+        share the first one is named.
+        """
+        if (name, consumer) not in self._ways:
+            tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
+            gradient = self.gradient_of(consumer).to(tensor.dtype).expand_as(tensor)
+            others = {other: value for other, value in self.tensors.items() if other != consumer}
+            whole = self.branch(name, consumer)
+            found: dict[str, torch.Tensor] = {}
+            for way, value in self._between.items():
+                arrived = graph.arriving(tensor, gradient, {**others, way: value})
+                if way in arrived and name in arrived:
+                    share = whole - arrived[name].double()
+                    least = RELATIVE_TOLERANCE * scale_of(whole)
+                    known = (torch.zeros_like(whole), whole, *found.values())
+                    if all(scale_of(share - other) > least for other in known):
+                        found[way] = share
+            self._ways[name, consumer] = found
+        return self._ways[name, consumer]
+
+    @cached_property
+    def _between(self) -> dict[str, torch.Tensor]:
+        """The tensors of the graph that are neither named ones nor the loss, in the order in which they were made."""
+        named = (*self.tensors.values(), self.namespace[LOSS])
+        return {
+            name: value
+            for name, value in self.namespace.items()
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None and not any(value is one for one in named)
+        }
 
     def parts(self, name: str, consumer: str) -> torch.Tensor:
         """The branch through ``consumer`` before anything is summed: which entry of ``consumer`` sends how much.

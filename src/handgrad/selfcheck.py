@@ -74,16 +74,29 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
 
     It is one of the course around it; else the one released beside it (``exercise.json``); else one of the course
     around the current folder; else one that comes with handgrad. Of several it is the one with which it shares most
-    grade_ids, or most of whose gradients it assigns.
+    grade_ids, or most of whose gradients it assigns; of two that are alike in this, the one that asks for less.
     """
     ids = {grade_id(cell) for cell in notebook.cells} - {""}
     names = _assigned(notebook)
 
-    def fit(exercise: Exercise) -> tuple[int, int, bool]:
-        # the name breaks ties: a notebook without metadata is still called after its exercise
-        stubs = exercise.stubs
-        return len(ids.intersection(stubs)), len(names.intersection(stubs)), path.stem.startswith(exercise.name)
+    def shared(exercise: Exercise) -> tuple[int, int, int]:
+        every = [cell.name for cell in exercise.cells if cell.name]
+        return (
+            len(ids.intersection(exercise.stubs)),
+            len(ids.intersection(every)),
+            len(names.intersection(exercise.named)),
+        )
 
+    def fits(exercise: Exercise) -> bool:
+        stubs, _, assigned = shared(exercise)
+        return bool(stubs or assigned)
+
+    def fit(exercise: Exercise) -> tuple[tuple[int, int, int], bool, int]:
+        # the name breaks ties: a notebook without metadata is still called after its exercise
+        asked = len(exercise.stubs) if fits(exercise) else 0
+        return shared(exercise), path.stem.startswith(exercise.name), -asked
+
+<<<<<<< HEAD
     first = None
     for exercises in filter(None, _offers(path.resolve().parent)):
         best = max(exercises, key=fit)
@@ -93,6 +106,11 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     # at least the exercises that come with handgrad were offered
     assert first is not None
     return first
+=======
+    offers = [exercises for exercises in _offers(path.resolve().parent) if exercises]
+    best = [max(exercises, key=fit) for exercises in offers]
+    return next(filter(fits, best), best[0])
+>>>>>>> lecture
 
 
 def _offers(folder: Path) -> Iterator[list[Exercise]]:

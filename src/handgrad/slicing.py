@@ -30,7 +30,7 @@ def needed(
     steps
         The notebook's statements, in order, without those that are never an answer.
     gradients, tensors
-        The names of the exercise's gradients and of their tensors.
+        The names of the exercise's gradients, and of what is never the student's: their tensors, and what is given.
     ours
         What the locked cells make. Such names are theirs: the notebook's own statements for them count only behind
         the first answer, where a student uses one again as a variable of another kind.

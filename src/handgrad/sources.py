@@ -18,6 +18,7 @@ __all__ = [
     "assigning_lines",
     "compared",
     "compared_by",
+    "gradients_taken",
     "in_place_lines",
     "is_untouched",
     "same",
@@ -210,6 +211,27 @@ def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
                 case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
                     found[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
     return found
+
+
+def gradients_taken(sources: Iterable[str]) -> dict[str, str]:
+    """The gradients that statements take from autograd, each with its tensor: ``dh = h.grad.clone()`` takes ``dh``."""
+    found: dict[str, str] = {}
+    for parsed in (Parsed.of(source) for source in sources if ".grad" in source):
+        for step in parsed.steps if parsed else ():
+            match step.node:
+                case ast.Assign(targets=[ast.Name(id=gradient)], value=value) if gradient == f"d{_taken_from(value)}":
+                    found[gradient] = _taken_from(value)
+    return found
+
+
+def _taken_from(value: ast.expr) -> str:
+    """The tensor whose ``.grad`` an expression is, or a copy of it; empty where it is something else."""
+    match value:
+        case ast.Attribute(value=ast.Name(id=tensor), attr="grad"):
+            return tensor
+        case ast.Call(func=ast.Attribute(value=inner, attr="clone" | "detach")):
+            return _taken_from(inner)
+    return ""
 
 
 def in_place_lines(source: str) -> list[int]:

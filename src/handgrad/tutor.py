@@ -240,18 +240,14 @@ class Desk:
         )
 
     def _forward_names(self) -> dict[str, Any]:
-        """The forward tensors, and the sizes and indices that stood before the loss: what follows is the student's."""
+        """The forward tensors, and what stood before the loss: what follows is the student's."""
         before = takewhile(lambda item: item[0] != LOSS, self.namespace.items())
-        plain = {name: value for name, value in before if _is_size(value) or _is_index(value)}
+        plain = {name: value for name, value in before if _is_size(value) or isinstance(value, torch.Tensor)}
         return {**plain, **self.forward.tensors, LOSS: self.forward.loss}
 
 
 def _is_size(value: Any) -> bool:
     return type(value) is int
-
-
-def _is_index(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dtype == torch.int64
 
 
 def _lines(namespace: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:

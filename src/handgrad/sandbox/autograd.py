@@ -2,13 +2,14 @@
 
 A process that runs student code must not be able to compute the gradients that the student is asked for. The
 instructor's locked cells run here too, so what they do with autograd (``requires_grad``, ``retain_grad``,
-``loss.backward()``) quietly does nothing, while student code that asks for a gradient gets a clear error. Reading
+``loss.backward()``) quietly computes nothing, while student code that asks for a gradient gets a clear error. Reading
 ``x.grad`` gives NaN where the notebook would hold a gradient: a line that prints or compares it still runs, and an
 answer copied from it is worth nothing.
 """
 
 import _thread
 import ctypes
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -74,6 +75,11 @@ _retained: set[int] = set()
 def _retain(tensor: torch.Tensor) -> None:
     """``Tensor.retain_grad`` for locked cells: remember that this tensor would have a gradient."""
     _retained.add(id(tensor))
+
+
+def _backward(*args: Any, **kwargs: Any) -> None:
+    """``backward`` for locked cells: what would have a gradient has NaN from here on, for their next lines to read."""
+    blank_gradients(list(sys._getframe(1).f_globals.values()))
 
 
 def _refuse_all(prefix: str, names: Iterable[str], *owners: Any) -> None:
@@ -145,7 +151,7 @@ def switch_off() -> None:
     torch._C._set_grad_enabled = _nothing
     torch._C._set_fwd_grad_enabled = _nothing
     torch._C._dispatch_tls_set_dispatch_key_excluded = _nothing
-    torch.Tensor.backward = torch.autograd.backward = _nothing
+    torch.Tensor.backward = torch.autograd.backward = _backward
     torch.Tensor.retain_grad = _retain
     torch.Tensor.grad_fn = property(_nothing)
     _refuse_all("torch.func", _FUNC, torch.func, torch._functorch.apis, torch._functorch.eager_transforms)

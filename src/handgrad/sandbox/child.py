@@ -74,6 +74,7 @@ class State:
     def __init__(self) -> None:
         self.namespace = new_namespace()
         self.kept: dict[str, Kept] = {}
+        self.given: dict[str, torch.Tensor] = {}
 
     def keep(self) -> None:
         """Remember tensors, modules, functions and plain values; give tensors their NaN gradients."""
@@ -90,6 +91,16 @@ class State:
         self.namespace[name] = value
         self.kept[name] = Kept.of(value)
 
+    def give(self, name: str, tensor: str, value: torch.Tensor) -> None:
+        """Let ``name``, and the ``.grad`` of the tensor called ``tensor``, be ``value``, whatever the cells do."""
+        self.place(name, value)
+        self.given[tensor] = value.clone()
+        self._put_back_gradients()
+
+    def _put_back_gradients(self) -> None:
+        for tensor, value in self.given.items():
+            self.namespace[tensor].grad = value.clone()
+
     def put_back(self, *, contents: bool = False) -> None:
         """Undo what cells did to the names that are kept; with ``contents`` also what no version counter has seen."""
         for name, kept in self.kept.items():
@@ -104,6 +115,7 @@ class State:
                     fresh.grad = torch.full_like(fresh, float("nan"))
                 self.namespace[name] = fresh
                 self.kept[name] = Kept(fresh, fresh._version, kept.copy)
+        self._put_back_gradients()
 
 
 Described = tuple[dict[str, Any], bytes]
@@ -240,6 +252,8 @@ class Server:
     def run(self, run: dict[str, Any]) -> None:
         """One pass: ``run`` names the state, the cells in order, and the answers wanted after each and at the end."""
         state = self.states.pop(run["state"])
+        for name, value in self.references() if run["givens"] else ():
+            state.give(name, run["givens"][name], value)
         sent: dict[str, Sent] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.modules["__main__"].__dict__.update(state.namespace)
@@ -264,7 +278,8 @@ class Server:
                         sent[name] = Sent.of(state.namespace.get(name), one)
                 self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
-                    self.take_help(state)
+                    for name, value in self.references():
+                        state.place(name, value)
         at_end = [
             ({"name": name, "kind": "same"}, b"")
             if name in sent and sent[name].holds(name, state.namespace, seen=not around)
@@ -273,15 +288,17 @@ class Server:
         ]
         self.send({"finished": True}, at_end)
 
-    def take_help(self, state: State) -> None:
-        """Wait for the references that take the place of the answers just sent."""
+    def references(self) -> list[tuple[str, torch.Tensor]]:
+        """Wait for the values that are given, or that take the place of the answers just sent; each with its name."""
         frame = self.receive()
         if frame is None:
             raise SystemExit
         header, payload = frame
+        found = []
         for description in header["place"]:
             data, payload = payload[: description["size"]], payload[description["size"] :]
-            state.place(description["name"], frames.unpack_tensor(description, data))
+            found.append((description["name"], frames.unpack_tensor(description, data)))
+        return found
 
 
 def _packed(outputs: list[dict[str, Any]]) -> bytes:

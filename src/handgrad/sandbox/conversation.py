@@ -115,7 +115,8 @@ class Child:
         Parameters
         ----------
         run
-            The pass. With ``run.help`` the value ``reference(name)`` takes the place of every answer.
+            The pass. ``reference(name)`` is the value of every name of ``run.givens``; with ``run.help`` such a value
+            takes the place of every answer too.
         seconds
             Wall-clock seconds that are left for the submission.
         """
@@ -131,6 +132,9 @@ class Child:
                 self._send(frames.pack({"cells": len(self._sources)}, pack_json(list(self._sources))), deadline)
                 self._sources = None
             self._send(frames.pack({"run": plain_run(run)}), deadline)
+            if run.givens:
+                assert reference is not None
+                self._send(_placing(tuple((name, reference(name)) for name in run.givens)), deadline)
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
@@ -206,7 +210,7 @@ class Child:
 
 @functools.lru_cache(maxsize=512)
 def _placing(references: tuple[tuple[str, torch.Tensor], ...]) -> bytes:
-    """The frame that puts references in the place of answers; nothing writes to one, and each goes to every child."""
+    """The frame that sets names to references; nothing writes to one, and each goes to every child."""
     packed = [(name, *frames.pack_tensor(value)) for name, value in references]
     place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
     return frames.pack({"place": place}, b"".join(data for _, _, data in packed))

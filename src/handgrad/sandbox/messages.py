@@ -47,6 +47,8 @@ class Run:
         For a cell, the names whose values are taken when it has run.
     at_end
         The names whose values are taken after the last cell.
+    givens
+        The gradients that are set before the first cell, each with the tensor whose ``.grad`` it is too.
     help
         Whether references replace the names that were taken (and what a cell changed is put back before).
     outputs
@@ -57,6 +59,7 @@ class Run:
     cells: tuple[int, ...]
     collect: Mapping[int, tuple[str, ...]]
     at_end: tuple[str, ...] = ()
+    givens: Mapping[str, str] = field(default_factory=dict)
     help: bool = False
     outputs: bool = False
 
@@ -115,6 +118,7 @@ def plain_run(run: Run) -> dict[str, Any]:
         "cells": list(run.cells),
         "collect": {str(index): list(names) for index, names in run.collect.items()},
         "at_end": list(run.at_end),
+        "givens": dict(run.givens),
         "help": run.help,
         "outputs": run.outputs,
     }

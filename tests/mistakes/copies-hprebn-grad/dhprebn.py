@@ -1,0 +1,1 @@
+dhprebn = hprebn.grad.clone()

@@ -1,0 +1,3 @@
+dlogits = F.softmax(logits, 1)
+dlogits[:, Yb] -= 1
+dlogits /= n

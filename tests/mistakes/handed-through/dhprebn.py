@@ -1,0 +1,1 @@
+dhprebn = dhpreact

@@ -1,0 +1,2 @@
+dhpreact.mul_(0)
+hpreact.grad.mul_(0)

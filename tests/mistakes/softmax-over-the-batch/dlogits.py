@@ -1,0 +1,1 @@
+dlogits = (F.softmax(logits, 0) - F.one_hot(Yb, vocab_size)) / n

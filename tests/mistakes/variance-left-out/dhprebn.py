@@ -1,0 +1,1 @@
+dhprebn = bngain * bnvar_inv * (dhpreact - dhpreact.mean(0))
