@@ -93,20 +93,50 @@ def _release(course: Course, *assignments: str) -> None:
                 shutil.copytree(stage.path(kind).parent, course.folder(kind) / assignment)
 
 
-def test_a_course(course: Course, layer: Path) -> None:
-    """In one run a sound exercise is proved, every fault of another is named, and what is not written is listed."""
+def _files(course: Course) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()}
+
+
+def test_every_fault_in_one_run(course: Course) -> None:
+    """Every fault of an exercise is named in one run, what is not written is listed, and nothing is changed."""
     faulty = new_exercise(course, "faulty", course.root / "forward.py")
-    _filled(faulty, about_dw="### `dw`\n\nThe answer is\n\n    dw = x.T @ dpre", dpre="dpre = dh * (1 - h)")
-    unwritten = new_exercise(course, "unwritten", course.root / "forward.py")
-    _release(course, "layer", "faulty")
+    new_exercise(course, "unwritten", course.root / "forward.py")
+    told = "### `dw`\n\nThe answer is\n\n    dw = x.T @ dpre"
+    wrong = "### BEGIN SOLUTION\ndpre = dh * (1 - h)\n### END SOLUTION"
+    _filled(faulty, about_dw=told, dpre=wrong)
+    _release(course, "faulty")
     (course.root / "release/faulty/test_faulty.py").write_text("x = 1\n")
     shutil.rmtree(course.root / "solutions/faulty")
     case = course.root / "tests/mistakes/no-slope"
     case.mkdir(parents=True)
-    facts = 'about = "No slope."\nassignment = "layer"\nstart = "solution"\nscore = 3\n[outcomes]\ndpre = "failed"\n'
+    facts = 'about = "No slope."\nassignment = "faulty"\nstart = "solution"\nscore = 4\n'
     (case / "case.toml").write_text(facts)
     (case / "dpre.py").write_text("dpre = dh\n")
-    before = {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()}
+    before = _files(course)
+    found, unwritten = verify(course)
+    assert _files(course) == before
+    said = {(fault.file, fault.what) for fault in found.faults}
+    for file, what in (
+        ("release/faulty/test_faulty.py", "it is not what the source gives"),
+        ("solutions/faulty", "it is not there"),
+        ("release/faulty/faulty.ipynb", "a solution stands in what students get: 'dw = x.T @ dpre'"),
+        ("tests/mistakes/no-slope", "dpre is failed, not passed"),
+        ("tests/mistakes/no-slope", "it gets 3 points, not 4"),
+        ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad grade)"),
+        ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad check)"),
+        ("source/faulty/faulty.ipynb", "nbgrader autograde gives the solved notebook 3.0 points, not 4"),
+        ("feedback/untouched/faulty/faulty.html", "a solution stands in what students get: 'dw = x.T @ dpre'"),
+    ):
+        assert any(one[0] == file and one[1].startswith(what) for one in said), (what, said)
+    assert unwritten.open == ("dh", "dpre", "dw", "db")
+    assert "every released stub is missing" in unwritten.proved
+    assert any("texts say TODO" in fault.what for fault in unwritten.faults)
+
+
+@pytest.mark.slow
+def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
+    """What `handgrad new` wrote and an author filled is proved, and the command says so in JSON."""
+    _release(course, "layer")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "handgrad.cli", "verify", "--mutants", "--format", "json"],
@@ -116,30 +146,12 @@ def test_a_course(course: Course, layer: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1, done.stderr
-    assert {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()} == before
-    found = {one["assignment"]: one for one in json.loads(done.stdout)["assignments"]}
-    assert found["layer"]["faults"] == []
-    assert found["layer"]["sound"]
-    assert "the worked solution has full marks by nbgrader autograde" in found["layer"]["proved"]
-    assert found["layer"]["mutation"]["survivors"] == []
-    assert found["layer"]["mutation"]["killed"] > 40
-    said = {(fault["file"], fault["what"]) for fault in found["faulty"]["faults"]}
-    for file, what in (
-        ("source/faulty/faulty.ipynb", "the solution of dpre does not stand between ### BEGIN SOLUTION"),
-        ("release/faulty/test_faulty.py", "it is not what the source gives"),
-        ("solutions/faulty", "it is not there"),
-        ("release/faulty/faulty.ipynb", "a solution stands in what students get: 'dw = x.T @ dpre'"),
-        ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad grade)"),
-        ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad check)"),
-        ("source/faulty/faulty.ipynb", "nbgrader autograde gives the solved notebook 3.0 points, not 4"),
-        ("feedback/untouched/faulty/faulty.html", "a solution stands in what students get: 'dw = x.T @ dpre'"),
-    ):
-        assert any(one[0] == file and one[1].startswith(what) for one in said), (what, said)
-    assert found["unwritten"]["open"] == ["dh", "dpre", "dw", "db"]
-    assert "every released stub is missing" in found["unwritten"]["proved"]
-    assert any("texts say TODO" in fault["what"] for fault in found["unwritten"]["faults"])
-    assert unwritten.exists()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = json.loads(done.stdout)["assignments"]
+    assert found["faults"] == []
+    assert "the worked solution has full marks by nbgrader autograde" in found["proved"]
+    assert found["mutation"]["survivors"] == []
+    assert found["mutation"]["killed"] > 40
 
 
 def test_unknown_assignment(course: Course, layer: Path) -> None:

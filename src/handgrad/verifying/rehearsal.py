@@ -18,6 +18,7 @@ from handgrad.errors import CourseError
 from handgrad.exercise import grade_id
 from handgrad.folders import Folders
 from handgrad.gradebook import scores_of
+from handgrad.nbgrader import steps
 from handgrad.report import Report
 from handgrad.submission import read_notebook
 from handgrad.verifying.findings import Fault
@@ -60,8 +61,8 @@ class Rehearsal:
 
     def generate(self) -> None:
         """Let nbgrader make release and solution of the source."""
-        for command in ("generate_assignment", "generate_solution"):
-            self._nbgrader(command, self.assignment)
+        steps.run("generate_assignment", self.stage, self.assignment)
+        steps.run("generate_solution", self.stage, self.assignment)
 
     def notebook(self, kind: str) -> NotebookNode:
         """The same, read."""
@@ -80,8 +81,11 @@ class Rehearsal:
 
     def autograde(self) -> dict[str, float]:
         """The scores of nbgrader's own commands, by student; its feedback is written too."""
-        self._nbgrader("autograde", self.assignment, "--force")
-        self._nbgrader("generate_feedback", self.assignment, "--force")
+        done = self._run("nbgrader", "autograde", self.assignment, "--force", folder=self.stage.root)
+        if done.returncode:
+            said = _last_line(done.stderr or done.stdout)
+            raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {said}")
+        steps.run("generate_feedback", self.stage, self.assignment)
         return scores_of(*Folders(self.stage, self.assignment).database, self.assignment)
 
     def pytest(self) -> Iterator[Fault]:
@@ -98,11 +102,6 @@ class Rehearsal:
         if done.returncode:
             said = _last_line(done.stdout)
             yield Fault(name, f"the worked solution does not pass the hidden tests ({said})", f"run pytest {name}")
-
-    def _nbgrader(self, *arguments: str) -> None:
-        done = self._run("nbgrader", *arguments, folder=self.stage.root)
-        if done.returncode:
-            raise CourseError(f"`nbgrader {' '.join(arguments)}` fails: {_last_line(done.stderr or done.stdout)}")
 
     def _run(self, module: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a module of this environment."""
