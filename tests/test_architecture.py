@@ -15,7 +15,7 @@ FLOORS = (
     ("scenes", "forward", "mutants"),
     ("readings",),
     ("catalogue",),
-    ("expressions",),
+    ("expressions", "forms", "routing", "slopes"),
     ("mistakes", "moves"),
     ("standing", "reference", "places"),
     ("slicing", "renames", "worked"),

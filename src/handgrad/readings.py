@@ -1,12 +1,13 @@
 """How a value may have come about: the questions that the entries of the catalogue share."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 
-from handgrad.compare import scale_of
+from handgrad.compare import RELATIVE_TOLERANCE, scale_of
 from handgrad.scenes import LOSS, View
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "factor_name",
     "lines",
     "listed",
+    "matrix_products",
+    "multiple_of",
     "one_of_each",
     "part",
     "scaled",
@@ -96,6 +99,9 @@ def _factors(view: View) -> Iterator[tuple[str, float, int]]:
     for size, name in sizes.items():
         yield from ((f"({name}-1)/{name}", (size - 1) / size, size), (f"{name}/({name}-1)", size / (size - 1), size))
         yield from ((f"({name}-1)", float(size - 1), size), (f"1/({name}-1)", 1 / (size - 1), size))
+    for size, name in sizes.items():
+        if math.isqrt(size) ** 2 != size:
+            yield from ((f"{name}**0.5", size**0.5, size), (f"{name}**-0.5", size**-0.5, size))
 
 
 def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Words]:
@@ -192,18 +198,47 @@ def _product(view: View, sent: torch.Tensor, value: torch.Tensor) -> torch.Tenso
 def _in_a_product(view: View) -> Iterator[Words]:
     """A matrix product of the upstream gradient with another matrix than the step has there."""
     for consumer in view.consumers:
-        sent = view.scene.gradient_of(consumer)
-        if sent.ndim != 2 or len(view.wanted) != 2:
-            continue
+        sent, branch, rest = (
+            view.scene.gradient_of(consumer),
+            view.scene.branch(view.name, consumer),
+            view.rest(consumer),
+        )
         for name, value in view.others():
-            if value.ndim != 2:
-                continue
-            for one in (value, value.T):
-                left = one @ sent if one.shape[1] == sent.shape[0] else None
-                right = sent @ one if sent.shape[1] == one.shape[0] else None
-                if any(made is not None and view.fits(made) for made in (left, right)):
-                    yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
-                    break
+            products = matrix_products(sent, value, view.wanted).values()
+            if any(view.fits(rest + one) for one in products) and not any(multiple_of(branch, one) for one in products):
+                yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
+
+
+def matrix_products(
+    sent: torch.Tensor, value: torch.Tensor, wanted: tuple[int, ...]
+) -> dict[tuple[bool, bool, bool], torch.Tensor]:
+    """The matrix products of two tensors that have the shape ``wanted``, once what stands in front of it is summed.
+
+    They are known by three answers: whether the second tensor comes first, and whether each of the two is transposed.
+    """
+    found: dict[tuple[bool, bool, bool], torch.Tensor] = {}
+    if min(sent.ndim, value.ndim) < 2:
+        return found
+    for swapped, sent_turned, value_turned in itertools.product((False, True), repeat=3):
+        one, other = sent.mT if sent_turned else sent, value.mT if value_turned else value
+        left, right = (other, one) if swapped else (one, other)
+        if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != wanted[-2:]:
+            continue
+        try:
+            product = left @ right
+        except RuntimeError:
+            # the dimensions in front do not fit each other
+            continue
+        if tuple(product.shape[product.ndim - len(wanted) :]) == wanted:
+            found[swapped, sent_turned, value_turned] = product.sum_to_size(wanted)
+    return found
+
+
+def multiple_of(branch: torch.Tensor, product: torch.Tensor, tolerance: float = RELATIVE_TOLERANCE) -> float | None:
+    """The number of which ``branch`` is the multiple of ``product``; None where there is none."""
+    size = float((product * product).sum())
+    number = float((branch * product).sum()) / size if size else 0.0
+    return number if number and scale_of(branch - number * product) <= tolerance * scale_of(branch) else None
 
 
 def _used(view: View, consumer: str, name: str, where: str) -> Words:

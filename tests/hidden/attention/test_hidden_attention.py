@@ -1,0 +1,9 @@
+"""The graded tests of attention: `pytest tests/hidden/attention --submission NOTEBOOK`."""
+
+from handgrad.report import Verdict
+
+
+def test_gradient(gradient: str, verdicts: dict[str, Verdict]) -> None:
+    """The gradient is right on hidden data, for any upstream gradients."""
+    verdict = verdicts[gradient]
+    assert verdict.outcome == "passed", verdict.sentence

@@ -1,0 +1,1 @@
+dwindows = dpooled[:, :, None] * (windows == pooled[:, :, None])

@@ -1,0 +1,1 @@
+dwindows = dpooled[:, :, None].expand_as(windows)

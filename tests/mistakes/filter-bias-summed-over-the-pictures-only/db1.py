@@ -1,0 +1,1 @@
+db1 = dconv.sum(0)

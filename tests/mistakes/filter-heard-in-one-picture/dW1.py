@@ -1,0 +1,1 @@
+dW1 = patches.transpose(1, 2) @ dconv

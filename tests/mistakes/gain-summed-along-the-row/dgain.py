@@ -1,0 +1,1 @@
+dgain = (dscaled * norm).sum(1, keepdim=True)

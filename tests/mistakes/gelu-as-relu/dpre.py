@@ -1,0 +1,1 @@
+dpre = dact * (pre > 0)

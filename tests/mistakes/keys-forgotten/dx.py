@@ -1,0 +1,1 @@
+dx = dq @ Wq.T + dv @ Wv.T

@@ -1,0 +1,1 @@
+dinv_std = (dnorm * centred).sum(0, keepdim=True)

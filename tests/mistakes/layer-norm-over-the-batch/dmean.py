@@ -1,0 +1,1 @@
+dmean = -dcentred.sum(0, keepdim=True)

@@ -1,0 +1,1 @@
+dexps = dkept

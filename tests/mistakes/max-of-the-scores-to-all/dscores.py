@@ -1,0 +1,1 @@
+dscores = dexps * exps + dmaxes

@@ -1,0 +1,1 @@
+dy = 2 / n * (y - target)

@@ -1,0 +1,1 @@
+dWo = mixed.transpose(1, 2) @ dout

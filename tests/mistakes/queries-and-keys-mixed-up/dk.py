@@ -1,0 +1,1 @@
+dk = dscores @ q * head_size**-0.5

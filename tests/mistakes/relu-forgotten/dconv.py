@@ -1,0 +1,1 @@
+dconv = dact

@@ -1,0 +1,1 @@
+dx = dcentred + dmean / n_embd

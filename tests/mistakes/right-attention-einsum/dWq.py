@@ -1,0 +1,1 @@
+dWq = torch.einsum('bic,bih->ch', x, dq)

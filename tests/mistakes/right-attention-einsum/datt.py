@@ -1,0 +1,1 @@
+datt = torch.einsum('bih,bjh->bij', dmixed, v)

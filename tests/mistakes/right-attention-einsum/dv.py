@@ -1,0 +1,1 @@
+dv = torch.einsum('bij,bih->bjh', att, dmixed)

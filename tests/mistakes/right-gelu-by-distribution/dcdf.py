@@ -1,0 +1,1 @@
+dcdf = torch.mul(dact, pre)

@@ -1,0 +1,1 @@
+dWv = x.flatten(0, 1).T @ dv.flatten(0, 1)

@@ -1,0 +1,1 @@
+dbk = dk.sum(0).sum(0)

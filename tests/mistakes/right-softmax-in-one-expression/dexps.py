@@ -1,0 +1,1 @@
+dexps = dkept.masked_fill(mask == 0, 0.0)

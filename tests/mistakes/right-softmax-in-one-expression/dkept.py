@@ -1,0 +1,1 @@
+dkept = (datt - (datt * att).sum(-1, keepdim=True)) / sums

@@ -1,0 +1,1 @@
+dk = dscores.transpose(1, 2) @ q

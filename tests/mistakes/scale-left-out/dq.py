@@ -1,0 +1,1 @@
+dq = dscores @ k

@@ -1,0 +1,1 @@
+dsums = -(datt * kept / sums**2).sum(1, keepdim=True)

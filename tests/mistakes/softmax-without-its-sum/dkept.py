@@ -1,0 +1,1 @@
+dkept = datt / sums

@@ -1,0 +1,1 @@
+dlogits = logits.softmax(1) / n

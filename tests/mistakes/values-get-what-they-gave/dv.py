@@ -1,0 +1,1 @@
+dv = att @ dmixed

@@ -1,0 +1,1 @@
+dact = dwindows.view(pairs).reshape(act.shape)

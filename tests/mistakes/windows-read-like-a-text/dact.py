@@ -1,0 +1,1 @@
+dact = dwindows.reshape(act.shape)

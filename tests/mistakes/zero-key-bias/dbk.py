@@ -1,0 +1,1 @@
+dbk = torch.zeros_like(bk)
