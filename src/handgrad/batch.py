@@ -10,26 +10,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol, Self
 
 from filelock import FileLock, Timeout
 
 from handgrad import worker
-from handgrad.course import Course, write_text
+from handgrad.course import Course
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
 from handgrad.finding import find_notebook
 from handgrad.folders import Folders
 from handgrad.gradebook import Book
 from handgrad.nbgrader.pages import Facts
 from handgrad.pool import Lost, Pool
-from handgrad.render import class_page
 from handgrad.report import Report
 from handgrad.store import AnswerStore
 from handgrad.submission import read_content
 from handgrad.worker import Handed, Marked, Task, without_score
 
-__all__ = ["Batch", "grade_class", "stored_reports", "write_class_page"]
+__all__ = ["Batch", "grade_class", "stored_reports"]
 
 
 class Watcher(Protocol):
@@ -100,13 +98,6 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
     """The reports of the last grading, by student."""
     course.exercise(assignment)
     return _store(course).reports(assignment)
-
-
-def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
-    """Write the class's page; where it is."""
-    path = (output or course.root / "report.html").resolve()
-    write_text(path, class_page(reports, assignment))
-    return path
 
 
 def _store(course: Course) -> AnswerStore:

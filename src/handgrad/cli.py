@@ -131,13 +131,15 @@ def report(
     course: CourseOption = Path(),
 ) -> None:
     """Show the class at a glance: a table here, and report.html."""
-    from handgrad.batch import stored_reports, write_class_page
+    from handgrad.batch import stored_reports
     from handgrad.course import Course
+    from handgrad.overview import write_class_page
     from handgrad.render import class_table
+    from handgrad.scores import entries
 
     found = Course.at(course)
     reports = stored_reports(found, assignment)
-    typer.echo(class_table(reports, width=_width()), nl=False)
+    typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
     typer.echo(f"The report is in {write_class_page(found, assignment, reports, output)}")
 
 
@@ -148,9 +150,10 @@ def demo(
     browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Grade a sample class, and show the report."""
-    from handgrad.batch import grade_class, write_class_page
+    from handgrad.batch import grade_class
     from handgrad.course import Course
     from handgrad.demo import fill, only_samples
+    from handgrad.overview import write_class_page
     from handgrad.render import class_table
 
     found = Course.at(course)

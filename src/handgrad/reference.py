@@ -12,12 +12,13 @@ from typing import Any, Self
 import torch
 
 from handgrad import cells, graph
+from handgrad.drawing import ForwardGraph
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise, closest
 from handgrad.scenes import LOSS, Scene
 from handgrad.sources import assigning_lines
 
-__all__ = ["Facts", "Reference"]
+__all__ = ["Facts", "Reference", "forward_graph"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,15 @@ class Facts:
             name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
         )
         return cls(consumers, zero, blind, assigning_lines(sources))
+
+
+def forward_graph(exercise: Exercise, reference: Reference | None = None) -> ForwardGraph:
+    """The forward graph of an exercise, as ``reference`` shows it, or as its own parameters do; errors as there."""
+    reference = reference or Reference.of(exercise, {})
+    consumers = graph.consumers(reference.namespace[LOSS], reference.tensors)
+    far = graph.distances(consumers)
+    leaves = frozenset(name for name, tensor in reference.tensors.items() if tensor.is_leaf)
+    return ForwardGraph({name: consumers[name] for name in sorted(consumers, key=lambda one: -far[one])}, leaves)
 
 
 def _run(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:

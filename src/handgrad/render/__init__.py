@@ -5,17 +5,23 @@ exception) is cleaned of control characters and escaped for the format at hand.
 """
 
 from handgrad.render.cell import check_outputs, comment
+from handgrad.render.findings import Example, Finding, findings
 from handgrad.render.gradescope import report_gradescope
-from handgrad.render.html import class_page
+from handgrad.render.html import Links, Surroundings, class_page
 from handgrad.render.json_ import report_json
 from handgrad.render.junit import report_junit
 from handgrad.render.text import class_table, report_text
 
 __all__ = [
+    "Example",
+    "Finding",
+    "Links",
+    "Surroundings",
     "check_outputs",
     "class_page",
     "class_table",
     "comment",
+    "findings",
     "report_gradescope",
     "report_json",
     "report_junit",
