@@ -42,6 +42,10 @@ _FONT = re.compile(r"font: ([0-9.]+px) [^;\"]*")
 _SPACES = re.compile(r"\n\s*")
 
 
+NAMED = 4
+"""Gradients that have their name beside their point: the hardest, and those that tell least."""
+
+
 @dataclass(frozen=True)
 class Bar:
     """One bar of the score distribution: its label, and how many."""
@@ -98,25 +102,26 @@ def gradient_chart(gradients: Sequence[GradientSummary], kinds: Sequence[str]) -
 
 def item_chart(items: Mapping[str, Item]) -> str:
     """Each gradient by how many got it, and by how well it tells strong from weak; empty where nothing tells that."""
-    told = {one_line(name): one for name, one in items.items() if one.discrimination is not None}
+    told = {
+        one_line(name): (one.difficulty, one.discrimination)
+        for name, one in items.items()
+        if one.discrimination is not None
+    }
     if not told:
         return ""
+    named = {*sorted(told, key=lambda name: told[name])[:NAMED], *sorted(told, key=lambda name: told[name][1])[:NAMED]}
     with _drawing(7.4, 3.4) as (figure, axes):
-        for name, one in told.items():
-            axes.plot(one.difficulty, one.discrimination, "o", color=_INK["bar"], markersize=5, alpha=0.8)
-            axes.annotate(
-                name,
-                (one.difficulty, one.discrimination or 0.0),
-                xytext=(4, 3),
-                textcoords="offset points",
-                fontsize=8,
-            )
+        for name, (difficulty, discrimination) in told.items():
+            axes.plot(difficulty, discrimination, "o", color=_INK["bar"], markersize=6, alpha=0.7)
+            if name in named:
+                at = (difficulty, discrimination)
+                axes.annotate(name, at, xytext=(5, 4), textcoords="offset points", fontsize=9)
         axes.axhline(0, color=_INK["line"], linewidth=1)
         axes.set_xlabel("share of its points that the class earned: hard on the left, easy on the right")
         axes.set_ylabel("tells strong from weak")
         axes.tick_params(length=3)
         axes.margins(x=0.08, y=0.12)
-        said = "; ".join(f"{name} {one.difficulty:.2f}, {one.discrimination:.2f}" for name, one in told.items())
+        said = "; ".join(f"{name} {one[0]:.2f}, {one[1]:.2f}" for name, one in told.items())
         return _svg(figure, "Difficulty and discrimination", f"Share of the points, correlation with the rest: {said}.")
 
 

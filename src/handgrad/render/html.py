@@ -33,7 +33,7 @@ __all__ = ["Links", "Surroundings", "class_page"]
 
 NAMED = 6
 """Gradients named in a student's row; the rest is in the details."""
-RATES = ((0.9, "9 in 10 or more"), (0.75, "3 in 4"), (0.5, "half"), (0.25, "a quarter"), (0.0, "fewer"))
+RATES = ((0.9, "90% or more"), (0.75, "75%"), (0.5, "50%"), (0.25, "25%"), (0.0, "less"))
 """Steps of the share that is right, from which on a box of the graph has its colour."""
 
 
@@ -146,7 +146,7 @@ def _graph(graph: ForwardGraph, summary: ClassSummary) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in one.counts.items())
         told.append(f"{one.gradient}: {share:.0%} right")
         nodes[tensor] = Node(
-            middle=f"{wrong} of {one.total} not" if wrong else "all",
+            middle=f"{wrong} not" if wrong else "all",
             lowest=f"{share:.0%} right",
             title=f"{one.gradient}: {kinds}",
             paint=f'class="box rate-{_rate(share)}"',
