@@ -15,7 +15,7 @@ from handgrad.drawing import ForwardGraph
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise
 from handgrad.folders import Folders
-from handgrad.reference import forward_graph
+from handgrad.reference import Reference, forward_graph
 from handgrad.render import Example, Finding, Links, Surroundings, class_page, findings
 from handgrad.report import Report
 
@@ -52,7 +52,7 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
 def _graph(exercise: Exercise) -> ForwardGraph | None:
     """The exercise's forward graph; None where its notebook does not run any more: the reports stand all the same."""
     try:
-        return forward_graph(exercise)
+        return forward_graph(Reference.of(exercise, {}))
     except ExerciseError:
         return None
 

@@ -136,9 +136,8 @@ class Facts:
         return cls(consumers, zero, blind, assigning_lines(sources))
 
 
-def forward_graph(exercise: Exercise, reference: Reference | None = None) -> ForwardGraph:
-    """The forward graph of an exercise, as ``reference`` shows it, or as its own parameters do; errors as there."""
-    reference = reference or Reference.of(exercise, {})
+def forward_graph(reference: Reference) -> ForwardGraph:
+    """The forward graph that a reference was computed along, from the inputs to the loss."""
     consumers = graph.consumers(reference.namespace[LOSS], reference.tensors)
     far = graph.distances(consumers)
     leaves = frozenset(name for name, tensor in reference.tensors.items() if tensor.is_leaf)

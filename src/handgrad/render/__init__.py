@@ -5,6 +5,7 @@ exception) is cleaned of control characters and escaped for the format at hand.
 """
 
 from handgrad.render.cell import check_outputs, comment
+from handgrad.render.feedback import Feedback, Piece, feedback_page
 from handgrad.render.findings import Example, Finding, findings
 from handgrad.render.gradescope import report_gradescope
 from handgrad.render.html import Links, Surroundings, class_page
@@ -14,13 +15,16 @@ from handgrad.render.text import class_table, report_text
 
 __all__ = [
     "Example",
+    "Feedback",
     "Finding",
     "Links",
+    "Piece",
     "Surroundings",
     "check_outputs",
     "class_page",
     "class_table",
     "comment",
+    "feedback_page",
     "findings",
     "report_gradescope",
     "report_json",

@@ -4,15 +4,13 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from handgrad.drawing import ForwardGraph, Node, draw
 from handgrad.render.charts import distribution, gradient_chart, item_chart, score_chart
 from handgrad.render.findings import Example, findings
 from handgrad.render.items import items
+from handgrad.render.parts import part, template
 from handgrad.render.summary import (
     KINDS,
     ClassSummary,
@@ -25,9 +23,6 @@ from handgrad.render.summary import (
 )
 from handgrad.render.words import MARKS, headline, isolation, lines, number, one_line, out_of
 from handgrad.report import Entry, Report, Verdict
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 __all__ = ["Links", "Surroundings", "class_page"]
 
@@ -85,11 +80,11 @@ def class_page(reports: Sequence[Report], title: str, beside: Surroundings | Non
     summary = summarise(reports, beside.entries)
     kinds = tuple(dict.fromkeys(KINDS.values()))
     questions = items(reports)
-    script = _part("class.js")
+    script = part("class.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _template().render(
+    return template("class.html").render(
         title=title,
-        style=_part("class.css"),
+        style=part("page.css") + part("class.css"),
         script=script,
         digest=digest,
         reports=reports,
@@ -164,16 +159,3 @@ def _graph(graph: ForwardGraph, summary: ClassSummary) -> str:
 
 def _rate(share: float) -> int:
     return next(place for place, (least, _) in enumerate(RATES) if share >= least)
-
-
-def _part(name: str) -> str:
-    return files("handgrad.render").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> "Template":
-    # jinja2 comes with the instructor's installation; a student's `handgrad check` does without
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_part("class.html"))
