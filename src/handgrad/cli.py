@@ -123,6 +123,34 @@ def grade(
 
 
 @app.command()
+def feedback(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    *,
+    student: Annotated[
+        list[str] | None, typer.Option(help="Write this student's page only: a name or a glob; may be repeated.")
+    ] = None,
+    with_solutions: Annotated[
+        bool,
+        typer.Option("--with-solutions", help="Show the worked solution of what is not right: after the deadline."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that write; one for each processor unless told.")
+    ] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write the feedback pages anew, with the scores that the gradebook has now. Nothing is graded."""
+    from handgrad.batch import write_feedback
+    from handgrad.course import Course
+
+    found = Course.at(course)
+    written, left = write_feedback(found, assignment, student or (), solutions=with_solutions, workers=workers)
+    shown = ", with solutions" if with_solutions else ""
+    typer.echo(f"{len(written)} feedback page{'' if len(written) == 1 else 's'}{shown}: {found.folder('feedback')}")
+    if left:
+        typer.echo(f"No page, because nothing of theirs is graded: {', '.join(left)}.")
+
+
+@app.command()
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     output: Annotated[

@@ -73,16 +73,15 @@ class FeedbackExporter(HTMLExporter):
         if kind == "text":
             return _text(cell)
         if kind == "check":
-            return Piece("check", name.removeprefix("check_"))
+            gradient = name.removeprefix("check_")
+            is_open = gradient in verdicts and verdicts[gradient].outcome != "passed"
+            return Piece("check", gradient, solution=_code(solutions[gradient]) if is_open and solutions else "")
         code, outputs = _code(cell.source), "".join(map(_output, cell.outputs))
         if kind == "locked":
-            return Piece("locked", name, "", code, outputs)
+            return Piece("locked", name, body=code, outputs=outputs)
         if kind == "stub":
-            verdict = verdicts.get(name)
-            is_open = verdict is not None and verdict.outcome != "passed"
-            solution = _code(solutions[name]) if is_open and name in solutions else ""
-            return Piece("answer", name, "", code, outputs, _remark(cell, verdict), solution)
-        return Piece("code", name, "", code, outputs) if cell.source.strip() else Piece("text")
+            return Piece("answer", name, body=code, outputs=outputs, remark=_remark(cell, verdicts.get(name)))
+        return Piece("code", name, body=code, outputs=outputs) if cell.source.strip() else Piece("text")
 
 
 def _source(converter: Any, resources: Any) -> NotebookNode | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from handgrad.drawing import ForwardGraph, Node, draw
 from handgrad.render.parts import part, template
@@ -92,7 +93,9 @@ def feedback_page(feedback: Feedback) -> str:
         style=part("page.css") + part("feedback.css"),
         graph=_graph(feedback, verdicts) if feedback.graph.consumers else "",
         verdicts=verdicts,
-        open_ones=open_ones,
+        open_ones=[one for one in open_ones if one.outcome != "missing" or one.diagnosis],
+        unwritten=[one.gradient for one in open_ones if one.outcome == "missing" and not one.diagnosis],
+        groups=_grouped(feedback.pieces),
         kinds=KINDS,
         kinds_there=[kind for kind in dict.fromkeys(KINDS.values()) if kind in _kinds(feedback.report)],
         marks=MARKS,
@@ -104,6 +107,22 @@ def feedback_page(feedback: Feedback) -> str:
         out_of=out_of,
         shape=shape,
     )
+
+
+def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
+    """The cells in order: each alone, or as many of the instructor's as stand together, under the first heading.
+
+    The last text of them stays alone: it is about the answer below.
+    """
+    groups: list[tuple[str, list[Piece]]] = []
+    for theirs, run in groupby(pieces, lambda piece: piece.kind in ("text", "locked")):
+        cells = list(run)
+        if theirs and len(cells) > 2:
+            last = cells.pop() if cells[-1].kind == "text" else None
+            groups.append((next((piece.head for piece in cells if piece.head), "The exercise"), cells))
+            cells = [last] if last else []
+        groups += [("", [piece]) for piece in cells]
+    return groups
 
 
 def _kinds(report: Report) -> set[str]:
