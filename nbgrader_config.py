@@ -20,6 +20,7 @@ c.GenerateSolution.preprocessors = handgrad.generate_solution()
 c.Autograde.sanitize_preprocessors = handgrad.sanitize()
 c.Autograde.autograde_preprocessors = handgrad.autograde()
 c.Autograde.exporter_class = handgrad.TolerantExporter
+c.GenerateFeedback.exporter_class = handgrad.FeedbackExporter
 
 # What may be decided about grading (the values here are the defaults):
 # c.Handgrad.seeds = [...]             hidden seeds; drawn once into .handgrad/seeds.json where none are given

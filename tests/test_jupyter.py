@@ -18,11 +18,11 @@ from nbformat import NotebookNode
 from nbgrader.validator import Validator
 
 from handgrad import CheckFailed, graph, progress, student
+from handgrad.drawing.layout import lay_out
 from handgrad.exercise import Exercise, grade_id
 from handgrad.jupyter import card, chart, display
 from handgrad.jupyter.card import Card
 from handgrad.jupyter.heatmap import COLUMNS, ROWS, HeatMap
-from handgrad.jupyter.layout import lay_out
 from handgrad.report import Diagnosis
 from handgrad.standing import take_stock
 

@@ -25,7 +25,7 @@ from handgrad.render import (
     report_junit,
     report_text,
 )
-from handgrad.render.html import distribution
+from handgrad.render.charts import distribution
 from handgrad.render.words import LONGEST, clean
 from handgrad.report import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
 from handgrad.student import line

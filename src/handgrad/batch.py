@@ -10,26 +10,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol, Self
 
 from filelock import FileLock, Timeout
 
 from handgrad import worker
-from handgrad.course import Course, write_text
+from handgrad.course import Course
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
 from handgrad.finding import find_notebook
 from handgrad.folders import Folders
 from handgrad.gradebook import Book
 from handgrad.nbgrader.pages import Facts
 from handgrad.pool import Lost, Pool
-from handgrad.render import class_page
 from handgrad.report import Report
 from handgrad.store import AnswerStore
 from handgrad.submission import read_content
 from handgrad.worker import Handed, Marked, Task, without_score
 
-__all__ = ["Batch", "grade_class", "stored_reports", "write_class_page"]
+__all__ = ["Batch", "grade_class", "stored_reports", "write_feedback"]
 
 
 class Watcher(Protocol):
@@ -96,17 +94,48 @@ def grade_class(
         return [report for report in batch.store.reports(assignment) if report.student in wanted]
 
 
+def write_feedback(
+    course: Course,
+    assignment: str,
+    students: Sequence[str] = (),
+    *,
+    solutions: bool = False,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> tuple[list[str], list[str]]:
+    """Write feedback pages anew, with what the gradebook says now; nothing is graded.
+
+    Parameters
+    ----------
+    students
+        Whose, as names or globs; everybody's unless given.
+    solutions
+        Whether the pages show the worked solution of what is not right.
+    workers, executor
+        As for :func:`grade_class`.
+
+    Returns
+    -------
+    tuple
+        The students whose pages are written, and those who have no graded notebook.
+
+    Raises
+    ------
+    CourseError
+        The assignment does not exist, another process is grading, or a page cannot be written.
+    """
+    with Batch(course, assignment) as batch:
+        wanted = batch.folders.students(students)
+        graded = [student for student in wanted if batch.folders.autograded(student).is_file()]
+        with Pool(workers, executor, most=max(len(graded), 1), preload=("handgrad.lean", "handgrad.worker")) as pool:
+            written = sorted(batch.pages(graded, pool, solutions=solutions))
+    return written, sorted({*wanted}.difference(written))
+
+
 def stored_reports(course: Course, assignment: str) -> list[Report]:
     """The reports of the last grading, by student."""
     course.exercise(assignment)
     return _store(course).reports(assignment)
-
-
-def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
-    """Write the class's page; where it is."""
-    path = (output or course.root / "report.html").resolve()
-    write_text(path, class_page(reports, assignment))
-    return path
 
 
 def _store(course: Course) -> AnswerStore:
@@ -189,6 +218,21 @@ class Batch:
         )
         for report, page in pages:
             yield self._keep_page(report, page)
+
+    def pages(self, students: Iterable[str], pool: Pool, *, solutions: bool) -> Iterator[str]:
+        """Write the pages of graded ``students`` anew in the workers of ``pool``; whose are written, as they are."""
+
+        def jobs() -> Iterator[tuple[object, ...]]:
+            for student in students:
+                text = self.folders.autograded(student).read_text(encoding="utf-8")
+                yield student, self.task, student, text, self.book.facts(student), solutions
+
+        for student, page in pool.each(worker.feedback, jobs()):
+            if isinstance(page, Lost):
+                raise page.error if isinstance(page.error, HandgradError) else CourseError(f"{page}.")
+            if page:
+                self.folders.write_feedback(student, page)
+                yield student
 
     def _warm_up(self, pool: Pool) -> None:
         """Let every worker get ready; what keeps one from it would keep every submission from being graded."""

@@ -1,6 +1,5 @@
 """The command line: each verb a thin wrapper over one function that Python can call."""
 
-import enum
 import os
 import sys
 import webbrowser
@@ -14,6 +13,7 @@ from rich.console import Console
 
 import handgrad.lean  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
+from handgrad.choices import Export, Format, Service
 from handgrad.errors import HandgradError
 from handgrad.report import Report
 
@@ -29,16 +29,6 @@ app = typer.Typer(
 CourseOption = Annotated[
     Path, typer.Option("--course", help="A course's folder, or one inside it; the current one unless told.")
 ]
-
-
-class Format(enum.StrEnum):
-    """How a report is written."""
-
-    text = "text"
-    json = "json"
-    junit = "junit"
-    gradescope = "gradescope"
-    classroom = "classroom"
 
 
 class ProofFormat(enum.StrEnum):
@@ -147,16 +137,6 @@ def regrade(
     raise typer.Exit(1 if any(one.obstacle for one in changes) else 0)
 
 
-class Export(enum.StrEnum):
-    """For whom scores are exported."""
-
-    csv = "csv"
-    json = "json"
-    canvas = "canvas"
-    moodle = "moodle"
-    gradescope = "gradescope"
-
-
 @app.command()
 def export(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
@@ -170,13 +150,6 @@ def export(
 
     text = exported(Course.at(course), assignment, format, output)
     typer.echo(f"The scores are in {output}" if output else text, nl=bool(output))
-
-
-class Service(enum.StrEnum):
-    """Who grades with handgrad."""
-
-    gradescope = "gradescope"
-    github = "github"
 
 
 @app.command()
@@ -211,6 +184,34 @@ def look_alikes(
 
 
 @app.command()
+def feedback(
+    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    *,
+    student: Annotated[
+        list[str] | None, typer.Option(help="Write this student's page only: a name or a glob; may be repeated.")
+    ] = None,
+    with_solutions: Annotated[
+        bool,
+        typer.Option("--with-solutions", help="Show the worked solution of what is not right: after the deadline."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that write; one for each processor unless told.")
+    ] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write the feedback pages anew, with the scores that the gradebook has now. Nothing is graded."""
+    from handgrad.batch import write_feedback
+    from handgrad.course import Course
+
+    found = Course.at(course)
+    written, left = write_feedback(found, assignment, student or (), solutions=with_solutions, workers=workers)
+    shown = ", with solutions" if with_solutions else ""
+    typer.echo(f"{len(written)} feedback page{'' if len(written) == 1 else 's'}{shown}: {found.folder('feedback')}")
+    if left:
+        typer.echo(f"No page, because nothing of theirs is graded: {', '.join(left)}.")
+
+
+@app.command()
 def report(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
     output: Annotated[
@@ -219,13 +220,15 @@ def report(
     course: CourseOption = Path(),
 ) -> None:
     """Show the class at a glance: a table here, and report.html."""
-    from handgrad.batch import stored_reports, write_class_page
+    from handgrad.batch import stored_reports
     from handgrad.course import Course
+    from handgrad.overview import write_class_page
     from handgrad.render import class_table
+    from handgrad.scores import entries
 
     found = Course.at(course)
     reports = stored_reports(found, assignment)
-    typer.echo(class_table(reports, width=_width()), nl=False)
+    typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
     typer.echo(f"The report is in {write_class_page(found, assignment, reports, output)}")
 
 
@@ -236,9 +239,10 @@ def demo(
     browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Grade a sample class, and show the report."""
-    from handgrad.batch import grade_class, write_class_page
+    from handgrad.batch import grade_class
     from handgrad.course import Course
     from handgrad.demo import fill, only_samples
+    from handgrad.overview import write_class_page
     from handgrad.render import class_table
 
     found = Course.at(course)

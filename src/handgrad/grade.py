@@ -26,7 +26,7 @@ from handgrad.exercise import Check, Exercise
 from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
 from handgrad.passes import Pass, plan, rounds
 from handgrad.reaching import Reach, reaches
-from handgrad.reference import Facts, Reference
+from handgrad.reference import Facts, Reference, forward_graph
 from handgrad.report import Comparison, Diagnosis, Outcome, Report, Verdict
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import State
@@ -143,6 +143,7 @@ class Grader:
         passes = [one for one in self.passes if one.kind != "values"]
         self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in passes}
         self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
+        self.graph = forward_graph(self.references[passes[0].name])
         self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)
         self.checker = Checker(self.exercise, passes, self.references, self.facts, self.policy.tolerance)
         self.checker.prove()

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,11 +192,24 @@ class Book:
             said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
             connection.execute(_FIRST_SCORE if new else _SCORE, rows)
             connection.execute(_FIRST_COMMENT if new else _COMMENT, said)
-            grades = self._grades(connection, notebook)
-            penalty = self._penalise(connection, notebook, report.student, sum(score for score, _ in grades.values()))
-            found = connection.execute(_SAID, {"notebook": notebook, "cells": list(texts)})
-            by_cell = {row[0]: row[1] for row in found}
-            return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()}, penalty)
+            facts = self._facts(connection, notebook)
+            return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
+
+    @at_work()
+    def facts(self, student: str) -> Facts | None:
+        """What the gradebook says of a student's notebook now; None where it has no score of it."""
+        with self._engine.connect() as connection:
+            found = connection.execute(_PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
+            row = found.one_or_none()
+            return row and replace(self._facts(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
+
+    def _facts(self, connection: Connection, notebook: str) -> Facts:
+        """What the gradebook says of a submitted notebook, before any penalty."""
+        commented = self._commented[self.assignment]
+        found = connection.execute(_SAID, {"notebook": notebook, "cells": list(commented.values())})
+        by_cell = {row[0]: row[1] for row in found}
+        grades = self._grades(connection, notebook)
+        return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
 
     def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
         """Score and points of each graded cell: a person's score before ours, with extra credit."""
@@ -296,6 +310,13 @@ _SCORES = select(
 ).where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS))
 _SAID = select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
     Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
+)
+_PENALISED = (
+    select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
+    .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+    .where(
+        SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
+    )
 )
 _NOTEBOOKS = select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
     SubmittedNotebook.assignment_id == bindparam("submission"),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from handgrad.compare import scale_of
+from handgrad.drawing import distances
 
 __all__ = [
     "ZERO",
@@ -131,18 +132,6 @@ def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[st
         ):
             tensors[name] = value
     return tensors
-
-
-def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """For each name, the steps of the longest way to where no consumer follows."""
-    found: dict[str, int] = {}
-
-    def distance(name: str) -> int:
-        if name not in found:
-            found[name] = 1 + max((distance(one) for one in consumers.get(name, ())), default=-1)
-        return found[name]
-
-    return {name: distance(name) for name in consumers}
 
 
 def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:

@@ -13,12 +13,13 @@ from typing import Any, Self
 import torch
 
 from handgrad import cells, graph
+from handgrad.drawing import ForwardGraph
 from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise, closest
 from handgrad.scenes import LOSS, Scene
 from handgrad.sources import assigning_lines, gradients_taken
 
-__all__ = ["Facts", "Reference", "run_locked"]
+__all__ = ["Facts", "Reference", "forward_graph", "run_locked"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,16 @@ class Facts:
             name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
         )
         return cls(consumers, zero, blind, assigning_lines(sources))
+
+
+def forward_graph(reference: Reference) -> ForwardGraph:
+    """The forward graph that a reference was computed along, from the inputs to the loss; empty without gradients."""
+    if not reference.tensors:
+        return ForwardGraph({}, frozenset())
+    consumers = graph.consumers(reference.namespace[LOSS], reference.tensors)
+    far = graph.distances(consumers)
+    leaves = frozenset(name for name, tensor in reference.tensors.items() if tensor.is_leaf)
+    return ForwardGraph({name: consumers[name] for name in sorted(consumers, key=lambda one: -far[one])}, leaves)
 
 
 def _named_tensors(exercise: Exercise, namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["SCHEMA", "Comparison", "Diagnosis", "Outcome", "Report", "ReportOutcome", "Verdict"]
+__all__ = ["SCHEMA", "Comparison", "Diagnosis", "Entry", "Outcome", "Report", "ReportOutcome", "Verdict"]
 
 SCHEMA = 1
 
@@ -120,6 +120,36 @@ class Verdict:
             "diagnosis": self.diagnosis and self.diagnosis.to_dict(),
             "message": self.message,
         }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the gradebook says of a student's notebook, which a person or a late penalty may have changed.
+
+    Attributes
+    ----------
+    score
+        Points of all its cells: a person's score before ours, with extra credit, before the penalty.
+    max_score
+        Points that can be earned.
+    penalty
+        Points taken off for handing in late.
+    by_hand
+        The cells that a person has scored.
+    waiting
+        Whether the gradebook asks a person to look at a cell.
+    """
+
+    score: float
+    max_score: float
+    penalty: float = 0.0
+    by_hand: tuple[str, ...] = ()
+    waiting: bool = False
+
+    @property
+    def final(self) -> float:
+        """The score that counts; a penalty takes no more than there is."""
+        return max(0.0, self.score - self.penalty)
 
 
 @dataclass(frozen=True)

@@ -296,9 +296,9 @@ def without_score(assignment: str, student: str, outcome: ReportOutcome, message
     return Marked(Report(assignment, assignment, outcome, __version__, student=student, message=message))
 
 
-def feedback(task: Task, student: str, notebook: str, facts: Facts | None) -> str:
-    """A student's feedback page; empty for a submission that is not graded."""
+def feedback(task: Task, student: str, notebook: str, facts: Facts | None, solutions: bool = False) -> str:
+    """A student's feedback page, with worked ``solutions`` or without; empty for a submission that is not graded."""
     if facts is None:
         return ""
     with _at_work:
-        return _desk(task).pages.feedback(notebook, student, facts)
+        return _desk(task).pages.feedback(notebook, student, facts, solutions=solutions)

@@ -1,9 +1,7 @@
 """The map of an exercise: its forward graph as one SVG, and as text, with the state of every gradient."""
 
-from handgrad import graph
-from handgrad.jupyter.layout import Box, Edge, Layout, lay_out
-from handgrad.jupyter.style import BLUE, COLOURS, SANS, SIGNS, block, escape, number
-from handgrad.scenes import LOSS
+from handgrad.drawing import ForwardGraph, Node, draw
+from handgrad.jupyter.style import BLUE, COLOURS, SANS, SIGNS, block, escape
 from handgrad.standing import Standing, State, Stock
 
 __all__ = ["html", "summary", "text"]
@@ -59,52 +57,35 @@ def _advice(stock: Stock) -> str:
 
 
 def _svg(stock: Stock) -> str:
-    consumers = {one.tensor: one.consumers for one in stock.standings}
-    leaves = {one.tensor for one in stock.standings if one.leaf}
-    layout = lay_out(consumers, graph.distances(consumers), leaves)
-    edges = "".join(_edge(edge) for edge in layout.edges.values())
-    # below the arrows, which end inside it
-    ring = _ring(layout.boxes[stock.next]) if stock.next else ""
-    nodes = "".join(_node(one, layout.boxes[one.tensor], one.tensor == stock.next) for one in stock.standings)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(summary(stock))}" '
-        f'viewBox="0 0 {number(layout.width)} {number(layout.height)}" width="{number(layout.width)}" '
-        f'style="display:block;max-width:100%;height:auto;color:inherit;{SANS}">'
-        f"<title>The forward pass, and how the gradient of each tensor stands</title>"
-        f"<desc>{escape(text(stock))}</desc>{ring}{edges}{_loss(layout)}{nodes}</svg>"
+    graph = ForwardGraph(
+        {one.tensor: one.consumers for one in stock.standings},
+        frozenset(one.tensor for one in stock.standings if one.leaf),
+    )
+    return draw(
+        graph,
+        {one.tensor: _node(one, one.tensor == stock.next) for one in stock.standings},
+        label=summary(stock),
+        title="The forward pass, and how the gradient of each tensor stands",
+        description=text(stock),
+        style=SANS,
+        ringed=stock.next,
+        ring_colour=BLUE,
     )
 
 
-def _edge(edge: Edge) -> str:
-    return (
-        f'<path d="{edge.line}" fill="none" stroke="currentColor" stroke-opacity="0.5" stroke-width="1.5"/>'
-        f'<path d="{edge.arrow}" fill="currentColor" fill-opacity="0.6"/>'
-    )
-
-
-def _loss(layout: Layout) -> str:
-    box = layout.boxes[LOSS]
-    return (
-        f'<g><rect x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" '
-        f'height="{number(box.height)}" rx="{number(box.height / 2)}" fill="currentColor" fill-opacity="0.1"/>'
-        f"{_text(box.x, box.y + 5, LOSS, 14, bold=True)}</g>"
-    )
-
-
-def _node(one: Standing, box: Box, is_next: bool) -> str:
+def _node(one: Standing, is_next: bool) -> Node:
     colour = COLOURS[one.state]
     remark = "; this loss cannot show much of it, its true gradient is zero" if one.blind else ""
-    title = f"{one.gradient}, {one.shape}: {MEANINGS[one.state]}{remark}{'. Next to do' if is_next else ''}"
     dashed = ' stroke-dasharray="4 3"' if one.state == "not yet" else ""
-    shape = " \u00d7 ".join(str(size) for size in one.shape) or "one number"
-    return (
-        f'<g data-tensor="{escape(one.tensor)}" data-state="{one.state}"><title>{escape(title)}</title>'
-        f'<rect x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" height="{number(box.height)}" '
-        f'rx="9" fill="{colour}" fill-opacity="{0.08 if one.state == "not yet" else 0.16}" stroke="{colour}" '
-        f'stroke-width="1.5"{dashed}/>'
-        f"{_text(box.x, box.y - 11, one.tensor, _fitting(one.tensor, box.width), bold=True)}"
-        f"{_text(box.x, box.y + 5, shape, 12, opacity=0.7)}"
-        f"{_text(box.x, box.y + 22, _word(one.state, is_next), 12)}</g>"
+    return Node(
+        middle=" \u00d7 ".join(str(size) for size in one.shape) or "one number",
+        lowest=_word(one.state, is_next),
+        title=f"{one.gradient}, {one.shape}: {MEANINGS[one.state]}{remark}{'. Next to do' if is_next else ''}",
+        paint=(
+            f'fill="{colour}" fill-opacity="{0.08 if one.state == "not yet" else 0.16}" stroke="{colour}" '
+            f'stroke-width="1.5"{dashed}'
+        ),
+        data=f'data-state="{one.state}"',
     )
 
 
@@ -112,25 +93,3 @@ def _word(state: State, is_next: bool) -> str:
     if is_next:
         return "\u2192 next" if state == "not yet" else f"{SIGNS[state]} {state} \u2192 next"
     return f"{SIGNS[state]} {state}"
-
-
-def _fitting(name: str, width: float) -> float:
-    """The size in which a name fits into its box, a letter being two thirds as wide as it is high."""
-    return min(14.0, (width - 12) / (len(name) * 0.66))
-
-
-def _ring(box: Box) -> str:
-    """The frame around the next gradient to do."""
-    return (
-        f'<rect x="{number(box.left - 4)}" y="{number(box.top - 4)}" width="{number(box.width + 8)}" '
-        f'height="{number(box.height + 8)}" rx="13" fill="none" stroke="{BLUE}" stroke-width="2.5"/>'
-    )
-
-
-def _text(x: float, y: float, content: str, size: float, *, bold: bool = False, opacity: float = 1.0) -> str:
-    weight = ' font-weight="600"' if bold else ""
-    faint = f' fill-opacity="{opacity}"' if opacity < 1 else ""
-    return (
-        f'<text x="{number(x)}" y="{number(y)}" text-anchor="middle" font-size="{number(size)}" fill="currentColor"'
-        f"{weight}{faint}>{escape(content)}</text>"
-    )

@@ -15,7 +15,6 @@ __all__ = [
     "TYPEWRITER",
     "block",
     "escape",
-    "number",
     "with_code",
 ]
 
@@ -38,11 +37,6 @@ def block(content: str, style: str, label: str) -> str:
         f'<div class="handgrad tex2jax_ignore mathjax_ignore" role="group" aria-label="{escape(label)}" '
         f'style="{SANS};font-size:13px;line-height:1.5;color:inherit;{style}">{content}</div>'
     )
-
-
-def number(value: float) -> str:
-    """A number of a picture, as short as it can be."""
-    return f"{value:.1f}".removesuffix(".0")
 
 
 def with_code(text: str) -> str:

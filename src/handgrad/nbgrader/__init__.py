@@ -1,5 +1,6 @@
 """nbgrader's side: the preprocessors of a course's configuration, and its notebook steps without its database."""
 
+from handgrad.nbgrader.feedback import FeedbackExporter
 from handgrad.nbgrader.preprocessors import (
     AddSelfCheck,
     CheckOthers,
@@ -20,6 +21,7 @@ from handgrad.nbgrader.preprocessors import (
 __all__ = [
     "AddSelfCheck",
     "CheckOthers",
+    "FeedbackExporter",
     "Grade",
     "HideTests",
     "Mend",

@@ -31,7 +31,9 @@ from nbgrader.preprocessors import (
 from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, is_task
 from traitlets.config import Config
 
+from handgrad.errors import CourseError
 from handgrad.grade import Graded, Grader
+from handgrad.nbgrader.feedback import FeedbackExporter
 from handgrad.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
 from handgrad.submission import Submission
 
@@ -202,7 +204,7 @@ class Pages:
     """
 
     def __init__(self, source: NotebookNode, name: str, config: Config) -> None:
-        self.name, self.config = name, config
+        self.source, self.name, self.config = source, name, config
         self.known = Known(as_saved(source, name, config))
         converter = Autograde(config=config)
         self._before = self._steps(converter.sanitize_preprocessors)
@@ -238,10 +240,25 @@ class Pages:
             notebook, resources = step.preprocess(notebook, resources)
         return notebook, alone
 
-    def feedback(self, text: str, student: str, facts: Facts) -> str:
-        """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook."""
+    def feedback(self, text: str, student: str, facts: Facts, *, solutions: bool = False) -> str:
+        """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook.
+
+        With ``solutions`` it shows the worked solution of what is not right.
+
+        Raises
+        ------
+        CourseError
+            The course's configuration names another exporter, which has no solutions to show.
+        """
         if self._feedback is None:
             self._feedback = self._exporter()
+        if solutions and not isinstance(self._feedback, FeedbackExporter):
+            raise CourseError(
+                "solutions are shown by handgrad's own feedback pages: say `c.GenerateFeedback.exporter_class = "
+                "handgrad.FeedbackExporter` in the course's nbgrader_config.py, as a new course has it."
+            )
+        if isinstance(self._feedback, FeedbackExporter):
+            self._feedback.with_solutions = solutions or self._solutions_configured
         self._grades.facts = facts
         notebook = nbformat.reads(text, as_version=4)
         page: str = self._feedback.from_notebook_node(notebook, resources=self.resources(student))[0]
@@ -250,6 +267,9 @@ class Pages:
     def _exporter(self) -> Any:
         converter = GenerateFeedback(coursedir=CourseDirectory(config=self.config), config=self.config)
         exporter = converter.exporter_class(parent=converter, config=converter.config)
+        if isinstance(exporter, FeedbackExporter):
+            exporter.source = self.source
+            self._solutions_configured = exporter.with_solutions
         self._grades = _GetGrades(config=self.config, log=LOG)
         for step in converter.preprocessors:
             exporter.register_preprocessor(self._grades if step is GetGrades else step, enabled=True)

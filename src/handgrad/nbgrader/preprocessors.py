@@ -34,6 +34,7 @@ from handgrad.errors import ExerciseError, IsolationError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
 from handgrad.inert import disarm, disarmed_comment
+from handgrad.nbgrader.feedback import with_verdicts
 from handgrad.render import check_outputs, comment
 from handgrad.report import Report
 from handgrad.store import AnswerStore, Record, record_key
@@ -241,6 +242,7 @@ def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int 
         cell.execution_count = None
     texts = {cell.source for cell in exercise.cells if cell.kind == "text"}
     disarm(nb, texts, {cell.name for cell in exercise.cells if cell.name})
+    with_verdicts(nb, graded.report, grader.graph)
     # these come from the grader itself, with styles of their own
     ours = {**grader.printed(), **{name: check_outputs(verdict) for name, verdict in verdicts.items()}}
     for place, cell in code.items():

@@ -8,19 +8,29 @@ from handgrad.render.alike import alike_text
 from handgrad.render.cell import check_outputs, comment
 from handgrad.render.changes import changes_table
 from handgrad.render.classroom import report_classroom
+from handgrad.render.feedback import Feedback, Piece, feedback_page
+from handgrad.render.findings import Example, Finding, findings
 from handgrad.render.gradescope import report_gradescope
-from handgrad.render.html import class_page
+from handgrad.render.html import Links, Surroundings, class_page
 from handgrad.render.json_ import report_json
 from handgrad.render.junit import report_junit
 from handgrad.render.text import class_table, report_text
 
 __all__ = [
+    "Example",
+    "Feedback",
+    "Finding",
+    "Links",
+    "Piece",
+    "Surroundings",
     "alike_text",
     "changes_table",
     "check_outputs",
     "class_page",
     "class_table",
     "comment",
+    "feedback_page",
+    "findings",
     "report_classroom",
     "report_gradescope",
     "report_json",

@@ -1,35 +1,71 @@
 """A class on one page of HTML."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 
-from handgrad.render.summary import KINDS, attention, grouped, has_score, summarise
+from handgrad.drawing import ForwardGraph, Node, draw
+from handgrad.render.charts import distribution, gradient_chart, item_chart, score_chart
+from handgrad.render.findings import Example, findings
+from handgrad.render.items import items
+from handgrad.render.parts import part, template
+from handgrad.render.summary import (
+    KINDS,
+    ClassSummary,
+    attention,
+    changed,
+    grouped,
+    has_score,
+    score_of,
+    summarise,
+)
 from handgrad.render.words import MARKS, headline, isolation, lines, number, one_line, out_of
-from handgrad.report import Report
+from handgrad.report import Entry, Report, Verdict
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-__all__ = ["class_page"]
+__all__ = ["Links", "Surroundings", "class_page"]
 
 NAMED = 6
 """Gradients named in a student's row; the rest is in the details."""
+RATES = ((0.9, "90% or more"), (0.75, "75%"), (0.5, "50%"), (0.25, "25%"), (0.0, "less"))
+"""Steps of the share that is right, from which on a box of the graph has its colour."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One bar of the score distribution: its label, how many, and its length in percent of the longest."""
+class Links:
+    """Where a student's notebook and feedback page are, as seen from the class's page; empty where there is none."""
 
-    label: str
-    count: int
-    percent: float
+    notebook: str = ""
+    feedback: str = ""
 
 
-def class_page(reports: Sequence[Report], title: str) -> str:
-    """A class on one self-contained page: no script, nothing from the network, fit for paper and for a dark screen.
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known of a class beside its reports.
+
+    Attributes
+    ----------
+    graph
+        The exercise's forward graph; None where there is none to be had.
+    entries
+        What the gradebook says of each student.
+    examples
+        For a mistake and a gradient, cells with it.
+    links
+        Where each student's files are.
+    """
+
+    graph: ForwardGraph | None = None
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    examples: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
+    links: Mapping[str, Links] = field(default_factory=dict)
+
+
+def class_page(reports: Sequence[Report], title: str, beside: Surroundings | None = None) -> str:
+    """A class on one self-contained page: nothing from the network, fit for paper and for a dark screen.
+
+    The one script in it sorts and filters; without it the page says the same.
 
     Parameters
     ----------
@@ -37,17 +73,37 @@ def class_page(reports: Sequence[Report], title: str) -> str:
         In the order in which they are to be listed.
     title
         Heading of the page.
+    beside
+        What is known beside the reports.
     """
-    return _template().render(
+    beside = beside or Surroundings()
+    summary = summarise(reports, beside.entries)
+    kinds = tuple(dict.fromkeys(KINDS.values()))
+    questions = items(reports)
+    script = part("class.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return template("class.html").render(
         title=title,
+        style=part("page.css") + part("class.css"),
+        script=script,
+        digest=digest,
         reports=reports,
-        summary=summarise(reports),
-        bars=distribution(reports),
-        kinds=tuple(dict.fromkeys(KINDS.values())),
+        beside=beside,
+        summary=summary,
+        kinds=kinds,
+        questions=questions,
+        findings=findings(reports),
+        rates=RATES,
+        graph=_graph(beside.graph, summary) if beside.graph and summary.scores else "",
+        score_chart=score_chart(distribution(reports, beside.entries)) if summary.scores else "",
+        gradient_chart=gradient_chart(summary.gradients, kinds) if summary.gradients else "",
+        item_chart=item_chart(questions),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
+        differing=sum(bool(changed(one, beside.entries.get(one.student))) for one in reports),
         marks=MARKS,
         named=NAMED,
         attention=attention,
+        changed=changed,
         grouped=grouped,
         has_score=has_score,
         headline=headline,
@@ -55,26 +111,51 @@ def class_page(reports: Sequence[Report], title: str) -> str:
         number=number,
         one_line=one_line,
         out_of=out_of,
+        score_of=score_of,
+        strip=strip,
     )
 
 
-def distribution(reports: Sequence[Report]) -> tuple[Bar, ...]:
-    """Graded submissions by their share of the points, in tenths; full marks have a bar of their own."""
-    counts = [0] * 11
-    for report in reports:
-        if report.outcome == "graded" and report.max_score > 0:
-            # rounded before it is cut: ten times 0.1 add up to 0.9999999999999999
-            counts[max(0, min(int(round(10 * report.score / report.max_score, 9)), 10))] += 1
-    longest = max(*counts, 1)
-    labels = [f"{10 * tenth} to {10 * tenth + 10}%" for tenth in range(10)] + ["100%"]
-    return tuple(Bar(label, count, 100 * count / longest) for label, count in zip(labels, counts, strict=True))
+def strip(report: Report) -> list[tuple[str, str, str]]:
+    """A report's verdicts in a row: for each run of one kind its kind, its marks, and the names of its gradients."""
+    runs = groupby(report.checks, lambda verdict: KINDS[verdict.outcome])
+    return [(kind, *_run(list(verdicts))) for kind, verdicts in runs]
 
 
-@cache
-def _template() -> "Template":
-    # jinja2 comes with the instructor's installation; a student's `handgrad check` does without
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+def _run(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    marks = "".join(MARKS[verdict.outcome] for verdict in verdicts)
+    return marks, ", ".join(one_line(verdict.gradient) for verdict in verdicts)
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = files("handgrad.render").joinpath("class.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
+
+def _graph(graph: ForwardGraph, summary: ClassSummary) -> str:
+    """The forward graph, each tensor painted by the share of the class whose gradient of it is right."""
+    found = {one.gradient: one for one in summary.gradients}
+    nodes = {}
+    told = []
+    for tensor in graph.consumers:
+        one = found.get(f"d{tensor}")
+        if one is None:
+            nodes[tensor] = Node("", "not graded", f"d{tensor} is not graded", 'class="box"')
+            continue
+        share, wrong = one.share("right"), one.total - one.counts.get("right", 0)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in one.counts.items())
+        told.append(f"{one.gradient}: {share:.0%} right")
+        nodes[tensor] = Node(
+            middle=f"{wrong} not" if wrong else "all",
+            lowest=f"{share:.0%} right",
+            title=f"{one.gradient}: {kinds}",
+            paint=f'class="box rate-{_rate(share)}"',
+            link=f"#{one.gradient}",
+        )
+    return draw(
+        graph,
+        nodes,
+        label="The forward pass, each tensor with the share of the class whose gradient is right",
+        title="Where the class got lost",
+        description="; ".join(told),
+        style="font-family:inherit",
+    )
+
+
+def _rate(share: float) -> int:
+    return next(place for place, (least, _) in enumerate(RATES) if share >= least)

@@ -5,10 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from handgrad.render.words import headline, one_line
-from handgrad.report import Outcome, Report, ReportOutcome
+from handgrad.render.words import headline, number, one_line
+from handgrad.report import Entry, Outcome, Report, ReportOutcome
 
-__all__ = ["KINDS", "ClassSummary", "GradientSummary", "attention", "grouped", "has_score", "summarise"]
+__all__ = [
+    "KINDS",
+    "ClassSummary",
+    "GradientSummary",
+    "attention",
+    "changed",
+    "grouped",
+    "has_score",
+    "score_of",
+    "summarise",
+]
 
 KINDS: Mapping[Outcome, str] = {
     "passed": "right",
@@ -52,13 +62,16 @@ class ClassSummary:
     outcomes
         Reports by outcome.
     scores
-        Scores of the graded submissions only: what is missing or unreadable is counted, not averaged.
+        Scores of the graded submissions only, as the gradebook has them: what is missing or unreadable is counted, not
+        averaged.
     max_score
         Points that can be earned.
     perfect
         Graded submissions in which every check passed.
     gradients
         In the order of the checks.
+    given_up
+        For the gradients from which on students wrote nothing any more, how many; the most frequent first.
     people
         Student and reason of every submission that a person has to look at.
     """
@@ -68,6 +81,7 @@ class ClassSummary:
     max_score: float
     perfect: int
     gradients: tuple[GradientSummary, ...]
+    given_up: tuple[tuple[str, int], ...]
     people: tuple[tuple[str, str], ...]
 
     @property
@@ -81,8 +95,9 @@ class ClassSummary:
         return median(self.scores) if self.scores else None
 
 
-def summarise(reports: Sequence[Report]) -> ClassSummary:
-    """Sum up a class."""
+def summarise(reports: Sequence[Report], entries: Mapping[str, Entry] | None = None) -> ClassSummary:
+    """Sum up a class, whose scores are those of the gradebook's ``entries`` where it has any."""
+    entries = entries or {}
     graded = [report for report in reports if report.outcome == "graded"]
     counts: dict[str, Counter[str]] = {}
     mistakes: dict[str, Counter[str]] = {}
@@ -99,15 +114,28 @@ def summarise(reports: Sequence[Report]) -> ClassSummary:
         gradients.append(GradientSummary(gradient, count, mistake, mistaken))
     return ClassSummary(
         outcomes=Counter(report.outcome for report in reports),
-        scores=tuple(report.score for report in graded),
+        scores=tuple(score_of(report, entries.get(report.student)) or 0.0 for report in graded),
         max_score=max((report.max_score for report in reports), default=0.0),
         perfect=sum(report.passed for report in graded),
         gradients=tuple(gradients),
-        people=tuple((one_line(report.student), why) for report in reports if (why := attention(report))),
+        given_up=tuple(Counter(filter(None, map(_given_up, graded))).most_common()),
+        people=tuple(
+            (one_line(report.student), why)
+            for report in reports
+            if (why := attention(report, entries.get(report.student)))
+        ),
     )
 
 
-def attention(report: Report) -> str:
+def _given_up(report: Report) -> str:
+    """The gradient from which on a student wrote nothing; empty where something stands in the last one."""
+    start = ""
+    for verdict in report.checks:
+        start = (start or verdict.gradient) if verdict.outcome == "missing" else ""
+    return start
+
+
+def attention(report: Report, entry: Entry | None = None) -> str:
     """Why a person has to look at a submission; empty where nobody has to."""
     if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
@@ -118,7 +146,39 @@ def attention(report: Report) -> str:
             f"The cell{'s' if many else ''} of {', '.join(tampered)} reach{'' if many else 'es'} around the grader: "
             "read the code before you publish the score."
         )
+    if entry and entry.waiting:
+        if entry.by_hand:
+            cells = ", ".join(_cells(report, entry))
+            return f"It was graded again after a person had scored it ({cells}): see whether that score still holds."
+        return "The gradebook has a cell of it for a person to score."
     return ""
+
+
+def score_of(report: Report, entry: Entry | None = None) -> float | None:
+    """The score that counts: the gradebook's, or else the report's; None where there is none."""
+    if entry and (report.outcome == "graded" or entry.score or entry.by_hand):
+        return entry.final
+    return report.score if has_score(report) else None
+
+
+def changed(report: Report, entry: Entry | None) -> str:
+    """What was done to a score after handgrad gave it; empty where nothing was."""
+    if entry is None:
+        return ""
+    told = [f"by hand: {', '.join(_cells(report, entry))}"] if entry.by_hand else []
+    if entry.penalty:
+        told.append(f"late: {number(entry.penalty)} point{'' if entry.penalty == 1 else 's'} off")
+    if report.outcome == "graded" and abs(entry.final - report.score) > 1e-9:
+        told.append(f"handgrad gave {number(report.score)}")
+    elif report.outcome != "graded" and score_of(report, entry) is not None:
+        told.append("the score is of an earlier grading")
+    return "; ".join(told)
+
+
+def _cells(report: Report, entry: Entry) -> list[str]:
+    """The cells that a person has scored, by their gradients."""
+    gradients = {verdict.id: verdict.gradient for verdict in report.checks}
+    return [one_line(gradients.get(cell, cell)) for cell in entry.by_hand]
 
 
 def has_score(report: Report) -> bool:

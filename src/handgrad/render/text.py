@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.render.summary import ClassSummary, grouped, has_score, summarise
+from handgrad.render.summary import ClassSummary, changed, grouped, has_score, score_of, summarise
 from handgrad.render.words import (
     MARKS,
     headline,
@@ -25,7 +25,7 @@ from handgrad.render.words import (
     plain_sentence,
     sentence,
 )
-from handgrad.report import Outcome, Report, ReportOutcome, Verdict
+from handgrad.report import Entry, Outcome, Report, ReportOutcome, Verdict
 
 __all__ = ["class_table", "new_console", "report_text", "text_of"]
 
@@ -76,23 +76,32 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
     return text_of(console)
 
 
-def class_table(reports: Sequence[Report], *, width: int | None = None, color: bool = False) -> str:
+def class_table(
+    reports: Sequence[Report],
+    entries: Mapping[str, Entry] | None = None,
+    *,
+    width: int | None = None,
+    color: bool = False,
+) -> str:
     """A class at a glance: a line for each student, the class in figures, and who needs a person.
 
     Parameters
     ----------
     reports
         In the order in which they are to be shown.
+    entries
+        What the gradebook says of each student: its scores are shown, and what made them other than the report's.
     width, color
         As for :func:`report_text`.
     """
     console = new_console(width, color)
-    summary = summarise(reports)
+    entries = entries or {}
+    summary = summarise(reports, entries)
     titles = dict.fromkeys(one_line(report.assignment) for report in reports)
     console.print(Text(", ".join(titles) or "No submissions", "bold"))
     if reports:
         console.print()
-        console.print(_students(reports, summary, console.width))
+        console.print(_students(reports, entries, summary, console.width))
     console.print()
     for line in _figures(reports, summary):
         console.print(Text(line))
@@ -189,8 +198,8 @@ def _summary(report: Report) -> str:
     return f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Go on with {open_ones[0]}."
 
 
-def _students(reports: Sequence[Report], summary: ClassSummary, width: int) -> Table:
-    rows = [_student(report) for report in reports]
+def _students(reports: Sequence[Report], entries: Mapping[str, Entry], summary: ClassSummary, width: int) -> Table:
+    rows = [_student(report, entries.get(report.student)) for report in reports]
     header = ("student", "outcome", f"of {number(summary.max_score)}", "s")
     widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     widths[0] = min(widths[0], LONGEST_NAME)
@@ -201,20 +210,28 @@ def _students(reports: Sequence[Report], summary: ClassSummary, width: int) -> T
         table.add_column(name, width=columns, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     table.add_column("notes", width=room, no_wrap=True, overflow="ellipsis")
     for report, row in zip(reports, rows, strict=True):
-        table.add_row(*map(Text, row), Text(_notes(report, room)))
+        table.add_row(*map(Text, row), Text(_notes(report, entries.get(report.student), room)))
     return table
 
 
-def _student(report: Report) -> tuple[str, str, str, str]:
+def _student(report: Report, entry: Entry | None) -> tuple[str, str, str, str]:
+    score = score_of(report, entry)
     return (
         one_line(report.student) or "no name",
         f"{_REPORT_MARKS[report.outcome]} {report.outcome}".strip(),
-        number(report.score) if has_score(report) else "-",
+        "-" if score is None else number(score),
         f"{report.seconds:.2f}" if report.outcome == "graded" else "",
     )
 
 
-def _notes(report: Report, room: int) -> str:
+def _notes(report: Report, entry: Entry | None, room: int) -> str:
+    """What was done to the score by hand, and what handgrad has found."""
+    if told := changed(report, entry):
+        return f"{told}; {_found(report, room - cell_len(told) - 2)}"
+    return _found(report, room)
+
+
+def _found(report: Report, room: int) -> str:
     """As many names of gradients as there is room for; without room for the outcomes, the number not passed."""
     if report.outcome != "graded":
         return one_line(report.message)

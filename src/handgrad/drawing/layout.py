@@ -7,9 +7,7 @@ cut. What has no input of its own (a parameter) sits on a shelf above the one no
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from handgrad.jupyter.style import number
-
-__all__ = ["Box", "Edge", "Layout", "lay_out"]
+__all__ = ["Box", "Edge", "Layout", "lay_out", "number"]
 
 WIDTH, HEIGHT = 114.0, 62.0
 SHELF_WIDTH = 80.0
@@ -69,6 +67,11 @@ class Layout:
     height: float
     boxes: Mapping[str, Box]
     edges: Mapping[tuple[str, str], Edge]
+
+
+def number(value: float) -> str:
+    """A number of a picture, as short as it can be."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, int], leaves: Collection[str]) -> Layout:

@@ -1,0 +1,10 @@
+"""The forward graph of an exercise: as plain data, laid out, and as one SVG.
+
+Standard library only: a student's notebook draws with it, and so do the pages of a class.
+"""
+
+from handgrad.drawing.forward import ForwardGraph, distances
+from handgrad.drawing.layout import Layout, lay_out
+from handgrad.drawing.svg import Node, draw, escape, number
+
+__all__ = ["ForwardGraph", "Layout", "Node", "distances", "draw", "escape", "lay_out", "number"]
