@@ -1,5 +1,6 @@
 """nbgrader's side: the preprocessors of a course's configuration, and its notebook steps without its database."""
 
+from handgrad.nbgrader.collecting import CANVAS, MOODLE, Collector, Extractor
 from handgrad.nbgrader.preprocessors import (
     AddSelfCheck,
     CheckOthers,
@@ -18,8 +19,12 @@ from handgrad.nbgrader.preprocessors import (
 )
 
 __all__ = [
+    "CANVAS",
+    "MOODLE",
     "AddSelfCheck",
     "CheckOthers",
+    "Collector",
+    "Extractor",
     "Grade",
     "HideTests",
     "Mend",
