@@ -53,7 +53,8 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
     if max(answers.values(), default=0) < 1:
         exports = {path: _answers(path, exercise, inside) for path in _files(folder, ".py")}
-        answers |= {path: count for path, count in exports.items() if count > 0}
+        exports = {path: count for path, count in exports.items() if count > 0}
+        answers |= exports
         others += exports
     there = os.path.lexists(exact)
     if there and (max(answers.values(), default=-1) < 1 or _answers(exact, exercise, inside) >= 0):

@@ -9,11 +9,9 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import find_all_notebooks, unzip
-from setuptools.archive_util import UnrecognizedFormat, UnsafeMember
 from traitlets import List, Unicode
 
 __all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "names"]
@@ -27,8 +25,6 @@ DEEPEST = 3
 """Archives inside archives that are opened at most: one may hold itself."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
-_UNREADABLE = (UnrecognizedFormat, UnsafeMember, BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError)
-"""What opening an archive may end with: no archive, cut off, behind a password, packed in a way that is not known."""
 
 
 class Extractor(ExtractorPlugin):
@@ -48,7 +44,8 @@ class Extractor(ExtractorPlugin):
         self.log.info("Extracting from: %s", path)
         try:
             unzip(str(path), str(path.parent), zip_ext=self.zip_ext, create_own_folder=True)
-        except _UNREADABLE as error:
+        # whatever the packers of this world make of a name that ends with .zip
+        except Exception as error:
             self.log.warning("%s cannot be opened (%s): ask for it again, or open it by hand.", path, error)
         else:
             path.unlink()
