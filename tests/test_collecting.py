@@ -165,10 +165,11 @@ def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
         (["backprop.ipynb", "backprop-1.ipynb"], ["backprop.ipynb", "backprop-1.ipynb"]),
         (["backprop-1.ipynb"], ["backprop.ipynb"]),
         (["a/backprop - Copy.ipynb"], ["backprop.ipynb"]),
-        (["a/backprop-Copy2.IPYNB"], ["backprop.ipynb"]),
+        (["a/backprop-Copy2.ipynb"], ["backprop.ipynb"]),
         (["backprop-1.ipynb", "backprop-2.ipynb"], ["backprop-1.ipynb", "backprop-2.ipynb"]),
         (["a/backprop.ipynb", "b/backprop.ipynb"], ["a/backprop.ipynb", "b/backprop.ipynb"]),
         (["lab-1.ipynb", "backprop copy.ipynb"], ["lab-1.ipynb", "backprop.ipynb"]),
+        (["backprop.IPYNB"], ["backprop.IPYNB"]),
         (["other.ipynb", "backprop.py"], ["other.ipynb", "backprop.py"]),
     ],
 )

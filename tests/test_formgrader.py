@@ -139,7 +139,9 @@ def _open_submission(desk: Desk, student: str) -> None:
     desk.open("manage_submissions/backprop")
     desk.row(student).locator(".student-name a").click()
     desk.page.locator("td.name a", has_text="backprop").click()
-    desk.page.wait_for_function("window.formgrader && formgrader.loaded && formgrader.grades.loaded")
+    desk.page.wait_for_function(
+        "window.formgrader && formgrader.loaded && formgrader.grades.loaded && formgrader.comments.loaded"
+    )
 
 
 def _kept(desk: Desk, student: str) -> tuple[float | None, float | None, bool]:
@@ -181,7 +183,7 @@ def test_a_week(desk: Desk) -> None:
     _open_submission(desk, "1002")
     cards = page.locator(".output_html").filter(has_text="failed · ")
     assert cards.count() == 1
-    assert "✗ failed · dcounts · 0/1" in cards.inner_text()
+    assert "✗ failed · dcounts · 0 of 1 point" in cards.inner_text()
     assert "dcounts lacks what comes back through counts_sum." in cards.inner_text()
     assert page.locator(".output_stdout", has_text="| approximate: True").count() == 25
     assert "counts_sum" in str(page.locator("#dcounts-comment").get_attribute("placeholder"))

@@ -155,5 +155,5 @@ def names(files: Mapping[Path, str], released: Collection[str]) -> dict[Path, st
 def _original(name: str, released: Collection[str]) -> str:
     """The released notebook that a file of this name seems to be; itself where it seems to be none."""
     path = PurePosixPath(name)
-    plain = f"{_COPY.sub('', path.stem)}{path.suffix.lower()}"
+    plain = f"{_COPY.sub('', path.stem)}{path.suffix}"
     return next((one for one in (path.name, plain) if one in released), name)
