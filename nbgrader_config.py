@@ -22,6 +22,12 @@ c.Autograde.autograde_preprocessors = handgrad.autograde()
 c.Autograde.exporter_class = handgrad.TolerantExporter
 c.GenerateFeedback.exporter_class = handgrad.FeedbackExporter
 
+# `nbgrader zip_collect` on what Moodle and Canvas offer for download; a student is called by the number that stands
+# there. An own pattern is a regular expression with the groups student_id and file_id.
+c.ZipCollectApp.collector_plugin = handgrad.Collector
+c.ZipCollectApp.extractor_plugin = handgrad.Extractor
+c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]
+
 # What may be decided about grading (the values here are the defaults):
 # c.Handgrad.seeds = [...]             hidden seeds; drawn once into .handgrad/seeds.json where none are given
 # c.Handgrad.sizes = [{"batch_size": 16}]   other sizes for further hidden passes

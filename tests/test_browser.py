@@ -4,32 +4,21 @@ Pictures of what a student sees are left in build/screenshots for a person to lo
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).parents[1]
-SCREENSHOTS = ROOT / "build" / "screenshots"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TOKEN = "only-for-this-test"
-PATIENCE = 120_000
-"""Milliseconds that anything on a page may take: a kernel that imports torch on a busy machine is slow."""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -64,51 +53,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         path = home / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    folders = {
-        "HOME": home,
-        "IPYTHONDIR": home / "ipython",
-        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
-        "JUPYTER_CONFIG_DIR": home / "config",
-        "JUPYTER_DATA_DIR": home / "data",
-        "JUPYTER_RUNTIME_DIR": home / "runtime",
-    }
-    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={TOKEN}"]
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options, f"--ServerApp.root_dir={home / 'work'}"],
-            env={**os.environ, **{name: str(path) for name, path in folders.items()}},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield Server(_address(process, home), request.param)
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _address(process: subprocess.Popen[bytes], home: Path) -> str:
-    """Where the server listens, as soon as it says so."""
-    end = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < end and process.poll() is None:
-        for path in (home / "runtime").glob("jpserver-*.json"):
-            if text := path.read_text():
-                return str(json.loads(text)["url"])
-        time.sleep(0.2)
-    raise RuntimeError(f"Jupyter did not start: {(home / 'log').read_text()[-3000:]}")
+    with served(home, home / "work") as address:
+        yield Server(address, request.param)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """Debian's Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(params=["lab/tree", "notebooks"])

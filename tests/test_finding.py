@@ -41,6 +41,15 @@ def test_under_another_name(exercise: Exercise, content: bytes, tmp_path: Path, 
     assert find_notebook(tmp_path, exercise) == Found(path, f"{name} was graded: there is no backprop.ipynb.")
 
 
+def test_export(exercise: Exercise, solutions: dict[str, str], content: bytes, tmp_path: Path) -> None:
+    """A Python file counts where no notebook has answers, and what only lies beside the notebooks is left alone."""
+    _put(tmp_path / "helpers.py", b"def helper():\n    return 1\n")
+    export = _put(tmp_path / "backprop.py", "\n\n".join(solutions.values()).encode())
+    assert find_notebook(tmp_path, exercise) == Found(export, "backprop.py was graded: there is no backprop.ipynb.")
+    path = _put(tmp_path / "mine.ipynb", content)
+    assert find_notebook(tmp_path, exercise).path == path
+
+
 def test_most_answers(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
     """Of several the one with most answers counts, a checkpoint last, and the others with answers are named."""
     _put(tmp_path / "a.ipynb", content.replace(b"dW1 = ", b"dw1 = "))

@@ -3,10 +3,12 @@
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -52,7 +54,6 @@ WRITTEN = {"gradebook.db", "autograded", "feedback", ".handgrad", "report.html"}
 """What grading adds to a course's folder."""
 OWNED = ("/tmp/owned", "/var/tmp/owned", "/dev/shm/owned", "/run/owned", "/tmp/bomb", "/bomb")
 """What the attacks would leave outside the course."""
-SOCKET = Path("/tmp/handgrad-47116.socket")
 _SET_CHILD_SUBREAPER = 36
 
 
@@ -102,30 +103,36 @@ def _outliving(processes: set[str], seconds: float = 5.0) -> set[str]:
 
 
 class Ears:
-    """Listeners at the addresses that the attacks try."""
+    """Listeners, each at an address that is free here, in the place of those that the attacks name."""
 
     def __init__(self, stack: ExitStack) -> None:
-        SOCKET.unlink(missing_ok=True)
-        stack.callback(SOCKET.unlink, missing_ok=True)
-        streams = {
-            "TCP": (socket.AF_INET, ("127.0.0.1", 47114)),
-            "a socket's path": (socket.AF_UNIX, str(SOCKET)),
-            "an abstract socket": (socket.AF_UNIX, "\0handgrad-47117"),
-        }
-        datagrams = {
-            "UDP": (socket.AF_INET, ("127.0.0.1", 47115)),
-            "an abstract socket of datagrams": (socket.AF_UNIX, "\0handgrad-47119"),
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="handgrad-ears-")))
+        folder.chmod(0o755)
+        addresses = {
+            "47114": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+            "47115": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+            "/tmp/handgrad-47116.socket": (socket.AF_UNIX, socket.SOCK_STREAM, str(folder / "socket")),
+            "handgrad-47117": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0{folder.name}-stream"),
+            "handgrad-47119": (socket.AF_UNIX, socket.SOCK_DGRAM, f"\0{folder.name}-datagrams"),
         }
         self.sockets: dict[str, socket.socket] = {}
-        for kind, addresses in ((socket.SOCK_STREAM, streams), (socket.SOCK_DGRAM, datagrams)):
-            for name, (family, address) in addresses.items():
-                ear = self.sockets[name] = stack.enter_context(socket.socket(family, kind))
-                ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                ear.setblocking(False)
-                ear.bind(address)
-                if kind == socket.SOCK_STREAM:
-                    ear.listen()
-        SOCKET.chmod(0o777)
+        # where an attack listens itself, any free port will do
+        self.here = {"47118": "0"}
+        for named, (family, kind, address) in addresses.items():
+            ear = self.sockets[named] = stack.enter_context(socket.socket(family, kind))
+            ear.setblocking(False)
+            ear.bind(address)
+            if kind == socket.SOCK_STREAM:
+                ear.listen()
+            found = str(ear.getsockname()[1]) if family == socket.AF_INET else str(address).removeprefix("\0")
+            self.here[named] = found
+        (folder / "socket").chmod(0o777)
+
+    def addressed(self, text: str) -> str:
+        """The cells of an attack, or a notebook of them, with the addresses of these listeners."""
+        named = "|".join(map(re.escape, self.here))
+        # the same digits may stand in a number
+        return re.sub(rf"(?<!\d)(?:{named})(?!\d)", lambda found: self.here[found[0]], text)
 
     def heard(self) -> set[str]:
         """The listeners that somebody has spoken to."""
@@ -160,8 +167,8 @@ class Graded:
     seconds: float
 
 
-def _course(folder: Path) -> Path:
-    """A course in which everybody has handed in."""
+def _course(folder: Path, ears: Ears) -> Path:
+    """A course in which everybody has handed in, the attackers with the addresses of ``ears``."""
     course = folder / "course"
     for kind in ("source", "release", "solutions"):
         shutil.copytree(ROOT / kind, course / kind)
@@ -173,13 +180,14 @@ def _course(folder: Path) -> Path:
     for case in CLASS.values():
         place = course / "submitted" / case.name / "backprop"
         place.mkdir(parents=True)
-        (place / "backprop.ipynb").write_bytes(case.content(release, solution))
+        content = case.content(release, solution).decode("latin-1")
+        (place / "backprop.ipynb").write_bytes(ears.addressed(content).encode("latin-1"))
     return course
 
 
-def _grade(folder: Path, way: str) -> Graded:
+def _grade(folder: Path, way: str, ears: Ears) -> Graded:
     """Grade the class in one way and look at everything that it should have left alone."""
-    course = _course(folder)
+    course = _course(folder, ears)
     places = {name: folder / name for name in ("home", "temporary")}
     for place in places.values():
         place.mkdir()
@@ -199,9 +207,7 @@ def _grade(folder: Path, way: str) -> Graded:
         subprocess.run(command, cwd=course, env=environment, check=True, capture_output=True)
     before, children = _files(*watched), _children()
     started, peak = time.monotonic(), 0
-    with ExitStack() as stack:
-        ears = Ears(stack)
-        stack.enter_context(_adopting())
+    with _adopting():
         for command in WAYS[way]:
             with (folder / "output.txt").open("w+", encoding="utf-8") as output:
                 process = subprocess.Popen(command, cwd=course, env=environment, stdout=output, stderr=output)
@@ -237,7 +243,8 @@ WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
 @pytest.fixture(scope="module", params=["handgrad grade", pytest.param("nbgrader autograde", marks=pytest.mark.slow)])
 def graded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     """The class, graded once in each way."""
-    return _grade(tmp_path_factory.mktemp("hostile"), request.param)
+    with ExitStack() as stack:
+        return _grade(tmp_path_factory.mktemp("hostile"), request.param, Ears(stack))
 
 
 @pytest.fixture
@@ -336,14 +343,16 @@ def test_the_listeners_hear(name: str) -> None:
     """Outside the sandbox the same cells are heard: silence means something."""
     script = (
         "import sys, torch\ndlogprobs = probs = dlogits = W2 = torch.ones(1, 1)\nn_embd = 1\n"
-        "for path in sys.argv[1:]:\n    exec(open(path, encoding='utf-8').read())"
+        "for cell in sys.argv[1:]:\n    exec(cell)"
     )
     cells = [
-        TESTS / "hostile" / name / f"{cell}.py" for cell in ("dprobs", "dh") if not (name == "udp" and cell == "dh")
+        (TESTS / "hostile" / name / f"{cell}.py").read_text(encoding="utf-8")
+        for cell in ("dprobs", "dh")
+        if not (name == "udp" and cell == "dh")
     ]
     with ExitStack() as stack:
         ears = Ears(stack)
-        subprocess.run([sys.executable, "-c", script, *cells], check=True)
+        subprocess.run([sys.executable, "-c", script, *map(ears.addressed, cells)], check=True)
         assert ears.heard()
 
 

@@ -2,7 +2,7 @@
 
 import enum
 
-__all__ = ["Export", "Format", "Service"]
+__all__ = ["Export", "Format", "ProofFormat", "Service"]
 
 
 class Format(enum.StrEnum):
@@ -30,3 +30,10 @@ class Service(enum.StrEnum):
 
     gradescope = "gradescope"
     github = "github"
+
+
+class ProofFormat(enum.StrEnum):
+    """How a proof is written."""
+
+    text = "text"
+    json = "json"

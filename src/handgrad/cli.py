@@ -13,7 +13,7 @@ from rich.console import Console
 
 import handgrad.lean  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
-from handgrad.choices import Export, Format, Service
+from handgrad.choices import Export, Format, ProofFormat, Service
 from handgrad.errors import HandgradError
 from handgrad.report import Report
 
@@ -29,13 +29,6 @@ app = typer.Typer(
 CourseOption = Annotated[
     Path, typer.Option("--course", help="A course's folder, or one inside it; the current one unless told.")
 ]
-
-
-class ProofFormat(enum.StrEnum):
-    """How a proof is written."""
-
-    text = "text"
-    json = "json"
 
 
 @app.callback(invoke_without_command=True)

@@ -37,7 +37,8 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     """The notebook in ``folder`` that answers ``exercise``.
 
     The one that is called after the exercise counts. Where there is none, or it cannot be read, it is the one with
-    most answers under another name, also in a folder of its own; copies that Jupyter saved by itself come last.
+    most answers under another name, also in a folder of its own. Where no notebook has answers it is a Python file that
+    has some: an export. Copies that Jupyter saved by itself come last.
 
     Parameters
     ----------
@@ -48,8 +49,13 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     exact = folder / name
     if inside is not None and not folder.resolve().is_relative_to(inside.resolve()):
         return Found(exact)  # reading it says that it is a link
-    others = [path for path in _notebooks(folder) if path != exact]
+    others = [path for path in _files(folder, ".ipynb") if path != exact]
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
+    if max(answers.values(), default=0) < 1:
+        exports = {path: _answers(path, exercise, inside) for path in _files(folder, ".py")}
+        exports = {path: count for path, count in exports.items() if count > 0}
+        answers |= exports
+        others += exports
     there = os.path.lexists(exact)
     if there and (max(answers.values(), default=-1) < 1 or _answers(exact, exercise, inside) >= 0):
         written = [path for path, count in answers.items() if count > 0]
@@ -65,13 +71,13 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     return Found(best, " ".join(one for one in (note, _left_aside(folder, written)) if one))
 
 
-def _notebooks(folder: Path) -> list[Path]:
-    """The notebooks in ``folder`` and in folders inside it, nearest first, then by name."""
+def _files(folder: Path, suffix: str) -> list[Path]:
+    """The files with this suffix in ``folder`` and in folders inside it, nearest first, then by name."""
     found: list[Path] = []
     for number, (place, folders, files) in enumerate(os.walk(folder)):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__")) or one == ".ipynb_checkpoints")
         # a name that begins with a dot is another system's note about a file
-        names = [one for one in files if one.lower().endswith(".ipynb") and not one.startswith(".")]
+        names = [one for one in files if one.lower().endswith(suffix) and not one.startswith(".")]
         found += [Path(place) / one for one in names]
         if len(found) > MOST or number > MOST_FOLDERS:
             break

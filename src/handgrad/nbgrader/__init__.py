@@ -1,5 +1,6 @@
 """nbgrader's side: the preprocessors of a course's configuration, and its notebook steps without its database."""
 
+from handgrad.nbgrader.collecting import CANVAS, MOODLE, Collector, Extractor
 from handgrad.nbgrader.feedback import FeedbackExporter
 from handgrad.nbgrader.preprocessors import (
     AddSelfCheck,
@@ -19,8 +20,12 @@ from handgrad.nbgrader.preprocessors import (
 )
 
 __all__ = [
+    "CANVAS",
+    "MOODLE",
     "AddSelfCheck",
     "CheckOthers",
+    "Collector",
+    "Extractor",
     "FeedbackExporter",
     "Grade",
     "HideTests",

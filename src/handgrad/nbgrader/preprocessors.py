@@ -265,7 +265,9 @@ class _Source:
 
 
 def _source(step: NbGraderPreprocessor, resources: Any) -> _Source | None:
-    """The instructor's notebook of what is being graded; None where it is no exercise of ours."""
+    """The instructor's notebook of what is being graded; None where it is no exercise of ours, or in no course."""
+    if step.parent is None:
+        return None
     ids = resources["nbgrader"]
     path = _course(step).exercise_path(ids["assignment"], ids["notebook"])
     return _source_at(path, path.stat().st_mtime_ns) if path.is_file() else None

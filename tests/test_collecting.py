@@ -1,0 +1,179 @@
+"""What Moodle and Canvas offer for download, collected by nbgrader's own command and graded."""
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from handgrad.batch import stored_reports
+from handgrad.course import Course
+from handgrad.nbgrader.collecting import names
+from handgrad.report import Report
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+WORKED = (ROOT / "solutions/backprop/backprop.ipynb").read_bytes()
+EXPORT = "\n\n".join(
+    f"# %%\n{cell.source}" for cell in nbformat.reads(WORKED, as_version=4).cells if cell.cell_type == "code"
+)
+
+
+def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """An archive of files."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+MOODLE = {
+    "Ada Lovelace_1001_assignsubmission_file_/backprop.ipynb": WORKED,
+    "Kurt Gödel_1002_assignsubmission_file/backprop (1).ipynb": WORKED,
+    "Emmy Noether_1003_assignsubmission_file_/homework/week 3/backprop.ipynb": WORKED,
+    "Sofja Kowalewskaja_1004_assignsubmission_file_backprop.ipynb": WORKED,
+    "Participant_1005_assignsubmission_file_/my answers.ipynb": WORKED,
+    "Blaise Pascal_1006_assignsubmission_file_/backprop.py": EXPORT.encode(),
+    "Alan Turing_1007_assignsubmission_file_/all.zip": zipped([("all/backprop.ipynb", WORKED), ("all/plot.png", b"")]),
+    "Leonhard Euler_1008_assignsubmission_file_/broken.zip": b"PK\3\4 and no more",
+    "Leonhard Euler_1008_assignsubmission_file_/backprop.ipynb": WORKED,
+    "Leonhard Euler_1008_assignsubmission_file_/backprop (1).ipynb": WORKED,
+    "Paul Cohen_1009_assignsubmission_onlinetext_/onlinetext.html": b"<p>I could not upload it.</p>",
+    "Ada Lovelace_1001_assignsubmission_file_/__MACOSX/._backprop.ipynb": b"\0\5\26\7",
+    # what a student calls a file is no other student's name
+    "Eve_1010_assignsubmission_file_/x_1001_1_backprop.ipynb": WORKED,
+}
+CANVAS = {
+    "lovelaceada_2001_678910_backprop.ipynb": WORKED,
+    "godelkurt_LATE_2002_678911_backprop-1.ipynb": WORKED,
+    "s01_late_2003_678912_backprop.ipynb": WORKED,
+    "anon_Xy7_678913_backprop.ipynb": WORKED,
+    "van_der_waerden_2005_678914_a_1_2_b.ipynb": WORKED,
+    "turingalan_2006_678915_all.zip": zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]),
+    "s01_late_backprop.ipynb": WORKED,
+}
+COLLECTED = {
+    "1001": ["backprop.ipynb"],
+    "1002": ["backprop.ipynb"],
+    "1003": ["backprop.ipynb"],
+    "1004": ["backprop.ipynb"],
+    "1005": ["my answers.ipynb"],
+    "1006": ["backprop.py"],
+    "1007": ["backprop.ipynb"],
+    "1008": ["backprop (1).ipynb", "backprop.ipynb"],
+    "1010": ["x_1001_1_backprop.ipynb"],
+    "2001": ["backprop.ipynb"],
+    "2002": ["backprop.ipynb"],
+    "2003": ["backprop.ipynb"],
+    "anon_Xy7": ["backprop.ipynb"],
+    "2005": ["a_1_2_b.ipynb"],
+    "2006": ["backprop.ipynb"],
+}
+"""What stands in each student's folder afterwards."""
+NOT_RECOGNISED = ("plot.png", "broken.zip", "onlinetext.html", "._backprop.ipynb", "s01_late_backprop.ipynb")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A course after collecting and grading, and what nbgrader's command said."""
+
+    root: Path
+    said: str
+
+
+def run(course: Path, *command: str) -> str:
+    """What a command wrote; it must not end with an error."""
+    done = subprocess.run(command, cwd=course, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def make_course(folder: Path) -> Path:
+    """A course with the project's configuration, into which nobody has handed in."""
+    for kind in ("source", "release"):
+        (folder / kind).symlink_to(ROOT / kind)
+    (folder / "nbgrader_config.py").write_bytes((ROOT / "nbgrader_config.py").read_bytes())
+    (folder / "downloaded/backprop/archive").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    """A course whose students handed in through Moodle and through Canvas."""
+    course = make_course(tmp_path_factory.mktemp("collected"))
+    for name, files in (("CS 101-backprop-55", MOODLE), ("backprop_submissions", CANVAS)):
+        (course / f"downloaded/backprop/archive/{name}.zip").write_bytes(zipped(files.items()))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    run(course, "handgrad", "grade", "backprop", "--workers", "2")
+    return Collected(course, said)
+
+
+def test_everybody_is_collected(collected: Collected) -> None:
+    """Each file that is recognised stands in its student's folder, under the name that was released where it can be."""
+    folders = (collected.root / "submitted").iterdir()
+    found = {
+        one.name: sorted(str(path.relative_to(one / "backprop")) for path in (one / "backprop").rglob("*.*"))
+        for one in folders
+    }
+    assert found == COLLECTED
+
+
+@pytest.mark.parametrize("name", NOT_RECOGNISED)
+def test_the_rest_is_listed(collected: Collected, name: str) -> None:
+    """What is not recognised is named, with what to do, and is still there."""
+    lines = [line for line in collected.said.splitlines() if "Not recognised" in line and f"{name}. " in line]
+    assert len(lines) == 1
+    path = lines[0].partition("Not recognised: ")[2].partition(f"{name}. ")[0] + name
+    assert Path(path).is_file()
+
+
+def test_warnings(collected: Collected) -> None:
+    """An archive that cannot be opened and a student without a notebook of the right name are told."""
+    assert "broken.zip cannot be opened (" in collected.said
+    assert "1005 handed in no backprop.ipynb, but my answers.ipynb: `handgrad grade` looks into these" in collected.said
+
+
+def test_everybody_is_graded(collected: Collected) -> None:
+    """Each of the collected students has full marks, and a note where the file had another name."""
+    reports: dict[str, Report] = {one.student: one for one in stored_reports(Course.at(collected.root), "backprop")}
+    assert {name: report.score for name, report in reports.items()} == dict.fromkeys(COLLECTED, 26.0)
+    assert "backprop.py was graded: there is no backprop.ipynb." in reports["1006"].message
+    assert "Not graded, though answers are in it: backprop (1).ipynb." in reports["1008"].message
+
+
+def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
+    """Where the name of the archive could be a student's too, nobody is guessed at."""
+    course = make_course(tmp_path)
+    archive = course / "downloaded/backprop/archive/CS_101_2024_backprop.zip"
+    archive.write_bytes(zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    assert "Its path names 1001 and 101: give the archive another name." in said
+    assert not (course / "submitted").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["backprop.ipynb", "backprop-1.ipynb"], ["backprop.ipynb", "backprop-1.ipynb"]),
+        (["backprop-1.ipynb"], ["backprop.ipynb"]),
+        (["a/backprop - Copy.ipynb"], ["backprop.ipynb"]),
+        (["a/backprop-Copy2.ipynb"], ["backprop.ipynb"]),
+        (["backprop-1.ipynb", "backprop-2.ipynb"], ["backprop-1.ipynb", "backprop-2.ipynb"]),
+        (["a/backprop.ipynb", "b/backprop.ipynb"], ["a/backprop.ipynb", "b/backprop.ipynb"]),
+        (["lab-1.ipynb", "backprop copy.ipynb"], ["lab-1.ipynb", "backprop.ipynb"]),
+        (["backprop.IPYNB"], ["backprop.IPYNB"]),
+        (["other.ipynb", "backprop.py"], ["other.ipynb", "backprop.py"]),
+    ],
+)
+def test_names(files: list[str], expected: list[str]) -> None:
+    """The one copy of a released notebook gets its name; where there are several, none does."""
+    given = {Path(name): name for name in files}
+    assert list(names(given, ["backprop.ipynb", "lab-1.ipynb"]).values()) == expected

@@ -1,0 +1,29 @@
+"""nbgrader's own tests, which come with it, pass where this project's configuration is in force."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbgrader
+import pytest
+from nbgrader_suite import environment
+
+COMMANDS = ("autograde", "generate_feedback", "generate_assignment", "generate_solution", "export")
+
+
+@pytest.mark.slow
+def test_nbgrader_stays_at_home(tmp_path: Path) -> None:
+    """Other assignments are released, graded and returned as ever; what differs is listed, and is nothing else."""
+    tests = [f"nbgrader.tests.apps.test_nbgrader_{command}" for command in COMMANDS]
+    options = ("-q", "-n", "2", "-p", "no:cacheprovider", "-p", "nbgrader_suite")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pytest", *options, "--pyargs", *tests, "nbgrader.tests.preprocessors"],
+        # some of them look for files of nbgrader's beside the package
+        cwd=Path(nbgrader.__file__).parents[1],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
