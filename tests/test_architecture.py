@@ -38,8 +38,8 @@ FLOORS = (
 
 FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
 OUTSIDE = {
-    "nbgrader": {"nbgrader", "gradebook", "scores", "folders", "exporting"},
-    "sqlalchemy": {"gradebook", "scores", "exporting"},
+    "nbgrader": {"nbgrader", "gradebook", "scores", "folders"},
+    "sqlalchemy": {"gradebook", "scores"},
     "typer": {"cli"},
     "dask": {"cluster"},
     "IPython": {"cells"},

@@ -15,7 +15,7 @@ from handgrad.course import Course
 from handgrad.errors import CourseError
 from handgrad.exporting import export
 from handgrad.render import report_gradescope
-from handgrad.render.export import EXPORTS, Entry
+from handgrad.render.export import EXPORTS, Row
 from handgrad.report import Report
 
 MANUAL = 0.25
@@ -122,6 +122,6 @@ def test_nothing_graded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", EXPORTS)
 def test_penalty_is_not_below_zero(form: str) -> None:
     """No score is negative, in any format."""
-    entry = Entry("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
-    assert entry.score == 0
-    assert "-1" not in EXPORTS[form]([entry], "backprop", 1.0)
+    row = Row("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
+    assert row.score == 0
+    assert "-1" not in EXPORTS[form]([row], "backprop", 1.0)

@@ -1,28 +1,16 @@
 """What the gradebook and the stored reports say of a class, for other tools."""
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from nbgrader.api import (
-    Assignment,
-    Grade,
-    Gradebook,
-    GradeCell,
-    Notebook,
-    Student,
-    SubmittedAssignment,
-    SubmittedNotebook,
-)
-from sqlalchemy import func, select
-
+from handgrad import scores
 from handgrad.batch import stored_reports
 from handgrad.course import Course, write_text
 from handgrad.errors import CourseError
-from handgrad.folders import Folders
-from handgrad.gradebook import at_work
-from handgrad.render.export import EXPORTS, Entry
+from handgrad.render.export import EXPORTS, Row
 
-__all__ = ["entries", "export"]
+__all__ = ["export", "rows"]
 
 
 def export(course: Course, assignment: str, form: str, output: Path | None = None) -> str:
@@ -34,7 +22,7 @@ def export(course: Course, assignment: str, form: str, output: Path | None = Non
         There is no such assignment, nothing was graded, or the file cannot be written.
     """
     exercise = course.exercise(assignment)
-    found = entries(course, assignment)
+    found = rows(course, assignment)
     if not found:
         raise CourseError(f"nothing of {assignment} was graded yet: run `handgrad grade {assignment}` first.")
     text = EXPORTS[form](found, assignment, sum(check.points for check in exercise.checks))
@@ -43,45 +31,33 @@ def export(course: Course, assignment: str, form: str, output: Path | None = Non
     return text
 
 
-def entries(course: Course, assignment: str) -> list[Entry]:
+def rows(course: Course, assignment: str) -> list[Row]:
     """Every student of whom a report or a gradebook's score is known, by name."""
     reports = {report.student: report for report in stored_reports(course, assignment)}
-    known = {entry.student: entry for entry in _graded(course, assignment)}
-    alone = (Entry(name, report) for name, report in reports.items() if name not in known)
-    both = (replace(entry, report=reports.get(name)) for name, entry in known.items())
+    known = {row.student: row for row in _graded(course, assignment)}
+    alone = (Row(name, report) for name, report in reports.items() if name not in known)
+    both = (replace(row, report=reports.get(name)) for name, row in known.items())
     return sorted([*alone, *both], key=lambda one: one.student)
 
 
-@at_work()
-def _graded(course: Course, assignment: str) -> list[Entry]:
+def _graded(course: Course, assignment: str) -> list[Row]:
     """What the gradebook says of the notebook of every student who has a score."""
-    score = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
-    rows = (
-        select(Student, GradeCell.name, score, GradeCell.max_score, Grade.needs_manual_grade)
-        .add_columns(SubmittedNotebook.late_submission_penalty)
-        .join(SubmittedAssignment, SubmittedAssignment.student_id == Student.id)
-        .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
-        .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
-        .join(Assignment, Assignment.id == Notebook.assignment_id)
-        .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
-        .join(GradeCell, GradeCell.id == Grade.cell_id)
-        .where(Assignment.name == assignment, Notebook.name == assignment, score.is_not(None))
-    )
-    found: dict[str, Entry] = {}
-    with Gradebook(*Folders(course, assignment).database) as gradebook:
-        for student, cell, points, most, needs_person, penalty in gradebook.db.execute(rows):
-            before = found.get(student.id) or Entry(
-                student.id,
-                first_name=student.first_name or "",
-                last_name=student.last_name or "",
-                email=student.email or "",
-                lms_user_id=student.lms_user_id or "",
-                penalty=penalty or 0.0,
-            )
-            grades = {**before.grades, cell.removeprefix("check_"): (points, most)}
-            found[student.id] = replace(before, grades=grades, needs_person=before.needs_person or needs_person)
     order = {check.gradient: place for place, check in enumerate(course.exercise(assignment).checks)}
+    grades: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    known: dict[str, Row] = {}
+    for one in scores.graded(course, assignment):
+        grades[one.student][one.cell.removeprefix("check_")] = one.score, one.points
+        needs_person = one.waiting or (one.student in known and known[one.student].needs_person)
+        known[one.student] = Row(
+            one.student,
+            first_name=one.first_name,
+            last_name=one.last_name,
+            email=one.email,
+            lms_user_id=one.lms_user_id,
+            penalty=one.penalty,
+            needs_person=needs_person,
+        )
     return [
-        replace(one, grades=dict(sorted(one.grades.items(), key=lambda item: order.get(item[0], len(order)))))
-        for one in found.values()
+        replace(row, grades=dict(sorted(grades[name].items(), key=lambda item: order.get(item[0], len(order)))))
+        for name, row in known.items()
     ]

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from handgrad.errors import CourseError
 from handgrad.folders import Folders
 from handgrad.report import Entry
 
-__all__ = ["entries", "names"]
+__all__ = ["Graded", "entries", "graded", "names"]
 
 
 def entries(course: Course, assignment: str) -> dict[str, Entry]:
@@ -57,6 +58,32 @@ def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
     with _connected(Folders(course, assignment).database[0]) as connection:
         rows = connection.execute(_NAMES) if connection is not None else ()
         return {student: tuple(one for one in known if one) for student, *known in rows}
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One graded cell of one student: its name, its score (a person's before ours), its points; and whose it is."""
+
+    student: str
+    cell: str
+    score: float
+    points: float
+    waiting: bool
+    penalty: float
+    first_name: str
+    last_name: str
+    email: str
+    lms_user_id: str
+
+
+def graded(course: Course, assignment: str) -> list[Graded]:
+    """Every cell of an assignment that has a score, with what the gradebook knows of the student."""
+    address, course_id = Folders(course, assignment).database
+    with _connected(address) as connection:
+        if connection is None:
+            return []
+        rows = connection.execute(_CELLS, {"assignment": assignment, "course": course_id})
+        return [Graded(*row[:6], *(one or "" for one in row[6:])) for row in rows]
 
 
 @contextmanager
@@ -118,3 +145,20 @@ _BY_HAND = (
     .order_by(BaseCell.name)
 )
 _NAMES = select(Student.id, Student.first_name, Student.last_name, Student.email)
+_SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
+_CELLS = (
+    _graded(
+        GradeCell.name,
+        _SCORE,
+        GradeCell.max_score,
+        Grade.needs_manual_grade,
+        func.coalesce(SubmittedNotebook.late_submission_penalty, 0.0),
+        Student.first_name,
+        Student.last_name,
+        Student.email,
+        Student.lms_user_id,
+    )
+    .join(GradeCell, GradeCell.id == Grade.cell_id)
+    .join(Student, Student.id == SubmittedAssignment.student_id)
+    .where(_SCORE.is_not(None))
+)

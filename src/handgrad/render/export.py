@@ -10,11 +10,11 @@ from typing import Any
 from handgrad.render.gradescope import report_gradescope
 from handgrad.report import SCHEMA, Report
 
-__all__ = ["EXPORTS", "Entry"]
+__all__ = ["EXPORTS", "Row"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class Row:
     """What is exported of one student.
 
     Attributes
@@ -68,17 +68,17 @@ def _written(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _gradients(entries: Sequence[Entry]) -> list[str]:
-    """Every gradient that an entry has, in the order of the exercise."""
-    return list(dict.fromkeys(name for entry in entries for name in entry.grades))
+def _gradients(students: Sequence[Row]) -> list[str]:
+    """Every gradient that a row has, in the order of the exercise."""
+    return list(dict.fromkeys(name for row in students for name in row.grades))
 
 
-def class_csv(entries: Sequence[Entry], assignment: str, points: float) -> str:
+def class_csv(students: Sequence[Row], assignment: str, points: float) -> str:
     """A line for each student, a column for each gradient."""
-    gradients = _gradients(entries)
+    gradients = _gradients(students)
     head = ["student", "first_name", "last_name", "email", "outcome", "score", "max_score", "late_penalty"]
     rows: list[list[str]] = [[*head, "needs_person", "message", *gradients]]
-    for one in entries:
+    for one in students:
         message = one.report.message if one.report else ""
         rows.append(
             [
@@ -91,20 +91,25 @@ def class_csv(entries: Sequence[Entry], assignment: str, points: float) -> str:
     return _csv(rows)
 
 
-def class_json(entries: Sequence[Entry], assignment: str, points: float) -> str:
+def class_json(students: Sequence[Row], assignment: str, points: float) -> str:
     """Everything that is known of every student, reports included."""
 
-    def plain(one: Entry) -> dict[str, Any]:
+    def plain(one: Row) -> dict[str, Any]:
         facts = asdict(one)
         grades = {name: {"score": score, "points": most} for name, (score, most) in one.grades.items()}
         report = one.report.to_dict() if one.report else None
         return {**facts, "score": one.score, "grades": grades, "report": report}
 
-    content = {"schema": SCHEMA, "assignment": assignment, "max_score": points, "students": [plain(e) for e in entries]}
+    content = {
+        "schema": SCHEMA,
+        "assignment": assignment,
+        "max_score": points,
+        "students": [plain(e) for e in students],
+    }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def class_canvas(entries: Sequence[Entry], assignment: str, points: float) -> str:
+def class_canvas(students: Sequence[Row], assignment: str, points: float) -> str:
     """The columns of Canvas's gradebook import, with the row of possible points that it exports itself.
 
     ``ID`` is Canvas's own number (``lms_user_id`` in nbgrader's gradebook); a student without one is found by
@@ -112,36 +117,36 @@ def class_canvas(entries: Sequence[Entry], assignment: str, points: float) -> st
     """
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows.append(["    Points Possible", "", "", "", "", _written(points)])
-    for one in entries:
+    for one in students:
         name = ", ".join(part for part in (one.last_name, one.first_name) if part) or one.student
         rows.append([name, one.lms_user_id, "", one.student, "", _written(one.score)])
     return _csv(rows)
 
 
-def class_moodle(entries: Sequence[Entry], assignment: str, points: float) -> str:
+def class_moodle(students: Sequence[Row], assignment: str, points: float) -> str:
     """Columns that Moodle's grade import maps: to ``useridnumber`` or ``useremail``, and to the grade item.
 
     A student without a score has no line: Moodle would write an empty grade over what is there.
     """
     rows = [["First name", "Last name", "ID number", "Email address", assignment]]
-    for one in entries:
+    for one in students:
         if one.score is not None:
             number = one.lms_user_id or one.student
             rows.append([one.first_name, one.last_name, number, one.email, _written(one.score)])
     return _csv(rows)
 
 
-def class_gradescope(entries: Sequence[Entry], assignment: str, points: float) -> str:
+def class_gradescope(students: Sequence[Row], assignment: str, points: float) -> str:
     """Gradescope's ``results.json`` of every student who has a report, by name."""
-    results = {one.student: json.loads(report_gradescope(one.report)) for one in entries if one.report}
+    results = {one.student: json.loads(report_gradescope(one.report)) for one in students if one.report}
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
 
-EXPORTS: Mapping[str, Callable[[Sequence[Entry], str, float], str]] = {
+EXPORTS: Mapping[str, Callable[[Sequence[Row], str, float], str]] = {
     "csv": class_csv,
     "json": class_json,
     "canvas": class_canvas,
     "moodle": class_moodle,
     "gradescope": class_gradescope,
 }
-"""The formats by name: functions of the entries, the assignment's name and its points."""
+"""The formats by name: functions of the rows, the assignment's name and its points."""
