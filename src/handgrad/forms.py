@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from handgrad.catalogue import asks
-from handgrad.readings import Words, listed, shapes, strict_subsets
+from handgrad.readings import Words, dimensions, listed, shapes, strict_subsets
 from handgrad.scenes import LOSS, View, stretched
 
 __all__ = [
@@ -79,7 +79,7 @@ def shape_broadcast(view: View) -> Iterator[Words]:
 
 @asks("shape")
 def wrong_dim(view: View) -> Iterator[Words]:
-    """{gradient} is summed over {over}; {tensor} was stretched along dimension {dim} on the way to {consumer}.
+    """{gradient} is summed over {over}; {tensor} was stretched along {dim} on the way to {consumer}.
 
     Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
     """
@@ -92,22 +92,22 @@ def wrong_dim(view: View) -> Iterator[Words]:
             continue
         parts = view.scene.parts(view.name, consumer)
         for over in strict_subsets(range(parts.ndim), whole=True):
-            name = "every dimension" if len(over) == parts.ndim else f"dimension {listed(map(str, over))}"
+            name = "every dimension" if len(over) == parts.ndim else dimensions(over)
             summed = (parts.sum(over), parts.sum(over, keepdim=True))
             if over != dims and any(map(view.fits, summed)):
-                yield {"over": name, "dim": listed(map(str, dims)), "consumer": consumer}
+                yield {"over": name, "dim": dimensions(dims), "consumer": consumer}
 
 
 @asks("shape")
 def shape_sum(view: View) -> Iterator[Words]:
-    """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along dimension {dim} on the way
+    """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along {dim} on the way
     to {consumer}, and what comes back is not added up along it.
 
-    Try: What was stretched on the way forward is added up on the way back: sum over dimension {dim}.
+    Try: What was stretched on the way forward is added up on the way back: sum over {dim}.
     """
     dims = stretched(view.wanted, view.shape)
     if dims and view.close(view.value.sum_to_size(view.wanted), view.expected):
-        yield {**shapes(view), "dim": listed(map(str, dims)), "consumer": listed(view.consumers)}
+        yield {**shapes(view), "dim": dimensions(dims), "consumer": listed(view.consumers)}
 
 
 @asks("shape")

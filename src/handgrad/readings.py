@@ -13,6 +13,7 @@ from handgrad.scenes import LOSS, View
 __all__ = [
     "Words",
     "branches",
+    "dimensions",
     "factor_name",
     "lines",
     "listed",
@@ -37,6 +38,11 @@ def listed(names: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     names = list(names)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def dimensions(dims: Sequence[int]) -> str:
+    """``dimension 1``, ``dimensions 0 and 1``."""
+    return f"dimension{'s' if len(dims) > 1 else ''} {listed(map(str, dims))}"
 
 
 def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
