@@ -471,7 +471,7 @@ class TestPage:
 
 class TestItems:
     def test_difficulty_and_discrimination(self) -> None:
-        """Difficulty is the mean share of the points; what goes with the rest tells most, what goes against it least."""
+        """Difficulty is the mean share of the points; discrimination is high for what goes with the rest."""
 
         def one(gradient: str, share: float) -> Verdict:
             return Verdict(f"check_{gradient}", gradient, "passed", 2 * share, 2.0)
