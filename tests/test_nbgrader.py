@@ -166,10 +166,12 @@ def test_autograded_notebook_shows_outputs_and_verdicts(course: Path) -> None:
 
 
 def test_feedback_page(course: Path) -> None:
-    """The feedback page shows the score and the verdict's sentence."""
+    """The feedback page of an exercise is ours, with the score and the verdict's sentence; another's is nbgrader's."""
     page = (course / "feedback/wrong-sign-at-the-top/backprop/backprop.html").read_text(encoding="utf-8")
-    assert "Score: 25.0 / 26.0" in page
+    assert "<title>backprop: 25 of 26</title>" in page
     assert "dlogprobs has the wrong sign everywhere" in page
+    other = (course / "feedback/solution/ordinary/ordinary.html").read_text(encoding="utf-8")
+    assert "Score: 3.0 / 3.0" in other
 
 
 def test_ordinary_assignment(course: Path, gradebook: Gradebook) -> None:

@@ -1,6 +1,8 @@
 """The faces of a report: terminal, page, notebook cell, JSON, JUnit, Gradescope."""
 
 import ast
+import base64
+import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -10,24 +12,31 @@ from pathlib import Path
 from typing import get_args
 
 import nbformat
+import numpy as np
 import pytest
 from nbgrader.utils import determine_grade
 from rich.cells import cell_len
 
 import handgrad.render
+from handgrad.drawing import ForwardGraph
 from handgrad.render import (
+    Example,
+    Links,
+    Surroundings,
     check_outputs,
     class_page,
     class_table,
     comment,
+    findings,
     report_gradescope,
     report_json,
     report_junit,
     report_text,
 )
 from handgrad.render.charts import distribution
+from handgrad.render.items import items
 from handgrad.render.words import LONGEST, clean
-from handgrad.report import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from handgrad.report import Comparison, Diagnosis, Entry, Outcome, Report, ReportOutcome, Verdict
 from handgrad.student import line
 
 HOSTILE = (
@@ -52,6 +61,11 @@ CHECKS = (
     Verdict("check_demb", "demb", "tampered", 0.0, 1.0),
 )
 PASSED = CHECKS[0]
+GRAPH = ForwardGraph(
+    {"C": ("emb",), "emb": ("h",), "h": ("logits",), "W2": ("logits",), "b2": ("logits",), "logits": ("probs",)}
+    | {"bnmeani": ("probs",), "counts": ("probs",), "probs": ("loss",)},
+    frozenset({"C", "W2", "b2"}),
+)
 
 
 def report(outcome: ReportOutcome = "graded", student: str = "s01", checks: tuple[Verdict, ...] = CHECKS) -> Report:
@@ -67,6 +81,16 @@ def report(outcome: ReportOutcome = "graded", student: str = "s01", checks: tupl
         seconds=0.0212,
         checks=checks if outcome == "graded" else (),
     )
+
+
+def a_class(size: int) -> list[Report]:
+    """Reports of students who are not all alike: each has made some of the steps right."""
+    right = [replace(one, outcome="passed", points=one.max_points, message="", diagnosis=None) for one in CHECKS]
+    pairs = list(zip(CHECKS, right, strict=True))
+    return [
+        report(student=f"s{number:04}", checks=tuple(pair[number >> place & 1] for place, pair in enumerate(pairs)))
+        for number in range(size)
+    ]
 
 
 def hostile_report() -> Report:
@@ -108,6 +132,22 @@ def assert_harmless(source: str) -> None:
     assert_writable(source)
 
 
+def assert_inert(source: str) -> None:
+    """Besides the page's own script and pictures nothing runs, and nothing is fetched from anywhere."""
+    page = Page(source)
+    assert page.tags.count("script") == 1
+    script = source.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [value for _, value in page.attributes if value and "default-src" in value]
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert not {"img", "iframe", "link", "object", "form", "base", "image", "use"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name in ("src", "srcdoc", "xlink:href")]
+    assert all(value and value.startswith(("#", "submitted/")) for name, value in page.attributes if name == "href")
+    assert not re.search(r"url\((?!#)", source)
+    assert "@import" not in source
+    assert_writable(source)
+
+
 def assert_writable(text: str) -> None:
     """No control character, no lone surrogate, no override of the direction of writing."""
     text.encode("utf-8")
@@ -133,7 +173,7 @@ def graded_by_nbgrader(verdict: Verdict) -> tuple[float | None, float]:
 
 
 def test_render_sees_only_the_report() -> None:
-    """No renderer imports anything of handgrad but the records and its neighbours."""
+    """No renderer imports anything of handgrad but the records, its neighbours and what draws a graph."""
     folder = Path(handgrad.render.__file__).parent
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -142,7 +182,8 @@ def test_render_sees_only_the_report() -> None:
             for name in names:
                 root = name.split(".")[0]
                 assert root not in ("torch", "nbgrader", "nbformat", "IPython")
-                assert root != "handgrad" or name == "handgrad.report" or name.startswith("handgrad.render")
+                ours = ("handgrad.report", "handgrad.drawing", "handgrad.render")
+                assert root != "handgrad" or name.startswith(ours)
 
 
 def test_every_outcome_is_tried_here() -> None:
@@ -319,8 +360,12 @@ class TestText:
 class TestPage:
     def test_a_hostile_student_is_text(self) -> None:
         """Names and messages with markup appear as they were written, and nothing of them runs."""
-        page = class_page([hostile_report(), report(student="<b>ana</b>")], "Class <1>")
-        assert_harmless(page)
+        told = hostile_report()
+        examples = {("slug", one.gradient): (Example(HOSTILE, 2),) for one in CHECKS}
+        entries = {told.student: Entry(7.0, 9.0, 1.0, (HOSTILE,), waiting=True)}
+        beside = Surroundings(GRAPH, entries, examples, {told.student: Links("submitted/a", "submitted/b")})
+        page = class_page([told, report(student="<b>ana</b>")], "Class <1>", beside)
+        assert_inert(page)
         assert "<script>alert('x')</script>" in Page(page).text
         assert "&lt;b&gt;ana&lt;/b&gt;" in page
         assert "<title>Class &lt;1&gt;</title>" in page
@@ -330,7 +375,7 @@ class TestPage:
         outcomes = get_args(ReportOutcome)
         page = Page(class_page([report(outcome, f"s-{outcome}") for outcome in outcomes], "Backprop"))
         assert all(f"s-{outcome}" in page.text for outcome in outcomes)
-        text = page.text.partition("In the order of the exercise.")[2]
+        text = page.text.partition("It needs ten submissions.")[2]
         places = [text.index(f" {one.gradient} ") for one in CHECKS]
         assert places == sorted(places)
         assert "missing-branch (1)" in text
@@ -347,14 +392,71 @@ class TestPage:
 
         class Balance(HTMLParser):
             def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-                if tag != "meta":
+                if tag not in ("meta", "input"):
                     open_tags.append(tag)
 
             def handle_endtag(self, tag: str) -> None:
                 assert open_tags.pop() == tag
 
-        Balance().feed(class_page([report(), report("unreadable"), report(checks=(PASSED,))], "Backprop"))
+        reports = [report(), report("unreadable"), report(checks=(PASSED,))]
+        Balance().feed(class_page(reports, "Backprop", Surroundings(GRAPH)))
         assert not open_tags
+
+    def test_scores_are_the_gradebooks(self) -> None:
+        """A score by hand and a late penalty are in the score that is shown, and the notes say what was done."""
+        entries = {
+            "ann": Entry(3.0, 10.0, 0.5, ("check_dcounts",)),
+            "bob": Entry(1.5, 10.0),
+            "cid": Entry(0.0, 10.0),
+            "dee": Entry(4.0, 10.0, by_hand=("check_dcounts",), waiting=True),
+        }
+        reports = [report(student=student, checks=CHECKS[:8]) for student in ("ann", "bob", "dee")]
+        reports.insert(2, report("not-graded", "cid"))
+        page = Page(class_page(reports, "Backprop", Surroundings(entries=entries))).text
+        table = class_table(reports, entries, width=160)
+        for text in (" ".join(table.split()), page):
+            assert "by hand: dcounts; late: 0.5 points off; handgrad gave 1.5" in text
+            assert "It was graded again after a person had scored it (dcounts): see whether" in text
+        assert re.search(r"^ann +graded +2\.5 ", table, re.MULTILINE)
+        assert re.search(r"^bob +graded +1\.5 +0\.02 +\d", table, re.MULTILINE)
+        # an empty row of the gradebook is no score of what could not be graded
+        assert re.search(r"^cid +! not-graded +- ", table, re.MULTILINE)
+        assert "ann graded 2.5 0.02" in page
+        assert "cid not-graded (needs a person) \u2013" in page
+        assert "2 differ from what handgrad gave" in page
+        bars = {bar.label: bar.count for bar in distribution(reports, entries) if bar.count}
+        assert bars == {"10 to 20%": 1, "20 to 30%": 1, "40 to 50%": 1}
+
+    def test_the_graph_is_coloured_by_what_is_right(self) -> None:
+        """Each box says how many got its gradient, in the colour of that share; and where they gave up is told."""
+        half = report(checks=(PASSED, replace(CHECKS[1], outcome="passed", points=1.0), CHECKS[3]))
+        other = report(checks=(PASSED, CHECKS[1], CHECKS[3]))
+        graph = ForwardGraph({"logits": ("counts",), "counts": ("probs",), "probs": ("loss",), "h": ("loss",)})
+        page = class_page([half, other], "Backprop", Surroundings(graph))
+        boxes = dict(re.findall(r'<g data-tensor="(\w+)"><title>[^<]*</title><rect [^>]*class="([^"]*)"', page))
+        assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
+        assert "50% right" in page
+        assert "Wrote nothing any more from dlogits on: 2." in " ".join(Page(page).text.split())
+
+    def test_examples_stand_with_their_mistake(self) -> None:
+        """A frequent mistake has its count, its sentence and the cells that are handed in with it."""
+        examples = {("missing-branch", "dcounts"): (Example("dcounts = 1", 3), Example("dcounts = 2", 1))}
+        reports = [report(student=str(number)) for number in range(4)]
+        text = Page(class_page(reports, "Backprop", Surroundings(examples=examples))).text
+        told = text.partition("Most frequent mistakes")[2]
+        assert "4 students dcounts missing-branch The branch through counts_sum is missing." in told
+        assert "dcounts = 1 so in 3 of the notebooks looked into dcounts = 2" in told
+
+    def test_pictures_have_words_for_them(self) -> None:
+        """Every picture has a name and a description with its numbers, and takes its colours from the page."""
+        reports = a_class(12)
+        page = class_page(reports, "Backprop", Surroundings(GRAPH))
+        pictures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+        assert len(pictures) == 4
+        for picture in pictures:
+            assert re.search(r'role="img" aria-label="[^"]+', picture)
+            assert re.search(r"<title>[^<]+</title><desc>[^<]*\d[^<]*</desc>", picture)
+            assert not re.search(r"#[0-9a-f]{6}\b|font: ", picture)
 
     def test_the_distribution_counts_graded_submissions(self) -> None:
         """Full marks stand apart, rounding moves nobody down, and what was not graded is not counted."""
@@ -365,6 +467,53 @@ class TestPage:
     def test_an_empty_class_is_a_page(self) -> None:
         """A class without submissions has a page that says so."""
         assert "There are no submissions." in class_page([], "Backprop")
+
+
+class TestItems:
+    def test_difficulty_and_discrimination(self) -> None:
+        """Difficulty is the mean share of the points; discrimination is high for what goes with the rest."""
+
+        def one(gradient: str, share: float) -> Verdict:
+            return Verdict(f"check_{gradient}", gradient, "passed", 2 * share, 2.0)
+
+        halves = [number % 2 for number in range(12)]
+        marks = [(one("da", half), one("db", half), one("dc", 1 - half), one("dd", 1.0)) for half in halves]
+        found = items([report(checks=checks) for checks in marks] + [report("unreadable")])
+        assert [found[name].difficulty for name in ("da", "db", "dc", "dd")] == [0.5, 0.5, 0.5, 1.0]
+        assert found["da"].discrimination == found["db"].discrimination
+        assert found["dc"].discrimination == pytest.approx(-1.0)
+        assert found["dd"].discrimination is None
+        # the same as numpy's own correlation, for points that are not all alike
+        mixed = a_class(200)
+        points = np.array([[verdict.points / verdict.max_points for verdict in one.checks] for one in mixed])
+        weights = np.array([verdict.max_points for verdict in CHECKS])
+        rest = (points * weights).sum(1) - points[:, 1] * weights[1]
+        expected = np.corrcoef(points[:, 1], rest)[0, 1]
+        assert items(mixed)["dcounts"].discrimination == pytest.approx(expected)
+
+    def test_a_small_class_says_nothing(self) -> None:
+        """Of fewer than ten submissions no correlation is given."""
+        assert all(one.discrimination is None for one in items(a_class(9)).values())
+        assert any(one.discrimination is not None for one in items(a_class(10)).values())
+
+
+class TestFindings:
+    def test_the_most_frequent_come_first(self) -> None:
+        """A mistake counts once for each student and gradient; a note on what passed is no mistake."""
+        noted = replace(PASSED, diagnosis=BRANCH)
+        reports = [report(student="a"), report(student="b", checks=(CHECKS[1], noted)), report("unreadable", "c")]
+        found = findings(reports)
+        assert [(one.mistake, one.gradient, one.students) for one in found] == [
+            ("missing-branch", "dcounts", ("a", "b")),
+            ("shape-rank", "dbnmeani", ("a",)),
+        ]
+        assert len(findings(reports, most=1)) == 1
+
+    def test_the_sentence_is_that_of_most(self) -> None:
+        """Where a mistake is told in two ways, the one that most students were told is shown."""
+        other = replace(CHECKS[1], diagnosis=replace(BRANCH, what="Another branch is missing."))
+        told = [report(student=str(number), checks=(CHECKS[1] if number else other,)) for number in range(3)]
+        assert findings(told)[0].what == BRANCH.what
 
 
 class TestJson:

@@ -61,7 +61,7 @@ def _links(folders: Folders, student: str, start: Path) -> Links:
     """Where a student's files are, as seen from the folder ``start``."""
 
     def link(path: Path) -> str:
-        return quote(Path(os.path.relpath(path, start)).as_posix()) if path.is_file() else ""
+        return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
 
     return Links(link(folders.autograded(student)), link(folders.feedback(student)))
 

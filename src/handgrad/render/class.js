@@ -35,8 +35,10 @@
   const [words, which] = [filters.querySelector("input"), filters.querySelector("select")];
   const shown = filters.querySelector("output");
   const rows = [...document.querySelector("#students").tBodies[0].rows];
-  const texts = rows.map((row) => row.textContent.toLowerCase());
+  let texts = null;
   const show = () => {
+    // a large class is read through when somebody looks for words, not when the page opens
+    texts ??= rows.map((row) => row.textContent.toLowerCase());
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     rows.forEach((row, place) => {
@@ -49,6 +51,6 @@
   };
   words.addEventListener("input", show);
   which.addEventListener("change", show);
+  shown.textContent = `${rows.length} of ${rows.length} shown`;
   filters.hidden = false;
-  show();
 })();

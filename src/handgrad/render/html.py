@@ -21,7 +21,7 @@ from handgrad.render.summary import (
     score_of,
     summarise,
 )
-from handgrad.render.words import MARKS, headline, isolation, lines, number, one_line, out_of
+from handgrad.render.words import MARKS, clean, headline, isolation, lines, number, one_line, out_of
 from handgrad.report import Entry, Report, Verdict
 
 __all__ = ["Links", "Surroundings", "class_page"]
@@ -104,6 +104,7 @@ def class_page(reports: Sequence[Report], title: str, beside: Surroundings | Non
         named=NAMED,
         attention=attention,
         changed=changed,
+        clean=clean,
         grouped=grouped,
         has_score=has_score,
         headline=headline,

@@ -139,7 +139,12 @@ def attention(report: Report, entry: Entry | None = None) -> str:
     """Why a person has to look at a submission; empty where nobody has to."""
     if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
-    tampered = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome == "tampered"]
+    seen = entry.by_hand if entry and not entry.waiting else ()
+    tampered = [
+        one_line(verdict.gradient)
+        for verdict in report.checks
+        if verdict.outcome == "tampered" and verdict.id not in seen
+    ]
     if tampered:
         many = len(tampered) > 1
         return (
