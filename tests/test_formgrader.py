@@ -108,6 +108,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     assert not errors
 
 
+def _open_by_the_menu(desk: Desk) -> None:
+    """Find the pages as an instructor does, in JupyterLab."""
+    desk.page.goto(f"{desk.address}lab?token={TOKEN}")
+    desk.page.get_by_role("menuitem", name="Nbgrader").click()
+    desk.page.get_by_role("menuitem", name="Formgrader").click()
+    desk.page.frame_locator("iframe").get_by_role("heading", name="Manage Assignments").wait_for()
+
+
 def _hand_in(desk: Desk) -> None:
     """Put what Moodle offers for download where nbgrader looks for it, and collect it."""
     release, solution = (
@@ -166,6 +174,7 @@ def _resolve(desk: Desk) -> None:
 def test_a_week(desk: Desk) -> None:
     """Generate, collect, autograde, look, override, return; what a person decided survives both ways to grade again."""
     page = desk.page
+    _open_by_the_menu(desk)
     desk.open("manage_assignments")
     desk.succeed(desk.row("backprop").locator(".assign a"))
     assert (desk.course / "release/backprop/exercise.json").is_file()

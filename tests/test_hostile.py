@@ -112,8 +112,8 @@ class Ears:
             "47114": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
             "47115": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
             "/tmp/handgrad-47116.socket": (socket.AF_UNIX, socket.SOCK_STREAM, str(folder / "socket")),
-            "handgrad-47117": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0{folder.name}-stream"),
-            "handgrad-47119": (socket.AF_UNIX, socket.SOCK_DGRAM, f"\0{folder.name}-datagrams"),
+            r"\0handgrad-47117": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0{folder.name}-stream"),
+            r"\0handgrad-47119": (socket.AF_UNIX, socket.SOCK_DGRAM, f"\0{folder.name}-datagrams"),
         }
         self.sockets: dict[str, socket.socket] = {}
         # where an attack listens itself, any free port will do
@@ -124,8 +124,9 @@ class Ears:
             ear.bind(address)
             if kind == socket.SOCK_STREAM:
                 ear.listen()
-            found = str(ear.getsockname()[1]) if family == socket.AF_INET else str(address).removeprefix("\0")
-            self.here[named] = found
+            inet = family == socket.AF_INET
+            # as it is written in a cell
+            self.here[named] = str(ear.getsockname()[1]) if inet else str(address).replace("\0", r"\0")
         (folder / "socket").chmod(0o777)
 
     def addressed(self, text: str) -> str:

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -13,7 +13,10 @@ import pytest
 from nbgrader.api import Gradebook
 
 from handgrad.cases import Case
+from handgrad.course import Course
 from handgrad.exercise import Exercise
+from handgrad.nbgrader.preprocessors import graded_in
+from handgrad.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -200,6 +203,18 @@ def test_other_notebook_is_not_given_zero(course: Path, gradebook: Gradebook) ->
     assert done.returncode != 0
     assert "not one of the 26 answer cells of backprop is in this notebook" in done.stderr
     assert not (course / "autograded" / "other" / "backprop").exists()
+
+
+def test_the_warm_process_has_ended(tmp_path: Path, exercise: Exercise, submit: Callable[..., Submission]) -> None:
+    """In a server that runs for long a warm process that was killed is replaced, and nobody notices."""
+    course = Course(tmp_path)
+    first, _ = graded_in(course, exercise, submit())
+    first.sandbox._process.process.kill()
+    first.sandbox._process.process.wait()
+    second, graded = graded_in(course, exercise, submit())
+    assert second is not first
+    assert graded.report.score == 26
+    assert graded_in(course, exercise, submit())[0] is second
 
 
 @pytest.mark.slow

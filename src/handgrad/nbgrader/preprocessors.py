@@ -30,7 +30,7 @@ from nbgrader.preprocessors import (
 
 from handgrad import releasing
 from handgrad.course import Course
-from handgrad.errors import ExerciseError, IsolationError
+from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.grade import Graded, Grader
 from handgrad.inert import disarm, disarmed_comment
@@ -148,11 +148,10 @@ class Grade(Execute):
         if source is None:
             return super().preprocess(nb, resources, **kwargs)
         course, coursedir = _course(self), self.parent.parent.coursedir
-        grader = _grader(course, source.exercise)
         # the file, not nb: its ids say which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
-        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), grader.exercise)
-        graded = grader.grade(submission)
+        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
+        grader, graded = graded_in(course, source.exercise, submission)
         report = graded.report.for_student(ids["student"])
         store = AnswerStore(course.workshop / "answers.sqlite")
         key = record_key(grader.exercise, grader.passes, submission)
@@ -313,6 +312,27 @@ def generate_solution() -> list[Any]:
 _open = ExitStack()
 atexit.register(_open.close)
 _graders: dict[str, Grader | IsolationError] = {}
+
+
+def graded_in(course: Course, exercise: Exercise, submission: Submission) -> tuple[Grader, Graded]:
+    """What a warm grader of the course says of a submission, and that grader.
+
+    This process may be a Jupyter server that runs for weeks: where the warm process has ended, another takes its place.
+
+    Raises
+    ------
+    SandboxError
+        The grader's own processes failed, also new ones.
+    """
+    grader = _grader(course, exercise)
+    try:
+        return grader, grader.grade(submission)
+    except SandboxError:
+        # whichever it was
+        _open.close()
+        _graders.clear()
+    grader = _grader(course, exercise)
+    return grader, grader.grade(submission)
 
 
 def _grader(course: Course, exercise: Exercise) -> Grader:
