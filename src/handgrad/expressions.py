@@ -10,7 +10,7 @@ import torch
 from handgrad.catalogue import asks
 from handgrad.compare import scale_of
 from handgrad.readings import Words, factor_name, lines, listed, part, strict_subsets
-from handgrad.scenes import View
+from handgrad.scenes import LOSS, View
 
 __all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]
 
@@ -86,8 +86,11 @@ def wrong_index(view: View) -> Iterator[Words]:
 
 
 def _picks(view: View) -> Iterator[tuple[str, torch.Tensor]]:
-    """The entries, one in each row, that a tensor of whole numbers or a column of one picks, as a mask; by its name."""
-    if view.shape != view.wanted or len(view.wanted) != 2:
+    """The entries, one in each row, that a tensor of whole numbers or a column of one picks, as a mask; by its name.
+
+    Of gradients that come from the loss alone: further down, what is picked there is a branch like any other.
+    """
+    if view.consumers != (LOSS,) or view.shape != view.wanted or len(view.wanted) != 2:
         return
     rows, columns = view.wanted
     for name, value in view.scene.indices.items():
