@@ -123,7 +123,7 @@ class Grader:
             stack.enter_context(self.sandbox)
             self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in self.passes}
             self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
-            self.graph = forward_graph(self.references[self.passes[0].name])
+            self.graph = forward_graph(self.references[self.passes[0].name], self.facts.consumers)
             self.diagnostician = Diagnostician(self.passes, self.references, self.facts, self.policy.tolerance)
             self.checker = Checker(self.exercise, self.passes, self.references, self.facts, self.policy.tolerance)
             self.checker.prove()
