@@ -223,7 +223,7 @@ def test_check_without_exercise(tmp_path: Path) -> None:
     assert "26 of 26" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["grade", "report", "demo"])
+@pytest.mark.parametrize("verb", ["grade", "feedback", "report", "demo"])
 def test_unknown_assignment(course: Path, verb: str) -> None:
     """An assignment that is not there is answered with the likeliest name, and nothing is written."""
     before = set(course.rglob("*"))
@@ -234,7 +234,7 @@ def test_unknown_assignment(course: Path, verb: str) -> None:
     assert set(course.rglob("*")) == before
 
 
-@pytest.mark.parametrize("verb", ["grade", "report", "demo"])
+@pytest.mark.parametrize("verb", ["grade", "feedback", "report", "demo"])
 def test_no_course(tmp_path: Path, verb: str) -> None:
     """Outside a course the commands say so."""
     done = handgrad(verb, "backprop", folder=tmp_path)

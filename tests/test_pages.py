@@ -12,9 +12,11 @@ import pytest
 from nbgrader.api import Gradebook
 from test_batch import ENVIRONMENT, UNTOUCHED, WORKER, Case, grade, make_course
 from test_inert import Page
+from typer.testing import CliRunner
 
 from handgrad import scores
 from handgrad.batch import stored_reports, write_feedback
+from handgrad.cli import app
 from handgrad.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise import Exercise
@@ -169,6 +171,38 @@ class TestClassPage:
         page = write_class_page(moved, "backprop", stored_reports(moved, "backprop")).read_text(encoding="utf-8")
         assert "Where the class got lost" not in page
         assert "Most frequent mistakes" in page
+
+
+def handgrad(course: Course, *arguments: str) -> str:
+    """What a command of ours says in a course; it must end well."""
+    done = CliRunner().invoke(app, [*arguments, "--course", str(course.root)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+class TestCommands:
+    def test_report(self, course: Course) -> None:
+        """`handgrad report` shows the gradebook's scores, and says where the page is."""
+        told = handgrad(course, "report", "backprop")
+        assert re.search(
+            r"^ann +graded +24 .* late: 2 points off; handgrad gave 26; \u2713 all passed$", told, re.MULTILINE
+        )
+        assert re.search(
+            r"^bob +graded +25\.75 .* by hand: dcounts; handgrad gave 25; 1 failed: dcounts$", told, re.MULTILINE
+        )
+        assert re.search(r"^eve +! unreadable +- ", told, re.MULTILINE)
+        assert f"The report is in {course.root / 'report.html'}" in told.replace("\n", "")
+
+    def test_feedback(self, rewritten: Course, tmp_path: Path) -> None:
+        """`handgrad feedback` writes the pages of those who are named, and names those who have none."""
+        shutil.copytree(rewritten.root, tmp_path, dirs_exist_ok=True)
+        course = Course.at(tmp_path)
+        command = ("feedback", "backprop", "--student", "[be]*", "--with-solutions", "--workers", "1")
+        told = handgrad(course, *command)
+        assert told.startswith("1 feedback page, with solutions: ")
+        assert "No page, because nothing of theirs is graded: eve." in told
+        assert 'class="solution"' in read_feedback(course, "bob")
+        assert read_feedback(course, "ann") == read_feedback(rewritten, "ann")
 
 
 class TestFeedback:

@@ -143,7 +143,7 @@ class Grader:
         passes = [one for one in self.passes if one.kind != "values"]
         self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in passes}
         self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
-        self.graph = forward_graph(self.references[passes[0].name])
+        self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
         self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)
         self.checker = Checker(self.exercise, passes, self.references, self.facts, self.policy.tolerance)
         self.checker.prove()

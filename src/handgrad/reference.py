@@ -134,11 +134,11 @@ class Facts:
         return cls(consumers, zero, blind, assigning_lines(sources))
 
 
-def forward_graph(reference: Reference) -> ForwardGraph:
+def forward_graph(reference: Reference, consumers: Mapping[str, tuple[str, ...]] | None = None) -> ForwardGraph:
     """The forward graph that a reference was computed along, from the inputs to the loss; empty without gradients."""
     if not reference.tensors:
         return ForwardGraph({}, frozenset())
-    consumers = graph.consumers(reference.namespace[LOSS], reference.tensors)
+    consumers = consumers or graph.consumers(reference.namespace[LOSS], reference.tensors)
     far = graph.distances(consumers)
     leaves = frozenset(name for name, tensor in reference.tensors.items() if tensor.is_leaf)
     return ForwardGraph({name: consumers[name] for name in sorted(consumers, key=lambda one: -far[one])}, leaves)

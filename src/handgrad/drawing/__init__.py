@@ -4,7 +4,6 @@ Standard library only: a student's notebook draws with it, and so do the pages o
 """
 
 from handgrad.drawing.forward import ForwardGraph, distances
-from handgrad.drawing.layout import Layout, lay_out
-from handgrad.drawing.svg import Node, draw, escape, number
+from handgrad.drawing.svg import Node, draw
 
-__all__ = ["ForwardGraph", "Layout", "Node", "distances", "draw", "escape", "lay_out", "number"]
+__all__ = ["ForwardGraph", "Node", "distances", "draw"]

@@ -7,7 +7,7 @@ from html import escape
 from handgrad.drawing.forward import ForwardGraph, distances
 from handgrad.drawing.layout import Box, Edge, Layout, lay_out, number
 
-__all__ = ["Node", "draw", "escape", "number"]
+__all__ = ["Node", "draw"]
 
 
 @dataclass(frozen=True)

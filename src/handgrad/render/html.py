@@ -17,7 +17,6 @@ from handgrad.render.summary import (
     attention,
     changed,
     grouped,
-    has_score,
     score_of,
     summarise,
 )
@@ -106,7 +105,6 @@ def class_page(reports: Sequence[Report], title: str, beside: Surroundings | Non
         changed=changed,
         clean=clean,
         grouped=grouped,
-        has_score=has_score,
         headline=headline,
         lines=lines,
         number=number,
