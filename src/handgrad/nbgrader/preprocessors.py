@@ -64,16 +64,22 @@ REPORT = "handgrad"
 
 
 class TolerantExporter(NotebookExporter):
-    """Reads a submission as `handgrad check` does: an untidy output, a byte order mark or an id twice is no failure."""
+    """Reads an exercise as `handgrad check` does: an untidy output, a byte order mark or an id twice is no failure.
+
+    Any other notebook is read as nbgrader does.
+    """
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
         """Convert the file, which is not opened by nbconvert before it is known to be one: a pipe is not waited for."""
         path = Path(filename)
-        self._notebook = read_notebook(path, path.parents[1])
+        is_ours = _source(self, resources) is not None
+        self._notebook = read_notebook(path, path.parents[1]) if is_ours else None
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
         """Convert the notebook that was read, tidied, before nbconvert opened its file."""
+        if self._notebook is None:
+            return super().from_file(file_stream, resources=resources, **kw)
         return self.from_notebook_node(self._notebook, resources=resources, **kw)
 
 
@@ -147,7 +153,8 @@ class Grade(Execute):
         source = _source(self, resources)
         if source is None:
             return super().preprocess(nb, resources, **kwargs)
-        course, coursedir = _course(self), self.parent.parent.coursedir
+        converter = _converter(self)
+        course, coursedir = _course(converter), converter.coursedir
         # the file, not nb: its ids say which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
@@ -250,9 +257,16 @@ def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int 
             cell.outputs = nbformat.from_dict(list(ours[name]))
 
 
-def _course(step: NbGraderPreprocessor) -> Course:
-    """The course that a step of nbgrader's autograde works in."""
-    return Course(Path(step.parent.parent.coursedir.root).resolve(), step.config)
+def _converter(part: Any) -> Any:
+    """The converter of nbgrader's that an exporter or a step is a part of; None where it stands alone."""
+    while part is not None and not hasattr(part, "coursedir"):
+        part = part.parent
+    return part
+
+
+def _course(converter: Any) -> Course:
+    """The course that one of nbgrader's converters works in."""
+    return Course(Path(converter.coursedir.root).resolve(), converter.config)
 
 
 @dataclass(frozen=True)
@@ -263,12 +277,13 @@ class _Source:
     metadata: Mapping[str, Any]
 
 
-def _source(step: NbGraderPreprocessor, resources: Any) -> _Source | None:
+def _source(part: Any, resources: Any) -> _Source | None:
     """The instructor's notebook of what is being graded; None where it is no exercise of ours, or in no course."""
-    if step.parent is None:
+    converter = _converter(part)
+    if converter is None:
         return None
     ids = resources["nbgrader"]
-    path = _course(step).exercise_path(ids["assignment"], ids["notebook"])
+    path = _course(converter).exercise_path(ids["assignment"], ids["notebook"])
     return _source_at(path, path.stat().st_mtime_ns) if path.is_file() else None
 
 
