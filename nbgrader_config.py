@@ -8,7 +8,7 @@ c.CourseDirectory.course_id = "handgrad"
 c.CourseDirectory.solution_directory = "solutions"
 
 # A released stub reads `dprobs = None  # your code here`: "Run All" goes on, and nothing looks like an error.
-c.ClearSolutions.code_stub = {"python": "{gradient} = None  # your code here"}
+c.NameStubs.code_stub = {"python": "{gradient} = None  # your code here"}
 
 # Our exercises are released with a self-check, solved without running, and graded in handgrad's sandbox;
 # any other assignment of the course goes through nbgrader's own steps.

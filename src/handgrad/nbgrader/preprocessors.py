@@ -81,7 +81,16 @@ class TolerantExporter(NotebookExporter):
 
 
 class NameStubs(ClearSolutions):
-    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient."""
+    """Clear the solutions of an exercise; ``{gradient}`` in ``c.NameStubs.code_stub`` becomes the cell's gradient.
+
+    Those of any other notebook are cleared by nbgrader's own step, with its own stub.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Clear a notebook."""
+        if is_exercise(nb):
+            return super().preprocess(nb, resources)
+        return ClearSolutions(parent=self.parent, config=self.config).preprocess(nb, resources)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
         """Clear one cell and name its stub."""
