@@ -8,7 +8,7 @@ c.CourseDirectory.course_id = "handgrad"
 c.CourseDirectory.solution_directory = "solutions"
 
 # A released stub reads `dprobs = None  # your code here`: "Run All" goes on, and nothing looks like an error.
-c.ClearSolutions.code_stub = {"python": "{gradient} = None  # your code here"}
+c.NameStubs.code_stub = {"python": "{gradient} = None  # your code here"}
 
 # The notebook `training` trains for some ten seconds; whoever runs it in a kernel has to wait for that.
 c.ExecutePreprocessor.timeout = 180

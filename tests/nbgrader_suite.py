@@ -18,24 +18,16 @@ ROOT = Path(__file__).parents[1]
 DEVIATIONS: dict[str, str] = {}
 """Tests of nbgrader's that fail with our configuration, and why that is right."""
 
-UNABLE: dict[str, str] = {}
-"""Tests of nbgrader's that fail with nbgrader's own configuration too, and why."""
-
 CONFIG = f"""
 c = get_config()
 load_subconfig("nbgrader_config.py", path={str(ROOT)!r})
-# a course's own names and words, which nbgrader's tests ask for as they are without any configuration
-for section, name in (
-    ("CourseDirectory", "course_id"),
-    ("CourseDirectory", "solution_directory"),
-    ("ClearSolutions", "code_stub"),
-):
-    del c[section][name]
+# nbgrader's tests ask for these as they are without any configuration
+del c.CourseDirectory.course_id
+del c.CourseDirectory.solution_directory
 """
-"""A configuration for every course on the machine: the project's, whose steps stay and whose words go."""
+"""A configuration for every course on the machine: the project's, without the names of its own course."""
 
 IN_PLACE_OF = {
-    "ClearSolutions": ours.NameStubs,
     "CheckCellMetadata": ours.CheckOthers,
     "SaveAutoGrades": ours.SaveVerdicts,
 }
@@ -61,9 +53,8 @@ def _name(item: pytest.Item) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Expect every listed test to fail."""
-    listed = {**DEVIATIONS, **UNABLE}
-    if unknown := listed.keys() - {_name(item) for item in items}:
+    if unknown := DEVIATIONS.keys() - {_name(item) for item in items}:
         raise pytest.UsageError(f"nbgrader has no such tests: {', '.join(sorted(unknown))}")
     for item in items:
-        if reason := listed.get(_name(item)):
+        if reason := DEVIATIONS.get(_name(item)):
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))

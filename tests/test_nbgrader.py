@@ -182,6 +182,8 @@ def test_ordinary_assignment(course: Path, gradebook: Gradebook) -> None:
     assert gradebook.find_submission("ordinary", "solution").score == 3
     notebook = nbformat.read(course / "autograded/solution/ordinary/ordinary.ipynb", as_version=4)
     assert notebook.cells[1].execution_count == 2
+    released = nbformat.read(course / "release/ordinary/ordinary.ipynb", as_version=4)
+    assert "raise NotImplementedError()" in released.cells[0].source
     assert not (course / "release" / "ordinary" / "exercise.json").exists()
 
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import nbgrader
+import nbgrader_suite
 import pytest
-from nbgrader_suite import environment
 
 COMMANDS = ("autograde", "generate_feedback", "generate_assignment", "generate_solution", "export")
 
@@ -20,10 +20,17 @@ def test_nbgrader_stays_at_home(tmp_path: Path) -> None:
         [Path(sys.executable).parent / "pytest", *options, "--pyargs", *tests, "nbgrader.tests.preprocessors"],
         # some of them look for files of nbgrader's beside the package
         cwd=Path(nbgrader.__file__).parents[1],
-        env=environment(tmp_path),
+        env=nbgrader_suite.environment(tmp_path),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+
+
+def test_only_tests_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deviation that no test of nbgrader's has is an error, and not passed over."""
+    monkeypatch.setitem(nbgrader_suite.DEVIATIONS, "test_nothing::test_nothing", "a slip of the pen")
+    with pytest.raises(pytest.UsageError, match="nbgrader has no such tests: test_nothing::test_nothing"):
+        nbgrader_suite.pytest_collection_modifyitems([])

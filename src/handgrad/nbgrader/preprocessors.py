@@ -84,14 +84,17 @@ class TolerantExporter(NotebookExporter):
 
 
 class NameStubs(ClearSolutions):
-    """Clear solutions; ``{gradient}`` in the configured stub becomes the name of the cell's gradient.
+    """Clear the solutions of an exercise; ``{gradient}`` in ``c.NameStubs.code_stub`` becomes the cell's gradient.
 
-    A cell that makes something else than a gradient begins with ``...``.
+    A cell that makes something else than a gradient begins with ``...``. Those of any other notebook are cleared by
+    nbgrader's own step, with its own stub.
     """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Clear the cells of a notebook, knowing which of its stubs are gradients."""
-        self._gradients = Exercise.of(nb, "", Path()).tensors if is_exercise(nb) else None
+        if not is_exercise(nb):
+            return ClearSolutions(parent=self.parent, config=self.config).preprocess(nb, resources)
+        self._gradients = Exercise.of(nb, "", Path()).tensors
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
@@ -99,7 +102,7 @@ class NameStubs(ClearSolutions):
         cell, resources = super().preprocess_cell(cell, resources, cell_index)
         if kind_of(cell) == "stub":
             name = grade_id(cell)
-            if self._gradients is not None and name not in self._gradients:
+            if name not in self._gradients:
                 cell.source = cell.source.replace("{gradient} = None", "...")
             cell.source = cell.source.replace("{gradient}", name)
         return cell, resources
