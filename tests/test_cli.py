@@ -198,7 +198,7 @@ def _foreign(path: Path) -> None:
         (lambda path: path.write_text("x = 1\n", encoding="utf-8"), "is not a notebook"),
         (lambda path: path.write_text("", encoding="utf-8"), "is empty"),
         (lambda path: path.write_text("<html></html>", encoding="utf-8"), "is a web page"),
-        (lambda path: path.mkdir(), "cannot be read"),
+        (lambda path: path.mkdir(), "there is no notebook in"),
         (_half, "half-written"),
         (_foreign, "not one of the 26 answer cells"),
     ],

@@ -20,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from nbformat import NotebookNode
 
+from handgrad import notebooks
 from handgrad.errors import ExerciseError, SubmissionError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.sandbox import frames
@@ -171,7 +172,7 @@ OLD_NOTEBOOK: dict[str, Any] = {
         }
     ],
 }
-EXERCISE = Exercise.of(nbformat.from_dict(json.loads(json.dumps(NOTEBOOK))), "small", Path())
+EXERCISE = Exercise.of(notebooks.parse(json.dumps(NOTEBOOK)), "small", Path())
 
 
 @pytest.fixture(scope="module")

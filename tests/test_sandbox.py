@@ -594,11 +594,12 @@ def test_what_honest_notebooks_do(source: str, sandbox: Sandbox) -> None:
 )
 def test_time_out(loop: str, sandbox: Sandbox) -> None:
     """A cell that does not end costs itself: the death names it, and the answers before it are kept."""
-    started = time.monotonic()
     with sandbox.child(("a = x", loop, "b = x")) as child:
         pid = child.pid
+        started = time.monotonic()
         result = _run_in(child, 3, {0: ("a",), 2: ("b",)})
-        assert time.monotonic() - started < 2.5
+        # its own time, prolonged where the machine has other things to do, and far from that of the submission
+        assert time.monotonic() - started < (1 + conversation.MOST_QUEUED) * sandbox.limits.cell_seconds + 1
         assert result.death is not None
         assert (result.death.index, result.death.reason) == (1, "timeout")
         assert list(result.cells) == [0]
