@@ -72,8 +72,11 @@ def mutants(
         new_ones = itertools.chain(_further(node, gradients), _other_names(node, shapes or {}))
         places += [(kind, node, new) for kind, new in new_ones]
     original = ast.unparse(tree)
-    zero = f"{original}\n{gradient} = torch.zeros_like({gradient})"
-    found = {original: "", zero: "zero"}
+    found = {original: ""}
+    stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    # a cell may be called after something else than what it assigns: a function, or a training
+    if gradient in stored:
+        found[f"{original}\n{gradient} = torch.zeros_like({gradient})"] = "zero"
     for kind, old, new in places:
         found.setdefault(_with(tree, old, new), kind)
     for text in _without_a_statement(tree):

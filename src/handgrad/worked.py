@@ -20,7 +20,7 @@ from handgrad.passes import Pass, plan_values
 from handgrad.reference import run_locked
 from handgrad.sandbox.frames import pack_tensor, unpack_tensor
 
-__all__ = ["Worked", "passes_of", "record", "recorded_in"]
+__all__ = ["ROUNDING", "TOLERANCE", "Worked", "passes_of", "record", "recorded_in"]
 
 
 @dataclass(frozen=True)

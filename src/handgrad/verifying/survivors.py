@@ -10,13 +10,14 @@ from nbformat import NotebookNode
 from handgrad.exercise import grade_id, kind_of
 from handgrad.grade import Grader
 from handgrad.mutants import Mutant, mutants
+from handgrad.report import Report
 from handgrad.sources import Parsed
 from handgrad.submission import Submission
 from handgrad.verifying.findings import Mutation, Survivor
 from handgrad.verifying.source import solution_of
 from handgrad.verifying.worlds import NEGLIGIBLE, Worlds
 
-__all__ = ["all_mutants", "mutation"]
+__all__ = ["all_mutants", "graded", "mutation", "shown"]
 
 
 def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
@@ -33,7 +34,7 @@ def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
     wrong = [one for one in passed if one not in equivalent]
     negligible = [one for one in wrong if worlds.equivalent(one, NEGLIGIBLE)]
     survivors = [one for one in wrong if one not in negligible]
-    return Mutation(len(made), _shown(equivalent), _shown(negligible), _shown(survivors))
+    return Mutation(len(made), shown(equivalent), shown(negligible), shown(survivors))
 
 
 def all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
@@ -77,15 +78,20 @@ def _is_woven(solutions: Mapping[str, str]) -> bool:
 
 def _passed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
     """The mutants of a row that get full marks."""
-    notebook = copy.deepcopy(solved)
-    sources = {one.gradient: one.source for one in row}
-    for cell in notebook.cells:
-        if kind_of(cell) == "stub":
-            cell.source = sources.get(grade_id(cell), cell.source)
-    report = grader.grade(Submission.of(notebook, grader.exercise)).report
+    report = graded(grader, solved, {one.gradient: one.source for one in row})
     outcomes = {one.gradient: one.outcome for one in report.checks}
     return [one for one in row if outcomes[one.gradient] == "passed"]
 
 
-def _shown(ones: Sequence[Mutant]) -> tuple[Survivor, ...]:
+def graded(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> Report:
+    """The report of the notebook ``solved``, some of whose stubs hold other ``sources``."""
+    notebook = copy.deepcopy(solved)
+    for cell in notebook.cells:
+        if kind_of(cell) == "stub":
+            cell.source = sources.get(grade_id(cell), cell.source)
+    return grader.grade(Submission.of(notebook, grader.exercise)).report
+
+
+def shown(ones: Sequence[Mutant]) -> tuple[Survivor, ...]:
+    """The mutants as they are told."""
     return tuple(Survivor(one.gradient, one.kind, one.diff) for one in ones)

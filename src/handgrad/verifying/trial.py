@@ -17,6 +17,7 @@ from handgrad.verifying.rehearsal import SOLVED, UNTOUCHED, Rehearsal, drift, re
 from handgrad.verifying.secrets import Secrets
 from handgrad.verifying.source import faults_of_cells, faults_of_randomness, open_answers
 from handgrad.verifying.survivors import mutation
+from handgrad.verifying.trained import mutation_of_values, shortened
 
 __all__ = ["verify"]
 
@@ -116,7 +117,15 @@ class _Trial:
             self._try("every known mistake is graded as its folder says", self._faults_of_cases(grader, rehearsal))
             if self.mutants:
                 self.say(f"{self.assignment}: mutants")
-                self.mutation = mutation(grader, rehearsal.notebook("solution"))
+                self.mutation = self._mutation(exercise, grader, rehearsal)
+
+    def _mutation(self, exercise: Exercise, grader: Grader, rehearsal: Rehearsal) -> Mutation:
+        """What the checks make of every mutant; where they ask for values, in a training of a few steps."""
+        solved = rehearsal.notebook("solution")
+        if not exercise.values:
+            return mutation(grader, solved)
+        with rehearsal.stage.grader(shortened(exercise)) as quick:
+            return mutation_of_values(quick, solved)
 
     def _faults_of_cases(self, grader: Grader, rehearsal: Rehearsal) -> Iterator[Fault]:
         folder = self.course.root / "tests" / "mistakes"

@@ -18,9 +18,10 @@ from handgrad.exercise import Cell, Exercise
 from handgrad.mutants import Mutant
 from handgrad.reference import Facts, Reference
 
-__all__ = ["NEGLIGIBLE", "World", "Worlds"]
+__all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "World", "Worlds", "double_precision"]
 
 SEEDS = (7, 8, 9)
+"""Of the worlds."""
 _COPIED = (torch.Tensor, list, tuple, dict)
 ALMOST = 1e-9
 """In double precision, two right formulas differ by less than this share of the largest value."""
@@ -74,7 +75,7 @@ class Worlds:
 
     def __init__(self, exercise: Exercise, solutions: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
         self.exercise, self.solutions, self.parameters = exercise, solutions, parameters
-        with _double_precision():
+        with double_precision():
             references = list(self._references())
         self.blind = {f"d{name}" for name in Facts.of(references).blind}
         self.worlds = [World.of(one, solutions) for one in references]
@@ -154,7 +155,7 @@ def _run(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(one, torch.Generator)
     }
     own = {**namespace, **copies, **generators}
-    with _double_precision(), torch.no_grad(), cells.captured():
+    with double_precision(), torch.no_grad(), cells.captured():
         exec(compile(source, "<answer>", "exec"), own)
     return own
 
@@ -206,7 +207,8 @@ def _with_weights_anew(exercise: Exercise) -> Exercise | None:
 
 
 @contextmanager
-def _double_precision() -> Iterator[None]:
+def double_precision() -> Iterator[None]:
+    """Let new tensors hold numbers of 64 bits."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
