@@ -19,9 +19,8 @@ from typing import get_args
 
 import jsonschema
 import pytest
-from test_batch import RIGHT, SLIP, make_course
+from test_batch import RIGHT, make_course
 
-from handgrad.cases import read_cases
 from handgrad.report import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
 
 ROOT = Path(__file__).parents[1]
@@ -93,19 +92,15 @@ def test_what_is_not_run_says_why() -> None:
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course with three students, a solved notebook in the released folder, and what contributors have beside it."""
+    """A course with two students, both right, and what contributors have beside it."""
     folder = tmp_path_factory.mktemp("docs")
-    make_course(folder, ann=RIGHT, bob=SLIP)
+    make_course(folder, ann=RIGHT, bob=RIGHT)
     for name in ("tests", "data", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("src", "pyproject.toml", "Makefile"):
         (folder / name).symlink_to(ROOT / name)
-    for case in read_cases(ROOT / "tests" / "mistakes"):
-        if case.name == "right-einsum":
-            shutil.copytree(folder / "submitted/ann", folder / "submitted" / "cid")
     [forward] = [one.text for one in BLOCKS if one.page == "authors.md" and one.language == "python"]
     (folder / "forward.py").write_text(forward, encoding="utf-8")
-    shutil.copyfile(folder / "solutions/backprop/backprop.ipynb", folder / "release/backprop/backprop.ipynb")
     return folder
 
 
@@ -113,6 +108,9 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
 def test_commands(block: Block, course: Path) -> None:
     """The commands of a block end with 0, one after the other, in the folder where a reader would be."""
+    if block.folder == "release/backprop":
+        # a student has finished: what a page did before may have released the notebook anew
+        shutil.copyfile(course / "solutions/backprop/backprop.ipynb", course / "release/backprop/backprop.ipynb")
     command = ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(
         command, cwd=course / block.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600

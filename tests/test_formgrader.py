@@ -209,7 +209,7 @@ def test_a_week(desk: Desk) -> None:
     assert desk.row("1002").locator(".score").inner_text() == "25.75 / 26"
     desk.succeed(desk.row("1002").locator(".generate-feedback a"))
     feedback = (desk.course / "feedback/1002/backprop/backprop.html").read_text(encoding="utf-8")
-    assert "25.75 / 26" in feedback
+    assert "<b>25.75</b> of 26 points" in feedback
     assert "dcounts lacks what comes back through counts_sum." in feedback
 
     _change(desk, "1002")

@@ -1,5 +1,6 @@
 """nbgrader's own tests, which come with it, pass where this project's configuration is in force."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,13 @@ COMMANDS = ("autograde", "generate_feedback", "generate_assignment", "generate_s
 def test_nbgrader_stays_at_home(tmp_path: Path) -> None:
     """Other assignments are released, graded and returned as ever; what differs is listed, and is nothing else."""
     tests = [f"nbgrader.tests.apps.test_nbgrader_{command}" for command in COMMANDS]
-    options = ("-q", "-n", "2", "-p", "no:cacheprovider", "-p", "nbgrader_suite")
+    # some of them look for files of nbgrader's beside the package
+    folder = Path(nbgrader.__file__).parents[1]
+    # the settings of this project's own tests, in which an environment may lie, are not nbgrader's
+    options = ("-q", "-n", "2", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider", "-p", "nbgrader_suite")
     done = subprocess.run(
         [Path(sys.executable).parent / "pytest", *options, "--pyargs", *tests, "nbgrader.tests.preprocessors"],
-        # some of them look for files of nbgrader's beside the package
-        cwd=Path(nbgrader.__file__).parents[1],
+        cwd=folder,
         env=nbgrader_suite.environment(tmp_path),
         capture_output=True,
         text=True,
