@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from handgrad.exercise import Exercise
 from handgrad.verifying.findings import Fault
-from handgrad.verifying.source import SOLUTION_MARKS, open_answers, solution_of
+from handgrad.verifying.source import SOLUTION_MARKS, open_answers
 
 __all__ = ["Secrets"]
 
 _HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS", re.DOTALL)
+_SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 SHORT = 12
 """Characters of a line that may stand in another one by chance."""
@@ -37,7 +38,7 @@ class Secrets:
 
     @classmethod
     def of(cls, exercise: Exercise) -> Self:
-        """The secrets of an instructor's notebook: what locked cells and visible checks say too is none."""
+        """The secrets of an instructor's notebook: what locked cells, visible checks and stubs say too is none."""
         public = {
             line
             for cell in exercise.cells
@@ -45,8 +46,11 @@ class Secrets:
             for line in _lines(_HIDDEN.sub("", cell.source))
         }
         unwritten = open_answers(exercise)
-        stubs = [cell for cell in exercise.cells if cell.kind == "stub" and cell.name not in unwritten]
-        solutions = {line for cell in stubs for line in _lines(solution_of(cell.source))}
+        stubs = [cell.source for cell in exercise.cells if cell.kind == "stub" and cell.name not in unwritten]
+        # what stands around the marks is given to students; a stub without marks is cleared as a whole
+        public |= {line for source in stubs if _SOLUTION.search(source) for line in _lines(_SOLUTION.sub("", source))}
+        parts = (part for source in stubs for part in _SOLUTION.findall(source) or [source])
+        solutions = {line for part in parts for line in _lines(part)}
         tests = {line for check in exercise.checks for part in _HIDDEN.findall(check.source) for line in _lines(part)}
         return cls(frozenset(solutions - public), frozenset(tests - public))
 
