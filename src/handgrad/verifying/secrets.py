@@ -52,7 +52,7 @@ class Secrets:
         parts = (part for source in stubs for part in _SOLUTION.findall(source) or [source])
         solutions = {line for part in parts for line in _lines(part)}
         tests = {line for check in exercise.checks for part in _HIDDEN.findall(check.source) for line in _lines(part)}
-        return cls(frozenset(solutions - public), frozenset(tests - public))
+        return cls(_unsaid(solutions, public), _unsaid(tests, public))
 
     def told_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
         """The secrets that stand in the files of a folder.
@@ -76,6 +76,12 @@ class Secrets:
                     file = f"{name}/{path.relative_to(folder).as_posix()}"
                     what = f"a {kind} stands in what students get: {told[0]!r}"
                     yield Fault(file, what, "put it between nbgrader's marks in the source, and release again")
+
+
+def _unsaid(lines: Iterable[str], public: Iterable[str]) -> frozenset[str]:
+    """The lines that stand in no public one, as a call stands in the function's own definition."""
+    said = "\n".join(public)
+    return frozenset(line for line in lines if line not in said)
 
 
 def _lines(text: str) -> Iterator[str]:
