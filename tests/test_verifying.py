@@ -356,5 +356,7 @@ def test_shipped_exercises_are_sound(assignment: str) -> None:
     assert found.survivors == ()
     row = re.search(rf"^\| `{assignment}` ((?:\| \d+ ){{5}})\|$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert row, "the README names the figures"
-    told = [int(one) for one in row[1].split("|")[1:]]
-    assert told == [found.mutants, found.killed, len(found.equivalent), len(found.negligible), 0]
+    made, killed, equivalent, negligible, survive = (int(one) for one in row[1].split("|")[1:])
+    assert (made, killed, survive) == (found.mutants, found.killed, 0)
+    # a difference of 1e-9 is rounding on one machine and just more on another, whose sums have another order
+    assert equivalent + negligible == len(found.equivalent) + len(found.negligible)
