@@ -9,10 +9,10 @@ from handgrad import notebooks
 from handgrad.batch import Batch
 from handgrad.course import Course
 from handgrad.exercise import grade_id
-from handgrad.inert import disarmed_comment
 from handgrad.nbgrader.pages import untouched
+from handgrad.nbgrader.preprocessors import comments
 from handgrad.remarking import evidence_from, remarked
-from handgrad.render import check_outputs, comment
+from handgrad.render import check_outputs
 from handgrad.report import Report, Verdict
 from handgrad.worker import feedback
 
@@ -103,9 +103,9 @@ def _write(batch: Batch, change: Change) -> None:
     handed = batch.handed(report.student)
     path = batch.folders.autograded(report.student)
     notebook = nbformat.read(path, as_version=4)
-    comments: dict[str, str | None] = dict.fromkeys(untouched(notebook), "No response.")
-    comments.update({one.gradient: disarmed_comment(text) for one in report.checks if (text := comment(one))})
-    facts = batch.book.save(report, comments, handed.timestamp)
+    said: dict[str, str | None] = dict.fromkeys(untouched(notebook), "No response.")
+    said.update(comments(batch.exercise, report))
+    facts = batch.book.save(report, said, handed.timestamp)
     if change.is_one:
         text = _marked(notebook, report, {check.id: check.points for check in batch.exercise.checks})
         batch.folders.write_autograded(report.student, text)

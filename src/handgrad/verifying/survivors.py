@@ -3,7 +3,7 @@
 import ast
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nbformat import NotebookNode
 
@@ -15,14 +15,14 @@ from handgrad.sources import Parsed
 from handgrad.submission import Submission
 from handgrad.verifying.findings import Mutation, Survivor
 from handgrad.verifying.source import solution_of
-from handgrad.verifying.worlds import NEGLIGIBLE, Worlds
+from handgrad.verifying.worlds import ALMOST, NEGLIGIBLE, Worlds
 
-__all__ = ["all_mutants", "graded", "mutation", "shown"]
+__all__ = ["all_mutants", "graded", "mutation", "solutions_in", "sorted_out"]
 
 
 def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
     """Grade every mutant of the worked solution in the notebook ``solved``; the survivors, and which are right."""
-    solutions = {grade_id(cell): solution_of(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
+    solutions = solutions_in(solved)
     made = all_mutants(grader, solutions)
     passed = [one for row in _rows(made, solutions) for one in _passed(row, grader, solved)]
     # in company two signs may cancel as the notebook is written: what passes is asked again, alone
@@ -30,11 +30,27 @@ def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
     if not passed:
         return Mutation(len(made))
     worlds = Worlds(grader.exercise, solutions, grader.passes[-1].parameters)
-    equivalent = [one for one in passed if worlds.equivalent(one)]
+    return sorted_out(len(made), passed, worlds.equivalent)
+
+
+def solutions_in(solved: NotebookNode) -> dict[str, str]:
+    """The worked solution of each stub in the notebook ``solved``, in order."""
+    return {grade_id(cell): solution_of(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
+
+
+def sorted_out(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, float], bool]) -> Mutation:
+    """Of ``made`` mutants those that ``passed``: which are right, which differ by next to nothing, which survive.
+
+    Parameters
+    ----------
+    agrees
+        Whether a mutant gives what the worked solution gives, up to an allowance.
+    """
+    equivalent = [one for one in passed if agrees(one, ALMOST)]
     wrong = [one for one in passed if one not in equivalent]
-    negligible = [one for one in wrong if worlds.equivalent(one, NEGLIGIBLE)]
+    negligible = [one for one in wrong if agrees(one, NEGLIGIBLE)]
     survivors = [one for one in wrong if one not in negligible]
-    return Mutation(len(made), shown(equivalent), shown(negligible), shown(survivors))
+    return Mutation(made, _shown(equivalent), _shown(negligible), _shown(survivors))
 
 
 def all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
@@ -92,6 +108,6 @@ def graded(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> 
     return grader.grade(Submission.of(notebook, grader.exercise)).report
 
 
-def shown(ones: Sequence[Mutant]) -> tuple[Survivor, ...]:
+def _shown(ones: Sequence[Mutant]) -> tuple[Survivor, ...]:
     """The mutants as they are told."""
     return tuple(Survivor(one.gradient, one.kind, one.diff) for one in ones)

@@ -14,14 +14,13 @@ import torch
 from nbformat import NotebookNode
 
 from handgrad import cells
-from handgrad.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.mutants import Mutant, mutants
 from handgrad.reference import run_locked
 from handgrad.verifying.findings import Mutation
-from handgrad.verifying.source import solution_of
-from handgrad.verifying.survivors import graded, shown
-from handgrad.verifying.worlds import ALMOST, NEGLIGIBLE, SEEDS, double_precision
+from handgrad.verifying.survivors import graded, solutions_in, sorted_out
+from handgrad.verifying.worlds import SEEDS, double_precision
 from handgrad.worked import ROUNDING, TOLERANCE
 
 __all__ = ["mutation_of_values", "shortened"]
@@ -43,18 +42,14 @@ def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
     grader
         Of a :func:`shortened` exercise.
     """
-    solutions = {grade_id(cell): solution_of(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
+    solutions = solutions_in(solved)
     made = [one for name, source in solutions.items() for one in mutants(name, source, [], {})]
     wanted = _passed(grader, solved, {})
     passed = [one for one in made if wanted <= _passed(grader, solved, {one.gradient: one.source})]
     if not passed:
         return Mutation(len(made))
     worlds = [_World.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions) for seed in SEEDS]
-    equivalent = [one for one in passed if all(world.agrees(one, ALMOST) for world in worlds)]
-    wrong = [one for one in passed if one not in equivalent]
-    negligible = [one for one in wrong if all(world.agrees(one, NEGLIGIBLE) for world in worlds)]
-    survivors = [one for one in wrong if one not in negligible]
-    return Mutation(len(made), shown(equivalent), shown(negligible), shown(survivors))
+    return sorted_out(len(made), passed, lambda one, allowance: all(world.agrees(one, allowance) for world in worlds))
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
