@@ -11,7 +11,7 @@ from handgrad.course import Course
 from handgrad.exercise import grade_id
 from handgrad.nbgrader.pages import untouched
 from handgrad.nbgrader.preprocessors import comments
-from handgrad.remarking import evidence_from, remarked
+from handgrad.remarking import evidence_from, remarked, repriced
 from handgrad.render import check_outputs
 from handgrad.report import Report, Verdict
 from handgrad.worker import feedback
@@ -92,6 +92,8 @@ def _changes(batch: Batch) -> Iterator[Change]:
             continue
         checks = tuple(
             remarked(one, list(map(evidence_from, record["evidence"][one.gradient])), points[one.id], policy)
+            if one.gradient in batch.exercise.tensors
+            else repriced(one, points[one.id])
             for one in map(Verdict.from_dict, record["verdicts"])
         )
         yield Change(report, replace(report, checks=checks), key)

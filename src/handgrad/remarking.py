@@ -10,7 +10,7 @@ from typing import Any
 from handgrad.marking import Evidence, Policy, mark, worst
 from handgrad.report import Comparison, Verdict
 
-__all__ = ["evidence_from", "remarked"]
+__all__ = ["evidence_from", "remarked", "repriced"]
 
 
 def evidence_from(data: Mapping[str, Any]) -> Evidence:
@@ -66,6 +66,12 @@ _MESSAGES = {
     "partial": "{gradient} is right in part, now that {tolerance:g} of the scale is the difference allowed.",
     "failed": "{gradient} is not right within {tolerance:g} of the scale, which is now the difference allowed.",
 }
+
+
+def repriced(verdict: Verdict, points: float) -> Verdict:
+    """The same verdict by other points: what is judged otherwise than by the rule for gradients keeps its share."""
+    share = verdict.points / verdict.max_points if verdict.max_points else 0.0
+    return replace(verdict, points=share * points, max_points=points)
 
 
 def _judged(evidence: Evidence, tolerance: float) -> Evidence:
