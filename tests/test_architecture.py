@@ -2,13 +2,16 @@
 
 import ast
 from pathlib import Path
+from shutil import copytree
+from subprocess import run
+from sys import executable
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
-    ("errors", "report", "passes", "plain", "lean", "choices", "drawing", "anonymous"),
+    ("errors", "report", "passes", "plain", "lean", "frozen", "choices", "drawing", "anonymous"),
     ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
     ("sources",),
     ("graph", "sandbox", "exercise", "reaching", "remarking"),
@@ -26,10 +29,11 @@ FLOORS = (
     ("diagnose",),
     ("values",),
     ("grade",),
-    ("course", "cases"),
-    ("store", "demo", "selfcheck", "autograders", "authoring"),
+    ("course", "cases", "store"),
+    ("records", "tasks", "demo", "selfcheck", "autograders", "authoring"),
     ("nbgrader", "pool", "cluster", "watch"),
     ("gradebook", "folders", "worker"),
+    ("jobs",),
     ("batch", "scores"),
     ("regrading", "exporting", "lookalikes", "overview", "verifying"),
     ("cli",),
@@ -60,7 +64,7 @@ OUTSIDE = {
             "authoring",
             "verifying",
         ),
-        *("nbgrader", "gradebook", "worker", "regrading"),
+        *("nbgrader", "gradebook", "tasks", "regrading"),
     },
 }
 """Packages that only these rooms know."""
@@ -119,3 +123,20 @@ def test_modules_stay_small() -> None:
     """A module beyond 400 lines is two modules."""
     long = {str(path.relative_to(PACKAGE)): lines for path in FILES if (lines := path.read_text().count("\n")) > 400}
     assert not long
+
+
+def test_the_writer_of_a_class_does_without_torch(tmp_path: Path) -> None:
+    """The process that owns the gradebook only asks workers: it must not grow by torch."""
+    copytree(PACKAGE.parents[1] / "source", tmp_path / "source")
+    (tmp_path / "nbgrader_config.py").write_bytes((PACKAGE.parents[1] / "nbgrader_config.py").read_bytes())
+    program = """
+import sys
+sys.modules["torch"] = None  # whoever imports it fails
+import handgrad.cli
+from handgrad.batch import Batch
+from handgrad.course import Course
+with Batch(Course.at("."), "backprop") as batch:
+    assert batch.plan() == ([], [])
+"""
+    done = run([executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad import store as store_module
+from handgrad import records as records_module
 from handgrad.answers import Answers
 from handgrad.errors import CourseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Graded, Grader
 from handgrad.passes import plan
+from handgrad.records import record_key, record_of
 from handgrad.report import Report
 from handgrad.sandbox.messages import Answer
-from handgrad.store import AnswerStore, Record, record_key
+from handgrad.store import AnswerStore
 from handgrad.submission import Submission
 
 REPORT = Report("backprop", "backprop", "graded", "0.1.0", student="s01")
@@ -46,7 +47,7 @@ def _rows(store: AnswerStore, table: str) -> int:
 
 def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
     """Every answer comes back bit for bit, and what is no tensor by its kind."""
-    store.put(REPORT, "key", Record.of(graded))
+    store.put(REPORT, "key", record_of(graded))
     record = store.evidence("key")
     assert record is not None
     assert set(record["answers"]) == set(graded.answers)
@@ -69,7 +70,7 @@ def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
 
 def test_evidence_comes_back(store: AnswerStore, graded: Graded) -> None:
     """The comparisons come back as they were, so that a class can be marked again."""
-    store.put(REPORT, "key", Record.of(graded))
+    store.put(REPORT, "key", record_of(graded))
     record = store.evidence("key")
     assert record is not None
     assert set(record["evidence"]) == set(graded.evidence)
@@ -88,15 +89,15 @@ def _lists(comparison: dict[str, Any]) -> dict[str, Any]:
 
 def test_equal_answers_are_stored_once(store: AnswerStore, graded: Graded) -> None:
     """A second student with the same answers adds a record and no answer."""
-    store.put(REPORT, "first", Record.of(graded))
+    store.put(REPORT, "first", record_of(graded))
     answers = _rows(store, "answer")
     tensors = [one.value for by in graded.answers.values() for kept in by.values() for one in kept.both() if one]
     distinct = {(str(one.dtype), tuple(one.shape), bytes(one.numpy().data)) for one in tensors if one is not None}
     assert answers == len(distinct)
-    store.put(REPORT, "second", Record.of(graded))
+    store.put(REPORT, "second", record_of(graded))
     assert _rows(store, "answer") == answers
     assert _rows(store, "record") == 2
-    store.put(REPORT, "second", Record.of(graded))
+    store.put(REPORT, "second", record_of(graded))
     assert _rows(store, "record") == 2
 
 
@@ -104,7 +105,7 @@ def test_same_bytes_of_another_kind(store: AnswerStore) -> None:
     """Two answers with the same bytes but another shape or dtype are two answers."""
     values = [torch.zeros(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32), torch.zeros(0), torch.zeros(0, 3)]
     answers = {"pass": {f"d{number}": Answers(Answer("tensor", one)) for number, one in enumerate(values)}}
-    store.put(REPORT, "key", Record.of(Graded(REPORT, answers=answers)))
+    store.put(REPORT, "key", record_of(Graded(REPORT, answers=answers)))
     record = store.evidence("key")
     assert record is not None
     for number, one in enumerate(values):
@@ -168,9 +169,9 @@ def test_all_or_nothing(store: AnswerStore, graded: Graded, monkeypatch: pytest.
         def compress(data: bytes, level: int = -1) -> Any:
             return data if level == 1 else object()  # sqlite cannot store an object: the record fails, not the answers
 
-    monkeypatch.setattr(store_module, "zlib", Broken)
+    monkeypatch.setattr(records_module, "zlib", Broken)
     with pytest.raises(CourseError, match="cannot be used"):
-        store.put(REPORT, "key", Record.of(graded))
+        store.put(REPORT, "key", record_of(graded))
     assert _rows(store, "answer") == _rows(store, "record") == 0
 
 
@@ -214,5 +215,5 @@ def test_record_key_knows_the_version(
 ) -> None:
     """Another version of handgrad has other keys: its answers are not taken for ours."""
     before = record_key(exercise, plan([1]), submit())
-    monkeypatch.setattr(store_module, "__version__", "99")
+    monkeypatch.setattr(records_module, "__version__", "99")
     assert record_key(exercise, plan([1]), submit()) != before

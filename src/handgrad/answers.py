@@ -9,16 +9,13 @@ from typing import Protocol
 import torch
 
 from handgrad.cells import CellError
-from handgrad.passes import Pass
+from handgrad.passes import ATTEMPTS, Pass
 from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import Answer, Death, PassResult, Run
 from handgrad.submission import Submission
 
 __all__ = ["Answers", "Collected", "collect"]
-
-ATTEMPTS = 4
-"""How often a pass is run at most: once, and three times more without a cell that ended its process."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Protocol, Self
 
 from filelock import FileLock, Timeout
 
-from handgrad import worker
+from handgrad import jobs
 from handgrad.course import Course
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
 from handgrad.finding import find_notebook
@@ -25,7 +25,7 @@ from handgrad.pool import Lost, Pool
 from handgrad.report import Report
 from handgrad.store import AnswerStore
 from handgrad.submission import read_content
-from handgrad.worker import Handed, Marked, Task, without_score
+from handgrad.tasks import Handed, Marked, Task, without_score
 
 __all__ = ["Batch", "grade_class", "stored_reports", "write_feedback"]
 
@@ -208,13 +208,13 @@ class Batch:
         """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
         self._warm_up(pool)
         everyone = map(self.handed, students)
-        marked = pool.each(worker.grade, ((handed, self.task, handed) for handed in everyone))
+        marked = pool.each(jobs.grade, ((handed, self.task, handed) for handed in everyone))
         kept = (self._keep(handed, result) for handed, result in marked)
         if not self.with_feedback:
             yield from (report for report, _, _ in kept)
             return
         pages = pool.each(
-            worker.feedback, ((report, self.task, report.student, text, facts) for report, text, facts in kept)
+            jobs.feedback, ((report, self.task, report.student, text, facts) for report, text, facts in kept)
         )
         for report, page in pages:
             yield self._keep_page(report, page)
@@ -222,12 +222,12 @@ class Batch:
     def pages(self, students: Iterable[str], pool: Pool, *, solutions: bool) -> Iterator[str]:
         """Write the pages of graded ``students`` anew in the workers of ``pool``; whose are written, as they are."""
 
-        def jobs() -> Iterator[tuple[object, ...]]:
+        def asked() -> Iterator[tuple[object, ...]]:
             for student in students:
                 text = self.folders.autograded(student).read_text(encoding="utf-8")
                 yield student, self.task, student, text, self.book.facts(student), solutions
 
-        for student, page in pool.each(worker.feedback, jobs()):
+        for student, page in pool.each(jobs.feedback, asked()):
             if isinstance(page, Lost):
                 raise page.error if isinstance(page.error, HandgradError) else CourseError(f"{page}.")
             if page:
@@ -236,7 +236,7 @@ class Batch:
 
     def _warm_up(self, pool: Pool) -> None:
         """Let every worker get ready; what keeps one from it would keep every submission from being graded."""
-        for _, result in pool.each(worker.warm_up, [(number, self.task) for number in range(pool.workers)]):
+        for _, result in pool.each(jobs.warm_up, [(number, self.task) for number in range(pool.workers)]):
             if isinstance(result, Lost):
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
 

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from handgrad.errors import CourseError
 from handgrad.exercise import Exercise, closest
-from handgrad.grade import Grader
 from handgrad.marking import Policy
 from handgrad.sandbox.limits import Limits
+
+if TYPE_CHECKING:
+    from handgrad.grade import Grader
 
 __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 
@@ -159,8 +161,10 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(self, exercise: Exercise, seeds: Sequence[int] = ()) -> Grader:
+    def grader(self, exercise: Exercise, seeds: Sequence[int] = ()) -> "Grader":
         """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered."""
+        from handgrad.grade import Grader  # noqa: PLC0415 - it imports torch, and most who ask a course do not grade
+
         settings = self.settings
         return Grader(
             exercise,

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Kind", "Pass", "plan", "plan_values", "rounds"]
+__all__ = ["ATTEMPTS", "Kind", "Pass", "plan", "plan_values", "rounds"]
 
 Kind = Literal["visible", "as written", "step", "helped", "values"]
+ATTEMPTS = 4
+"""How often a pass is run at most: once, and three times more without a cell that ended its process."""
 HIDDEN: tuple[Kind, ...] = ("as written", "step", "helped")
 """The hidden passes of a round in which gradients are asked for; values have passes of their own."""
 

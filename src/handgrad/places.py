@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from handgrad.exercise import Exercise
@@ -31,7 +32,6 @@ class Places:
 
     def __init__(self, cells: Mapping[int, Parsed | None], exercise: Exercise) -> None:
         self.exercise = exercise
-        self._forward = _forward_names(exercise)
         self.steps = {
             Place(position, index): step
             for position, parsed in cells.items()
@@ -44,6 +44,13 @@ class Places:
                 for name in {name for name, _ in step.assignments}:
                     self._assigned.setdefault(name, []).append((place, step.writes(name)))
         self._compared = {place: compared_by(step.node) for place, step in self.steps.items()}
+
+    @cached_property
+    def _forward(self) -> set[str]:
+        """The named tensors, and what else the locked cells assign that make them."""
+        tensors = set(self.exercise.named.values())
+        locked = [Parsed.of(cell.source) for cell in self.exercise.cells if cell.kind == "locked"]
+        return tensors.union(*(parsed.names() for parsed in locked if parsed and parsed.names() & tensors))
 
     def is_training(self, step: Step) -> bool:
         """Whether a statement is a loop with a forward pass of its own: it trains, or samples, and answers nothing."""
@@ -86,13 +93,6 @@ class Places:
         """Where the tensor of ``stub`` is compared."""
         tensor = self.exercise.tensors[stub]
         return [place for place, name in self._compared.items() if name == tensor]
-
-
-def _forward_names(exercise: Exercise) -> set[str]:
-    """The named tensors, and what else the locked cells assign that make them."""
-    tensors = set(exercise.named.values())
-    locked = [Parsed.of(cell.source) for cell in exercise.cells if cell.kind == "locked"]
-    return tensors.union(*(parsed.names() for parsed in locked if parsed and parsed.names() & tensors))
 
 
 def mentioned(sources: Mapping[int, str], stub: str) -> Iterator[int]:

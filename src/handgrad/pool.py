@@ -122,7 +122,7 @@ class Pool:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(method)
         if method == "forkserver":
-            context.set_forkserver_preload(self._preload)
+            context.set_forkserver_preload([*self._preload, "handgrad.frozen"])
         # a process with threads of its own must not be forked, and workers share the processors among them
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         return ProcessPoolExecutor(self.workers, context, initializer=_start)

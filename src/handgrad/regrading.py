@@ -9,12 +9,12 @@ from handgrad import notebooks
 from handgrad.batch import Batch
 from handgrad.course import Course
 from handgrad.exercise import grade_id
+from handgrad.jobs import feedback
 from handgrad.nbgrader.pages import untouched
 from handgrad.nbgrader.preprocessors import comments
 from handgrad.remarking import evidence_from, remarked, repriced
 from handgrad.render import check_outputs
 from handgrad.report import Report, Verdict
-from handgrad.worker import feedback
 
 __all__ = ["Change", "regrade_class"]
 

@@ -4,33 +4,23 @@ One SQLite file. An answer's bytes are stored once under their SHA-256, however 
 by the same formula are the same to the last bit); records and reports refer to them.
 """
 
-import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from handgrad import __version__
-from handgrad.answers import Answers
 from handgrad.errors import CourseError
-from handgrad.exercise import Exercise
-from handgrad.grade import Graded
-from handgrad.marking import Evidence
-from handgrad.passes import Pass
-from handgrad.report import Comparison, Report
-from handgrad.sandbox.frames import pack_tensor, unpack_tensor
-from handgrad.sandbox.messages import Answer
-from handgrad.submission import Submission
+from handgrad.report import Report
 
-__all__ = ["AnswerStore", "Record", "record_key"]
+if TYPE_CHECKING:
+    import torch
 
-SCHEMA = 1
+__all__ = ["AnswerStore", "Record"]
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answer (digest TEXT PRIMARY KEY, description TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, json BLOB NOT NULL);
@@ -41,44 +31,12 @@ CREATE TABLE IF NOT EXISTS report (
 """
 
 
-def record_key(exercise: Exercise, passes: tuple[Pass, ...], submission: Submission) -> str:
-    """SHA-256 over everything that the answers depend on: exercise, parameters, the student's cells, the version."""
-    content = [
-        __version__,
-        exercise.digest,
-        [[one.name, sorted(one.parameters.items())] for one in passes],
-        [[cell.gradients, cell.source] for cell in submission.cells],
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Record:
     """What is kept of a graded submission, packed: verdicts, comparisons, and answers by a digest of their bytes."""
 
     text: bytes
     answers: Mapping[str, tuple[str, bytes]]
-
-    @classmethod
-    def of(cls, graded: Graded, known: Container[str] = ()) -> "Record":
-        """Pack the answers and the comparisons behind a report; the answers in ``known`` are only referred to."""
-        answers: dict[str, tuple[str, bytes]] = {}
-
-        def described(kept: Answers) -> list[Mapping[str, Any] | None]:
-            at_stub = _described(kept.at_stub, answers, known)
-            # most often it is the same answer still
-            same = kept.at_end is kept.at_stub
-            return [at_stub, at_stub if same else _described(kept.at_end, answers, known)]
-
-        passes = {
-            name: {gradient: described(kept) for gradient, kept in one_pass.items()}
-            for name, one_pass in graded.answers.items()
-        }
-        evidence = {gradient: [_plain(one) for one in rounds] for gradient, rounds in graded.evidence.items()}
-        verdicts = [one.to_dict() for one in graded.report.checks]
-        content = {"schema": SCHEMA, "handgrad": __version__, "answers": passes}
-        text = json.dumps({**content, "evidence": evidence, "verdicts": verdicts})
-        return cls(zlib.compress(text.encode()), answers)
 
 
 class AnswerStore:
@@ -145,11 +103,15 @@ class AnswerStore:
             row = connection.execute("SELECT json FROM record WHERE key = ?", (key,)).fetchone()
         return json.loads(zlib.decompress(row[0])) if row else None
 
-    def answer(self, digest: str) -> torch.Tensor | None:
+    def answer(self, digest: str) -> "torch.Tensor | None":
         """The tensor whose bytes have this digest; None where there is none."""
         with self._transaction() as connection:
             row = connection.execute("SELECT description, data FROM answer WHERE digest = ?", (digest,)).fetchone()
-        return unpack_tensor(json.loads(row[0]), zlib.decompress(row[1])) if row else None
+        if not row:
+            return None
+        from handgrad.sandbox.frames import unpack_tensor  # noqa: PLC0415 - torch is for who looks at a tensor
+
+        return unpack_tensor(json.loads(row[0]), zlib.decompress(row[1]))
 
     def states(self, assignment: str) -> dict[str, tuple[str, str]]:
         """For each student of an assignment, the state in which the last report was stored, and its outcome."""
@@ -170,30 +132,3 @@ class AnswerStore:
                 "SELECT json FROM report WHERE assignment = ? ORDER BY student", (assignment,)
             ).fetchall()
         return [Report.from_dict(json.loads(row[0])) for row in rows]
-
-
-def _plain(evidence: Evidence) -> dict[str, Any]:
-    """Evidence as plain data, as :func:`dataclasses.asdict` has it in many times the time."""
-
-    def facts(one: Comparison | None) -> Mapping[str, Any] | None:
-        return vars(one) if one else None
-
-    compared = {name: facts(getattr(evidence, name)) for name in ("step", "helped", "step_against_true")}
-    as_written = [facts(one) for one in evidence.as_written]
-    return {"as_written": as_written, **compared, "zero": evidence.zero, "blind": evidence.blind}
-
-
-def _described(
-    answer: Answer | None, blobs: dict[str, tuple[str, bytes]], known: Container[str]
-) -> Mapping[str, Any] | None:
-    """An answer for a record; a tensor's bytes go into ``blobs`` under their digest, unless it is ``known``."""
-    if answer is None:
-        return None
-    if answer.value is None:
-        return {"kind": answer.kind, "type": answer.type}
-    description, data = pack_tensor(answer.value)
-    text = json.dumps(description)
-    digest = hashlib.sha256(text.encode() + data).hexdigest()
-    if digest not in blobs and digest not in known:
-        blobs[digest] = (text, zlib.compress(data, level=1))
-    return {"kind": "tensor", "digest": digest}

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -32,10 +32,12 @@ from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, i
 from traitlets.config import Config
 
 from handgrad.errors import CourseError
-from handgrad.grade import Graded, Grader
 from handgrad.nbgrader.feedback import FeedbackExporter
 from handgrad.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
 from handgrad.submission import Submission
+
+if TYPE_CHECKING:
+    from handgrad.grade import Graded, Grader
 
 __all__ = ["Facts", "Known", "Pages", "as_saved", "untouched"]
 
@@ -226,7 +228,7 @@ class Pages:
         ids = {"assignment": self.name, "notebook": self.name, "student": student, "db_url": ""}
         return {"unique_key": self.name, "output_files_dir": f"{self.name}_files", "nbgrader": ids}
 
-    def autograded(self, submission: Submission, grader: Grader, graded: Graded) -> tuple[NotebookNode, list[str]]:
+    def autograded(self, submission: Submission, grader: "Grader", graded: "Graded") -> tuple[NotebookNode, list[str]]:
         """What nbgrader's ``autograde`` would leave of a notebook, which is changed; and the stubs left alone."""
         notebook, resources = submission.notebook, self.resources(graded.report.student)
         places = {id(cell): position for position, cell in enumerate(notebook.cells)}

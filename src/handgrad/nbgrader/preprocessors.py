@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 from nbconvert.exporters import NotebookExporter
@@ -32,14 +32,15 @@ from handgrad import releasing
 from handgrad.course import Course
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
-from handgrad.grade import Graded, Grader
 from handgrad.inert import disarm, disarmed_comment
 from handgrad.nbgrader.feedback import with_verdicts
 from handgrad.render import check_outputs, comment
 from handgrad.report import Report
-from handgrad.store import AnswerStore, Record, record_key
+from handgrad.store import AnswerStore
 from handgrad.submission import Submission, read_notebook
-from handgrad.worked import record
+
+if TYPE_CHECKING:
+    from handgrad.grade import Graded, Grader
 
 __all__ = [
     "AddSelfCheck",
@@ -114,6 +115,8 @@ class AddSelfCheck(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Add the files to what nbgrader writes."""
         if is_exercise(nb):
+            from handgrad.worked import record  # noqa: PLC0415 - it imports torch
+
             name, source = resources["nbgrader"]["notebook"], _source(self, resources)
             recorded = record(source.exercise) if source else []
             outputs = resources.setdefault("outputs", {})
@@ -156,6 +159,8 @@ class Grade(Execute):
         source = _source(self, resources)
         if source is None:
             return super().preprocess(nb, resources, **kwargs)
+        from handgrad.records import record_key, record_of  # noqa: PLC0415 - it imports torch
+
         converter = _converter(self)
         course, coursedir = _course(converter), converter.coursedir
         # the file, not nb: its ids say which cells were copied
@@ -165,7 +170,7 @@ class Grade(Execute):
         report = graded.report.for_student(ids["student"])
         store = AnswerStore(course.workshop / "answers.sqlite")
         key = record_key(grader.exercise, grader.passes, submission)
-        store.put(report, key, Record.of(graded))
+        store.put(report, key, record_of(graded))
         show(nb, grader, graded)
         resources[REPORT] = report
         return nb, resources
@@ -236,7 +241,7 @@ def comments(exercise: Exercise, report: Report) -> dict[str, str]:
     return {stub: "\n\n".join(texts) for stub, texts in said.items()}
 
 
-def show(nb: NotebookNode, grader: Grader, graded: Graded, places: Sequence[int | None] | None = None) -> None:
+def show(nb: NotebookNode, grader: "Grader", graded: "Graded", places: Sequence[int | None] | None = None) -> None:
     """Put into ``nb`` what its cells showed in the visible pass, inert, and the verdicts under the check cells.
 
     ``places`` says where each cell stood in the notebook that was graded, unless it is ``nb`` as it is; None for a
@@ -329,10 +334,10 @@ def generate_solution() -> list[Any]:
 
 _open = ExitStack()
 atexit.register(_open.close)
-_graders: dict[str, Grader | IsolationError] = {}
+_graders: "dict[str, Grader | IsolationError]" = {}
 
 
-def graded_in(course: Course, exercise: Exercise, submission: Submission) -> tuple[Grader, Graded]:
+def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tuple[Grader, Graded]":
     """What a warm grader of the course says of a submission, and that grader.
 
     This process may be a Jupyter server that runs for weeks: where the warm process has ended, another takes its place.
@@ -353,7 +358,7 @@ def graded_in(course: Course, exercise: Exercise, submission: Submission) -> tup
     return grader, grader.grade(submission)
 
 
-def _grader(course: Course, exercise: Exercise) -> Grader:
+def _grader(course: Course, exercise: Exercise) -> "Grader":
     """A warm grader for ``exercise``: one for all submissions that this process grades."""
     key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings.trait_values())])
     if key not in _graders:
