@@ -62,6 +62,8 @@ def compare(
     laid_over = answer if same_shape else _laid_over(answer, reference)
     if laid_over is None:
         return Comparison(shape, expected, False, False, None, None, _is_finite(answer))
+    if same_shape and answer.dtype == reference.dtype and math.isfinite(scale) and torch.equal(answer, reference):
+        return Comparison(shape, expected, True, True, 0.0, 0.0 if scale else None, True)
     # in double precision: a float64 answer keeps its digits, and the subtraction adds no rounding of its own
     maxdiff = scale_of(laid_over.double() - reference)
     # the reference is finite, so the difference says it too, in a fraction of the time

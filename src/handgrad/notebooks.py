@@ -1,8 +1,9 @@
 """A notebook's text, whoever wrote it, as a notebook that nbformat takes."""
 
+import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import nbformat
@@ -14,6 +15,15 @@ __all__ = ["parse", "text_of"]
 
 _CELLS = {f"{kind}_cell": kind for kind in ("code", "markdown", "raw")}
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_EMPTY = {
+    "notebook": nbformat.v4.new_notebook(),
+    "code_cell": nbformat.v4.new_code_cell(),
+    "markdown_cell": nbformat.v4.new_markdown_cell(),
+    "raw_cell": nbformat.v4.new_raw_cell(),
+}
+"""What metadata is tried beside."""
+_MOST_KNOWN = 10_000
+"""Characters of the longest metadata that is remembered."""
 
 
 def parse(text: str) -> NotebookNode:
@@ -48,29 +58,19 @@ def text_of(notebook: NotebookNode) -> str:
 def _tidied(notebook: dict[str, Any]) -> NotebookNode:
     if not isinstance(notebook.get("cells"), list):
         raise ValueError("it has no cells")
-    tidy = _made(notebook, _everything)
-    # to ask about each cell takes ten times as long as to ask about all of them
-    return tidy if _fits(tidy, "notebook") else _made(notebook, _valid_by_itself)
-
-
-Keep = Callable[[dict[str, Any], str, NotebookNode], dict[str, Any]]
-"""What of a table of metadata stands beside a cell, or a notebook, of some kind."""
-
-
-def _made(notebook: dict[str, Any], keep: Keep) -> NotebookNode:
     tidy = nbformat.v4.new_notebook()
-    tidy.metadata.update(nbformat.from_dict(keep(_table(notebook, "metadata"), "notebook", nbformat.v4.new_notebook())))
+    tidy.metadata.update(_metadata(notebook, "notebook"))
     ids: set[str] = set()
     for position, cell in enumerate(notebook["cells"], start=1):
-        tidy.cells.append(_tidy_cell(cell, position, keep))
+        tidy.cells.append(_tidy_cell(cell, position))
         if tidy.cells[-1]["id"] in ids:
             tidy.cells[-1]["id"] = f"cell-{position}"
         ids.add(tidy.cells[-1]["id"])
     return tidy
 
 
-def _tidy_cell(cell: Any, position: int, keep: Keep) -> NotebookNode:
-    """A cell with the source of ``cell``, the ``position``-th, and what ``keep`` leaves beside it."""
+def _tidy_cell(cell: Any, position: int) -> NotebookNode:
+    """A cell with the source of ``cell``, the ``position``-th, and what may stand beside it."""
     kind = f"{cell.get('cell_type')}_cell" if isinstance(cell, dict) else ""
     source = cell.get("source") if isinstance(cell, dict) else None
     if isinstance(source, list):
@@ -83,7 +83,7 @@ def _tidy_cell(cell: Any, position: int, keep: Keep) -> NotebookNode:
     tidy = nbformat.from_dict({"cell_type": _CELLS[kind], "id": name, "metadata": {}, "source": source})
     if kind == "code_cell":
         tidy.update(outputs=[], execution_count=None)
-    tidy.metadata.update(nbformat.from_dict(keep(_table(cell, "metadata"), kind, tidy)))
+    tidy.metadata.update(_metadata(cell, kind))
     attachments = _table(cell, "attachments")
     if attachments and kind != "code_cell" and _fits({**tidy, "attachments": attachments}, kind):
         tidy["attachments"] = nbformat.from_dict(attachments)
@@ -96,17 +96,25 @@ def _table(owner: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: one for key, one in value.items() if plain.is_shallow(one)} if isinstance(value, dict) else {}
 
 
-def _everything(metadata: dict[str, Any], kind: str, owner: NotebookNode) -> dict[str, Any]:
-    """All of ``metadata`` but what nbgrader would stumble over."""
-    return {key: value for key, value in metadata.items() if key != "nbgrader" or isinstance(value, dict)}
+def _metadata(owner: Mapping[str, Any], kind: str) -> NotebookNode:
+    """What of its metadata may stand beside a cell, or a notebook: all of it, or what is valid by itself."""
+    # nbgrader would stumble over a word of its own that is no table
+    found = {key: one for key, one in _table(owner, "metadata").items() if key != "nbgrader" or isinstance(one, dict)}
+    text = json.dumps(found)
+    valid = _valid if len(text) <= _MOST_KNOWN else _valid.__wrapped__
+    return nbformat.from_dict({key: found[key] for key in valid(text, kind)})
 
 
-def _valid_by_itself(metadata: dict[str, Any], kind: str, owner: NotebookNode) -> dict[str, Any]:
-    """What of ``metadata`` may stand beside ``owner``: all of it, or what is valid by itself."""
-    kept = _everything(metadata, kind, owner)
-    if _fits({**owner, "metadata": kept}, kind):
-        return kept
-    return {key: value for key, value in kept.items() if _fits({**owner, "metadata": {key: value}}, kind)}
+@functools.lru_cache(maxsize=1024)
+def _valid(text: str, kind: str) -> tuple[str, ...]:
+    """The keys of the metadata in the JSON ``text`` that may stand beside a cell, or a notebook, of its kind.
+
+    To ask costs more than all the rest of reading a cell, and most cells of a class have the metadata of the release.
+    """
+    found, owner = json.loads(text), _EMPTY[kind]
+    if _fits({**owner, "metadata": found}, kind):
+        return tuple(found)
+    return tuple(key for key in found if _fits({**owner, "metadata": {key: found[key]}}, kind))
 
 
 def _fits(node: dict[str, Any], kind: str) -> bool:

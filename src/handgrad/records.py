@@ -52,7 +52,7 @@ def record_of(graded: Graded, known: Container[str] = ()) -> Record:
     verdicts = [one.to_dict() for one in graded.report.checks]
     content = {"schema": SCHEMA, "handgrad": __version__, "answers": passes}
     text = json.dumps({**content, "evidence": evidence, "verdicts": verdicts})
-    return Record(zlib.compress(text.encode()), answers)
+    return Record(zlib.compress(text.encode(), level=1), answers)
 
 
 def _plain(evidence: Evidence) -> dict[str, Any]:

@@ -59,10 +59,6 @@ class Kept:
             return cls(value, value._version, value.detach().clone())
         return cls(value)
 
-    def unchanged(self, value: Any) -> bool:
-        """Whether ``value`` is the object that was kept, not written to since."""
-        return value is self.value and (self.copy is None or value._version == self.version)
-
     def overwritten(self, value: Any) -> bool:
         """Whether the values of a tensor, unless it is a large one, are others than they were."""
         return self.copy is not None and self.copy.numel() <= MAX_COMPARED and not torch.equal(value, self.copy)
@@ -105,7 +101,9 @@ class State:
         """Undo what cells did to the names that are kept; with ``contents`` also what no version counter has seen."""
         for name, kept in self.kept.items():
             value = self.namespace.get(name)
-            if kept.unchanged(value) and not (contents and kept.overwritten(value)):
+            # the object that was kept, not written to since
+            unchanged = value is kept.value and (kept.copy is None or value._version == kept.version)
+            if unchanged and not (contents and kept.overwritten(value)):
                 continue
             if kept.copy is None:
                 self.namespace[name] = kept.value

@@ -20,6 +20,8 @@ __all__ = ["Child", "Connection", "Process"]
 
 AT_ONCE = 0.001
 """Seconds that are waited for what may be there already."""
+SLICE = 0.25
+"""Seconds that are waited at a time; most cells report sooner, and nothing is worked out for them."""
 MOST_QUEUED = 3.0
 """By how many times a cell's time is prolonged at most on a machine that has other things to do."""
 MAX_SHOWN = 1 << 25
@@ -82,6 +84,7 @@ class Child:
         self._broken: frames.FrameError | None = None
         self._sources: Sequence[str] | None = sources
         self._queue = _queue_of(self.pid)
+        self._timeout: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -170,24 +173,34 @@ class Child:
             raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
 
     def _send(self, frame: bytes, deadline: float) -> None:
-        self._connection.settimeout(_left(deadline))
+        self._wait_at_most(_left(deadline))
         self._connection.sendall(frame)
 
+    def _wait_at_most(self, seconds: float) -> None:
+        """Set the channel's timeout, unless it has that already."""
+        if seconds != self._timeout:
+            self._connection.settimeout(seconds)
+            self._timeout = seconds
+
     def _receive(self, deadline: float) -> frames.Frame:
-        queued, latest = self._queued(), deadline + MOST_QUEUED * self.limits.cell_seconds
+        latest = deadline + MOST_QUEUED * self.limits.cell_seconds
+        queued = self._queued() if deadline - time.monotonic() <= SLICE else None
         while not self._waiting:
             if self._broken:
                 raise self._broken
             # what is there already is taken, also where this process had to wait itself
-            self._connection.settimeout(max(deadline - time.monotonic(), AT_ONCE))
+            self._wait_at_most(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
                 data = self._connection.recv(1 << 18)
             except TimeoutError:
-                # a cell that stands in the queue for a processor is not a slow cell
-                queued, before = self._queued(), queued
-                deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
+                if queued is None:
+                    queued = self._queued()
                 if deadline <= time.monotonic():
-                    raise
+                    # a cell that stands in the queue for a processor is not a slow cell
+                    queued, before = self._queued(), queued
+                    deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
+                    if deadline <= time.monotonic():
+                        raise
                 continue
             if not data:
                 raise ConnectionResetError

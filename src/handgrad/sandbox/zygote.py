@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from handgrad import cells
-from handgrad.sandbox import autograd, child, frames
+from handgrad.sandbox import autograd, child, frames, kernel
 from handgrad.sandbox.isolation import Isolation
 from handgrad.sandbox.limits import Limits
 
@@ -65,8 +65,10 @@ class Zygote:
         if answer["error"]:
             return answer, printed
         _look_at_the_processor()
-        self.isolation.close(self.limits)
         gc.collect()
+        if sys.platform == "linux":
+            kernel.collapse()
+        self.isolation.close(self.limits)
         gc.freeze()
         return {**answer, "isolation": self.isolation.name, "reason": self.isolation.reason}, printed
 
