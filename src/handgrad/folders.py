@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
@@ -124,14 +124,16 @@ class Folders:
         """
         target = self.autograded(student).parent
         try:
-            with tempfile.TemporaryDirectory(prefix=ROOM, dir=self.course.workshop) as room:
-                made = Path(room) / "made"
-                made.mkdir()
+            made = self.course.workshop / f"{ROOM}{uuid4().hex}"
+            made.mkdir()
+            try:
                 for path, name in self._beside(student):
                     (made / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, made / name)
                 (made / f"{self.assignment}.ipynb").write_text(notebook, encoding="utf-8")
                 self._swap(made, target)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
             self._autograde.set_permissions(self.assignment, student)
         except OSError as error:
             raise CourseError(f"{error.filename or target} cannot be written: {error.strerror}.") from error

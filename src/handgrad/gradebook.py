@@ -122,12 +122,11 @@ class Book:
     def _load(self) -> None:
         """Look up the ids of the assignment, of its notebooks and of their cells, once."""
         with self._engine.connect() as connection:
-            row = connection.execute(
+            self._assignment_id, self._duedate = connection.execute(
                 select(Assignment.id, Assignment.duedate).where(
                     Assignment.name == self.assignment, Assignment.course_id == self._course_id
                 )
             ).one()
-            self._assignment_id, self._duedate = row
             notebooks = connection.execute(
                 select(Notebook.id, Notebook.name).where(Notebook.assignment_id == self._assignment_id)
             )
@@ -135,8 +134,7 @@ class Book:
             self._graded, self._commented = {}, {}
             self._points: dict[str, float] = {}
             for name, key in self._notebooks.items():
-                graded = _cells(connection, GradeCell, key) | _cells(connection, TaskCell, key)
-                self._graded[name] = graded
+                self._graded[name] = _cells(connection, GradeCell, key) | _cells(connection, TaskCell, key)
                 self._commented[name] = _cells(connection, SolutionCell, key) | _cells(connection, TaskCell, key)
             ours = self._notebooks[self.assignment]
             for kind in (GradeCell, TaskCell):
@@ -192,8 +190,14 @@ class Book:
             said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
             connection.execute(_FIRST_SCORE if new else _SCORE, rows)
             connection.execute(_FIRST_COMMENT if new else _COMMENT, said)
-            facts = self._facts(connection, notebook)
+            facts = self._first_facts(points, texts) if new else self._facts(connection, notebook)
             return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
+
+    def _first_facts(self, points: Mapping[str, float], texts: Mapping[str, str | None]) -> Facts:
+        """What the gradebook says of a notebook that is new to it: what it was just told."""
+        commented, graded = self._commented[self.assignment], self._graded[self.assignment]
+        grades = {name: (points.get(cell, 0.0), self._points[name]) for name, cell in graded.items()}
+        return Facts(grades, {name: texts[cell] for name, cell in commented.items()})
 
     @at_work()
     def facts(self, student: str) -> Facts | None:
@@ -247,15 +251,16 @@ class Book:
 
         Every row that nbgrader would have made for it is there then, but those of the cells of a new one.
         """
-        if not connection.execute(select(Student.id).where(Student.id == student)).scalar():
-            connection.execute(insert(Student).values(id=student))
-        where = (SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student)
-        submission = connection.execute(select(SubmittedAssignment.id).where(*where)).scalar()
+        if not connection.execute(_STUDENT, {"student": student}).scalar():
+            connection.execute(insert(Student), {"id": student})
+        submission = connection.execute(_SUBMISSION, {"student": student, "assignment": self._assignment_id}).scalar()
         if submission is None:
             values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
             submission = _add(connection, SubmittedAssignment, values)
         elif timestamp is not None:
-            connection.execute(update(SubmittedAssignment).where(*where).values(timestamp=timestamp))
+            connection.execute(
+                update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
+            )
         keys = {"submission": submission, "notebooks": list(self._notebooks.values())}
         there = {row[0]: row[1] for row in connection.execute(_NOTEBOOKS, keys)}
         ours = self._notebooks[self.assignment]
@@ -318,6 +323,11 @@ _PENALISED = (
         SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
     )
 )
+_STUDENT = select(Student.id).where(Student.id == bindparam("student"))
+_SUBMISSION = select(SubmittedAssignment.id).where(
+    SubmittedAssignment.assignment_id == bindparam("assignment"),
+    SubmittedAssignment.student_id == bindparam("student"),
+)
 _NOTEBOOKS = select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
     SubmittedNotebook.assignment_id == bindparam("submission"),
     SubmittedNotebook.notebook_id.in_(bindparam("notebooks", expanding=True)),
@@ -350,7 +360,7 @@ _COMMENT = (
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
     """Insert one row; its id."""
-    key = connection.execute(insert(table).values(values)).inserted_primary_key
+    key = connection.execute(insert(table), values).inserted_primary_key
     assert key is not None
     return str(key[0])
 
