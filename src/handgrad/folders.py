@@ -23,6 +23,8 @@ from handgrad.exercise import closest
 __all__ = ["Folders"]
 
 TIMESTAMP = "timestamp.txt"
+EXCHANGED = (TIMESTAMP, "submission_secret.txt")
+"""What nbgrader's exchange has put beside a submission, and looks for beside its feedback."""
 ROOM = "autograded-"
 """How a folder is called, in the course's workshop, in which an autograded folder is made."""
 
@@ -139,7 +141,7 @@ class Folders:
             raise CourseError(f"{error.filename or target} cannot be written: {error.strerror}.") from error
 
     def write_feedback(self, student: str, page: str) -> None:
-        """Put a feedback page into its folder.
+        """Put a feedback page into its folder, and beside it what nbgrader's exchange needs to return it.
 
         Raises
         ------
@@ -149,6 +151,9 @@ class Folders:
         path = self.feedback(student)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            for name in EXCHANGED:
+                if (beside := self.autograded(student).parent / name).is_file():
+                    write_text(path.parent / name, beside.read_text(encoding="utf-8", errors="replace"))
             write_text(path, page)
             self._feedback.set_permissions(self.assignment, student)
         except OSError as error:
