@@ -6,9 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from test_batch import RIGHT, ROOT, SLIP, UNTOUCHED, grade, hand_in, make_course, scores
+from shortened import shortened, solved
+from test_batch import RIGHT, ROOT, SLIP, UNTOUCHED, WORKER, grade, hand_in, make_course, scores
 
-from handgrad.batch import stored_reports
+from handgrad.batch import grade_class, stored_reports
 from handgrad.cases import Case
 from handgrad.course import Course
 from handgrad.exercise import grade_id
@@ -126,3 +127,26 @@ def test_what_is_stored_must_hold(tmp_path: Path) -> None:
     course = settings(tmp_path, "c.Handgrad.seeds = [7]")
     obstacles = {one.before.student: one.obstacle for one in regrade_class(course, "backprop")}
     assert obstacles["cid"] == "the exercise, its seeds or its limits have changed since"
+
+
+def test_trained_values(tmp_path: Path) -> None:
+    """Of an answer that is no gradient the share stays and the points change, as a new grading would have it."""
+    course = make_course(tmp_path)
+    source = tmp_path / "source/training/training.ipynb"
+    notebook = shortened()
+    nbformat.write(notebook, source)
+    handed = tmp_path / "submitted/ann/training/training.ipynb"
+    handed.parent.mkdir(parents=True)
+    student = solved()
+    nbformat.write(student, handed)
+    grade_class(course, "training", executor=WORKER, workers=1, feedback=False)
+    check = next(cell for cell in notebook.cells if grade_id(cell) == "check_W1")
+    check.metadata.nbgrader.points += 2
+    nbformat.write(notebook, source)
+    (before,) = stored_reports(course, "training")
+    assert before.passed
+    (change,) = regrade_class(course, "training")
+    assert (change.obstacle, change.after.score) == ("", before.score + 2)
+    assert stored_reports(course, "training") == [change.after]
+    (again,) = grade_class(course, "training", executor=WORKER, workers=1, force=True, feedback=False)
+    assert replace(again, seconds=0.0) == replace(change.after, seconds=0.0)
