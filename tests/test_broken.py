@@ -375,7 +375,7 @@ FILES: dict[str, tuple[Callable[[NotebookNode, Path], None], ReportOutcome, floa
     "link-out": (_link_out, "unreadable", 0, "is a link out of the student's folder"),
     "link-to-a-neighbour": (_link_to_a_neighbour, "unreadable", 0, "is a link out of the student's folder"),
     "folder-is-a-link": (_folder_is_a_link, "unreadable", 0, "is a link and is not read"),
-    "link-in-its-folder": (_link_in_its_folder, "graded", 26, "Not graded, though answers are in it: mine.ipynb"),
+    "link-in-its-folder": (_link_in_its_folder, "graded", 26, "Another file with answers was not graded: mine.ipynb"),
     "downloaded-twice": (_named("backprop (1).ipynb"), "graded", 26, "backprop (1).ipynb was graded: there is no"),
     "renamed-late": (_named("s01_late_backprop.ipynb"), "graded", 26, "s01_late_backprop.ipynb was graded"),
     "nested": (_named("my work/backprop.ipynb"), "graded", 26, "my work/backprop.ipynb was graded"),

@@ -146,7 +146,7 @@ def test_everybody_is_graded(collected: Collected) -> None:
     reports: dict[str, Report] = {one.student: one for one in stored_reports(Course.at(collected.root), "backprop")}
     assert {name: report.score for name, report in reports.items()} == dict.fromkeys(COLLECTED, 26.0)
     assert "backprop.py was graded: there is no backprop.ipynb." in reports["1006"].message
-    assert "Not graded, though answers are in it: backprop (1).ipynb." in reports["1008"].message
+    assert "Another file with answers was not graded: backprop (1).ipynb." in reports["1008"].message
 
 
 def test_an_archive_that_names_a_student(tmp_path: Path) -> None:

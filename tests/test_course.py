@@ -116,9 +116,11 @@ def test_wrong_setting(line: str, course: Course) -> None:
 
 
 def test_misspelt_setting(course: Course) -> None:
-    """A setting that is misspelt is not passed over in silence."""
-    with pytest.warns(UserWarning, match="Did you mean `tolerance`"):
+    """A setting that is misspelt is one error, which suggests what was meant or lists what there is."""
+    with pytest.raises(CourseError, match=r"no setting c\.Handgrad\.tolerence\. Did you mean tolerance\?"):
         _ = _configured(course, "c.Handgrad.tolerence = 1").settings
+    with pytest.raises(CourseError, match="cell_seconds, isolation, "):
+        _ = _configured(course, "c.Handgrad.x = 1").settings
 
 
 def test_every_setting_is_explained() -> None:

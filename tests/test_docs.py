@@ -81,6 +81,17 @@ def test_every_block_is_something(block: Block) -> None:
             compile(block.text, block.name, "exec")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A link to a file or to a heading of this project leads to one."""
+    for found in re.finditer(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
+        target = page.parent / found[1] if found[1] else page
+        assert target.exists(), f"{page.name}: {found[0]}"
+        if found[2]:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert found[2] in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, found[0]
+
+
 def test_what_is_not_run_says_why() -> None:
     """Only what needs a service, a browser or this very suite is left out; one more is a decision."""
     assert all(one.language in ("sh", "python", "yaml") for one in LEFT)

@@ -58,7 +58,7 @@ def test_most_answers(exercise: Exercise, content: bytes, tmp_path: Path) -> Non
     _put(tmp_path / "b-checkpoint.ipynb", content)
     found = find_notebook(tmp_path, exercise)
     assert found.path == path
-    assert found.note.endswith("there is no backprop.ipynb. Not graded, though answers are in it: a.ipynb.")
+    assert found.note.endswith("there is no backprop.ipynb. Another file with answers was not graded: a.ipynb.")
 
 
 def test_unreadable(exercise: Exercise, content: bytes, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ changed.
 
 import fnmatch
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
@@ -241,7 +242,13 @@ class Batch:
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
 
     def handed(self, student: str) -> Handed:
-        """What a student handed in, read anew."""
+        """What a student handed in, read anew; it speaks of files as they lie in the course."""
+        handed = self._handed(student)
+        root = f"{self.course.root}{os.sep}"
+        fault = handed.fault and (handed.fault[0], handed.fault[1].replace(root, ""))
+        return replace(handed, where=handed.where.removeprefix(root), fault=fault)
+
+    def _handed(self, student: str) -> Handed:
         folder = self.folders.submitted(student)
         if fault := self.course.fault_of_name(student):
             return Handed(student, str(folder), fault=("not-graded", fault))

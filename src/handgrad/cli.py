@@ -127,6 +127,8 @@ def regrade(
     changes = regrade_class(Course.at(course), assignment, dry_run=dry_run)
     rows = [(one.before, one.after, one.gradients(), one.obstacle) for one in changes]
     typer.echo(changes_table(rows, written=not dry_run, width=_width()), nl=False)
+    if not dry_run and any(gradients for _, _, gradients, _ in rows):
+        typer.echo(f"`handgrad report {assignment}` writes the class's page anew.")
     raise typer.Exit(1 if any(one.obstacle for one in changes) else 0)
 
 

@@ -94,7 +94,18 @@ class Course:
 
     @property
     def settings(self) -> Handgrad:
-        """What the instructor has set for handgrad; raises :class:`CourseError` for a value of the wrong kind."""
+        """What the instructor has set for handgrad.
+
+        Raises
+        ------
+        CourseError
+            A setting does not exist, or has a value of the wrong kind.
+        """
+        known = Handgrad.class_trait_names(config=True)
+        for name in self.config.get("Handgrad", {}):
+            if name not in known:
+                hint = closest(name, known) or f" It has: {', '.join(sorted(known))}."
+                raise CourseError(f"{self.root / CONFIG}: there is no setting c.Handgrad.{name}.{hint}")
         try:
             return Handgrad(config=self.config)
         except TraitError as error:

@@ -100,7 +100,9 @@ def _left_aside(folder: Path, paths: list[Path]) -> str:
     if not paths:
         return ""
     names = ", ".join(str(path.relative_to(folder)) for path in paths)
-    return f"Not graded, though answers are in it: {names}."
+    if len(paths) > 1:
+        return f"Other files with answers were not graded: {names}."
+    return f"Another file with answers was not graded: {names}."
 
 
 def _nothing(folder: Path, name: str) -> str:

@@ -45,11 +45,15 @@ class Change:
 
     def gradients(self) -> dict[str, tuple[str, str]]:
         """The gradients whose outcome or points change: what they were and what they are, for a person."""
-        return {
-            old.gradient: (f"{old.outcome}, {old.points:g}", f"{new.outcome}, {new.points:g}")
-            for old, new in zip(self.before.checks, self.after.checks, strict=True)
-            if (old.outcome, old.points, old.max_points) != (new.outcome, new.points, new.max_points)
-        }
+        pairs = zip(self.before.checks, self.after.checks, strict=True)
+        described = {old.gradient: (_described(old, new), _described(new, old)) for old, new in pairs}
+        return {gradient: (was, now) for gradient, (was, now) in described.items() if was != now}
+
+
+def _described(one: Verdict, other: Verdict) -> str:
+    """A verdict for a person; with the points that could be had, where ``other`` has others."""
+    points = f"{one.points:g}" if one.max_points == other.max_points else f"{one.points:g} of {one.max_points:g}"
+    return f"{one.outcome}, {points}"
 
 
 def regrade_class(course: Course, assignment: str, *, dry_run: bool = False) -> list[Change]:
