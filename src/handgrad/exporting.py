@@ -74,7 +74,8 @@ def _fault(found: Sequence[Row], assignment: str, form: str) -> str:
     if form == "moodle" and lost:
         return (
             f"Moodle's grade import cannot find {', '.join(lost)}: these numbers are the participants' in {assignment} "
-            "alone. Export with --format moodle-worksheet, or give the students an e-mail address in the gradebook."
+            "alone. Export with --format moodle-worksheet, or give the students an ID number (lms_user_id) or "
+            "an e-mail address in the gradebook."
         )
     return ""
 
