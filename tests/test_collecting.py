@@ -1,5 +1,6 @@
 """What Moodle and Canvas offer for download, collected by nbgrader's own command and graded."""
 
+import csv
 import io
 import os
 import subprocess
@@ -12,8 +13,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from handgrad import nbgrader as handgrad
 from handgrad.batch import stored_reports
 from handgrad.course import Course
+from handgrad.errors import CourseError
+from handgrad.exporting import export
+from handgrad.nbgrader.archives import services
 from handgrad.nbgrader.collecting import names
 from handgrad.report import Report
 
@@ -59,6 +64,9 @@ CANVAS = {
     "van_der_waerden_2005_678914_a_1_2_b.ipynb": WORKED,
     "turingalan_2006_678915_all.zip": zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]),
     "s01_late_backprop.ipynb": WORKED,
+    "hilbertdavid_2007_678916_report.pdf": b"%PDF",
+    "hilbertdavid_2007_678917_homework.rar": b"Rar!",
+    "hilbertdavid_2007_678918_.DS_Store": b"",
 }
 COLLECTED = {
     "1001": ["backprop.ipynb"],
@@ -78,7 +86,9 @@ COLLECTED = {
     "2006": ["backprop.ipynb"],
 }
 """What stands in each student's folder afterwards."""
-NOT_RECOGNISED = ("plot.png", "broken.zip", "onlinetext.html", "._backprop.ipynb", "s01_late_backprop.ipynb")
+WITHOUT = {"1009": ["onlinetext.html"], "2007": ["homework.rar", "report.pdf"]}
+"""The same, of those who handed in no notebook."""
+NOT_RECOGNISED = ("plot.png", "broken.zip", "._backprop.ipynb", "s01_late_backprop.ipynb")
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,54 @@ def test_everybody_is_collected(collected: Collected) -> None:
         one.name: sorted(str(path.relative_to(one / "backprop")) for path in (one / "backprop").rglob("*.*"))
         for one in folders
     }
-    assert found == COLLECTED
+    assert found == COLLECTED | WITHOUT
+
+
+def test_nobody_vanishes(collected: Collected) -> None:
+    """Who handed in no notebook is named at the end, stands in the reports, and has an empty score in the exports."""
+    last = collected.said.splitlines()[-1]
+    named = "1009 (onlinetext.html); 2007 (report.pdf, homework.rar)"
+    assert f"Without a notebook are {named}: `handgrad grade` lists them as not-submitted." in last
+    course = Course.at(collected.root)
+    reports = {one.student: one for one in stored_reports(course, "backprop")}
+    assert {name for name, one in reports.items() if one.outcome == "not-submitted"} == set(WITHOUT)
+    assert "which holds: homework.rar, report.pdf" in reports["2007"].message
+    rows = {row["student"]: row for row in csv.DictReader(io.StringIO(export(course, "backprop", "csv")))}
+    assert {name: row["score"] for name, row in rows.items() if name in WITHOUT} == dict.fromkeys(WITHOUT, "")
+
+
+def test_canvas_takes_its_number_back(collected: Collected) -> None:
+    """The number in Canvas's archive is Canvas's own; Moodle's is not, nor is an anonymous name."""
+    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "canvas"))))[1:]
+    theirs = {name for name in COLLECTED | WITHOUT if name.startswith("2")}
+    assert {row["ID"] for row in rows} == theirs | {""}
+    assert {row["SIS Login ID"] for row in rows} == (set(COLLECTED | WITHOUT) - theirs) | {""}
+
+
+def test_moodle_takes_its_number_back(collected: Collected) -> None:
+    """The grading worksheet names the participants of Moodle's archive, and nobody else."""
+    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "moodle-worksheet"))))
+    scores = {row["Identifier"]: row["Grade"] for row in rows}
+    theirs = [name for name in sorted(COLLECTED | WITHOUT) if name.startswith("1")]
+    assert scores == {f"Participant {name}": "" if name in WITHOUT else "26" for name in theirs}
+    with pytest.raises(CourseError, match=r"cannot find 1001, .* Export with --format moodle-worksheet"):
+        export(Course.at(collected.root), "backprop", "moodle")
+
+
+def test_services(tmp_path: Path) -> None:
+    """Who is named by both services, by an own pattern or by none is nobody's; a broken archive tells nothing."""
+    inside = {
+        "moodle.zip": ["A B_1_assignsubmission_file_/x.ipynb", "C_2_assignsubmission_onlinetext_/t.html"],
+        "canvas.zip": ["ab_1_7_x.ipynb", "cd_3_8_x.ipynb", "anon_Q_9_x.ipynb", "folder/", "me-4-x.ipynb"],
+    }
+    for name, files in inside.items():
+        (tmp_path / name).write_bytes(zipped((file, b"") for file in files))
+    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    (tmp_path / "ef_5_10_x.ipynb").write_bytes(b"")
+    own = r"me-(?P<student_id>\d+)-(?P<file_id>.*)$"
+    found = services(tmp_path, [handgrad.MOODLE, handgrad.CANVAS, own])
+    assert found == {"2": "moodle", "3": "canvas", "5": "canvas"}
+    assert services(tmp_path / "nowhere", [handgrad.MOODLE]) == {}
 
 
 @pytest.mark.parametrize("name", NOT_RECOGNISED)
@@ -138,13 +195,17 @@ def test_the_rest_is_listed(collected: Collected, name: str) -> None:
 def test_warnings(collected: Collected) -> None:
     """An archive that cannot be opened and a student without a notebook of the right name are told."""
     assert "broken.zip cannot be opened (" in collected.said
+    assert "There are 2 archives in " in collected.said
+    assert "keep only the newest there and collect again with --force" in collected.said
+    assert "Skipped submission" not in collected.said
     assert "1005 handed in no backprop.ipynb, but my answers.ipynb: `handgrad grade` looks into these" in collected.said
 
 
 def test_everybody_is_graded(collected: Collected) -> None:
     """Each of the collected students has full marks, and a note where the file had another name."""
     reports: dict[str, Report] = {one.student: one for one in stored_reports(Course.at(collected.root), "backprop")}
-    assert {name: report.score for name, report in reports.items()} == dict.fromkeys(COLLECTED, 26.0)
+    graded = {name: report.score for name, report in reports.items() if name not in WITHOUT}
+    assert graded == dict.fromkeys(COLLECTED, 26.0)
     assert "backprop.py was graded: there is no backprop.ipynb." in reports["1006"].message
     assert "Another file with answers was not graded: backprop (1).ipynb." in reports["1008"].message
 
@@ -155,8 +216,21 @@ def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
     archive = course / "downloaded/backprop/archive/CS_101_2024_backprop.zip"
     archive.write_bytes(zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]))
     said = run(course, "nbgrader", "zip_collect", "backprop")
+    assert "archives in" not in said
     assert "Its path names 1001 and 101: give the archive another name." in said
     assert not (course / "submitted").exists()
+
+
+def test_awkward_names(tmp_path: Path) -> None:
+    """A file with the name of a folder stops nobody's collecting, and of many files only a few are named."""
+    course = make_course(tmp_path)
+    inside = zipped((f"{number}.txt", b"") for number in range(7))
+    files = [("ab_1_2_work.zip", inside), ("ab_1_3_work", b"")]
+    (course / "downloaded/backprop/archive/submissions.zip").write_bytes(zipped(files))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    assert "(work/0.txt, work/1.txt, work/2.txt, work/3.txt, work/4.txt and 3 more)" in said
+    folder = course / "submitted/1/backprop"
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 8
 
 
 @pytest.mark.parametrize(

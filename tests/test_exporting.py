@@ -10,12 +10,15 @@ import pytest
 from nbgrader.api import Gradebook
 from test_batch import RIGHT, SLIP, grade, make_course
 
+from handgrad import scores
 from handgrad.batch import stored_reports
+from handgrad.choices import Export
 from handgrad.course import Course
 from handgrad.errors import CourseError
 from handgrad.exporting import export
 from handgrad.render import report_gradescope
 from handgrad.render.export import EXPORTS, Row
+from handgrad.render.summary import summarise
 from handgrad.report import Report
 
 MANUAL = 0.25
@@ -23,7 +26,7 @@ MANUAL = 0.25
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    """A class of four: full marks, one score by hand and a late penalty, an unreadable file, nothing handed in."""
+    """Full marks, one score by hand and a late penalty, an unreadable file, an empty folder, and no folder at all."""
     folder = tmp_path_factory.mktemp("export")
     course = make_course(folder, ann=RIGHT, bob=SLIP)
     (folder / "submitted/cid/backprop").mkdir(parents=True)
@@ -34,6 +37,8 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
         gradebook.update_or_create_student(
             "ann", first_name="Ann", last_name='Ö"Hara, jr', email="ann@example.org", lms_user_id="4711"
         )
+        gradebook.update_or_create_student("cid", first_name="Cid", last_name="Ng", email="cid@example.org")
+        gradebook.update_or_create_student("eva", first_name="Eva", last_name="Xu", lms_user_id="4712")
         gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob").manual_score = MANUAL
         gradebook.find_submission_notebook("backprop", "backprop", "bob").late_submission_penalty = 2.0
         gradebook.db.commit()
@@ -52,7 +57,7 @@ def expected(course: Course) -> dict[str, float | None]:
             one.student_id: one.score - sum(book.late_submission_penalty or 0 for book in one.notebooks)
             for one in gradebook.assignment_submissions("backprop")
         }
-    return {**dict.fromkeys(("cid", "dan")), **found}
+    return {**dict.fromkeys(("cid", "dan", "eva")), **found}
 
 
 def test_csv(course: Course) -> None:
@@ -64,8 +69,18 @@ def test_csv(course: Course) -> None:
     assert float(found["bob"]["late_penalty"]) == 2
     assert found["ann"]["last_name"] == 'Ö"Hara, jr'
     assert "half-written" in found["cid"]["message"]
+    assert (found["cid"]["last_name"], found["cid"]["email"]) == ("Ng", "cid@example.org")
+    assert (found["eva"]["first_name"], found["eva"]["outcome"]) == ("Eva", "not-submitted")
     gradients = [check.gradient for check in course.exercise("backprop").checks]
     assert [name for name in found["ann"] if name in gradients] == gradients
+
+
+def test_needs_person(course: Course) -> None:
+    """The column says of each student what the class's page says."""
+    reports = stored_reports(course, "backprop")
+    people = {name for name, _ in summarise(reports, scores.entries(course, "backprop")).people}
+    assert "cid" in people
+    assert {row["student"] for row in rows(course, "csv") if row["needs_person"] == "yes"} == people
 
 
 def test_json(course: Course) -> None:
@@ -76,6 +91,7 @@ def test_json(course: Course) -> None:
     assert {name: one["score"] for name, one in students.items()} == expected(course)
     assert students["bob"]["grades"]["dprobs"] == {"score": MANUAL, "points": 1.0}
     reports = {one.student: one for one in stored_reports(course, "backprop")}
+    assert students.pop("eva")["report"] is None
     assert {name: Report.from_dict(one["report"]) for name, one in students.items()} == reports
 
 
@@ -86,7 +102,8 @@ def test_canvas(course: Course) -> None:
     assert (found[0]["Student"].strip(), found[0]["backprop"]) == ("Points Possible", "26")
     students = {row["SIS Login ID"]: row for row in found[1:]}
     assert (students["ann"]["Student"], students["ann"]["ID"]) == ('Ö"Hara, jr, Ann', "4711")
-    assert students["cid"]["backprop"] == ""
+    assert (students["cid"]["Student"], students["cid"]["backprop"]) == ("Ng, Cid", "")
+    assert (students["eva"]["ID"], students["eva"]["backprop"]) == ("4712", "")
     assert float(students["bob"]["backprop"]) == expected(course)["bob"]
 
 
@@ -96,6 +113,34 @@ def test_moodle(course: Course) -> None:
     assert list(found[0]) == ["First name", "Last name", "ID number", "Email address", "backprop"]
     assert {row["ID number"] for row in found} == {"4711", "bob"}
     assert found[0]["Email address"] == "ann@example.org"
+
+
+def test_no_archive_of_moodle(course: Course) -> None:
+    """Where no archive tells the participants' numbers, the grading worksheet is refused: none is guessed."""
+    with pytest.raises(CourseError, match="no archive of Moodle's names a student of backprop"):
+        export(course, "backprop", "moodle-worksheet")
+
+
+def test_the_gradebook_wins() -> None:
+    """An LMS id in the gradebook goes before the number in Canvas's archive."""
+    students = [Row("12", lms_user_id="4711", service="canvas"), Row("13", service="canvas")]
+    found = list(csv.DictReader(StringIO(EXPORTS["canvas"](students, "backprop", 1.0))))[1:]
+    assert [(row["ID"], row["SIS Login ID"]) for row in found] == [("4711", ""), ("13", "")]
+
+
+def test_worksheet() -> None:
+    """The columns without which Moodle refuses a grading worksheet, and a line for each participant."""
+    ada = Row("12", first_name="Ada", last_name="L", email="a@b.c", grades={"dx": (1.5, 2.0)}, service="moodle")
+    text = EXPORTS["moodle-worksheet"]([ada, Row("13", service="moodle"), Row("eva")], "backprop", 2.0)
+    found = list(csv.DictReader(StringIO(text)))
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(found[0])
+    assert [(row["Identifier"], row["Grade"]) for row in found] == [("Participant 12", "1.5"), ("Participant 13", "")]
+    assert (found[0]["Full name"], found[0]["Email address"]) == ("Ada L", "a@b.c")
+
+
+def test_every_format_can_be_chosen() -> None:
+    """The command line offers what there is."""
+    assert set(Export) == set(EXPORTS)
 
 
 def test_gradescope(course: Course) -> None:

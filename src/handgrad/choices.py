@@ -22,6 +22,7 @@ class Export(enum.StrEnum):
     json = "json"
     canvas = "canvas"
     moodle = "moodle"
+    moodle_worksheet = "moodle-worksheet"
     gradescope = "gradescope"
 
 

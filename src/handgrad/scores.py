@@ -27,7 +27,7 @@ from handgrad.errors import CourseError
 from handgrad.folders import Folders
 from handgrad.report import Entry
 
-__all__ = ["Graded", "entries", "graded", "names"]
+__all__ = ["Graded", "Person", "entries", "graded", "names", "people"]
 
 
 def entries(course: Course, assignment: str) -> dict[str, Entry]:
@@ -55,25 +55,38 @@ def entries(course: Course, assignment: str) -> dict[str, Entry]:
 
 def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
     """For each student, the names and the address that the gradebook knows: what no example may show."""
+    return {
+        student: tuple(one for one in (known.first_name, known.last_name, known.email) if one)
+        for student, known in people(course, assignment).items()
+    }
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who a student is, as the gradebook's roster has it; empty where it does not."""
+
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    lms_user_id: str = ""
+
+
+def people(course: Course, assignment: str) -> dict[str, Person]:
+    """Every student of the gradebook's roster, whether or not they handed in."""
     with _connected(Folders(course, assignment).database[0]) as connection:
-        rows = connection.execute(_NAMES) if connection is not None else ()
-        return {student: tuple(one for one in known if one) for student, *known in rows}
+        rows = connection.execute(_PEOPLE) if connection is not None else ()
+        return {student: Person(*(one or "" for one in known)) for student, *known in rows}
 
 
 @dataclass(frozen=True)
 class Graded:
-    """One graded cell of one student: its name, its score (a person's before ours), its points; and whose it is."""
+    """One graded cell of one student: its name, its score (a person's before ours), and its points."""
 
     student: str
     cell: str
     score: float
     points: float
-    waiting: bool
     penalty: float
-    first_name: str
-    last_name: str
-    email: str
-    lms_user_id: str
 
 
 def graded(course: Course, assignment: str) -> list[Graded]:
@@ -83,7 +96,7 @@ def graded(course: Course, assignment: str) -> list[Graded]:
         if connection is None:
             return []
         rows = connection.execute(_CELLS, {"assignment": assignment, "course": course_id})
-        return [Graded(*row[:6], *(one or "" for one in row[6:])) for row in rows]
+        return [Graded(*row) for row in rows]
 
 
 @contextmanager
@@ -144,21 +157,15 @@ _BY_HAND = (
     .where(Grade.manual_score.is_not(None))
     .order_by(BaseCell.name)
 )
-_NAMES = select(Student.id, Student.first_name, Student.last_name, Student.email)
+_PEOPLE = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
 _SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
 _CELLS = (
     _graded(
         GradeCell.name,
         _SCORE,
         GradeCell.max_score,
-        Grade.needs_manual_grade,
         func.coalesce(SubmittedNotebook.late_submission_penalty, 0.0),
-        Student.first_name,
-        Student.last_name,
-        Student.email,
-        Student.lms_user_id,
     )
     .join(GradeCell, GradeCell.id == Grade.cell_id)
-    .join(Student, Student.id == SubmittedAssignment.student_id)
     .where(_SCORE.is_not(None))
 )

@@ -1,6 +1,7 @@
 """nbgrader's side: the preprocessors of a course's configuration, and its notebook steps without its database."""
 
-from handgrad.nbgrader.collecting import CANVAS, MOODLE, Collector, Extractor
+from handgrad.nbgrader.archives import CANVAS, MOODLE
+from handgrad.nbgrader.collecting import Collector, Extractor
 from handgrad.nbgrader.feedback import FeedbackExporter
 from handgrad.nbgrader.preprocessors import (
     AddSelfCheck,

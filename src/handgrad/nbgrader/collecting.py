@@ -1,28 +1,30 @@
 """Plugins of nbgrader's ``zip_collect``: who handed in what, in the archives that Moodle and Canvas make.
 
 A file that no pattern knows is left where it is and named, never dropped in silence; an archive that cannot be opened
-is such a file.
+is such a file. Of a student without any notebook everything is collected: whoever handed in something has a folder.
 """
 
+import atexit
+import logging
 import re
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import find_all_notebooks, unzip
 from traitlets import List, Unicode
+from traitlets.config import Config
 
-__all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "names"]
+from handgrad.nbgrader.archives import CANVAS, MOODLE, Service, matches, owner, services
 
-MOODLE = r"(?:^|/)[^/_]+_(?P<student_id>\d+)_assignsubmission_file(?:_?/|_)(?P<file_id>[^/].*)$"
-"""``Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb``, or in one folder with ``_file_backprop.ipynb``."""
-CANVAS = r"(?:^|/)(?:\w+?_)??(?:(?i:late)_)?(?P<student_id>\d+|anon_[A-Za-z0-9]+)_\d+_(?P<file_id>[^/].*)$"
-"""``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's number, the file's, its name."""
+__all__ = ["Collector", "Extractor", "came_from", "names"]
 
 DEEPEST = 3
 """Archives inside archives that are opened at most: one may hold itself."""
+NAMED = 5
+"""Files of one student that are named in a sentence."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
 
@@ -32,6 +34,13 @@ class Extractor(ExtractorPlugin):
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Copy everything in one folder to another, archives opened, each into a folder of its own name."""
+        if len(archives := sorted(one.name for one in Path(archive_path).iterdir() if one.suffix in self.zip_ext)) > 1:
+            self.log.warning(
+                "There are %d archives in %s: %s. If one was downloaded later than another, keep only the newest there "
+                "and collect again with --force: of a student who is in several, the versions are collected side by "
+                "side.",
+                *(len(archives), archive_path, ", ".join(archives)),
+            )
         shutil.copytree(archive_path, extracted_path, dirs_exist_ok=True)
         seen: set[Path] = set()
         for _ in range(DEEPEST):
@@ -66,6 +75,7 @@ class Collector(FileNameCollectorPlugin):
     def collect(self, submitted_file: str) -> dict[str, str] | None:
         """The student and the name of a file; None where they are not known, which a warning says."""
         if not hasattr(self, "_known"):
+            self.log.addFilter(_not_said_again)
             self._known = self._survey()
         path = Path(submitted_file)
         if path in self._known:
@@ -78,7 +88,8 @@ class Collector(FileNameCollectorPlugin):
             return "Another system wrote this note about a file."
         if path.suffix.lower() not in self.valid_ext:
             return f"It is none of {', '.join(self.valid_ext)}."
-        students = {match["student_id"] for match in self._matches(path.relative_to(self._root).as_posix())}
+        place = path.relative_to(self._root).as_posix()
+        students = {match["student_id"] for match in matches(place, self.patterns)}
         if students:
             return f"Its path names {' and '.join(sorted(students))}: give the archive another name."
         return (
@@ -96,45 +107,62 @@ class Collector(FileNameCollectorPlugin):
         root, course = self._root, self.parent.coursedir
         released = find_all_notebooks(course.format_path(course.release_directory, ".", course.assignment_id))
         handed_in: dict[str, dict[Path, str]] = {}
+        others: dict[str, dict[Path, str]] = {}
         for path in sorted(root.rglob("*")):
-            if found := self._recognised(path, path.relative_to(root).as_posix()):
-                student, name = found
-                handed_in.setdefault(student, {})[path] = name
+            match = owner(path.relative_to(root).as_posix(), self.patterns)
+            if match and path.is_file() and not _is_a_note(path, match["file_id"]):
+                kind = handed_in if path.suffix.lower() in self.valid_ext else others
+                kind.setdefault(match["student_id"], {})[path] = match["file_id"]
+        without = {student: _apart(files, root) for student, files in others.items() if student not in handed_in}
+        if without:
+            # the collector is not told when it is over, and what nbgrader copies is a long list
+            atexit.register(self.log.warning, _without_notebook(without))
+        collected = {
+            **{student: self._named(student, files, root, released) for student, files in handed_in.items()},
+            **without,
+        }
         return {
             path: {"student_id": student, "file_id": name}
-            for student, files in handed_in.items()
-            for path, name in self._named(student, files, root, released).items()
+            for student, files in collected.items()
+            for path, name in files.items()
         }
-
-    def _recognised(self, path: Path, place: str) -> tuple[str, str] | None:
-        """Whose the file at ``place`` in the archives is, and what that student called it."""
-        if path.name.startswith(".") or path.suffix.lower() not in self.valid_ext or not path.is_file():
-            return None
-        matches = list(self._matches(place))
-        if len({match["student_id"] for match in matches}) != 1:
-            return None
-        return matches[0]["student_id"], matches[0]["file_id"]
-
-    def _matches(self, place: str) -> Iterator[re.Match[str]]:
-        """What the patterns find in a path, and in it without its first folder, which an archive may have named.
-
-        The first in the path counts: what comes behind it was named by the student.
-        """
-        for one in (place, place.partition("/")[2]):
-            if found := [match for pattern in self.patterns if (match := re.search(pattern, one))]:
-                yield min(found, key=lambda match: match.start())
 
     def _named(self, student: str, files: Mapping[Path, str], root: Path, released: Sequence[str]) -> dict[Path, str]:
         """The names of a student's ``files``; a warning where the notebook is not among them."""
-        twice = {name for name, count in Counter(files.values()).items() if count > 1}
-        apart = {path: path.relative_to(root).as_posix() if name in twice else name for path, name in files.items()}
-        named = names(apart, released)
+        named = names(_apart(files, root), released)
         for title in set(released) - set(named.values()):
             self.log.warning(
                 "%s handed in no %s, but %s: `handgrad grade` looks into these, nbgrader's autograde does not.",
                 *(student, title, ", ".join(sorted(named.values()))),
             )
         return named
+
+
+def _is_a_note(path: Path, name: str) -> bool:
+    """Whether a file is another system's note about one, in the archive or by the name that the student gave it."""
+    return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
+
+
+def _not_said_again(record: logging.LogRecord) -> bool:
+    """Leave out what nbgrader says of every file of which we have said why it is not recognised."""
+    return not str(record.msg).startswith("Skipped submission with no match information provided")
+
+
+def _without_notebook(students: Mapping[str, Mapping[Path, str]]) -> str:
+    """Who handed in something, and no notebook among it."""
+
+    def few(names: Sequence[str]) -> str:
+        return ", ".join(names) if len(names) <= NAMED else f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+
+    told = [f"{student} ({few(list(files.values()))})" for student, files in sorted(students.items())]
+    return f"Without a notebook are {'; '.join(told)}: `handgrad grade` lists them as not-submitted."
+
+
+def _apart(files: Mapping[Path, str], root: Path) -> dict[Path, str]:
+    """A student's files by their names; by their paths those of the same name, or of the name of another's folder."""
+    taken = {name for name, count in Counter(files.values()).items() if count > 1}
+    taken |= {parent.as_posix() for name in files.values() for parent in PurePosixPath(name).parents}
+    return {path: path.relative_to(root).as_posix() if name in taken else name for path, name in files.items()}
 
 
 def names(files: Mapping[Path, str], released: Collection[str]) -> dict[Path, str]:
@@ -157,3 +185,15 @@ def _original(name: str, released: Collection[str]) -> str:
     path = PurePosixPath(name)
     plain = f"{_COPY.sub('', path.stem)}{path.suffix}"
     return next((one for one in (path.name, plain) if one in released), name)
+
+
+def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]:
+    """For each student of an assignment whom an archive still names, whose number it is: Moodle's or Canvas's."""
+    app = config.get("ZipCollectApp", {})
+    structure = app.get("collect_directory_structure", "{downloaded}/{assignment_id}/{collect_step}")
+    folder = structure.format(
+        downloaded=app.get("downloaded_directory", "downloaded"),
+        assignment_id=assignment,
+        collect_step=app.get("archive_directory", "archive"),
+    )
+    return services(root / folder, Collector(config=config).patterns)

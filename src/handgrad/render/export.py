@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 from handgrad.render.gradescope import report_gradescope
 from handgrad.report import SCHEMA, Report
@@ -32,6 +32,8 @@ class Row:
         Points taken off for handing in late.
     needs_person
         Whether a person has to look at it.
+    service
+        Whose number the student's name is, where the archive tells from which it came: ``canvas`` or ``moodle``.
     """
 
     student: str
@@ -43,6 +45,7 @@ class Row:
     grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     penalty: float = 0.0
     needs_person: bool = False
+    service: Literal["", "canvas", "moodle"] = ""
 
     @property
     def score(self) -> float | None:
@@ -112,14 +115,16 @@ def class_json(students: Sequence[Row], assignment: str, points: float) -> str:
 def class_canvas(students: Sequence[Row], assignment: str, points: float) -> str:
     """The columns of Canvas's gradebook import, with the row of possible points that it exports itself.
 
-    ``ID`` is Canvas's own number (``lms_user_id`` in nbgrader's gradebook); a student without one is found by
-    ``SIS Login ID``, the name under which they handed in. Nothing graded is an empty field, which Canvas leaves alone.
+    ``ID`` is Canvas's own number: ``lms_user_id`` in nbgrader's gradebook, or else the number in Canvas's archive. A
+    student without one is found by ``SIS Login ID``, the name under which they handed in. Nothing graded is an empty
+    field, which Canvas leaves alone.
     """
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows.append(["    Points Possible", "", "", "", "", _written(points)])
     for one in students:
         name = ", ".join(part for part in (one.last_name, one.first_name) if part) or one.student
-        rows.append([name, one.lms_user_id, "", one.student, "", _written(one.score)])
+        number, login = ("", one.student) if one.service != "canvas" else (one.student, "")
+        rows.append([name, one.lms_user_id or number, "", login, "", _written(one.score)])
     return _csv(rows)
 
 
@@ -136,6 +141,20 @@ def class_moodle(students: Sequence[Row], assignment: str, points: float) -> str
     return _csv(rows)
 
 
+def class_worksheet(students: Sequence[Row], assignment: str, points: float) -> str:
+    """The grading worksheet of one assignment in Moodle, with those whom its archive named.
+
+    Moodle looks for the headings, in English, of the participant's number, the grade and the day of its last change,
+    and passes over an empty grade.
+    """
+    rows = [["Identifier", "Full name", "Email address", "Grade", "Last modified (grade)"]]
+    for one in students:
+        if one.service == "moodle":
+            name = " ".join(part for part in (one.first_name, one.last_name) if part)
+            rows.append([f"Participant {one.student}", name, one.email, _written(one.score), ""])
+    return _csv(rows)
+
+
 def class_gradescope(students: Sequence[Row], assignment: str, points: float) -> str:
     """Gradescope's ``results.json`` of every student who has a report, by name."""
     results = {one.student: json.loads(report_gradescope(one.report)) for one in students if one.report}
@@ -147,6 +166,7 @@ EXPORTS: Mapping[str, Callable[[Sequence[Row], str, float], str]] = {
     "json": class_json,
     "canvas": class_canvas,
     "moodle": class_moodle,
+    "moodle-worksheet": class_worksheet,
     "gradescope": class_gradescope,
 }
 """The formats by name: functions of the rows, the assignment's name and its points."""
