@@ -285,6 +285,20 @@ def new(
 
 
 @app.command()
+def release(
+    assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write release/ and solutions/ from source/, and put the wheel that students install beside each notebook."""
+    from handgrad.course import Course
+    from handgrad.releases import release as released
+
+    for one in released(Course.at(course), assignments or ()):
+        wheel = f" with {one.wheel}" if one.wheel else ""
+        typer.echo(f"{one.assignment}: {one.folder}{wheel}; its solution is in {one.solution}")
+
+
+@app.command()
 def verify(
     assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
     *,
@@ -294,7 +308,7 @@ def verify(
     format: Annotated[ProofFormat, typer.Option(help="How the proof is written.")] = ProofFormat.text,  # noqa: A002
     course: CourseOption = Path(),
 ) -> None:
-    """Prove a course before it is released, all faults in one run. Exit status 0 if it is sound, 1 if not."""
+    """Prove a course before it is handed out, all faults in one run. Exit status 0 if it is sound, 1 if not."""
     from handgrad import verifying
     from handgrad.course import Course
 

@@ -142,6 +142,32 @@ class Course:
         source = self.folder("source")
         return sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
 
+    def chosen(self, assignments: Sequence[str] = ()) -> tuple[str, ...]:
+        """The named assignments, all of them unless some are named; their sources are whole.
+
+        Raises
+        ------
+        CourseError
+            The course has no such assignment, or none at all; or links in their sources lead nowhere.
+        """
+        known = self.assignments()
+        for name in assignments:
+            if name not in known:
+                self.exercise(name)
+        chosen = tuple(assignments or known)
+        if not chosen:
+            raise CourseError(
+                f"there is no assignment in {self.folder('source')}: none has a notebook NAME/NAME.ipynb."
+            )
+        paths = [path for name in chosen for path in sorted((self.folder("source") / name).rglob("*"))]
+        if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
+            links = "; ".join(f"{path.relative_to(self.root)} -> {path.readlink()}" for path in broken)
+            raise CourseError(
+                f"links lead to files that are not there ({links}). Copy the course with `cp -rL`, which copies what "
+                "a link leads to, or put each file in the place of its link."
+            )
+        return chosen
+
     def exercise(self, assignment: str) -> Exercise:
         """The exercise of an assignment.
 
