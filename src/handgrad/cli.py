@@ -45,6 +45,9 @@ def check(
     exercise: Annotated[
         Path | None, typer.Option(help="The exercise's notebook or exercise.json, where it is not found by itself.")
     ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A course's marks and limits: handgrad.json of an autograder.")
+    ] = None,
     rename: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,9 +61,11 @@ def check(
     # it imports torch while this process does
     with nullcontext() if lacking() else WarmProcess() as process:
         from handgrad import selfcheck
+        from handgrad.course import Course
 
+        course = Course.of_settings(settings) if settings else None
         found = selfcheck.read_exercise(exercise) if exercise else None
-        report = selfcheck.check(notebook, found, renames=rename or (), process=process).report
+        report = selfcheck.check(notebook, found, course, renames=rename or (), process=process).report
     typer.echo(_rendered(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
 

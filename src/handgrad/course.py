@@ -28,6 +28,17 @@ __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 CONFIG = "nbgrader_config.py"
 WORKSHOP = ".handgrad"
 """The folder of a course's seeds and stored answers; git ignores it."""
+TAKEN_ALONG = (
+    "sizes",
+    "partial_shape",
+    "partial_invisible",
+    "partial_later",
+    "tolerance",
+    "cell_seconds",
+    "submission_seconds",
+    "memory_mb",
+)
+"""The settings that another grader needs to mark as this course does: no seeds, and nothing about trust."""
 _NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
 """Hidden seeds that are drawn for a course: one round of hidden passes each."""
@@ -91,6 +102,33 @@ class Course:
             f"{start} lies in no course: neither it nor a folder above it holds {CONFIG}. "
             "Change to the course's folder, or name it with --course."
         )
+
+    @classmethod
+    def of_settings(cls, path: Path) -> Self:
+        """A course that is nothing but its settings, read from what :meth:`settings_text` gave.
+
+        Raises
+        ------
+        CourseError
+            The file cannot be read, or holds something else.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            given = dict(data["settings"])
+            if data["schema"] != 1 or not set(given) <= set(TAKEN_ALONG):
+                raise ValueError("it is of another handgrad")
+            Handgrad(config=Config(Handgrad=Config(given)))
+        except (OSError, ValueError, KeyError, TypeError, TraitError) as error:
+            raise CourseError(
+                f"{path} does not hold a course's settings ({error}): write it anew with `handgrad new-autograder`."
+            ) from error
+        return cls(path.resolve().parent, Config(Handgrad=Config(given)))
+
+    def settings_text(self) -> str:
+        """The settings that another grader needs to mark as this course does, as JSON."""
+        settings = self.settings
+        taken = {name: getattr(settings, name) for name in TAKEN_ALONG}
+        return json.dumps({"schema": 1, "settings": taken}, indent=1) + "\n"
 
     @property
     def settings(self) -> Handgrad:
