@@ -9,15 +9,17 @@ ASSIGNMENTS := $(notdir $(wildcard source/*))
 # nbgrader asks for its helpers (alembic, jupyter) by name
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-all lint bench release constraints clean
+.PHONY: help demo test test-all lint bench release constraints clean clean-course
 
 help:
 	@echo "make demo         grade a sample class and write report.html"
 	@echo "make test         formatting, lint, types and every test but the slow ones"
 	@echo "make test-all     the same and the slow ones"
 	@echo "make bench        measure beside nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
-	@echo "make release      release/ and solutions/ from source/, and the wheel for students"
+	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the package's own exercises"
 	@echo "make constraints  pin the newest versions of every package anew"
+	@echo "make clean        delete what can be made anew: the environment, builds, wheels"
+	@echo "make clean-course delete submissions, grades, seeds and feedback, such as those of \`make demo\`; asks first"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,16 +45,14 @@ bench: $(READY)
 	python -m benchmarks
 
 release: $(READY)
-	rm -rf build dist
+	# the wheel holds the exercises, so they come before it
 	for assignment in $(ASSIGNMENTS); do \
 	    nbgrader generate_assignment $$assignment --force && \
-	    nbgrader generate_solution $$assignment --force && \
 	    mkdir -p $(PACKAGED)/$$assignment && \
 	    find -L source/$$assignment -type f ! -name '*.ipynb' -exec cp {} $(PACKAGED)/$$assignment \; && \
 	    cp release/$$assignment/exercise.json $(PACKAGED)/$$assignment || exit 1; \
 	done
-	python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
-	for assignment in $(ASSIGNMENTS); do cp dist/handgrad-*.whl release/$$assignment/ || exit 1; done
+	handgrad release
 
 constraints:
 	rm -rf $(VENV)
@@ -63,4 +63,9 @@ constraints:
 	mv $(VENV)/constraints.txt constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist autograded feedback submitted .handgrad gradebook.db* report.html release/*/*.whl
+	rm -rf $(VENV) build dist release/*/*.whl
+
+clean-course:
+	@printf 'This deletes submitted/, autograded/, feedback/, .handgrad/ (seeds and answers), gradebook.db, report.html.\n'
+	@read -p 'All grades are lost. Type yes to delete them: ' answer && [ "$$answer" = yes ] || { echo 'Nothing is deleted.'; exit 1; }
+	rm -rf submitted autograded feedback .handgrad gradebook.db* report.html

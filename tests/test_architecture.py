@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean", "frozen", "choices", "drawing", "anonymous"),
+    ("wheels",),
     ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
     ("sources",),
     ("graph", "sandbox", "exercise", "reaching", "remarking"),
@@ -30,12 +31,12 @@ FLOORS = (
     ("values",),
     ("grade",),
     ("course", "cases", "store"),
-    ("records", "tasks", "demo", "selfcheck", "autograders", "authoring"),
-    ("nbgrader", "pool", "cluster", "watch"),
+    ("records", "tasks", "demo", "selfcheck", "authoring"),
+    ("nbgrader", "pool", "cluster", "watch", "autograders"),
     ("gradebook", "folders", "worker"),
     ("jobs",),
     ("batch", "scores"),
-    ("regrading", "exporting", "lookalikes", "overview", "verifying"),
+    ("regrading", "exporting", "lookalikes", "overview", "verifying", "releases"),
     ("cli",),
 )
 """The house from the ground up: a module imports from floors below its own, never from above."""

@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from handgrad.autograders import write_autograder
+from handgrad import wheels
+from handgrad.autograders import Service, write_autograder
+from handgrad.cases import Case
 from handgrad.course import Course
 from handgrad.errors import CourseError
 
@@ -21,6 +25,35 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 COURSE = Course.at(ROOT)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Lets handgrad look as if it had been installed from this wheel: to build one takes long."""
+    wheel = tmp_path_factory.mktemp("origin") / wheels.WHEEL
+    wheel.write_text("a wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wheels, "origin", lambda: wheel)
+        yield wheel
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    """A course in which backprop was released."""
+    folder = tmp_path / "course"
+    for kind in ("source", "release"):
+        shutil.copytree(
+            ROOT / kind / "backprop", folder / kind / "backprop", ignore=shutil.ignore_patterns("handgrad-*.whl")
+        )
+    shutil.copyfile(ROOT / "nbgrader_config.py", folder / "nbgrader_config.py")
+    return Course.at(folder)
+
+
+def configured(course: Course, line: str) -> Course:
+    """The same course with another line in its configuration."""
+    with (course.root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    return Course.at(course.root)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +111,6 @@ def test_gradescope_holds_no_solution(gradescope: Path) -> None:
     source = gradescope / "source"
     assert not list(source.rglob("*.ipynb"))
     assert "BEGIN SOLUTION" not in (source / "exercise.json").read_text(encoding="utf-8")
-    assert (source / "requirements.txt").read_text(encoding="utf-8").strip().partition("[check]")[0]
     assert os.access(write_autograder(COURSE, "gradescope", "backprop", gradescope / "again")[0], os.R_OK)
     assert os.access(gradescope / "again" / "setup.sh", os.X_OK)
     subprocess.run(["bash", "-n", gradescope / "again" / "setup.sh"], check=True)
@@ -118,6 +150,102 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     course = tmp_path / "course"
     shutil.copytree(ROOT / "source", course / "source")
     shutil.copyfile(ROOT / "nbgrader_config.py", course / "nbgrader_config.py")
-    with pytest.raises(CourseError, match=r"backprop was not released: .* Run `nbgrader generate_assignment backprop`"):
+    with pytest.raises(CourseError, match=r"backprop was not released: .* Run `handgrad release backprop` first"):
         write_autograder(Course.at(course), "github", "backprop", tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("service", ["gradescope", "github"])
+def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) -> None:
+    """The requirements name a wheel that is there: the one beside the release, else one made for it."""
+    released = course.root / "release/backprop"
+    (released / "handgrad-0.0.0-py3-none-any.whl").touch()
+    for number, text in enumerate(("a wheel", "the release's")):
+        output = tmp_path / f"new-{number}"
+        write_autograder(course, service, "backprop", output)
+        [wheel] = output.glob("*.whl")
+        assert (output / "requirements.txt").read_text(encoding="utf-8") == f"./{wheel.name}[check]\n"
+        assert wheel.read_text(encoding="utf-8") == text
+        (released / wheels.WHEEL).write_text("the release's")
+
+
+def test_no_wheel(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no wheel nothing is written: no index has handgrad, and a stranger could put one there."""
+    monkeypatch.setattr(wheels, "origin", lambda: None)
+    with pytest.raises(CourseError, match=r"Run `pip wheel --no-deps -w \S+/release/backprop CLONE`"):
+        write_autograder(course, "gradescope", "backprop", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def _points(notebook: nbformat.NotebookNode) -> None:
+    notebook.cells[_index(notebook, "check_dprobs")].metadata.nbgrader.points = 3
+
+
+def _hidden(notebook: nbformat.NotebookNode) -> None:
+    cell = notebook.cells[_index(notebook, "check_dprobs")]
+    cell.source += "\n### BEGIN HIDDEN TESTS\nassert dprobs.sum() > 0\n### END HIDDEN TESTS"
+
+
+def _locked(notebook: nbformat.NotebookNode) -> None:
+    notebook.cells[_index(notebook, "parameters")].source += "\nother = 1"
+
+
+def _fewer(notebook: nbformat.NotebookNode) -> None:
+    for name in ("check_dC", "dC"):
+        del notebook.cells[_index(notebook, name)]
+
+
+def _index(notebook: nbformat.NotebookNode, name: str) -> int:
+    return next(
+        number
+        for number, cell in enumerate(notebook.cells)
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == name
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_points, "check_dprobs is worth 3, and 1 in the release"),
+        (_locked, "the locked cell parameters is another"),
+        (_fewer, "check_dC is no longer in the source"),
+        (_hidden, ""),
+    ],
+)
+def test_a_release_of_yesterday(
+    course: Course, tmp_path: Path, change: Callable[[nbformat.NotebookNode], None], said: str
+) -> None:
+    """What the source has changed since must be released first; hidden tests stand in no release."""
+    path = course.exercise_path("backprop")
+    source = nbformat.read(path, as_version=4)
+    change(source)
+    nbformat.write(source, path)
+    if not said:
+        assert write_autograder(course, "github", "backprop", tmp_path / "new")
+        return
+    with pytest.raises(CourseError, match=rf"not what the source gives now \({said}.*run `handgrad release backprop`"):
+        write_autograder(course, "github", "backprop", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_settings_go_along(course: Course, tmp_path: Path) -> None:
+    """The other service marks by the course's own shares, and learns no hidden seed."""
+    course = configured(course, "c.Handgrad.partial_invisible = 0.25; c.Handgrad.seeds = [123456789]")
+    write_autograder(course, "gradescope", "backprop", tmp_path / "source")
+    shutil.copyfile(tmp_path / "source/run_autograder", tmp_path / "run_autograder")
+    (tmp_path / "run_autograder").chmod(0o755)
+    assert not [path for path in (tmp_path / "source").iterdir() if b"123456789" in path.read_bytes()]
+    release, solution = (nbformat.reads(notebook(kind).decode(), as_version=4) for kind in ("release", "solutions"))
+    case = Case.read(ROOT / "tests/mistakes/dlogits-without-max")
+    assert results(tmp_path, case.content(release, solution))["score"] == 25.25
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"schema": 2, "settings": {}}', '{"schema": 1, "settings": {"seeds": [1]}}']
+)
+def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
+    """A file of settings that cannot be followed is said, and how to get another."""
+    path = tmp_path / "handgrad.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CourseError, match=r"does not hold a course's settings .* `handgrad new-autograder`"):
+        Course.of_settings(path)

@@ -104,6 +104,26 @@ def test_demo_leaves_submissions_alone(course: Path) -> None:
         assert not gradebook.students
 
 
+def test_make_clean_keeps_grades(tmp_path: Path) -> None:
+    """`make clean` deletes what can be made anew; submissions, grades and seeds go only where a person says yes."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("dist", "release/backprop", "submitted", "autograded", "feedback", ".handgrad"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("gradebook.db", "report.html", "release/backprop/handgrad.whl"):
+        (tmp_path / name).touch()
+    grades = {"submitted", "autograded", "feedback", ".handgrad", "gradebook.db", "report.html"}
+
+    def make(target: str, answer: str) -> set[str]:
+        subprocess.run(["make", target], cwd=tmp_path, input=answer, text=True, capture_output=True, check=False)
+        return {path.name for path in tmp_path.iterdir()} - {"Makefile", "release"}
+
+    assert make("clean", "") == grades
+    assert not list((tmp_path / "release/backprop").iterdir())
+    for answer in ("", "\n", "no\n"):
+        assert make("clean-course", answer) == grades
+    assert make("clean-course", "yes\n") == set()
+
+
 def test_grade_names_everybody(course: Path) -> None:
     """A good, an empty, a foreign, a misnamed and no submission each get an outcome; only what is graded a score."""
     for student in ("ann", "bob", "cid", "dan", "eve"):

@@ -130,6 +130,7 @@ def test_every_fault_in_one_run(course: Course) -> None:
         assert any(one[0] == file and one[1].startswith(what) for one in said), (what, said)
     assert unwritten.open == ("dh", "dpre", "dw", "db")
     assert "every released stub is missing" in unwritten.proved
+    assert found.absent == ("pytest was not run: the course has no tests/hidden",)
     assert any("texts say TODO" in fault.what for fault in unwritten.faults)
 
 
@@ -150,6 +151,11 @@ def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
     (found,) = json.loads(done.stdout)["assignments"]
     assert found["faults"] == []
     assert "the worked solution has full marks by nbgrader autograde" in found["proved"]
+    assert found["absent"] == [
+        "no known mistake of layer was tried: tests/mistakes has none",
+        "pytest was not run: the course has no tests/hidden",
+    ]
+    assert not any("known mistake" in claim or "pytest" in claim for claim in found["proved"])
     assert found["mutation"]["survivors"] == []
     assert found["mutation"]["killed"] > 40
 
@@ -314,7 +320,12 @@ def test_weights_anew(exercise: Exercise, solutions: dict[str, str]) -> None:
 
 
 PROOFS = (
-    Proof("sound", proved=("all is well",), mutation=Mutation(5, (Survivor("dx", "transposed", "- a\n+ b"),))),
+    Proof(
+        "sound",
+        proved=("all is well",),
+        absent=("no test is there",),
+        mutation=Mutation(5, (Survivor("dx", "transposed", "- a\n+ b"),)),
+    ),
     Proof(
         "faulty",
         faults=(Fault("source/faulty/faulty.ipynb", "it is wrong", "mend it"),),
@@ -329,6 +340,7 @@ def test_shown() -> None:
     text = as_text(PROOFS, width=100)
     for line in (
         "✓ all is well",
+        "- no test is there.",
         "✗ source/faulty/faulty.ipynb: it is wrong.",
         "Try: mend it.",
         "2 solutions to write: dx, dy.",

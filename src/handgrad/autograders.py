@@ -3,19 +3,27 @@
 import shutil
 import stat
 import zipfile
+from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
 
-from handgrad import __version__
 from handgrad.course import Course, write_text
 from handgrad.errors import CourseError
+from handgrad.exercise import Exercise
 from handgrad.releasing import EXERCISE_FILE
+from handgrad.selfcheck import read_released
+from handgrad.wheels import wheel_in, wheels
 
 __all__ = ["Service", "write_autograder"]
 
 Service = Literal["gradescope", "github"]
 EXECUTABLE = ("run_autograder", "setup.sh")
+SETTINGS_FILE = "handgrad.json"
+"""The course's marks and limits, read by the ``handgrad check`` of the other service."""
+_MOST = 3
+"""Differences that an error names at most."""
 
 
 def write_autograder(course: Course, service: Service, assignment: str, output: Path) -> list[Path]:
@@ -27,19 +35,31 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
     Raises
     ------
     CourseError
-        The assignment was not released, or ``output`` holds something already.
+        The assignment was not released, or its source was changed since; ``output`` holds something already; or
+        there is no wheel of handgrad for the other service to install.
     """
-    course.exercise(assignment)
+    exercise = course.exercise(assignment)
     released = course.folder("release") / assignment
     if not (released / EXERCISE_FILE).is_file():
         raise CourseError(
             f"{assignment} was not released: {released / EXERCISE_FILE} is not there. "
-            f"Run `nbgrader generate_assignment {assignment}` first."
+            f"Run `handgrad release {assignment}` first."
+        )
+    if found := list(_differences(exercise, read_released(released / EXERCISE_FILE))):
+        more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+        raise CourseError(
+            f"{released} is not what the source gives now ({'; '.join(found[:_MOST])}{more}): "
+            f"run `handgrad release {assignment}` first."
         )
     if output.exists() and any(output.iterdir()):
         raise CourseError(f"{output} is not empty: name another folder with --output, or empty it.")
-    output.mkdir(parents=True, exist_ok=True)
+    settings, there = course.settings_text(), wheel_in(released)
+    with nullcontext(there) if there else wheels([released]) as wheel:
+        output.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel, output)
     kept = [path for path in sorted(released.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    # a wheel of another version is left behind
+    kept = [path for path in kept if not path.match("handgrad-*.whl")]
     if service == "gradescope":
         # the student's own notebook is what is handed in
         kept = [path for path in kept if path.suffix != ".ipynb" and not path.name.startswith("test_")]
@@ -47,7 +67,8 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
         target = output / path.relative_to(released)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    write_text(output / "requirements.txt", _requirements(output))
+    write_text(output / "requirements.txt", f"./{wheel.name}[check]\n")
+    write_text(output / SETTINGS_FILE, settings)
     with as_file(files("handgrad") / "templates" / service) as folder:
         for template in sorted(folder.iterdir()):
             _copy(template, output / (".github/workflows" if service == "github" else ".") / template.name)
@@ -55,10 +76,24 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
     return [*written, _zipped(output, written)] if service == "gradescope" else written
 
 
-def _requirements(folder: Path) -> str:
-    """What ``pip`` installs: the wheel beside it where there is one, else this version."""
-    wheel = next(folder.glob("handgrad-*.whl"), None)
-    return f"./{wheel.name}[check]\n" if wheel else f"handgrad[check]=={__version__}\n"
+def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
+    """What is graded otherwise by a release than by its source, a phrase each: its checks, points and locked cells."""
+    ours, theirs = ({check.id: check for check in one.checks} for one in (source, released))
+    for name in dict.fromkeys((*ours, *theirs)):
+        if name not in theirs:
+            yield f"{name} is not released"
+        elif name not in ours:
+            yield f"{name} is no longer in the source"
+        elif ours[name].points != theirs[name].points:
+            yield f"{name} is worth {ours[name].points:g}, and {theirs[name].points:g} in the release"
+        elif not ours[name].has_hidden_tests and ours[name].source != theirs[name].source:
+            yield f"{name} is another"
+    locked, other = (
+        {one.name: one.source for one in each.cells if one.kind == "locked"} for each in (source, released)
+    )
+    for name in dict.fromkeys((*locked, *other)):
+        if locked.get(name) != other.get(name):
+            yield f"the locked cell {name} is another"
 
 
 def _copy(template: Path, target: Path) -> None:

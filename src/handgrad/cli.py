@@ -45,6 +45,9 @@ def check(
     exercise: Annotated[
         Path | None, typer.Option(help="The exercise's notebook or exercise.json, where it is not found by itself.")
     ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A course's marks and limits: handgrad.json of an autograder.")
+    ] = None,
     rename: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,9 +61,11 @@ def check(
     # it imports torch while this process does
     with nullcontext() if lacking() else WarmProcess() as process:
         from handgrad import selfcheck
+        from handgrad.course import Course
 
+        course = Course.of_settings(settings) if settings else None
         found = selfcheck.read_exercise(exercise) if exercise else None
-        report = selfcheck.check(notebook, found, renames=rename or (), process=process).report
+        report = selfcheck.check(notebook, found, course, renames=rename or (), process=process).report
     typer.echo(_rendered(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
 
@@ -287,6 +292,20 @@ def new(
 
 
 @app.command()
+def release(
+    assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write release/ and solutions/ from source/, and put the wheel that students install beside each notebook."""
+    from handgrad.course import Course
+    from handgrad.releases import release as released
+
+    for one in released(Course.at(course), assignments or ()):
+        wheel = f" with {one.wheel}" if one.wheel else ""
+        typer.echo(f"{one.assignment}: {one.folder}{wheel}; its solution is in {one.solution}")
+
+
+@app.command()
 def verify(
     assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
     *,
@@ -296,7 +315,7 @@ def verify(
     format: Annotated[ProofFormat, typer.Option(help="How the proof is written.")] = ProofFormat.text,  # noqa: A002
     course: CourseOption = Path(),
 ) -> None:
-    """Prove a course before it is released, all faults in one run. Exit status 0 if it is sound, 1 if not."""
+    """Prove a course before it is handed out, all faults in one run. Exit status 0 if it is sound, 1 if not."""
     from handgrad import verifying
     from handgrad.course import Course
 

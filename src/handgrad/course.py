@@ -28,6 +28,17 @@ __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 CONFIG = "nbgrader_config.py"
 WORKSHOP = ".handgrad"
 """The folder of a course's seeds and stored answers; git ignores it."""
+TAKEN_ALONG = (
+    "sizes",
+    "partial_shape",
+    "partial_invisible",
+    "partial_later",
+    "tolerance",
+    "cell_seconds",
+    "submission_seconds",
+    "memory_mb",
+)
+"""The settings that another grader needs to mark as this course does: no seeds, and nothing about trust."""
 _NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
 """Hidden seeds that are drawn for a course: one round of hidden passes each."""
@@ -92,6 +103,33 @@ class Course:
             "Change to the course's folder, or name it with --course."
         )
 
+    @classmethod
+    def of_settings(cls, path: Path) -> Self:
+        """A course that is nothing but its settings, read from what :meth:`settings_text` gave.
+
+        Raises
+        ------
+        CourseError
+            The file cannot be read, or holds something else.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            given = dict(data["settings"])
+            if data["schema"] != 1 or not set(given) <= set(TAKEN_ALONG):
+                raise ValueError("it is of another handgrad")
+            Handgrad(config=Config(Handgrad=Config(given)))
+        except (OSError, ValueError, KeyError, TypeError, TraitError) as error:
+            raise CourseError(
+                f"{path} does not hold a course's settings ({error}): write it anew with `handgrad new-autograder`."
+            ) from error
+        return cls(path.resolve().parent, Config(Handgrad=Config(given)))
+
+    def settings_text(self) -> str:
+        """The settings that another grader needs to mark as this course does, as JSON."""
+        settings = self.settings
+        taken = {name: getattr(settings, name) for name in TAKEN_ALONG}
+        return json.dumps({"schema": 1, "settings": taken}, indent=1) + "\n"
+
     @property
     def settings(self) -> Handgrad:
         """What the instructor has set for handgrad.
@@ -152,6 +190,32 @@ class Course:
         """Names of the assignments that have an instructor's notebook of their own name."""
         source = self.folder("source")
         return sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
+
+    def chosen(self, assignments: Sequence[str] = ()) -> tuple[str, ...]:
+        """The named assignments, all of them unless some are named; their sources are whole.
+
+        Raises
+        ------
+        CourseError
+            The course has no such assignment, or none at all; or links in their sources lead nowhere.
+        """
+        known = self.assignments()
+        for name in assignments:
+            if name not in known:
+                self.exercise(name)
+        chosen = tuple(assignments or known)
+        if not chosen:
+            raise CourseError(
+                f"there is no assignment in {self.folder('source')}: none has a notebook NAME/NAME.ipynb."
+            )
+        paths = [path for name in chosen for path in sorted((self.folder("source") / name).rglob("*"))]
+        if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
+            links = "; ".join(f"{path.relative_to(self.root)} -> {path.readlink()}" for path in broken)
+            raise CourseError(
+                f"links lead to files that are not there ({links}). Copy the course with `cp -rL`, which copies what "
+                "a link leads to, or put each file in the place of its link."
+            )
+        return chosen
 
     def exercise(self, assignment: str) -> Exercise:
         """The exercise of an assignment.

@@ -63,4 +63,4 @@ def _notebook(path: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise CourseError(f"there is no {path}: `make release` writes it.") from None
+        raise CourseError(f"there is no {path}: `handgrad release {path.stem}` writes it.") from None

@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from handgrad import __version__
+from handgrad.wheels import WHEEL
 
 __all__ = ["EXERCISE_FILE", "self_check"]
 
@@ -49,11 +49,10 @@ def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str
 
 
 def _requirements() -> str:
-    wheel = f"handgrad-{__version__}-py3-none-any.whl"
     return (
         "# pip install -r requirements.txt\n"
         "# (on Linux, PyTorch's CPU build is much smaller: see https://pytorch.org/get-started/locally)\n"
         "jupyterlab\n"
         "pytest\n"
-        f"./{wheel}[check]\n"
+        f"./{WHEEL}[check]\n"
     )

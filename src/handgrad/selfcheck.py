@@ -10,15 +10,13 @@ from pathlib import Path
 import nbformat
 
 from handgrad import notebooks
-from handgrad.course import Course
+from handgrad.course import Course, Handgrad
 from handgrad.errors import CourseError, ExerciseError, SubmissionError
 from handgrad.exercise import Exercise, grade_id
 from handgrad.finding import find_notebook
 from handgrad.grade import Graded, Grader
-from handgrad.marking import Policy
 from handgrad.releasing import EXERCISE_FILE
 from handgrad.report import Verdict
-from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.warm import WarmProcess
 from handgrad.sources import Parsed
 from handgrad.submission import Submission, read_notebook
@@ -46,7 +44,7 @@ def check(
     exercise
         What it answers; found by :func:`exercise_for` unless given.
     course
-        Whose marking policy and limits hold; handgrad's own unless given.
+        Whose marking policy, limits and sizes of hidden passes hold; handgrad's own unless given.
     renames
         ``THEIRS=OURS`` for each name of the notebook that the exercise calls otherwise.
     process
@@ -69,11 +67,12 @@ def check(
     submission = Submission.of(notebook, exercise, renames)
     if note:
         submission = replace(submission, note=" ".join(one for one in (note, submission.note) if one))
-    policy, limits = (course.settings.policy(), course.settings.limits()) if course else (Policy(), Limits())
+    settings = course.settings if course else Handgrad()
+    policy, limits, sizes = settings.policy(), settings.limits(), settings.sizes
     # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
     # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
     seeds = [secrets.randbits(48)]
-    with Grader(exercise, seeds, policy=policy, limits=limits, trust=True, process=process) as grader:
+    with Grader(exercise, seeds, sizes=sizes, policy=policy, limits=limits, trust=True, process=process) as grader:
         return grader.grade(submission)
 
 

@@ -212,7 +212,7 @@ class SaveVerdicts(SaveAutoGrades):
         if known != {verdict.id: verdict.max_points for verdict in report.checks}:
             raise ExerciseError(
                 f"the gradebook knows {self.notebook_id} with other checks or points than its source has now: "
-                f"run `nbgrader generate_assignment {self.assignment_id} --force`, then grade again."
+                f"run `handgrad release {self.assignment_id}`, then grade again."
             )
         where = (self.notebook_id, self.assignment_id, self.student_id)
         for verdict in report.checks:

@@ -1,4 +1,4 @@
-"""Prove that a course is sound before it is released: all its faults, in one run.
+"""Prove that a course is sound before it is handed out: all its faults, in one run.
 
 Runs the author's own cells in this process: never give it a student's.
 """

@@ -13,7 +13,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that has to be mended before release.
+    """Something that has to be mended before it is handed out.
 
     Attributes
     ----------
@@ -100,6 +100,8 @@ class Proof:
         The answers whose solution the author has still to write.
     mutation
         What became of the mutants; None where they were not asked for, or could not be made.
+    absent
+        What was not tried because the course has nothing to try, a sentence each; no fault.
     """
 
     assignment: str
@@ -107,6 +109,7 @@ class Proof:
     faults: tuple[Fault, ...] = ()
     open: tuple[str, ...] = ()
     mutation: Mutation | None = None
+    absent: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -122,6 +125,7 @@ class Proof:
             "faults": [one.to_dict() for one in self.faults],
             "open": list(self.open),
             "mutation": self.mutation.to_dict() if self.mutation else None,
+            "absent": list(self.absent),
         }
 
 

@@ -88,12 +88,14 @@ class Rehearsal:
         steps.run("generate_feedback", self.stage, self.assignment)
         return scores_of(*Folders(self.stage, self.assignment).database, self.assignment)
 
+    @property
+    def hidden_tests(self) -> Path:
+        """The folder of the course's hidden tests for pytest; it need not be there."""
+        return self.course.root / "tests" / "hidden"
+
     def pytest(self) -> Iterator[Fault]:
-        """Run the course's hidden tests, where it has any, on the worked solution."""
-        tests = self.course.root / "tests" / "hidden"
-        folder = tests / self.assignment
-        if not tests.is_dir():
-            return
+        """Run the course's hidden tests on the worked solution."""
+        folder = self.hidden_tests / self.assignment
         name = folder.relative_to(self.course.root).as_posix()
         if not list(folder.glob("test_*.py")):
             yield Fault(name, "there are no hidden tests for pytest", "make the folder as those beside it are made")
@@ -143,17 +145,18 @@ def drift(rehearsal: Rehearsal) -> Iterator[Fault]:
         made = rehearsal.stage.folder(kind) / rehearsal.assignment
         there = rehearsal.course.folder(kind) / rehearsal.assignment
         name = there.relative_to(rehearsal.course.root).as_posix()
+        command = f"`handgrad release {rehearsal.assignment}`"
         if not there.is_dir():
-            yield Fault(name, "it is not there", "run `make release`, or nbgrader's generate_assignment and _solution")
+            yield Fault(name, "it is not there", f"run {command}")
             continue
         ours = {path.name for path in made.iterdir()}
         theirs = {path.name for path in there.iterdir() if path.suffix != ".whl" and not path.name.startswith(".")}
         for file in sorted(ours ^ theirs):
             what = "is not there" if file in ours else "does not come from the source"
-            yield Fault(f"{name}/{file}", f"it {what}", "run `make release` again, or take it away")
+            yield Fault(f"{name}/{file}", f"it {what}", f"run {command}, or take it away")
         for file in sorted(ours & theirs):
             if not _alike(made / file, there / file):
-                yield Fault(f"{name}/{file}", "it is not what the source gives", "run `make release` again")
+                yield Fault(f"{name}/{file}", "it is not what the source gives", f"run {command}")
 
 
 def _alike(one: Path, other: Path) -> bool:

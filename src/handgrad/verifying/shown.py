@@ -47,6 +47,8 @@ def _print(console: Console, proof: Proof) -> None:
     console.print(Text(proof.assignment, style="bold"))
     for claim in proof.proved:
         console.print(_row("✓", claim, "green"))
+    for sentence in proof.absent:
+        console.print(_row("-", f"{sentence}.", "cyan"))
     for fault in proof.faults:
         console.print(_row("✗", f"{fault.file}: {fault.what}.", "red"))
         console.print(Padding(Text(f"Try: {fault.remedy}."), (0, 0, 0, 4), expand=False))

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from handgrad.cases import read_cases
+from handgrad.cases import Case, read_cases
 from handgrad.course import Course
 from handgrad.errors import HandgradError
 from handgrad.exercise import Exercise
@@ -41,13 +41,9 @@ def verify(
     Raises
     ------
     CourseError
-        The course has no such assignment.
+        The course has no such assignment, or none at all; or links in its source lead nowhere.
     """
-    known = course.assignments()
-    for name in assignments:
-        if name not in known:
-            course.exercise(name)
-    return tuple(_Trial(course, name, say, mutants).proof() for name in assignments or known)
+    return tuple(_Trial(course, name, say, mutants).proof() for name in course.chosen(assignments))
 
 
 @dataclass
@@ -60,6 +56,7 @@ class _Trial:
     mutants: bool
     proved: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
     mutation: Mutation | None = None
 
     def proof(self) -> Proof:
@@ -77,7 +74,9 @@ class _Trial:
                     self._commands(exercise, rehearsal)
         except HandgradError as error:
             self.faults.append(self._stopped(error))
-        return Proof(self.assignment, tuple(self.proved), tuple(self.faults), unwritten, self.mutation)
+        return Proof(
+            self.assignment, tuple(self.proved), tuple(self.faults), unwritten, self.mutation, tuple(self.absent)
+        )
 
     @property
     def _file(self) -> str:
@@ -114,7 +113,7 @@ class _Trial:
             self._try("every released stub is missing", faults_of_release(grader, released, self._file))
             if not solved:
                 return
-            self._try("every known mistake is graded as its folder says", self._faults_of_cases(grader, rehearsal))
+            self._mistakes(grader, rehearsal)
             if self.mutants:
                 self.say(f"{self.assignment}: mutants")
                 self.mutation = self._mutation(exercise, grader, rehearsal)
@@ -127,9 +126,21 @@ class _Trial:
         with rehearsal.stage.grader(shortened(exercise)) as quick:
             return mutation_of_values(quick, solved)
 
-    def _faults_of_cases(self, grader: Grader, rehearsal: Rehearsal) -> Iterator[Fault]:
+    def _mistakes(self, grader: Grader, rehearsal: Rehearsal) -> None:
         folder = self.course.root / "tests" / "mistakes"
-        for case in read_cases(folder, grader.exercise) if folder.is_dir() else ():
+        try:
+            cases = read_cases(folder, grader.exercise) if folder.is_dir() else []
+        except HandgradError as error:
+            self.faults.append(self._stopped(error))
+            return
+        if cases:
+            faults = self._faults_of_cases(cases, grader, rehearsal)
+            self._try("every known mistake is graded as its folder says", faults)
+        else:
+            self.absent.append(f"no known mistake of {self.assignment} was tried: tests/mistakes has none")
+
+    def _faults_of_cases(self, cases: Iterable[Case], grader: Grader, rehearsal: Rehearsal) -> Iterator[Fault]:
+        for case in cases:
             self.say(f"{self.assignment}: {case.name}")
             released, solved = rehearsal.notebook("release"), rehearsal.notebook("solution")
             yield from faults_of_case(case, grader, released, solved, f"tests/mistakes/{case.name}")
@@ -146,7 +157,10 @@ class _Trial:
             self._try(f"the worked solution has full marks by {way}", faults)
             self._try(f"no solution and no hidden test stands in what {way} writes", _told(secrets, rehearsal))
         self._try("the worked solution has full marks by handgrad check", self._checked(rehearsal))
-        self._try("the worked solution has full marks by pytest", rehearsal.pytest())
+        if rehearsal.hidden_tests.is_dir():
+            self._try("the worked solution has full marks by pytest", rehearsal.pytest())
+        else:
+            self.absent.append("pytest was not run: the course has no tests/hidden")
 
     def _autograded(self, rehearsal: Rehearsal, full: float) -> Iterator[Fault]:
         scores = rehearsal.autograde()
