@@ -5,10 +5,11 @@ import functools
 import os
 import platform
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ARCHITECTURE", "PR", "collapse", "drop_capabilities", "mount", "prctl", "syscall", "umount"]
+__all__ = ["ARCHITECTURE", "PR", "collapse", "drop_capabilities", "mount", "own_memory", "prctl", "syscall", "umount"]
 
 ARCHITECTURE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
 """This machine's architecture, by the name that the kernel gives it."""
@@ -111,13 +112,18 @@ def drop_capabilities(*kept: int) -> None:
     _checked(_libc().capset(header, data), "giving up capabilities")
 
 
-def collapse() -> None:
-    """Ask the kernel to hold this process's memory in huge pages, as far as it can (Linux 6.1 or newer).
+def own_memory() -> list[tuple[int, int]]:
+    """The ranges of memory, as addresses, that are this process's own and no file's; it needs /proc."""
+    found = _WRITABLE.findall(Path("/proc/self/maps").read_text(encoding="utf-8"))
+    return [(int(first, 16), int(last, 16)) for first, last in found]
+
+
+def collapse(ranges: Iterable[tuple[int, int]]) -> None:
+    """Ask the kernel to hold ``ranges`` of memory in huge pages, as far as it can (Linux 6.1 or newer).
 
     A fork copies one entry for each page, and the end of a child gives each one back: a huge page stands for 512.
     """
-    for first, last in _WRITABLE.findall(Path("/proc/self/maps").read_text(encoding="utf-8")):
-        start, end = -(-int(first, 16) // _HUGE) * _HUGE, int(last, 16) // _HUGE * _HUGE
-        for address in range(start, end, _HUGE):
+    for first, last in ranges:
+        for address in range(-(-first // _HUGE) * _HUGE, last // _HUGE * _HUGE, _HUGE):
             for advice in (_MADV_HUGEPAGE, _MADV_COLLAPSE):
                 _libc().madvise(ctypes.c_void_p(address), ctypes.c_size_t(_HUGE), advice)

@@ -23,6 +23,10 @@ from handgrad.sandbox.limits import Limits
 
 __all__ = ["serve"]
 
+FEW = 2
+"""Children after which a warm process makes itself cheap to fork: that takes half a second, and one notebook alone
+never gets it back."""
+
 
 class Zygote:
     """Answers the commands of one grader process, in order."""
@@ -32,6 +36,8 @@ class Zygote:
         self.isolation = isolation
         self.states: dict[str, child.State] = {}
         self.limits = Limits()
+        self._forked = 0
+        self._memory: list[tuple[int, int]] = []
 
     def serve(self) -> None:
         """Answer commands until the grader closes the socket."""
@@ -65,15 +71,17 @@ class Zygote:
         if answer["error"]:
             return answer, printed
         _look_at_the_processor()
-        gc.collect()
-        if sys.platform == "linux":
-            kernel.collapse()
+        self._memory = kernel.own_memory() if sys.platform == "linux" else []
         self.isolation.close(self.limits)
-        gc.freeze()
         return {**answer, "isolation": self.isolation.name, "reason": self.isolation.reason}, printed
 
     def fork(self, connection: socket.socket) -> None:
         """Fork a child that serves ``connection``; answers with its process id, and a handle where there are such."""
+        if self._forked == FEW:
+            gc.collect()
+            gc.freeze()
+            kernel.collapse(self._memory)
+        self._forked += 1
         pid = os.fork()
         if pid:
             connection.close()
