@@ -607,11 +607,14 @@ def test_time_out(loop: str, sandbox: Sandbox) -> None:
         assert _is_gone(pid)
 
 
-def test_time_of_the_submission(sandbox: Sandbox) -> None:
-    """What is left of the submission's time ends a cell before its own time is up."""
+def test_time_of_the_submission(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the submission's time ends a cell long before its own time is up."""
+    sandbox.wait_until_ready()
+    monkeypatch.setattr(sandbox, "limits", Limits(cell_seconds=60.0, submission_seconds=10.0, memory_mb=512))
     started = time.monotonic()
     result = _run(sandbox, "while True: pass", seconds=0.2)
-    assert time.monotonic() - started < 0.9
+    # on a busy machine the time in the queue for a processor is added
+    assert time.monotonic() - started < 30
     assert result.death is not None
     assert result.death.reason == "timeout"
 
