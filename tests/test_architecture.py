@@ -2,19 +2,18 @@
 
 import ast
 from pathlib import Path
-from shutil import copytree
 from subprocess import run
 from sys import executable
 
 import pytest
+from test_batch import make_course
 
 PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean", "frozen", "choices", "drawing", "anonymous"),
-    ("wheels",),
     ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
-    ("sources",),
+    ("sources", "wheels"),
     ("graph", "sandbox", "exercise", "reaching", "remarking"),
     ("scenes", "forward", "mutants"),
     ("readings",),
@@ -128,8 +127,7 @@ def test_modules_stay_small() -> None:
 
 def test_the_writer_of_a_class_does_without_torch(tmp_path: Path) -> None:
     """The process that owns the gradebook only asks workers: it must not grow by torch."""
-    copytree(PACKAGE.parents[1] / "source", tmp_path / "source")
-    (tmp_path / "nbgrader_config.py").write_bytes((PACKAGE.parents[1] / "nbgrader_config.py").read_bytes())
+    make_course(tmp_path)
     program = """
 import sys
 sys.modules["torch"] = None  # whoever imports it fails

@@ -20,6 +20,7 @@ from handgrad.autograders import Service, write_autograder
 from handgrad.cases import Case
 from handgrad.course import Course
 from handgrad.errors import CourseError
+from handgrad.releasing import WHEEL
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -30,7 +31,7 @@ COURSE = Course.at(ROOT)
 @pytest.fixture(scope="module", autouse=True)
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Lets handgrad look as if it had been installed from this wheel: to build one takes long."""
-    wheel = tmp_path_factory.mktemp("origin") / wheels.WHEEL
+    wheel = tmp_path_factory.mktemp("origin") / WHEEL
     wheel.write_text("a wheel")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wheels, "origin", lambda: wheel)
@@ -166,7 +167,7 @@ def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) 
         [wheel] = output.glob("*.whl")
         assert (output / "requirements.txt").read_text(encoding="utf-8") == f"./{wheel.name}[check]\n"
         assert wheel.read_text(encoding="utf-8") == text
-        (released / wheels.WHEEL).write_text("the release's")
+        (released / WHEEL).write_text("the release's")
 
 
 def test_no_wheel(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

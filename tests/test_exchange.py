@@ -1,18 +1,14 @@
 """nbgrader's exchange, as on a JupyterHub: released, fetched, submitted, collected and graded by the real commands."""
 
 import getpass
-import os
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from test_batch import SLIP, make_course
-
-BIN = Path(sys.executable).parent
+from test_batch import ENVIRONMENT, SLIP, make_course
 
 
 class Hub:
@@ -25,8 +21,7 @@ class Hub:
             folder.mkdir()
         self.exchange.chmod(0o777)
         config.joinpath("nbgrader_config.py").write_text(f'c = get_config()\nc.Exchange.root = "{self.exchange}"\n')
-        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**os.environ, "PATH": path, "JUPYTER_CONFIG_DIR": str(config), "HOME": str(self.home)}
+        self.environment = {**ENVIRONMENT, "JUPYTER_CONFIG_DIR": str(config), "HOME": str(self.home)}
 
     def run(self, folder: Path, *command: str, status: int = 0) -> str:
         """What a command of somebody in ``folder`` says, when it ends with ``status``."""

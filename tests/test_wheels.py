@@ -16,7 +16,8 @@ from handgrad.cli import app
 from handgrad.course import Course
 from handgrad.errors import CourseError
 from handgrad.releases import release
-from handgrad.wheels import WHEEL, origin, wheel_in, wheels
+from handgrad.releasing import WHEEL
+from handgrad.wheels import origin, wheel_in, wheels
 
 ROOT = Path(__file__).parents[1]
 Installed = Callable[[str | None], None]

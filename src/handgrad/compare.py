@@ -62,7 +62,8 @@ def compare(
     laid_over = answer if same_shape else _laid_over(answer, reference)
     if laid_over is None:
         return Comparison(shape, expected, False, False, None, None, _is_finite(answer))
-    if same_shape and answer.dtype == reference.dtype and math.isfinite(scale) and torch.equal(answer, reference):
+    exact = same_shape and torch.equal(answer.to(reference.dtype), reference)
+    if exact and answer.dtype == reference.dtype and math.isfinite(scale):
         return Comparison(shape, expected, True, True, 0.0, 0.0 if scale else None, True)
     # in double precision: a float64 answer keeps its digits, and the subtraction adds no rounding of its own
     maxdiff = scale_of(laid_over.double() - reference)
@@ -71,8 +72,7 @@ def compare(
     close = finite and maxdiff <= tolerance * scale
     if not same_shape:
         return Comparison(shape, expected, False, False, None, None, finite, reshaped=close)
-    exact = finite and bool(torch.equal(answer.to(reference.dtype), reference))
-    return Comparison(shape, expected, exact, close, maxdiff, maxdiff / scale if scale else None, finite)
+    return Comparison(shape, expected, finite and exact, close, maxdiff, maxdiff / scale if scale else None, finite)
 
 
 def _is_finite(answer: torch.Tensor) -> bool:

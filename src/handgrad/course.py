@@ -117,12 +117,13 @@ class Course:
             given = dict(data["settings"])
             if data["schema"] != 1 or not set(given) <= set(TAKEN_ALONG):
                 raise ValueError("it is of another handgrad")
-            Handgrad(config=Config(Handgrad=Config(given)))
+            config = Config(Handgrad=Config(given))
+            Handgrad(config=config)
         except (OSError, ValueError, KeyError, TypeError, TraitError) as error:
             raise CourseError(
                 f"{path} does not hold a course's settings ({error}): write it anew with `handgrad new-autograder`."
             ) from error
-        return cls(path.resolve().parent, Config(Handgrad=Config(given)))
+        return cls(path.resolve().parent, config)
 
     def settings_text(self) -> str:
         """The settings that another grader needs to mark as this course does, as JSON."""

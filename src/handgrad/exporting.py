@@ -49,10 +49,7 @@ def rows(course: Course, assignment: str) -> list[Row]:
         return Row(
             name,
             report,
-            first_name=who.first_name,
-            last_name=who.last_name,
-            email=who.email,
-            lms_user_id=who.lms_user_id,
+            **vars(who),
             grades=grades.get(name, {}),
             penalty=penalties.get(name, 0.0),
             needs_person=bool(attention(report, entry)) if report else bool(entry and entry.waiting),

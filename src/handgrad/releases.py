@@ -50,8 +50,8 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
         for name in names:
             steps.run("generate_assignment", course, name)
             steps.run("generate_solution", course, name)
-            done = Released(name, released / name, course.folder("solution") / name)
-            if (done.folder / EXERCISE_FILE).is_file():
-                shutil.copy(wheel, done.folder)
-                done = Released(name, done.folder, done.solution, wheel.name)
-            yield done
+            folder = released / name
+            is_ours = (folder / EXERCISE_FILE).is_file()
+            if is_ours:
+                shutil.copy(wheel, folder)
+            yield Released(name, folder, course.folder("solution") / name, wheel.name if is_ours else "")

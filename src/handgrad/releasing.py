@@ -7,9 +7,12 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from handgrad.wheels import WHEEL
+from handgrad import __version__
 
-__all__ = ["EXERCISE_FILE", "self_check"]
+__all__ = ["EXERCISE_FILE", "WHEEL", "self_check"]
+
+WHEEL = f"handgrad-{__version__}-py3-none-any.whl"
+"""The name of this version's wheel, as a released ``requirements.txt`` has it."""
 
 EXERCISE_FILE = "exercise.json"
 """The pristine released cells, beside the notebook in which the student works."""

@@ -14,11 +14,10 @@ from urllib.request import url2pathname
 
 from handgrad import __version__
 from handgrad.errors import CourseError
+from handgrad.releasing import WHEEL
 
-__all__ = ["WHEEL", "origin", "wheel_in", "wheels"]
+__all__ = ["origin", "wheel_in", "wheels"]
 
-WHEEL = f"handgrad-{__version__}-py3-none-any.whl"
-"""The name of this version's wheel, as a released ``requirements.txt`` has it."""
 _BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src")
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import find_all_notebooks, unzip
 from traitlets import List, Unicode
@@ -189,11 +190,8 @@ def _original(name: str, released: Collection[str]) -> str:
 
 def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]:
     """For each student of an assignment whom an archive still names, whose number it is: Moodle's or Canvas's."""
-    app = config.get("ZipCollectApp", {})
-    structure = app.get("collect_directory_structure", "{downloaded}/{assignment_id}/{collect_step}")
-    folder = structure.format(
-        downloaded=app.get("downloaded_directory", "downloaded"),
-        assignment_id=assignment,
-        collect_step=app.get("archive_directory", "archive"),
+    app = ZipCollectApp(config=config)
+    folder = app.collect_directory_structure.format(
+        downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
     )
     return services(root / folder, Collector(config=config).patterns)
