@@ -74,8 +74,8 @@ runs, lowest to highest in brackets; the large class is graded once.
   nbgrader and nbgrader with our config grade 1 and {SUBMISSIONS}; handgrad grades {SUBMISSIONS} and more, since it
   starts long and grades fast.
 * *stock `nbgrader autograde`*: nbgrader's defaults (and a longer timeout). The notebook runs once, in a Jupyter kernel
-  of its own for each submission. *With our config*: this project's `nbgrader_config.py`; the notebook runs four times
-  in a child process, isolated.
+  of its own for each submission. *With our config*: this project's `nbgrader_config.py`; the notebook runs in a child
+  process, isolated, twice: with its own data, and step by step. (Where a step is not right it runs twice more.)
 * *`otter run`*: the same forward pass and solution cells, with 26 `grader.check`, in an environment of its own, without
   its container; full marks are asserted too. Its start is measured beside it and not counted.
 * *CPU time* is user and system time of the whole tree of processes. Its *floor*: one warm process calls

@@ -13,6 +13,7 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.marking import Policy
+from handgrad.passes import HIDDEN
 from handgrad.sandbox.limits import Limits
 from handgrad.submission import Submission
 
@@ -35,18 +36,15 @@ def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
 def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
     """With several hidden seeds a gradient must be right in every round."""
     with Grader(exercise, [5, 6], limits=Limits(cell_seconds=6.0)) as grader:
-        assert [one.round for one in grader.passes] == [0, 1, 1, 1, 2, 2, 2]
+        seeds = {one.name: one.parameters.get("seed") for one in grader.passes}
         assert grader.grade(submit()).report.score == 26
-        # right in the passes of the first round only: the fifth pass is the first of the second round
-        seldom = f"dprobs = dlogprobs / probs * (1 if seed != {_seed(grader, 4)} else 2)"
+        seldom = f"dprobs = dlogprobs / probs * (1 if seed != {seeds['step 2']} else 2)"
         wrong = grader.grade(submit(dprobs=seldom)).report
         assert wrong.score == 26, "one of three passes right is enough for a gradient that is not blind"
-        never = f"dprobs = dlogprobs / probs * (1 if seed in {[_seed(grader, n) for n in (1, 2, 3)]} else 2)"
+        # right in the passes of the first round only
+        first = [seeds[f"{kind} 1"] for kind in HIDDEN]
+        never = f"dprobs = dlogprobs / probs * (1 if seed in {first} else 2)"
         assert grader.grade(submit(dprobs=never)).report.verdicts()["check_dprobs"].outcome == "failed"
-
-
-def _seed(grader: Grader, number: int) -> int:
-    return int(grader.passes[number].parameters["seed"])
 
 
 def test_policy(exercise: Exercise, submit: Submit) -> None:
@@ -84,7 +82,41 @@ def test_evidence_is_plain(grader: Grader, submit: Submit) -> None:
     """What a mark rests on can be stored as plain data."""
     graded = grader.grade(submit())
     assert json.dumps([asdict(one) for rounds in graded.evidence.values() for one in rounds])
-    assert set(graded.answers) == {one.name for one in grader.passes}
+    assert set(graded.answers) == {"visible", "step 1"}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        # wrong in the step only, though the loss does not show it
+        {"db1": "db1 = torch.zeros_like(b1)"},
+        # right in another way than by a step
+        {"dlogits": "dlogits = (F.softmax(logits, 1) - F.one_hot(Yb, vocab_size)) / n"},
+        # right where it was written, and changed later
+        {"dhprebn": "dhprebn = dbndiff\ndhprebn += 0"},
+        {"dprobs": ""},
+    ],
+)
+def test_what_a_step_does_not_settle_is_tried_in_every_pass(
+    grader: Grader, submit: Submit, cells: dict[str, str]
+) -> None:
+    """A gradient that is not plainly right in its step is looked at in all passes, and so are the others."""
+    assert set(grader.grade(submit(**cells)).answers) == {one.name for one in grader.passes}
+
+
+def test_a_further_condition_is_tried_in_every_pass(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:
+    """What a check asks beside its comparison must hold in the helped pass, so that one runs whatever the step says."""
+    notebook = make_notebook(
+        ("locked", "parameters", "seed = 1"),
+        ("locked", "forward", FORWARD),
+        ("stub", "dx", "dx = 4 * x**3"),
+        ("check", "check_dx", "cmp('x', dx, x)\nassert dx.dim() == 1"),
+    )
+    exercise = Exercise.of(notebook, "small", tmp_path)
+    with Grader(exercise, [5]) as grader:
+        graded = grader.grade(Submission.of(notebook, exercise))
+        assert graded.report.passed
+        assert "helped 1" in graded.answers
 
 
 def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from handgrad.cases import Case
 from handgrad.course import Course
 from handgrad.exercise import grade_id
 from handgrad.grade import Grader
-from handgrad.regrading import Change, regrade_class
+from handgrad.regrading import MORE, Change, regrade_class
 
 INVISIBLE, RESHAPED = (Case.read(ROOT / "tests/mistakes" / name) for name in ("zero-db1", "no-keepdim"))
 
@@ -82,19 +82,33 @@ def _autograded(folder: Path) -> dict[str, list[tuple[str, object, object]]]:
 
 def test_tolerance(tmp_path: Path) -> None:
     """With a tolerance that rounding exceeds, answers fail and say why; with the old one they are right again."""
-    course = make_course(tmp_path, ann=RIGHT, cid=UNTOUCHED)
+    course = make_course(tmp_path, ann=SLIP, cid=UNTOUCHED)
     grade(course)
+    before = scores(course)
     course = settings(tmp_path, "c.Handgrad.tolerance = 1e-9")
     changes = changed(regrade_class(course, "backprop"))
     assert list(changes) == ["ann"]
-    assert changes["ann"][1] < 26
+    assert changes["ann"][1] < before["ann"]
     report = facts(course)["ann"]
-    failed = [one for one in report.checks if one.outcome == "failed"]  # type: ignore[attr-defined]
+    failed = [one for one in report.checks if "is not right within 1e-09 of the scale" in one.message]  # type: ignore[attr-defined]
     assert failed
-    assert all("is not right within 1e-09 of the scale" in one.message for one in failed)
+    assert all(one.outcome == "failed" for one in failed)
     assert scores(course) == {"ann": changes["ann"][1], "cid": 0.0}
     course = settings(tmp_path, "c.Handgrad.tolerance = 1e-4")
-    assert changed(regrade_class(course, "backprop")) == {"ann": (changes["ann"][1], 26.0)}
+    assert changed(regrade_class(course, "backprop")) == {"ann": (changes["ann"][1], before["ann"])}
+
+
+def test_a_smaller_tolerance_may_ask_for_more(tmp_path: Path) -> None:
+    """What was right in its step ran in no further pass, and says so where that is asked for now; grading runs it."""
+    course = make_course(tmp_path, ann=RIGHT)
+    grade(course)
+    course = settings(tmp_path, "c.Handgrad.tolerance = 1e-3")
+    assert [one.obstacle for one in regrade_class(course, "backprop")] == [""]
+    course = settings(tmp_path, "c.Handgrad.tolerance = 1e-9")
+    assert [one.obstacle for one in regrade_class(course, "backprop")] == [MORE]
+    assert scores(course) == {"ann": 26.0}
+    assert grade(course).left == 1
+    assert scores(course)["ann"] < 26.0
 
 
 def test_manual_scores_stay(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The stored answers of a class."""
 
+import copy
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 from handgrad import records as records_module
 from handgrad.answers import Answers
 from handgrad.errors import CourseError
-from handgrad.exercise import Exercise
+from handgrad.exercise import Exercise, grade_id
 from handgrad.grade import Graded, Grader
 from handgrad.passes import plan
 from handgrad.records import record_key, record_of
@@ -34,8 +35,10 @@ def store(tmp_path: Path) -> AnswerStore:
 
 @pytest.fixture(scope="module")
 def graded(grader: Grader, exercise: Exercise, solved: Any) -> Graded:
-    """The worked solution, graded, with answers that are no tensors among the others."""
-    found = grader.grade(Submission.of(solved, exercise))
+    """The worked solution but for one cell, graded, with answers that are no tensors among the others."""
+    notebook = copy.deepcopy(solved)
+    next(cell for cell in notebook.cells if grade_id(cell) == "dC").source = "dC = torch.zeros_like(C)"
+    found = grader.grade(Submission.of(notebook, exercise))
     strange = {"dprobs": Answers(Answer("none"), Answer("other", type="list")), "dh": Answers()}
     return replace(found, answers={**found.answers, "strange": strange})
 

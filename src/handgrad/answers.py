@@ -138,8 +138,9 @@ def collect(
     *,
     givens: Mapping[str, str] | None = None,
     values: Container[str] = (),
+    settled: Callable[[Collected], bool] = lambda collected: False,
 ) -> Collected:
-    """Run every pass of ``submission``, in order.
+    """Run the passes of ``submission``, in order.
 
     A cell that ends its process (by a time-out, an exit or a crash) is left empty from there on, and the pass is run
     again in a new child.
@@ -152,6 +153,9 @@ def collect(
         The gradients that are set before the first cell of every pass, each with its tensor; none unless told.
     values
         Answers that are no gradients: nothing takes their place.
+    settled
+        Whether what came back decides everything, so that the passes that may be spared are; asked before the first
+        of them.
 
     Raises
     ------
@@ -163,7 +167,12 @@ def collect(
     with ExitStack() as stack:
         child: Child | None = None
         left_empty: set[int] = set()
+        spared: bool | None = None
         for one in passes:
+            if one.may_be_spared:
+                spared = settled(collected) if spared is None else spared
+                if spared:
+                    continue
             for _ in range(ATTEMPTS):
                 left = end - time.monotonic()
                 if left <= 0:

@@ -6,7 +6,7 @@ import torch
 
 from handgrad.report import Comparison
 
-__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "scale_of"]
+__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "is_rounded", "scale_of"]
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the reference's scale.
@@ -21,6 +21,11 @@ ROUNDING = 5e-6
 def scale_of(reference: torch.Tensor) -> float:
     """The largest absolute value of ``reference``, the yardstick of its comparisons; 0.0 for an empty tensor."""
     return float(reference.abs().max()) if reference.numel() else 0.0
+
+
+def is_rounded(comparison: Comparison) -> bool:
+    """Whether what differs is rounding alone."""
+    return (comparison.relative or 0.0) <= ROUNDING
 
 
 def identical(one: torch.Tensor, other: object) -> bool:

@@ -11,7 +11,7 @@ from handgrad import graph
 from handgrad.answers import Collected
 from handgrad.catalogue import recognise_in_any_shape
 from handgrad.cells import CellError
-from handgrad.compare import ROUNDING, compare, scale_of
+from handgrad.compare import compare, is_rounded, scale_of
 from handgrad.marking import Mark
 from handgrad.mistakes import WHOLE, recognise, told
 from handgrad.passes import Pass, rounds
@@ -211,7 +211,7 @@ class Diagnostician:
             lines = in_place_lines(cell.source)
             where = f" (line {lines[0]})" if len(lines) == 1 else ""
             return told("alias-mutated", gradient, later, later=later, line=where)
-        if all(one is not None and (one.relative or 0.0) > ROUNDING for one in step):
+        if all(one is not None and not is_rounded(one) for one in step):
             views = [self._view(gradient, one["step"], collected, "step", False) for one in rounds(self.passes)]
             views += [self._view(gradient, one["helped"], collected, "true", False) for one in rounds(self.passes)]
             return recognise(gradient, [view for view in views if view], ("missing-eps",))

@@ -25,6 +25,7 @@ METADATA = "handgrad"
 """Under this key the parameters cell's metadata say what the notebook alone cannot: see :class:`Training`."""
 _HIDDEN_TESTS = re.compile(r"BEGIN HIDDEN TESTS")
 _COMPARES = re.compile(r"\bcmp\s*\(")
+_ONLY_COMPARES = re.compile(r"cmp\((['\"])\w+\1, *\w+, *\w+\)")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Check:
     def is_value(self) -> bool:
         """Whether the answer is no gradient: the check does not compare it with autograd's."""
         return not _COMPARES.search(self.source)
+
+    @property
+    def only_compares(self) -> bool:
+        """Whether it is one call of ``cmp`` and nothing else: it asks for no further condition."""
+        return bool(_ONLY_COMPARES.fullmatch(self.source.strip()))
 
     @property
     def is_whole(self) -> bool:

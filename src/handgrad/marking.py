@@ -59,7 +59,8 @@ class Evidence:
     Attributes
     ----------
     as_written
-        Comparisons of the values at the stub's end and at the notebook's end with the true gradient.
+        Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty where the
+        step settled everything, so that neither this pass nor the helped one was run.
     step
         Comparison with the step gradient, upstream gradients being random.
     helped

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["ATTEMPTS", "Kind", "Pass", "plan", "plan_values", "rounds"]
+__all__ = ["ATTEMPTS", "HIDDEN", "Kind", "Pass", "plan", "plan_values", "rounds"]
 
 Kind = Literal["visible", "as written", "step", "helped", "values"]
 ATTEMPTS = 4
 """How often a pass is run at most: once, and three times more without a cell that ended its process."""
-HIDDEN: tuple[Kind, ...] = ("as written", "step", "helped")
+HIDDEN: tuple[Kind, ...] = ("step", "as written", "helped")
 """The hidden passes of a round in which gradients are asked for; values have passes of their own."""
 
 
@@ -35,11 +35,16 @@ class Pass:
         """Whether references take the place of the answers as they are taken."""
         return self.kind in ("step", "helped")
 
+    @property
+    def may_be_spared(self) -> bool:
+        """Whether it says nothing of a gradient that is right in every step."""
+        return self.kind in HIDDEN and self.kind != "step"
+
 
 def plan(
     seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = (), settings: Mapping[str, Any] | None = None
 ) -> tuple[Pass, ...]:
-    """The passes over gradients, in the order in which one child runs them.
+    """The passes over gradients, in the order in which one child runs them: those that may be spared come last.
 
     Parameters
     ----------
@@ -54,7 +59,7 @@ def plan(
     for number, (seed, size) in enumerate(_rounds(seeds, sizes), start=1):
         settled = {**(settings or {}), **size}
         passes += [Pass(kind, number, {**settled, "seed": _derived(seed, number, kind)}) for kind in HIDDEN]
-    return tuple(passes)
+    return tuple(sorted(passes, key=lambda one: one.may_be_spared))
 
 
 def plan_values(

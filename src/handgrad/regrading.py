@@ -12,11 +12,15 @@ from handgrad.exercise import grade_id
 from handgrad.jobs import feedback
 from handgrad.nbgrader.pages import untouched
 from handgrad.nbgrader.preprocessors import comments
-from handgrad.remarking import evidence_from, remarked, repriced
+from handgrad.remarking import asks_for_more, evidence_from, remarked, repriced
 from handgrad.render import check_outputs
 from handgrad.report import Report, Verdict
 
 __all__ = ["Change", "regrade_class"]
+
+
+MORE = "with the smaller tolerance it must be run again: `handgrad grade` does that"
+"""The obstacle where the answers that a right step made unnecessary are needed after all."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,12 @@ def _changes(batch: Batch) -> Iterator[Change]:
         if obstacle or record is None:
             yield Change(report, report, key, obstacle)
             continue
+        evidence = {name: [evidence_from(one) for one in rounds] for name, rounds in record["evidence"].items()}
+        if any(asks_for_more(one, policy.tolerance) for rounds in evidence.values() for one in rounds):
+            yield Change(report, report, key, MORE)
+            continue
         checks = tuple(
-            remarked(one, list(map(evidence_from, record["evidence"][one.gradient])), points[one.id], policy)
+            remarked(one, evidence[one.gradient], points[one.id], policy)
             if one.gradient in batch.exercise.tensors
             else repriced(one, points[one.id])
             for one in map(Verdict.from_dict, record["verdicts"])

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from handgrad.marking import Evidence, Policy, mark, worst
+from handgrad.marking import Evidence, Policy, mark, value_of, worst
 from handgrad.report import Comparison, Verdict
 
-__all__ = ["evidence_from", "remarked", "repriced"]
+__all__ = ["asks_for_more", "evidence_from", "remarked", "repriced"]
 
 
 def evidence_from(data: Mapping[str, Any]) -> Evidence:
@@ -25,6 +25,11 @@ def _comparison(data: Mapping[str, Any] | None) -> Comparison | None:
         return None
     facts = {one.name: data[one.name] for one in fields(Comparison)}
     return Comparison(**{**facts, "shape": tuple(data["shape"]), "expected_shape": tuple(data["expected_shape"])})
+
+
+def asks_for_more(evidence: Evidence, tolerance: float) -> bool:
+    """Whether the passes that were spared in a round, since its step was right, are needed with another tolerance."""
+    return not evidence.as_written and value_of(evidence.step) > value_of(_judged(evidence, tolerance).step)
 
 
 def remarked(verdict: Verdict, rounds: Sequence[Evidence], points: float, policy: Policy) -> Verdict:
