@@ -2,9 +2,11 @@
 
 import logging
 import os
+import secrets
 import sys
+import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -188,8 +190,8 @@ class Book:
                 for cell in (graded.values() if new else points)
             ]
             said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
-            connection.execute(_FIRST_SCORE if new else _SCORE, rows)
-            connection.execute(_FIRST_COMMENT if new else _COMMENT, said)
+            connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
+            connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(said) if new else said)
             facts = self._first_facts(points, texts) if new else self._facts(connection, notebook)
             return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
 
@@ -281,7 +283,7 @@ class Book:
         there = set(connection.execute(known).scalars())
         lacking = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in there]
         if lacking:
-            connection.execute(insert(table), lacking)
+            connection.execute(insert(table), _with_ids(lacking, "id"))
 
     def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
         """Set the late penalty that nbgrader's configured plugin names; the penalty."""
@@ -333,13 +335,14 @@ _NOTEBOOKS = select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
     SubmittedNotebook.notebook_id.in_(bindparam("notebooks", expanding=True)),
 )
 _FIRST_SCORE = insert(Grade).values(
+    id=bindparam("new"),
     cell_id=bindparam("cell"),
     notebook_id=bindparam("notebook"),
     auto_score=bindparam("score"),
     needs_manual_grade=bindparam("manual"),
 )
 _FIRST_COMMENT = insert(Comment).values(
-    cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
+    id=bindparam("new"), cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
 )
 _PENALTY = (
     update(SubmittedNotebook)
@@ -360,9 +363,18 @@ _COMMENT = (
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
     """Insert one row; its id."""
-    key = connection.execute(insert(table), values).inserted_primary_key
-    assert key is not None
-    return str(key[0])
+    (row,) = _with_ids([values], "id")
+    connection.execute(insert(table), row)
+    return str(row["id"])
+
+
+def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict[str, Any]]:
+    """The rows with an id each: 32 hexadecimal digits as nbgrader's own, but those that come later are larger.
+
+    So what is written together lies together in the index of a large class, not one page for each row.
+    """
+    prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
+    return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
 
 
 def _scored_by_hand(connection: Connection, notebook: str, cells: Collection[str]) -> set[str]:
