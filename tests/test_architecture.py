@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "report", "passes", "plain", "lean", "frozen", "choices", "drawing", "anonymous"),
-    ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert"),
+    ("notebooks", "scripts", "data", "cells", "compare", "marking", "render", "releasing", "inert", "sharing"),
     ("sources", "wheels"),
     ("graph", "sandbox", "exercise", "reaching", "remarking"),
     ("scenes", "forward", "mutants"),

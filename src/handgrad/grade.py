@@ -34,6 +34,7 @@ from handgrad.sandbox.messages import State
 from handgrad.sandbox.parent import Sandbox
 from handgrad.sandbox.spawn import FreshSandbox
 from handgrad.sandbox.warm import WarmProcess, lacking
+from handgrad.sharing import share_data
 from handgrad.submission import Submission
 from handgrad.values import Values
 from handgrad.worked import passes_of
@@ -142,7 +143,10 @@ class Grader:
     def _prepare(self) -> None:
         """Work out the references, and prove that the exercise can be graded."""
         passes = [one for one in self.passes if one.kind != "values"]
-        self.references = {one.name: Reference.of(self.exercise, one.parameters) for one in passes}
+        self.references: dict[str, Reference] = {}
+        for one in passes:
+            self.references[one.name] = Reference.of(self.exercise, one.parameters)
+            share_data(self.references[one.name].namespace, self.references[passes[0].name].namespace)
         self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
         self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)

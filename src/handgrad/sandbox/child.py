@@ -16,6 +16,7 @@ import torch
 from handgrad import plain
 from handgrad.cells import CompiledCell, captured, new_namespace, run_cell
 from handgrad.sandbox import autograd, frames
+from handgrad.sharing import share_data
 
 __all__ = ["SERVING", "State", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
 
@@ -191,6 +192,8 @@ def run_locked(directory: str, wanted: Sequence[Mapping[str, Any]]) -> tuple[dic
                 outputs.append(taken.take())
                 if error:
                     return {}, {"error": error.to_dict(), "state": one["name"], "cell": index}, b""
+            for first in [*states.values()][:1]:
+                share_data(state.namespace, first.namespace)
             state.keep()
             states[one["name"]] = state
             printed.append(outputs)
