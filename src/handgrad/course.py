@@ -22,6 +22,7 @@ from handgrad.sandbox.limits import Limits
 
 if TYPE_CHECKING:
     from handgrad.grade import Grader
+    from handgrad.sandbox.warm import WarmFork, WarmProcess
 
 __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 
@@ -237,8 +238,13 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(self, exercise: Exercise, seeds: Sequence[int] = ()) -> "Grader":
-        """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered."""
+    def grader(
+        self, exercise: Exercise, seeds: Sequence[int] = (), process: "WarmProcess | WarmFork | None" = None
+    ) -> "Grader":
+        """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered.
+
+        Where there is a warm ``process`` already, that is the one it uses.
+        """
         from handgrad.grade import Grader  # noqa: PLC0415 - it imports torch, and most who ask a course do not grade
 
         settings = self.settings
@@ -250,6 +256,7 @@ class Course:
             limits=settings.limits(),
             trust=settings.trust_submissions,
             isolation=settings.isolation,
+            process=process,
         )
 
     def seeds(self) -> list[int]:

@@ -26,7 +26,8 @@ def share_data(namespace: dict[str, Any], other: Mapping[str, Any]) -> None:
     """
     users = Counter(_memory(value) for value in namespace.values() if _is_data(value))
     for name in list(namespace):
-        value, twin = namespace[name], other.get(name)
+        value: Any = namespace[name]
+        twin: Any = other.get(name)
         if _is_texts(value) and _is_texts(twin) and value == twin:
             value[:] = twin
         elif (
@@ -56,4 +57,4 @@ def _is_data(value: Any) -> bool:
 
 def _memory(tensor: torch.Tensor) -> int:
     """What names the memory that a tensor uses; to ask for its address would make a copy."""
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)

@@ -22,6 +22,8 @@ from handgrad.grade import Grader
 from handgrad.nbgrader.pages import Facts, Pages
 from handgrad.nbgrader.preprocessors import comments
 from handgrad.records import record_key, record_of
+from handgrad.sandbox.common import warm_process
+from handgrad.sandbox.warm import lacking
 from handgrad.submission import Submission, parse_notebook
 from handgrad.tasks import Handed, Marked, Task, without_score
 
@@ -50,7 +52,9 @@ class Desk:
                 path.write_bytes(content)
             exercise = Exercise.read(folder / f"{self.task.name}.ipynb")
             course = Course(folder, self.task.config)
-            self._grader = self._open.enter_context(course.grader(exercise, self.task.seeds))
+            isolated = course.settings.isolation == "best" and not lacking()
+            process = warm_process() if isolated else None
+            self._grader = self._open.enter_context(course.grader(exercise, self.task.seeds, process))
         return self._grader
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import State, plain_states
 from handgrad.sandbox.starting import START_SECONDS, printed, start_order
-from handgrad.sandbox.warm import PRELOAD, WarmProcess
+from handgrad.sandbox.warm import PRELOAD, WarmFork, WarmProcess
 
 __all__ = ["Sandbox"]
 
@@ -37,7 +37,8 @@ class Sandbox:
     preload
         Modules that the warm process imports.
     process
-        The warm process where it has been started already, with modules of its own; the sandbox ends it.
+        The warm process where it has been started already, with modules of its own, or the fork of one that has run
+        the locked cells of the same ``states``; the sandbox ends it.
 
     Attributes
     ----------
@@ -61,7 +62,7 @@ class Sandbox:
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
-        process: WarmProcess | None = None,
+        process: WarmProcess | WarmFork | None = None,
     ) -> None:
         self.states, self.directory, self.preload = states, directory, preload
         self.isolation = "none"
@@ -78,9 +79,10 @@ class Sandbox:
         self._received: list[int] = []
         self._ready = False
         try:
-            order = start_order(self.directory, self.limits)
-            self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
-            self._process.has_orders = True
+            if not self._process.has_orders:
+                order = start_order(self.directory, self.limits)
+                self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
+                self._process.has_orders = True
         except BaseException:
             self.close()
             raise

@@ -17,7 +17,7 @@ from typing import Self, TextIO
 from handgrad.errors import SandboxError
 from handgrad.sandbox import kernel, seccomp
 
-__all__ = ["PRELOAD", "WarmProcess", "environment", "lacking", "last_words"]
+__all__ = ["PRELOAD", "WarmFork", "WarmProcess", "environment", "lacking", "last_words"]
 
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
 """What honest notebooks import besides torch; imported before the locked cells run."""
@@ -40,6 +40,8 @@ class WarmProcess:
     ----------
     preload
         Modules that it imports.
+    heard
+        Where it hears of other graders, for each of which it forks itself; see :class:`WarmFork`.
 
     Attributes
     ----------
@@ -58,7 +60,7 @@ class WarmProcess:
         It cannot be started.
     """
 
-    def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
+    def __init__(self, preload: Sequence[str] = PRELOAD, heard: socket.socket | None = None) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self.home = Path(self._home.name)
         self._log = (self.home / "zygote.log").open("w+", encoding="utf-8", errors="replace")
@@ -66,10 +68,10 @@ class WarmProcess:
         self.has_orders = False
         try:
             with theirs:
-                descriptor = theirs.fileno()
+                descriptors = [one.fileno() for one in (theirs, heard) if one]
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "handgrad.sandbox.enter", str(descriptor), *preload],
-                    pass_fds=[descriptor],
+                    [sys.executable, "-I", "-m", "handgrad.sandbox.enter", ",".join(map(str, descriptors)), *preload],
+                    pass_fds=descriptors,
                     env=environment(self._home.name),
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
@@ -112,6 +114,39 @@ class WarmProcess:
         self._log.close()
         with suppress(OSError):
             self._home.cleanup()
+
+
+class WarmFork:
+    """A fork of another grader's warm process, which has its orders; for this grader alone.
+
+    Parameters
+    ----------
+    asked
+        What that process hears.
+
+    Raises
+    ------
+    SandboxError
+        It cannot be asked.
+    """
+
+    def __init__(self, asked: socket.socket) -> None:
+        self.control, theirs = socket.socketpair()
+        self.has_orders = True
+        try:
+            with theirs:
+                socket.send_fds(asked, [b"fork"], [theirs.fileno()])
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"the warm process cannot be asked ({error}).") from error
+
+    def last_words(self) -> str:
+        """Nothing: the log is the other grader's."""
+        return ""
+
+    def close(self) -> None:
+        """Let it end; closing twice is allowed."""
+        self.control.close()
 
 
 def last_words(log: TextIO) -> str:

@@ -7,6 +7,7 @@ solution, a hidden test or a reference. When they have run, and have read the fi
 
 import gc
 import os
+import select
 import socket
 import sys
 import traceback
@@ -20,6 +21,7 @@ from handgrad import cells
 from handgrad.sandbox import autograd, child, frames, kernel
 from handgrad.sandbox.isolation import Isolation
 from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.namespaces import end_with_parent
 
 __all__ = ["serve"]
 
@@ -29,11 +31,12 @@ never gets it back."""
 
 
 class Zygote:
-    """Answers the commands of one grader process, in order."""
+    """Answers the commands of one grader process, in order; forks itself for others, which it hears of at ``heard``."""
 
-    def __init__(self, control: socket.socket, isolation: Isolation) -> None:
-        self.control = control
+    def __init__(self, control: socket.socket, isolation: Isolation, heard: socket.socket | None = None) -> None:
+        self.control, self.heard = control, heard
         self.isolation = isolation
+        self._started = b""
         self.states: dict[str, child.State] = {}
         self.limits = Limits()
         self._forked = 0
@@ -43,6 +46,10 @@ class Zygote:
         """Answer commands until the grader closes the socket."""
         reader = frames.FrameReader()
         while True:
+            # who asks before the locked cells have run waits for them
+            if self.heard and self._started and self.heard in select.select([self.control, self.heard], [], [])[0]:
+                self.fork_itself(self.heard)
+                continue
             data, descriptors, _, _ = socket.recv_fds(self.control, 1 << 16, 1)
             if not data:
                 return
@@ -57,7 +64,9 @@ class Zygote:
         match header["command"]:
             case "start":
                 self.limits = Limits(**header["limits"])
-                return self.start(header["directory"], child.unpack_json(payload))
+                answer = self.start(header["directory"], child.unpack_json(payload))
+                self._started = frames.pack(*answer)
+                return answer
             case "wait":
                 _, status, usage = os.wait4(header["pid"], 0)
                 code = os.waitstatus_to_exitcode(status)
@@ -78,9 +87,7 @@ class Zygote:
     def fork(self, connection: socket.socket) -> None:
         """Fork a child that serves ``connection``; answers with its process id, and a handle where there are such."""
         if self._forked == FEW:
-            gc.collect()
-            gc.freeze()
-            kernel.collapse(self._memory)
+            self._become_cheap_to_fork()
         self._forked += 1
         pid = os.fork()
         if pid:
@@ -102,6 +109,32 @@ class Zygote:
         finally:
             os._exit(0)
 
+    def _become_cheap_to_fork(self) -> None:
+        gc.collect()
+        gc.freeze()
+        kernel.collapse(self._memory)
+
+    def fork_itself(self, heard: socket.socket) -> None:
+        """Fork a process that serves another grader, as this one does its own; it is told what this one said first."""
+        _, descriptors, _, _ = socket.recv_fds(heard, 1, 1)
+        if not descriptors:
+            # nobody is left who could ask
+            heard.close()
+            self.heard = None
+            return
+        if self._forked <= FEW:
+            # before it is done, not after: what each of them does for itself is not shared
+            self._become_cheap_to_fork()
+            self._forked = FEW + 1
+        with socket.socket(fileno=descriptors[0]) as control:
+            if os.fork():
+                return
+            end_with_parent()
+            heard.close()
+            self.control.close()
+            self.control, self.heard = socket.socket(fileno=control.detach()), None
+            self.control.sendall(self._started)
+
 
 def _handles(pid: int) -> list[int]:
     """A descriptor that stands for the process ``pid`` in any world; none where there are no such descriptors."""
@@ -118,14 +151,18 @@ def _look_at_the_processor() -> None:
         look()
 
 
-def serve(control: int, isolation: Isolation, preload: Sequence[str]) -> None:
-    """Import the modules of ``preload``, and serve the socket whose descriptor is ``control`` until it is closed."""
+def serve(descriptors: Sequence[int], isolation: Isolation, preload: Sequence[str]) -> None:
+    """Import the modules of ``preload``, and serve the control socket until it is closed.
+
+    The first of ``descriptors`` is that socket; the second, where there is one, is where other graders ask for a fork
+    of this process.
+    """
     torch.set_num_threads(1)
     cells.the_shell()
     cells.forbid_input()
     autograd.switch_off()
     child.preload(preload)
-    with socket.socket(fileno=control) as connection:
-        Zygote(connection, isolation).serve()
+    control, *heard = (socket.socket(fileno=one) for one in descriptors)
+    Zygote(control, isolation, *heard).serve()
     # nothing is left to be done, and the grader waits: taking torch apart takes a while
     os._exit(0)
