@@ -3,12 +3,14 @@
 import gc
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import signal
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ import torch
 
 from handgrad.errors import ExerciseError, SandboxError
 from handgrad.sandbox import conversation, frames
+from handgrad.sandbox.common import Common, join, warm_process
 from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, pack_tensor, unpack_tensor
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import Answer, PassResult, Run, State
 from handgrad.sandbox.parent import Sandbox
+from handgrad.sandbox.warm import WarmFork, WarmProcess
 
 SETUP = """
 import torch
@@ -837,6 +841,53 @@ def test_open_children_end_with_the_sandbox(tmp_path: Path) -> None:
     finally:
         child._connection.close()  # which ends it
         assert _is_gone(pid)
+
+
+def test_a_warm_process_in_common(tmp_path: Path) -> None:
+    """The first worker starts the warm process, and it forks itself for the second, who may ask before it is ready."""
+    common = Common.of(multiprocessing.get_context("spawn"))
+    processes = []
+    for given in (replace(common, asked=common.asked.dup(), heard=common.heard.dup()), common):
+        join(given)
+        processes.append(warm_process())
+        assert warm_process() is None, "a worker that lost it has one of its own"
+    first, second = processes
+    assert isinstance(first, WarmProcess)
+    assert isinstance(second, WarmFork)
+    limits = Limits(cell_seconds=5.0)
+    with (
+        Sandbox(STATES, tmp_path, limits, process=second) as other,
+        Sandbox(STATES, tmp_path, limits, process=first) as one,
+    ):
+        other.wait_until_ready()
+        one.wait_until_ready()
+        assert (other.isolation, other.printed) == (one.isolation, one.printed)
+        source = "x += scale\na = x.clone()"
+        answers = [
+            _value(_run(sandbox, source, collect={0: ("a",)}, state=state).cells[0].answers["a"])
+            for state in ("one", "two")
+            for sandbox in (one, other, one)
+        ]
+        # neither sees what the children of the other did
+        assert all(map(torch.equal, answers[:3], answers[1:3] + answers[:1]))
+        assert all(map(torch.equal, answers[3:], answers[4:] + answers[3:4]))
+        assert not torch.equal(answers[0], answers[3])
+        _run(one, *("pass",) * 3)
+        pid = first.process.pid
+        one.close()
+        assert _is_gone(pid)
+        with pytest.raises(SandboxError, match="warm process"):
+            other.child(["pass"])
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """Where the common warm process is gone before it is asked, that is said."""
+    common = Common.of(multiprocessing.get_context("spawn"))
+    assert common.first.acquire(block=False)
+    common.heard.close()
+    join(common)
+    with pytest.raises(SandboxError, match="cannot be asked"):
+        warm_process()
 
 
 def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -170,15 +171,22 @@ class Folders:
 
     def _beside(self, student: str) -> Iterator[tuple[str, str]]:
         """The files that belong beside an autograded notebook: paths, and their names in its folder."""
+        for path, name in self._found(self.submitted(student)):
+            if _is_plain(path, self._nbgrader.max_file_size * 1000):
+                yield path, name
+        yield from self._given_out
+
+    @cached_property
+    def _given_out(self) -> list[tuple[str, str]]:
+        """The instructor's files that belong beside every autograded notebook: paths, and their names there."""
         kept = set(self._autograde.exclude_overwriting.get(self.assignment, []))
-        source = self.course.exercise_path(self.assignment).parent
-        for folder in (self.submitted(student), source):
-            for path in find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"]):
-                name = os.path.relpath(path, folder)
-                if folder is source and name in kept:
-                    continue
-                if folder is source or _is_plain(path, self._nbgrader.max_file_size * 1000):
-                    yield path, name
+        found = self._found(self.course.exercise_path(self.assignment).parent)
+        return [(path, name) for path, name in found if name not in kept]
+
+    def _found(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """The files in a folder that are no notebooks and that the course does not ignore, with their names in it."""
+        for path in find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"]):
+            yield path, os.path.relpath(path, folder)
 
     def _swap(self, made: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

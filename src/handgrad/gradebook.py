@@ -30,7 +30,7 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course import Course
@@ -38,7 +38,7 @@ from handgrad.errors import CourseError
 from handgrad.nbgrader.pages import Facts, Known, as_saved
 from handgrad.report import Report
 
-__all__ = ["Book", "at_work", "scores_of"]
+__all__ = ["Book", "at_work"]
 
 LOG = logging.getLogger("handgrad.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -129,19 +129,16 @@ class Book:
                     Assignment.name == self.assignment, Assignment.course_id == self._course_id
                 )
             ).one()
-            notebooks = connection.execute(
-                select(Notebook.id, Notebook.name).where(Notebook.assignment_id == self._assignment_id)
-            )
-            self._notebooks = {row.name: row.id for row in notebooks}
+            ours = select(Notebook.name, Notebook.id).where(Notebook.assignment_id == self._assignment_id)
+            self._notebooks = _table(connection, ours, {})
             self._graded, self._commented = {}, {}
             self._points: dict[str, float] = {}
             for name, key in self._notebooks.items():
                 self._graded[name] = _cells(connection, GradeCell, key) | _cells(connection, TaskCell, key)
                 self._commented[name] = _cells(connection, SolutionCell, key) | _cells(connection, TaskCell, key)
-            ours = self._notebooks[self.assignment]
             for kind in (GradeCell, TaskCell):
-                rows = connection.execute(select(kind.name, kind.max_score).where(kind.notebook_id == ours))
-                self._points.update({row.name: row.max_score for row in rows})
+                points = select(kind.name, kind.max_score).where(kind.notebook_id == self._notebooks[self.assignment])
+                self._points.update(_table(connection, points, {}))
 
     @at_work()
     def graded(self) -> set[str]:
@@ -212,16 +209,14 @@ class Book:
     def _facts(self, connection: Connection, notebook: str) -> Facts:
         """What the gradebook says of a submitted notebook, before any penalty."""
         commented = self._commented[self.assignment]
-        found = connection.execute(_SAID, {"notebook": notebook, "cells": list(commented.values())})
-        by_cell = {row[0]: row[1] for row in found}
+        by_cell = _table(connection, _SAID, {"notebook": notebook, "cells": [*commented.values()]})
         grades = self._grades(connection, notebook)
         return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
 
     def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
         """Score and points of each graded cell: a person's score before ours, with extra credit."""
         cells = self._graded[self.assignment]
-        rows = connection.execute(_SCORES, {"notebook": notebook, "cells": list(cells.values())})
-        scores = {row[0]: row[1] for row in rows}
+        scores = _table(connection, _SCORES, {"notebook": notebook, "cells": [*cells.values()]})
         return {name: (scores[cell], self._points[name]) for name, cell in cells.items()}
 
     @at_work()
@@ -245,8 +240,7 @@ class Book:
                 .where(Grade.notebook_id == found, Grade.cell_id.in_(graded))
                 .values(needs_manual_grade=True)
             )
-            first = next(iter(cells.values()))
-            connection.execute(_COMMENT, [{"notebook": found, "cell": first, "text": message}])
+            connection.execute(_COMMENT, [{"notebook": found, "cell": next(iter(cells.values())), "text": message}])
 
     def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
         """The id of a student's submitted notebook, and whether it is new.
@@ -263,8 +257,7 @@ class Book:
             connection.execute(
                 update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
             )
-        keys = {"submission": submission, "notebooks": list(self._notebooks.values())}
-        there = {row[0]: row[1] for row in connection.execute(_NOTEBOOKS, keys)}
+        there = _table(connection, _NOTEBOOKS, {"submission": submission, "notebooks": [*self._notebooks.values()]})
         ours = self._notebooks[self.assignment]
         is_new = ours not in there
         for name, key in self._notebooks.items():
@@ -363,16 +356,13 @@ _COMMENT = (
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
     """Insert one row; its id."""
-    (row,) = _with_ids([values], "id")
-    connection.execute(insert(table), row)
-    return str(row["id"])
+    connection.execute(insert(table), rows := _with_ids([values], "id"))
+    return str(rows[0]["id"])
 
 
 def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict[str, Any]]:
-    """The rows with an id each: 32 hexadecimal digits as nbgrader's own, but those that come later are larger.
-
-    So what is written together lies together in the index of a large class, not one page for each row.
-    """
+    """The rows with an id each, 32 hexadecimal digits as nbgrader's: those that come later are larger."""
+    # what is written together lies together in the index of a large class then, not each row on a page of its own
     prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
     return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
 
@@ -387,8 +377,12 @@ def _scored_by_hand(connection: Connection, notebook: str, cells: Collection[str
 
 def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:
     """The ids of a notebook's cells of one kind, by their names."""
-    rows = connection.execute(select(kind.name, kind.id).where(kind.notebook_id == notebook))
-    return {row.name: row.id for row in rows}
+    return _table(connection, select(kind.name, kind.id).where(kind.notebook_id == notebook), {})
+
+
+def _table(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a statement finds in two columns: the second by the first."""
+    return {row[0]: row[1] for row in connection.execute(statement, values)}
 
 
 def _described(notebook: Any) -> tuple[Any, ...]:
@@ -404,9 +398,3 @@ def _described(notebook: Any) -> tuple[Any, ...]:
         rows(notebook.solution_cells, "name"),
         rows(notebook.source_cells, "name", "cell_type", "locked", "source", "checksum"),
     )
-
-
-def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
-    """The score of each student in an assignment, as nbgrader's own command line reads it from the gradebook."""
-    with at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
-        return {one.student.id: float(one.score) for one in gradebook.assignment_submissions(assignment)}

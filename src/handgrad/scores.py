@@ -11,6 +11,7 @@ from nbgrader.api import (
     Assignment,
     BaseCell,
     Grade,
+    Gradebook,
     GradeCell,
     Notebook,
     Student,
@@ -25,9 +26,10 @@ from sqlalchemy.exc import DatabaseError
 from handgrad.course import Course
 from handgrad.errors import CourseError
 from handgrad.folders import Folders
+from handgrad.gradebook import at_work
 from handgrad.report import Entry
 
-__all__ = ["Graded", "Person", "entries", "graded", "names", "people"]
+__all__ = ["Graded", "Person", "entries", "graded", "names", "people", "scores_of"]
 
 
 def entries(course: Course, assignment: str) -> dict[str, Entry]:
@@ -169,3 +171,9 @@ _CELLS = (
     .join(GradeCell, GradeCell.id == Grade.cell_id)
     .where(_SCORE.is_not(None))
 )
+
+
+def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
+    """The score of each student in an assignment, as nbgrader's own command line reads it from the gradebook."""
+    with at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
+        return {one.student.id: float(one.score) for one in gradebook.assignment_submissions(assignment)}

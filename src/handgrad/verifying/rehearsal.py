@@ -17,9 +17,9 @@ from handgrad.course import CONFIG, Course
 from handgrad.errors import CourseError
 from handgrad.exercise import grade_id
 from handgrad.folders import Folders
-from handgrad.gradebook import scores_of
 from handgrad.nbgrader import steps
 from handgrad.report import Report
+from handgrad.scores import scores_of
 from handgrad.submission import read_notebook
 from handgrad.verifying.findings import Fault
 
