@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ def who(_: int) -> int:
     """The process that does it."""
     time.sleep(0.05)
     return os.getpid()
+
+
+def note(folder: Path) -> None:
+    """Leave the number of this process behind."""
+    (folder / str(os.getpid())).touch()
 
 
 def die_of_three(number: int) -> int:
@@ -56,6 +62,18 @@ def test_each() -> None:
         processes = {process for _, process in pool.each(who, ((number, number) for number in range(10)))}
     assert len(processes) == 2
     assert os.getpid() not in processes
+
+
+def test_what_comes_first(tmp_path: Path) -> None:
+    """Every process does first what it is told, those that take the place of others too."""
+    pool = Pool(2)
+    pool.first = partial(note, tmp_path)
+    with pool:
+        dict(pool.each(who, ((number, number) for number in range(10))))
+        assert len(list(tmp_path.iterdir())) == 2
+        dict(pool.each(die_of_three, [(3, 3)]))
+        processes = {process for _, process in pool.each(who, ((number, number) for number in range(10)))}
+    assert {str(process) for process in processes} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_jobs_are_taken_as_they_are_needed() -> None:

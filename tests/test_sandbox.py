@@ -3,14 +3,12 @@
 import gc
 import itertools
 import json
-import multiprocessing
 import os
 import random
 import signal
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,12 @@ import torch
 
 from handgrad.errors import ExerciseError, SandboxError
 from handgrad.sandbox import conversation, frames
-from handgrad.sandbox.common import Common, join, warm_process
 from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, pack_tensor, unpack_tensor
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import Answer, PassResult, Run, State
 from handgrad.sandbox.parent import Sandbox
-from handgrad.sandbox.warm import WarmFork, WarmProcess
+from handgrad.sandbox.stem import Stem, Warm
 
 SETUP = """
 import torch
@@ -843,51 +840,55 @@ def test_open_children_end_with_the_sandbox(tmp_path: Path) -> None:
         assert _is_gone(pid)
 
 
-def test_a_warm_process_in_common(tmp_path: Path) -> None:
-    """The first worker starts the warm process, and it forks itself for the second, who may ask before it is ready."""
-    common = Common.of(multiprocessing.get_context("spawn"))
-    processes = []
-    for given in (replace(common, asked=common.asked.dup(), heard=common.heard.dup()), common):
-        join(given)
-        processes.append(warm_process())
-        assert warm_process() is None, "a worker that lost it has one of its own"
-    first, second = processes
-    assert isinstance(first, WarmProcess)
-    assert isinstance(second, WarmFork)
+def test_a_stem(tmp_path: Path) -> None:
+    """A stem forks a warm process for everybody who asks, also before it is ready, and they have nothing in common."""
+    stem = Stem(preload=())
+    processes = [stem.asking.warm() for _ in range(2)]
     limits = Limits(cell_seconds=5.0)
+    other_states = [State("one", ("import torch", "x = torch.zeros(3)", "scale = 5"))]
     with (
-        Sandbox(STATES, tmp_path, limits, process=second) as other,
-        Sandbox(STATES, tmp_path, limits, process=first) as one,
+        Sandbox(STATES, tmp_path, limits, process=processes[0]) as one,
+        Sandbox(other_states, tmp_path, limits, process=processes[1]) as other,
     ):
         other.wait_until_ready()
         one.wait_until_ready()
-        assert (other.isolation, other.printed) == (one.isolation, one.printed)
+        assert one.isolation == other.isolation
+        assert set(one.printed) == {"one", "two"}
+        assert set(other.printed) == {"one"}
         source = "x += scale\na = x.clone()"
-        answers = [
-            _value(_run(sandbox, source, collect={0: ("a",)}, state=state).cells[0].answers["a"])
-            for state in ("one", "two")
-            for sandbox in (one, other, one)
-        ]
-        # neither sees what the children of the other did
-        assert all(map(torch.equal, answers[:3], answers[1:3] + answers[:1]))
-        assert all(map(torch.equal, answers[3:], answers[4:] + answers[3:4]))
-        assert not torch.equal(answers[0], answers[3])
-        _run(one, *("pass",) * 3)
-        pid = first.process.pid
-        one.close()
-        assert _is_gone(pid)
-        with pytest.raises(SandboxError, match="warm process"):
-            other.child(["pass"])
+        # more than those after which a warm process becomes cheap to fork
+        for _ in range(4):
+            first, second = (
+                _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]) for sandbox in (one, other)
+            )
+            assert first.shape == (2, 3)
+            assert second.tolist() == [5, 5, 5]
+        children = [sandbox.child(["pass"]).pid for sandbox in (one, other)]
+    stem.close()
+    assert all(map(_is_gone, children))
+    assert _is_gone(stem._process.pid)
+    assert not stem.asking.log.exists()
+    stem.close()
+    assert stem.asking.warm() is None
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
-    """Where the common warm process is gone before it is asked, that is said."""
-    common = Common.of(multiprocessing.get_context("spawn"))
-    assert common.first.acquire(block=False)
-    common.heard.close()
-    join(common)
-    with pytest.raises(SandboxError, match="cannot be asked"):
-        warm_process()
+def test_a_stem_that_is_killed(tmp_path: Path) -> None:
+    """What a stem that is killed was asked for is an error of the grader's own; later it gives nothing."""
+    stem = Stem(preload=())
+    try:
+        asked = stem.asking.warm()
+        stem._process.kill()
+        stem._process.wait()
+        with pytest.raises(SandboxError, match="warm process"), _with(asked, tmp_path) as sandbox:
+            sandbox.wait_until_ready()
+        assert stem.asking.warm() is None
+    finally:
+        stem.close()
+
+
+def _with(process: Warm | None, folder: Path) -> Sandbox:
+    assert process is not None
+    return Sandbox(STATES, folder, Limits(cell_seconds=1.0), process=process)
 
 
 def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

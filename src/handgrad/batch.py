@@ -9,8 +9,9 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Protocol, Self
 
 from filelock import FileLock, Timeout
@@ -24,6 +25,8 @@ from handgrad.gradebook import Book
 from handgrad.nbgrader.pages import Facts
 from handgrad.pool import Lost, Pool
 from handgrad.report import Report
+from handgrad.sandbox.stem import Stem
+from handgrad.sandbox.warm import lacking
 from handgrad.store import AnswerStore
 from handgrad.submission import read_content
 from handgrad.tasks import Handed, Marked, Task, without_score
@@ -86,7 +89,8 @@ def grade_class(
         if watch:
             watch.begin(len(unchanged), len(left))
         if left:
-            with Pool(workers, executor, most=len(left), preload=("handgrad.lean", "handgrad.worker")) as pool:
+            pool = Pool(workers, executor, most=len(left), preload=("handgrad.lean", "handgrad.worker"))
+            with _stem(pool) if executor is None else nullcontext(), pool:
                 for report in batch.run(left, pool):
                     if watch:
                         watch.take(report)
@@ -141,6 +145,20 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
 
 def _store(course: Course) -> AnswerStore:
     return AnswerStore(course.workshop / "answers.sqlite")
+
+
+@contextmanager
+def _stem(pool: Pool) -> Iterator[None]:
+    """Let the workers of this machine, where there are several, fork their warm processes from one that they share."""
+    if pool.workers == 1 or lacking():
+        yield
+        return
+    stem = Stem()
+    try:
+        pool.first = partial(jobs.begin, stem.asking)
+        yield
+    finally:
+        stem.close()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from handgrad.sandbox.limits import Limits
 
 if TYPE_CHECKING:
     from handgrad.grade import Grader
-    from handgrad.sandbox.warm import WarmFork, WarmProcess
+    from handgrad.sandbox.stem import Warm
 
 __all__ = ["CONFIG", "Course", "Handgrad", "write_text"]
 
@@ -238,9 +238,7 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(
-        self, exercise: Exercise, seeds: Sequence[int] = (), process: "WarmProcess | WarmFork | None" = None
-    ) -> "Grader":
+    def grader(self, exercise: Exercise, seeds: Sequence[int] = (), process: "Warm | None" = None) -> "Grader":
         """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered.
 
         Where there is a warm ``process`` already, that is the one it uses.

@@ -33,7 +33,8 @@ from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import State
 from handgrad.sandbox.parent import Sandbox
 from handgrad.sandbox.spawn import FreshSandbox
-from handgrad.sandbox.warm import WarmFork, WarmProcess, lacking
+from handgrad.sandbox.stem import Warm
+from handgrad.sandbox.warm import WarmProcess, lacking
 from handgrad.sharing import share_data
 from handgrad.submission import Submission
 from handgrad.values import Values
@@ -109,7 +110,7 @@ class Grader:
         limits: Limits | None = None,
         trust: bool = False,
         isolation: Literal["best", "none"] = "best",
-        process: WarmProcess | WarmFork | None = None,
+        process: WarmProcess | Warm | None = None,
     ) -> None:
         self.exercise = exercise
         self.trust = trust

@@ -9,8 +9,16 @@ from handgrad.tasks import Handed, Marked, Task
 
 if TYPE_CHECKING:
     from handgrad.nbgrader.pages import Facts
+    from handgrad.sandbox.stem import Asking
 
-__all__ = ["feedback", "grade", "warm_up"]
+__all__ = ["begin", "feedback", "grade", "warm_up"]
+
+
+def begin(asking: "Asking") -> None:
+    """:func:`handgrad.worker.begin`."""
+    from handgrad import worker  # noqa: PLC0415 - see above
+
+    worker.begin(asking)
 
 
 def warm_up(task: Task) -> None:

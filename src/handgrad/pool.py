@@ -10,8 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Self, TypeVar
 
-from handgrad.sandbox.common import Common, join
-
 __all__ = ["Lost", "Pool"]
 
 T = TypeVar("T")
@@ -41,6 +39,11 @@ class Pool:
         Workers that can be used at all.
     preload
         Modules that every process starts with.
+
+    Attributes
+    ----------
+    first
+        What every process that is started does first; it may hold sockets.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Pool:
         self.workers = min(workers or _workers_of(executor) or _processors(), most)
         self._given, self._executor = executor, executor
         self._preload = list(preload)
-        self._common: Common | None = None
+        self.first: Callable[[], object] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -63,8 +66,6 @@ class Pool:
         if self._executor is None or self._given is not None:
             return
         self._executor.shutdown(wait=kind is None, cancel_futures=True)
-        if self._common:
-            self._common.close()
         if kind is not None:
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -122,8 +123,6 @@ class Pool:
         if self._given is None and self._executor is not None and _is_broken(self._executor):
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
-            if self._common:
-                self._common.close()
 
     def _processes(self) -> Executor:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -132,8 +131,7 @@ class Pool:
             context.set_forkserver_preload([*self._preload, "handgrad.frozen"])
         # a process with threads of its own must not be forked, and workers share the processors among them
         os.environ.update(dict.fromkeys(_THREADS, "1"))
-        self._common = Common.of(context) if sys.platform == "linux" else None
-        return ProcessPoolExecutor(self.workers, context, initializer=_start, initargs=(self._common,))
+        return ProcessPoolExecutor(self.workers, context, initializer=_start, initargs=(self.first,))
 
 
 def _workers_of(executor: Executor | None) -> int:
@@ -156,11 +154,12 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _start(common: Common | None) -> None:
+def _start(first: Callable[[], object] | None) -> None:
     """Let a worker leave Ctrl-C to the process that started it, and end with that, however it ends."""
-    join(common)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if first:
+        first()
 
 
 def _end_with_parent() -> None:

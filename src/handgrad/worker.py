@@ -22,12 +22,11 @@ from handgrad.grade import Grader
 from handgrad.nbgrader.pages import Facts, Pages
 from handgrad.nbgrader.preprocessors import comments
 from handgrad.records import record_key, record_of
-from handgrad.sandbox.common import warm_process
-from handgrad.sandbox.warm import lacking
+from handgrad.sandbox.stem import Asking
 from handgrad.submission import Submission, parse_notebook
 from handgrad.tasks import Handed, Marked, Task, without_score
 
-__all__ = ["feedback", "grade", "warm_up"]
+__all__ = ["begin", "feedback", "grade", "warm_up"]
 
 
 class Desk:
@@ -52,8 +51,8 @@ class Desk:
                 path.write_bytes(content)
             exercise = Exercise.read(folder / f"{self.task.name}.ipynb")
             course = Course(folder, self.task.config)
-            isolated = course.settings.isolation == "best" and not lacking()
-            process = warm_process() if isolated else None
+            # its isolation is tried out by the grader; where none is asked for it has no use for a warm process
+            process = _stem[0].warm() if _stem and course.settings.isolation == "best" else None
             self._grader = self._open.enter_context(course.grader(exercise, self.task.seeds, process))
         return self._grader
 
@@ -80,6 +79,8 @@ class Desk:
         return Marked(report, notebooks.text_of(page), said, key, record)
 
 
+_stem: list[Asking] = []
+"""Where this process asks for warm processes; nothing where it starts its own."""
 _at_work = threading.Lock()
 """A grader does one thing at a time, whatever the threads of its process."""
 _desks: dict[str, Desk] = {}
@@ -93,6 +94,11 @@ def _desk(task: Task) -> Desk:
             _desks.popitem()[1].close()
         _desks[task.digest] = Desk(task)
     return _desks[task.digest]
+
+
+def begin(asking: Asking) -> None:
+    """Fork warm processes from the stem that ``asking`` asks, in place of starting them."""
+    _stem[:] = [asking]
 
 
 def warm_up(task: Task) -> None:

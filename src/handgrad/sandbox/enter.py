@@ -1,6 +1,6 @@
 """The first lines of the warm process: it enters its namespaces, and only then imports torch.
 
-Started by :class:`handgrad.sandbox.warm.WarmProcess` as ``python -I -m handgrad.sandbox.enter FD[,FD] MODULE...``. What
+Started by :class:`handgrad.sandbox.warm.WarmProcess` as ``python -I -m handgrad.sandbox.enter FD MODULE...``. What
 stays outside the namespaces does nothing but wait, and takes as little memory as Python itself.
 """
 
@@ -12,12 +12,13 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve the sockets whose descriptors are the first argument; the others are modules to import."""
+    """Serve the control socket whose descriptor is the first argument; the others are modules to import."""
     isolation = Isolation()
     isolation.enter()
     from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch
 
-    zygote.serve(list(map(int, sys.argv[1].split(","))), isolation, sys.argv[2:])
+    zygote.get_ready(sys.argv[2:])
+    zygote.serve(int(sys.argv[1]), isolation)
 
 
 if __name__ == "__main__":

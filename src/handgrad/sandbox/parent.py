@@ -16,7 +16,8 @@ from handgrad.sandbox.conversation import Child
 from handgrad.sandbox.limits import Limits
 from handgrad.sandbox.messages import State, plain_states
 from handgrad.sandbox.starting import START_SECONDS, printed, start_order
-from handgrad.sandbox.warm import PRELOAD, WarmFork, WarmProcess
+from handgrad.sandbox.stem import Warm
+from handgrad.sandbox.warm import PRELOAD, WarmProcess
 
 __all__ = ["Sandbox"]
 
@@ -37,8 +38,7 @@ class Sandbox:
     preload
         Modules that the warm process imports.
     process
-        The warm process where it has been started already, with modules of its own, or the fork of one that has run
-        the locked cells of the same ``states``; the sandbox ends it.
+        The warm process where it has been started already, with modules of its own; the sandbox ends it.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Sandbox:
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
-        process: WarmProcess | WarmFork | None = None,
+        process: WarmProcess | Warm | None = None,
     ) -> None:
         self.states, self.directory, self.preload = states, directory, preload
         self.isolation = "none"
@@ -79,10 +79,9 @@ class Sandbox:
         self._received: list[int] = []
         self._ready = False
         try:
-            if not self._process.has_orders:
-                order = start_order(self.directory, self.limits)
-                self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
-                self._process.has_orders = True
+            order = start_order(self.directory, self.limits)
+            self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
+            self._process.has_orders = True
         except BaseException:
             self.close()
             raise

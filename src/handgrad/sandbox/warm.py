@@ -17,7 +17,7 @@ from typing import Self, TextIO
 from handgrad.errors import SandboxError
 from handgrad.sandbox import kernel, seccomp
 
-__all__ = ["PRELOAD", "WarmFork", "WarmProcess", "environment", "lacking", "last_words"]
+__all__ = ["PRELOAD", "WarmProcess", "command", "environment", "lacking", "last_words"]
 
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
 """What honest notebooks import besides torch; imported before the locked cells run."""
@@ -40,8 +40,6 @@ class WarmProcess:
     ----------
     preload
         Modules that it imports.
-    heard
-        Where it hears of other graders, for each of which it forks itself; see :class:`WarmFork`.
 
     Attributes
     ----------
@@ -60,7 +58,7 @@ class WarmProcess:
         It cannot be started.
     """
 
-    def __init__(self, preload: Sequence[str] = PRELOAD, heard: socket.socket | None = None) -> None:
+    def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self.home = Path(self._home.name)
         self._log = (self.home / "zygote.log").open("w+", encoding="utf-8", errors="replace")
@@ -68,10 +66,10 @@ class WarmProcess:
         self.has_orders = False
         try:
             with theirs:
-                descriptors = [one.fileno() for one in (theirs, heard) if one]
+                descriptor = theirs.fileno()
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "handgrad.sandbox.enter", ",".join(map(str, descriptors)), *preload],
-                    pass_fds=descriptors,
+                    command("enter", descriptor, preload),
+                    pass_fds=[descriptor],
                     env=environment(self._home.name),
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
@@ -116,37 +114,9 @@ class WarmProcess:
             self._home.cleanup()
 
 
-class WarmFork:
-    """A fork of another grader's warm process, which has its orders; for this grader alone.
-
-    Parameters
-    ----------
-    asked
-        What that process hears.
-
-    Raises
-    ------
-    SandboxError
-        It cannot be asked.
-    """
-
-    def __init__(self, asked: socket.socket) -> None:
-        self.control, theirs = socket.socketpair()
-        self.has_orders = True
-        try:
-            with theirs:
-                socket.send_fds(asked, [b"fork"], [theirs.fileno()])
-        except OSError as error:
-            self.close()
-            raise SandboxError(f"the warm process cannot be asked ({error}).") from error
-
-    def last_words(self) -> str:
-        """Nothing: the log is the other grader's."""
-        return ""
-
-    def close(self) -> None:
-        """Let it end; closing twice is allowed."""
-        self.control.close()
+def command(module: str, descriptor: int, preload: Sequence[str]) -> list[str]:
+    """The command that starts a module of the sandbox, which talks to its owner by a ``descriptor``."""
+    return [sys.executable, "-I", "-m", f"handgrad.sandbox.{module}", str(descriptor), *preload]
 
 
 def last_words(log: TextIO) -> str:

@@ -7,7 +7,6 @@ solution, a hidden test or a reference. When they have run, and have read the fi
 
 import gc
 import os
-import select
 import socket
 import sys
 import traceback
@@ -21,9 +20,8 @@ from handgrad import cells
 from handgrad.sandbox import autograd, child, frames, kernel
 from handgrad.sandbox.isolation import Isolation
 from handgrad.sandbox.limits import Limits
-from handgrad.sandbox.namespaces import end_with_parent
 
-__all__ = ["serve"]
+__all__ = ["become_cheap", "get_ready", "serve"]
 
 FEW = 2
 """Children after which a warm process makes itself cheap to fork: that takes half a second, and one notebook alone
@@ -31,12 +29,12 @@ never gets it back."""
 
 
 class Zygote:
-    """Answers the commands of one grader process, in order; forks itself for others, which it hears of at ``heard``."""
+    """Answers the commands of one grader process, in order."""
 
-    def __init__(self, control: socket.socket, isolation: Isolation, heard: socket.socket | None = None) -> None:
-        self.control, self.heard = control, heard
+    def __init__(self, control: socket.socket, isolation: Isolation, *, is_cheap: bool) -> None:
+        self.control = control
+        self.is_cheap = is_cheap
         self.isolation = isolation
-        self._started = b""
         self.states: dict[str, child.State] = {}
         self.limits = Limits()
         self._forked = 0
@@ -46,10 +44,6 @@ class Zygote:
         """Answer commands until the grader closes the socket."""
         reader = frames.FrameReader()
         while True:
-            # who asks before the locked cells have run waits for them
-            if self.heard and self._started and self.heard in select.select([self.control, self.heard], [], [])[0]:
-                self.fork_itself(self.heard)
-                continue
             data, descriptors, _, _ = socket.recv_fds(self.control, 1 << 16, 1)
             if not data:
                 return
@@ -64,9 +58,7 @@ class Zygote:
         match header["command"]:
             case "start":
                 self.limits = Limits(**header["limits"])
-                answer = self.start(header["directory"], child.unpack_json(payload))
-                self._started = frames.pack(*answer)
-                return answer
+                return self.start(header["directory"], child.unpack_json(payload))
             case "wait":
                 _, status, usage = os.wait4(header["pid"], 0)
                 code = os.waitstatus_to_exitcode(status)
@@ -86,8 +78,8 @@ class Zygote:
 
     def fork(self, connection: socket.socket) -> None:
         """Fork a child that serves ``connection``; answers with its process id, and a handle where there are such."""
-        if self._forked == FEW:
-            self._become_cheap_to_fork()
+        if self._forked == FEW and not self.is_cheap:
+            become_cheap(self._memory)
         self._forked += 1
         pid = os.fork()
         if pid:
@@ -109,32 +101,6 @@ class Zygote:
         finally:
             os._exit(0)
 
-    def _become_cheap_to_fork(self) -> None:
-        gc.collect()
-        gc.freeze()
-        kernel.collapse(self._memory)
-
-    def fork_itself(self, heard: socket.socket) -> None:
-        """Fork a process that serves another grader, as this one does its own; it is told what this one said first."""
-        _, descriptors, _, _ = socket.recv_fds(heard, 1, 1)
-        if not descriptors:
-            # nobody is left who could ask
-            heard.close()
-            self.heard = None
-            return
-        if self._forked <= FEW:
-            # before it is done, not after: what each of them does for itself is not shared
-            self._become_cheap_to_fork()
-            self._forked = FEW + 1
-        with socket.socket(fileno=descriptors[0]) as control:
-            if os.fork():
-                return
-            end_with_parent()
-            heard.close()
-            self.control.close()
-            self.control, self.heard = socket.socket(fileno=control.detach()), None
-            self.control.sendall(self._started)
-
 
 def _handles(pid: int) -> list[int]:
     """A descriptor that stands for the process ``pid`` in any world; none where there are no such descriptors."""
@@ -151,18 +117,28 @@ def _look_at_the_processor() -> None:
         look()
 
 
-def serve(descriptors: Sequence[int], isolation: Isolation, preload: Sequence[str]) -> None:
-    """Import the modules of ``preload``, and serve the control socket until it is closed.
-
-    The first of ``descriptors`` is that socket; the second, where there is one, is where other graders ask for a fork
-    of this process.
-    """
+def get_ready(preload: Sequence[str]) -> None:
+    """Import the modules of ``preload``, and do what is the same whoever is served."""
     torch.set_num_threads(1)
     cells.the_shell()
     cells.forbid_input()
     autograd.switch_off()
     child.preload(preload)
-    control, *heard = (socket.socket(fileno=one) for one in descriptors)
-    Zygote(control, isolation, *heard).serve()
+
+
+def become_cheap(memory: Sequence[tuple[int, int]]) -> None:
+    """Make this process cheap to fork: its objects are not looked at again, its ``memory`` is in huge pages."""
+    gc.collect()
+    gc.freeze()
+    kernel.collapse(memory)
+
+
+def serve(control: int, isolation: Isolation, *, is_cheap: bool = False) -> None:
+    """Serve the socket whose descriptor is ``control`` until it is closed, and end the process.
+
+    Unless it ``is_cheap`` to fork already, it will be when there are children enough to gain by it.
+    """
+    with socket.socket(fileno=control) as connection:
+        Zygote(connection, isolation, is_cheap=is_cheap).serve()
     # nothing is left to be done, and the grader waits: taking torch apart takes a while
     os._exit(0)
