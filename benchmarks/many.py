@@ -4,6 +4,7 @@ Every second the memory, the descriptors and the temporary files of all processe
 done is the time of its autograded notebook.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -46,7 +47,8 @@ class Watch:
         """Look once."""
         processes = family(pid)
         memory = sum(map(proportional_memory, processes))
-        files = sum(1 for folder in self.folders for _ in folder.rglob("*"))
+        # what is taken away while it is counted is no fault
+        files = sum(len(folders) + len(names) for root in self.folders for _, folders, names in os.walk(root))
         self.samples.append(Sample(time.time(), memory, sum(map(descriptors, processes)), files))
 
     def between(self, begin: float, end: float) -> list[Sample]:
