@@ -220,7 +220,7 @@ class Grader:
 
     def _settled(self, collected: Collected) -> bool:
         """Whether every gradient is right in every step, so that the other hidden passes change no mark and no word."""
-        if collected.deaths or collected.out_of_time:
+        if collected.deaths or collected.out_of_time or any(one.death for one in collected.results.values()):
             return False
         with cells.captured():
             return all(self._is_settled(check, collected) for check in self.exercise.checks if not check.is_value)
