@@ -19,7 +19,7 @@ from pathlib import Path
 from handgrad.errors import SandboxError
 from handgrad.sandbox import kernel
 from handgrad.sandbox.isolation import Isolation
-from handgrad.sandbox.warm import PRELOAD, command, environment, last_words
+from handgrad.sandbox.warm import PRELOAD, last_words, start
 
 __all__ = ["Asking", "Stem", "Warm", "main"]
 
@@ -49,15 +49,7 @@ class Stem:
         self.asking = Asking(asked, home / "stem.log")
         try:
             with heard, self.asking.log.open("w", encoding="utf-8") as log:
-                self._process = subprocess.Popen(
-                    command("stem", heard.fileno(), preload),
-                    pass_fds=[heard.fileno()],
-                    env=environment(self._home.name),
-                    cwd=home,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                )
+                self._process = start("stem", heard, home, log, preload)
         except OSError as error:
             asked.close()
             self._home.cleanup()

@@ -17,7 +17,7 @@ from typing import Self, TextIO
 from handgrad.errors import SandboxError
 from handgrad.sandbox import kernel, seccomp
 
-__all__ = ["PRELOAD", "WarmProcess", "command", "environment", "lacking", "last_words"]
+__all__ = ["PRELOAD", "WarmProcess", "environment", "lacking", "last_words", "start"]
 
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
 """What honest notebooks import besides torch; imported before the locked cells run."""
@@ -66,16 +66,7 @@ class WarmProcess:
         self.has_orders = False
         try:
             with theirs:
-                descriptor = theirs.fileno()
-                self.process = subprocess.Popen(
-                    command("enter", descriptor, preload),
-                    pass_fds=[descriptor],
-                    env=environment(self._home.name),
-                    cwd=self.home,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._log,
-                )
+                self.process = start("enter", theirs, self.home, self._log, preload)
         except OSError as error:
             self._put_away()
             raise SandboxError(f"the warm process cannot be started ({error}).") from error
@@ -114,9 +105,26 @@ class WarmProcess:
             self._home.cleanup()
 
 
-def command(module: str, descriptor: int, preload: Sequence[str]) -> list[str]:
-    """The command that starts a module of the sandbox, which talks to its owner by a ``descriptor``."""
-    return [sys.executable, "-I", "-m", f"handgrad.sandbox.{module}", str(descriptor), *preload]
+def start(
+    module: str, connection: socket.socket, home: Path, log: TextIO, preload: Sequence[str]
+) -> "subprocess.Popen[bytes]":
+    """Start a module of the sandbox, which talks to its owner by ``connection``, in a clean environment in ``home``.
+
+    Raises
+    ------
+    OSError
+        The system does not start it.
+    """
+    descriptor = connection.fileno()
+    return subprocess.Popen(
+        [sys.executable, "-I", "-m", f"handgrad.sandbox.{module}", str(descriptor), *preload],
+        pass_fds=[descriptor],
+        env=environment(str(home)),
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+    )
 
 
 def last_words(log: TextIO) -> str:
