@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, Self
@@ -90,7 +90,7 @@ def grade_class(
             watch.begin(len(unchanged), len(left))
         if left:
             pool = Pool(workers, executor, most=len(left), preload=("handgrad.lean", "handgrad.worker"))
-            with _stem(pool) if executor is None else nullcontext(), pool:
+            with _stem(pool, executor), pool:
                 for report in batch.run(left, pool):
                     if watch:
                         watch.take(report)
@@ -148,9 +148,9 @@ def _store(course: Course) -> AnswerStore:
 
 
 @contextmanager
-def _stem(pool: Pool) -> Iterator[None]:
+def _stem(pool: Pool, executor: Executor | None) -> Iterator[None]:
     """Let the workers of this machine, where there are several, fork their warm processes from one that they share."""
-    if pool.workers == 1 or lacking():
+    if executor is not None or pool.workers == 1 or lacking():
         yield
         return
     stem = Stem()

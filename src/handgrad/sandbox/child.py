@@ -192,10 +192,9 @@ def run_locked(directory: str, wanted: Sequence[Mapping[str, Any]]) -> tuple[dic
                 outputs.append(taken.take())
                 if error:
                     return {}, {"error": error.to_dict(), "state": one["name"], "cell": index}, b""
-            for first in [*states.values()][:1]:
-                share_data(state.namespace, first.namespace)
-            state.keep()
             states[one["name"]] = state
+            share_data(state.namespace, next(iter(states.values())).namespace)
+            state.keep()
             printed.append(outputs)
     autograd.forbid()
     return states, {"error": None}, pack_json(printed)

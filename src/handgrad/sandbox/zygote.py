@@ -72,7 +72,9 @@ class Zygote:
         if answer["error"]:
             return answer, printed
         _look_at_the_processor()
-        self._memory = kernel.own_memory() if sys.platform == "linux" else []
+        if sys.platform == "linux" and not self.is_cheap:
+            # it is told by /proc, which is gone when the root is closed
+            self._memory = kernel.own_memory()
         self.isolation.close(self.limits)
         return {**answer, "isolation": self.isolation.name, "reason": self.isolation.reason}, printed
 
