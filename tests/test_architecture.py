@@ -31,7 +31,7 @@ FLOORS = (
     ("grade",),
     ("course", "cases", "store"),
     ("records", "tasks", "demo", "selfcheck", "authoring"),
-    ("nbgrader", "pool", "cluster", "watch", "autograders"),
+    ("nbgrader", "statements", "pool", "cluster", "watch", "autograders"),
     ("gradebook", "folders", "worker"),
     ("jobs",),
     ("batch", "scores"),
@@ -42,8 +42,8 @@ FLOORS = (
 
 FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
 OUTSIDE = {
-    "nbgrader": {"nbgrader", "gradebook", "scores", "folders"},
-    "sqlalchemy": {"gradebook", "scores"},
+    "nbgrader": {"nbgrader", "gradebook", "statements", "scores", "folders"},
+    "sqlalchemy": {"gradebook", "statements", "scores"},
     "typer": {"cli"},
     "dask": {"cluster"},
     "IPython": {"cells"},

@@ -48,6 +48,28 @@ def _rows(store: AnswerStore, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
+def test_the_journal_stays_while_a_class_is_graded(store: AnswerStore) -> None:
+    """One file, emptied after each of many reports, and gone after the last."""
+    journal = store.path.with_name(f"{store.path.name}-journal")
+    with store.held_open():
+        store.put(REPORT)
+        first = journal.stat()
+        store.put(replace(REPORT, student="s02"))
+        assert (journal.stat().st_size, journal.stat().st_ino) == (0, first.st_ino)
+    assert not journal.exists()
+    assert len(store.reports("backprop")) == 2
+
+
+def test_a_database_in_another_mode_is_left_so(store: AnswerStore) -> None:
+    """Write-ahead logging was somebody's choice."""
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    with store.held_open():
+        store.put(REPORT)
+    with closing(sqlite3.connect(store.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
 def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
     """Every answer comes back bit for bit, and what is no tensor by its kind."""
     store.put(REPORT, "key", record_of(graded))

@@ -30,13 +30,15 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, event, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course import Course
 from handgrad.errors import CourseError
 from handgrad.nbgrader.pages import Facts, Known, as_saved
 from handgrad.report import Report
+from handgrad.statements import COMMENT, FIRST_COMMENT, FIRST_SCORE, PENALISED, PENALTY, SAID, SCORE, SCORES, THERE
+from handgrad.store import drop_journal, keep_journal
 
 __all__ = ["Book", "at_work"]
 
@@ -87,9 +89,16 @@ class Book:
     def __enter__(self) -> Self:
         self._gradebook = Gradebook(self._db_url, self._course_id)
         self._engine = self._gradebook.engine
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", lambda connection, _: keep_journal(connection))
+            self._engine.dispose()
         return self
 
+    @at_work()
     def __exit__(self, *_: object) -> None:
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                drop_journal(connection.connection)
         self._gradebook.close()
 
     @at_work()
@@ -187,8 +196,8 @@ class Book:
                 for cell in (graded.values() if new else points)
             ]
             said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
-            connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
-            connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(said) if new else said)
+            connection.execute(FIRST_SCORE if new else SCORE, _with_ids(rows) if new else rows)
+            connection.execute(FIRST_COMMENT if new else COMMENT, _with_ids(said) if new else said)
             facts = self._first_facts(points, texts) if new else self._facts(connection, notebook)
             return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
 
@@ -202,21 +211,21 @@ class Book:
     def facts(self, student: str) -> Facts | None:
         """What the gradebook says of a student's notebook now; None where it has no score of it."""
         with self._engine.connect() as connection:
-            found = connection.execute(_PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
+            found = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
             row = found.one_or_none()
             return row and replace(self._facts(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
 
     def _facts(self, connection: Connection, notebook: str) -> Facts:
         """What the gradebook says of a submitted notebook, before any penalty."""
         commented = self._commented[self.assignment]
-        by_cell = _table(connection, _SAID, {"notebook": notebook, "cells": [*commented.values()]})
+        by_cell = _table(connection, SAID, {"notebook": notebook, "cells": [*commented.values()]})
         grades = self._grades(connection, notebook)
         return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
 
     def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
         """Score and points of each graded cell: a person's score before ours, with extra credit."""
         cells = self._graded[self.assignment]
-        scores = _table(connection, _SCORES, {"notebook": notebook, "cells": [*cells.values()]})
+        scores = _table(connection, SCORES, {"notebook": notebook, "cells": [*cells.values()]})
         return {name: (scores[cell], self._points[name]) for name, cell in cells.items()}
 
     @at_work()
@@ -240,16 +249,19 @@ class Book:
                 .where(Grade.notebook_id == found, Grade.cell_id.in_(graded))
                 .values(needs_manual_grade=True)
             )
-            connection.execute(_COMMENT, [{"notebook": found, "cell": next(iter(cells.values())), "text": message}])
+            connection.execute(COMMENT, [{"notebook": found, "cell": next(iter(cells.values())), "text": message}])
 
     def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
         """The id of a student's submitted notebook, and whether it is new.
 
         Every row that nbgrader would have made for it is there then, but those of the cells of a new one.
         """
-        if not connection.execute(_STUDENT, {"student": student}).scalar():
+        sought = {"student": student, "assignment": self._assignment_id, "notebooks": [*self._notebooks.values()]}
+        found = connection.execute(THERE, sought).all()
+        submission = found[0].submission if found else None
+        there = {row.notebook: row.submitted for row in found if row.notebook}
+        if not found:
             connection.execute(insert(Student), {"id": student})
-        submission = connection.execute(_SUBMISSION, {"student": student, "assignment": self._assignment_id}).scalar()
         if submission is None:
             values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
             submission = _add(connection, SubmittedAssignment, values)
@@ -257,7 +269,6 @@ class Book:
             connection.execute(
                 update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
             )
-        there = _table(connection, _NOTEBOOKS, {"submission": submission, "notebooks": [*self._notebooks.values()]})
         ours = self._notebooks[self.assignment]
         is_new = ours not in there
         for name, key in self._notebooks.items():
@@ -285,7 +296,7 @@ class Book:
             penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
         if penalty is not None:
             penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
-        connection.execute(_PENALTY, {"notebook": notebook, "penalty": penalty})
+        connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
         return penalty or 0.0
 
     def _lateness(self, connection: Connection, student: str) -> float:
@@ -299,59 +310,6 @@ class Book:
             return 0.0
         late: float = (submission.timestamp - self._duedate).total_seconds()
         return late - (submission.extension.total_seconds() if submission.extension else 0.0)
-
-
-# nbgrader's tables have an index by cell and notebook, and none by notebook alone: without the cells, a class of 5,000
-# is looked through for every submission
-_CELLS: Any = bindparam("cells", expanding=True)
-_SCORES = select(
-    Grade.cell_id,
-    func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0),
-).where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS))
-_SAID = select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
-    Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
-)
-_PENALISED = (
-    select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
-    .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
-    .where(
-        SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
-    )
-)
-_STUDENT = select(Student.id).where(Student.id == bindparam("student"))
-_SUBMISSION = select(SubmittedAssignment.id).where(
-    SubmittedAssignment.assignment_id == bindparam("assignment"),
-    SubmittedAssignment.student_id == bindparam("student"),
-)
-_NOTEBOOKS = select(SubmittedNotebook.notebook_id, SubmittedNotebook.id).where(
-    SubmittedNotebook.assignment_id == bindparam("submission"),
-    SubmittedNotebook.notebook_id.in_(bindparam("notebooks", expanding=True)),
-)
-_FIRST_SCORE = insert(Grade).values(
-    id=bindparam("new"),
-    cell_id=bindparam("cell"),
-    notebook_id=bindparam("notebook"),
-    auto_score=bindparam("score"),
-    needs_manual_grade=bindparam("manual"),
-)
-_FIRST_COMMENT = insert(Comment).values(
-    id=bindparam("new"), cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
-)
-_PENALTY = (
-    update(SubmittedNotebook)
-    .where(SubmittedNotebook.id == bindparam("notebook"))
-    .values(late_submission_penalty=bindparam("penalty"))
-)
-_SCORE = (
-    update(Grade)
-    .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
-    .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
-)
-_COMMENT = (
-    update(Comment)
-    .where(Comment.notebook_id == bindparam("notebook"), Comment.cell_id == bindparam("cell"))
-    .values(auto_comment=bindparam("text"))
-)
 
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from handgrad.report import Report
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["AnswerStore", "Record"]
+__all__ = ["AnswerStore", "Record", "drop_journal", "keep_journal"]
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answer (digest TEXT PRIMARY KEY, description TEXT NOT NULL, data BLOB NOT NULL);
@@ -29,6 +29,27 @@ CREATE TABLE IF NOT EXISTS report (
     PRIMARY KEY (assignment, student)
 );
 """
+
+
+def keep_journal(connection: Any) -> None:
+    """Let SQLite empty its journal after each of many transactions, in place of making it anew for each.
+
+    Thousands of files that are made and deleted within a minute slow down every other file of some file systems. A
+    database in another mode, such as WAL, is left as it is.
+    """
+    _change_journal(connection, "delete", "truncate")
+
+
+def drop_journal(connection: Any) -> None:
+    """Delete the journal that :func:`keep_journal` has kept."""
+    _change_journal(connection, "truncate", "delete")
+
+
+def _change_journal(connection: Any, before: str, after: str) -> None:
+    # it is not needed for anything: where the database cannot be used, whoever uses it says so
+    with suppress(sqlite3.Error):
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == before:
+            connection.execute(f"PRAGMA journal_mode = {after}")
 
 
 @dataclass(frozen=True)
@@ -51,10 +72,12 @@ class AnswerStore:
         """Open the file once for all that is done inside."""
         with self._connected() as connection:
             self._held = connection
+            keep_journal(connection)
             try:
                 yield
             finally:
                 self._held = None
+                drop_journal(connection)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,84 @@
+"""What nbgrader's gradebook is asked and told for each submission, as statements of SQL that are put together once.
+
+nbgrader's tables have an index by cell and notebook, and none by notebook alone: without the cells, a class of 5,000 is
+looked through for every submission.
+"""
+
+from typing import Any
+
+from nbgrader.api import Comment, Grade, Student, SubmittedAssignment, SubmittedNotebook
+from sqlalchemy import and_, bindparam, func, insert, select, update
+
+__all__ = ["COMMENT", "FIRST_COMMENT", "FIRST_SCORE", "PENALISED", "PENALTY", "SAID", "SCORE", "SCORES", "THERE"]
+
+_CELLS: Any = bindparam("cells", expanding=True)
+SCORES = select(
+    Grade.cell_id,
+    func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0),
+).where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS))
+"""A person's score of each cell of a submitted notebook before ours, with extra credit."""
+SAID = select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
+    Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
+)
+"""A person's comment on each cell of a submitted notebook before ours."""
+PENALISED = (
+    select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
+    .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+    .where(
+        SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
+    )
+)
+"""A student's submitted notebook, and its late penalty."""
+THERE = (
+    select(
+        SubmittedAssignment.id.label("submission"),
+        SubmittedNotebook.notebook_id.label("notebook"),
+        SubmittedNotebook.id.label("submitted"),
+    )
+    .select_from(Student)
+    .outerjoin(
+        SubmittedAssignment,
+        and_(
+            SubmittedAssignment.student_id == Student.id, SubmittedAssignment.assignment_id == bindparam("assignment")
+        ),
+    )
+    .outerjoin(
+        SubmittedNotebook,
+        and_(
+            SubmittedNotebook.assignment_id == SubmittedAssignment.id,
+            SubmittedNotebook.notebook_id.in_(bindparam("notebooks", expanding=True)),
+        ),
+    )
+    .where(Student.id == bindparam("student"))
+)
+"""What the gradebook has of a student's submission: no row where it does not know the student."""
+FIRST_SCORE = insert(Grade).values(
+    id=bindparam("new"),
+    cell_id=bindparam("cell"),
+    notebook_id=bindparam("notebook"),
+    auto_score=bindparam("score"),
+    needs_manual_grade=bindparam("manual"),
+)
+"""The score of a cell of a notebook that is new to the gradebook."""
+FIRST_COMMENT = insert(Comment).values(
+    id=bindparam("new"), cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
+)
+"""The comment on a cell of a notebook that is new to it."""
+PENALTY = (
+    update(SubmittedNotebook)
+    .where(SubmittedNotebook.id == bindparam("notebook"))
+    .values(late_submission_penalty=bindparam("penalty"))
+)
+"""The late penalty of a submitted notebook."""
+SCORE = (
+    update(Grade)
+    .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
+    .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
+)
+"""Our score of a cell that the gradebook has a row for."""
+COMMENT = (
+    update(Comment)
+    .where(Comment.notebook_id == bindparam("notebook"), Comment.cell_id == bindparam("cell"))
+    .values(auto_comment=bindparam("text"))
+)
+"""Our comment on a cell that it has a row for."""
