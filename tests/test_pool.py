@@ -76,6 +76,37 @@ def test_what_comes_first(tmp_path: Path) -> None:
     assert {str(process) for process in processes} <= {path.name for path in tmp_path.iterdir()}
 
 
+class Told:
+    """What a process is told once; it counts how often it was sent."""
+
+    sent = 0
+
+    def __reduce__(self) -> tuple[type["Told"], tuple[()]]:
+        Told.sent += 1
+        return Told, ()
+
+
+def tell(told: Told, number: int, mark: Path | None = None) -> tuple[str, int]:
+    """What was told, and a number; the first time that there is no ``mark``, the process ends."""
+    if mark and not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return type(told).__name__, number
+
+
+def test_what_jobs_have_in_common(tmp_path: Path) -> None:
+    """It comes before a job's own arguments, and is sent to each process once, and to an executor with every job."""
+    Told.sent = 0
+    with Pool(2, common=(Told(),)) as pool:
+        assert dict(pool.each(tell, ((number, number) for number in range(20)))) == {
+            number: ("Told", number) for number in range(20)
+        }
+        assert Told.sent == 2
+        assert dict(pool.each(tell, [(3, 3, tmp_path / "died")])) == {3: ("Told", 3)}
+    with ThreadPoolExecutor(1) as executor, Pool(executor=executor, common=(Told(),)) as pool:
+        assert dict(pool.each(tell, [(1, 1)])) == {1: ("Told", 1)}
+
+
 def test_jobs_are_taken_as_they_are_needed() -> None:
     """No more jobs are handed out than the workers can soon do."""
     taken = []

@@ -89,7 +89,7 @@ def grade_class(
         if watch:
             watch.begin(len(unchanged), len(left))
         if left:
-            pool = Pool(workers, executor, most=len(left), preload=("handgrad.lean", "handgrad.worker"))
+            pool = batch.pool(workers, executor, most=len(left))
             with _stem(pool, executor), pool:
                 for report in batch.run(left, pool):
                     if watch:
@@ -132,7 +132,7 @@ def write_feedback(
     with Batch(course, assignment) as batch:
         wanted = batch.folders.students(students)
         graded = [student for student in wanted if batch.folders.autograded(student).is_file()]
-        with Pool(workers, executor, most=max(len(graded), 1), preload=("handgrad.lean", "handgrad.worker")) as pool:
+        with batch.pool(workers, executor, most=max(len(graded), 1)) as pool:
             written = sorted(batch.pages(graded, pool, solutions=solutions))
     return written, sorted({*wanted}.difference(written))
 
@@ -198,6 +198,11 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
+    def pool(self, workers: int | None, executor: Executor | None, *, most: int) -> Pool:
+        """Workers who know the assignment."""
+        preload = ("handgrad.lean", "handgrad.worker")
+        return Pool(workers, executor, most=most, preload=preload, common=(self.task,))
+
     def plan(self, students: Sequence[str] = (), *, force: bool = False) -> tuple[list[str], list[str]]:
         """The students whose reports still hold, and those to be graded.
 
@@ -227,14 +232,12 @@ class Batch:
         """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
         self._warm_up(pool)
         everyone = map(self.handed, students)
-        marked = pool.each(jobs.grade, ((handed, self.task, handed) for handed in everyone))
+        marked = pool.each(jobs.grade, ((handed, handed) for handed in everyone))
         kept = (self._keep(handed, result) for handed, result in marked)
         if not self.with_feedback:
             yield from (report for report, _, _ in kept)
             return
-        pages = pool.each(
-            jobs.feedback, ((report, self.task, report.student, text, facts) for report, text, facts in kept)
-        )
+        pages = pool.each(jobs.feedback, ((report, report.student, text, facts) for report, text, facts in kept))
         for report, page in pages:
             yield self._keep_page(report, page)
 
@@ -244,7 +247,7 @@ class Batch:
         def asked() -> Iterator[tuple[object, ...]]:
             for student in students:
                 text = self.folders.autograded(student).read_text(encoding="utf-8")
-                yield student, self.task, student, text, self.book.facts(student), solutions
+                yield student, student, text, self.book.facts(student), solutions
 
         for student, page in pool.each(jobs.feedback, asked()):
             if isinstance(page, Lost):
@@ -255,7 +258,7 @@ class Batch:
 
     def _warm_up(self, pool: Pool) -> None:
         """Let every worker get ready; what keeps one from it would keep every submission from being graded."""
-        for _, result in pool.each(jobs.warm_up, [(number, self.task) for number in range(pool.workers)]):
+        for _, result in pool.each(jobs.warm_up, [(number,) for number in range(pool.workers)]):
             if isinstance(result, Lost):
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
 

@@ -39,6 +39,8 @@ class Pool:
         Workers that can be used at all.
     preload
         Modules that every process starts with.
+    common
+        Arguments that every job begins with; a process that is started is told them once.
 
     Attributes
     ----------
@@ -53,10 +55,11 @@ class Pool:
         *,
         most: int = sys.maxsize,
         preload: Iterable[str] = (),
+        common: tuple[Any, ...] = (),
     ) -> None:
         self.workers = min(workers or _workers_of(executor) or _processors(), most)
         self._given, self._executor = executor, executor
-        self._preload = list(preload)
+        self._preload, self._common = list(preload), common
         self.first: Callable[[], object] | None = None
 
     def __enter__(self) -> Self:
@@ -71,10 +74,10 @@ class Pool:
                 process.terminate()
 
     def each(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, T | Lost]]:
-        """Call ``function`` with the arguments of every job, a few at a time; each job with its result, as they finish.
+        """Call ``function`` with what is common and the arguments of every job, a few at a time, and give the results.
 
-        The first argument of a job is its name: it comes back with the result and is not passed on. A job whose
-        process ends is tried once more, alone; then its result is a :class:`Lost`.
+        They come as they finish. The first argument of a job is its name: it comes back with the result and is not
+        passed on. A job whose process ends is tried once more, alone; then its result is a :class:`Lost`.
         """
         coming = iter(jobs)
         waiting: dict[Future[T], tuple[Any, ...]] = {}
@@ -105,7 +108,9 @@ class Pool:
             if self._executor is None:
                 self._executor = self._processes()
             try:
-                return self._executor.submit(function, *job[1:])
+                if self._given is not None:
+                    return self._executor.submit(function, *self._common, *job[1:])
+                return self._executor.submit(_work, function, *job[1:])
             except BrokenExecutor:
                 self._renew()
         raise Lost("no process can be started")
@@ -131,7 +136,7 @@ class Pool:
             context.set_forkserver_preload([*self._preload, "handgrad.frozen"])
         # a process with threads of its own must not be forked, and workers share the processors among them
         os.environ.update(dict.fromkeys(_THREADS, "1"))
-        return ProcessPoolExecutor(self.workers, context, initializer=_start, initargs=(self.first,))
+        return ProcessPoolExecutor(self.workers, context, initializer=_start, initargs=(self.first, self._common))
 
 
 def _workers_of(executor: Executor | None) -> int:
@@ -154,12 +159,23 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _start(first: Callable[[], object] | None) -> None:
+_common: tuple[Any, ...] = ()
+"""What this process, a worker, was told of every job."""
+
+
+def _start(first: Callable[[], object] | None, common: tuple[Any, ...]) -> None:
     """Let a worker leave Ctrl-C to the process that started it, and end with that, however it ends."""
+    global _common  # noqa: PLW0603 - a worker is told once
+    _common = common
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if first:
         first()
+
+
+def _work(function: Callable[..., T], *arguments: Any) -> T:
+    """One job, in a worker."""
+    return function(*_common, *arguments)
 
 
 def _end_with_parent() -> None:
