@@ -8,7 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from multiprocessing.connection import wait as wait_for
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 __all__ = ["Lost", "Pool"]
 
@@ -136,7 +139,10 @@ class Pool:
             context.set_forkserver_preload([*self._preload, "handgrad.frozen"])
         # a process with threads of its own must not be forked, and workers share the processors among them
         os.environ.update(dict.fromkeys(_THREADS, "1"))
-        return ProcessPoolExecutor(self.workers, context, initializer=_start, initargs=(self.first, self._common))
+        turns = context.Value("i", 0) if self.workers == _processors() and sys.platform == "linux" else None
+        return ProcessPoolExecutor(
+            self.workers, context, initializer=_start, initargs=(self.first, self._common, turns)
+        )
 
 
 def _workers_of(executor: Executor | None) -> int:
@@ -163,14 +169,29 @@ _common: tuple[Any, ...] = ()
 """What this process, a worker, was told of every job."""
 
 
-def _start(first: Callable[[], object] | None, common: tuple[Any, ...]) -> None:
+def _start(first: Callable[[], object] | None, common: tuple[Any, ...], turns: "Synchronized[int] | None") -> None:
     """Let a worker leave Ctrl-C to the process that started it, and end with that, however it ends."""
     global _common  # noqa: PLW0603 - a worker is told once
     _common = common
+    if turns:
+        _take_a_processor(turns)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if first:
         first()
+
+
+def _take_a_processor(turns: "Synchronized[int]") -> None:
+    """Keep this worker to one processor, where each processor has one: the next after the one that was taken last.
+
+    A worker and what it has started wait for each other all the time, so only one of them works. Where both are on one
+    processor, what one wrote is at hand for the other, and none has to be woken up on another processor.
+    """
+    with turns.get_lock():
+        turn = turns.value
+        turns.value += 1
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[turn % len(processors)]})
 
 
 def _work(function: Callable[..., T], *arguments: Any) -> T:

@@ -5,6 +5,7 @@ is the process itself: nothing but imports is in it. What it forks enters namesp
 what :mod:`handgrad.sandbox.enter` starts.
 """
 
+import json
 import os
 import signal
 import socket
@@ -74,11 +75,12 @@ class Asking:
         self.asked, self.log = asked, log
 
     def warm(self) -> "Warm | None":
-        """A warm process; None where the stem is gone."""
+        """A warm process, kept to the processors that this one is kept to; None where the stem is gone."""
         ours, theirs = socket.socketpair()
+        processors = json.dumps(sorted(os.sched_getaffinity(0))).encode()
         with theirs:
             try:
-                socket.send_fds(self.asked, [b"fork"], [theirs.fileno()])
+                socket.send_fds(self.asked, [processors], [theirs.fileno()])
             except OSError:
                 ours.close()
                 return None
@@ -113,10 +115,12 @@ def main() -> None:
     zygote.become_cheap(kernel.own_memory())
     # they are waited for as they end: nobody else does, and their seconds are the command's
     signal.signal(signal.SIGCHLD, lambda *_: _wait())
-    while descriptors := socket.recv_fds(heard, 1, 1)[1]:
+    while (asked := socket.recv_fds(heard, 1 << 16, 1))[1]:
+        processors, descriptors, _, _ = asked
         if not os.fork():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             heard.close()
+            os.sched_setaffinity(0, json.loads(processors))
             isolation = Isolation()
             isolation.enter()
             zygote.serve(descriptors[0], isolation, is_cheap=True)
