@@ -76,6 +76,27 @@ def test_what_comes_first(tmp_path: Path) -> None:
     assert {str(process) for process in processes} <= {path.name for path in tmp_path.iterdir()}
 
 
+def where(_: int) -> tuple[int, tuple[int, ...]]:
+    """The process that does it, and the processors that it may use."""
+    time.sleep(0.05)
+    return os.getpid(), tuple(sorted(os.sched_getaffinity(0)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are kept to processors on Linux only")
+def test_a_worker_for_every_processor() -> None:
+    """Each is kept to one of its own; with any other number the system says who works where."""
+    processors = tuple(sorted(os.sched_getaffinity(0)))
+    for workers, wanted in (
+        (len(processors), {(one,) for one in processors}),
+        (len(processors) + 1, {processors}),
+    ):
+        with Pool(workers) as pool:
+            found = dict(result for _, result in pool.each(where, ((number, number) for number in range(8 * workers))))
+        assert set(found.values()) == wanted
+        assert len(found) == workers
+    assert tuple(sorted(os.sched_getaffinity(0))) == processors
+
+
 class Told:
     """What a process is told once; it counts how often it was sent."""
 

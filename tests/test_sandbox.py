@@ -872,6 +872,24 @@ def test_a_stem(tmp_path: Path) -> None:
     assert stem.asking.warm() is None
 
 
+def test_a_stem_keeps_to_processors(tmp_path: Path) -> None:
+    """A warm process, and so its children, keep to the processors of who asked; the stem itself does not."""
+    processors = os.sched_getaffinity(0)
+    stem = Stem(preload=())
+    try:
+        os.sched_setaffinity(0, {max(processors)})
+        asked = stem.asking.warm()
+        os.sched_setaffinity(0, processors)
+        source = "import os\na = torch.tensor(sorted(os.sched_getaffinity(0)))"
+        with _with(asked, tmp_path) as sandbox:
+            kept = _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"])
+        assert kept.tolist() == [max(processors)]
+        assert os.sched_getaffinity(stem._process.pid) == processors
+    finally:
+        os.sched_setaffinity(0, processors)
+        stem.close()
+
+
 def test_a_stem_that_is_killed(tmp_path: Path) -> None:
     """What a stem that is killed was asked for is an error of the grader's own; later it gives nothing."""
     stem = Stem(preload=())
