@@ -91,14 +91,12 @@ class Book:
         self._engine = self._gradebook.engine
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", lambda connection, _: keep_journal(connection))
+            event.listen(self._engine, "close", lambda connection, _: drop_journal(connection))
+            # those that are open already are closed, and opened anew when they are needed
             self._engine.dispose()
         return self
 
-    @at_work()
     def __exit__(self, *_: object) -> None:
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.connect() as connection:
-                drop_journal(connection.connection)
         self._gradebook.close()
 
     @at_work()
