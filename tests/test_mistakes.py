@@ -10,7 +10,7 @@ import torch
 from mistakes_page import PAGE, page
 
 from handgrad.cases import Case, read_cases
-from handgrad.catalogue import recognise_in_any_shape
+from handgrad.catalogue import ORDER, recognise_in_any_shape
 from handgrad.exercise import Exercise
 from handgrad.grade import Grader
 from handgrad.mistakes import CATALOGUE, recognise
@@ -52,6 +52,11 @@ def test_every_mistake_has_a_folder() -> None:
     """Each entry of the catalogue is expected by a case, and no case expects what is not in it."""
     expected = {slug for case in CASES for slug in case.diagnoses.values()}
     assert expected == set(CATALOGUE)
+
+
+def test_the_order_is_complete() -> None:
+    """Every entry has one place in the order in which mistakes are tried."""
+    assert sorted(ORDER) == sorted(CATALOGUE)
 
 
 def test_there_are_many_mistakes() -> None:

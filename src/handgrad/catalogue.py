@@ -8,7 +8,27 @@ from handgrad.readings import Words
 from handgrad.report import Diagnosis
 from handgrad.scenes import View
 
-__all__ = ["CATALOGUE", "Mistake", "asks", "recognise", "recognise_in_any_shape", "told"]
+__all__ = ["CATALOGUE", "ORDER", "Mistake", "asks", "recognise", "recognise_in_any_shape", "told"]
+
+# fmt: off
+ORDER = (
+    # through a tensor between two named ones, or from another place
+    "missing-way", "way-scale", "picked-entries", "wrong-index",
+    # before there is a value; its shape, its dtype
+    "undefined", "uses-autograd", "not-a-tensor", "shape-rank", "shape-broadcast", "wrong-dim", "shape-sum",
+    "transposed", "dtype", "not-finite",
+    # where entries go
+    "unreached", "moved", "overwritten", "turned", "slope-elsewhere",
+    # what the loss cannot show; the whole, or a branch of it
+    "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "sign", "scale",
+    "last-write-wins", "other-gradient", "local-only", "wrong-variable", "factor-count", "missing-eps",
+    # right, with something to know
+    "alias-mutated", "carried",
+    # trained values
+    "not-updated", "wrong-way", "other-length",
+)
+# fmt: on
+"""The order in which the mistakes are tried: the first that fits is the diagnosis, so a precise one is listed early."""
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
 Readings = Callable[[View], Iterator[Words]]
@@ -46,7 +66,7 @@ class Mistake:
 
 
 CATALOGUE: dict[str, Mistake] = {}
-"""Every known mistake by its slug, in the order in which they are asked for."""
+"""Every known mistake by its slug; the decorator :func:`asks` enters them."""
 
 
 def asks(question: Question, *, is_note: bool = False) -> Callable[[Readings], Readings]:
@@ -81,7 +101,7 @@ def recognise(gradient: str, views: Sequence[View], slugs: Sequence[str] = ()) -
     if not views:
         return None
     right = any(view.is_right for view in views)
-    for mistake in CATALOGUE.values():
+    for mistake in (CATALOGUE[slug] for slug in ORDER if slug in CATALOGUE):
         if (slugs and mistake.slug not in slugs) or (right and not mistake.is_note):
             continue
         found = [{tuple(words.items()) for words in mistake.readings(views[0])}]
