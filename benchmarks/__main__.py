@@ -16,8 +16,9 @@ from benchmarks.courses import ASSIGNMENT
 from benchmarks.figures import Figure, spread
 from benchmarks.running import BenchmarkFailed
 from benchmarks.ways import SUBMISSIONS, Bench, options
-from handgrad.batch import stored_reports
-from handgrad.course import Course, write_text
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.course.files import write_text
 from handgrad.errors import HandgradError
 
 HEAD = ("figure", "goal", "measured", "met", "made of")

@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, quotients
 from benchmarks.otter import Otter, install
 from benchmarks.running import BenchmarkFailed, Cost
 from benchmarks.ways import SUBMISSIONS, Bench, alone
-from handgrad.course import Course
+from handgrad.course.course import Course
 
 
 def figures(bench: Bench) -> list[Figure]:

@@ -13,8 +13,9 @@ from ipykernel.kernelspec import install as install_kernel
 from nbgrader.api import Gradebook
 
 from benchmarks.running import BenchmarkFailed, Cost, run
-from handgrad.cases import Case
-from handgrad.course import CONFIG, WORKSHOP, Course, write_text
+from handgrad.authoring.cases import Case
+from handgrad.course.course import CONFIG, WORKSHOP, Course
+from handgrad.course.files import write_text
 
 __all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place"]
 

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure
 from benchmarks.processes import descriptors, family, proportional_memory
 from benchmarks.running import BenchmarkFailed
 from benchmarks.ways import Bench, alone
-from handgrad.course import WORKSHOP
+from handgrad.course.course import WORKSHOP
 
 WINDOW = 500
 """Submissions at the start and at the end that are compared."""

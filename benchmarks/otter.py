@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 from benchmarks.running import BenchmarkFailed, Cost, run
-from handgrad.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 
 __all__ = ["Otter", "install"]
 

@@ -19,8 +19,8 @@ from benchmarks.courses import ASSIGNMENT, NOBODY
 from benchmarks.figures import Figure, quotients
 from benchmarks.running import BenchmarkFailed
 from benchmarks.ways import Bench, alone
-from handgrad.course import Course
-from handgrad.exercise import Exercise, kind_of
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import Exercise, kind_of
 
 PASSES = 3
 SUBMISSIONS = 300

@@ -16,11 +16,11 @@ import pytest
 import torch
 from nbformat import NotebookNode
 
-from handgrad.exercise import Exercise, grade_id, kind_of
-from handgrad.grade import Grader
-from handgrad.reference import Reference
-from handgrad.sandbox.limits import Limits
-from handgrad.submission import Submission
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.reference import Reference
+from handgrad.grading.grader import Grader
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 
@@ -159,20 +159,20 @@ def make_exercise(make_notebook: Callable[..., NotebookNode], tmp_path: Path) ->
 VIEW = """
 import os, sys
 from pathlib import Path
-from handgrad.sandbox import kernel, namespaces
+from handgrad.sandbox.isolation import linux, namespaces
 needed = [Path(one) for one in sys.argv[1:4]]
 work = sys.argv[4]
-kernel.syscall(namespaces._UNSHARE[kernel.ARCHITECTURE], 0x20000)
-kernel.mount("none", "/", None, 16384 | 1 << 18)
+linux.syscall(namespaces._UNSHARE[linux.ARCHITECTURE], 0x20000)
+linux.mount("none", "/", None, 16384 | 1 << 18)
 for closed in dict.fromkeys(way for one in needed for way in reversed(one.parents) if not way.stat().st_mode & 1):
     inside = [one for one in needed if closed in one.parents and one.exists()]
     for number, one in enumerate(inside):
         os.makedirs(f"{work}/{number}", exist_ok=True)
-        kernel.mount(str(one), f"{work}/{number}", None, 4096 | 16384)
-    kernel.mount("none", str(closed), "tmpfs", 0, "mode=755")
+        linux.mount(str(one), f"{work}/{number}", None, 4096 | 16384)
+    linux.mount("none", str(closed), "tmpfs", 0, "mode=755")
     for number, one in enumerate(inside):
         one.mkdir(parents=True, exist_ok=True)
-        kernel.mount(f"{work}/{number}", str(one), None, 4096 | 16384)
+        linux.mount(f"{work}/{number}", str(one), None, 4096 | 16384)
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

@@ -12,13 +12,14 @@ from pathlib import Path
 import shortened
 from nbformat import NotebookNode
 
-from handgrad.cases import Case, read_cases
-from handgrad.exercise import Exercise, kind_of
-from handgrad.grade import Grader
-from handgrad.mistakes import CATALOGUE
-from handgrad.report import Verdict
-from handgrad.sandbox.limits import Limits
-from handgrad.submission import Submission, read_notebook
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.exercise.exercise import Exercise, kind_of
+from handgrad.gradients.mistakes.catalogue import CATALOGUE
+from handgrad.grading.grader import Grader
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Verdict
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "mistakes.md"

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from handgrad.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 
 SOURCE = Path(__file__).parents[1] / "source/training/training.ipynb"
 CHANGES = {

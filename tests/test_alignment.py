@@ -7,9 +7,9 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
-from handgrad.exercise import Exercise
-from handgrad.grade import Grader
-from handgrad.submission import Submission
+from handgrad.exercise.exercise import Exercise
+from handgrad.grading.grader import Grader
+from handgrad.submission.submission import Submission
 
 MakeNotebook = Callable[..., NotebookNode]
 EXERCISE = (

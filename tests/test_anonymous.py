@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.anonymous import LONGEST, anonymous
+from handgrad.course.commands.anonymize import LONGEST, anonymous
 
 
 def test_comments_texts_and_layout_are_left_out() -> None:

@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
-from handgrad.cases import Case, read_cases
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.course.commands.check_notebook import PACKAGED, exercise_for
 from handgrad.errors import RenameError
-from handgrad.exercise import Exercise, kind_of
-from handgrad.grade import Grader
-from handgrad.report import Report
-from handgrad.selfcheck import PACKAGED, exercise_for, read_released
-from handgrad.submission import Submission, read_notebook
+from handgrad.exercise.exercise import Exercise, kind_of
+from handgrad.exercise.release_file import read_released
+from handgrad.grading.grader import Grader
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Report
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "tests" / "notebooks"

@@ -8,13 +8,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from handgrad.authoring import new_exercise
-from handgrad.course import Course
+from handgrad.authoring.forward_script import ForwardPass
+from handgrad.authoring.new_exercise import new_exercise
+from handgrad.course.course import Course
 from handgrad.errors import CourseError, ExerciseError
-from handgrad.exercise import Exercise, grade_id, kind_of
-from handgrad.forward import ForwardPass
-from handgrad.reference import Facts, Reference
-from handgrad.sources import is_untouched
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.notebook.syntax import is_untouched
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,12 +15,12 @@ import nbformat
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from handgrad import wheels
-from handgrad.autograders import Service, write_autograder
-from handgrad.cases import Case
-from handgrad.course import Course
+from handgrad.authoring import wheel as wheel_module
+from handgrad.authoring.autograders import Service, write_autograder
+from handgrad.authoring.cases import Case
+from handgrad.course.course import Course
 from handgrad.errors import CourseError
-from handgrad.releasing import WHEEL
+from handgrad.exercise.release_file import WHEEL
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -34,7 +34,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     wheel = tmp_path_factory.mktemp("origin") / WHEEL
     wheel.write_text("a wheel")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wheels, "origin", lambda: wheel)
+        patch.setattr(wheel_module, "origin", lambda: wheel)
         yield wheel
 
 
@@ -172,7 +172,7 @@ def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) 
 
 def test_no_wheel(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no wheel nothing is written: no index has handgrad, and a stranger could put one there."""
-    monkeypatch.setattr(wheels, "origin", lambda: None)
+    monkeypatch.setattr(wheel_module, "origin", lambda: None)
     with pytest.raises(CourseError, match=r"Run `pip wheel --no-deps -w \S+/release/backprop CLONE`"):
         write_autograder(course, "gradescope", "backprop", tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -15,11 +15,11 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.batch import grade_class, stored_reports
-from handgrad.cases import Case, read_cases
-from handgrad.course import Course
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.course.commands.grade_class import grade_class, stored_reports
+from handgrad.course.course import Course
 from handgrad.errors import CourseError, ExerciseError
-from handgrad.report import Report
+from handgrad.report.records import Report
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

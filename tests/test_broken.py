@@ -15,11 +15,11 @@ import pytest
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
-from handgrad.batch import stored_reports
-from handgrad.cases import Case
-from handgrad.course import Course
-from handgrad.exercise import grade_id, kind_of
-from handgrad.report import Report, ReportOutcome
+from handgrad.authoring.cases import Case
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import grade_id, kind_of
+from handgrad.report.records import Report, ReportOutcome
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

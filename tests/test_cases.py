@@ -11,13 +11,14 @@ import pytest
 import shortened
 from nbformat import NotebookNode
 
-from handgrad.cases import Case, read_cases
+from handgrad.authoring.cases import Case, read_cases
 from handgrad.errors import CourseError, SubmissionError
-from handgrad.exercise import Exercise, grade_id, kind_of
-from handgrad.grade import Grader
-from handgrad.report import Report
-from handgrad.sandbox.limits import Limits
-from handgrad.submission import Submission, read_notebook
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.grading.grader import Grader
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Report
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from IPython.core.displayhook import DisplayHook
 
-from handgrad import cells
-from handgrad.cells import CellError, CompiledCell, Outputs, captured, new_namespace, run_cell
+from handgrad.notebook import execution
+from handgrad.notebook.execution import CellError, CompiledCell, Outputs, captured, new_namespace, run_cell
 
 Shown = list[tuple[str, str]]
 
@@ -170,7 +170,7 @@ def test_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many passes run a cell, it is compiled once, and each pass has its own namespace."""
     cell = CompiledCell("y = x + 1")
     first = cell.code()
-    monkeypatch.setattr(cells, "compile", None, raising=False)
+    monkeypatch.setattr(execution, "compile", None, raising=False)
     for x in range(3):
         namespace = {**new_namespace(), "x": x}
         assert run_cell(cell, namespace) is None
@@ -203,8 +203,8 @@ def test_order() -> None:
 def test_take_starts_again() -> None:
     """What was taken is not given again, and the room for text is whole again."""
     outputs = Outputs()
-    outputs.write("stdout", "x" * (cells.MAX_TEXT + 1))
-    assert len(outputs.take()[0]["text"]) > cells.MAX_TEXT
+    outputs.write("stdout", "x" * (execution.MAX_TEXT + 1))
+    assert len(outputs.take()[0]["text"]) > execution.MAX_TEXT
     outputs.write("stdout", "y")
     assert outputs.take() == [{"output_type": "stream", "name": "stdout", "text": "y"}]
     assert outputs.take() == []
@@ -215,26 +215,26 @@ def test_text_is_capped() -> None:
     source = f"""
         import sys
         for _ in range(20):
-            print("x" * {cells.MAX_TEXT // 10})
-            print("y" * {cells.MAX_TEXT // 10}, file=sys.stderr)
+            print("x" * {execution.MAX_TEXT // 10})
+            print("y" * {execution.MAX_TEXT // 10}, file=sys.stderr)
         """
     _, shown = _run(source)
     text = "".join(part for _, part in shown)
     assert text.count("cut: too much output") == 1
     assert text.endswith("(cut: too much output)\n")
     kept = text.replace("\n... (cut: too much output)\n", "")
-    assert len(kept) == cells.MAX_TEXT
+    assert len(kept) == execution.MAX_TEXT
     assert {"stdout", "stderr"} == {kind for kind, _ in shown}
 
 
 def test_rich_output_is_capped() -> None:
     """Rich outputs are capped in number and in size."""
-    _, shown = _run(f"for i in range({cells.MAX_ITEMS + 50}): display(i)")
-    assert shown == [("display_data", str(number)) for number in range(cells.MAX_ITEMS)]
-    source = f"display({{'text/html': 'x' * {cells.MAX_RICH + 1}, 'text/plain': 'x'}}, raw=True)"
+    _, shown = _run(f"for i in range({execution.MAX_ITEMS + 50}): display(i)")
+    assert shown == [("display_data", str(number)) for number in range(execution.MAX_ITEMS)]
+    source = f"display({{'text/html': 'x' * {execution.MAX_RICH + 1}, 'text/plain': 'x'}}, raw=True)"
     ((kind, text),) = _run(source)[1]
     assert kind == "display_data"
-    assert text == f"(an output of {cells.MAX_RICH + 2:,} characters was left out)"
+    assert text == f"(an output of {execution.MAX_RICH + 2:,} characters was left out)"
 
 
 def test_figures_become_text() -> None:
@@ -260,7 +260,7 @@ def test_clear_output() -> None:
 
 def test_nothing_stays_redirected(capsys: pytest.CaptureFixture[str]) -> None:
     """After a capture, also one that ends in an exception, streams and hooks are what they were."""
-    before = sys.stdout, sys.stderr, sys.displayhook, cells.the_shell().display_pub
+    before = sys.stdout, sys.stderr, sys.displayhook, execution.the_shell().display_pub
     kept = []
 
     def fail() -> None:
@@ -271,7 +271,7 @@ def test_nothing_stays_redirected(capsys: pytest.CaptureFixture[str]) -> None:
 
     with pytest.raises(ValueError, match="mine"):
         fail()
-    assert (sys.stdout, sys.stderr, sys.displayhook, cells.the_shell().display_pub) == before
+    assert (sys.stdout, sys.stderr, sys.displayhook, execution.the_shell().display_pub) == before
     print("outside")
     assert capsys.readouterr().out == "outside\n"
     assert _shown(kept[0]) == [("stdout", "inside\n")]

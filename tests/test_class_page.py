@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from test_render import GRAPH, a_class
 
-from handgrad.render import Example, Links, Surroundings, class_page, findings
-from handgrad.report import Entry, Report
+from handgrad.report.class_html import Links, Surroundings, class_page
+from handgrad.report.common_mistakes import Example, findings
+from handgrad.report.records import Entry, Report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.cases import Case, read_cases
-from handgrad.course import Course
-from handgrad.demo import only_samples
-from handgrad.exercise import Exercise
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.authoring.demo_class import only_samples
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import Exercise
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

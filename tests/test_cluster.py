@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from test_batch import BIN, ENVIRONMENT, RIGHT, SLIP, class_of, done, scores, wait_for
 
-from handgrad.batch import stored_reports
-from handgrad.cluster import cluster
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.workers.dask import cluster
 from handgrad.errors import CourseError
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -14,13 +14,13 @@ import nbformat
 import pytest
 
 from handgrad import nbgrader as handgrad
-from handgrad.batch import stored_reports
-from handgrad.course import Course
+from handgrad.course.commands.export_scores import export
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.collecting import names
+from handgrad.course.nbgrader.lms_archives import services
 from handgrad.errors import CourseError
-from handgrad.exporting import export
-from handgrad.nbgrader.archives import services
-from handgrad.nbgrader.collecting import names
-from handgrad.report import Report
+from handgrad.report.records import Report
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from handgrad.compare import RELATIVE_TOLERANCE, compare, identical, scale_of
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, compare, identical, scale_of
 
 GENERATOR = torch.Generator().manual_seed(11)
 REFERENCE = torch.randn(32, 64, generator=GENERATOR)

@@ -14,10 +14,12 @@ import pytest
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from handgrad.course import CONFIG, Course, Handgrad, write_text
+from handgrad.course.course import CONFIG, Course
+from handgrad.course.files import write_text
+from handgrad.course.settings import Handgrad
 from handgrad.errors import CourseError, ExerciseError
-from handgrad.marking import Policy
-from handgrad.sandbox.limits import Limits
+from handgrad.grading.marking import Policy
+from handgrad.sandbox.isolation.limits import Limits
 
 
 @pytest.fixture
@@ -228,7 +230,7 @@ def test_configured_seeds(course: Course) -> None:
 RACE = """
 import sys
 from pathlib import Path
-from handgrad.course import Course
+from handgrad.course.course import Course
 print("ready", flush=True)
 sys.stdin.readline()
 print([Course(Path(root)).seeds() for root in sys.argv[1:]])

@@ -21,7 +21,7 @@ import jsonschema
 import pytest
 from test_batch import RIGHT, make_course
 
-from handgrad.report import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,9 +5,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from handgrad.drawing import ForwardGraph, Node, distances, draw
-from handgrad.exercise import Exercise
-from handgrad.reference import Reference, forward_graph
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Reference, forward_graph
+from handgrad.report.graph.forward_graph import ForwardGraph, distances
+from handgrad.report.graph.svg import Node, draw
 
 SMALL = ForwardGraph({"W": ("h",), "x": ("h", "y"), "h": ("y",), "y": ("loss",)}, frozenset({"W", "x"}))
 

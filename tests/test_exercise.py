@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from handgrad.errors import ExerciseError
-from handgrad.exercise import Exercise, closest, grade_id, is_exercise, kind_of
+from handgrad.errors import ExerciseError, closest
+from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 
 MakeNotebook = Callable[..., NotebookNode]
 GOOD = (

@@ -10,16 +10,16 @@ import pytest
 from nbgrader.api import Gradebook
 from test_batch import RIGHT, SLIP, grade, make_course
 
-from handgrad import scores
-from handgrad.batch import stored_reports
-from handgrad.choices import Export
-from handgrad.course import Course
+from handgrad.cli import Export
+from handgrad.course.commands.export_scores import export
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
-from handgrad.exporting import export
-from handgrad.render import report_gradescope
-from handgrad.render.export import EXPORTS, Row
-from handgrad.render.summary import summarise
-from handgrad.report import Report
+from handgrad.report.class_summary import summarise
+from handgrad.report.formats import report_gradescope
+from handgrad.report.records import Report
+from handgrad.report.score_export import EXPORTS, Row
 
 MANUAL = 0.25
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
-from handgrad.exercise import Exercise
-from handgrad.finding import MOST, Found, find_notebook
+from handgrad.exercise.exercise import Exercise
+from handgrad.submission.find_notebook import MOST, Found, find_notebook
 
 LESS = ("backprop (1).ipynb", "late/backprop.ipynb", "Backprop.IPYNB", "backprop-checkpoint.ipynb")
 

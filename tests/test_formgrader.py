@@ -19,7 +19,7 @@ import pytest
 from browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
 from nbgrader.api import Gradebook
 
-from handgrad.cases import Case
+from handgrad.authoring.cases import Case
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route

@@ -20,15 +20,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from nbformat import NotebookNode
 
-from handgrad import notebooks
 from handgrad.errors import ExerciseError, SubmissionError
-from handgrad.exercise import Exercise, grade_id, is_exercise, kind_of
+from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
+from handgrad.exercise.release_file import read_released
+from handgrad.gradients import tensor_bytes
+from handgrad.gradients.tensor_bytes import DTYPES, FrameError, unpack_tensor
+from handgrad.notebook import tidying
+from handgrad.notebook.reading import read_notebook
 from handgrad.sandbox import frames
-from handgrad.sandbox.child import MAX_OUTPUTS
-from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, unpack_tensor
+from handgrad.sandbox.child_server import MAX_OUTPUTS
+from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.messages import CellResult, answers_in, cell_result
-from handgrad.selfcheck import read_released
-from handgrad.submission import Submission, read_notebook
+from handgrad.submission.submission import Submission
 
 # JSON of any kind, and changes to it
 
@@ -172,7 +175,7 @@ OLD_NOTEBOOK: dict[str, Any] = {
         }
     ],
 }
-EXERCISE = Exercise.of(notebooks.parse(json.dumps(NOTEBOOK)), "small", Path())
+EXERCISE = Exercise.of(tidying.parse(json.dumps(NOTEBOOK)), "small", Path())
 
 
 @pytest.fixture(scope="module")
@@ -489,7 +492,7 @@ def test_claims(header: int, payload: int) -> None:
     try:
         assert list(reader.feed(struct.pack("<II", header, payload))) == []
     except FrameError:
-        assert header > frames.MAX_HEADER or payload > frames.MAX_PAYLOAD
+        assert header > frames.MAX_HEADER or payload > tensor_bytes.MAX_PAYLOAD
     assert sys.getsizeof(reader._buffer) < 200
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from nbformat import NotebookNode
 
-from handgrad.exercise import Exercise
-from handgrad.grade import Graded, Grader
-from handgrad.submission import Submission
+from handgrad.exercise.exercise import Exercise
+from handgrad.grading.grader import Graded, Grader
+from handgrad.submission.submission import Submission
 
 FORWARD = """
 import torch

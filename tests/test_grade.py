@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
-from handgrad.answers import collect
 from handgrad.errors import ExerciseError
-from handgrad.exercise import Exercise
-from handgrad.grade import Grader
-from handgrad.marking import Policy
-from handgrad.passes import HIDDEN
-from handgrad.sandbox.limits import Limits
-from handgrad.submission import Submission
+from handgrad.exercise.exercise import Exercise
+from handgrad.grading.grader import Grader
+from handgrad.grading.marking import Policy
+from handgrad.grading.passes import HIDDEN
+from handgrad.grading.run_passes import collect
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
 
 Submit = Callable[..., Submission]
 

@@ -14,9 +14,9 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.batch import grade_class, stored_reports
-from handgrad.cases import read_cases
-from handgrad.course import Course
+from handgrad.authoring.cases import read_cases
+from handgrad.course.commands.grade_class import grade_class, stored_reports
+from handgrad.course.course import Course
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

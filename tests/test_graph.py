@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad import graph
-from handgrad.exercise import Exercise
-from handgrad.graph import blind_view, consumers, is_zero, random_step, reaches
-from handgrad.reference import Reference
-from handgrad.scenes import LOSS
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Reference
+from handgrad.gradients import autograd_graph, forward_pass
+from handgrad.gradients.autograd_graph import LOSS, consumers, is_zero, random_step, reaches
+from handgrad.gradients.forward_pass import blind_view
 
 Tensors = dict[str, torch.Tensor]
 
@@ -282,7 +282,7 @@ def test_true_upstream_gives_true_gradients(references: tuple[Reference, ...], m
     """A step whose upstream gradients happen to be the true ones is the true gradient."""
     reference = references[0]
     # noise of ones at a scale of one, masked by the truth, would be no truth: let the scale be the truth itself
-    monkeypatch.setattr(graph, "_root_mean_square", lambda tensor: tensor)
+    monkeypatch.setattr(autograd_graph, "_root_mean_square", lambda tensor: tensor)
     monkeypatch.setattr(torch, "randn", lambda shape, dtype, generator: torch.ones(shape, dtype=dtype))
     step = random_step(reference.namespace[LOSS], reference.tensors, reference.gradients, torch.Generator())
     for name in set(reference.tensors) - reference.zero():
@@ -347,7 +347,7 @@ def test_blind_view(exercise: Exercise, play: Callable[[Exercise], dict[str, Any
     for name in ("b1", "logit_maxes"):
         scale = seen[name].scale
         assert scale is not None
-        assert scale * graph.ZERO > float(namespace[name].grad.abs().max())
+        assert scale * autograd_graph.ZERO > float(namespace[name].grad.abs().max())
 
 
 @pytest.mark.parametrize("loss", [None, 3.0, torch.zeros(()), torch.zeros(3)], ids=["none", "float", "leaf", "vector"])
@@ -356,7 +356,7 @@ def test_blind_view_without_a_loss(loss: Any) -> None:
     values = NETS["shift"].run()
     assert blind_view("top", values["top"], values).note
     for namespace in ({**values, LOSS: loss}, _named(values)):
-        assert blind_view("top", values["top"], namespace) == graph.BlindView()
+        assert blind_view("top", values["top"], namespace) == forward_pass.BlindView()
 
 
 def test_blind_view_without_a_graph() -> None:
@@ -364,9 +364,9 @@ def test_blind_view_without_a_graph() -> None:
     values = NETS["shift"].run()
     stranger = torch.ones(3, requires_grad=True)
     stranger.grad = torch.ones(3)
-    assert blind_view("stranger", stranger, values) == graph.BlindView()
+    assert blind_view("stranger", stranger, values) == forward_pass.BlindView()
     values[LOSS].backward()
-    assert blind_view("top", values["top"], values) == graph.BlindView()
+    assert blind_view("top", values["top"], values) == forward_pass.BlindView()
 
 
 def test_blind_view_under_another_name() -> None:

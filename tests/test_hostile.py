@@ -21,11 +21,11 @@ from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
 from test_inert import Page
 
-from handgrad.batch import stored_reports
-from handgrad.cases import Case, read_cases
-from handgrad.course import Course
-from handgrad.exercise import Exercise
-from handgrad.report import Report
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import Exercise
+from handgrad.report.records import Report
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
@@ -203,7 +203,7 @@ def _grade(folder: Path, way: str, ears: Ears) -> Graded:
     watched = (*(course / kind for kind in ("source", "release", "solutions", "submitted")), *places.values())
     watched = (*watched, BIN.parent, ROOT / "src", ROOT / "source", ROOT / "release", ROOT / "solutions")
     # IPython and Jupyter, in the grader itself, make their folders on first use
-    make = (sys.executable, "-c", "from handgrad.cells import the_shell; the_shell()")
+    make = (sys.executable, "-c", "from handgrad.notebook.execution import the_shell; the_shell()")
     for command in (make, ("nbgrader", "generate_assignment", "backprop", "--force")):
         subprocess.run(command, cwd=course, env=environment, check=True, capture_output=True)
     before, children = _files(*watched), _children()

@@ -8,7 +8,7 @@ import pytest
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from handgrad.inert import MAX_COST, MAX_TOTAL, disarm, disarmed_comment
+from handgrad.course.nbgrader.sanitize import MAX_COST, MAX_TOTAL, disarm, disarmed_comment
 
 PNG = "iVBORw0KGgoAAAANSUhEUg=="
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from handgrad.errors import IsolationError, SandboxError
-from handgrad.sandbox import namespaces, seccomp
-from handgrad.sandbox.kernel import ARCHITECTURE
-from handgrad.sandbox.limits import Limits
+from handgrad.sandbox.isolation import namespaces, seccomp
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.isolation.linux import ARCHITECTURE
 from handgrad.sandbox.messages import PassResult, Run, State
-from handgrad.sandbox.parent import PRELOAD, Sandbox
+from handgrad.sandbox.warm_sandbox import PRELOAD, Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
@@ -28,9 +28,9 @@ LOCKED = "import torch\nx = torch.arange(4.0)\nheld = open('helper.txt')\ntext =
 
 # A warm process on a machine that lacks something: it starts like any other, but the layer says that it is not there.
 LACKING = {
-    PARTIAL: "from handgrad.sandbox import namespaces\nnamespaces.enter = lambda: False",
-    "partial: no landlock": "from handgrad.sandbox import landlock\nlandlock.version = lambda: 0",
-    "none": "from handgrad.sandbox import seccomp\nseccomp.supported = lambda: False",
+    PARTIAL: "from handgrad.sandbox.isolation import namespaces\nnamespaces.enter = lambda: False",
+    "partial: no landlock": "from handgrad.sandbox.isolation import landlock\nlandlock.version = lambda: 0",
+    "none": "from handgrad.sandbox.isolation import seccomp\nseccomp.supported = lambda: False",
 }
 
 
@@ -39,7 +39,7 @@ def _lack(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = folder / "python"
     script.write_text(
         f"#!{sys.executable} -I\n{LACKING[name]}\nimport sys\nsys.argv = sys.argv[3:]\n"
-        "from handgrad.sandbox import enter\nenter.main()\n",
+        "from handgrad.sandbox import zygote_main\nzygote_main.main()\n",
         encoding="utf-8",
     )
     script.chmod(0o755)
@@ -568,7 +568,7 @@ def _offered(folder: Path) -> str:
 
 def test_a_leak_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that was put on and does not hold counts for nothing: the child that tries it tells."""
-    leak = "from handgrad.sandbox import seccomp\nseccomp.apply = lambda program: None"
+    leak = "from handgrad.sandbox.isolation import seccomp\nseccomp.apply = lambda program: None"
     monkeypatch.setitem(LACKING, "leak", leak)
     _lack("leak", tmp_path, monkeypatch)
     with _sandbox(tmp_path) as sandbox, pytest.raises(SandboxError, match=r"could still reach: .*new processes"):
@@ -578,7 +578,7 @@ def test_a_leak_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_child_that_is_not_closed_in_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a layer fails for one child that is an error of the grader's own, and no cell was sent."""
     fail = """
-from handgrad.sandbox.isolation import Isolation
+from handgrad.sandbox.isolation.layers import Isolation
 real = Isolation.close
 def close(self, limits):
     real(self, limits)

@@ -17,14 +17,15 @@ import torch
 from nbformat import NotebookNode
 from nbgrader.validator import Validator
 
-from handgrad import CheckFailed, graph, progress, student
-from handgrad.drawing.layout import lay_out
-from handgrad.exercise import Exercise, grade_id
-from handgrad.jupyter import card, chart, display
-from handgrad.jupyter.card import Card
-from handgrad.jupyter.heatmap import COLUMNS, ROWS, HeatMap
-from handgrad.report import Diagnosis
-from handgrad.standing import take_stock
+from handgrad import CheckFailed, progress
+from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.gradients import autograd_graph
+from handgrad.report.graph.layout import lay_out
+from handgrad.report.records import Diagnosis
+from handgrad.student import card, check, display, progress_map, recorder
+from handgrad.student.card import Card
+from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
+from handgrad.student.progress import take_stock
 
 ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -114,7 +115,7 @@ def test_a_name_of_the_students_own(finished_small: dict[str, Any], shown: list[
 @pytest.fixture
 def finished_small() -> dict[str, Any]:
     """A small notebook of one step, right."""
-    namespace: dict[str, Any] = {"cmp": student.cmp, "torch": torch}
+    namespace: dict[str, Any] = {"cmp": check.cmp, "torch": torch}
     exec(
         "x = torch.ones(2, 3, requires_grad=True); y = torch.tanh(x); y.retain_grad(); loss = y.sum()\n"
         "loss.backward(retain_graph=True)\ndy = torch.ones(2, 3); dx = (1 - y**2) * dy",
@@ -197,7 +198,7 @@ def test_layout(name: str, half_done: dict[str, Any]) -> None:
     else:
         consumers = GRAPHS[name]
     leaves = set(consumers) - {user for users in consumers.values() for user in users}
-    layout = lay_out(consumers, graph.distances(consumers), leaves)
+    layout = lay_out(consumers, autograd_graph.distances(consumers), leaves)
     assert set(layout.boxes) == {*consumers, "loss"}
     for one, other in combinations(layout.boxes.values(), 2):
         apart = max(one.left - other.right, other.left - one.right, one.top - other.bottom, other.top - one.bottom)
@@ -234,7 +235,9 @@ def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> N
     """The map of the exercise has four rows, and one edge goes from each to the next."""
     stock = take_stock(half_done)
     consumers = {one.tensor: one.consumers for one in stock.standings}
-    layout = lay_out(consumers, graph.distances(consumers), {one.tensor for one in stock.standings if one.leaf})
+    layout = lay_out(
+        consumers, autograd_graph.distances(consumers), {one.tensor for one in stock.standings if one.leaf}
+    )
     chain = {name: box.y for name, box in layout.boxes.items() if box.width > 100}
     rows = sorted(set(chain.values()))
     assert len(rows) == 4
@@ -246,11 +249,11 @@ def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> N
 def test_map(half_done: dict[str, Any]) -> None:
     """Every gradient is in the map with its word, its shape and its state; the next one says so; text says the same."""
     stock = take_stock(half_done)
-    svg = next(element for element in _elements(chart.html(stock)) if element.tag == f"{SVG}svg")
+    svg = next(element for element in _elements(progress_map.html(stock)) if element.tag == f"{SVG}svg")
     assert svg.find(f"{SVG}title") is not None
     description = svg.find(f"{SVG}desc")
     assert description is not None
-    assert description.text == chart.text(stock)
+    assert description.text == progress_map.text(stock)
     nodes = {node.attrib["data-tensor"]: node for node in svg.iter(f"{SVG}g") if "data-tensor" in node.attrib}
     assert list(nodes) == [one.tensor for one in stock.standings]
     assert len(nodes) == 26
@@ -261,7 +264,7 @@ def test_map(half_done: dict[str, Any]) -> None:
         assert " \u00d7 ".join(map(str, one.shape)) in words
         assert one.tensor == stock.next or one.state in words
         assert ("next" in words) == (one.tensor == stock.next)
-        assert re.search(rf"{one.gradient} +{one.state} +{re.escape(str(one.shape))}", chart.text(stock))
+        assert re.search(rf"{one.gradient} +{one.state} +{re.escape(str(one.shape))}", progress_map.text(stock))
 
 
 def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,8 +272,8 @@ def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.Captur
     namespace = half_done | {"progress": progress}
     capsys.readouterr()
     exec("progress()", namespace)
-    assert capsys.readouterr().out == chart.text(take_stock(half_done)) + "\n"
-    with student.recording():
+    assert capsys.readouterr().out == progress_map.text(take_stock(half_done)) + "\n"
+    with recorder.recording():
         exec("progress()", namespace)
     assert capsys.readouterr().out == ""
     del namespace["loss"]
@@ -280,7 +283,7 @@ def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.Captur
 
 def test_silence(tmp_path: Path) -> None:
     """In the sandbox `progress` does nothing at all, even where there is no loss."""
-    source = "from handgrad import progress, student\nstudent.silence()\nprogress()"
+    source = "from handgrad import progress\nfrom handgrad.student import recorder\nrecorder.silence()\nprogress()"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout + done.stderr == ""
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from test_batch import RIGHT, ROOT, SLIP, hand_in, make_course
 
-from handgrad.cases import Case
-from handgrad.course import Course
-from handgrad.lookalikes import Pair, alike, look_alikes, normalised
-from handgrad.render import alike_text
+from handgrad.authoring.cases import Case
+from handgrad.course.commands.look_alikes import Pair, alike, look_alikes, normalised
+from handgrad.course.course import Course
+from handgrad.report.class_terminal import alike_text
 
 KNOWN = frozenset({"dprobs", "probs", "dlogprobs", "dcounts", "counts", "dh", "logits", "W2", "dlogits"})
 OBVIOUS = {"dprobs": "dprobs = dlogprobs / probs", "dh": "dh = dlogits @ W2.T", "dcounts": "dcounts = dprobs * counts"}

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from handgrad.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
-from handgrad.report import Comparison
+from handgrad.grading.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
+from handgrad.report.records import Comparison
 
 RIGHT = Comparison((1, 64), (1, 64), exact=False, approximate=True, maxdiff=1e-9, relative=1e-7)
 EXACT = replace(RIGHT, exact=True, maxdiff=0.0, relative=0.0)
@@ -186,7 +186,7 @@ def test_worst() -> None:
 
 def test_policy_defaults_are_those_of_a_course() -> None:
     """A course that configures nothing marks as the policy alone does."""
-    from handgrad.course import Handgrad
+    from handgrad.course.settings import Handgrad
 
     assert Handgrad().policy() == Policy()
     assert {one.name for one in fields(Policy)} <= set(Handgrad().traits())

@@ -8,12 +8,12 @@ import nbformat
 import pytest
 import torch
 
-from handgrad.exercise import Exercise, grade_id
-from handgrad.grade import Grader
-from handgrad.sandbox.conversation import Child
-from handgrad.sandbox.limits import Limits
+from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.grading.grader import Grader
+from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Run
-from handgrad.submission import Submission
+from handgrad.submission.submission import Submission
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a child is a fork of the warm process on Linux only")
 

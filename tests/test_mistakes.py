@@ -9,14 +9,15 @@ import pytest
 import torch
 from mistakes_page import PAGE, page
 
-from handgrad.cases import Case, read_cases
-from handgrad.catalogue import ORDER, recognise_in_any_shape
-from handgrad.exercise import Exercise
-from handgrad.grade import Grader
-from handgrad.mistakes import CATALOGUE, recognise
-from handgrad.reference import Facts, Reference
-from handgrad.scenes import LOSS, Scene, View
-from handgrad.submission import Submission
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.mistakes.backward_context import Scene
+from handgrad.gradients.mistakes.catalogue import CATALOGUE, ORDER, recognise, recognise_in_any_shape
+from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.grading.grader import Grader
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())

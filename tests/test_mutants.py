@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from handgrad.mutants import mutants
+from handgrad.authoring.mutants import mutants
 
 SHAPES = {"x": (2, 3), "y": (2, 3), "dx": (2, 3), "dy": (2, 3), "w": (3,)}
 

@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from handgrad import CheckFailed
-from handgrad.compare import compare
-from handgrad.exercise import Exercise, grade_id, kind_of
-from handgrad.grade import Grader
-from handgrad.mistakes import CATALOGUE
-from handgrad.mutants import Mutant, mutants
-from handgrad.reference import Facts, Reference
-from handgrad.report import Verdict
-from handgrad.submission import Submission, read_notebook
+from handgrad.authoring.mutants import Mutant, mutants
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.gradients.comparison import compare
+from handgrad.gradients.mistakes.catalogue import CATALOGUE
+from handgrad.grading.grader import Grader
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Verdict
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 MARKING = ROOT / "docs" / "marking.md"

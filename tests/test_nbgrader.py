@@ -12,11 +12,11 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.cases import Case
-from handgrad.course import Course
-from handgrad.exercise import Exercise
-from handgrad.nbgrader.preprocessors import graded_in
-from handgrad.submission import Submission
+from handgrad.authoring.cases import Case
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.preprocessors import graded_in
+from handgrad.exercise.exercise import Exercise
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

@@ -14,14 +14,14 @@ from test_batch import ENVIRONMENT, UNTOUCHED, WORKER, Case, grade, make_course
 from test_inert import Page
 from typer.testing import CliRunner
 
-from handgrad import scores
-from handgrad.batch import stored_reports, write_feedback
 from handgrad.cli import app
-from handgrad.course import Course
+from handgrad.course.commands.class_page import write_class_page
+from handgrad.course.commands.grade_class import stored_reports, write_feedback
+from handgrad.course.course import Course
+from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
-from handgrad.exercise import Exercise
-from handgrad.overview import write_class_page
-from handgrad.report import Entry
+from handgrad.exercise.exercise import Exercise
+from handgrad.report.records import Entry
 
 ROOT = Path(__file__).parents[1]
 RIGHT, BRANCH = (Case.read(ROOT / "tests/mistakes" / name) for name in ("solution", "missing-branch-dcounts"))

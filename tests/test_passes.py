@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.passes import HIDDEN, Pass, plan, rounds
+from handgrad.grading.passes import HIDDEN, Pass, plan, rounds
 
 SEEDS = [7, 2**48 - 1]
 SIZES = [{"batch_size": 16}, {"n_hidden": 8, "batch_size": 5}]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handgrad.pool import Lost, Pool
+from handgrad.course.workers.pool import Lost, Pool
 
 
 def double(number: int) -> int:
@@ -183,7 +183,7 @@ ORPHANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from test_pool import who
-from handgrad.pool import Pool
+from handgrad.course.workers.pool import Pool
 with Pool(2) as pool:
     for _, process in pool.each(who, ((number, number) for number in range(10_000))):
         print(process, flush=True)

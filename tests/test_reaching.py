@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.reaching import MAX_SOURCE, Reach, reaches
+from handgrad.submission.forbidden_names import MAX_SOURCE, Reach, reaches
 
 GRADIENTS = ("dprobs", "dh")
 BEFORE = ("import random\nimport torch\nimport torch.nn.functional as F",)
@@ -74,7 +74,7 @@ INTERNALS = {
     "import os\nopen(f'/proc/{os.getppid()}/mem', 'rb')": "/proc",
     "import os\nos.write(3, b'x')": "os.write",
     "import os\nos._exit(0)": "os._exit",
-    "from handgrad.sandbox import child": "handgrad.sandbox",
+    "from handgrad.sandbox import child_server": "handgrad.sandbox",
     "def f():\n    import ctypes": "ctypes",
     "dprobs = [torch._C for i in range(3)][0]": "torch._C",
 }

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from handgrad.errors import ExerciseError
-from handgrad.exercise import Exercise
-from handgrad.reference import Facts, Reference
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Facts, Reference
 
 FORWARD = """
 import torch

@@ -9,12 +9,12 @@ from nbgrader.api import Gradebook
 from shortened import shortened, solved
 from test_batch import RIGHT, ROOT, SLIP, UNTOUCHED, WORKER, grade, hand_in, make_course, scores
 
-from handgrad.batch import grade_class, stored_reports
-from handgrad.cases import Case
-from handgrad.course import Course
-from handgrad.exercise import grade_id
-from handgrad.grade import Grader
-from handgrad.regrading import MORE, Change, regrade_class
+from handgrad.authoring.cases import Case
+from handgrad.course.commands.grade_class import grade_class, stored_reports
+from handgrad.course.commands.regrade_class import MORE, Change, regrade_class
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import grade_id
+from handgrad.grading.grader import Grader
 
 INVISIBLE, RESHAPED = (Case.read(ROOT / "tests/mistakes" / name) for name in ("zero-db1", "no-keepdim"))
 

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 import torch
 
-from handgrad.worked import recorded_in
+from handgrad.exercise.release_file import recorded_in
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

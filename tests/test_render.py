@@ -17,27 +17,19 @@ import pytest
 from nbgrader.utils import determine_grade
 from rich.cells import cell_len
 
-import handgrad.render
-from handgrad.drawing import ForwardGraph
-from handgrad.render import (
-    Example,
-    Links,
-    Surroundings,
-    check_outputs,
-    class_page,
-    class_table,
-    comment,
-    findings,
-    report_gradescope,
-    report_json,
-    report_junit,
-    report_text,
-)
-from handgrad.render.charts import distribution
-from handgrad.render.items import items
-from handgrad.render.words import LONGEST, clean
-from handgrad.report import Comparison, Diagnosis, Entry, Outcome, Report, ReportOutcome, Verdict
-from handgrad.student import line
+import handgrad.report
+from handgrad.report.check_output import check_outputs, comment
+from handgrad.report.class_charts import distribution
+from handgrad.report.class_html import Links, Surroundings, class_page
+from handgrad.report.class_terminal import class_table
+from handgrad.report.common_mistakes import Example, findings
+from handgrad.report.formats import report_gradescope, report_json, report_junit
+from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.item_analysis import items
+from handgrad.report.records import Comparison, Diagnosis, Entry, Outcome, Report, ReportOutcome, Verdict
+from handgrad.report.terminal import report_text
+from handgrad.report.wording import LONGEST, clean
+from handgrad.student.check import line
 
 HOSTILE = (
     "<script>alert('x')</script><img src=x onerror=alert(1)> "
@@ -174,7 +166,7 @@ def graded_by_nbgrader(verdict: Verdict) -> tuple[float | None, float]:
 
 def test_render_sees_only_the_report() -> None:
     """No renderer imports anything of handgrad but the records, its neighbours and what draws a graph."""
-    folder = Path(handgrad.render.__file__).parent
+    folder = Path(handgrad.report.__file__).parent
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -182,7 +174,7 @@ def test_render_sees_only_the_report() -> None:
             for name in names:
                 root = name.split(".")[0]
                 assert root not in ("torch", "nbgrader", "nbformat", "IPython")
-                ours = ("handgrad.report", "handgrad.drawing", "handgrad.render")
+                ours = ("handgrad.report.records", "handgrad.report.graph", "handgrad.report")
                 assert root != "handgrad" or name.startswith(ours)
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from handgrad.report import SCHEMA, Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from handgrad.report.records import SCHEMA, Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
 
 SEEN = Comparison((32, 27), (32, 27), exact=True, approximate=True, maxdiff=0.0, relative=0.0)
 DIAGNOSIS = Diagnosis("missing-branch", "A branch is missing.", "Add it.", "dcounts")

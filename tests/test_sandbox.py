@@ -16,13 +16,15 @@ import pytest
 import torch
 
 from handgrad.errors import ExerciseError, SandboxError
-from handgrad.sandbox import conversation, frames
-from handgrad.sandbox.conversation import Child
-from handgrad.sandbox.frames import DTYPES, FrameError, FrameReader, pack, pack_tensor, unpack_tensor
-from handgrad.sandbox.limits import Limits
+from handgrad.gradients import tensor_bytes
+from handgrad.gradients.tensor_bytes import DTYPES, FrameError, pack_tensor, unpack_tensor
+from handgrad.sandbox import child_client, frames
+from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.fork_server import Stem, Warm
+from handgrad.sandbox.frames import FrameReader, pack
+from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, PassResult, Run, State
-from handgrad.sandbox.parent import Sandbox
-from handgrad.sandbox.stem import Stem, Warm
+from handgrad.sandbox.warm_sandbox import Sandbox
 
 SETUP = """
 import torch
@@ -108,7 +110,7 @@ def _bytes(tensor: torch.Tensor) -> bytes:
         return b"".join(struct.pack("<f", one)[2:] for one in flat)
     codes = {"float16": "e", "float32": "f", "float64": "d", "bool": "?", "complex64": "ff", "complex128": "dd"}
     codes |= {f"int{size}": code for size, code in zip((8, 16, 32, 64), "bhiq", strict=True)}
-    code = "<" + codes.get(frames.type_name[tensor.dtype], "B")
+    code = "<" + codes.get(tensor_bytes.type_name[tensor.dtype], "B")
     parts = ((one.real, one.imag) if tensor.dtype.is_complex else (one,) for one in flat)
     return b"".join(struct.pack(code, *part) for part in parts)
 
@@ -220,7 +222,7 @@ BAD_FRAMES = {
     "four gigabytes of header": struct.pack("<II", 2**32 - 1, 0),
     "four gigabytes of payload": struct.pack("<II", 2, 2**32 - 1) + b"{}",
     "a byte over": struct.pack("<II", frames.MAX_HEADER + 1, 0),
-    "a payload's byte over": struct.pack("<II", 2, frames.MAX_PAYLOAD + 1),
+    "a payload's byte over": struct.pack("<II", 2, tensor_bytes.MAX_PAYLOAD + 1),
     "not JSON": _framed(b"{'a': 1}"),
     "half JSON": _framed(b'{"a": '),
     "nothing": _framed(b""),
@@ -600,7 +602,7 @@ def test_time_out(loop: str, sandbox: Sandbox) -> None:
         started = time.monotonic()
         result = _run_in(child, 3, {0: ("a",), 2: ("b",)})
         # its own time, prolonged where the machine has other things to do, and far from that of the submission
-        assert time.monotonic() - started < (1 + conversation.MOST_QUEUED) * sandbox.limits.cell_seconds + 1
+        assert time.monotonic() - started < (1 + child_client.MOST_QUEUED) * sandbox.limits.cell_seconds + 1
         assert result.death is not None
         assert (result.death.index, result.death.reason) == (1, "timeout")
         assert list(result.cells) == [0]
@@ -768,8 +770,8 @@ def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: Sandbox, monkeypatch:
 
 def test_outputs_are_limited_by_the_grader_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that forgets its limits of output is kept to those of the grader, over all its cells."""
-    monkeypatch.setattr(conversation, "MAX_SHOWN", 3000)
-    raised = "import handgrad.cells as c\nc.MAX_TEXT = 1 << 40"
+    monkeypatch.setattr(child_client, "MAX_SHOWN", 3000)
+    raised = "import handgrad.notebook.execution as c\nc.MAX_TEXT = 1 << 40"
     result = _run(sandbox, raised, "print('x' * 2000)", "print('y' * 2000)", "print('z' * 500)", outputs=True)
     shown = [cell.outputs[0]["text"][:1] for cell in result.cells.values() if cell.outputs]
     assert shown == ["x", "(", "z"]

@@ -1,6 +1,6 @@
 """Python files that were notebooks."""
 
-from handgrad.scripts import parse
+from handgrad.notebook.py_export import parse
 
 
 def _cells(text: str) -> list[tuple[str, str]]:

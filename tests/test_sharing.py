@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad.sharing import LEAST, share_data
+from handgrad.gradients.shared_memory import LEAST, share_data
 
 NUMBER = LEAST // 8 * 2
 

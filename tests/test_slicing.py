@@ -2,9 +2,9 @@
 
 import pytest
 
-from handgrad.places import Place
-from handgrad.slicing import needed
-from handgrad.sources import Parsed
+from handgrad.notebook.syntax import Parsed
+from handgrad.submission.answer_places import Place
+from handgrad.submission.slicing import needed
 
 OURS = ("torch", "x", "y", "n", "ix", "loss")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.sources import (
+from handgrad.notebook.syntax import (
     Parsed,
     assigned,
     assigning_lines,

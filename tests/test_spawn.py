@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad import batch, grade
-from handgrad.cases import read_cases
-from handgrad.course import Course
+from handgrad.authoring.cases import read_cases
+from handgrad.course.commands import grade_class
+from handgrad.course.course import Course
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
-from handgrad.exercise import Exercise
-from handgrad.grade import Grader
-from handgrad.report import Report
-from handgrad.sandbox.limits import Limits
+from handgrad.exercise.exercise import Exercise
+from handgrad.grading import grader as grader_module
+from handgrad.grading.grader import Grader
+from handgrad.report.records import Report
+from handgrad.sandbox.fresh_sandbox import FreshSandbox
+from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import PassResult, Run, State
-from handgrad.sandbox.spawn import FreshSandbox
-from handgrad.submission import Submission
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 LOCKED = "import torch\nx = torch.arange(4.0)\ntext = open('helper.txt').read()\nprint(text)"
@@ -74,7 +75,7 @@ def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subprocess, "Popen", None)
     with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
         Grader(exercise, [1], isolation="none").__enter__()
-    monkeypatch.setattr(grade, "lacking", lambda: "there is no isolation on such machines")
+    monkeypatch.setattr(grader_module, "lacking", lambda: "there is no isolation on such machines")
     with pytest.raises(IsolationError, match="there is no isolation on such machines"):
         Grader(exercise, [1]).__enter__()
 
@@ -235,10 +236,11 @@ for name in ("fork", "forkpty", "pidfd_open", "setsid", "killpg", "wait4", "getu
 """What Windows lacks, in part: with it gone, whoever asks for it fails."""
 GRADE = """
 from pathlib import Path
-from handgrad import grade
+from handgrad.grading import grader
 grade.lacking = lambda: "there is no isolation on such machines"
-from handgrad.exercise import Exercise
-from handgrad.submission import Submission, read_notebook
+from handgrad.exercise.exercise import Exercise
+from handgrad.submission.submission import Submission
+from handgrad.notebook.reading import read_notebook
 exercise = Exercise.read(Path(sys.argv[1]) / "source/backprop/backprop.ipynb")
 submission = Submission.of(read_notebook(Path(sys.argv[1]) / "solutions/backprop/backprop.ipynb"), exercise)
 with grade.Grader(exercise, [1], trust=True) as grader:
@@ -251,8 +253,8 @@ def test_nothing_of_linux_is_needed(tmp_path: Path) -> None:
     """Neither grader nor child asks for what other systems lack: fork, resource, process descriptors and the like."""
     python = tmp_path / "python"
     python.write_text(
-        f"#!{sys.executable} -I\n{LACKS}\nassert sys.argv[1:] == ['-I', '-m', 'handgrad.sandbox.fresh'], sys.argv\n"
-        "from handgrad.sandbox import fresh\nfresh.main()\n",
+        f"#!{sys.executable} -I\n{LACKS}\nassert sys.argv[3] == 'handgrad.sandbox.fresh_process', sys.argv\n"
+        "from handgrad.sandbox import fresh_process\nfresh_process.main()\n",
         encoding="utf-8",
     )
     python.chmod(0o755)
@@ -280,10 +282,12 @@ def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
     """A class is refused in one sentence, nobody is graded, and nobody's score is written."""
     course = _course(tmp_path, 3, 'c.Handgrad.isolation = "none"\n')
     with pytest.raises(IsolationError, match="nothing on this machine keeps a submission from its files") as caught:
-        batch.grade_class(course, "backprop", feedback=False, workers=1)
+        grade_class.grade_class(course, "backprop", feedback=False, workers=1)
     assert str(caught.value).count("--trust-submissions") == 1
-    assert batch.stored_reports(course, "backprop") == []
-    assert {report.isolation for report in batch.grade_class(course.trusting(), "backprop", feedback=False)} == {"none"}
+    assert grade_class.stored_reports(course, "backprop") == []
+    assert {report.isolation for report in grade_class.grade_class(course.trusting(), "backprop", feedback=False)} == {
+        "none"
+    }
 
 
 def test_layers_that_do_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +301,7 @@ def test_layers_that_do_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Grader, "__enter__", enter)
     course = _course(tmp_path, 3)
     with ThreadPoolExecutor(1) as executor, pytest.raises(IsolationError, match="the layers do not hold"):
-        batch.grade_class(course, "backprop", feedback=False, workers=1, executor=executor)
+        grade_class.grade_class(course, "backprop", feedback=False, workers=1, executor=executor)
     assert len(entered) == 1
 
 

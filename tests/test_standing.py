@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad.exercise import Exercise
-from handgrad.reference import Facts, Reference
-from handgrad.standing import NoGraph, State, Stock, take_stock
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.student.progress import NoGraph, State, Stock, take_stock
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 import torch
 
-from handgrad import records as records_module
-from handgrad.answers import Answers
+from handgrad.course import answer_record
+from handgrad.course.answer_record import record_key, record_of
+from handgrad.course.answer_store import AnswerStore
 from handgrad.errors import CourseError
-from handgrad.exercise import Exercise, grade_id
-from handgrad.grade import Graded, Grader
-from handgrad.passes import plan
-from handgrad.records import record_key, record_of
-from handgrad.report import Report
+from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.grading.grader import Graded, Grader
+from handgrad.grading.passes import plan
+from handgrad.grading.run_passes import Answers
+from handgrad.report.records import Report
 from handgrad.sandbox.messages import Answer
-from handgrad.store import AnswerStore
-from handgrad.submission import Submission
+from handgrad.submission.submission import Submission
 
 REPORT = Report("backprop", "backprop", "graded", "0.1.0", student="s01")
 
@@ -195,7 +195,7 @@ def test_all_or_nothing(store: AnswerStore, graded: Graded, monkeypatch: pytest.
             # sqlite cannot store an object: the record fails, not the answers
             return object() if data.startswith(b'{"schema"') else data
 
-    monkeypatch.setattr(records_module, "zlib", Broken)
+    monkeypatch.setattr(answer_record, "zlib", Broken)
     with pytest.raises(CourseError, match="cannot be used"):
         store.put(REPORT, "key", record_of(graded))
     assert _rows(store, "answer") == _rows(store, "record") == 0
@@ -241,5 +241,5 @@ def test_record_key_knows_the_version(
 ) -> None:
     """Another version of handgrad has other keys: its answers are not taken for ours."""
     before = record_key(exercise, plan([1]), submit())
-    monkeypatch.setattr(records_module, "__version__", "99")
+    monkeypatch.setattr(answer_record, "__version__", "99")
     assert record_key(exercise, plan([1]), submit()) != before

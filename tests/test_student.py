@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from handgrad import CheckFailed, cmp
-from handgrad.exercise import Exercise
-from handgrad.reference import Facts, Reference
-from handgrad.report import Diagnosis
-from handgrad.student import recording
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.report.records import Diagnosis
+from handgrad.student.recorder import recording
 
 LINE = re.compile(r"(\w+) *\| exact: (True |False) \| approximate: (True |False) \| maxdiff: (\S+)")
 

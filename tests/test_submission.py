@@ -12,8 +12,9 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
-from handgrad.exercise import Exercise, grade_id, kind_of
-from handgrad.submission import Submission, read_notebook
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.notebook.reading import read_notebook
+from handgrad.submission.submission import Submission
 
 MakeNotebook = Callable[..., NotebookNode]
 EXERCISE = (

@@ -15,16 +15,17 @@ import torch
 import torch.nn.functional as F
 from nbformat import NotebookNode
 
-from handgrad.cases import Case, read_cases
-from handgrad.exercise import Exercise, grade_id
-from handgrad.grade import Grader
-from handgrad.passes import Pass
-from handgrad.reference import run_locked
-from handgrad.report import Report
-from handgrad.sandbox.limits import Limits
-from handgrad.selfcheck import read_released
-from handgrad.submission import Submission, read_notebook
-from handgrad.worked import ROUNDING, TOLERANCE, Worked
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.exercise.reference import run_locked
+from handgrad.exercise.release_file import read_released
+from handgrad.grading.grader import Grader
+from handgrad.grading.passes import Pass
+from handgrad.grading.solution_values import ROUNDING, TOLERANCE, Worked
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Report
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
 SEED = 271828

@@ -14,11 +14,12 @@ import pytest
 import torch
 from nbformat import NotebookNode
 
-from handgrad import CheckFailed, tutor
-from handgrad.cases import read_cases
-from handgrad.exercise import Exercise, kind_of
-from handgrad.mistakes import CATALOGUE
-from handgrad.report import Diagnosis
+from handgrad import CheckFailed
+from handgrad.authoring.cases import read_cases
+from handgrad.exercise.exercise import Exercise, kind_of
+from handgrad.gradients.mistakes.catalogue import CATALOGUE
+from handgrad.report.records import Diagnosis
+from handgrad.student.check import explain
 
 ROOT = Path(__file__).parents[1]
 FIRST = "backprop"
@@ -368,8 +369,8 @@ def test_a_broken_diagnosis_falls_back(finished: dict[str, Any], monkeypatch: py
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tutor, "explain", broken)
-    monkeypatch.setattr(tutor, "remark", broken)
+    monkeypatch.setattr(explain, "explain", broken)
+    monkeypatch.setattr(explain, "remark", broken)
     assert _told(finished, "probs", "dprobs = -dprobs").mistake == "values"
     assert "approximate: True" in _printed(finished, "h", "dh = dh * (1 + 5e-5)")
 

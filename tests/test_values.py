@@ -13,15 +13,16 @@ import torch
 from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError
-from handgrad.exercise import Exercise
-from handgrad.grade import Grader
-from handgrad.marking import Policy
-from handgrad.reference import Reference
-from handgrad.report import Report
-from handgrad.sandbox.limits import Limits
-from handgrad.submission import Submission
-from handgrad.values import Values
-from handgrad.worked import passes_of, record, recorded_in
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Reference
+from handgrad.exercise.release_file import recorded_in
+from handgrad.grading.grader import Grader
+from handgrad.grading.marking import Policy
+from handgrad.grading.solution_values import passes_of, record
+from handgrad.grading.values import Values
+from handgrad.report.records import Report
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
 
 MakeNotebook = Callable[..., NotebookNode]
 SETUP = """

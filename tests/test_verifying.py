@@ -13,21 +13,23 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from handgrad.authoring import new_exercise
-from handgrad.cases import Case
-from handgrad.course import Course
+from handgrad.authoring.cases import Case
+from handgrad.authoring.mutants import Mutant
+from handgrad.authoring.new_exercise import new_exercise
+from handgrad.authoring.verify.dry_run import Rehearsal, drift, rehearsed
+from handgrad.authoring.verify.equivalence import NEGLIGIBLE, Worlds
+from handgrad.authoring.verify.graded_claims import faults_of_case, faults_of_release
+from handgrad.authoring.verify.leaks import Secrets
+from handgrad.authoring.verify.mutation_testing import mutation
+from handgrad.authoring.verify.notebook_claims import faults_of_cells, faults_of_randomness, open_answers
+from handgrad.authoring.verify.output import as_json, as_text, status
+from handgrad.authoring.verify.results import Fault, Mutation, Proof, Survivor
+from handgrad.authoring.verify.verify import verify
+from handgrad.course.course import Course
 from handgrad.errors import CourseError
-from handgrad.exercise import Exercise, grade_id, kind_of
-from handgrad.grade import Grader
-from handgrad.mutants import Mutant
-from handgrad.reference import Reference
-from handgrad.verifying import Fault, Mutation, Proof, Survivor, as_json, as_text, status, verify
-from handgrad.verifying.grading import faults_of_case, faults_of_release
-from handgrad.verifying.rehearsal import Rehearsal, drift, rehearsed
-from handgrad.verifying.secrets import Secrets
-from handgrad.verifying.source import faults_of_cells, faults_of_randomness, open_answers
-from handgrad.verifying.survivors import mutation
-from handgrad.verifying.worlds import NEGLIGIBLE, Worlds
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.reference import Reference
+from handgrad.grading.grader import Grader
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs/authors.md"

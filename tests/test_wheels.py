@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from handgrad import wheels as module
+from handgrad.authoring import wheel as wheel_module
+from handgrad.authoring.release import release
+from handgrad.authoring.wheel import origin, wheel_in, wheels
 from handgrad.cli import app
-from handgrad.course import Course
+from handgrad.course.course import Course
 from handgrad.errors import CourseError
-from handgrad.releases import release
-from handgrad.releasing import WHEEL
-from handgrad.wheels import origin, wheel_in, wheels
+from handgrad.exercise.release_file import WHEEL
 
 ROOT = Path(__file__).parents[1]
 Installed = Callable[[str | None], None]
@@ -36,7 +36,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
             return json.dumps({"url": self.url}) if self.url else None
 
     def install(url: str | None) -> None:
-        monkeypatch.setattr(module, "distributions", lambda name: [Distribution(None), Distribution(url)])
+        monkeypatch.setattr(wheel_module, "distributions", lambda name: [Distribution(None), Distribution(url)])
 
     return install
 

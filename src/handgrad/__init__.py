@@ -7,7 +7,7 @@ asked for: a command line that shows its help needs no torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handgrad.student import CheckFailed, cmp, progress
+    from handgrad.student.check import CheckFailed, cmp, progress
 
 __all__ = ["CheckFailed", "__version__", "cmp", "progress"]
 
@@ -17,6 +17,6 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from handgrad import student  # noqa: PLC0415 - it imports torch
+    from handgrad.student import check  # noqa: PLC0415 - it imports torch
 
-    return getattr(student, name)
+    return getattr(check, name)

@@ -6,18 +6,17 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
 
-import handgrad.lean  # noqa: F401 - before whatever imports nbformat
+import handgrad._startup  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
-from handgrad.choices import Export, Format, ProofFormat, Service
 from handgrad.errors import HandgradError
-from handgrad.report import Report
+from handgrad.report.records import Report
 
-__all__ = ["app", "main"]
+__all__ = ["Export", "Format", "ProofFormat", "Service", "app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Learn backpropagation by writing it: every gradient is graded against autograd.",
 )
+
+Format = Literal["text", "json", "junit", "gradescope", "classroom"]
+Export = Literal["csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope"]
+Service = Literal["gradescope", "github"]
+ProofFormat = Literal["text", "json"]
 
 CourseOption = Annotated[
     Path, typer.Option("--course", help="A course's folder, or one inside it; the current one unless told.")
@@ -41,7 +45,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 @app.command()
 def check(
     notebook: Annotated[Path, typer.Argument(help="A student's notebook, its .py file, or the folder that holds it.")],
-    format: Annotated[Format, typer.Option(help="How the report is written.")] = Format.text,  # noqa: A002
+    format: Annotated[Format, typer.Option(help="How the report is written.")] = "text",  # noqa: A002
     exercise: Annotated[
         Path | None, typer.Option(help="The exercise's notebook or exercise.json, where it is not found by itself.")
     ] = None,
@@ -56,16 +60,17 @@ def check(
     ] = None,
 ) -> None:
     """Grade one notebook, your own: every gradient by itself, on fresh data. Exit status 0 if all passed, 1 if not."""
-    from handgrad.sandbox.warm import WarmProcess, lacking
+    from handgrad.sandbox.warm_process import WarmProcess, lacking
 
     # it imports torch while this process does
     with nullcontext() if lacking() else WarmProcess() as process:
-        from handgrad import selfcheck
-        from handgrad.course import Course
+        from handgrad.course.commands import check_notebook
+        from handgrad.course.course import Course
+        from handgrad.exercise import release_file
 
         course = Course.of_settings(settings) if settings else None
-        found = selfcheck.read_exercise(exercise) if exercise else None
-        report = selfcheck.check(notebook, found, course, renames=rename or (), process=process).report
+        found = release_file.read_exercise(exercise) if exercise else None
+        report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
     typer.echo(_rendered(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
 
@@ -94,11 +99,11 @@ def grade(
     course: CourseOption = Path(),
 ) -> None:
     """Grade a class: scores into the gradebook, notebooks into autograded/ and feedback/."""
-    from handgrad.batch import grade_class
-    from handgrad.cluster import cluster
-    from handgrad.course import Course
-    from handgrad.render import class_table
-    from handgrad.watch import Watch
+    from handgrad.course.commands.grade_class import grade_class
+    from handgrad.course.commands.progress_bar import Watch
+    from handgrad.course.course import Course
+    from handgrad.course.workers.dask import cluster
+    from handgrad.report.class_terminal import class_table
 
     found = Course.at(course)
     with cluster(scheduler) as executor, Watch() as watch:
@@ -125,9 +130,9 @@ def regrade(
     course: CourseOption = Path(),
 ) -> None:
     """Mark a class again, from its stored answers, by the points and c.Handgrad as they are now. No code is run."""
-    from handgrad.course import Course
-    from handgrad.regrading import regrade_class
-    from handgrad.render import changes_table
+    from handgrad.course.commands.regrade_class import regrade_class
+    from handgrad.course.course import Course
+    from handgrad.report.class_terminal import changes_table
 
     changes = regrade_class(Course.at(course), assignment, dry_run=dry_run)
     rows = [(one.before, one.after, one.gradients(), one.obstacle) for one in changes]
@@ -140,13 +145,13 @@ def regrade(
 @app.command()
 def export(
     assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    format: Annotated[Export, typer.Option(help="Who is to read it.")] = Export.csv,  # noqa: A002
+    format: Annotated[Export, typer.Option(help="Who is to read it.")] = "csv",  # noqa: A002
     output: Annotated[Path | None, typer.Option(help="The file; standard output unless told.")] = None,
     course: CourseOption = Path(),
 ) -> None:
     """Write the scores of a class, a person's scores and late penalties included, for another tool."""
-    from handgrad.course import Course
-    from handgrad.exporting import export as exported
+    from handgrad.course.commands.export_scores import export as exported
+    from handgrad.course.course import Course
 
     text = exported(Course.at(course), assignment, format, output)
     typer.echo(f"The scores are in {output}" if output else text, nl=bool(output))
@@ -160,11 +165,11 @@ def new_autograder(
     course: CourseOption = Path(),
 ) -> None:
     """Write an autograder for Gradescope, or a repository for GitHub Classroom."""
-    from handgrad.autograders import write_autograder
-    from handgrad.course import Course
+    from handgrad.authoring.autograders import write_autograder
+    from handgrad.course.course import Course
 
     folder = output or Path(f"{service}-{assignment}")
-    for path in write_autograder(Course.at(course), service.value, assignment, folder):
+    for path in write_autograder(Course.at(course), service, assignment, folder):
         typer.echo(path)
 
 
@@ -175,9 +180,9 @@ def look_alikes(
     course: CourseOption = Path(),
 ) -> None:
     """Ask about submissions that share cells which few others wrote, whatever their names, spaces and comments."""
-    from handgrad.course import Course
-    from handgrad.lookalikes import look_alikes as pairs
-    from handgrad.render import alike_text
+    from handgrad.course.commands.look_alikes import look_alikes as pairs
+    from handgrad.course.course import Course
+    from handgrad.report.class_terminal import alike_text
 
     rows = [(pair.students, pair.cells) for pair in pairs(Course.at(course), assignment)]
     typer.echo(alike_text(rows, most=most, width=_width()), nl=False)
@@ -200,8 +205,8 @@ def feedback(
     course: CourseOption = Path(),
 ) -> None:
     """Write the feedback pages anew, with the scores that the gradebook has now. Nothing is graded."""
-    from handgrad.batch import write_feedback
-    from handgrad.course import Course
+    from handgrad.course.commands.grade_class import write_feedback
+    from handgrad.course.course import Course
 
     found = Course.at(course)
     written, left = write_feedback(found, assignment, student or (), solutions=with_solutions, workers=workers)
@@ -220,11 +225,11 @@ def report(
     course: CourseOption = Path(),
 ) -> None:
     """Show the class at a glance: a table here, and report.html."""
-    from handgrad.batch import stored_reports
-    from handgrad.course import Course
-    from handgrad.overview import write_class_page
-    from handgrad.render import class_table
-    from handgrad.scores import entries
+    from handgrad.course.commands.class_page import write_class_page
+    from handgrad.course.commands.grade_class import stored_reports
+    from handgrad.course.course import Course
+    from handgrad.course.nbgrader.scores import entries
+    from handgrad.report.class_terminal import class_table
 
     found = Course.at(course)
     reports = stored_reports(found, assignment)
@@ -239,11 +244,11 @@ def demo(
     browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Grade a sample class, and show the report."""
-    from handgrad.batch import grade_class
-    from handgrad.course import Course
-    from handgrad.demo import fill, only_samples
-    from handgrad.overview import write_class_page
-    from handgrad.render import class_table
+    from handgrad.authoring.demo_class import fill, only_samples
+    from handgrad.course.commands.class_page import write_class_page
+    from handgrad.course.commands.grade_class import grade_class
+    from handgrad.course.course import Course
+    from handgrad.report.class_terminal import class_table
 
     found = Course.at(course)
     if written := fill(found, assignment):
@@ -284,8 +289,8 @@ def new(
     course: CourseOption = Path(),
 ) -> None:
     """Write the notebook of a new exercise from a forward pass; the solutions and the texts are yours to fill."""
-    from handgrad.authoring import new_exercise
-    from handgrad.course import Course
+    from handgrad.authoring.new_exercise import new_exercise
+    from handgrad.course.course import Course
 
     typer.echo(f"The new exercise is in {new_exercise(Course.at(course), name, forward)}")
     typer.echo(f"Fill its solutions and its texts; `handgrad verify {name}` lists what is open.")
@@ -297,8 +302,8 @@ def release(
     course: CourseOption = Path(),
 ) -> None:
     """Write release/ and solutions/ from source/, and put the wheel that students install beside each notebook."""
-    from handgrad.course import Course
-    from handgrad.releases import release as released
+    from handgrad.authoring.release import release as released
+    from handgrad.course.course import Course
 
     for one in released(Course.at(course), assignments or ()):
         wheel = f" with {one.wheel}" if one.wheel else ""
@@ -312,39 +317,31 @@ def verify(
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Break each solution by small rules, and show what the checks let pass.")
     ] = False,
-    format: Annotated[ProofFormat, typer.Option(help="How the proof is written.")] = ProofFormat.text,  # noqa: A002
+    format: Annotated[ProofFormat, typer.Option(help="How the proof is written.")] = "text",  # noqa: A002
     course: CourseOption = Path(),
 ) -> None:
     """Prove a course before it is handed out, all faults in one run. Exit status 0 if it is sound, 1 if not."""
-    from handgrad import verifying
-    from handgrad.course import Course
+    from handgrad.authoring.verify import output
+    from handgrad.authoring.verify.verify import verify as verified
+    from handgrad.course.course import Course
 
     with Console(stderr=True).status("") as shown:
-        proofs = verifying.verify(Course.at(course), assignments or (), mutants=mutants, say=shown.update)
-    if format == ProofFormat.json:
-        typer.echo(verifying.as_json(proofs), nl=False)
+        proofs = verified(Course.at(course), assignments or (), mutants=mutants, say=shown.update)
+    if format == "json":
+        typer.echo(output.as_json(proofs), nl=False)
     else:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        typer.echo(verifying.as_text(proofs, width=_width(), color=color), nl=False)
-    raise typer.Exit(verifying.status(proofs))
+        typer.echo(output.as_text(proofs, width=_width(), color=color), nl=False)
+    raise typer.Exit(output.status(proofs))
 
 
 def _rendered(report: Report, format_: Format) -> str:
-    from handgrad import render
+    from handgrad.report.formats import FORMATS
+    from handgrad.report.terminal import report_text
 
-    match format_:
-        case Format.text:
-            return render.report_text(
-                report, width=_width(), color=sys.stdout.isatty() and "NO_COLOR" not in os.environ
-            )
-        case Format.json:
-            return render.report_json(report)
-        case Format.junit:
-            return render.report_junit(report)
-        case Format.gradescope:
-            return render.report_gradescope(report)
-        case Format.classroom:
-            return render.report_classroom(report)
+    if format_ == "text":
+        return report_text(report, width=_width(), color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    return FORMATS[format_](report)
 
 
 def _width() -> int | None:

@@ -1,6 +1,7 @@
 """What can go wrong, as exceptions that say what, where and what to do."""
 
-from typing import Self
+import difflib
+from typing import Any, Self
 
 __all__ = [
     "CourseError",
@@ -11,6 +12,7 @@ __all__ = [
     "RenameError",
     "SandboxError",
     "SubmissionError",
+    "closest",
 ]
 
 
@@ -53,3 +55,9 @@ class IsolationError(SandboxError):
             "Grade on Linux 5.13 or newer, in a container if need be; or, for code that you trust, "
             "say --trust-submissions, or set c.Handgrad.trust_submissions = True in nbgrader_config.py."
         )
+
+
+def closest(name: str, names: Any) -> str:
+    """A half sentence that suggests the likeliest of ``names``; empty where none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from handgrad.course import Course
-from handgrad.report import Verdict
-from handgrad.submission import Submission, read_notebook
+from handgrad.course.course import Course
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Verdict
+from handgrad.submission.submission import Submission
 
 COURSE = Course.at(Path(__file__).parent)
 

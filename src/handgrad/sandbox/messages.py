@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from handgrad import plain
-from handgrad.cells import CellError
+from handgrad.errors import ExerciseError
+from handgrad.gradients import tensor_bytes
+from handgrad.notebook import untrusted_json
+from handgrad.notebook.execution import CellError
 from handgrad.sandbox import frames
-from handgrad.sandbox.child import TOO_MUCH
+from handgrad.sandbox.child_server import TOO_MUCH, unpack_json
+from handgrad.sandbox.isolation.limits import Limits
 
 __all__ = [
+    "START_SECONDS",
     "Answer",
     "CellResult",
     "Death",
@@ -22,6 +27,8 @@ __all__ = [
     "cell_result",
     "plain_run",
     "plain_states",
+    "printed",
+    "start_order",
 ]
 
 
@@ -139,24 +146,24 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int
     """
     header, payload = frame
     if header.get("done") != index:
-        raise frames.FrameError("a cell reported out of turn")
+        raise tensor_bytes.FrameError("a cell reported out of turn")
     answers, rest = answers_in(header, payload, names)
     outputs: list[Any] = []
     if rest and room is None:
-        raise frames.FrameError("a cell showed something where nothing was asked for")
+        raise tensor_bytes.FrameError("a cell showed something where nothing was asked for")
     if room is not None and len(rest) > room:
         outputs, rest = [{"output_type": "stream", "name": "stderr", "text": TOO_MUCH}], b""
     elif rest:
         try:
-            outputs = plain.loads(rest)
+            outputs = untrusted_json.loads(rest)
         except ValueError as error:
-            raise frames.FrameError("a cell's outputs are not JSON") from error
+            raise tensor_bytes.FrameError("a cell's outputs are not JSON") from error
         if (
             not isinstance(outputs, list)
-            or not plain.is_shallow(outputs, text=rest)
+            or not untrusted_json.is_shallow(outputs, text=rest)
             or not all(map(_is_output, outputs))
         ):
-            raise frames.FrameError("a cell's outputs are not a notebook's")
+            raise tensor_bytes.FrameError("a cell's outputs are not a notebook's")
     return CellResult(index, _error(header.get("error")), answers, outputs, len(rest))
 
 
@@ -173,14 +180,14 @@ def _is_output(output: Any) -> bool:
 
 
 def _is_bundle(data: dict[str, Any]) -> bool:
-    return all(isinstance(value, str) or plain.is_json(kind) for kind, value in data.items())
+    return all(isinstance(value, str) or untrusted_json.is_json(kind) for kind, value in data.items())
 
 
 def _error(data: Any) -> CellError | None:
     if data is None:
         return None
     if not isinstance(data, dict):
-        raise frames.FrameError("a cell's error is not an object")
+        raise tensor_bytes.FrameError("a cell's error is not an object")
     lines = data.get("traceback")
     return CellError(
         str(data.get("name")),
@@ -198,23 +205,50 @@ def answers_in(
     """
     described = header.get("answers")
     if not isinstance(described, list) or len(described) != len(names):
-        raise frames.FrameError("a frame does not hold the answers that were asked for")
+        raise tensor_bytes.FrameError("a frame does not hold the answers that were asked for")
     answers: dict[str, Answer] = {}
     start = 0
     for name, description in zip(names, described, strict=True):
         if not isinstance(description, dict) or description.get("name") != name:
-            raise frames.FrameError(f"a frame holds another answer where {name} was asked for")
+            raise tensor_bytes.FrameError(f"a frame holds another answer where {name} was asked for")
         kind = description.get("kind")
         if kind == "tensor":
             size = description.get("size")
             if type(size) is not int or not 0 <= size <= len(payload) - start:
-                raise frames.FrameError(f"the bytes of {name} are not all there")
-            answers[name] = Answer("tensor", frames.unpack_tensor(description, payload[start : start + size]))
+                raise tensor_bytes.FrameError(f"the bytes of {name} are not all there")
+            answers[name] = Answer("tensor", tensor_bytes.unpack_tensor(description, payload[start : start + size]))
             start += size
         elif kind == "same" and before and name in before:
             answers[name] = before[name]
         elif kind in ("none", "undefined", "other", "too-large"):
             answers[name] = Answer(kind, type=str(description.get("type", ""))[:80])
         else:
-            raise frames.FrameError(f"the answer for {name} is of no known kind")
+            raise tensor_bytes.FrameError(f"the answer for {name} is of no known kind")
     return answers, payload[start:]
+
+
+START_SECONDS = 300.0
+"""Seconds that the locked cells may take."""
+
+
+def start_order(directory: Path, limits: Limits) -> dict[str, Any]:
+    """What a process is told before it runs the locked cells, as plain data."""
+    return {"directory": str(directory.resolve()), "limits": limits.to_dict()}
+
+
+def printed(
+    answer: Mapping[str, Any], payload: bytes, states: Sequence[State], directory: Path
+) -> dict[str, list[list[dict[str, Any]]]]:
+    """What the locked cells printed, by parameter set and cell, from a process's answer.
+
+    Raises
+    ------
+    ExerciseError
+        A locked cell raised.
+    """
+    if error := answer["error"]:
+        raise ExerciseError(
+            f"locked cell {answer['cell'] + 1} in {directory} raises {error['name']} when the sandbox runs "
+            f"it ({answer['state']} parameters): {error['message']} Run the notebook in Jupyter and mend it."
+        )
+    return dict(zip((state.name for state in states), unpack_json(payload), strict=True))

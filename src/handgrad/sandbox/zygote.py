@@ -1,8 +1,8 @@
 """The warm process: imports torch once, runs the locked cells once, and forks a child for each submission.
 
-:mod:`handgrad.sandbox.enter` becomes it inside its namespaces. It is given locked cells only, never a submission, a
+:mod:`.zygote_main` becomes it inside its namespaces. It is given locked cells only, never a submission, a
 solution, a hidden test or a reference. When they have run, and have read the files that they need, it closes its root
-(:mod:`handgrad.sandbox.isolation`).
+(:mod:`handgrad.sandbox.isolation.layers`).
 """
 
 import gc
@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
-from handgrad import cells
-from handgrad.sandbox import autograd, child, frames, kernel
-from handgrad.sandbox.isolation import Isolation
-from handgrad.sandbox.limits import Limits
+from handgrad.notebook import execution
+from handgrad.sandbox import autograd_off, child_server, frames
+from handgrad.sandbox.isolation import linux
+from handgrad.sandbox.isolation.layers import Isolation
+from handgrad.sandbox.isolation.limits import Limits
 
 __all__ = ["become_cheap", "get_ready", "serve"]
 
@@ -35,7 +36,7 @@ class Zygote:
         self.control = control
         self.is_cheap = is_cheap
         self.isolation = isolation
-        self.states: dict[str, child.State] = {}
+        self.states: dict[str, child_server.State] = {}
         self.limits = Limits()
         self._forked = 0
         self._memory: list[tuple[int, int]] = []
@@ -58,7 +59,7 @@ class Zygote:
         match header["command"]:
             case "start":
                 self.limits = Limits(**header["limits"])
-                return self.start(header["directory"], child.unpack_json(payload))
+                return self.start(header["directory"], child_server.unpack_json(payload))
             case "wait":
                 _, status, usage = os.wait4(header["pid"], 0)
                 code = os.waitstatus_to_exitcode(status)
@@ -68,13 +69,13 @@ class Zygote:
 
     def start(self, directory: str, wanted: list[dict[str, Any]]) -> tuple[dict[str, Any], bytes]:
         """Run the locked cells of every state, autograd off, in ``directory``; answers with what they printed."""
-        self.states, answer, printed = child.run_locked(directory, wanted)
+        self.states, answer, printed = child_server.run_locked(directory, wanted)
         if answer["error"]:
             return answer, printed
         _look_at_the_processor()
         if sys.platform == "linux" and not self.is_cheap:
             # it is told by /proc, which is gone when the root is closed
-            self._memory = kernel.own_memory()
+            self._memory = linux.own_memory()
         self.isolation.close(self.limits)
         return {**answer, "isolation": self.isolation.name, "reason": self.isolation.reason}, printed
 
@@ -98,8 +99,8 @@ class Zygote:
                 traceback.print_exc()
                 raise
             # the grader sends no cell before this word
-            connection.sendall(frames.pack(child.SERVING))
-            child.serve(connection, self.states)
+            connection.sendall(frames.pack(child_server.SERVING))
+            child_server.serve(connection, self.states)
         finally:
             os._exit(0)
 
@@ -122,17 +123,17 @@ def _look_at_the_processor() -> None:
 def get_ready(preload: Sequence[str]) -> None:
     """Import the modules of ``preload``, and do what is the same whoever is served."""
     torch.set_num_threads(1)
-    cells.the_shell()
-    cells.forbid_input()
-    autograd.switch_off()
-    child.preload(preload)
+    execution.the_shell()
+    execution.forbid_input()
+    autograd_off.switch_off()
+    child_server.preload(preload)
 
 
 def become_cheap(memory: Sequence[tuple[int, int]]) -> None:
     """Make this process cheap to fork: its objects are not looked at again, its ``memory`` is in huge pages."""
     gc.collect()
     gc.freeze()
-    kernel.collapse(memory)
+    linux.collapse(memory)
 
 
 def serve(control: int, isolation: Isolation, *, is_cheap: bool = False) -> None:

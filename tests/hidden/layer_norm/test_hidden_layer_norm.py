@@ -1,6 +1,6 @@
 """The graded tests of layer_norm: `pytest tests/hidden/layer_norm --submission NOTEBOOK`."""
 
-from handgrad.report import Verdict
+from handgrad.report.records import Verdict
 
 
 def test_gradient(gradient: str, verdicts: dict[str, Verdict]) -> None:

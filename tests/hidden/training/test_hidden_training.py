@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.report import Verdict
+from handgrad.report.records import Verdict
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Make exercises: from a forward pass, with known mistakes, released, and proved sound."""

@@ -1,0 +1,112 @@
+"""Write what another service needs to grade with handgrad: an autograder for Gradescope, a workflow for GitHub."""
+
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import nullcontext
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Literal
+
+from handgrad.authoring.wheel import wheel_in, wheels
+from handgrad.course.course import Course
+from handgrad.course.files import write_text
+from handgrad.errors import CourseError
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.release_file import EXERCISE_FILE, read_released
+
+__all__ = ["Service", "write_autograder"]
+
+Service = Literal["gradescope", "github"]
+EXECUTABLE = ("run_autograder", "setup.sh")
+SETTINGS_FILE = "handgrad.json"
+"""The course's marks and limits, read by the ``handgrad check`` of the other service."""
+_MOST = 3
+"""Differences that an error names at most."""
+
+
+def write_autograder(course: Course, service: Service, assignment: str, output: Path) -> list[Path]:
+    """Write the files for ``service`` into the folder ``output``; their paths.
+
+    For Gradescope these are the autograder's files and a zip of them, to be uploaded; for GitHub the student's
+    repository, which is the released folder with a workflow.
+
+    Raises
+    ------
+    CourseError
+        The assignment was not released, or its source was changed since; ``output`` holds something already; or
+        there is no wheel of handgrad for the other service to install.
+    """
+    exercise = course.exercise(assignment)
+    released = course.folder("release") / assignment
+    if not (released / EXERCISE_FILE).is_file():
+        raise CourseError(
+            f"{assignment} was not released: {released / EXERCISE_FILE} is not there. "
+            f"Run `handgrad release {assignment}` first."
+        )
+    if found := list(_differences(exercise, read_released(released / EXERCISE_FILE))):
+        more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+        raise CourseError(
+            f"{released} is not what the source gives now ({'; '.join(found[:_MOST])}{more}): "
+            f"run `handgrad release {assignment}` first."
+        )
+    if output.exists() and any(output.iterdir()):
+        raise CourseError(f"{output} is not empty: name another folder with --output, or empty it.")
+    settings, there = course.settings_text(), wheel_in(released)
+    with nullcontext(there) if there else wheels([released]) as wheel:
+        output.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wheel, output)
+    kept = [path for path in sorted(released.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    # a wheel of another version is left behind
+    kept = [path for path in kept if not path.match("handgrad-*.whl")]
+    if service == "gradescope":
+        # the student's own notebook is what is handed in
+        kept = [path for path in kept if path.suffix != ".ipynb" and not path.name.startswith("test_")]
+    for path in kept:
+        target = output / path.relative_to(released)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    write_text(output / "requirements.txt", f"./{wheel.name}[check]\n")
+    write_text(output / SETTINGS_FILE, settings)
+    with as_file(files("handgrad.authoring") / "autograder_templates" / service) as folder:
+        for template in sorted(folder.iterdir()):
+            _copy(template, output / (".github/workflows" if service == "github" else ".") / template.name)
+    written = [path for path in sorted(output.rglob("*")) if path.is_file()]
+    return [*written, _zipped(output, written)] if service == "gradescope" else written
+
+
+def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
+    """What is graded otherwise by a release than by its source, a phrase each: its checks, points and locked cells."""
+    ours, theirs = ({check.id: check for check in one.checks} for one in (source, released))
+    for name in dict.fromkeys((*ours, *theirs)):
+        if name not in theirs:
+            yield f"{name} is not released"
+        elif name not in ours:
+            yield f"{name} is no longer in the source"
+        elif ours[name].points != theirs[name].points:
+            yield f"{name} is worth {ours[name].points:g}, and {theirs[name].points:g} in the release"
+        elif not ours[name].has_hidden_tests and ours[name].source != theirs[name].source:
+            yield f"{name} is another"
+    locked, other = (
+        {one.name: one.source for one in each.cells if one.kind == "locked"} for each in (source, released)
+    )
+    for name in dict.fromkeys((*locked, *other)):
+        if locked.get(name) != other.get(name):
+            yield f"the locked cell {name} is another"
+
+
+def _copy(template: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(template, target)
+    if template.name in EXECUTABLE:
+        target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def _zipped(folder: Path, paths: list[Path]) -> Path:
+    """A zip of the files, without the folder around them."""
+    target = folder / "autograder.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
+            archive.write(path, path.relative_to(folder))
+    return target

@@ -1,0 +1,67 @@
+"""The sample class: submissions made from the known mistakes, for a first look and for the tests."""
+
+from pathlib import Path
+
+import nbformat
+
+from handgrad.authoring.cases import read_cases
+from handgrad.course.course import Course
+from handgrad.course.files import write_text
+from handgrad.errors import CourseError
+
+__all__ = ["fill", "only_samples"]
+
+
+def fill(course: Course, assignment: str) -> list[Path]:
+    """Write the sample class into the course's ``submitted/``, unless the assignment has submissions already.
+
+    Raises
+    ------
+    CourseError
+        The course has no known mistakes, no release or no solutions to make submissions from.
+    """
+    course.exercise(assignment)
+    if any(course.folder("submitted").glob(f"*/{assignment}")):
+        return []
+    sample = _sample(course, assignment)
+    for path, text in sample.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CourseError(f"{path.parent} cannot be made ({error.strerror}): is it writable?") from error
+        write_text(path, text)
+    return list(sample)
+
+
+def only_samples(course: Course, assignment: str) -> bool:
+    """Whether every submission of the assignment is one of the sample class's, letter by letter."""
+    try:
+        sample = _sample(course, assignment)
+        there = list(course.folder("submitted").glob(f"*/{assignment}/*.ipynb"))
+        return all(path in sample and path.read_text(encoding="utf-8") == sample[path] for path in there)
+    except (CourseError, OSError, UnicodeDecodeError):
+        return False
+
+
+def _sample(course: Course, assignment: str) -> dict[Path, str]:
+    """The sample class: each submission's path and text."""
+    cases = [case for case in read_cases(course.root / "tests" / "mistakes") if case.assignment == assignment]
+    if not any(case.student for case in cases):
+        raise CourseError(f"{course.root / 'tests' / 'mistakes'} holds no sample student for {assignment}.")
+    release, solution = (
+        _notebook(course.folder(kind) / assignment / f"{assignment}.ipynb") for kind in ("release", "solution")
+    )
+    return {
+        course.folder("submitted") / case.student / assignment / f"{assignment}.ipynb": nbformat.writes(
+            case.notebook(release, solution)
+        )
+        for case in cases
+        if case.student
+    }
+
+
+def _notebook(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise CourseError(f"there is no {path}: `handgrad release {path.stem}` writes it.") from None

@@ -1,0 +1,219 @@
+"""Write the instructor's notebook of a new exercise from a forward pass in plain Python."""
+
+import keyword
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from handgrad.authoring.forward_script import LOSS, ForwardPass, Statement
+from handgrad.course.course import Course
+from handgrad.course.files import write_text
+from handgrad.errors import CourseError
+from handgrad.exercise.exercise import PARAMETERS_TAG
+
+__all__ = ["OPEN", "new_exercise"]
+
+OPEN = "TODO"
+"""Stands in a text that the author has still to write."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_STUB_TAGS = ["raises-exception"]
+
+_TITLE = """# {title}
+
+{about}
+
+**How to work.** Every gradient has a short text, a cell to fill and a check. The cell begins as \
+`{first} = None  # your code here`. Put your expression in place of `None`, run the cell, then run the check below it. \
+Go from top to bottom: each gradient is made from the ones above it, so on your own machine one slip colours \
+everything that follows.
+
+**How it is graded.** On numbers that you have not seen, and each gradient on its own: before one of your cells runs, \
+the correct values of all gradients above it are put in place. An early slip costs one mark, not {count}. Autograd is \
+taken away meanwhile, so `{first} = {tensor}.grad` earns nothing.
+
+**Conventions.** `dX` is always the gradient of the loss with respect to `X`, and has exactly the shape of `X`: \
+`(1, 64)` is not `(64,)`. Leave the locked cells as they are, and add as many cells of your own as you like."""
+_ABOUT_BACKWARD = """Now autograd takes its turn. It normally throws the gradients of intermediate tensors away as \
+soon as they have been used; `retain_grad()` asks it to keep them, so that the checks have something to compare with."""
+_BACKWARD = '''named_tensors = [
+{rows}
+]
+
+
+def prepare_backward():
+    """Clear the gradients of an earlier run, and ask autograd to keep those of the intermediates too."""
+    for tensor in named_tensors:
+        tensor.grad = None
+        tensor.retain_grad()
+
+
+prepare_backward()
+{loss}.backward(retain_graph=True)  # cmp later asks the graph which tensors consume which
+print(f'loss {{{loss}.item():.4f}}')'''
+_ABOUT_EXERCISE = """## Your turn
+
+1. **The chain rule.** What flows back through a step is what arrived at its output, times the slope of that step.
+2. **Every use counts.** A value that is used in several places receives something from each of them, and its gradient \
+is the sum. A value that is broadcast *is* used in several places.
+3. **Shapes do not lie.** `dX` has the shape of `X`. If yours has not, a sum is missing, or there is one too many.
+
+The shapes in the texts below are those of the sizes set at the top."""
+_ABOUT_PROGRESS = """## What is left
+
+The map below is the forward pass, and each box says how its gradient stands: right, wrong, not yet written, or \
+*carried*, which is right for the gradients that it was made from, though one of those is wrong. Mend the wrong one \
+and the carried ones follow. Run the cell whenever you like."""
+
+
+def new_exercise(course: Course, name: str, forward: Path) -> Path:
+    """Write ``source/NAME/NAME.ipynb`` from the script ``forward``; the solutions are left for the author to fill.
+
+    The script runs in ``source/NAME`` where that folder is there already, with the files that it reads; else beside
+    itself.
+
+    Returns
+    -------
+    The path of the notebook.
+
+    Raises
+    ------
+    CourseError
+        The name is none that an assignment can have, or the notebook is there already.
+    ExerciseError
+        No exercise can be made of the script; every fault that was found is listed, with its line.
+    """
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise CourseError(f"{name!r} is no name for an exercise: take letters a to z, digits and _, a letter first.")
+    path = course.exercise_path(name)
+    if path.exists():
+        raise CourseError(f"{path} is there already, and nothing is overwritten: take another name, or move it away.")
+    folder = path.parent if path.parent.is_dir() else forward.parent
+    notebook = _notebook(name, ForwardPass.read(forward.resolve(), folder))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, nbformat.writes(notebook).rstrip() + "\n", replace=False)
+    return path
+
+
+def _notebook(name: str, forward: ForwardPass) -> NotebookNode:
+    """The instructor's notebook, its solutions and the heart of its texts left open."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    tensors = forward.backwards()
+    notebook.cells = [
+        _text("title", _title(name, forward, tensors)),
+        _locked("parameters", _source(forward.parameters), tags=[PARAMETERS_TAG]),
+        _locked("imports", _imports(forward)),
+        *_setup(forward),
+        _text("about_forward", f"## The forward pass\n\n{OPEN}: what is computed here, and why."),
+        _locked("forward", _source(forward.steps)),
+        _text("about_backward", _ABOUT_BACKWARD),
+        _locked("backward", _backward(forward)),
+        _text("about_exercise", _ABOUT_EXERCISE),
+    ]
+    for number, tensor in enumerate(tensors, start=1):
+        notebook.cells += [
+            _text(f"about_d{tensor}", _lead(number, tensor, forward)),
+            _stub(f"d{tensor}", f"### BEGIN SOLUTION\nd{tensor} = None\n### END SOLUTION"),
+            _check(f"check_d{tensor}", f"cmp({tensor!r}, d{tensor}, {tensor})"),
+        ]
+    notebook.cells += [_text("about_progress", _ABOUT_PROGRESS), _locked("progress", "progress()")]
+    return notebook
+
+
+def _setup(forward: ForwardPass) -> list[NotebookNode]:
+    if not forward.setup:
+        return []
+    return [_text("about_setup", "## The data and the weights"), _locked("setup", _source(forward.setup))]
+
+
+def _title(name: str, forward: ForwardPass, tensors: Sequence[str]) -> str:
+    first, _, rest = (forward.about or name.replace("_", " ").capitalize()).partition("\n")
+    about = rest.strip() or f"{OPEN}: what this network does, and what there is to learn from it."
+    return _TITLE.format(
+        title=first.strip().rstrip("."), about=about, first=f"d{tensors[0]}", tensor=tensors[0], count=len(tensors)
+    )
+
+
+def _imports(forward: ForwardPass) -> str:
+    own = _source(forward.imports)
+    return f"{own}\n\nfrom handgrad import cmp, progress".lstrip()
+
+
+def _backward(forward: ForwardPass) -> str:
+    rows, row = [], "   "
+    for name in forward.tensors:
+        if len(row) + len(name) > 100:
+            rows.append(row)
+            row = "   "
+        row += f" {name},"
+    return _BACKWARD.format(rows="\n".join([*rows, row]), loss=LOSS)
+
+
+def _lead(number: int, name: str, forward: ForwardPass) -> str:
+    """The text above a stub: the lines that consume the tensor, its shape, and a place for the author's own words."""
+    consumers = forward.consumers[name]
+    lines = [_forward_lines(consumer, forward) for consumer in consumers]
+    return "\n\n".join(
+        [
+            f"### {number}. `d{name}`",
+            "```python\n" + "\n".join(lines) + "\n```",
+            f"`{name}` is {_shape(name, forward)}, consumed by {_listed(consumers)}.",
+            f"{OPEN}: say in two or three sentences what this step does, and what to think about.",
+        ]
+    )
+
+
+def _forward_lines(name: str, forward: ForwardPass) -> str:
+    """The statements that make a tensor, with its shape behind a line that stands alone."""
+    codes = [one.code for one in forward.lines[name]]
+    code = "\n".join(codes)
+    shaped = name != LOSS and "\n" not in code and "#" not in code
+    return f"{code}    # {_size(name, forward)}" if shaped else code
+
+
+def _size(name: str, forward: ForwardPass) -> str:
+    return str(tuple(forward.tensors[name].shape))
+
+
+def _shape(name: str, forward: ForwardPass) -> str:
+    return f"`{_size(name, forward)}`" if forward.tensors[name].dim() else "a single number, with the shape `()`"
+
+
+def _listed(consumers: Iterable[str]) -> str:
+    names = ["the loss" if name == LOSS else f"`{name}`" for name in consumers]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _source(statements: Iterable[Statement]) -> str:
+    """The text of statements, with the comments and the blank lines between them."""
+    return "\n".join(one.source for one in statements).strip("\n")
+
+
+def _text(name: str, source: str) -> NotebookNode:
+    return nbformat.v4.new_markdown_cell(source, id=name)
+
+
+def _code(name: str, source: str, tags: Sequence[str], **nbgrader: Any) -> NotebookNode:
+    cell = nbformat.v4.new_code_cell(source, id=name)
+    facts = {"grade": False, "grade_id": name, "locked": True, "schema_version": 3, "solution": False, "task": False}
+    cell.metadata["nbgrader"] = {**facts, **nbgrader}
+    if tags:
+        cell.metadata["tags"] = list(tags)
+    return cell
+
+
+def _locked(name: str, source: str, tags: Sequence[str] = ()) -> NotebookNode:
+    return _code(name, source, tags)
+
+
+def _stub(name: str, source: str) -> NotebookNode:
+    return _code(name, source, _STUB_TAGS, locked=False, solution=True)
+
+
+def _check(name: str, source: str) -> NotebookNode:
+    return _code(name, source, _STUB_TAGS, grade=True, points=1)

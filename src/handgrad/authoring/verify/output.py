@@ -1,0 +1,83 @@
+"""A course's proofs on a terminal, and as JSON."""
+
+import json
+from collections.abc import Sequence
+from io import StringIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from handgrad.authoring.verify.results import Mutation, Proof, Survivor, to_dict
+
+__all__ = ["as_json", "as_text", "status"]
+
+
+def status(proofs: Sequence[Proof]) -> int:
+    """Exit status: 0 if every assignment is sound, 1 if something is to be mended or written."""
+    return 0 if all(one.sound for one in proofs) else 1
+
+
+def as_json(proofs: Sequence[Proof]) -> str:
+    """The proofs as JSON, schema 1."""
+    return json.dumps(to_dict(tuple(proofs)), indent=1, ensure_ascii=False) + "\n"
+
+
+def as_text(proofs: Sequence[Proof], *, width: int | None = None, color: bool = False) -> str:
+    """The proofs, an assignment after the other: what holds, what does not, what is open, what the checks let pass."""
+    file = StringIO()
+    console = Console(file=file, width=width, force_terminal=color, highlight=False, no_color=not color)
+    for proof in proofs:
+        _print(console, proof)
+    faults = sum(len(one.faults) for one in proofs)
+    unwritten = sum(len(one.open) for one in proofs)
+    sound = sum(one.sound for one in proofs)
+    console.print(
+        f"{_count(len(proofs), 'assignment')}: {sound} sound; {_count(faults, 'fault')}, "
+        f"{_count(unwritten, 'solution')} to write."
+    )
+    return file.getvalue()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _print(console: Console, proof: Proof) -> None:
+    console.print(Text(proof.assignment, style="bold"))
+    for claim in proof.proved:
+        console.print(_row("✓", claim, "green"))
+    for sentence in proof.absent:
+        console.print(_row("-", f"{sentence}.", "cyan"))
+    for fault in proof.faults:
+        console.print(_row("✗", f"{fault.file}: {fault.what}.", "red"))
+        console.print(Padding(Text(f"Try: {fault.remedy}."), (0, 0, 0, 4), expand=False))
+    if proof.open:
+        console.print(_row("…", f"{_count(len(proof.open), 'solution')} to write: {', '.join(proof.open)}.", "cyan"))
+    if proof.mutation:
+        _print_mutation(console, proof.mutation)
+    console.print()
+
+
+def _print_mutation(console: Console, found: Mutation) -> None:
+    mark, style = ("✗", "red") if found.survivors else ("✓", "green")
+    said = f"{found.mutants} mutants of the worked solution: the checks kill {found.killed}, "
+    said += f"{len(found.equivalent)} are right (equivalent), {len(found.negligible)} differ by less than a comparison "
+    said += f"allows, {len(found.survivors)} survive."
+    console.print(_row(mark, said, style))
+    kinds = {"survives": found.survivors, "is negligible": found.negligible, "is equivalent": found.equivalent}
+    for name, ones in kinds.items():
+        for one in ones:
+            console.print(Padding(_survivor(one, name), (0, 0, 0, 4), expand=False))
+
+
+def _survivor(one: Survivor, name: str) -> Text:
+    text = Text(f"{one.answer}, {one.kind}: {name}\n")
+    for line in one.diff.splitlines():
+        text.append(f"  {line}\n", style="red" if line.startswith("-") else "green")
+    text.rstrip()
+    return text
+
+
+def _row(mark: str, said: str, style: str) -> Text:
+    return Text.assemble((f"{mark} ", style), said)

@@ -1,0 +1,1 @@
+"""A course's folder, its settings, its gradebook and its workers."""

@@ -1,0 +1,98 @@
+"""A class at a glance: its reports, with what the gradebook, the exercise and the students' notebooks add to them."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+from handgrad.course.commands.anonymize import anonymous
+from handgrad.course.course import Course
+from handgrad.course.files import write_text
+from handgrad.course.nbgrader import scores
+from handgrad.course.nbgrader.folders import Folders
+from handgrad.errors import ExerciseError
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Reference, forward_graph
+from handgrad.report.class_html import Links, Surroundings, class_page
+from handgrad.report.common_mistakes import Example, Finding, findings
+from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.records import Report
+
+__all__ = ["write_class_page"]
+
+LOOKED_INTO = 40
+"""Notebooks that are read for the examples of one mistake."""
+EXAMPLES = 2
+
+
+def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
+    """Write the class's page; where it is.
+
+    Scores are the gradebook's; the graph is that of the instructor's notebook as it is now.
+
+    Raises
+    ------
+    CourseError
+        The page cannot be written, or the gradebook cannot be read.
+    """
+    path = (output or course.root / "report.html").resolve()
+    folders = Folders(course, assignment)
+    known = scores.names(course, assignment)
+    beside = Surroundings(
+        graph=_graph(course.exercise(assignment)),
+        entries=scores.entries(course, assignment),
+        examples=_examples(folders, findings(reports), known),
+        links={report.student: _links(folders, report.student, path.parent) for report in reports},
+    )
+    write_text(path, class_page(reports, assignment, beside))
+    return path
+
+
+def _graph(exercise: Exercise) -> ForwardGraph | None:
+    """The exercise's forward graph; None where its notebook does not run any more: the reports stand all the same."""
+    try:
+        return forward_graph(Reference.of(exercise, {}))
+    except ExerciseError:
+        return None
+
+
+def _links(folders: Folders, student: str, start: Path) -> Links:
+    """Where a student's files are, as seen from the folder ``start``."""
+
+    def link(path: Path) -> str:
+        return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
+
+    return Links(link(folders.autograded(student)), link(folders.feedback(student)))
+
+
+def _examples(
+    folders: Folders, found: Sequence[Finding], names: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], tuple[Example, ...]]:
+    """For each mistake, the cells that most of its students wrote, without what says whose they are."""
+    cells = lru_cache(maxsize=None)(lambda student: _cells(folders.autograded(student)))
+    examples = {}
+    for one in found:
+        written: Counter[str] = Counter()
+        for student in one.students[:LOOKED_INTO]:
+            there = cells(student)
+            source = there.get(one.cell, there.get(one.gradient, ""))
+            if code := anonymous(source, (student, *names.get(student, ()))):
+                written[code] += 1
+        examples[one.mistake, one.gradient] = tuple(Example(*pair) for pair in written.most_common(EXAMPLES))
+    return examples
+
+
+def _cells(path: Path) -> dict[str, str]:
+    """The sources of an autograded notebook's cells by their grade_ids; none where it is not there any more."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError):
+        return {}
+    return {cell["metadata"].get("nbgrader", {}).get("grade_id", ""): _source(cell) for cell in cells}
+
+
+def _source(cell: Mapping[str, str | list[str]]) -> str:
+    return "".join(cell["source"])

@@ -1,0 +1,241 @@
+"""A course's folder: where its exercises are, what its instructor has configured, its hidden seeds."""
+
+import copy
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from traitlets import TraitError
+from traitlets.config import Config, PyFileConfigLoader
+
+from handgrad.course.files import write_text
+from handgrad.course.settings import TAKEN_ALONG, Handgrad
+from handgrad.errors import CourseError, closest
+from handgrad.exercise.exercise import Exercise
+
+if TYPE_CHECKING:
+    from handgrad.grading.grader import Grader
+    from handgrad.sandbox.fork_server import Warm
+
+__all__ = ["CONFIG", "Course"]
+
+CONFIG = "nbgrader_config.py"
+WORKSHOP = ".handgrad"
+"""The folder of a course's seeds and stored answers; git ignores it."""
+_NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+SEEDS = 1
+"""Hidden seeds that are drawn for a course: one round of hidden passes each."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One course: its root folder and its configuration."""
+
+    root: Path
+    config: Config = field(default_factory=Config)
+
+    @classmethod
+    def at(cls, start: Path | str) -> Self:
+        """The course that ``start`` lies in: the nearest folder upwards with an ``nbgrader_config.py``.
+
+        Raises
+        ------
+        CourseError
+            There is none, or its configuration cannot be read.
+        """
+        start = Path(start).resolve()
+        for folder in (start, *start.parents):
+            if (folder / CONFIG).is_file():
+                return cls(folder, _load(folder))
+        raise CourseError(
+            f"{start} lies in no course: neither it nor a folder above it holds {CONFIG}. "
+            "Change to the course's folder, or name it with --course."
+        )
+
+    @classmethod
+    def of_settings(cls, path: Path) -> Self:
+        """A course that is nothing but its settings, read from what :meth:`settings_text` gave.
+
+        Raises
+        ------
+        CourseError
+            The file cannot be read, or holds something else.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            given = dict(data["settings"])
+            if data["schema"] != 1 or not set(given) <= set(TAKEN_ALONG):
+                raise ValueError("it is of another handgrad")
+            config = Config(Handgrad=Config(given))
+            Handgrad(config=config)
+        except (OSError, ValueError, KeyError, TypeError, TraitError) as error:
+            raise CourseError(
+                f"{path} does not hold a course's settings ({error}): write it anew with `handgrad new-autograder`."
+            ) from error
+        return cls(path.resolve().parent, config)
+
+    def settings_text(self) -> str:
+        """The settings that another grader needs to mark as this course does, as JSON."""
+        settings = self.settings
+        taken = {name: getattr(settings, name) for name in TAKEN_ALONG}
+        return json.dumps({"schema": 1, "settings": taken}, indent=1) + "\n"
+
+    @property
+    def settings(self) -> Handgrad:
+        """What the instructor has set for handgrad.
+
+        Raises
+        ------
+        CourseError
+            A setting does not exist, or has a value of the wrong kind.
+        """
+        known = Handgrad.class_trait_names(config=True)
+        for name in self.config.get("Handgrad", {}):
+            if name not in known:
+                hint = closest(name, known) or f" It has: {', '.join(sorted(known))}."
+                raise CourseError(f"{self.root / CONFIG}: there is no setting c.Handgrad.{name}.{hint}")
+        try:
+            return Handgrad(config=self.config)
+        except TraitError as error:
+            raise CourseError(f"{self.root / CONFIG}: c.Handgrad holds a wrong value: {error}") from error
+
+    def trusting(self) -> Self:
+        """The same course, whose submissions are graded also where nothing isolates them."""
+        config = copy.deepcopy(self.config)
+        config.Handgrad.trust_submissions = True
+        return replace(self, config=config)
+
+    @property
+    def workshop(self) -> Path:
+        """The folder of seeds and stored answers, made on first use."""
+        folder = self.root / WORKSHOP
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CourseError(
+                f"{folder} cannot be made ({error.strerror}): is the course's folder writable?"
+            ) from error
+        return folder
+
+    def folder(self, kind: str) -> Path:
+        """The course's folder for ``kind`` (source, release, submitted, autograded, feedback), as nbgrader has it."""
+        name = self.config.get("CourseDirectory", {}).get(f"{kind}_directory", kind)
+        return self.root / str(name)
+
+    def fault_of_name(self, student: str) -> str:
+        """Why ``student`` can be nobody's name, in a sentence; empty where it can."""
+        # nbgrader looks for names by pattern, and without the spaces around them
+        if student in ("", ".", "..") or student != student.strip() or _NO_NAME.search(student):
+            return (
+                f"{student!r} is not graded: a student is called as a folder in {self.folder('submitted')} is, without "
+                r"""any of / \ * ? [ ] and invisible characters; rename the folder."""
+            )
+        return ""
+
+    def exercise_path(self, assignment: str, notebook: str | None = None) -> Path:
+        """Path of the instructor's notebook of an assignment."""
+        return self.folder("source") / assignment / f"{notebook or assignment}.ipynb"
+
+    def assignments(self) -> list[str]:
+        """Names of the assignments that have an instructor's notebook of their own name."""
+        source = self.folder("source")
+        return sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
+
+    def chosen(self, assignments: Sequence[str] = ()) -> tuple[str, ...]:
+        """The named assignments, all of them unless some are named; their sources are whole.
+
+        Raises
+        ------
+        CourseError
+            The course has no such assignment, or none at all; or links in their sources lead nowhere.
+        """
+        known = self.assignments()
+        for name in assignments:
+            if name not in known:
+                self.exercise(name)
+        chosen = tuple(assignments or known)
+        if not chosen:
+            raise CourseError(
+                f"there is no assignment in {self.folder('source')}: none has a notebook NAME/NAME.ipynb."
+            )
+        paths = [path for name in chosen for path in sorted((self.folder("source") / name).rglob("*"))]
+        if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
+            links = "; ".join(f"{path.relative_to(self.root)} -> {path.readlink()}" for path in broken)
+            raise CourseError(
+                f"links lead to files that are not there ({links}). Copy the course with `cp -rL`, which copies what "
+                "a link leads to, or put each file in the place of its link."
+            )
+        return chosen
+
+    def exercise(self, assignment: str) -> Exercise:
+        """The exercise of an assignment.
+
+        Raises
+        ------
+        CourseError
+            The course has no such assignment.
+        ExerciseError
+            Its notebook is no exercise.
+        """
+        path = self.exercise_path(assignment)
+        if not path.is_file():
+            known = self.assignments()
+            raise CourseError(
+                f"there is no assignment {assignment!r} in {self.folder('source')}.{closest(assignment, known)} "
+                f"The course has: {', '.join(known) or 'none'}."
+            )
+        return Exercise.read(path)
+
+    def grader(self, exercise: Exercise, seeds: Sequence[int] = (), process: "Warm | None" = None) -> "Grader":
+        """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered.
+
+        Where there is a warm ``process`` already, that is the one it uses.
+        """
+        from handgrad.grading.grader import Grader  # noqa: PLC0415 - it imports torch, and most who ask a course do not grade
+
+        settings = self.settings
+        return Grader(
+            exercise,
+            seeds or self.seeds(),
+            sizes=settings.sizes,
+            policy=settings.policy(),
+            limits=settings.limits(),
+            trust=settings.trust_submissions,
+            isolation=settings.isolation,
+            process=process,
+        )
+
+    def seeds(self) -> list[int]:
+        """The course's hidden seeds: configured, or drawn once into a file that git ignores.
+
+        Raises
+        ------
+        CourseError
+            The file cannot be written, or holds something else.
+        """
+        if self.settings.seeds:
+            return list(self.settings.seeds)
+        path = self.workshop / "seeds.json"
+        if not path.exists():
+            drawn = {"schema": 1, "seeds": [secrets.randbits(48) for _ in range(SEEDS)]}
+            write_text(path, json.dumps(drawn) + "\n", replace=False)
+        try:
+            seeds = json.loads(path.read_text(encoding="utf-8"))["seeds"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CourseError(
+                f"{path} does not hold the course's hidden seeds ({error}): restore or delete it."
+            ) from error
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+            raise CourseError(f"{path} does not hold a list of whole numbers: restore or delete it.")
+        return seeds
+
+
+def _load(folder: Path) -> Config:
+    try:
+        return PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
+    except Exception as error:
+        raise CourseError(f"{folder / CONFIG} cannot be read: {type(error).__name__}: {error}") from error

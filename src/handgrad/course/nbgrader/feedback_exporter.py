@@ -1,0 +1,174 @@
+"""A student's feedback page, for `handgrad grade` and for nbgrader's ``generate_feedback`` alike."""
+
+import functools
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import Exporter, HTMLExporter
+from nbconvert.filters import Highlight2HTML, ansi2html
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from traitlets import Bool, Instance
+
+from handgrad.course.nbgrader.sanitize import disarmed_comment
+from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
+from handgrad.report.check_output import comment
+from handgrad.report.feedback_html import Feedback, Piece, feedback_page
+from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.records import Report, Verdict
+
+__all__ = ["FeedbackExporter", "with_verdicts"]
+
+FACTS = "handgrad"
+"""Where the autograded notebook holds its report and the exercise's graph."""
+_HEADING = re.compile(r"\s*#{1,6}\s+(.+?)\s*(?:\n|$)")
+_MARKS = re.compile(r"^\s*### (BEGIN|END) SOLUTION\s*\n?", re.MULTILINE)
+_PICTURES = ("image/png", "image/jpeg")
+_NO_RESPONSE = "No response."
+"""nbgrader's own comment on a stub that was left alone."""
+
+
+def with_verdicts(notebook: NotebookNode, report: Report, graph: ForwardGraph) -> None:
+    """Put into an autograded notebook what its feedback page is made from, beside what its cells show."""
+    facts = report.for_student("").to_dict()
+    notebook.metadata[FACTS] = {"report": {**facts, "seconds": 0.0}, "graph": graph.to_dict()}
+
+
+class FeedbackExporter(HTMLExporter):
+    """An autograded notebook of an exercise of ours as a student's feedback page; any other as nbgrader has it."""
+
+    with_solutions = Bool(False, help="Show the worked solution of what is not right: after the deadline.").tag(
+        config=True
+    )
+    source = Instance(NotebookNode, allow_none=True, help="The instructor's notebook, where no folder has to be asked.")
+
+    def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
+        """Convert an autograded notebook."""
+        source = self.source or _source(self.parent, resources)
+        if source is None or FACTS not in nb.metadata:
+            return super().from_notebook_node(nb, resources, **kw)
+        notebook, resources = Exporter.from_notebook_node(self, nb, resources, **kw)
+        facts = notebook.metadata[FACTS]
+        report = Report.from_dict(facts["report"])
+        told = resources["nbgrader"]
+        page = Feedback(
+            report=report,
+            student=told["student"],
+            graph=ForwardGraph.from_dict(facts["graph"]),
+            pieces=self._pieces(notebook, report, _solutions(source) if self.with_solutions else {}),
+            grades=_grades(notebook),
+            penalty=told["late_penalty"],
+        )
+        return feedback_page(page), resources
+
+    def _pieces(self, notebook: NotebookNode, report: Report, solutions: Mapping[str, str]) -> list[Piece]:
+        verdicts = {verdict.gradient: verdict for verdict in report.checks}
+        return [self._piece(cell, verdicts, solutions) for cell in notebook.cells]
+
+    def _piece(self, cell: NotebookNode, verdicts: Mapping[str, Verdict], solutions: Mapping[str, str]) -> Piece:
+        kind, name = kind_of(cell), grade_id(cell)
+        if kind == "text":
+            return _text(cell)
+        if kind == "check":
+            gradient = name.removeprefix("check_")
+            is_open = gradient in verdicts and verdicts[gradient].outcome != "passed"
+            return Piece("check", gradient, solution=_code(solutions[gradient]) if is_open and solutions else "")
+        code, outputs = _code(cell.source), "".join(map(_output, cell.outputs))
+        if kind == "locked":
+            return Piece("locked", name, body=code, outputs=outputs)
+        if kind == "stub":
+            return Piece("answer", name, body=code, outputs=outputs, remark=_remark(cell, verdicts.get(name)))
+        return Piece("code", name, body=code, outputs=outputs) if cell.source.strip() else Piece("text")
+
+
+def _source(converter: Any, resources: Any) -> NotebookNode | None:
+    """The instructor's notebook in the course's folder; None where it is no exercise of ours."""
+    ids = resources["nbgrader"]
+    course = converter.coursedir
+    folder = Path(course.format_path(course.source_directory, ".", ids["assignment"]))
+    path = folder / f"{ids['notebook']}.ipynb"
+    notebook = nbformat.read(path, as_version=4) if path.is_file() else None
+    return notebook if notebook is not None and is_exercise(notebook) else None
+
+
+def _solutions(source: NotebookNode) -> dict[str, str]:
+    """The worked solution of each stub."""
+    return {grade_id(cell): _MARKS.sub("", cell.source) for cell in source.cells if kind_of(cell) == "stub"}
+
+
+def _grades(notebook: NotebookNode) -> dict[str, tuple[float, float]]:
+    """The gradebook's score and points of each graded cell, as nbgrader's step has put them there."""
+    found = {grade_id(cell): cell.metadata.nbgrader for cell in notebook.cells if grade_id(cell)}
+    return {name: (facts["score"] or 0.0, facts["points"]) for name, facts in found.items() if "score" in facts}
+
+
+def _remark(cell: NotebookNode, verdict: Verdict | None) -> str:
+    """What a person has said about an answer; what the grader said stands in its card."""
+    said = cell.metadata.nbgrader.get("comment") or ""
+    ours = disarmed_comment(comment(verdict)) if verdict else ""
+    return "" if said in ("", _NO_RESPONSE, ours) else _markdown(html.escape(said, quote=False))
+
+
+def _text(cell: NotebookNode) -> Piece:
+    """A text; what starts with a heading is folded below it."""
+    if cell.cell_type == "raw":
+        return Piece("text", body=f"<pre>{html.escape(cell.source)}</pre>")
+    heading = _HEADING.match(cell.source)
+    rest = cell.source[heading.end() :] if heading else cell.source
+    attached = cell.get("attachments")
+    body = _markdown_with(rest, attached) if attached else _markdown(rest)
+    return Piece("text", head=heading[1].replace("`", "") if heading else "", body=body)
+
+
+def _markdown_with(source: str, attached: Any) -> str:
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True, attachments=attached)
+    return str(MarkdownWithMath(renderer=renderer).render(source))
+
+
+@functools.lru_cache(maxsize=512)
+def _markdown(source: str) -> str:
+    """Markdown as HTML; the instructor's texts are the same for everybody."""
+    return _markdown_with(source, {})
+
+
+@functools.lru_cache(maxsize=512)
+def _code(source: str) -> str:
+    return str(Highlight2HTML(pygments_lexer="python3")(source))
+
+
+def _output(output: Mapping[str, Any]) -> str:
+    """What a cell showed; the autograded notebook holds nothing that is live."""
+    kind = output["output_type"]
+    if kind == "stream":
+        shown = _printed(output["text"])
+    elif kind == "error":
+        shown = _printed("\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}")
+    else:
+        shown = _shown(output["data"])
+    return f'<div class="output">{shown}</div>'
+
+
+def _printed(text: str) -> str:
+    return f"<pre>{ansi2html(text)}</pre>"
+
+
+def _shown(data: Mapping[str, str]) -> str:
+    """The richest of the forms in which a result was shown."""
+    if "text/html" in data:
+        return data["text/html"]
+    for kind in _PICTURES:
+        if kind in data:
+            picture = "".join(html.escape(data[kind]).split())
+            return f'<img alt="{html.escape(_alternative(data))}" src="data:{kind};base64,{picture}">'
+    if "text/markdown" in data:
+        return _markdown(data["text/markdown"])
+    return _printed(data.get("text/latex") or data.get("text/plain", ""))
+
+
+def _alternative(data: Mapping[str, str]) -> str:
+    """What is said where a picture cannot be seen."""
+    return data.get("text/plain", "a picture")

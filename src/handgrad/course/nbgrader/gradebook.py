@@ -1,0 +1,366 @@
+"""nbgrader's gradebook, as `handgrad grade` reads and writes it: each submission in one transaction."""
+
+import logging
+import os
+import secrets
+import sys
+import time
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+from nbformat import NotebookNode
+from nbgrader.api import (
+    Assignment,
+    Comment,
+    Grade,
+    Gradebook,
+    GradeCell,
+    MissingEntry,
+    Notebook,
+    SolutionCell,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    TaskCell,
+)
+from nbgrader.preprocessors import AssignLatePenalties, SaveCells
+from sqlalchemy import Connection, Select, event, insert, select, update
+from sqlalchemy.exc import DatabaseError, SAWarning
+
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.gradebook_sql import (
+    COMMENT,
+    FIRST_COMMENT,
+    FIRST_SCORE,
+    PENALISED,
+    PENALTY,
+    SAID,
+    SCORE,
+    SCORES,
+    THERE,
+)
+from handgrad.course.nbgrader.notebook_steps import Facts, Known, as_saved
+from handgrad.course.sqlite_journal import drop_journal, keep_journal
+from handgrad.errors import CourseError
+from handgrad.report.records import Report
+
+__all__ = ["Book", "at_work"]
+
+LOG = logging.getLogger("handgrad.course.nbgrader")
+LOG.setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Leave out what nbgrader's own models make SQLAlchemy warn of, and say in one sentence what its database says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        try:
+            yield
+        except DatabaseError as error:
+            raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
+
+
+class Book:
+    """The gradebook's pages for one assignment of one course.
+
+    A context manager; one process writes at a time.
+
+    Parameters
+    ----------
+    course
+        The course; its configuration names the database.
+    assignment
+        Name of the assignment and of its notebook.
+    db_url
+        SQLAlchemy's address of the database.
+
+    Raises
+    ------
+    CourseError
+        The database cannot be opened, or is none of nbgrader's.
+    """
+
+    def __init__(self, course: Course, assignment: str, db_url: str, course_id: str) -> None:
+        self.course, self.assignment = course, assignment
+        self._db_url, self._course_id = db_url, course_id
+        # nbgrader asks for the program alembic by name, also where the environment is not activated
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        self._late = AssignLatePenalties(config=course.config, log=LOG)
+        self._late.init_plugin()
+
+    @at_work()
+    def __enter__(self) -> Self:
+        self._gradebook = Gradebook(self._db_url, self._course_id)
+        self._engine = self._gradebook.engine
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", lambda connection, _: keep_journal(connection))
+            event.listen(self._engine, "close", lambda connection, _: drop_journal(connection))
+            # those that are open already are closed, and opened anew when they are needed
+            self._engine.dispose()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._gradebook.close()
+
+    @at_work()
+    def register(self, source: NotebookNode) -> None:
+        """Make the gradebook know the assignment as the instructor's notebook ``source`` has it now.
+
+        Raises
+        ------
+        CourseError
+            nbgrader cannot make the assignment's student version, or finds cells added or taken away since students
+            handed in.
+        """
+        try:
+            saved = as_saved(source, self.assignment, self.course.config)
+            if self._known() != _described(Known(saved)):
+                self._gradebook.update_or_create_assignment(self.assignment)
+                ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
+                SaveCells(config=self.course.config, log=LOG).preprocess(saved, {"nbgrader": ids})
+        except (RuntimeError, ValueError) as error:
+            raise CourseError(f"nbgrader cannot make the student's version of {self.assignment}: {error}.") from error
+        self._load()
+
+    def _known(self) -> Any:
+        """What the gradebook knows of the notebook's cells; None where it knows no such notebook."""
+        try:
+            return _described(self._gradebook.find_notebook(self.assignment, self.assignment))
+        except MissingEntry:
+            return None
+        finally:
+            self._gradebook.db.rollback()
+
+    def _load(self) -> None:
+        """Look up the ids of the assignment, of its notebooks and of their cells, once."""
+        with self._engine.connect() as connection:
+            self._assignment_id, self._duedate = connection.execute(
+                select(Assignment.id, Assignment.duedate).where(
+                    Assignment.name == self.assignment, Assignment.course_id == self._course_id
+                )
+            ).one()
+            ours = select(Notebook.name, Notebook.id).where(Notebook.assignment_id == self._assignment_id)
+            self._notebooks = _table(connection, ours, {})
+            self._graded, self._commented = {}, {}
+            self._points: dict[str, float] = {}
+            for name, key in self._notebooks.items():
+                self._graded[name] = _cells(connection, GradeCell, key) | _cells(connection, TaskCell, key)
+                self._commented[name] = _cells(connection, SolutionCell, key) | _cells(connection, TaskCell, key)
+            for kind in (GradeCell, TaskCell):
+                points = select(kind.name, kind.max_score).where(kind.notebook_id == self._notebooks[self.assignment])
+                self._points.update(_table(connection, points, {}))
+
+    @at_work()
+    def graded(self) -> set[str]:
+        """The students for whom the gradebook holds a score of the assignment's notebook."""
+        with self._engine.connect() as connection:
+            return set(
+                connection.execute(
+                    select(SubmittedAssignment.student_id)
+                    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+                    .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+                    .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
+                    .where(Grade.auto_score.is_not(None))
+                    .distinct()
+                ).scalars()
+            )
+
+    @at_work()
+    def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> Facts:
+        """Write a graded submission as nbgrader's ``autograde`` does, in one transaction.
+
+        A person's scores and comments stay, and ask to be looked at again.
+
+        Parameters
+        ----------
+        report
+            The verdicts.
+        comments
+            Our comment on each solution cell; None where there is nothing to say.
+        timestamp
+            When it was handed in, where that is known.
+
+        Returns
+        -------
+        Facts
+            What the gradebook says of the notebook now.
+        """
+        graded, commented = self._graded[self.assignment], self._commented[self.assignment]
+        points = {graded[one.id]: one.points for one in report.checks}
+        doubtful = {graded[one.id] for one in report.checks if one.outcome == "tampered"}
+        texts = {cell: comments.get(name) for name, cell in commented.items()}
+        with self._engine.begin() as connection:
+            notebook, new = self._submitted(connection, report.student, timestamp)
+            by_hand = set() if new else _scored_by_hand(connection, notebook, graded.values())
+            rows = [
+                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in doubtful | by_hand}
+                for cell in (graded.values() if new else points)
+            ]
+            said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
+            connection.execute(FIRST_SCORE if new else SCORE, _with_ids(rows) if new else rows)
+            connection.execute(FIRST_COMMENT if new else COMMENT, _with_ids(said) if new else said)
+            facts = self._first_facts(points, texts) if new else self._facts(connection, notebook)
+            return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
+
+    def _first_facts(self, points: Mapping[str, float], texts: Mapping[str, str | None]) -> Facts:
+        """What the gradebook says of a notebook that is new to it: what it was just told."""
+        commented, graded = self._commented[self.assignment], self._graded[self.assignment]
+        grades = {name: (points.get(cell, 0.0), self._points[name]) for name, cell in graded.items()}
+        return Facts(grades, {name: texts[cell] for name, cell in commented.items()})
+
+    @at_work()
+    def facts(self, student: str) -> Facts | None:
+        """What the gradebook says of a student's notebook now; None where it has no score of it."""
+        with self._engine.connect() as connection:
+            found = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
+            row = found.one_or_none()
+            return row and replace(self._facts(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
+
+    def _facts(self, connection: Connection, notebook: str) -> Facts:
+        """What the gradebook says of a submitted notebook, before any penalty."""
+        commented = self._commented[self.assignment]
+        by_cell = _table(connection, SAID, {"notebook": notebook, "cells": [*commented.values()]})
+        grades = self._grades(connection, notebook)
+        return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
+
+    def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
+        """Score and points of each graded cell: a person's score before ours, with extra credit."""
+        cells = self._graded[self.assignment]
+        scores = _table(connection, SCORES, {"notebook": notebook, "cells": [*cells.values()]})
+        return {name: (scores[cell], self._points[name]) for name, cell in cells.items()}
+
+    @at_work()
+    def flag(self, student: str, message: str) -> None:
+        """Ask a person to look at a student's scores from before, which are no longer those of what was handed in.
+
+        Where the gradebook has no row for the student, none is made: a row without a score counts as zero.
+        """
+        cells, graded = self._commented[self.assignment], self._graded[self.assignment].values()
+        with self._engine.begin() as connection:
+            found = connection.execute(
+                select(SubmittedNotebook.id)
+                .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+                .where(SubmittedAssignment.student_id == student)
+                .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
+            ).scalar()
+            if found is None:
+                return
+            connection.execute(
+                update(Grade)
+                .where(Grade.notebook_id == found, Grade.cell_id.in_(graded))
+                .values(needs_manual_grade=True)
+            )
+            connection.execute(COMMENT, [{"notebook": found, "cell": next(iter(cells.values())), "text": message}])
+
+    def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
+        """The id of a student's submitted notebook, and whether it is new.
+
+        Every row that nbgrader would have made for it is there then, but those of the cells of a new one.
+        """
+        sought = {"student": student, "assignment": self._assignment_id, "notebooks": [*self._notebooks.values()]}
+        found = connection.execute(THERE, sought).all()
+        submission = found[0].submission if found else None
+        there = {row.notebook: row.submitted for row in found if row.notebook}
+        if not found:
+            connection.execute(insert(Student), {"id": student})
+        if submission is None:
+            values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
+            submission = _add(connection, SubmittedAssignment, values)
+        elif timestamp is not None:
+            connection.execute(
+                update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
+            )
+        ours = self._notebooks[self.assignment]
+        is_new = ours not in there
+        for name, key in self._notebooks.items():
+            new = key not in there
+            if new:
+                there[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
+            # of a new notebook of ours the rows are written with what they say
+            if not (new and key == ours):
+                self._complete(connection, Grade, there[key], self._graded[name].values())
+                self._complete(connection, Comment, there[key], self._commented[name].values())
+        return there[ours], is_new
+
+    @staticmethod
+    def _complete(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> None:
+        known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
+        there = set(connection.execute(known).scalars())
+        lacking = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in there]
+        if lacking:
+            connection.execute(insert(table), _with_ids(lacking, "id"))
+
+    def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
+        """Set the late penalty that nbgrader's configured plugin names; the penalty."""
+        penalty = None
+        if self._duedate is not None and (late := self._lateness(connection, student)) > 0:
+            penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
+        if penalty is not None:
+            penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
+        connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
+        return penalty or 0.0
+
+    def _lateness(self, connection: Connection, student: str) -> float:
+        """Seconds from the due date, with a student's extension, to the hand-in; 0.0 where that has no date."""
+        submission = connection.execute(
+            select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
+                SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
+            )
+        ).one()
+        if submission.timestamp is None:
+            return 0.0
+        late: float = (submission.timestamp - self._duedate).total_seconds()
+        return late - (submission.extension.total_seconds() if submission.extension else 0.0)
+
+
+def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
+    """Insert one row; its id."""
+    connection.execute(insert(table), rows := _with_ids([values], "id"))
+    return str(rows[0]["id"])
+
+
+def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict[str, Any]]:
+    """The rows with an id each, 32 hexadecimal digits as nbgrader's: those that come later are larger."""
+    # what is written together lies together in the index of a large class then, not each row on a page of its own
+    prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
+    return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
+
+
+def _scored_by_hand(connection: Connection, notebook: str, cells: Collection[str]) -> set[str]:
+    """Those of the ``cells`` of a submitted notebook that a person has scored."""
+    scored = select(Grade.cell_id).where(
+        Grade.notebook_id == notebook, Grade.cell_id.in_(cells), Grade.manual_score.is_not(None)
+    )
+    return set(connection.execute(scored).scalars())
+
+
+def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:
+    """The ids of a notebook's cells of one kind, by their names."""
+    return _table(connection, select(kind.name, kind.id).where(kind.notebook_id == notebook), {})
+
+
+def _table(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a statement finds in two columns: the second by the first."""
+    return {row[0]: row[1] for row in connection.execute(statement, values)}
+
+
+def _described(notebook: Any) -> tuple[Any, ...]:
+    """The cells of a notebook, as the gradebook or as the source has them, in a form that can be compared."""
+
+    def rows(cells: Sequence[Any], *names: str) -> list[tuple[Any, ...]]:
+        return sorted(tuple(getattr(cell, name) for name in names) for cell in cells)
+
+    return (
+        notebook.kernelspec,
+        rows(notebook.grade_cells, "name", "max_score", "cell_type"),
+        rows(notebook.task_cells, "name", "max_score", "cell_type"),
+        rows(notebook.solution_cells, "name"),
+        rows(notebook.source_cells, "name", "cell_type", "locked", "source", "checksum"),
+    )

@@ -1,0 +1,278 @@
+"""nbgrader's steps for the notebooks of one assignment, without its database.
+
+What goes into ``autograded/`` and ``feedback/`` is what nbgrader's own commands would write there; where they ask the
+gradebook about a cell, these ask the instructor's notebook, and what only the gradebook knows is handed in.
+"""
+
+import copy
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    DeduplicateIds,
+    Execute,
+    GetGrades,
+    NbGraderPreprocessor,
+    OverwriteCells,
+    OverwriteKernelspec,
+    SaveAutoGrades,
+    SaveCells,
+)
+from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, is_task
+from traitlets.config import Config
+
+from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
+from handgrad.course.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
+from handgrad.errors import CourseError
+from handgrad.submission.submission import Submission
+
+if TYPE_CHECKING:
+    from handgrad.grading.grader import Graded, Grader
+
+__all__ = ["Facts", "Known", "Pages", "as_saved", "untouched"]
+
+LOG = logging.getLogger("handgrad.course.nbgrader")
+LOG.setLevel(logging.CRITICAL)
+
+
+def as_saved(notebook: NotebookNode, name: str, config: Config) -> NotebookNode:
+    """The instructor's ``notebook`` as nbgrader's ``generate_assignment`` saves its cells: as students get them."""
+    notebook = copy.deepcopy(notebook)
+    resources = {"nbgrader": {"assignment": name, "notebook": name, "student": "."}}
+    for step in GenerateAssignment(config=config).preprocessors:
+        if step is SaveCells:
+            break
+        notebook, resources = step(config=config, log=LOG).preprocess(notebook, resources)
+    return notebook
+
+
+def untouched(notebook: NotebookNode) -> list[str]:
+    """The grade_ids of the solution cells that are as they were released."""
+    return [
+        cell.metadata.nbgrader["grade_id"]
+        for cell in notebook.cells
+        if is_solution(cell) and cell.metadata.nbgrader.get("checksum") == compute_checksum(cell)
+    ]
+
+
+class Known:
+    """What the gradebook knows about the cells of a notebook, for those of nbgrader's steps that ask it."""
+
+    def __init__(self, saved: NotebookNode) -> None:
+        self.kernelspec = json.dumps(saved.metadata.get("kernelspec", {}))
+        self.source_cells: list[Any] = []
+        self.grade_cells: list[Any] = []
+        self.solution_cells: list[Any] = []
+        self.task_cells: list[Any] = []
+        for cell in saved.cells:
+            facts = cell.metadata.get("nbgrader", {})
+            points = float(facts["points"]) if "points" in facts else 0.0
+            known = SimpleNamespace(
+                name=facts.get("grade_id"),
+                metadata=facts,
+                cell_type=cell.cell_type,
+                locked=is_locked(cell),
+                source=cell.source,
+                checksum=facts.get("checksum"),
+                max_score=points,
+            )
+            for is_one, cells in (
+                (is_grade, self.grade_cells),
+                (is_solution, self.solution_cells),
+                (is_task, self.task_cells),
+                (lambda one: is_grade(one) or is_solution(one) or is_locked(one) or is_task(one), self.source_cells),
+            ):
+                if is_one(cell):
+                    cells.append(known)
+        self.cells = {cell.name: cell for cell in self.source_cells}
+
+    def find_notebook(self, *_: str) -> "Known":
+        """The notebook itself."""
+        return self
+
+
+class _OverwriteCells(OverwriteCells):
+    """nbgrader's step, which asks ``known`` instead of the gradebook.
+
+    The cells of the exercise, as the submission was laid onto it, are given back all of their metadata, and the locked
+    ones their sources; a cell that only claims to be one of them loses the claim. Nothing is left to refuse.
+    """
+
+    known: Known
+    ids: Sequence[str]
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        self.gradebook, self.notebook_id, self.assignment_id = self.known, "", ""
+        nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
+        if self.add_missing_cells:
+            nb, resources = self.add_missing_grade_cells(nb, resources)
+            nb, resources = self.add_missing_task_cells(nb, resources)
+        return nb, resources
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
+        cell.metadata.pop("nbgrader", None)
+        known = self.known.cells.get(self.ids[cell_index])
+        if known is not None:
+            cell.metadata["nbgrader"] = copy.deepcopy(known.metadata)
+            self.update_cell_type(cell, known.cell_type)
+            if known.locked:
+                cell.source = known.source
+        return cell, resources
+
+
+class _OverwriteKernelspec(NbGraderPreprocessor):
+    """nbgrader's step, which asks ``known`` instead of the gradebook."""
+
+    known: Known
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        if kernelspec := json.loads(self.known.kernelspec):
+            nb.metadata["kernelspec"] = kernelspec
+        return nb, resources
+
+
+class _GetGrades(GetGrades):
+    """nbgrader's step, to which the grades and comments are handed."""
+
+    facts: "Facts"
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
+        resources["nbgrader"].update(
+            score=self.facts.score - self.facts.late_penalty,
+            max_score=self.facts.max_score,
+            late_penalty=self.facts.late_penalty,
+        )
+        return nb, resources
+
+    def _get_comment(self, cell: NotebookNode, resources: Any) -> None:
+        cell.metadata.nbgrader["comment"] = self.facts.comments.get(cell.metadata.nbgrader["grade_id"])
+
+    def _get_score(self, cell: NotebookNode, resources: Any) -> None:
+        score, points = self.facts.grades[cell.metadata.nbgrader["grade_id"]]
+        cell.metadata.nbgrader.update(score=score, points=points)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the gradebook says about a student's notebook.
+
+    Attributes
+    ----------
+    grades
+        Score and points of each graded cell, a person's score before ours.
+    comments
+        Comment on each solution cell, a person's before ours.
+    late_penalty
+        Points taken off for handing in late.
+    """
+
+    grades: Mapping[str, tuple[float, float]]
+    comments: Mapping[str, str | None]
+    late_penalty: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """Points earned."""
+        return sum(score for score, _ in self.grades.values())
+
+    @property
+    def max_score(self) -> float:
+        """Points that can be earned."""
+        return sum(points for _, points in self.grades.values())
+
+
+class Pages:
+    """The pages of one assignment's students.
+
+    Parameters
+    ----------
+    source
+        The instructor's notebook.
+    name
+        Name of the assignment and of its notebook.
+    config
+        The course's configuration.
+    """
+
+    def __init__(self, source: NotebookNode, name: str, config: Config) -> None:
+        self.source, self.name, self.config = source, name, config
+        self.known = Known(as_saved(source, name, config))
+        converter = Autograde(config=config)
+        self._before = self._steps(converter.sanitize_preprocessors)
+        self._after = self._steps(converter.autograde_preprocessors)
+        self._feedback: Any = None
+
+    def _steps(self, classes: Sequence[Any]) -> list[Any]:
+        """Instances of nbgrader's steps; without those that run or check cells, or write to the gradebook."""
+        ours = {OverwriteCells: _OverwriteCells, OverwriteKernelspec: _OverwriteKernelspec}
+        elsewhere = {Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties}
+        elsewhere |= {Mend, DeduplicateIds, CheckCellMetadata, CheckOthers}
+        steps = [ours.get(step, step)(config=self.config, log=LOG) for step in classes if step not in elsewhere]
+        for step in steps:
+            step.known = self.known
+        return [step for step in steps if step.enabled]
+
+    def resources(self, student: str) -> dict[str, Any]:
+        """What nbgrader's steps are told about whose notebook it is."""
+        ids = {"assignment": self.name, "notebook": self.name, "student": student, "db_url": ""}
+        return {"unique_key": self.name, "output_files_dir": f"{self.name}_files", "nbgrader": ids}
+
+    def autograded(self, submission: Submission, grader: "Grader", graded: "Graded") -> tuple[NotebookNode, list[str]]:
+        """What nbgrader's ``autograde`` would leave of a notebook, which is changed; and the stubs left alone."""
+        notebook, resources = submission.notebook, self.resources(graded.report.student)
+        places = {id(cell): position for position, cell in enumerate(notebook.cells)}
+        for step in self._before:
+            step.ids = submission.ids
+            notebook, resources = step.preprocess(notebook, resources)
+        alone = untouched(notebook)
+        show(notebook, grader, graded, [places.get(id(cell)) for cell in notebook.cells])
+        resources[REPORT] = graded.report
+        for step in self._after:
+            notebook, resources = step.preprocess(notebook, resources)
+        return notebook, alone
+
+    def feedback(self, text: str, student: str, facts: Facts, *, solutions: bool = False) -> str:
+        """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook.
+
+        With ``solutions`` it shows the worked solution of what is not right.
+
+        Raises
+        ------
+        CourseError
+            The course's configuration names another exporter, which has no solutions to show.
+        """
+        if self._feedback is None:
+            self._feedback = self._exporter()
+        if solutions and not isinstance(self._feedback, FeedbackExporter):
+            raise CourseError(
+                "solutions are shown by handgrad's own feedback pages: say `c.GenerateFeedback.exporter_class = "
+                "handgrad.FeedbackExporter` in the course's nbgrader_config.py, as a new course has it."
+            )
+        if isinstance(self._feedback, FeedbackExporter):
+            self._feedback.with_solutions = solutions or self._solutions_configured
+        self._grades.facts = facts
+        notebook = nbformat.reads(text, as_version=4)
+        page: str = self._feedback.from_notebook_node(notebook, resources=self.resources(student))[0]
+        return page
+
+    def _exporter(self) -> Any:
+        converter = GenerateFeedback(coursedir=CourseDirectory(config=self.config), config=self.config)
+        exporter = converter.exporter_class(parent=converter, config=converter.config)
+        if isinstance(exporter, FeedbackExporter):
+            exporter.source = self.source
+            self._solutions_configured = exporter.with_solutions
+        self._grades = _GetGrades(config=self.config, log=LOG)
+        for step in converter.preprocessors:
+            exporter.register_preprocessor(self._grades if step is GetGrades else step, enabled=True)
+        return exporter

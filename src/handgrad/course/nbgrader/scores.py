@@ -1,0 +1,179 @@
+"""The scores of a class as nbgrader's gradebook has them now: after a person's own scores and late penalties."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbgrader.api import (
+    Assignment,
+    BaseCell,
+    Grade,
+    Gradebook,
+    GradeCell,
+    Notebook,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+    TaskCell,
+)
+from sqlalchemy import Connection, Integer, Select, bindparam, cast, create_engine, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
+
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.gradebook import at_work
+from handgrad.errors import CourseError
+from handgrad.report.records import Entry
+
+__all__ = ["Graded", "Person", "entries", "graded", "names", "people", "scores_of"]
+
+
+def entries(course: Course, assignment: str) -> dict[str, Entry]:
+    """What the gradebook says of each student's notebook of an assignment; nothing where it does not know of one.
+
+    Raises
+    ------
+    CourseError
+        The database cannot be read.
+    """
+    address, course_id = Folders(course, assignment).database
+    named = {"assignment": assignment, "course": course_id}
+    with _connected(address) as connection:
+        if connection is None:
+            return {}
+        most = sum(connection.execute(_points(kind), named).scalar() or 0.0 for kind in (GradeCell, TaskCell))
+        by_hand: dict[str, list[str]] = defaultdict(list)
+        for student, cell in connection.execute(_BY_HAND, named):
+            by_hand[student].append(cell)
+        return {
+            student: Entry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
+            for student, penalty, score, waiting in connection.execute(_TOTALS, named)
+        }
+
+
+def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
+    """For each student, the names and the address that the gradebook knows: what no example may show."""
+    return {
+        student: tuple(one for one in (known.first_name, known.last_name, known.email) if one)
+        for student, known in people(course, assignment).items()
+    }
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who a student is, as the gradebook's roster has it; empty where it does not."""
+
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    lms_user_id: str = ""
+
+
+def people(course: Course, assignment: str) -> dict[str, Person]:
+    """Every student of the gradebook's roster, whether or not they handed in."""
+    with _connected(Folders(course, assignment).database[0]) as connection:
+        rows = connection.execute(_PEOPLE) if connection is not None else ()
+        return {student: Person(*(one or "" for one in known)) for student, *known in rows}
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One graded cell of one student: its name, its score (a person's before ours), and its points."""
+
+    student: str
+    cell: str
+    score: float
+    points: float
+    penalty: float
+
+
+def graded(course: Course, assignment: str) -> list[Graded]:
+    """Every cell of an assignment that has a score, with what the gradebook knows of the student."""
+    address, course_id = Folders(course, assignment).database
+    with _connected(address) as connection:
+        if connection is None:
+            return []
+        rows = connection.execute(_CELLS, {"assignment": assignment, "course": course_id})
+        return [Graded(*row) for row in rows]
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Connection | None]:
+    """A connection to the gradebook's database; None where there is none yet: looking makes none."""
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        yield None
+        return
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DatabaseError as error:
+        raise CourseError(f"nbgrader's gradebook cannot be read ({error.orig}).") from error
+    finally:
+        engine.dispose()
+
+
+_OURS = (
+    Assignment.name == bindparam("assignment"),
+    Assignment.course_id == bindparam("course"),
+    Notebook.name == bindparam("assignment"),
+)
+"""The one notebook of an assignment that is called as the assignment is."""
+
+
+def _points(kind: Any) -> Select[Any]:
+    """The points of an assignment's cells of one kind."""
+    return (
+        select(func.sum(kind.max_score))
+        .join(Notebook, Notebook.id == kind.notebook_id)
+        .join(Assignment, Assignment.id == Notebook.assignment_id)
+        .where(*_OURS)
+    )
+
+
+def _graded(*columns: Any) -> Select[Any]:
+    """Columns of the grades of an assignment's own notebook, whosever they are."""
+    return (
+        select(SubmittedAssignment.student_id, *columns)
+        .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+        .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
+        .join(Assignment, Assignment.id == Notebook.assignment_id)
+        .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+        .where(*_OURS)
+    )
+
+
+_TOTALS = _graded(
+    SubmittedNotebook.late_submission_penalty,
+    func.sum(func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0)),
+    func.max(cast(Grade.needs_manual_grade, Integer)),
+).group_by(SubmittedAssignment.student_id, SubmittedNotebook.late_submission_penalty)
+_BY_HAND = (
+    _graded(BaseCell.name)
+    .join(BaseCell, BaseCell.id == Grade.cell_id)
+    .where(Grade.manual_score.is_not(None))
+    .order_by(BaseCell.name)
+)
+_PEOPLE = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
+_SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
+_CELLS = (
+    _graded(
+        GradeCell.name,
+        _SCORE,
+        GradeCell.max_score,
+        func.coalesce(SubmittedNotebook.late_submission_penalty, 0.0),
+    )
+    .join(GradeCell, GradeCell.id == Grade.cell_id)
+    .where(_SCORE.is_not(None))
+)
+
+
+def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
+    """The score of each student in an assignment, as nbgrader's own command line reads it from the gradebook."""
+    with at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
+        return {one.student.id: float(one.score) for one in gradebook.assignment_submissions(assignment)}

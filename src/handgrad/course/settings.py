@@ -1,0 +1,56 @@
+"""What an instructor may set in ``nbgrader_config.py`` as ``c.Handgrad``."""
+
+from traitlets import Bool, Dict, Enum, Float, Integer, List
+from traitlets.config import Configurable
+
+from handgrad.grading.marking import Policy
+from handgrad.sandbox.isolation.limits import Limits
+
+__all__ = ["TAKEN_ALONG", "Handgrad"]
+
+
+TAKEN_ALONG = (
+    "sizes",
+    "partial_shape",
+    "partial_invisible",
+    "partial_later",
+    "tolerance",
+    "cell_seconds",
+    "submission_seconds",
+    "memory_mb",
+)
+"""The settings that another grader needs to mark as this course does: no seeds, and nothing about trust."""
+
+
+class Handgrad(Configurable):
+    """What an instructor may set in ``nbgrader_config.py`` as ``c.Handgrad.<name>``."""
+
+    seeds = List(Integer(), help="Hidden seeds; drawn once into .handgrad/seeds.json where none are given.").tag(
+        config=True
+    )
+    sizes = List(Dict(), help="Other parameters for further hidden passes, such as [{'batch_size': 16}].").tag(
+        config=True
+    )
+    partial_shape = Float(0.5, help="Share of the points for right values in another shape.").tag(config=True)
+    partial_invisible = Float(0.5, help="Share of the points for a mistake that the loss cannot show.").tag(config=True)
+    partial_later = Float(0.5, help="Share of the points for a value that is right at first and not later.").tag(
+        config=True
+    )
+    tolerance = Float(1e-4, help="Largest difference allowed, as a share of the largest value.").tag(config=True)
+    cell_seconds = Float(10.0, help="Seconds that one cell may take in one pass.").tag(config=True)
+    submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(config=True)
+    memory_mb = Integer(1024, help="MiB of memory that a submission may take.").tag(config=True)
+    isolation = Enum(
+        ("best", "none"), "best", help="'none' grades as on a machine that isolates nothing: to try that out."
+    ).tag(config=True)
+    trust_submissions = Bool(
+        False, help="Grade without isolation where this machine offers none: for code that you trust."
+    ).tag(config=True)
+
+    def policy(self) -> Policy:
+        """The marking policy."""
+        return Policy(self.partial_shape, self.partial_invisible, self.tolerance, self.partial_later)
+
+    def limits(self) -> Limits:
+        """The limits of a submission."""
+        return Limits(self.cell_seconds, self.submission_seconds, self.memory_mb)

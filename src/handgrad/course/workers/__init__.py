@@ -1,0 +1,1 @@
+"""The processes that grade a class."""

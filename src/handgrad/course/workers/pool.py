@@ -1,0 +1,206 @@
+"""Workers: processes of this machine, or any executor; what dies is replaced, and costs one submission at most."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from multiprocessing.connection import wait as wait_for
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+__all__ = ["Lost", "Pool"]
+
+T = TypeVar("T")
+AHEAD = 2
+"""Jobs that are handed out for each worker: one to do, one to have ready."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Lost(Exception):
+    """A job brought no result: it raised ``error``, or its process ended, also when it was tried again alone."""
+
+    def __init__(self, message: str, error: Exception | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class Pool:
+    """Workers for jobs; a context manager.
+
+    Parameters
+    ----------
+    workers
+        Processes to start; as many as there are processors unless given.
+    executor
+        What runs the jobs, in place of processes on this machine.
+    most
+        Workers that can be used at all.
+    preload
+        Modules that every process starts with.
+    common
+        Arguments that every job begins with; a process that is started is told them once.
+
+    Attributes
+    ----------
+    first
+        What every process that is started does first; it may hold sockets.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        *,
+        most: int = sys.maxsize,
+        preload: Iterable[str] = (),
+        common: tuple[Any, ...] = (),
+    ) -> None:
+        self.workers = min(workers or _workers_of(executor) or _processors(), most)
+        self._given, self._executor = executor, executor
+        self._preload, self._common = list(preload), common
+        self.first: Callable[[], object] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._executor is None or self._given is not None:
+            return
+        self._executor.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:
+            for process in multiprocessing.active_children():
+                process.terminate()
+
+    def each(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, T | Lost]]:
+        """Call ``function`` with what is common and the arguments of every job, a few at a time, and give the results.
+
+        They come as they finish. The first argument of a job is its name: it comes back with the result and is not
+        passed on. A job whose process ends is tried once more, alone; then its result is a :class:`Lost`.
+        """
+        coming = iter(jobs)
+        waiting: dict[Future[T], tuple[Any, ...]] = {}
+        while True:
+            while len(waiting) < AHEAD * self.workers and (job := next(coming, None)) is not None:
+                waiting[self._submit(function, job)] = job
+            if not waiting:
+                return
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            interrupted = []
+            for future in done:
+                job = waiting.pop(future)
+                try:
+                    yield job[0], future.result()
+                except BrokenExecutor:
+                    interrupted.append(job)
+                except Exception as error:
+                    yield job[0], Lost(f"{type(error).__name__}: {error}", error)
+            if interrupted:
+                # the process of one of them ended and took the others with it: which one, is seen when it is alone
+                interrupted += waiting.values()
+                waiting.clear()
+                for job in interrupted:
+                    yield job[0], self._alone(function, job)
+
+    def _submit(self, function: Callable[..., T], job: tuple[Any, ...]) -> Future[T]:
+        for _ in range(2):
+            if self._executor is None:
+                self._executor = self._processes()
+            try:
+                if self._given is not None:
+                    return self._executor.submit(function, *self._common, *job[1:])
+                return self._executor.submit(_work, function, *job[1:])
+            except BrokenExecutor:
+                self._renew()
+        raise Lost("no process can be started")
+
+    def _alone(self, function: Callable[..., T], job: tuple[Any, ...]) -> T | Lost:
+        self._renew()
+        try:
+            return self._submit(function, job).result()
+        except BrokenExecutor:
+            self._renew()
+            return Lost("the process that graded it ended, twice")
+
+    def _renew(self) -> None:
+        """Let the next job start new processes; an executor that was given is its owner's to mend."""
+        if self._given is None and self._executor is not None and _is_broken(self._executor):
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+    def _processes(self) -> Executor:
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload([*self._preload, "handgrad.course.workers.freeze"])
+        # a process with threads of its own must not be forked, and workers share the processors among them
+        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        turns = context.Value("i", 0) if self.workers == _processors() and sys.platform == "linux" else None
+        return ProcessPoolExecutor(
+            self.workers, context, initializer=_start, initargs=(self.first, self._common, turns)
+        )
+
+
+def _workers_of(executor: Executor | None) -> int:
+    """The workers of a Dask cluster's executor; 0 where that is not known."""
+    client = getattr(executor, "_client", None)
+    return len(client.scheduler_info()["workers"]) if client is not None else 0
+
+
+def _is_broken(executor: Executor) -> bool:
+    """Whether an executor takes no more jobs."""
+    try:
+        executor.submit(int).cancel()
+    except (BrokenExecutor, RuntimeError):
+        return True
+    return False
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+_common: tuple[Any, ...] = ()
+"""What this process, a worker, was told of every job."""
+
+
+def _start(first: Callable[[], object] | None, common: tuple[Any, ...], turns: "Synchronized[int] | None") -> None:
+    """Let a worker leave Ctrl-C to the process that started it, and end with that, however it ends."""
+    global _common  # noqa: PLW0603 - a worker is told once
+    _common = common
+    if turns:
+        _take_a_processor(turns)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if first:
+        first()
+
+
+def _take_a_processor(turns: "Synchronized[int]") -> None:
+    """Keep this worker to one processor, where each processor has one: the next after the one that was taken last.
+
+    A worker and what it has started wait for each other all the time, so only one of them works. Where both are on one
+    processor, what one wrote is at hand for the other, and none has to be woken up on another processor.
+    """
+    with turns.get_lock():
+        turn = turns.value
+        turns.value += 1
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[turn % len(processors)]})
+
+
+def _work(function: Callable[..., T], *arguments: Any) -> T:
+    """One job, in a worker."""
+    return function(*_common, *arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,218 @@
+"""Reference: the right answers for one parameter set, from the exercise's own forward pass under autograd.
+
+Runs the instructor's locked cells in this process: never give it a student's.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import chdir
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+
+from handgrad.errors import ExerciseError, closest
+from handgrad.exercise.exercise import Exercise
+from handgrad.gradients import autograd_graph
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.mistakes.backward_context import Scene
+from handgrad.notebook import execution
+from handgrad.notebook.syntax import assigning_lines, gradients_taken
+from handgrad.report.graph.forward_graph import ForwardGraph
+
+__all__ = ["Facts", "Reference", "forward_graph", "run_locked"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Forward values and gradients of an exercise for one parameter set.
+
+    Attributes
+    ----------
+    parameters
+        What was set after the ``parameters`` cell.
+    namespace
+        Every name that the locked cells define; forward tensors are part of the autograd graph.
+    tensors
+        The named tensors: those with a stub in forward order, then those whose gradient is given.
+    gradients
+        For each named tensor, the true gradient of the loss; shape and dtype of the tensor.
+    step
+        The gradients of single steps under random upstream gradients (see :func:`.autograd_graph.random_step`).
+    """
+
+    parameters: Mapping[str, Any]
+    namespace: dict[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+    step: autograd_graph.Step
+    _scenes: dict[bool, Scene] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
+        """Run the locked cells of ``exercise`` with ``parameters`` and ask autograd.
+
+        Raises
+        ------
+        ExerciseError
+            A locked cell raises, there is no scalar ``loss``, or a named tensor does not lead to it. (An exercise
+            without gradients needs no loss.)
+        """
+        namespace = run_locked(exercise, parameters)
+        if not exercise.tensors:
+            return cls(parameters, namespace, {}, {}, autograd_graph.Step({}, {}))
+        loss = namespace.get(LOSS)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
+            raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
+        tensors = _named_tensors(exercise, namespace)
+        try:
+            with autograd_graph.gradients_kept(tensors.values()):
+                found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            raise ExerciseError(
+                f"{exercise.name}: the graph of the loss is gone ({error}). "
+                "The locked cell must say loss.backward(retain_graph=True)."
+            ) from error
+        gradients = {}
+        for (name, _), gradient in zip(tensors.items(), found, strict=True):
+            if gradient is None:
+                has = "has a given gradient" if name in exercise.givens.values() else "has a stub"
+                raise ExerciseError(f"{exercise.name}: the tensor {name} {has} but does not lead to the loss.")
+            gradients[name] = gradient.detach().clone()
+        for given in exercise.givens.keys() & namespace.keys():
+            _prove_given(exercise, given, namespace[given], gradients[exercise.givens[given]])
+        step = autograd_graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
+        return cls(parameters, namespace, tensors, gradients, step)
+
+    def scene(self, facts: "Facts", *, step: bool) -> Scene:
+        """What a wrong answer may have been made from, in a pass with random upstream gradients or with the true ones.
+
+        It is kept, and works its branches out when they are asked for: where every answer is right, none is.
+        """
+        if step not in self._scenes:
+            gradients = self.step.upstream if step else self.gradients
+            self._scenes[step] = Scene(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
+        return self._scenes[step]
+
+    def zero(self) -> frozenset[str]:
+        """Tensors whose true gradient is nothing but rounding noise on this parameter set."""
+        return frozenset(
+            name for name, true in self.gradients.items() if autograd_graph.is_zero(true, self.step.gradients[name])
+        )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is true of an exercise whatever the data.
+
+    Attributes
+    ----------
+    consumers
+        For each named tensor, the tensors (or the loss) computed directly from it.
+    zero
+        Tensors whose true gradient is zero by construction.
+    blind
+        Tensors that are zero, or that have a consumer that is: the loss cannot see a mistake there.
+    lines
+        The line of the forward pass that assigns each name, where it stands on one line.
+    """
+
+    consumers: Mapping[str, tuple[str, ...]]
+    zero: frozenset[str]
+    blind: frozenset[str]
+    lines: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, references: Iterable[Reference], sources: Iterable[str] = ()) -> Self:
+        """The facts that hold on all ``references`` of one exercise, whose locked cells have these ``sources``."""
+        references = list(references)
+        tensors = references[0].tensors
+        consumers = autograd_graph.consumers(references[0].namespace[LOSS], tensors) if tensors else {}
+        zero = frozenset.intersection(*(reference.zero() for reference in references))
+        blind = frozenset(
+            name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
+        )
+        return cls(consumers, zero, blind, assigning_lines(sources))
+
+
+def forward_graph(reference: Reference, consumers: Mapping[str, tuple[str, ...]] | None = None) -> ForwardGraph:
+    """The forward graph that a reference was computed along, from the inputs to the loss; empty without gradients."""
+    if not reference.tensors:
+        return ForwardGraph({}, frozenset())
+    consumers = consumers or autograd_graph.consumers(reference.namespace[LOSS], reference.tensors)
+    far = autograd_graph.distances(consumers)
+    leaves = frozenset(name for name, tensor in reference.tensors.items() if tensor.is_leaf)
+    return ForwardGraph({name: consumers[name] for name in sorted(consumers, key=lambda one: -far[one])}, leaves)
+
+
+def _named_tensors(exercise: Exercise, namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors with a stub in forward order, the last stub's first, then those whose gradient is given."""
+    tensors: dict[str, torch.Tensor] = {}
+    faults = []
+    for name in (*reversed(exercise.tensors.values()), *exercise.givens.values()):
+        value = namespace.get(name)
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            tensors[name] = value
+        else:
+            what = "a locked cell gives" if name in exercise.givens.values() else "there is a stub for"
+            faults.append(f"{what} d{name}, but no tensor {name} that has a gradient.{closest(name, namespace)}")
+    if faults:
+        raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
+    return tensors
+
+
+def _prove_given(exercise: Exercise, given: str, value: Any, gradient: torch.Tensor) -> None:
+    """What students are given must be the gradient."""
+    if not isinstance(value, torch.Tensor) or not torch.equal(value, gradient):
+        raise ExerciseError(_not_given(exercise, given))
+
+
+def _not_given(exercise: Exercise, given: str) -> str:
+    tensor = exercise.givens[given]
+    return (
+        f"{exercise.name}: what a locked cell gives as {given} is not the gradient of {tensor}. It must follow "
+        f"loss.backward(retain_graph=True), and {tensor} must lead to the loss and, unless it is a leaf, say "
+        "retain_grad() before that."
+    )
+
+
+def run_locked(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the locked cells before the first stub, with ``parameters`` set; the names that they make.
+
+    Raises
+    ------
+    ExerciseError
+        One of them raises.
+    """
+    namespace = execution.new_namespace()
+    with chdir(exercise.directory), torch.enable_grad(), execution.captured():
+        for index, source in enumerate(exercise.setup(parameters)):
+            error = execution.run_cell(execution.CompiledCell(source, f"<locked {index}>"), namespace)
+            if error and (given := _given_as_nothing(exercise, source, namespace)):
+                raise ExerciseError(_not_given(exercise, given))
+            if error:
+                raise ExerciseError(
+                    f"{exercise.name}: locked cell {index + 1} raises {error.name}: {error.message} "
+                    "Run the notebook in Jupyter and mend it."
+                )
+    return namespace
+
+
+def _given_as_nothing(exercise: Exercise, source: str, namespace: Mapping[str, Any]) -> str:
+    """The gradient that a locked cell, which raised, takes from a tensor that has none; empty where there is none."""
+    for given, tensor in gradients_taken([source]).items():
+        value = namespace.get(tensor)
+        if given in exercise.givens and isinstance(value, torch.Tensor):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of what is asked here
+                if value.grad is None:
+                    return given
+    return ""
+
+
+def _generator(exercise: Exercise, parameters: Mapping[str, Any]) -> torch.Generator:
+    """Random numbers that are as secret as the parameters, and the same in every run."""
+    text = repr((exercise.name, sorted(parameters.items()))).encode()
+    seed = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,114 @@
+"""What travels with a released exercise so that a student can check it alone, offline."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from handgrad import __version__
+from handgrad.errors import ExerciseError
+from handgrad.exercise.exercise import Exercise, Recorded
+from handgrad.notebook import tidying
+
+__all__ = ["EXERCISE_FILE", "WHEEL", "read_exercise", "read_released", "recorded_in", "self_check"]
+
+WHEEL = f"handgrad-{__version__}-py3-none-any.whl"
+"""The name of this version's wheel, as a released ``requirements.txt`` has it."""
+
+EXERCISE_FILE = "exercise.json"
+"""The pristine released cells, beside the notebook in which the student works."""
+
+_TEST = '''"""Check your notebook: run `pytest` in this folder. One test for each gradient."""
+
+from pathlib import Path
+
+import pytest
+
+from handgrad.selfcheck import gradients, verdict
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.mark.parametrize("gradient", gradients(FOLDER))
+def test_gradient(gradient: str) -> None:
+    """The gradient is right, whatever gradients arrive from above."""
+    outcome = verdict(FOLDER, gradient)
+    assert outcome.outcome == "passed", outcome.sentence
+'''
+
+
+def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
+    """The files beside the released notebook ``name``, by their names: a test, the pristine cells, the requirements.
+
+    ``recorded`` is what the worked solution gives, where answers are asked for that are no gradients.
+    """
+    facts = {"schema": 1, "name": name, "notebook": json.loads(nbformat.writes(released))}
+    if recorded:
+        facts["recorded"] = list(recorded)
+    return {
+        EXERCISE_FILE: json.dumps(facts, indent=1, ensure_ascii=False) + "\n",
+        f"test_{name}.py": _TEST,
+        "requirements.txt": _requirements(),
+    }
+
+
+def _requirements() -> str:
+    return (
+        "# pip install -r requirements.txt\n"
+        "# (on Linux, PyTorch's CPU build is much smaller: see https://pytorch.org/get-started/locally)\n"
+        "jupyterlab\n"
+        "pytest\n"
+        f"./{WHEEL}[check]\n"
+    )
+
+
+def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:
+    """What :func:`record` gave.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        It is something else.
+    """
+    from handgrad.gradients.tensor_bytes import unpack_tensor  # noqa: PLC0415 - torch is imported only to decode
+
+    return tuple(
+        Recorded(
+            dict(one["parameters"]),
+            {name: unpack_tensor(value, base64.b64decode(value["data"])) for name, value in one["values"].items()},
+        )
+        for one in data
+    )
+
+
+def read_exercise(path: Path) -> Exercise:
+    """The exercise in an instructor's notebook, or in the ``exercise.json`` of a released folder.
+
+    Raises
+    ------
+    ExerciseError
+        It is neither.
+    """
+    return read_released(path) if path.suffix == ".json" else Exercise.read(path)
+
+
+def read_released(path: Path) -> Exercise:
+    """The exercise whose pristine released cells stand in the ``exercise.json`` at ``path``.
+
+    Raises
+    ------
+    ExerciseError
+        The file is not what ``nbgrader generate_assignment`` wrote.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        notebook = tidying.parse(json.dumps(data["notebook"]))
+        name, recorded = str(data["name"]), recorded_in(data.get("recorded", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ExerciseError(f"{path} cannot be read ({error}): get the released folder again.") from error
+    return replace(Exercise.of(notebook, name, path.parent), recorded=recorded)

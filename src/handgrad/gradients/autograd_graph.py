@@ -1,0 +1,241 @@
+"""What the autograd graph tells about named tensors: consumers, and the gradients of single steps.
+
+Nothing is parsed. A tensor hook on every named tensor cuts the graph there, so what flows back from Y to X is the
+direct path alone. Needs torch only: the student's ``cmp`` asks the same questions as the grader.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from handgrad.gradients.comparison import scale_of
+from handgrad.report.graph.forward_graph import distances
+
+__all__ = [
+    "LOSS",
+    "ZERO",
+    "Step",
+    "above",
+    "arriving",
+    "consumers",
+    "distances",
+    "forward_tensors",
+    "gradients_given",
+    "gradients_kept",
+    "is_zero",
+    "random_step",
+    "reaches",
+]
+
+ZERO = 1e-5
+"""A true gradient below this share of the step gradient is zero by construction, and what is there is rounding."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Gradients of single steps: what each tensor gets when every upstream gradient is random.
+
+    Attributes
+    ----------
+    upstream
+        For each named tensor, the gradient that takes the place of the true one; shape and dtype of the tensor.
+    gradients
+        For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]``
+        from Y into X. The loss, where it is a consumer, has the upstream gradient 1.
+    """
+
+    upstream: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+
+
+def is_zero(true: torch.Tensor, step: torch.Tensor) -> bool:
+    """Whether ``true`` is zero by construction, judged by the scale of the step gradient ``step``."""
+    return scale_of(true) < ZERO * scale_of(step)
+
+
+def random_step(
+    loss: torch.Tensor,
+    tensors: Mapping[str, torch.Tensor],
+    true: Mapping[str, torch.Tensor],
+    generator: torch.Generator,
+) -> Step:
+    """The step gradients of ``tensors`` under random upstream gradients, in one backward pass.
+
+    A hook on each tensor takes the gradient that arrives (the sum over its consumers) and sends a random one on. It
+    is random where the true gradient is not zero, at its scale; for a tensor whose true gradient is zero by
+    construction it is random everywhere, at the scale of its step gradient.
+
+    Parameters
+    ----------
+    loss
+        The scalar at the end of the graph, which must still be there (``retain_graph=True``).
+    tensors
+        The named tensors, each part of the graph.
+    true
+        Their true gradients.
+    generator
+        Source of the random numbers.
+    """
+    upstream: dict[str, torch.Tensor] = {}
+    gradients: dict[str, torch.Tensor] = {}
+
+    def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
+        gradients[name] = arriving.detach().clone()
+        noise = torch.randn(arriving.shape, generator=generator, dtype=arriving.dtype)
+        if is_zero(true[name], arriving):
+            upstream[name] = noise * _root_mean_square(arriving)
+        else:
+            upstream[name] = noise * _root_mean_square(true[name]) * (true[name] != 0)
+        return upstream[name]
+
+    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
+        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+    return Step(upstream, gradients)
+
+
+def gradients_given(
+    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """What each tensor's gradient would be if the gradients of its consumers were those of ``upstream``.
+
+    A consumer that ``upstream`` does not name sends on what arrives there.
+    """
+    gradients: dict[str, torch.Tensor] = {}
+
+    def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
+        gradients[name] = arriving.detach().clone()
+        return upstream.get(name, arriving)
+
+    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
+        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
+    return gradients
+
+
+def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The named tensors of a notebook whose ``.grad`` autograd has filled, each once, by its first name.
+
+    Names with an underscore in front are IPython's: ``_`` is the last thing that a cell showed.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in namespace.items():
+        if (
+            isinstance(value, torch.Tensor)
+            and not name.startswith("_")
+            and not any(value is known for known in (loss, *tensors.values()))
+            and (value.is_leaf or value.retains_grad)
+            and value.grad is not None
+        ):
+            tensors[name] = value
+    return tensors
+
+
+def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Every name between this one and where no consumer follows, that included."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = set(consumers.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def consumers(
+    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], loss_name: str = "loss"
+) -> dict[str, tuple[str, ...]]:
+    """For each named tensor, the named tensors (or the loss) that are computed directly from it, in forward order.
+
+    ``tensors`` stand in any order. Y is a consumer of X if a random gradient put on Y reaches X although every other
+    named tensor is cut.
+    """
+    found: dict[str, list[str]] = {name: [] for name in tensors}
+    for name, tensor in [*tensors.items(), (loss_name, loss)]:
+        others = {other: value for other, value in tensors.items() if other != name}
+        for other in _reached(tensor, others):
+            found[other].append(name)
+    return {name: tuple(names) for name, names in found.items()}
+
+
+def reaches(consumer: torch.Tensor, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether ``consumer``, one of ``tensors``, is computed directly from the tensor called ``name``."""
+    return name in _reached(consumer, {other: value for other, value in tensors.items() if value is not consumer})
+
+
+def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[str]:
+    """The names among ``others`` that a gradient put on ``tensor`` reaches directly, the others being cut."""
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
+    return {name for name, gradient in arriving(tensor, noise, others).items() if bool((gradient != 0).any())}
+
+
+def arriving(
+    tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor], only: str | None = None
+) -> dict[str, torch.Tensor]:
+    """What reaches each of ``others`` directly when ``gradient`` is put on ``tensor``: its vector-Jacobian products.
+
+    Parameters
+    ----------
+    tensor
+        Where the gradient is put; part of the graph.
+    gradient
+        Shape and dtype of ``tensor``.
+    others
+        The other named tensors, each of which is cut: what goes through one of them to another does not arrive there.
+    only
+        The one of them that is asked about; all of them unless told.
+
+    Returns
+    -------
+    The gradients by name, each in the shape of its tensor; what nothing reaches is not among them.
+    """
+    arrived: dict[str, torch.Tensor] = {}
+
+    def cut(name: str, gradient: torch.Tensor) -> torch.Tensor:
+        arrived[name] = gradient.detach().clone()
+        return torch.zeros_like(gradient)
+
+    if tensor.grad_fn is None:
+        return arrived
+    with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
+        asked = [others[only]] if only else list(others.values())
+        # a sum, since torch imports sympy, for as long as half of itself, when it is handed a gradient to begin with
+        begin = (tensor * gradient).sum()
+        torch.autograd.grad(begin, asked, retain_graph=True, allow_unused=True)
+    return arrived
+
+
+@contextlib.contextmanager
+def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
+    """Put ``hook(name, gradient)`` on every tensor for the length of the block."""
+    handles = [tensor.register_hook(partial(hook, name)) for name, tensor in tensors.items()]  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Keep every ``.grad`` as it is: a tensor that retains its gradient adds to it on every backward call."""
+    kept = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf or tensor.retains_grad]
+    for tensor, _ in kept:
+        tensor.grad = None
+    try:
+        yield
+    finally:
+        for tensor, gradient in kept:
+            tensor.grad = gradient
+
+
+def _root_mean_square(tensor: torch.Tensor) -> torch.Tensor:
+    """Root mean square of the elements that are not zero; zero where all are."""
+    values = tensor[tensor != 0]
+    return values.square().mean().sqrt() if values.numel() else torch.zeros((), dtype=tensor.dtype)
+
+
+LOSS = "loss"
+"""Name of the scalar at the end of every forward pass."""

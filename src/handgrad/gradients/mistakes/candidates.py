@@ -1,0 +1,172 @@
+"""How a value may have come about: the questions that the entries of the catalogue share."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
+from handgrad.gradients.mistakes.wording import (
+    Words,
+    lines,
+    part,
+)
+from handgrad.gradients.mistakes.wrong_answer import View
+
+__all__ = ["matrix_products", "multiple_of", "one_of_each", "stages", "strict_subsets"]
+
+MOST_CONSUMERS = 5
+"""Consumers of which every subset is tried; of more, single ones only."""
+_T = TypeVar("_T")
+
+
+def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
+    """The subsets of ``items``, small ones first: neither the empty one nor, unless ``whole``, all of them."""
+    largest = len(items) if whole else len(items) - 1
+    sizes = range(1, min(largest, 1 if len(items) > MOST_CONSUMERS else largest) + 1)
+    return [one for size in sizes for one in itertools.combinations(items, size)]
+
+
+# words
+
+
+# factors
+
+
+# lookups
+
+
+def one_of_each(view: View, index: torch.Tensor, sent: torch.Tensor) -> bool:
+    """Whether each row of the answer is one of the values sent back to it, where several are due."""
+    rows = index.reshape(-1)
+    values = sent.reshape(len(rows), -1)
+    answer = view.value.reshape(len(view.value), -1)
+    if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
+        return False
+    due = torch.zeros_like(answer).index_add_(0, rows, values)
+    if not view.close(due.reshape(view.expected.shape), view.expected):
+        return False
+    allowance = view.tolerance * scale_of(values)
+    for row, value in enumerate(answer):
+        candidates = values[rows == row] if bool((rows == row).any()) else torch.zeros_like(values[:1])
+        if not bool(((candidates - value).abs().amax(1) <= allowance).any()):
+            return False
+    return True
+
+
+# wrong variables
+
+
+def _itself(view: View) -> Iterator[Words]:
+    """The answer is a forward value, or its transpose."""
+    for name, value in view.scene.forward.items():
+        if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
+            where = " and nothing else: its numbers are those of the forward pass"
+            yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
+
+
+def _in_place_of_a_gradient(view: View) -> Iterator[Words]:
+    """Another value went through the step where the upstream gradient belongs."""
+    for consumer in view.consumers:
+        if consumer == LOSS:
+            continue
+        shape = view.scene.tensors[consumer].shape
+        for name, value in view.others():
+            if value.shape != shape or name == f"d{consumer}":
+                continue
+            if view.multiple(view.scene.through(view.name, consumer, value), view.rest(consumer)) is not None:
+                yield _used(view, consumer, name, f" where d{consumer} belongs")
+
+
+def _as_a_factor(view: View) -> Iterator[Words]:
+    """The upstream gradient is multiplied or divided by another value than the step has there."""
+    powers: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
+        ("as the factor", lambda value: value),
+        ("as the divisor", lambda value: 1 / value),
+        ("squared, as the factor", lambda value: value**2),
+        ("taken from 1, as the factor", lambda value: 1 - value),
+    )
+    for words, power in powers:
+        found = []
+        for consumer in view.consumers:
+            if consumer == LOSS:
+                continue
+            sent = view.scene.gradient_of(consumer)
+            for name, value in view.others():
+                product = _product(view, sent, power(value))
+                number = view.multiple(product, view.rest(consumer)) if product is not None else None
+                if number is not None:
+                    found.append(_used(view, consumer, name, f" {words} of d{consumer}"))
+        yield from found
+        if found:
+            return
+
+
+def _product(view: View, sent: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
+    """``sent * value`` in the shape of the tensor, where it can have it without becoming larger than it was."""
+    try:
+        product = sent * value
+    except RuntimeError:
+        return None
+    return view.summed(product) if product.shape in (sent.shape, view.expected.shape) else None
+
+
+def _in_a_product(view: View) -> Iterator[Words]:
+    """A matrix product of the upstream gradient with another matrix than the step has there."""
+    for consumer in view.consumers:
+        sent, branch, rest = (
+            view.scene.gradient_of(consumer),
+            view.scene.branch(view.name, consumer),
+            view.rest(consumer),
+        )
+        for name, value in view.others():
+            products = matrix_products(sent, value, view.wanted).values()
+            if any(view.fits(rest + one) for one in products) and not any(multiple_of(branch, one) for one in products):
+                yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
+
+
+def matrix_products(
+    sent: torch.Tensor, value: torch.Tensor, wanted: tuple[int, ...]
+) -> dict[tuple[bool, bool, bool], torch.Tensor]:
+    """The matrix products of two tensors that have the shape ``wanted``, once what stands in front of it is summed.
+
+    They are known by three answers: whether the second tensor comes first, and whether each of the two is transposed.
+    """
+    found: dict[tuple[bool, bool, bool], torch.Tensor] = {}
+    if min(sent.ndim, value.ndim) < 2:
+        return found
+    for swapped, sent_turned, value_turned in itertools.product((False, True), repeat=3):
+        one, other = sent.mT if sent_turned else sent, value.mT if value_turned else value
+        left, right = (other, one) if swapped else (one, other)
+        if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != wanted[-2:]:
+            continue
+        try:
+            product = left @ right
+        except RuntimeError:
+            # the dimensions in front do not fit each other
+            continue
+        if tuple(product.shape[product.ndim - len(wanted) :]) == wanted:
+            found[swapped, sent_turned, value_turned] = product.sum_to_size(wanted)
+    return found
+
+
+def multiple_of(branch: torch.Tensor, product: torch.Tensor, tolerance: float = RELATIVE_TOLERANCE) -> float | None:
+    """The number of which ``branch`` is the multiple of ``product``; None where there is none."""
+    size = float((product * product).sum())
+    number = float((branch * product).sum()) / size if size else 0.0
+    return number if number and scale_of(branch - number * product) <= tolerance * scale_of(branch) else None
+
+
+def _used(view: View, consumer: str, name: str, where: str) -> Words:
+    return {"part": part(view, consumer), "used": name, "where": where, "lines": lines(view, (consumer,))}
+
+
+stages: tuple[Callable[[View], Iterator[Words]], ...] = (
+    _itself,
+    _in_place_of_a_gradient,
+    _as_a_factor,
+    _in_a_product,
+)
+"""Ways of using a wrong variable, the plainest first."""

@@ -1,0 +1,106 @@
+"""Entries of the catalogue for a gradient found in one expression: its ways back are not named tensors of their own.
+
+They are asked before those of ``mistakes``, being about a part of the answer where the rest of it is right.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.mistakes.candidates import strict_subsets
+from handgrad.gradients.mistakes.mistake import mistake
+from handgrad.gradients.mistakes.wording import Words, factor_name, lines, listed, part
+from handgrad.gradients.mistakes.wrong_answer import View
+
+__all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]
+
+
+@mistake("values")
+def missing_way(view: View) -> Iterator[Words]:
+    """{part} lacks what comes back by way of {missing}.
+
+    Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and what does that do to {consumer}?
+    """
+    for consumer in view.consumers:
+        ways = view.scene.ways(view.name, consumer)
+        for missing in strict_subsets(tuple(ways), whole=True):
+            if view.fits(view.expected - torch.stack([ways[one] for one in missing]).sum(0)):
+                yield {
+                    "part": part(view, consumer),
+                    "missing": listed(missing),
+                    "lines": lines(view, missing),
+                    "consumer": consumer,
+                }
+
+
+@mistake("values")
+def way_scale(view: View) -> Iterator[Words]:
+    """In {gradient}, what comes back by way of {way} is {factor} times what it should be{size}.
+
+    Try: Compare with {lines}: which factors stand there, and which in your formula?
+    """
+    for consumer in view.consumers:
+        for way, share in view.scene.ways(view.name, consumer).items():
+            number = view.factor(share, view.expected - share)
+            factor = "1" if number is None else factor_name(view, number)
+            if factor != "1":
+                sizes = [
+                    (name, size) for size, name in view.scene.sizes.items() if name in factor and name != str(size)
+                ]
+                size = "".join(f" ({name} is {size})" for name, size in sizes[:1])
+                yield {"way": way, "factor": factor, "size": size, "lines": lines(view, (way,))}
+
+
+@mistake("values")
+def picked_entries(view: View) -> Iterator[Words]:
+    """{gradient} is right but for the entries that {index} picks, one in each row{how}.
+
+    Try: Ask what {lines} does with these entries that it does with no others.
+    """
+    for index, picked in _picks(view):
+        off, others = view.value - view.expected, view.expected[~picked]
+        allowance = view.tolerance * scale_of(view.expected)
+        if scale_of(off[~picked]) > allowance or scale_of(others) <= 100 * allowance or "[" in index:
+            continue
+        if bool((off[picked].abs() > allowance).all()):
+            amount = float(off[picked].mean())
+            same = bool(((off[picked] - amount).abs() <= allowance).all())
+            side = "large" if amount > 0 else "small"
+            how = f", which are too {side} by {factor_name(view, abs(amount))}" if same else ""
+            yield {"index": index, "how": how, "lines": lines(view, view.consumers)}
+
+
+@mistake("values")
+def wrong_index(view: View) -> Iterator[Words]:
+    """{gradient} changes the entries that {used} picks, one in each row, where {index} should pick them.
+
+    Try: Look at {lines}: with which index are the entries picked there?
+    """
+    picks = dict(_picks(view))
+    for index, right in picks.items():
+        for used, wrong in picks.items():
+            # what is picked stands out in the right gradient, and elsewhere in the answer
+            stands_out = float(view.expected[right].abs().mean()) > float(view.expected[wrong].abs().mean())
+            if stands_out and view.factor(wrong.double() - right.double(), view.expected) is not None:
+                yield {"index": index, "used": used, "lines": lines(view, view.consumers)}
+
+
+def _picks(view: View) -> Iterator[tuple[str, torch.Tensor]]:
+    """The entries, one in each row, that a tensor of whole numbers or a column of one picks, as a mask; by its name.
+
+    Of gradients that come from the loss alone: further down, what is picked there is a branch like any other.
+    """
+    if view.consumers != (LOSS,) or view.shape != view.wanted or len(view.wanted) != 2:
+        return
+    rows, columns = view.wanted
+    for name, value in view.scene.indices.items():
+        if len(value) != rows or value.ndim > 2:
+            continue
+        named = (
+            {name: value} if value.ndim == 1 else {f"{name}[:, {one}]": value[:, one] for one in range(value.shape[1])}
+        )
+        for one, index in named.items():
+            if 0 <= int(index.min()) <= int(index.max()) < columns:
+                yield one, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, index[:, None], value=True)

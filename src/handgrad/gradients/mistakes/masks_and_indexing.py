@@ -1,0 +1,99 @@
+"""Entries of the catalogue for steps that compute little: they mask, pick, move, repeat and turn entries."""
+
+from collections.abc import Iterator
+
+import torch
+
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.mistakes.candidates import matrix_products, multiple_of
+from handgrad.gradients.mistakes.mistake import mistake
+from handgrad.gradients.mistakes.wording import Words, lines
+from handgrad.gradients.mistakes.wrong_answer import View
+
+__all__ = ["moved", "overwritten", "turned", "unreached"]
+
+MOST_PLACES = 64
+"""Places along a dimension that are asked one by one what they send back."""
+
+
+@mistake("values")
+def unreached(view: View) -> Iterator[Words]:
+    """{gradient} is right wherever the gradient of {tensor} is not zero, but it is not zero in the other places.
+
+    Try: Look at {lines}: which entries of {tensor} get through there? A nudge to any other changes nothing.
+    """
+    if view.blind or view.shape != view.wanted:
+        return
+    there = view.expected != 0
+    allowance = view.tolerance * scale_of(view.expected)
+    stray = (view.value.abs() > allowance) & ~there
+    right = scale_of((view.value - view.expected)[there]) <= allowance
+    # a single entry may be anything
+    if right and min(int(there.sum()), int(stray.sum())) > 1:
+        yield {"lines": lines(view, view.consumers)}
+
+
+@mistake("values")
+def moved(view: View) -> Iterator[Words]:
+    """{gradient} holds the right numbers in the wrong places.
+
+    Try: Follow one entry of {tensor} through {lines}: what comes back to it belongs in its own place.
+    """
+    if view.shape == view.wanted and not view.is_right and bool(torch.isfinite(view.value).all()):
+        found, due = (value.flatten().sort().values for value in (view.value, view.expected))
+        # of few different numbers the same ones come together by chance
+        if len(set(due.tolist())) > 3 and view.close(found, due):
+            yield {"lines": lines(view, view.consumers)}
+
+
+@mistake("values")
+def overwritten(view: View) -> Iterator[Words]:
+    """{gradient} does not add up: several places of {consumer} along dimension {dim} send something back to the same
+    entry of {tensor}, and only what the last of them sends survives.
+
+    Try: Begin with zeros, and let each place add to what the others have sent.
+    """
+    for consumer in view.consumers if view.shape == view.wanted else ():
+        if consumer == LOSS:
+            continue
+        sent = view.scene.gradient_of(consumer)
+        for dim, size in enumerate(sent.shape):
+            if 1 < size <= MOST_PLACES and view.fits(view.rest(consumer) + _last_sent(view, consumer, dim)):
+                yield {"consumer": consumer, "dim": str(dim)}
+
+
+def _last_sent(view: View, consumer: str, dim: int) -> torch.Tensor:
+    """What each entry is sent by the last of the places of ``consumer`` along ``dim`` that send it anything."""
+    sent = view.scene.gradient_of(consumer)
+    last = torch.zeros(view.wanted, dtype=torch.float64)
+    for place in range(sent.shape[dim]):
+        mask = torch.zeros_like(sent)
+        mask.select(dim, place).fill_(1)
+        reached = view.scene.through(view.name, consumer, mask) != 0
+        last = torch.where(reached, view.scene.through(view.name, consumer, sent * mask), last)
+    return last
+
+
+@mistake("values")
+def turned(view: View) -> Iterator[Words]:
+    """{gradient} multiplies with {factor} the wrong way round: its rows stand where its columns belong.
+
+    Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?
+    """
+    for consumer in view.consumers:
+        sent, branch, rest = (
+            view.scene.gradient_of(consumer),
+            view.scene.branch(view.name, consumer),
+            view.rest(consumer),
+        )
+        for name, value in view.scene.forward.items():
+            products = matrix_products(sent, value, view.wanted)
+            for (swapped, sent_turned, value_turned), right in products.items():
+                number = multiple_of(branch, right)
+                for factor, wrong in (
+                    (f"d{consumer}", products.get((swapped, not sent_turned, value_turned))),
+                    (name, products.get((swapped, sent_turned, not value_turned))),
+                ):
+                    if number and wrong is not None and view.fits(rest + number * wrong):
+                        yield {"factor": factor, "lines": lines(view, (consumer,))}

@@ -1,0 +1,155 @@
+"""Entries of the catalogue for what an answer is before its values are looked at: its shape, its dtype."""
+
+import itertools
+from collections.abc import Iterator
+
+import torch
+
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.mistakes.backward_context import stretched
+from handgrad.gradients.mistakes.candidates import strict_subsets
+from handgrad.gradients.mistakes.mistake import mistake
+from handgrad.gradients.mistakes.wording import Words, dimensions, listed, shapes
+from handgrad.gradients.mistakes.wrong_answer import View
+
+__all__ = [
+    "dtype",
+    "not_a_tensor",
+    "not_finite",
+    "shape_broadcast",
+    "shape_rank",
+    "shape_sum",
+    "transposed",
+    "undefined",
+    "uses_autograd",
+    "wrong_dim",
+]
+
+# defined, tensor: known before there is a value
+
+
+@mistake("defined")
+def undefined(view: View) -> Iterator[Words]:
+    """The cell of {gradient} ran, and there is no variable {gradient} after it{instead}.
+
+    Try: Assign the result to {gradient}; the name is looked up as it is written, capital letters included.
+    """
+    yield from ()
+
+
+@mistake("defined")
+def uses_autograd(view: View) -> Iterator[Words]:
+    """{gradient} copies autograd's answer, which is taken away while a notebook is graded.
+
+    Try: Write the formula of {gradient} itself, {source}.
+    """
+    yield from ()
+
+
+@mistake("tensor")
+def not_a_tensor(view: View) -> Iterator[Words]:
+    """{gradient} is not a tensor but a {type}: a gradient is a tensor like {tensor}.
+
+    Try: Keep to torch's own functions, or make a tensor of the result at the end.
+    """
+    yield from ()
+
+
+# shape
+
+
+@mistake("shape")
+def shape_rank(view: View) -> Iterator[Words]:
+    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+
+    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
+    """
+    laid_over = view.laid_over()
+    if laid_over and len(view.shape) != len(view.wanted) and laid_over.fits(view.expected):
+        yield shapes(view)
+
+
+@mistake("shape")
+def shape_broadcast(view: View) -> Iterator[Words]:
+    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+
+    Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
+    """
+    laid_over = view.laid_over() if stretched(view.shape, view.wanted) else None
+    if laid_over and len(view.shape) == len(view.wanted) and laid_over.fits(view.expected):
+        yield shapes(view)
+
+
+@mistake("shape")
+def wrong_dim(view: View) -> Iterator[Words]:
+    """{gradient} is summed over {over}; {tensor} was stretched along {dim} on the way to {consumer}.
+
+    Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
+    """
+    for consumer in view.consumers:
+        if consumer == LOSS or len(view.consumers) > 1:
+            continue
+        wide = tuple(view.scene.tensors[consumer].shape)
+        dims = stretched(view.wanted, wide)
+        if not dims or view.shape == view.wanted:
+            continue
+        parts = view.scene.parts(view.name, consumer)
+        for over in strict_subsets(range(parts.ndim), whole=True):
+            name = "every dimension" if len(over) == parts.ndim else dimensions(over)
+            summed = (parts.sum(over), parts.sum(over, keepdim=True))
+            if over != dims and any(map(view.fits, summed)):
+                yield {"over": name, "dim": dimensions(dims), "consumer": consumer}
+
+
+@mistake("shape")
+def shape_sum(view: View) -> Iterator[Words]:
+    """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along {dim} on the way
+    to {consumer}, and what comes back is not added up along it.
+
+    Try: What was stretched on the way forward is added up on the way back: sum over {dim}.
+    """
+    dims = stretched(view.wanted, view.shape)
+    if dims and view.close(view.value.sum_to_size(view.wanted), view.expected):
+        yield {**shapes(view), "dim": dimensions(dims), "consumer": listed(view.consumers)}
+
+
+@mistake("shape")
+def transposed(view: View) -> Iterator[Words]:
+    """{gradient} holds the right numbers in the wrong order: dimensions {dims} are swapped.
+
+    Try: Follow one entry of {tensor}: in which row and column of {gradient} does what comes back to it stand?
+    """
+    for one, other in itertools.combinations(range(view.expected.ndim), 2):
+        swapped = view.expected.transpose(one, other)
+        # swapped itself, or read in another order: .view() with the sizes swapped, swapped back
+        again = view.expected.reshape(swapped.shape).transpose(one, other)
+        if (view.fits(swapped) or view.fits(again)) and not view.fits(view.expected):
+            yield {"dims": f"{one} and {other}"}
+
+
+# dtype, finite
+
+
+@mistake("dtype")
+def dtype(view: View) -> Iterator[Words]:
+    """{gradient} holds {type} numbers, which cannot hold the values of a gradient.
+
+    Try: Look where the tensor is made: it needs the dtype of {tensor}, as torch.zeros_like({tensor}) has it.
+    """
+    kind = view.answer.dtype
+    if kind.is_floating_point:
+        eps = torch.finfo(kind).eps
+        coarse = eps > view.tolerance and view.close(view.value, view.expected, 8 * eps)
+    if not kind.is_floating_point or coarse:
+        yield {"type": str(kind).removeprefix("torch.")}
+
+
+@mistake("finite")
+def not_finite(view: View) -> Iterator[Words]:
+    """{gradient} holds NaN or infinity.
+
+    Try: Look for a division by zero, a log of zero or an overflow; and {tensor}.grad is NaN on purpose while a notebook
+    is graded, so nothing may be copied from it.
+    """
+    if not bool(torch.isfinite(view.answer).all()):
+        yield {}

@@ -1,0 +1,89 @@
+"""The words of a diagnosis: names of factors, shapes, dimensions, branches and lines."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.mistakes.wrong_answer import View
+
+__all__ = ["Words", "branches", "dimensions", "factor_name", "lines", "listed", "part", "scaled", "shapes"]
+
+
+Words = dict[str, str]
+"""The words of a text that depend on the answer, by their names in braces."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    names = list(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def dimensions(dims: Sequence[int]) -> str:
+    """``dimension 1``, ``dimensions 0 and 1``."""
+    return f"dimension{'s' if len(dims) > 1 else ''} {listed(map(str, dims))}"
+
+
+def shapes(view: View) -> Words:
+    """The two shapes, as Python prints them."""
+    return {"shape": str(view.shape), "wanted": str(view.wanted)}
+
+
+def branches(view: View) -> Words:
+    """How many consumers there are, and which."""
+    return {"count": str(len(view.consumers)), "consumers": listed(view.consumers)}
+
+
+def part(view: View, consumer: str) -> str:
+    """The whole gradient, or of several branches the one through ``consumer``, at the head of a sentence."""
+    whole = f"d{view.name}"
+    return whole if len(view.consumers) == 1 else f"In {whole}, what comes back through {consumer}"
+
+
+def lines(view: View, consumers: Iterable[str]) -> str:
+    """The forward lines of ``consumers``; quoted where they are known."""
+    if view.skips:
+        return f"the lines from {view.name} to the loss"
+    known = view.scene.lines
+    return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
+
+
+def factor_name(view: View, number: float) -> str:
+    """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
+    minus, number = "-" if number < 0 else "", abs(number)
+    for name, value, _ in _factors(view):
+        if abs(value - number) <= view.tolerance * value:
+            return minus + name
+    short = f"{number:.3g}"
+    exact = abs(float(short) - number) <= view.tolerance * number
+    return minus + short if exact else f"about {minus}{short}"
+
+
+def _factors(view: View) -> Iterator[tuple[str, float, int]]:
+    """Names and values of the factors that have one, each with the size that it is made from; plain ones first."""
+    yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
+    # the sizes of other tensors have nothing to do with this step: a tenth is no 1/n_embd by chance
+    near = (view.name, *(one for one in view.consumers if one != LOSS))
+    own = {size for one in near for size in view.scene.tensors[one].shape}
+    sizes = {size: name for size, name in view.scene.sizes.items() if size in own}
+    for size, name in sizes.items():
+        yield from ((name, float(size), size), (f"1/{name}", 1 / size, size))
+    for size, name in sizes.items():
+        yield from ((f"({name}-1)/{name}", (size - 1) / size, size), (f"{name}/({name}-1)", size / (size - 1), size))
+        yield from ((f"({name}-1)", float(size - 1), size), (f"1/({name}-1)", 1 / (size - 1), size))
+    for size, name in sizes.items():
+        if math.isqrt(size) ** 2 != size:
+            yield from ((f"{name}**0.5", size**0.5, size), (f"{name}**-0.5", size**-0.5, size))
+
+
+def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Words]:
+    """The words for a gradient, or a branch of it, that is ``number`` times what it should be."""
+    name = factor_name(view, number)
+    if name == "1":
+        return
+    sizes = [size for factor, _, size in _factors(view) if size and factor == name.removeprefix("-")]
+    known = [(view.scene.sizes[size], size) for size in sizes if view.scene.sizes[size] != str(size)]
+    size = f" ({known[0][0]} is {known[0][1]})" if known else ""
+    whole = len(consumers) == len(view.consumers)
+    what = f"d{view.name}" if whole else f"In d{view.name}, what comes back through {listed(consumers)}"
+    yield {"part": what, "factor": name, "size": size, "lines": lines(view, consumers)}

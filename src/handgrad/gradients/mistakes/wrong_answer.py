@@ -1,0 +1,148 @@
+"""Scenes: what a wrong answer may have been made from in one pass, worked out only when something is wrong.
+
+Values only: nothing of a student's runs here. Needs torch only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
+from handgrad.gradients.mistakes.backward_context import Scene, stretched
+
+__all__ = ["View"]
+
+
+@dataclass(frozen=True)
+class View:
+    """One answer in one pass, in double precision, beside what it should be and what it may have been made from.
+
+    Attributes
+    ----------
+    scene
+        The pass.
+    name
+        The tensor whose gradient was asked for.
+    answer
+        What came back; of any shape and any dtype.
+    expected
+        The right gradient.
+    tolerance
+        Allowance as a share of the largest value.
+    blind
+        Whether the answer looks right on the loss, which cannot show the mistake.
+    zero
+        The tensors whose gradient is zero by construction.
+    skips
+        Whether the answer was made from other gradients than those of the consumers.
+    """
+
+    scene: Scene
+    name: str
+    answer: torch.Tensor
+    expected: torch.Tensor
+    tolerance: float = RELATIVE_TOLERANCE
+    blind: bool = False
+    zero: frozenset[str] = frozenset()
+    skips: bool = False
+
+    @cached_property
+    def value(self) -> torch.Tensor:
+        """The answer in double precision; of a complex one nothing but the shape is left."""
+        if self.answer.dtype.is_complex:
+            return torch.full(self.answer.shape, float("nan"), dtype=torch.float64)
+        return self.answer.detach().double()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the answer."""
+        return tuple(self.answer.shape)
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Sizes of the tensor."""
+        return tuple(self.expected.shape)
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        """What is computed directly from the tensor."""
+        return self.scene.consumers[self.name]
+
+    def fits(self, candidate: torch.Tensor) -> bool:
+        """Whether the answer is ``candidate``, in shape and, up to the tolerance, in its values; zeros fit nothing."""
+        return self.close(self.value, candidate) and bool(candidate.any())
+
+    def close(self, value: torch.Tensor, candidate: torch.Tensor, tolerance: float | None = None) -> bool:
+        """Whether ``value`` is ``candidate``, as :meth:`fits` asks it of the answer."""
+        allowance = (tolerance or self.tolerance) * scale_of(candidate)
+        return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
+
+    def laid_over(self) -> "View | None":
+        """The same answer in the shape of the tensor, where sizes of one or a broadcast stand between the two."""
+        if self.shape == self.wanted:
+            return None
+        if [size for size in self.shape if size != 1] == [size for size in self.wanted if size != 1]:
+            return replace(self, answer=self.answer.reshape(self.wanted))
+        return replace(self, answer=self.answer.expand(self.wanted)) if stretched(self.shape, self.wanted) else None
+
+    def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
+        """The number ``k`` with which the answer is ``rest + k * candidate``; None where there is none."""
+        if tuple(candidate.shape) != self.shape or not bool(torch.isfinite(candidate).all()):
+            return None
+        size = float((candidate * candidate).sum())
+        if not size:
+            return None
+        number = float(((self.value - rest) * candidate).sum()) / size
+        share = scale_of(number * candidate)
+        # a share near the allowance could hold any number
+        seen = share > 100 * self.tolerance * scale_of(self.value)
+        return number if seen and self.fits(rest + number * candidate) else None
+
+    def multiple(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
+        """As :meth:`factor`, of a candidate whose values differ: one number is a multiple of any other."""
+        spread = scale_of(candidate - candidate.flatten()[:1])
+        varies = spread > 100 * self.tolerance * scale_of(candidate)
+        return self.factor(candidate, rest) if varies else None
+
+    @cached_property
+    def scales(self) -> dict[tuple[str, ...], float]:
+        """The numbers with which the answer is the gradient, or one branch of it, times a number; by the consumers."""
+        whole = self.factor(self.expected)
+        if whole is not None:
+            return {self.consumers: whole}
+        branches = {one: self.scene.branch(self.name, one) for one in self.consumers if len(self.consumers) > 1}
+        found = {(one,): self.factor(branch, self.rest(one)) for one, branch in branches.items()}
+        return {one: number for one, number in found.items() if number is not None}
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether nothing but a number stands between the answer and the gradient, or between two branches of them."""
+        return bool(self.scales)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is the gradient."""
+        return self.fits(self.expected)
+
+    def rest(self, consumer: str) -> torch.Tensor:
+        """What comes back through the other consumers."""
+        others = [self.scene.branch(self.name, other) for other in self.consumers if other != consumer]
+        return torch.stack(others).sum(0) if others else torch.zeros(self.wanted, dtype=torch.float64)
+
+    def summed(self, value: torch.Tensor) -> torch.Tensor | None:
+        """``value`` in the shape of the tensor: summed over what was stretched, stretched over what was summed."""
+        if stretched(self.wanted, tuple(value.shape)):
+            return value.sum_to_size(self.wanted)
+        try:
+            return value.expand(self.wanted)
+        except RuntimeError:
+            return None
+
+    def others(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every other value that a cell may have used, by the name it has there: ``probs``, ``dprobs``."""
+        yield from self.scene.forward.items()
+        for name in self.scene.gradients:
+            if name != self.name:
+                yield f"d{name}", self.scene.gradient_of(name)

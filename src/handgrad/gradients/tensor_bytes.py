@@ -1,0 +1,74 @@
+"""Tensors as bytes: a description and raw data, checked before it becomes a tensor. Never pickle."""
+
+import math
+from typing import Any
+
+import torch
+
+__all__ = ["DTYPES", "MAX_DIMENSIONS", "MAX_PAYLOAD", "FrameError", "pack_tensor", "type_name", "unpack_tensor"]
+
+
+MAX_PAYLOAD = 1 << 26
+"""Raw bytes in one frame (64 MiB)."""
+
+
+DTYPES: dict[str, torch.dtype] = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int16": torch.int16,
+    "int32": torch.int32,
+    "int64": torch.int64,
+    "bool": torch.bool,
+    "complex64": torch.complex64,
+    "complex128": torch.complex128,
+}
+"""The dtypes that may cross, by name."""
+
+
+MAX_DIMENSIONS = 16
+
+
+type_name = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class FrameError(Exception):
+    """Bytes that are no frame; who sent them has broken the protocol."""
+
+
+def pack_tensor(tensor: torch.Tensor) -> tuple[dict[str, Any], bytes]:
+    """A dense CPU tensor as a description (dtype, shape) and its bytes in row-major order."""
+    flat = tensor.detach().contiguous().reshape(-1)
+    data = bytes(flat.view(torch.uint8).numpy().data) if flat.numel() else b""
+    return {"dtype": type_name[tensor.dtype], "shape": list(tensor.shape)}, data
+
+
+def unpack_tensor(description: dict[str, Any], data: bytes) -> torch.Tensor:
+    """The tensor that :func:`pack_tensor` described.
+
+    Raises
+    ------
+    FrameError
+        An unknown dtype, a shape that is no shape, or a number of bytes that does not fit them.
+    """
+    name, shape = description.get("dtype"), description.get("shape")
+    dtype = DTYPES.get(name) if isinstance(name, str) else None
+    if dtype is None:
+        raise FrameError("a tensor's dtype is not one that may cross")
+    if (
+        not isinstance(shape, list)
+        or len(shape) > MAX_DIMENSIONS
+        or not all(type(size) is int and 0 <= size <= MAX_PAYLOAD for size in shape)
+        # of an empty tensor too: torch works out the strides of its other dimensions
+        or math.prod(size for size in shape if size) > MAX_PAYLOAD
+    ):
+        raise FrameError("a tensor's shape is not a list of sizes")
+    count = math.prod(shape)
+    if count * dtype.itemsize != len(data):
+        raise FrameError(f"a tensor of shape {tuple(shape)} does not have {len(data):,} bytes")
+    if not count:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(bytearray(data), dtype=dtype).reshape(shape)

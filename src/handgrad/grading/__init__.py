@@ -1,0 +1,1 @@
+"""From a submission to a report: the passes, the evidence, the marks, the diagnosis."""

@@ -1,0 +1,168 @@
+"""Run the exercise's check cells, in this trusted process, on answers that are only values here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+
+from handgrad.errors import ExerciseError, closest
+from handgrad.exercise.exercise import Check, Exercise
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.gradients.comparison import compare, scale_of
+from handgrad.grading.marking import value_of
+from handgrad.grading.passes import Pass
+from handgrad.notebook import execution
+from handgrad.report.records import Comparison
+from handgrad.student.recorder import recording
+
+__all__ = ["Against", "Checker"]
+
+Against = Literal["true", "step"]
+"""Which references: the true gradients of the loss, or the step gradients."""
+AGAINST: tuple[Against, ...] = ("true", "step")
+Checked = tuple[Comparison | None, execution.CellError | None]
+
+
+class Checker:
+    """The checks of one exercise, and the references of its passes.
+
+    Parameters
+    ----------
+    exercise
+        Whose checks.
+    passes
+        The passes; the first is the visible one.
+    references
+        By the name of the pass.
+    facts
+        Which tensors have a gradient that is zero by construction.
+    tolerance
+        Allowance of a comparison as a share of the reference's scale.
+    """
+
+    def __init__(
+        self,
+        exercise: Exercise,
+        passes: Sequence[Pass],
+        references: Mapping[str, Reference],
+        facts: Facts,
+        tolerance: float,
+    ) -> None:
+        self.exercise, self.passes, self.references, self.tolerance = exercise, passes, references, tolerance
+        self._cells = {
+            check.id: execution.CompiledCell(check.source, f"<{check.id}>")
+            for check in exercise.checks
+            if not check.is_value
+        }
+        self._worlds = {(one.name, against): self._world(one, against) for one in passes for against in AGAINST}
+        self._scales = {
+            (one.name, against): {
+                name: scale_of((references[one.name].step.gradients if name in facts.zero else expected)[name])
+                for name in expected
+            }
+            for one in passes
+            for against in AGAINST
+            for expected in [self._expected(one, against)]
+        }
+        self._seen: dict[tuple[str, str, Against, int], tuple[torch.Tensor, Checked]] = {}
+
+    def forget(self) -> None:
+        """Forget the answers that were compared: those that come are another student's."""
+        self._seen.clear()
+
+    def compare(self, check: Check, answer: torch.Tensor | None, one: Pass, against: Against = "true") -> Checked:
+        """Run ``check`` on ``answer`` against the references of a pass; its comparison, and what the check raised."""
+        if answer is None:
+            return None, None
+        key = (check.id, one.name, against, id(answer))
+        if key not in self._seen:
+            # the answer is kept too: as long as it is, no other has its id
+            self._seen[key] = answer, self._compared(check, answer, one, against)
+        return self._seen[key][1]
+
+    def _compared(self, check: Check, answer: torch.Tensor, one: Pass, against: Against) -> Checked:
+        expected, scales = self._expected(one, against), self._scales[one.name, against]
+        if answer.is_floating_point():
+            # double precision is as right as single, also for what else a check asks
+            answer = answer.to(expected[self.exercise.tensors[check.gradient]].dtype)
+        calls, error = self._run(check, one, against, {check.gradient: answer})
+        comparisons = [
+            compare(compared.detach(), expected[name], scales[name], self.tolerance)
+            for name, compared in calls
+            if isinstance(compared, torch.Tensor)
+        ]
+        return min(comparisons, key=value_of, default=None), error
+
+    def _expected(self, one: Pass, against: Against) -> Mapping[str, torch.Tensor]:
+        """The references of a pass, by tensor."""
+        reference = self.references[one.name]
+        return reference.gradients if against == "true" else reference.step.gradients
+
+    def _world(self, one: Pass, against: Against) -> dict[str, Any]:
+        """What a check finds: the forward pass, and every gradient at its reference."""
+        expected = self._expected(one, against)
+        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.named.items()}
+        return {**self.references[one.name].namespace, **gradients}
+
+    def _run(
+        self, check: Check, one: Pass, against: Against, answers: Mapping[str, torch.Tensor]
+    ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
+        """Run a check's code where every gradient is at its reference but ``answers``: what it compared and raised."""
+        with recording() as recorder:
+            error = execution.run_cell(self._cells[check.id], {**self._worlds[one.name, against], **answers})
+        return list(recorder.calls), error
+
+    def prove(self) -> None:
+        """Prove that the exercise can be graded.
+
+        Raises
+        ------
+        ExerciseError
+            A hidden pass sets what is not there or changes nothing, or a check compares something else than its
+            gradient or does not hold on the right ones.
+        """
+        self._prove_parameters()
+        with execution.captured():
+            for check in self.exercise.checks:
+                if not check.is_value:
+                    self._prove_check(check)
+
+    def _prove_parameters(self) -> None:
+        """What a hidden pass sets must be there to be set, and must change the numbers."""
+        name, visible = self.exercise.name, self.references[self.passes[0].name]
+        for one in self.passes[1:]:
+            for parameter in one.parameters:
+                if parameter not in visible.namespace:
+                    raise ExerciseError(
+                        f"{name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
+                        + closest(parameter, visible.namespace)
+                    )
+            if visible.gradients and all(
+                map(torch.equal, visible.gradients.values(), self.references[one.name].gradients.values())
+            ):
+                raise ExerciseError(
+                    f"{name}: every gradient is the same whatever the seed, so numbers pasted in would be right: "
+                    "the cells after the parameters must use `seed`."
+                )
+
+    def _prove_check(self, check: Check) -> None:
+        """A check must compare its own gradient, with what the references know, and hold on them."""
+        name, known = self.exercise.name, self._expected(self.passes[-1], "true")
+        calls, error = self._run(check, self.passes[-1], "true", {})
+        if error:
+            raise ExerciseError(
+                f"{name}: {check.id} does not hold on the right gradients: {error.name}: {error.message}"
+            )
+        for tensor, compared in calls:
+            if tensor not in known:
+                raise ExerciseError(
+                    f"{name}: {check.id} compares {tensor!r}, which has no stub." + closest(tensor, known)
+                )
+            if not (isinstance(compared, torch.Tensor) and torch.equal(compared, known[tensor])):
+                raise ExerciseError(f"{name}: what {check.id} compares as {tensor!r} is not d{tensor}.")
+        own = self.exercise.tensors[check.gradient]
+        if own not in dict(calls):
+            raise ExerciseError(
+                f"{name}: {check.id} does not compare {check.gradient}: "
+                f"it must say cmp({own!r}, {check.gradient}, {own})."
+            )

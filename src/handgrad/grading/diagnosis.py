@@ -1,0 +1,313 @@
+"""From a mark and its comparisons to one sentence that says what happened, and one that says what to try."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Literal
+
+import torch
+
+from handgrad.exercise.reference import Facts, Reference
+from handgrad.gradients import autograd_graph
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import compare, is_rounded, scale_of
+from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise, recognise_in_any_shape
+from handgrad.gradients.mistakes.wording import listed
+from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.grading.marking import Mark
+from handgrad.grading.passes import Pass, rounds
+from handgrad.grading.run_passes import Collected
+from handgrad.notebook.execution import CellError
+from handgrad.notebook.syntax import Parsed, assigned, in_place_lines, is_untouched
+from handgrad.report.records import Comparison, Diagnosis, Outcome
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import Death
+from handgrad.submission.forbidden_names import Reach
+from handgrad.submission.submission import Submission
+
+__all__ = [
+    "Diagnostician",
+    "copies_autograd",
+    "death_sentence",
+    "not_tried",
+    "noticed",
+    "raised",
+    "reaches_inside",
+    "why_not",
+]
+
+
+def why_not(
+    gradient: str, collected: Collected, seen: Comparison | None, right_at_home: bool, facts: Facts
+) -> tuple[Outcome, str]:
+    """Outcome and sentence for a gradient that the marking rule did not accept.
+
+    Parameters
+    ----------
+    gradient
+        The student's variable.
+    collected
+        What came back from the submission.
+    seen
+        The comparison that the verdict shows.
+    right_at_home
+        Whether the answer of the visible pass is right.
+    facts
+        Which tensors are blind.
+    """
+    tensor = gradient.removeprefix("d")
+    index = collected.submission.stub_indices()[gradient]
+    if index in collected.deaths:
+        return collected.deaths[index].reason, death_sentence(collected.deaths[index], collected.limits)
+    if collected.out_of_time and not collected.tried(gradient):
+        seconds = collected.limits.submission_seconds
+        return "timeout", f"The notebook used up its {seconds:g} seconds before {gradient} could be graded."
+    answers = list(collected.all_answers(gradient))
+    if any(answer.kind == "tensor" for answer in answers):
+        return "failed", _wrong(gradient, tensor, seen, right_at_home and tensor not in facts.blind)
+    if any(answer.kind == "too-large" for answer in answers):
+        return "failed", f"{gradient} is far larger than {tensor}: a gradient has the shape of its tensor."
+    if strange := [answer.type for answer in answers if answer.kind == "other"]:
+        return "failed", f"{gradient} is not a tensor but a {strange[0]}: a gradient is a tensor like {tensor}."
+    if errors := collected.errors(index):
+        return raised(gradient, errors, collected.visible_error(index), collected.limits)
+    if deaths := [result.death for result in collected.results.values() if result.death]:
+        return deaths[0].reason, death_sentence(deaths[0], collected.limits)
+    if collected.submission.cells[index].position is None:
+        return "missing", f"The cell of {gradient} is not in the notebook."
+    return "missing", f"{gradient} is not written yet."
+
+
+def not_tried(gradient: str, collected: Collected) -> str:
+    """What is said of an answer that is right on a loss which cannot show a mistake, and was not tried on a step."""
+    if collected.out_of_time:
+        return (
+            f"{gradient} looks right on this loss, which cannot show every mistake here; the notebook used up its "
+            f"{collected.limits.submission_seconds:g} seconds before it could be tried with other gradients from above."
+        )
+    return (
+        f"{gradient} looks right on this loss, which cannot show every mistake here; with other gradients from above "
+        f"its own cell gave no value: write the formula of {gradient} there."
+    )
+
+
+def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bool) -> str:
+    if only_at_home:
+        return (
+            f"{gradient} is right on the data of this notebook but not on fresh data: "
+            "is something in it copied or written as a constant?"
+        )
+    if seen is not None and seen.shape != seen.expected_shape:
+        return (
+            f"{gradient} has shape {seen.shape} where {tensor} has {seen.expected_shape}, "
+            "and its values are not those of the gradient."
+        )
+    return f"{gradient} is not the gradient of the loss with respect to {tensor}."
+
+
+def raised(gradient: str, errors: list[CellError], visible: CellError | None, limits: Limits) -> tuple[Outcome, str]:
+    """Outcome and sentence for an answer whose cell raises ``errors``, among them ``visible`` in the visible pass."""
+    if any(error.name == "MemoryError" or "can't allocate memory" in error.message for error in errors):
+        return "memory", f"The cell of {gradient} asks for more than the {limits.memory_mb} MB that a notebook may use."
+    if visible:
+        return "error", f"The cell of {gradient} raises {visible.name}: {visible.message}"
+    # the message of an error in a hidden pass may tell the data of that pass: it is not for students
+    return "error", f"The cell of {gradient} raises {errors[0].name} once the gradients before it are right."
+
+
+def death_sentence(death: Death, limits: Limits) -> str:
+    """What a person is told about a cell that did not come back."""
+    match death.reason:
+        case "timeout":
+            return f"The cell did not finish within {limits.cell_seconds:g} seconds: is there a loop that never ends?"
+        case "memory":
+            return f"The cell asks for more than the {limits.memory_mb} MB that a notebook may use."
+        case "tampered":
+            return "The cell wrote to the grader's own channel; a person has to look at it."
+        case "crashed":
+            return f"The cell ended the whole Python process ({death.detail}): run it alone in a fresh kernel."
+
+
+@dataclass(frozen=True)
+class Diagnostician:
+    """Finds the mistakes of a submission, in values alone.
+
+    Attributes
+    ----------
+    passes, references, facts
+        Of the exercise, the references by the names of the passes.
+    tolerance
+        Allowance of a comparison.
+    """
+
+    passes: Sequence[Pass]
+    references: Mapping[str, Reference]
+    facts: Facts
+    tolerance: float
+
+    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], collected: Collected) -> Diagnosis | None:
+        """The mistake in a gradient that is not right, where it is certain.
+
+        Parameters
+        ----------
+        gradient
+            The student's variable.
+        mark, marks
+            What the marking rule decided, and of each round.
+        collected
+            What came back from the submission.
+        """
+        tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
+        # a round in which the answer is right says nothing about what is wrong with it
+        there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
+        step = [self._view(gradient, one["step"], collected, "step", blind) for one in there]
+        if found := recognise_in_any_shape(gradient, step):
+            return found
+        # where the true gradient is zero, what comes back with it is rounding
+        if tensor in self.facts.zero:
+            return None
+        helped = [self._view(gradient, one["helped"], collected, "true", blind) for one in there]
+        if tensor in self.facts.blind:
+            # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
+            helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
+        return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
+
+    def _view(
+        self, gradient: str, one: Pass, collected: Collected, against: Literal["step", "true", "loss"], blind: bool
+    ) -> View | None:
+        """The answer at the stub's end in a pass, and what it may have been made from; None where there is none."""
+        tensor, reference = gradient.removeprefix("d"), self.references[one.name]
+        answer = collected.tensors(one, gradient)[0]
+        if answer is None:
+            return None
+        expected = (reference.step.gradients if against == "step" else reference.gradients)[tensor].double()
+        scene = reference.scene(self.facts, step=against == "step")
+        return View(scene, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
+
+    def strange(self, gradient: str, collected: Collected) -> Diagnosis | None:
+        """What is wrong where no tensor came back for a gradient whose cell was written and ran."""
+        source = collected.submission.cells[collected.submission.stub_indices()[gradient]].source
+        kinds = {answer.kind for answer in collected.all_answers(gradient)}
+        if kinds == {"undefined"} and source.strip() and not is_untouched(source, gradient):
+            near = _near(gradient, source)
+            return diagnosis_of("undefined", gradient, instead=f"; it assigns {near}" if near else "")
+        types = {answer.type for answer in collected.all_answers(gradient) if answer.kind == "other"}
+        return (
+            diagnosis_of("not-a-tensor", gradient, type=types.pop()) if len(types) == 1 and kinds == {"other"} else None
+        )
+
+    def right(self, gradient: str, step: Sequence[Comparison | None], collected: Collected) -> Diagnosis | None:
+        """What is worth knowing of a gradient that has its mark: it is changed later, or is not what it seems.
+
+        Parameters
+        ----------
+        gradient
+            The student's variable.
+        step
+            Its comparisons in the step passes.
+        collected
+            What came back from the submission.
+        """
+        if later := self._changed_by(gradient, collected):
+            cell = collected.submission.cells[collected.submission.stub_indices()[later]]
+            lines = in_place_lines(cell.source)
+            where = f" (line {lines[0]})" if len(lines) == 1 else ""
+            return diagnosis_of("alias-mutated", gradient, later, later=later, line=where)
+        if all(one is not None and not is_rounded(one) for one in step):
+            views = [self._view(gradient, one["step"], collected, "step", False) for one in rounds(self.passes)]
+            views += [self._view(gradient, one["helped"], collected, "true", False) for one in rounds(self.passes)]
+            return recognise(gradient, [view for view in views if view], ("missing-eps",))
+        return None
+
+    def _changed_by(self, gradient: str, collected: Collected) -> str | None:
+        """The later gradient whose cell changes the value of this one because the two are one tensor."""
+        found = set()
+        for one in self.passes:
+            if one.helps:
+                continue
+            stub, end = collected.tensors(one, gradient)
+            if stub is None or end is None or _same(stub, end):
+                return None
+            later = [name for name in self._after(gradient, collected) if self._is_now(name, end, one, collected)]
+            found.add(later[0] if later else None)
+        return found.pop() if len(found) == 1 else None
+
+    def _after(self, gradient: str, collected: Collected) -> list[str]:
+        """The gradients whose cells come later and do not assign this one by its own name."""
+        indices = collected.submission.stub_indices()
+        return [
+            name
+            for name, index in indices.items()
+            if index > indices[gradient] and not assigned(collected.submission.cells[index].source, gradient)
+        ]
+
+    @staticmethod
+    def _is_now(name: str, value: torch.Tensor, one: Pass, collected: Collected) -> bool:
+        """Whether ``value`` is bit for bit what ``name`` is, after its own cell and at the end."""
+        return all(other is not None and _same(other, value) for other in collected.tensors(one, name))
+
+    def carried(self, gradient: str, failed: Sequence[str], collected: Collected) -> Diagnosis | None:
+        """The first of the gradients that ``failed`` that makes this one, which has its mark, wrong in the notebook."""
+        tensor = gradient.removeprefix("d")
+        above = autograd_graph.above(tensor, self.facts.consumers)
+        guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, collected)]
+        if not guilty or not self._is_off(gradient, collected):
+            return None
+        one = self.passes[0]
+        scene = self.references[one.name].scene(self.facts, step=False)
+        total = torch.zeros_like(scene.gradient_of(tensor))
+        for consumer in self.facts.consumers[tensor]:
+            is_answer = f"d{consumer}" in collected.submission.stub_indices()
+            given = collected.tensors(one, f"d{consumer}")[0] if is_answer else scene.gradient_of(consumer)
+            if given is None or given.is_complex() or given.shape != scene.gradient_of(consumer).shape:
+                return None
+            total += scene.through(tensor, consumer, given)
+        (answer, *_) = collected.tensors(one, gradient)
+        fits = answer is not None and View(scene, tensor, answer, total, self.tolerance).fits(total)
+        return diagnosis_of("carried", gradient, guilty[0], first=guilty[0]) if fits else None
+
+    def _is_off(self, gradient: str, collected: Collected) -> bool:
+        """Whether the value that a cell gives in the student's own notebook is there, and is not the right one."""
+        one, tensor = self.passes[0], gradient.removeprefix("d")
+        answer, reference = collected.tensors(one, gradient)[0], self.references[one.name]
+        scale = scale_of((reference.step.gradients if tensor in self.facts.zero else reference.gradients)[tensor])
+        return (
+            answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
+        )
+
+
+def _near(name: str, source: str) -> str:
+    """The name that a cell assigns and that was probably meant for ``name``; empty where there is none."""
+    names = sorted(parsed.names()) if (parsed := Parsed.of(source)) else []
+    alike = [one for one in names if one.lower() == name.lower()] or get_close_matches(name, names, n=1)
+    return alike[0] if alike else ""
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two values are the same, entry by entry, in whatever shape."""
+    return one.numel() == other.numel() and torch.equal(one.reshape(-1), other.reshape(-1))
+
+
+def copies_autograd(gradient: str, facts: Facts) -> Diagnosis:
+    """What is said of a gradient that is not right, and whose cell asks autograd for it."""
+    upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != LOSS]
+    return diagnosis_of("uses-autograd", gradient, source=f"from {listed(upstream)}" if upstream else "from the loss")
+
+
+def reaches_inside(gradient: str, names: Sequence[str]) -> str:
+    """What is said of a gradient whose cell reaches for internals."""
+    what = listed(names)
+    return f"The cell of {gradient} reaches for {what}, which no formula needs; a person has to look at it."
+
+
+def noticed(submission: Submission, reached: Sequence[Reach]) -> str:
+    """What a person is told of cells of the student's own that reach for internals; empty where none does."""
+    names = dict.fromkeys(
+        name
+        for cell, one in zip(submission.cells, reached, strict=True)
+        if not cell.gradients
+        for name in one.internals
+    )
+    if not names:
+        return ""
+    return f"A cell that the student added reaches for {listed(names)}, which no formula needs: look at it."

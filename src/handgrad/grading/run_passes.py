@@ -1,0 +1,226 @@
+"""Run the passes of one submission in its children, and keep what came back."""
+
+import time
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+
+from handgrad.grading.passes import ATTEMPTS, Pass
+from handgrad.notebook.execution import CellError
+from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import Answer, Death, PassResult, Run
+from handgrad.submission.submission import Submission
+
+__all__ = ["Answers", "Collected", "collect"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers for one gradient in one pass: at its stub's end and at the notebook's end."""
+
+    at_stub: Answer | None = None
+    at_end: Answer | None = None
+
+    def both(self) -> tuple[Answer | None, Answer | None]:
+        """At the stub's end, at the notebook's end."""
+        return self.at_stub, self.at_end
+
+    def tensors(self) -> tuple[torch.Tensor | None, ...]:
+        """The two values; None where there is no tensor."""
+        return tuple(answer.value if answer else None for answer in self.both())
+
+
+@dataclass
+class Collected:
+    """What came back from one submission.
+
+    Attributes
+    ----------
+    submission
+        Whose cells ran.
+    passes
+        What was to be run, in order; the first is the visible one.
+    limits
+        What the submission could use.
+    results
+        The last attempt at each pass, by its name.
+    answers
+        By pass and gradient.
+    deaths
+        The cells that ended their process, by index, and how.
+    slow
+        Those of them that took too long in the visible pass only, which may be longer than the others.
+    out_of_time
+        Whether the time of the submission was used up before the last pass.
+    """
+
+    submission: Submission
+    passes: Sequence[Pass]
+    limits: Limits
+    results: dict[str, PassResult] = field(default_factory=dict)
+    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
+    deaths: dict[int, Death] = field(default_factory=dict)
+    slow: set[int] = field(default_factory=set)
+    out_of_time: bool = False
+
+    def tensors(self, one: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
+        """The tensors that came back for ``gradient`` in one pass: at the stub's end, at the notebook's end."""
+        return self.answers.get(one.name, {}).get(gradient, Answers()).tensors()
+
+    def all_answers(self, gradient: str) -> Iterator[Answer]:
+        """Every answer for ``gradient``, of any kind, from every pass."""
+        for answers in self.answers.values():
+            yield from (answer for answer in answers.get(gradient, Answers()).both() if answer is not None)
+
+    def tried(self, gradient: str) -> bool:
+        """Whether a hidden pass brought a tensor for ``gradient``."""
+        return any(value is not None for one in self.passes[1:] for value in self.tensors(one, gradient))
+
+    def errors(self, index: int) -> list[CellError]:
+        """What the cell raised, pass by pass."""
+        cells = (result.cells.get(index) for result in self.results.values())
+        return [cell.error for cell in cells if cell and cell.error]
+
+    def visible_error(self, index: int) -> CellError | None:
+        """What the cell raised in the visible pass; the other passes' messages are not for students."""
+        visible = self.results.get(self.passes[0].name)
+        cell = visible.cells.get(index) if visible else None
+        return cell.error if cell else None
+
+    def left_empty(self, one: Pass) -> set[int]:
+        """The cells that are left empty in a pass, since they ended the process of one like it."""
+        return self.deaths.keys() - (set() if one.kind == "visible" else self.slow)
+
+    def limits_of(self, index: int) -> Limits:
+        """The limits under which a cell ended its process."""
+        seconds = self.limits.visible_seconds if index in self.slow else None
+        return replace(self.limits, cell_seconds=seconds or self.limits.cell_seconds)
+
+    def died(self, one: Pass, index: int, death: Death) -> None:
+        """Keep how a cell ended the process of a pass."""
+        hidden = one.kind != "visible"
+        if hidden or death.reason != "timeout" or self.limits.visible_seconds is None:
+            self.slow.discard(index)
+        else:
+            self.slow.add(index)
+        self.deaths[index] = death
+
+    def keep(self, one: Pass, result: PassResult) -> None:
+        """Keep what came back from an attempt at a pass; what an earlier attempt brought stays where this has none."""
+        self.results[one.name] = result
+        kept = self.answers.setdefault(one.name, {})
+        for gradient, index in self.submission.stub_indices().items():
+            cell = result.cells.get(index)
+            before = kept.get(gradient, Answers())
+            kept[gradient] = Answers(
+                cell.answers.get(gradient) if cell else before.at_stub, result.at_end.get(gradient, before.at_end)
+            )
+
+
+class Forks(Protocol):
+    """Whatever gives children that hold a submission's cells; in earnest one of the sandboxes."""
+
+    limits: Limits
+
+    def child(self, sources: Sequence[str]) -> Child:
+        """A new child."""
+
+
+def collect(
+    sandbox: Forks,
+    submission: Submission,
+    passes: Sequence[Pass],
+    reference: Callable[[Pass, str], torch.Tensor],
+    *,
+    givens: Mapping[str, str] | None = None,
+    values: Container[str] = (),
+    settled: Callable[[Collected], bool] = lambda collected: False,
+) -> Collected:
+    """Run the passes of ``submission``, in order.
+
+    A cell that ends its process (by a time-out, an exit or a crash) is left empty from there on, and the pass is run
+    again in a new child.
+
+    Parameters
+    ----------
+    reference
+        The gradient that takes the place of an answer in a pass, once that answer has been taken; or that is given.
+    givens
+        The gradients that are set before the first cell of every pass, each with its tensor; none unless told.
+    values
+        Answers that are no gradients: nothing takes their place.
+    settled
+        Whether what came back decides everything, so that the passes that may be spared are; asked before the first
+        of them.
+
+    Raises
+    ------
+    SandboxError
+        The grader's own processes failed.
+    """
+    collected = Collected(submission, passes, sandbox.limits)
+    end = time.monotonic() + sandbox.limits.submission_seconds
+    with ExitStack() as stack:
+        child: Child | None = None
+        left_empty: set[int] = set()
+        spared: bool | None = None
+        for one in passes:
+            if one.may_be_spared:
+                spared = settled(collected) if spared is None else spared
+                if spared:
+                    continue
+            for _ in range(ATTEMPTS):
+                left = end - time.monotonic()
+                if left <= 0:
+                    collected.out_of_time = True
+                    return collected
+                if child is None or left_empty != collected.left_empty(one):
+                    asked, left_empty = time.monotonic(), collected.left_empty(one)
+                    child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
+                    # where it is a fresh interpreter, its start is not the submission's time
+                    end += time.monotonic() - asked
+                run = _run(one, submission, givens or {}, values, sandbox.limits)
+                result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
+                collected.keep(one, result)
+                if result.death is None:
+                    break
+                child = None
+                if result.death.index is None:
+                    break
+                collected.died(one, result.death.index, result.death)
+                if result.death.reason == "timeout":
+                    # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
+                    end += run.seconds or sandbox.limits.cell_seconds
+    collected.out_of_time = time.monotonic() >= end
+    return collected
+
+
+def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
+    # an empty cell, not none: in the passes with help the reference still has to take its answer's place
+    return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
+
+
+def _run(one: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:
+    stubs, cells = submission.stub_indices(), submission.cells
+    last = len(cells)
+    # what locked cells at the end show, such as pictures, is shown of the visible pass alone
+    while one.kind != "visible" and last and cells[last - 1].locked:
+        last -= 1
+    asked = {
+        index: tuple(name for name in cell.gradients if not (one.helps and name in values))
+        for index, cell in enumerate(cells)
+    }
+    return Run(
+        state=one.name,
+        cells=tuple(range(last)),
+        collect={index: names for index, names in asked.items() if names},
+        at_end=() if one.helps else tuple(stubs),
+        givens=givens,
+        help=one.helps,
+        outputs=one.kind == "visible",
+        seconds=limits.visible_seconds if one.kind == "visible" else None,
+    )

@@ -1,0 +1,307 @@
+"""Judge the answers that are no gradients: by what the worked solution gives, and by what their checks assert.
+
+A value is compared in hidden passes of its own, in which nobody helps. What its check asserts must hold in the visible
+pass, on all that came back from its stub: the check runs here, in the trusted process, and finds nothing else of a
+student's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from handgrad.errors import ExerciseError, closest
+from handgrad.exercise.exercise import Check, Exercise
+from handgrad.gradients.comparison import compare
+from handgrad.gradients.mistakes.parameter_updates import Move, recognise_move
+from handgrad.grading.diagnosis import death_sentence, raised
+from handgrad.grading.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
+from handgrad.grading.passes import Pass
+from handgrad.grading.run_passes import Answers, Collected
+from handgrad.grading.solution_values import TOLERANCE, Worked
+from handgrad.notebook import execution
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
+
+__all__ = ["Values"]
+
+Decided = tuple[Outcome, float, str]
+"""An outcome, the share of the points, and what is said; nothing where the outcome says it."""
+
+
+class Values:
+    """The values of one exercise.
+
+    Parameters
+    ----------
+    exercise
+        Whose values.
+    passes
+        The passes in which they are asked for.
+    namespace
+        What the locked cells leave with the notebook's own parameters; the checks run in it.
+    policy
+        Marks for what is partly right.
+
+    Raises
+    ------
+    ExerciseError
+        The exercise cannot be graded.
+    """
+
+    def __init__(self, exercise: Exercise, passes: Sequence[Pass], namespace: dict[str, Any], policy: Policy) -> None:
+        self.exercise, self.passes, self.namespace, self.policy = exercise, passes, namespace, policy
+        self.worked = {one.name: Worked.of(exercise, one) for one in passes}
+        self._cells = {check.id: execution.CompiledCell(check.source, f"<{check.id}>") for check in exercise.values}
+
+    def evidence(self, check: Check, collected: Collected) -> list[Evidence]:
+        """The comparisons of a value, pass by pass; none for a check that is about its stub as a whole."""
+        if not self._is_compared(check):
+            return []
+        name = check.gradient
+        return [
+            Evidence(as_written=tuple(self._compared(name, value, one) for value in collected.tensors(one, name)))
+            for one in self.passes
+        ]
+
+    def verdict(self, check: Check, collected: Collected, evidence: Sequence[Evidence]) -> Verdict:
+        """The verdict on one value, from its :meth:`evidence`."""
+        marks = [mark(one, self.policy) for one in evidence]
+        outcome, share, message = (
+            self._nothing(check, collected)
+            or (self._marked(check, marks, collected) if marks else self._whole(check, collected))
+            or ("passed", 1.0, "")
+        )
+        if outcome in ("passed", "partial") and (broken := self._broken(check, collected)):
+            outcome, share, message = broken
+        found: Diagnosis | None = None
+        index = collected.submission.stub_indices()[check.gradient]
+        if outcome == "failed" and (errors := collected.errors(index)):
+            outcome, message = raised(check.stub, errors, collected.visible_error(index), collected.limits)
+        elif outcome == "failed" and not message:
+            found = self._diagnosis(check, collected)
+            message = "" if found else _wrong(check, collected)
+        seen = _seen(evidence, marks)
+        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
+
+    def _nothing(self, check: Check, collected: Collected) -> Decided | None:
+        """What is decided where the stub brought nothing to judge; None where it did."""
+        stub, index = check.stub, collected.submission.stub_indices()[check.gradient]
+        if index in collected.deaths and index not in collected.slow:
+            death = collected.deaths[index]
+            return death.reason, 0.0, death_sentence(death, collected.limits)
+        if any(self._is_changed(name, one, collected) for name in self._moving(stub) for one in self.passes):
+            return None
+        if collected.out_of_time:
+            seconds = collected.limits.submission_seconds
+            return "timeout", 0.0, f"The notebook used up its {seconds:g} seconds before {stub} could be graded."
+        if errors := collected.errors(index):
+            outcome, message = raised(stub, errors, collected.visible_error(index), collected.limits)
+            return outcome, 0.0, message
+        return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is asked for."
+
+    def _marked(self, check: Check, marks: Sequence[Mark], collected: Collected) -> Decided:
+        """What is decided of a value that is compared."""
+        decided = worst(marks)
+        if decided.outcome != "failed":
+            return decided.outcome, decided.share, ""
+        if self._at_first(marks).outcome == "passed":
+            return "partial", self.policy.partial_later, self._later(check, collected)
+        return "failed", 0.0, ""
+
+    def _at_first(self, marks: Sequence[Mark]) -> Mark:
+        """The mark that the passes with the least settings come to."""
+        least = self.exercise.training.hidden[0]
+        return worst(one for one, here in zip(marks, self.passes, strict=True) if _has(here, least))
+
+    def _later(self, check: Check, collected: Collected) -> str:
+        """What is said of a value that is right in the passes with the least settings alone."""
+        least = ", ".join(f"{name} = {value}" for name, value in self.exercise.training.hidden[0].items())
+        right = f"{check.gradient} is right with {least}, and not with more"
+        for other in self._siblings(check.stub):
+            marks = [mark(one, self.policy) for one in self.evidence(other, collected)]
+            if self._at_first(marks).outcome == "failed":
+                return f"{right}: {other.gradient}, which is wrong from the start, goes into it."
+        return f"{right}: does {check.stub} do at every step what belongs to that step?"
+
+    def _whole(self, check: Check, collected: Collected) -> Decided | None:
+        """What is decided of the check of a stub as a whole, where nothing that the stub makes is right elsewhere."""
+        comparisons = (
+            seen
+            for one in self._siblings(check.stub)
+            if one.gradient in self._moving(check.stub)
+            for evidence in self.evidence(one, collected)
+            for seen in evidence.as_written
+        )
+        if any(value_of(seen) is Value.RIGHT for seen in comparisons):
+            return None
+        message = f"What {check.stub} makes here does not count: with another seed, nothing that it makes is right."
+        return "failed", 0.0, message
+
+    def _broken(self, check: Check, collected: Collected) -> Decided | None:
+        """What is decided where the check does not hold in the visible pass; None where it does."""
+        index = collected.submission.stub_indices()[check.gradient]
+        if index in collected.slow:
+            # hidden passes have said what they say of the value itself
+            sentence = death_sentence(collected.deaths[index], collected.limits_of(index))
+            return None if self._is_compared(check) else ("timeout", 0.0, sentence)
+        names = [one.gradient for one in self._siblings(check.stub)]
+        both = [collected.tensors(collected.passes[0], name) or (None, None) for name in names]
+        errors = []
+        for answers in zip(*both, strict=True):
+            there = {name: value for name, value in zip(names, answers, strict=True) if value is not None}
+            # a check is not given what has another shape: it may need any amount of memory for it
+            misshapen = [name for name, value in there.items() if value.shape != self._visible_shape(name)]
+            if check.gradient in misshapen:
+                return None
+            if misshapen and not self._is_compared(check):
+                name = misshapen[0]
+                shapes = f"{tuple(there[name].shape)} where it should have {tuple(self._visible_shape(name))}"
+                return "failed", 0.0, f"{name} has shape {shapes}."
+            error = self._run(check, {name: value for name, value in there.items() if name not in misshapen})
+            if error is None:
+                return None
+            errors.append(error)
+        said = errors[0].message if errors[0].name == "AssertionError" else f"{errors[0].name}: {errors[0].message}"
+        return "failed", 0.0, said or f"{check.gradient} does not meet a further condition of its check."
+
+    def _visible_shape(self, name: str) -> torch.Size:
+        """The shape that a value should have with the notebook's own parameters."""
+        known = self.namespace.get(name)
+        return (known if isinstance(known, torch.Tensor) else self.worked[self.passes[0].name].values[name]).shape
+
+    def _diagnosis(self, check: Check, collected: Collected) -> Diagnosis | None:
+        """The mistake in a value that is not right, where it is certain."""
+        first = [one for one in self.passes if _has(one, self.exercise.training.hidden[0])]
+        moves = [self._move(check.gradient, collected.tensors(one, check.gradient)[0], one) for one in first]
+        there = [move for move in moves if move]
+        return recognise_move(check.gradient, check.stub, there) if len(there) == len(first) else None
+
+    def _move(self, name: str, answer: torch.Tensor | None, one: Pass) -> Move | None:
+        """Where a value started, came to, and should be; None where these cannot be compared."""
+        worked = self.worked[one.name]
+        expected, start = worked.values[name], worked.start.get(name)
+        if answer is None or start is None or answer.is_complex() or not answer.shape == start.shape == expected.shape:
+            return None
+        return Move(start.double(), answer.double(), expected.double(), TOLERANCE * worked.scale(name))
+
+    def _compared(self, name: str, answer: torch.Tensor | None, one: Pass) -> Comparison | None:
+        worked = self.worked[one.name]
+        return None if answer is None else compare(answer, worked.values[name], worked.scale(name), TOLERANCE)
+
+    def _is_compared(self, check: Check) -> bool:
+        """Whether a check asks for a tensor; else it is about its stub as a whole."""
+        return all(worked.has(check.gradient) for worked in self.worked.values())
+
+    def _siblings(self, stub: str) -> list[Check]:
+        """The checks of the values that a stub makes."""
+        return [one for one in self.exercise.values if one.stub == stub and self._is_compared(one)]
+
+    def _moving(self, stub: str) -> list[str]:
+        """The values that the solution of a stub changes."""
+        names = [one.gradient for one in self._siblings(stub)]
+        return [name for name in names if any(worked.moves(name) for worked in self.worked.values())]
+
+    def _is_changed(self, name: str, one: Pass, collected: Collected) -> bool:
+        """Whether an answer is not what stood there before the stub ran."""
+        start = self.worked[one.name].start.get(name)
+        there = [answer for answer in collected.answers.get(one.name, {}).get(name, Answers()).both() if answer]
+        if any(answer.kind in ("other", "too-large") for answer in there):
+            return True
+        return any(
+            start is None or not torch.equal(answer.value, start) for answer in there if answer.value is not None
+        )
+
+    def _run(self, check: Check, answers: Mapping[str, torch.Tensor]) -> execution.CellError | None:
+        """Run a check where ``answers`` stand in the place of their names: what it raised."""
+        with _replaced(self.namespace, answers), torch.no_grad(), execution.captured():
+            return execution.run_cell(self._cells[check.id], self.namespace)
+
+    def prove(self) -> None:
+        """Prove that the values can be graded.
+
+        Raises
+        ------
+        ExerciseError
+            A check asks for what its stub does not make, uses what the grader does not have, or should compare a
+            gradient; or every seed gives the same.
+        """
+        for check in self.exercise.values:
+            self._prove_check(check)
+        for parameter in {name for one in self.passes for name in one.parameters} - self.namespace.keys():
+            raise ExerciseError(
+                f"{self.exercise.name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
+                + closest(parameter, self.namespace)
+            )
+        if self.passes and not self._depends_on_the_seed():
+            raise ExerciseError(
+                f"{self.exercise.name}: every value is the same whatever the seed, so numbers pasted in would be "
+                "right: the cells after the parameters must use `seed`."
+            )
+
+    def _prove_check(self, check: Check) -> None:
+        name, tensor = self.exercise.name, self.namespace.get(check.gradient.removeprefix("d"))
+        if check.gradient.startswith("d") and isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+            own = check.gradient.removeprefix("d")
+            raise ExerciseError(
+                f"{name}: {check.id} does not compare {check.gradient}: "
+                f"it must say cmp({own!r}, {check.gradient}, {own})."
+            )
+        values = self.worked[self.passes[-1].name].values
+        if not self._is_compared(check) and not check.is_whole:
+            raise ExerciseError(
+                f"{name}: the solution of {check.stub} makes no tensor {check.gradient}, which {check.id} is about."
+                + closest(check.gradient, values)
+            )
+        error = self._run(check, {one.gradient: values[one.gradient] for one in self._siblings(check.stub)})
+        # a condition on the whole training need not hold after a few steps
+        if error and error.name != "AssertionError":
+            raise ExerciseError(
+                f"{name}: {check.id} raises {error.name} in the grader: {error.message} The check of a value finds the "
+                f"names of the locked cells before the first stub, and what {check.stub} makes."
+            )
+
+    def _depends_on_the_seed(self) -> bool:
+        one = self.passes[0]
+        start = self.worked[one.name].start
+        if any(not torch.equal(value, self.namespace[name]) for name, value in start.items()):
+            return True
+        if self.exercise.recorded:
+            # nothing else can be worked out; the course that recorded it has asked
+            return True
+        other = Worked.of(self.exercise, Pass(one.kind, one.round, {**one.parameters, "seed": 0}))
+        return any(not torch.equal(value, other.values[name]) for name, value in self.worked[one.name].values.items())
+
+
+@contextmanager
+def _replaced(namespace: dict[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
+    """Let ``values`` stand in ``namespace`` inside the block, where the functions of locked cells find them too."""
+    before = dict(namespace)
+    namespace.update(values)
+    try:
+        yield
+    finally:
+        namespace.clear()
+        namespace.update(before)
+
+
+def _wrong(check: Check, collected: Collected) -> str:
+    """What is said of a value that is not right, where nothing more is known."""
+    answers = list(collected.all_answers(check.gradient))
+    if any(answer.kind == "tensor" for answer in answers):
+        return f"{check.gradient} is not what {check.stub} should make of it."
+    if strange := [answer.type for answer in answers if answer.kind == "other"]:
+        return f"{check.gradient} is not a tensor but a {strange[0]}."
+    return f"There is no tensor {check.gradient} when {check.stub} has run."
+
+
+def _has(one: Pass, settings: Mapping[str, Any]) -> bool:
+    """Whether a pass has these settings."""
+    return all(one.parameters.get(name) == value for name, value in settings.items())
+
+
+def _seen(evidence: Sequence[Evidence], marks: Sequence[Mark]) -> Comparison | None:
+    """The comparison that a verdict shows: the best one of the first pass in which the value is not right, if any."""
+    wrong = [one for one, decided in zip(evidence, marks, strict=True) if decided.outcome != "passed"]
+    shown = wrong[:1] or evidence[-1:]
+    return max((seen for one in shown for seen in one.as_written if seen is not None), key=value_of, default=None)

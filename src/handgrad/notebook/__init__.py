@@ -1,0 +1,1 @@
+"""A notebook file: read, repaired, its syntax, and its cells run without a kernel."""

@@ -1,0 +1,104 @@
+"""Read a notebook that was handed in: its size, its encoding, its structure, never its code."""
+
+import codecs
+import os
+import stat
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from handgrad.errors import SubmissionError
+from handgrad.notebook import py_export, tidying
+
+__all__ = ["MAX_BYTES", "parse_notebook", "read_content", "read_notebook"]
+
+
+MAX_BYTES = 1 << 27
+"""Bytes of the largest file that is read (128 MiB): plots and tables fit in, what fills the memory does not."""
+
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the mark with which a file begins; the marks of UTF-16 begin those of UTF-32, which come first."""
+
+
+def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
+    """The notebook at ``path``, in nbformat 4.
+
+    Parameters
+    ----------
+    inside
+        The folder that a link may not lead out of, where the file is a stranger's; anywhere unless given.
+
+    Raises
+    ------
+    SubmissionError
+        There is no such file, or it is not a notebook; the message says which.
+    """
+    return parse_notebook(read_content(path, inside), str(path))
+
+
+def parse_notebook(data: bytes, where: str) -> NotebookNode:
+    """The notebook that a file called ``where`` holds, in nbformat 4; of a ``.py`` file, the one it was made from.
+
+    Raises
+    ------
+    SubmissionError
+        It is not a notebook; the message says why.
+    """
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        raise SubmissionError(f"{where} is not a notebook: it is not {encoding[:6].upper()} text.") from None
+    if not text.strip():
+        raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
+    if where.endswith(".py"):
+        return py_export.parse(text)
+    if text.lstrip()[:1] == "<":
+        raise SubmissionError(f"{where} is a web page, not a notebook: download the .ipynb file itself.")
+    try:
+        return tidying.parse(text)
+    except ValueError as error:
+        raise SubmissionError(
+            f"{where} is not a notebook that can be read ({error}): it may be half-written. "
+            "Save it and hand it in again."
+        ) from error
+
+
+def read_content(path: Path, inside: Path | None = None) -> bytes:
+    """The bytes of the file at ``path``, which must be a file of a fair size; a pipe is not waited for.
+
+    Parameters and errors are those of :func:`read_notebook`.
+    """
+    try:
+        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+            raise SubmissionError(
+                f"{path} is a link out of the student's folder and is not read: the notebook itself must be handed in."
+            )
+        # a pipe or a device is not even opened
+        _prove_file(path, path.stat())
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            _prove_file(path, os.fstat(file.fileno()))
+            return file.read(MAX_BYTES)
+    except FileNotFoundError:
+        raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
+    except (OSError, RuntimeError) as error:
+        raise SubmissionError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}.") from error
+
+
+def _prove_file(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise SubmissionError(f"{path} cannot be read: it is a folder, not a file.")
+    if not stat.S_ISREG(status.st_mode):
+        raise SubmissionError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file.")
+    if status.st_size > MAX_BYTES:
+        raise SubmissionError(
+            f"{path} is not read: it has {status.st_size >> 20:,} MiB, and a notebook may have {MAX_BYTES >> 20}. "
+            "Clear its outputs and hand it in again."
+        )

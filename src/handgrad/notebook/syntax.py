@@ -1,0 +1,357 @@
+"""What the source of a cell assigns, by its syntax alone; nothing is run."""
+
+import ast
+import io
+import itertools
+import re
+import warnings
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeGuard
+
+from handgrad.notebook.execution import the_shell
+
+__all__ = [
+    "Parsed",
+    "Step",
+    "assigned",
+    "assigning_lines",
+    "compared",
+    "compared_by",
+    "gradients_taken",
+    "in_place_lines",
+    "is_untouched",
+    "same",
+    "steps_of",
+]
+
+MAX_SOURCE = 1_000_000
+"""Characters of the longest cell that is looked into."""
+_MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
+"""A cell magic behind which Python stands."""
+_TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
+"""A line magic that hides an assignment from Python's parser."""
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+Block = ast.With | ast.If | ast.For
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A statement, with the blocks that it stands in: those that can be left and entered again.
+
+    Attributes
+    ----------
+    node
+        The statement.
+    dump
+        Its syntax: of the same statement it is the same.
+    assignments
+        The names that it assigns, and whether to something other than None or ``...``.
+    blocks
+        The blocks around it, outermost first.
+    """
+
+    node: ast.stmt
+    dump: str
+    assignments: tuple[tuple[str, bool], ...]
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def lines(self) -> range:
+        """Numbers of its lines, decorators included."""
+        return range(_first_line(self.node), (self.node.end_lineno or 0) + 1)
+
+    @property
+    def all_lines(self) -> set[int]:
+        """The same, and those of the headers around it."""
+        headers = (range(block.lineno, _first_line(block.body[0])) for block in self.blocks)
+        return {*self.lines, *itertools.chain(*headers)}
+
+    @property
+    def bound(self) -> set[str]:
+        """Every name to which it gives a value, imports included."""
+        imported = self.node.names if isinstance(self.node, (ast.Import, ast.ImportFrom)) else []
+        names = {alias.asname or alias.name.split(".")[0] for alias in imported}
+        return names | {name for name, _ in self.assignments}
+
+    def writes(self, name: str) -> bool:
+        """Whether it assigns something to ``name``: neither None nor ``...``."""
+        return (name, True) in self.assignments
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A cell as Python.
+
+    Attributes
+    ----------
+    lines
+        Its lines, as IPython makes them.
+    steps
+        Its statements; a ``with`` block gives those inside it, since the block can be entered again for each, and so
+        does what runs once whatever the data.
+    whole
+        Whether the cell may not be cut, because of the magic that it begins with.
+    """
+
+    lines: tuple[str, ...]
+    steps: tuple[Step, ...]
+    whole: bool
+
+    @classmethod
+    def of(cls, source: str) -> Self | None:
+        """The cell with this source; None where it is not Python."""
+        if len(source) > MAX_SOURCE:
+            return None
+        source = _TIMED.sub("", source)
+        magic = _MAGIC.match(source)
+        try:
+            text = "#" + source[magic.end() :] if magic else the_shell().transform_cell(source)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                body = ast.parse(text).body
+            steps = tuple(steps_of(body))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        lines = io.StringIO(text, newline="\n").readlines()
+        return cls(tuple(lines), steps, magic is not None)
+
+    def names(self) -> set[str]:
+        """What the cell assigns, functions and classes included, imports left out."""
+        return {name for step in self.steps for name, _ in step.assignments}
+
+    def bound(self) -> set[str]:
+        """The same, imports included."""
+        return {name for step in self.steps for name in step.bound}
+
+    def ends(self, names: Collection[str]) -> dict[str, int]:
+        """For each of ``names`` that the cell assigns, the index of the last statement that does."""
+        found: dict[str, int] = {}
+        for index, step in enumerate(self.steps):
+            found.update({name: index for name, written in step.assignments if written and name in names})
+        return found
+
+    def cut(
+        self, names: Collection[str], ends: Mapping[str, int] | None = None, kept: Container[int] | None = None
+    ) -> list[tuple[str, tuple[str, ...]]]:
+        """The cell in pieces, with the names whose answer ends in each, at its end where lines allow it.
+
+        A piece in which nothing is left and nothing ends is none.
+
+        A line keeps its number: what stands before a piece is blanked out in it, but for the headers of the blocks that
+        it goes on in.
+
+        Parameters
+        ----------
+        names
+            In the order in which they are listed where several end together.
+        ends
+            Index of the statement at which each name's answer ends; its last assignment unless given.
+        kept
+            Indices of the statements that are left; all of them unless given.
+        """
+        if self.whole and kept is None:
+            return []
+        pieces: list[tuple[str, tuple[str, ...]]] = []
+        ends = self.ends(names) if ends is None else ends
+        start = 0
+        waiting: list[str] = []
+        runs = False
+        for index, step in enumerate(self.steps):
+            runs |= kept is None or index in kept
+            waiting += [name for name in names if ends.get(name) == index]
+            last = index == len(self.steps) - 1
+            end = len(self.lines) if last else step.lines[-1]
+            if last or (waiting and self.steps[index + 1].lines[0] > end):
+                text = self._text(range(start, end), kept)
+                if isinstance(step.node, ast.Expr) and not last:
+                    text += "pass\n"  # only the last expression of a whole cell shows its value
+                if runs or waiting:
+                    pieces.append((text, tuple(waiting)))
+                start, waiting, runs = end, [], False
+        return pieces
+
+    def beside(self, others: Sequence["Parsed"]) -> set[int]:
+        """Indices of the statements that do not stand in one of ``others`` too, nor assign what it assigns."""
+        names = {name for other in others for name in other.names()}
+        known = {step.dump for other in others for step in other.steps}
+        return {
+            index
+            for index, step in enumerate(self.steps)
+            if step.dump not in known and not any(name in names for name, _ in step.assignments)
+        }
+
+    def only(self, kept: Container[int]) -> str:
+        """The cell with the statements of these indices; the others are blanked out, and lines stay."""
+        return self._text(range(len(self.lines)), kept)
+
+    def _text(self, part: range, kept: Container[int] | None = None) -> str:
+        """Lines of the cell (from 0) with the statements ``kept``, and the headers that these need."""
+        here = [(index, step) for index, step in enumerate(self.steps) if part.start < step.lines[0] <= part.stop]
+        needed = {number for index, step in here if kept is None or index in kept for number in step.all_lines}
+        lines = ["#\n"] * part.start + list(self.lines[part.start : part.stop])
+        for number in {number for _, step in here for number in step.all_lines}:
+            lines[number - 1] = self.lines[number - 1] if number in needed else "#\n"
+        return "".join(lines)
+
+
+def assigned(source: str, name: str) -> bool:
+    """Whether the cell assigns something to ``name``, in whole or in part; None and ``...`` are nothing."""
+    parsed = Parsed.of(source) if name in source else None
+    return parsed is not None and bool(parsed.ends([name]))
+
+
+def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
+    """For each name, the statement that assigns it alone and for the last time, where it stands on one line."""
+    found: dict[str, str] = {}
+    for parsed in filter(None, map(Parsed.of, sources)):
+        for step in parsed.steps:
+            match step.node:
+                case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
+                    found[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
+    return found
+
+
+def gradients_taken(sources: Iterable[str]) -> dict[str, str]:
+    """The gradients that statements take from autograd, each with its tensor: ``dh = h.grad.clone()`` takes ``dh``."""
+    found: dict[str, str] = {}
+    for parsed in (Parsed.of(source) for source in sources if ".grad" in source):
+        for step in parsed.steps if parsed else ():
+            match step.node:
+                case ast.Assign(targets=[ast.Name(id=gradient)], value=value) if gradient == f"d{_taken_from(value)}":
+                    found[gradient] = _taken_from(value)
+    return found
+
+
+def _taken_from(value: ast.expr) -> str:
+    """The tensor whose ``.grad`` an expression is, or a copy of it; empty where it is something else."""
+    match value:
+        case ast.Attribute(value=ast.Name(id=tensor), attr="grad"):
+            return tensor
+        case ast.Call(func=ast.Attribute(value=inner, attr="clone" | "detach")):
+            return _taken_from(inner)
+    return ""
+
+
+def in_place_lines(source: str) -> list[int]:
+    """Numbers of the lines of a cell that write into what is there: ``+=``, ``x[...] =`` and ``x.add_()``."""
+    parsed = Parsed.of(source)
+    found = []
+    for node in (node for step in (parsed.steps if parsed else ()) for node in ast.walk(step.node)):
+        match node:
+            case ast.AugAssign() | ast.Assign(targets=[ast.Subscript(), *_]):
+                found.append(node.lineno)
+            case ast.Call(func=ast.Attribute(attr=method)) if _in_place(method):
+                found.append(node.lineno)
+    return sorted(set(found))
+
+
+def is_untouched(source: str, name: str) -> bool:
+    """Whether an answer cell for ``name`` holds nothing, or nothing but what it held when it was released."""
+    parsed = Parsed.of(source)
+    return parsed is not None and all(_is_nothing(step.node, name) for step in parsed.steps)
+
+
+def compared(source: str) -> list[str]:
+    """Names of the tensors that a cell compares which does nothing but call ``cmp``; empty for any other cell."""
+    parsed = Parsed.of(source) if "cmp" in source else None
+    names = [compared_by(step.node) for step in parsed.steps] if parsed else []
+    return [name for name in names if name] if all(names) else []
+
+
+def compared_by(statement: ast.stmt) -> str:
+    """Name of the tensor that a statement compares: ``probs`` of ``cmp('probs', ...)``; empty for any other."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)), *_])):
+            return name
+    return ""
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two sources differ in nothing but white space."""
+    return "".join(one.split()) == "".join(other.split())
+
+
+def _first_line(statement: ast.stmt) -> int:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return min(node.lineno for node in (statement, *statement.decorator_list))
+    return statement.lineno
+
+
+def steps_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> Iterator[Step]:
+    """The statements of ``body``; in the place of a block that can be entered again, those inside it."""
+    for statement in body:
+        if _can_be_split(statement):
+            yield from steps_of(statement.body, (*blocks, statement))
+        else:
+            yield Step(statement, ast.dump(statement), tuple(_assignments(statement)), blocks)
+
+
+def _can_be_split(statement: ast.stmt) -> TypeGuard[Block]:
+    """Whether a block means the same when it is left and entered again between its statements."""
+    match statement:
+        case ast.With(lineno=line, body=[first, *_]):
+            return _first_line(first) > line
+        case ast.If(test=ast.Constant() | ast.Compare(left=ast.Name(id="__name__")), orelse=[], lineno=line, body=body):
+            return _first_line(body[0]) > line
+        case ast.For(iter=ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=1)]), orelse=[], body=body):
+            leaves = any(isinstance(node, (ast.Break, ast.Continue)) for node in ast.walk(statement))
+            return not leaves and _first_line(body[0]) > statement.lineno
+    return False
+
+
+def _is_nothing(statement: ast.stmt, name: str) -> bool:
+    match statement:
+        case ast.Pass() | ast.Expr(value=ast.Constant()) | ast.Raise(exc=ast.Name(id="NotImplementedError")):
+            return True
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="NotImplementedError"))):
+            return True
+        case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=value)):
+            return target == name and (value is None or value is ...)
+    return False
+
+
+def _assignments(statement: ast.stmt) -> Iterator[tuple[str, bool]]:
+    """Every name that a statement assigns, also in a block of its own, and whether to something other than nothing."""
+    nodes: list[ast.AST] = [statement]
+    while nodes:
+        node = nodes.pop()
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, True
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    for name in _bases(target):
+                        yield name, not (isinstance(value, ast.Constant) and value.value in (None, ...))
+            case ast.AnnAssign(target=target, value=value) if value is not None:
+                yield from ((name, True) for name in _bases(target))
+            case (
+                ast.AugAssign(target=target)
+                | ast.NamedExpr(target=target)
+                | ast.For(target=target)
+                | ast.withitem(optional_vars=ast.expr() as target)
+                | ast.keyword(arg="out", value=target)
+            ):
+                yield from ((name, True) for name in _bases(target))
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=target, attr=method))) if _in_place(method):
+                yield from ((name, True) for name in _bases(target))
+        if not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
+            nodes += ast.iter_child_nodes(node)
+
+
+def _in_place(method: str) -> bool:
+    """Whether a tensor's method of this name changes the tensor: ``index_add_``."""
+    return method.endswith("_") and not method.endswith("__")
+
+
+def _bases(target: ast.expr) -> Iterator[str]:
+    """The names behind a target: ``dC`` of ``dC[ix]``, ``a`` and ``b`` of ``(a, *b)``."""
+    match target:
+        case ast.Name(id=name):
+            yield name
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                yield from _bases(part)
+        case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner) | ast.Call(func=inner):
+            yield from _bases(inner)

@@ -1,0 +1,93 @@
+"""What a check cell of the autograded notebook shows: outputs that nbgrader scores as the verdict does."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from handgrad.report.records import Outcome, Verdict
+from handgrad.report.wording import MARKS, lecture_line, lines, one_line, out_of, sentence, shape
+
+__all__ = ["check_outputs", "comment"]
+
+_COLORS: Mapping[Outcome, str] = {
+    "passed": "#1a7f37",
+    "partial": "#9a6700",
+    "failed": "#cf222e",
+    "missing": "#57606a",
+    "error": "#8250df",
+    "timeout": "#8250df",
+    "memory": "#8250df",
+    "crashed": "#8250df",
+    "tampered": "#cf222e",
+}
+
+
+def check_outputs(verdict: Verdict) -> list[dict[str, Any]]:
+    """The outputs of a check cell, in nbformat's shape.
+
+    ``nbgrader.utils.determine_grade`` reads them as ``verdict.points``: no error and no result are all points, a result
+    that is a number is that number, an error is zero.
+
+    ============ ===========================================================================
+    passed       the lecture's line, as text on stdout
+    partial      a result: the bare points as text, a card as HTML
+    all others   a card, then an error whose name is the outcome and whose value the sentence
+    ============ ===========================================================================
+    """
+    told = [one for one in (lecture_line(verdict), *lines(verdict)) if one]
+    if verdict.outcome == "passed":
+        text = "\n".join(told) or f"{one_line(verdict.gradient)}: passed"
+        return [{"output_type": "stream", "name": "stdout", "text": f"{text}\n"}]
+    if verdict.outcome == "partial":
+        data = {"text/plain": repr(float(verdict.points)), "text/html": _card(verdict)}
+        return [{"output_type": "execute_result", "execution_count": None, "metadata": {}, "data": data}]
+    points = out_of(verdict.points, verdict.max_points)
+    head = f"{MARKS[verdict.outcome]} {verdict.outcome}: {one_line(verdict.gradient)}, {points}"
+    return [
+        {
+            "output_type": "display_data",
+            "metadata": {},
+            "data": {"text/plain": "\n".join([head, *told]), "text/html": _card(verdict)},
+        },
+        {
+            "output_type": "error",
+            "ename": str(verdict.outcome),
+            "evalue": sentence(verdict),
+            "traceback": told,
+        },
+    ]
+
+
+def comment(verdict: Verdict) -> str:
+    """The plain-text comment for nbgrader's gradebook; empty for a plain pass."""
+    return "\n".join(lines(verdict))
+
+
+def _card(verdict: Verdict) -> str:
+    """The verdict as HTML: inline styles only, everything escaped, and closed to MathJax, which would run in it."""
+    color = _COLORS[verdict.outcome]
+    parts = [
+        f'<div style="font-weight: bold; color: {color}">{MARKS[verdict.outcome]} {verdict.outcome}'
+        f'<span style="font-weight: normal; color: #24292f"> · {html.escape(one_line(verdict.gradient))} · '
+        f"{out_of(verdict.points, verdict.max_points)}</span></div>"
+    ]
+    if line := lecture_line(verdict):
+        parts.append(
+            '<pre style="margin: 6px 0; padding: 0; background: transparent; color: #24292f; overflow-x: auto">'
+            f"{html.escape(line)}</pre>"
+        )
+    seen = verdict.comparison
+    if seen and seen.shape != seen.expected_shape:
+        parts.append(_paragraph(f"Shape: {shape(seen.shape)}. Expected: {shape(seen.expected_shape)}."))
+    parts += [_paragraph(one) for one in lines(verdict)]
+    return (
+        '<div class="tex2jax_ignore mathjax_ignore" style="max-width: 46em; margin: 4px 0; padding: 8px 12px; '
+        f"border: 1px solid #d0d7de; border-left: 4px solid {color}; border-radius: 4px; "
+        'background: #ffffff; color: #24292f; font-family: sans-serif; font-size: 14px; line-height: 1.45">'
+        + "".join(parts)
+        + "</div>"
+    )
+
+
+def _paragraph(text: str) -> str:
+    return f'<div style="margin-top: 4px; white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(text)}</div>'

@@ -1,0 +1,157 @@
+"""Charts of a class, drawn by matplotlib, as SVG that takes its colours from the page around it."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from handgrad.report.class_summary import GradientSummary, score_of
+from handgrad.report.item_analysis import Item
+from handgrad.report.records import Entry, Report
+from handgrad.report.wording import one_line
+
+__all__ = ["Bar", "distribution", "gradient_chart", "item_chart", "score_chart"]
+
+PAINTS = ("ink", "soft", "line", "bar", "right", "partial", "wrong", "stopped", "missing")
+"""Colours of the page, by the names of its CSS variables."""
+_INK = {name: f"#0102{place:02x}" for place, name in enumerate(PAINTS, 16)}
+"""What stands for them while matplotlib draws: a page in the dark has other colours."""
+_STYLE: Mapping[Any, Any] = {
+    "svg.hashsalt": "handgrad",
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.edgecolor": _INK["line"],
+    "axes.labelcolor": _INK["soft"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": _INK["ink"],
+    "xtick.color": _INK["line"],
+    "xtick.labelcolor": _INK["ink"],
+    "ytick.color": _INK["line"],
+    "ytick.labelcolor": _INK["ink"],
+}
+_ROOT = re.compile(r"^.*?<svg[^>]*?viewBox=\"0 0 ([0-9.]+) ([0-9.]+)\"[^>]*>", re.DOTALL)
+_LEFT_OUT = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style[^>]*>.*?</style>\s*</defs>|<!--.*?-->", re.DOTALL)
+_ID = re.compile(r' id="(?![mp][0-9a-f]{10})[^"]*"')
+"""Names of a chart's parts, which are the same in every chart; those that something refers to stay."""
+_FONT = re.compile(r"font: ([0-9.]+px) [^;\"]*")
+_SPACES = re.compile(r"\n\s*")
+
+
+NAMED = 4
+"""Gradients that have their name beside their point: the hardest, and those that tell least."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the score distribution: its label, and how many."""
+
+    label: str
+    count: int
+
+
+def distribution(reports: Sequence[Report], entries: Mapping[str, Entry] | None = None) -> tuple[Bar, ...]:
+    """Graded submissions by their share of the points, in tenths; full marks have a bar of their own."""
+    counts = [0] * 11
+    for report in reports:
+        score = score_of(report, (entries or {}).get(report.student))
+        if report.outcome == "graded" and report.max_score > 0 and score is not None:
+            # rounded before it is cut: ten times 0.1 add up to 0.9999999999999999
+            counts[max(0, min(int(round(10 * score / report.max_score, 9)), 10))] += 1
+    labels = [f"{10 * tenth} to {10 * tenth + 10}%" for tenth in range(10)] + ["100%"]
+    return tuple(Bar(label, count) for label, count in zip(labels, counts, strict=True))
+
+
+def score_chart(bars: Sequence[Bar]) -> str:
+    """How the scores are spread: a bar for each tenth of the points, and one for all of them."""
+    with _drawing(7.4, 2.3) as (figure, axes):
+        places = range(len(bars))
+        drawn = axes.bar(places, [bar.count for bar in bars], width=0.86, color=_INK["bar"])
+        axes.bar_label(drawn, [str(bar.count) if bar.count else "" for bar in bars], padding=2)
+        axes.set_xticks(places, [bar.label.replace(" to ", "-") for bar in bars])
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+        axes.margins(x=0.01, y=0.15)
+        said = "; ".join(f"{bar.label} of the points: {bar.count}" for bar in bars if bar.count) or "no scores"
+        return _svg(figure, "How the scores are spread", f"Students by their share of the points. {said}.")
+
+
+def gradient_chart(gradients: Sequence[GradientSummary], kinds: Sequence[str]) -> str:
+    """How each gradient went: a bar for each, as long as the class, in pieces by kind, the first gradient on top."""
+    with _drawing(7.4, 0.6 + 0.21 * len(gradients)) as (figure, axes):
+        names = [one_line(one.gradient) for one in gradients]
+        start = [0.0] * len(gradients)
+        for kind in kinds:
+            shares = [100 * one.share(kind) for one in gradients]
+            axes.barh(range(len(names)), shares, left=start, height=0.74, color=_INK[kind])
+            start = [before + share for before, share in zip(start, shares, strict=True)]
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xticks(range(0, 101, 25), [f"{share}%" for share in range(0, 101, 25)])
+        axes.tick_params(length=0)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.margins(x=0, y=0.01)
+        said = "; ".join(f"{one_line(one.gradient)} {one.share('right'):.0%}" for one in gradients)
+        return _svg(figure, "How each gradient went", f"Right, by gradient: {said}. The table below has all shares.")
+
+
+def item_chart(items: Mapping[str, Item]) -> str:
+    """Each gradient by how many got it, and by how well it tells strong from weak; empty where nothing tells that."""
+    told = {
+        one_line(name): (one.difficulty, one.discrimination)
+        for name, one in items.items()
+        if one.discrimination is not None
+    }
+    if not told:
+        return ""
+    named = {*sorted(told, key=lambda name: told[name])[:NAMED], *sorted(told, key=lambda name: told[name][1])[:NAMED]}
+    with _drawing(7.4, 3.4) as (figure, axes):
+        for name, (difficulty, discrimination) in told.items():
+            axes.plot(difficulty, discrimination, "o", color=_INK["bar"], markersize=6, alpha=0.7)
+            if name in named:
+                at = (difficulty, discrimination)
+                axes.annotate(name, at, xytext=(5, 4), textcoords="offset points", fontsize=9)
+        axes.axhline(0, color=_INK["line"], linewidth=1)
+        axes.set_xlabel("share of its points that the class earned: hard on the left, easy on the right")
+        axes.set_ylabel("tells strong from weak")
+        axes.tick_params(length=3)
+        axes.margins(x=0.08, y=0.12)
+        said = "; ".join(f"{name} {one[0]:.2f}, {one[1]:.2f}" for name, one in told.items())
+        return _svg(figure, "Difficulty and discrimination", f"Share of the points, correlation with the rest: {said}.")
+
+
+@contextmanager
+def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any]]:
+    """A figure of so many inches and its axes, whatever the user's own settings of matplotlib are."""
+    # half a second, which only this page is to cost
+    import matplotlib as mpl  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def _svg(figure: Any, title: str, description: str) -> str:
+    """What was drawn, for the inside of a page: named for a reader without pictures, in the page's own colours."""
+    written = io.StringIO()
+    figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = _LEFT_OUT.sub("", written.getvalue())
+    text = _FONT.sub(r"font-size: \1; font-family: inherit", _ID.sub("", text))
+    for name, colour in _INK.items():
+        text = text.replace(colour, f"var(--{name})")
+    start = _ROOT.match(text)
+    assert start is not None
+    width, height = start.groups()
+    root = (
+        f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}pt" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
+    )
+    return root + _SPACES.sub("\n", text[start.end() :]).strip()

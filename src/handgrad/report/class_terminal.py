@@ -1,0 +1,216 @@
+"""A class on the terminal: its table, its look-alikes, and what a dry run would change."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
+from handgrad.report.records import Entry, Report, ReportOutcome
+from handgrad.report.terminal import new_console, text_of
+from handgrad.report.wording import MARKS, number, one_line, out_of
+
+__all__ = ["LONGEST_NAME", "Change", "Pair", "alike_text", "changes_table", "class_table"]
+
+
+LONGEST_NAME = 24
+"""Columns of a student's name in the class table."""
+
+
+_REPORT_MARKS: Mapping[ReportOutcome, str] = {"graded": "", "unreadable": "!", "not-submitted": "○", "not-graded": "!"}
+
+
+def class_table(
+    reports: Sequence[Report],
+    entries: Mapping[str, Entry] | None = None,
+    *,
+    width: int | None = None,
+    color: bool = False,
+) -> str:
+    """A class at a glance: a line for each student, the class in figures, and who needs a person.
+
+    Parameters
+    ----------
+    reports
+        In the order in which they are to be shown.
+    entries
+        What the gradebook says of each student: its scores are shown, and what made them other than the report's.
+    width, color
+        As for :func:`report_text`.
+    """
+    console = new_console(width, color)
+    entries = entries or {}
+    summary = summarise(reports, entries)
+    titles = dict.fromkeys(one_line(report.assignment) for report in reports)
+    console.print(Text(", ".join(titles) or "No submissions", "bold"))
+    if reports:
+        console.print()
+        console.print(_students(reports, entries, summary, console.width))
+    console.print()
+    for line in _figures(reports, summary):
+        console.print(Text(line))
+    if summary.people:
+        console.print()
+        console.print(Text(f"Needs a person ({len(summary.people)}):", "bold"))
+        for student, why in summary.people:
+            console.print(Padding(Text(f"{student or 'no name'}: {why}"), (0, 0, 0, 2)))
+    return text_of(console)
+
+
+def _students(reports: Sequence[Report], entries: Mapping[str, Entry], summary: ClassSummary, width: int) -> Table:
+    rows = [_student(report, entries.get(report.student)) for report in reports]
+    header = ("student", "outcome", f"of {number(summary.max_score)}", "s")
+    widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    widths[0] = min(widths[0], LONGEST_NAME)
+    room = max(width - sum(widths) - 2 * len(widths), 10)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name, columns in zip(header, widths, strict=True):
+        right = name not in ("student", "outcome")
+        table.add_column(name, width=columns, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    table.add_column("notes", width=room, no_wrap=True, overflow="ellipsis")
+    for report, row in zip(reports, rows, strict=True):
+        table.add_row(*map(Text, row), Text(_notes(report, entries.get(report.student), room)))
+    return table
+
+
+def _student(report: Report, entry: Entry | None) -> tuple[str, str, str, str]:
+    score = score_of(report, entry)
+    return (
+        one_line(report.student) or "no name",
+        f"{_REPORT_MARKS[report.outcome]} {report.outcome}".strip(),
+        "-" if score is None else number(score),
+        f"{report.seconds:.2f}" if report.outcome == "graded" else "",
+    )
+
+
+def _notes(report: Report, entry: Entry | None, room: int) -> str:
+    """What was done to the score by hand, and what handgrad has found."""
+    if told := changed(report, entry):
+        return f"{told}; {_found(report, room - cell_len(told) - 2)}"
+    return _found(report, room)
+
+
+def _found(report: Report, room: int) -> str:
+    """As many names of gradients as there is room for; without room for the outcomes, the number not passed."""
+    if report.outcome != "graded":
+        return one_line(report.message)
+    if report.passed:
+        return f"{MARKS['passed']} all passed"
+    options = (grouped(report, names) for names in range(len(report.checks), -1, -1))
+    not_passed = sum(verdict.outcome != "passed" for verdict in report.checks)
+    return next((one for one in options if cell_len(one) <= room), f"{not_passed} not passed")
+
+
+def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.outcomes.items()))
+    students = f"{len(reports)} submission{'' if len(reports) == 1 else 's'}"
+    told = [f"{students}: {outcomes}." if outcomes else f"{students}."]
+    if summary.mean is not None and summary.median is not None:
+        told.append(
+            f"Scores of the {len(summary.scores)} graded: mean {summary.mean:.1f}, "
+            f"median {number(summary.median)}, lowest {number(min(summary.scores))}, "
+            f"highest {number(max(summary.scores))}, of {number(summary.max_score)}; {summary.perfect} with all passed."
+        )
+    hardest = [one for one in sorted(summary.gradients, key=lambda one: one.share("right")) if one.share("right") < 1]
+    if hardest:
+        named = ", ".join(f"{one_line(one.gradient)} ({one.share('right'):.0%} right)" for one in hardest[:3])
+        told.append(f"Hardest: {named}.")
+    return told
+
+
+Change = tuple[Report, Report, Mapping[str, tuple[str, str]], str]
+"""The report before and after, what became of which gradient, and why it could not be marked again."""
+
+
+def changes_table(
+    rows: Sequence[Change], *, written: bool = True, width: int | None = None, color: bool = False
+) -> str:
+    """A line for each student whose marks change, and whom the stored answers do not suffice for.
+
+    Parameters
+    ----------
+    rows
+        All submissions that were looked at.
+    written
+        Whether the changes were made, or would only be.
+    width, color
+        As for :func:`handgrad.report.report_text`.
+    """
+    console = new_console(width, color)
+    changed = [row for row in rows if row[2]]
+    if changed:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("student", "before", "after", "gradients"):
+            table.add_column(title, justify="right" if title in ("before", "after") else "left")
+        for before, after, gradients, _ in changed:
+            scores = [out_of(one.score, one.max_score) for one in (before, after)]
+            table.add_row(Text(one_line(before.student)), *scores, Text(_named(gradients)))
+        console.print(table)
+        console.print()
+    verb = "changed" if written else "would change"
+    console.print(Text(f"{number(len(changed))} of {number(len(rows))} submissions {verb}."))
+    obstacles = [(before.student, why) for before, _, _, why in rows if why]
+    if obstacles:
+        console.print()
+        console.print(Text(f"Not marked again ({len(obstacles)}): grade them with `handgrad grade`.", "bold"))
+        for student, why in obstacles:
+            console.print(Padding(Text(f"{one_line(student)}: {why}."), (0, 0, 0, 2)))
+    return text_of(console)
+
+
+def _named(gradients: Mapping[str, tuple[str, str]], most: int = 3) -> str:
+    """The first few gradients, with what they were and are."""
+    shown = [f"{name} ({old} -> {new})" for name, (old, new) in list(gradients.items())[:most]]
+    more = len(gradients) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+Pair = tuple[tuple[str, str], Mapping[str, tuple[str, str, int]]]
+"""Two students, and for each gradient both cells and how many wrote it so."""
+
+
+def alike_text(
+    rows: Sequence[Pair], *, most: int = 10, cells: int = 3, width: int | None = None, color: bool = False
+) -> str:
+    """The first ``most`` pairs, with the ``cells`` rarest cells of each.
+
+    Parameters
+    ----------
+    rows
+        The pairs, those that share most first.
+    width, color
+        As for :func:`handgrad.report.report_text`.
+    """
+    console = new_console(width, color)
+    if not rows:
+        console.print("No two submissions share more uncommon cells than chance explains.")
+        return text_of(console)
+    console.print(
+        Text(
+            "These submissions share cells that few others wrote. Did the students work together, use the same source, "
+            "or think alike? Only they can say."
+        )
+    )
+    for (one, other), shared in rows[:most]:
+        names = [one_line(one), one_line(other)]
+        console.print()
+        console.print(Text(f"{names[0]} and {names[1]}: {len(shared)} cells", "bold"))
+        for gradient, (first, second, count) in list(shared.items())[:cells]:
+            others = count - 2
+            who = "nobody else" if not others else f"{others} other{'s' if others > 1 else ''}"
+            table = Table(title=f"{one_line(gradient)} ({who} wrote it so)", title_justify="left", expand=True)
+            for name in names:
+                table.add_column(Text(name), ratio=1)
+            table.add_row(
+                *(Syntax(text.strip(), "python", word_wrap=True, theme="ansi_light") for text in (first, second))
+            )
+            console.print(table)
+        if len(shared) > cells:
+            console.print(Text(f"and {len(shared) - cells} more: {', '.join(list(shared)[cells:])}"))
+    if len(rows) > most:
+        console.print()
+        console.print(Text(f"{len(rows) - most} more pairs share less."))
+    return text_of(console)

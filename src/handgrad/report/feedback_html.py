@@ -1,0 +1,156 @@
+"""What a student gets back: one page with the score, the graph of the gradients, and every cell with its verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from handgrad.report.class_summary import KINDS
+from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.graph.svg import Node, draw
+from handgrad.report.records import Report, Verdict
+from handgrad.report.templates import part, template
+from handgrad.report.wording import MARKS, headline, lecture_line, lines, number, one_line, out_of, shape
+
+__all__ = ["Feedback", "Piece", "feedback_page"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A cell as it is shown; what is HTML here is put into the page as it is.
+
+    Attributes
+    ----------
+    kind
+        ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``.
+    name
+        Its grade_id; empty where it has none.
+    head
+        The heading that it starts with, as plain text.
+    body, outputs
+        The rest of it, and what it showed, as HTML.
+    remark
+        What a person has said about it, as HTML.
+    solution
+        The worked solution, as HTML; empty unless the instructor shows it.
+    """
+
+    kind: str
+    name: str = ""
+    head: str = ""
+    body: str = ""
+    outputs: str = ""
+    remark: str = ""
+    solution: str = ""
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Everything that a student is told.
+
+    Attributes
+    ----------
+    report
+        The verdicts.
+    student
+        Whose page it is.
+    graph
+        The exercise's forward graph.
+    pieces
+        The cells of the notebook, in order.
+    grades
+        For each check, the gradebook's score and points.
+    penalty
+        Points taken off for handing in late.
+    """
+
+    report: Report
+    student: str
+    graph: ForwardGraph
+    pieces: Sequence[Piece]
+    grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    penalty: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """The score that counts."""
+        return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
+
+    @property
+    def max_score(self) -> float:
+        """Points that can be earned."""
+        return sum(points for _, points in self.grades.values())
+
+    def by_hand(self, verdict: Verdict) -> bool:
+        """Whether a person has given another score than the verdict's."""
+        return abs(self.grades.get(verdict.id, (verdict.points, 0))[0] - verdict.points) > 1e-9
+
+
+def feedback_page(feedback: Feedback) -> str:
+    """A student's page: self-contained, without any script, and nothing from the network."""
+    verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
+    open_ones = [one for one in feedback.report.checks if one.outcome != "passed"]
+    return template("feedback.html").render(
+        one=feedback,
+        style=part("page.css") + part("feedback.css"),
+        graph=_graph(feedback, verdicts) if feedback.graph.consumers else "",
+        verdicts=verdicts,
+        open_ones=[one for one in open_ones if one.outcome != "missing" or one.diagnosis],
+        unwritten=[one.gradient for one in open_ones if one.outcome == "missing" and not one.diagnosis],
+        groups=_grouped(feedback.pieces),
+        kinds=KINDS,
+        kinds_there=[kind for kind in dict.fromkeys(KINDS.values()) if kind in _kinds(feedback.report)],
+        marks=MARKS,
+        headline=headline,
+        lecture_line=lecture_line,
+        lines=lines,
+        number=number,
+        one_line=one_line,
+        out_of=out_of,
+        shape=shape,
+    )
+
+
+def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
+    """The cells in order: each alone, or as many of the instructor's as stand together, under the first heading.
+
+    The last text of them stays alone: it is about the answer below.
+    """
+    groups: list[tuple[str, list[Piece]]] = []
+    for theirs, run in groupby(pieces, lambda piece: piece.kind in ("text", "locked")):
+        cells = list(run)
+        if theirs and len(cells) > 2:
+            last = cells.pop() if cells[-1].kind == "text" else None
+            groups.append((next((piece.head for piece in cells if piece.head), "The exercise"), cells))
+            cells = [last] if last else []
+        groups += [("", [piece]) for piece in cells]
+    return groups
+
+
+def _kinds(report: Report) -> set[str]:
+    return {KINDS[verdict.outcome] for verdict in report.checks}
+
+
+def _graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
+    nodes = {}
+    for tensor in feedback.graph.consumers:
+        verdict = verdicts.get(f"d{tensor}")
+        if verdict is None:
+            nodes[tensor] = Node("", "", f"d{tensor} is not graded", 'class="box"')
+            continue
+        score, points = feedback.grades.get(verdict.id, (verdict.points, verdict.max_points))
+        nodes[tensor] = Node(
+            middle=f"{number(score)} of {number(points)}",
+            lowest=f"{MARKS[verdict.outcome]} {verdict.outcome}",
+            title=f"{verdict.gradient}: {verdict.outcome}",
+            paint=f'class="box {KINDS[verdict.outcome]}"',
+            link=f"#{verdict.gradient}",
+        )
+    told = "; ".join(f"{one.gradient}: {one.outcome}" for one in verdicts.values())
+    return draw(
+        feedback.graph,
+        nodes,
+        label="The forward pass, and how your gradient of each tensor stands",
+        title="Your gradients",
+        description=told,
+        style="font-family:inherit",
+    )

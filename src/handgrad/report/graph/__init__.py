@@ -1,0 +1,1 @@
+"""The forward graph of an exercise: as plain data, laid out, and as one SVG. Standard library only."""

@@ -1,0 +1,156 @@
+"""Reports on a terminal."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from handgrad.report.class_summary import has_score
+from handgrad.report.records import Outcome, Report, Verdict
+from handgrad.report.wording import (
+    MARKS,
+    headline,
+    isolation,
+    lines,
+    match,
+    noun,
+    number,
+    one_line,
+    out_of,
+    plain_sentence,
+    sentence,
+)
+
+__all__ = ["new_console", "report_text", "text_of"]
+
+WIDEST = 120
+"""Columns used at most where no width is asked for: longer lines are hard to read."""
+
+
+_STYLES: Mapping[Outcome, str] = {
+    "passed": "green",
+    "partial": "yellow",
+    "failed": "red",
+    "missing": "cyan",
+    "error": "magenta",
+    "timeout": "magenta",
+    "memory": "magenta",
+    "crashed": "magenta",
+    "tampered": "bold red",
+}
+
+
+def report_text(report: Report, *, width: int | None = None, color: bool = False) -> str:
+    """One submission: a row for each gradient, what is said about it below, then the score.
+
+    Parameters
+    ----------
+    report
+        What is shown.
+    width
+        Columns; the terminal's own (80 where there is none, 120 at most) unless told.
+    color
+        Whether to add colours; every mark has its word beside it all the same.
+    """
+    console = new_console(width, color)
+    title = " · ".join(one_line(one) for one in (report.assignment, report.student) if one)
+    console.print(Text(title, "bold"))
+    if said := headline(report):
+        console.print(Text(said))
+    if report.checks:
+        console.print()
+        _print_verdicts(console, report)
+    console.print()
+    for line in _closing(report):
+        console.print(Text(line))
+    return text_of(console)
+
+
+def new_console(width: int | None, color: bool) -> Console:
+    """A console that writes into memory; ``width`` and ``color`` as for :func:`report_text`."""
+    if width is None:
+        width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
+    return Console(
+        file=StringIO(),
+        width=width,
+        force_terminal=color,
+        force_jupyter=False,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def text_of(console: Console) -> str:
+    """What was printed on a console of :func:`new_console`."""
+    assert isinstance(console.file, StringIO)
+    rows = [line.rstrip() for line in console.file.getvalue().split("\n")]
+    return "\n".join(rows).rstrip() + "\n"
+
+
+def _print_verdicts(console: Console, report: Report) -> None:
+    header = ("result", noun(report), "points", "match", "maxdiff")
+    rows = [_row(verdict) for verdict in report.checks]
+    widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    console.print(Text(_laid_out(header, widths), "dim"))
+    for verdict, row in zip(report.checks, rows, strict=True):
+        text = Text(_laid_out(row, widths))
+        text.stylize(_STYLES[verdict.outcome], 0, len(row[0]))
+        console.print(text)
+        if verdict.outcome == "missing" and sentence(verdict) == plain_sentence(verdict):
+            continue  # the row says it, and in a notebook just begun it would be said twenty times
+        for line in lines(verdict):
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
+
+
+def _row(verdict: Verdict) -> tuple[str, str, str, str, str]:
+    seen = verdict.comparison
+    return (
+        f"{MARKS[verdict.outcome]} {verdict.outcome}",
+        one_line(verdict.gradient),
+        f"{number(verdict.points)}/{number(verdict.max_points)}",
+        match(seen),
+        "" if seen is None or seen.maxdiff is None else f"{seen.maxdiff:.3g}",
+    )
+
+
+def _laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _closing(report: Report) -> list[str]:
+    """Score, isolation, and a last line that says where to go on."""
+    told = []
+    if has_score(report):
+        told.append(f"Score: {out_of(report.score, report.max_score)}")
+    else:
+        told.append("Score: none")
+    if report.outcome == "graded":
+        told[0] += f", in {report.seconds:.2f} s"
+        told.append(f"Isolation: {isolation(report)}")
+        told.append(_summary(report))
+    return told
+
+
+def _summary(report: Report) -> str:
+    outcomes = Counter(verdict.outcome for verdict in report.checks)
+    open_ones = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome != "passed"]
+    if not report.checks:
+        return "There was nothing to check in this exercise."
+    if not open_ones:
+        return (
+            f"All {len(report.checks)} {noun(report)}s are right."
+            if len(report.checks) > 1
+            else f"The {noun(report)} is right."
+        )
+    others = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if outcome != "passed")
+    return f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Go on with {open_ones[0]}."

@@ -1,0 +1,255 @@
+"""The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
+
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import torch
+
+from handgrad.errors import SandboxError
+from handgrad.gradients import tensor_bytes
+from handgrad.sandbox import frames
+from handgrad.sandbox.child_server import pack_json
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_result, plain_run
+
+__all__ = ["Child", "Connection", "Process"]
+
+AT_ONCE = 0.001
+"""Seconds that are waited for what may be there already."""
+SLICE = 0.25
+"""Seconds that are waited at a time; most cells report sooner, and nothing is worked out for them."""
+MOST_QUEUED = 3.0
+"""By how many times a cell's time is prolonged at most on a machine that has other things to do."""
+MAX_SHOWN = 1 << 25
+"""Bytes of outputs that are kept from one pass (32 MiB)."""
+
+
+class Connection(Protocol):
+    """The grader's end of a child's channel: what a socket offers. A timeout is a TimeoutError, an end is b""."""
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        """Seconds that a call may wait."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send ``data``."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Process(Protocol):
+    """The process of one child, whichever way it was started."""
+
+    pid: int
+
+    @property
+    def connection(self) -> Connection:
+        """Its channel."""
+
+    def end(self) -> tuple[int, float]:
+        """End it, and what it started, at once: its exit code (negative: a signal) and its CPU seconds."""
+
+
+class Child:
+    """One child: the process in which one submission's cells run.
+
+    Parameters
+    ----------
+    process
+        What runs; it has the locked cells behind it.
+    sources
+        The cells of the submission.
+    limits
+        What the submission may use.
+    forget
+        Called when the child has been ended.
+    """
+
+    def __init__(
+        self, process: Process, sources: Sequence[str], limits: Limits, forget: Callable[["Child"], object]
+    ) -> None:
+        self.pid = process.pid
+        self.cpu_seconds = 0.0
+        self.limits = limits
+        self._process, self._connection, self._forget = process, process.connection, forget
+        self._reader = frames.FrameReader()
+        self._waiting: list[frames.Frame] = []
+        self._broken: tensor_bytes.FrameError | None = None
+        self._sources: Sequence[str] | None = sources
+        self._queue = _queue_of(self.pid)
+        self._timeout: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> int | None:
+        """End the process and everything that it started; its exit code the first time, then None."""
+        if self.pid < 0:
+            return None
+        self.pid = -1
+        if self._queue is not None:
+            os.close(self._queue)
+            self._queue = None
+        self._connection.close()
+        self._forget(self)
+        code, self.cpu_seconds = self._process.end()
+        return code
+
+    def run(
+        self,
+        run: Run,
+        reference: Callable[[str], torch.Tensor] | None = None,
+        seconds: float | None = None,
+    ) -> PassResult:
+        """Run one pass; what came back until its end, or until the child's death.
+
+        Parameters
+        ----------
+        run
+            The pass. ``reference(name)`` is the value of every name of ``run.givens``; with ``run.help`` such a value
+            takes the place of every answer too.
+        seconds
+            Wall-clock seconds that are left for the submission.
+        """
+        cell_seconds = run.seconds or self.limits.cell_seconds
+        end = time.monotonic() + (self.limits.submission_seconds if seconds is None else seconds)
+        result = PassResult()
+        index: int | None = None
+        room = MAX_SHOWN if run.outputs else None
+        try:
+            deadline = min(end, time.monotonic() + cell_seconds)
+            if self._sources is not None:
+                self._wait_until_serving(deadline)
+                self._send(frames.pack({"cells": len(self._sources)}, pack_json(list(self._sources))), deadline)
+                self._sources = None
+            self._send(frames.pack({"run": plain_run(run)}), deadline)
+            if run.givens:
+                assert reference is not None
+                self._send(_placing(tuple((name, reference(name)) for name in run.givens)), deadline)
+            for index in run.cells:
+                deadline = min(end, time.monotonic() + cell_seconds)
+                names = run.collect.get(index, ())
+                cell = cell_result(self._receive(deadline), index, names, room)
+                room = None if room is None else room - cell.shown
+                result.cells[index] = cell
+                if run.help and names:
+                    assert reference is not None
+                    self._send(_placing(tuple((name, reference(name)) for name in names)), deadline)
+            index = None
+            header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
+            if header.get("finished") is not True:
+                raise tensor_bytes.FrameError("a pass did not end where it should")
+            at_stubs = {name: answer for cell in result.cells.values() for name, answer in cell.answers.items()}
+            result.at_end = answers_in(header, payload, run.at_end, at_stubs)[0]
+        except TimeoutError:
+            self.close()
+            # the submission's own end is not the fault of the cell that ran then
+            result.death = Death(index if time.monotonic() < end else None, "timeout")
+        except tensor_bytes.FrameError as error:
+            self.close()
+            result.death = Death(index, "tampered", str(error))
+        except OSError:
+            result.death = _death(index, self.close())
+        return result
+
+    def _wait_until_serving(self, deadline: float) -> None:
+        try:
+            header, _ = self._receive(deadline)
+        except ConnectionResetError:
+            header = {}
+        if header.get("serving") is not True:
+            raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
+
+    def _send(self, frame: bytes, deadline: float) -> None:
+        self._wait_at_most(_left(deadline))
+        self._connection.sendall(frame)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Set the channel's timeout, unless it has that already."""
+        if seconds != self._timeout:
+            self._connection.settimeout(seconds)
+            self._timeout = seconds
+
+    def _receive(self, deadline: float) -> frames.Frame:
+        latest = deadline + MOST_QUEUED * self.limits.cell_seconds
+        queued = self._queued() if deadline - time.monotonic() <= SLICE else None
+        while not self._waiting:
+            if self._broken:
+                raise self._broken
+            # what is there already is taken, also where this process had to wait itself
+            self._wait_at_most(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
+            try:
+                data = self._connection.recv(1 << 18)
+            except TimeoutError:
+                if queued is None:
+                    queued = self._queued()
+                if deadline <= time.monotonic():
+                    # a cell that stands in the queue for a processor is not a slow cell
+                    queued, before = self._queued(), queued
+                    deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
+                    if deadline <= time.monotonic():
+                        raise
+                continue
+            if not data:
+                raise ConnectionResetError
+            try:
+                self._waiting.extend(self._reader.feed(data))
+            except tensor_bytes.FrameError as error:
+                # the frames before it are those of cells that did nothing wrong
+                self._broken = error
+        return self._waiting.pop(0)
+
+    def _queued(self) -> float:
+        """Seconds that the process has stood in the queue for a processor so far; 0 where the system does not say."""
+        if self._queue is None:
+            return 0.0
+        try:
+            return int(os.pread(self._queue, 100, 0).split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+
+@functools.lru_cache(maxsize=512)
+def _placing(references: tuple[tuple[str, torch.Tensor], ...]) -> bytes:
+    """The frame that sets names to references; nothing writes to one, and each goes to every child."""
+    packed = [(name, *tensor_bytes.pack_tensor(value)) for name, value in references]
+    place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
+    return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
+
+
+def _queue_of(pid: int) -> int | None:
+    """A descriptor of the file that says how long a process has waited for a processor; None where there is none.
+
+    It is asked about at every cell, so the file is opened once.
+    """
+    try:
+        return os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
+    except OSError:
+        return None
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _death(index: int | None, code: int | None) -> Death:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return Death(index, "timeout" if name == "SIGXCPU" else "crashed", name)
+    return Death(index, "crashed", f"it ended with exit status {code}")

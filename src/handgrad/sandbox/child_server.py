@@ -1,0 +1,321 @@
+"""The child's side of the pipe: runs the cells of one submission, pass by pass, and sends back named arrays."""
+
+import importlib
+import json
+import random
+import re
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from contextlib import chdir, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from handgrad.gradients import tensor_bytes
+from handgrad.gradients.shared_memory import share_data
+from handgrad.notebook import untrusted_json
+from handgrad.notebook.execution import CompiledCell, captured, new_namespace, run_cell
+from handgrad.sandbox import autograd_off, frames
+
+__all__ = ["SERVING", "State", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
+
+SERVING = {"serving": True}
+"""What a child sends when it may be given cells."""
+MAX_ANSWER = 1 << 25
+"""Bytes of one answer (32 MiB); a larger one is described, not sent."""
+MAX_OUTPUTS = 1 << 24
+"""Bytes of the outputs of one cell, as JSON (16 MiB)."""
+TOO_MUCH = "(the outputs of this cell were too large to keep)\n"
+"""What is shown in the place of such outputs."""
+MAX_COMPARED = 1 << 16
+"""Elements of the largest tensor whose values are looked at to see whether a cell wrote to it."""
+_AROUND = re.compile(r"\.data\b|numpy|storage|dlpack|memoryview")
+"""Ways of writing to a tensor that its version counter does not see."""
+_PLAIN = (torch.Tensor, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, int, float, str)
+
+
+def pack_json(value: Any) -> bytes:
+    """Plain data as bytes."""
+    return json.dumps(value).encode()
+
+
+def unpack_json(data: bytes) -> Any:
+    """The plain data that :func:`pack_json` packed."""
+    return json.loads(data)
+
+
+@dataclass
+class Kept:
+    """A value as it was: the object, the version of its storage, and a copy of a tensor."""
+
+    value: Any
+    version: int = 0
+    copy: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, value: Any) -> "Kept":
+        """Remember ``value``."""
+        if isinstance(value, torch.Tensor):
+            return cls(value, value._version, value.detach().clone())
+        return cls(value)
+
+    def overwritten(self, value: Any) -> bool:
+        """Whether the values of a tensor, unless it is a large one, are others than they were."""
+        return self.copy is not None and self.copy.numel() <= MAX_COMPARED and not torch.equal(value, self.copy)
+
+
+class State:
+    """A namespace as the locked cells left it, and what is needed to put it back."""
+
+    def __init__(self) -> None:
+        self.namespace = new_namespace()
+        self.kept: dict[str, Kept] = {}
+        self.given: dict[str, torch.Tensor] = {}
+
+    def keep(self) -> None:
+        """Remember tensors, modules, functions and plain values; give tensors their NaN gradients."""
+        autograd_off.blank_gradients(self.namespace.values())
+        for name, value in self.namespace.items():
+            if name.startswith("_") or not isinstance(value, _PLAIN):
+                continue
+            # whole numbers are data: a student's own `ix` is not put back between two of the cells that use it
+            if not isinstance(value, torch.Tensor) or value.is_floating_point():
+                self.kept[name] = Kept.of(value)
+
+    def place(self, name: str, value: torch.Tensor) -> None:
+        """Let ``name`` be ``value`` from here on, whatever the cells do with it."""
+        self.namespace[name] = value
+        self.kept[name] = Kept.of(value)
+
+    def give(self, name: str, tensor: str, value: torch.Tensor) -> None:
+        """Let ``name``, and the ``.grad`` of the tensor called ``tensor``, be ``value``, whatever the cells do."""
+        self.place(name, value)
+        self.given[tensor] = value.clone()
+        self._put_back_gradients()
+
+    def _put_back_gradients(self) -> None:
+        for tensor, value in self.given.items():
+            self.namespace[tensor].grad = value.clone()
+
+    def put_back(self, *, contents: bool = False) -> None:
+        """Undo what cells did to the names that are kept; with ``contents`` also what no version counter has seen."""
+        for name, kept in self.kept.items():
+            value = self.namespace.get(name)
+            # the object that was kept, not written to since
+            unchanged = value is kept.value and (kept.copy is None or value._version == kept.version)
+            if unchanged and not (contents and kept.overwritten(value)):
+                continue
+            if kept.copy is None:
+                self.namespace[name] = kept.value
+            else:
+                fresh = kept.copy.clone()
+                if kept.value.grad is not None:
+                    fresh.grad = torch.full_like(fresh, float("nan"))
+                self.namespace[name] = fresh
+                self.kept[name] = Kept(fresh, fresh._version, kept.copy)
+        self._put_back_gradients()
+
+
+Described = tuple[dict[str, Any], bytes]
+"""An answer as it is sent: its description and, for a tensor, its bytes."""
+
+
+def describe(name: str, namespace: dict[str, Any]) -> Described:
+    """The answer that ``name`` is in ``namespace``: what kind of thing, and for a tensor its bytes."""
+    if name not in namespace:
+        return {"name": name, "kind": "undefined"}, b""
+    value = namespace[name]
+    if value is None or value is ...:
+        return {"name": name, "kind": "none"}, b""
+    kind = type(value).__name__[:80]
+    if not isinstance(value, torch.Tensor):
+        return {"name": name, "kind": "other", "type": kind}, b""
+    try:
+        with torch._C.DisableTorchFunctionSubclass():
+            tensor = value.detach()
+            tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).resolve_conj().resolve_neg()
+            if tensor.numel() * tensor.element_size() > MAX_ANSWER:
+                return {"name": name, "kind": "too-large", "shape": list(tensor.shape)}, b""
+            description, data = tensor_bytes.pack_tensor(tensor)
+    except Exception:
+        return {"name": name, "kind": "other", "type": kind}, b""
+    return {"name": name, "kind": "tensor", "size": len(data), **description}, data
+
+
+@dataclass
+class Sent:
+    """An answer as it was sent: the object, its version, and its description."""
+
+    value: Any
+    version: int | None
+    described: Described
+
+    @classmethod
+    def of(cls, value: Any, described: Described) -> "Sent":
+        """Remember ``value``, an answer that was sent as ``described``."""
+        tracked = described[0]["kind"] == "tensor" and not value.is_inference()
+        return cls(value, value._version if tracked else None, described)
+
+    def holds(self, name: str, namespace: dict[str, Any], *, seen: bool) -> bool:
+        """Whether the answer is still what was sent; ``seen``: its version tells whether it was written to."""
+        value = namespace.get(name)
+        if seen and self.version is not None and value is self.value and value._version == self.version:
+            return True
+        return describe(name, namespace) == self.described
+
+
+def preload(modules: Sequence[str]) -> None:
+    """Import the ``modules`` that are installed."""
+    for module in modules:
+        with suppress(ImportError):
+            importlib.import_module(module)
+
+
+def run_locked(directory: str, wanted: Sequence[Mapping[str, Any]]) -> tuple[dict[str, State], dict[str, Any], bytes]:
+    """Run the locked cells of every state that is ``wanted`` in ``directory``; from here on backward is an error.
+
+    Returns
+    -------
+    The states, and what is answered: an error or None, and what the cells printed.
+    """
+    sys.path.insert(0, directory)
+    states: dict[str, State] = {}
+    printed = []
+    with chdir(directory):
+        for one in wanted:
+            state = State()
+            outputs: list[Any] = []
+            for index, source in enumerate(one["cells"]):
+                with captured() as taken:
+                    error = run_cell(CompiledCell(source, f"<locked {index}>"), state.namespace)
+                outputs.append(taken.take())
+                if error:
+                    return {}, {"error": error.to_dict(), "state": one["name"], "cell": index}, b""
+            states[one["name"]] = state
+            share_data(state.namespace, next(iter(states.values())).namespace)
+            state.keep()
+            printed.append(outputs)
+    autograd_off.forbid()
+    return states, {"error": None}, pack_json(printed)
+
+
+class Connection(Protocol):
+    """The child's end of its channel: what a socket offers."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes; none when the grader has closed its end."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send ``data``."""
+
+
+def serve(connection: Connection, states: dict[str, State]) -> None:
+    """Take cells, then run passes over them until the grader closes the connection."""
+    Server(connection, states).serve()
+
+
+class Server:
+    """One child: its connection, its cells and the states it may use, each once."""
+
+    def __init__(self, connection: Connection, states: dict[str, State]) -> None:
+        self.connection = connection
+        self.states = states
+        self.reader = frames.FrameReader()
+        self.waiting: list[frames.Frame] = []
+        self.cells: list[CompiledCell] = []
+
+    def receive(self) -> frames.Frame | None:
+        """The next frame from the grader; None when it has closed the connection."""
+        while not self.waiting:
+            data = self.connection.recv(1 << 16)
+            if not data:
+                return None
+            self.waiting.extend(self.reader.feed(data))
+        return self.waiting.pop(0)
+
+    def send(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
+        """Send ``header`` with answers."""
+        header = {**header, "answers": [description for description, _ in answers], "outputs": len(outputs)}
+        self.connection.sendall(frames.pack(header, b"".join(data for _, data in answers) + outputs))
+
+    def serve(self) -> None:
+        """Answer the grader's frames."""
+        while frame := self.receive():
+            header, payload = frame
+            if "cells" in header:
+                sources = unpack_json(payload)
+                self.cells = [CompiledCell(source, f"<cell {index + 1}>") for index, source in enumerate(sources)]
+            else:
+                self.run(header["run"])
+
+    def run(self, run: dict[str, Any]) -> None:
+        """One pass: ``run`` names the state, the cells in order, and the answers wanted after each and at the end."""
+        state = self.states.pop(run["state"])
+        for name, value in self.references() if run["givens"] else ():
+            state.give(name, run["givens"][name], value)
+        sent: dict[str, Sent] = {}
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.modules["__main__"].__dict__.update(state.namespace)
+        random.seed(0)
+        # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never started
+        torch.default_generator.manual_seed(0)
+        torch.set_default_dtype(torch.float32)
+        around = any(_AROUND.search(cell.source) for cell in self.cells)
+        with captured(results=run["outputs"]) as outputs:
+            for index in run["cells"]:
+                names = run["collect"].get(str(index), [])
+                if run["help"] and names:
+                    state.put_back(contents=around)
+                error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
+                if run["outputs"]:
+                    _flush_figures()
+                taken = outputs.take()
+                shown = _packed(taken) if run["outputs"] else b""
+                answers = [describe(name, state.namespace) for name in names]
+                for name, one in zip(names, answers, strict=True):
+                    if name in run["at_end"]:
+                        sent[name] = Sent.of(state.namespace.get(name), one)
+                self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
+                if run["help"] and names:
+                    for name, value in self.references():
+                        state.place(name, value)
+        at_end = [
+            ({"name": name, "kind": "same"}, b"")
+            if name in sent and sent[name].holds(name, state.namespace, seen=not around)
+            else describe(name, state.namespace)
+            for name in run["at_end"]
+        ]
+        self.send({"finished": True}, at_end)
+
+    def references(self) -> list[tuple[str, torch.Tensor]]:
+        """Wait for the values that are given, or that take the place of the answers just sent; each with its name."""
+        frame = self.receive()
+        if frame is None:
+            raise SystemExit
+        header, payload = frame
+        found = []
+        for description in header["place"]:
+            data, payload = payload[: description["size"]], payload[description["size"] :]
+            found.append((description["name"], tensor_bytes.unpack_tensor(description, data)))
+        return found
+
+
+def _packed(outputs: list[dict[str, Any]]) -> bytes:
+    """What a cell showed, as the grader takes it; a note where it is too much, or nothing that can be written."""
+    try:
+        shown = pack_json(outputs)
+        if len(shown) <= MAX_OUTPUTS and untrusted_json.is_shallow(outputs):
+            return shown
+        note = TOO_MUCH
+    except (TypeError, ValueError, RecursionError):
+        note = "(the outputs of this cell were not kept: a notebook cannot hold them)\n"
+    return pack_json([{"output_type": "stream", "name": "stderr", "text": note}])
+
+
+def _flush_figures() -> None:
+    """Show the figures that are open, as Jupyter does after a cell."""
+    inline = sys.modules.get("matplotlib_inline.backend_inline")
+    if inline is not None:
+        inline.flush_figures()

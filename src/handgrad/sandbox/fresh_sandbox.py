@@ -1,0 +1,212 @@
+"""Where nothing isolates: a fresh interpreter for each submission, used once and killed. For code that is trusted.
+
+No fork, no warm process, nothing that only some systems have. What it costs is the start, a few seconds for each
+submission; what it promises is no more than a process of its own, autograd off, and the limits that the system has.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from handgrad.errors import SandboxError
+from handgrad.gradients import tensor_bytes
+from handgrad.sandbox import frames
+from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.child_server import pack_json
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import START_SECONDS, State, plain_states, printed, start_order
+from handgrad.sandbox.warm_process import PRELOAD, environment, last_words
+
+__all__ = ["FreshSandbox"]
+
+WAITING = 64
+"""Pieces of at most 256 KiB that are read ahead of the grader."""
+
+
+class FreshSandbox:
+    """Gives children that are fresh interpreters; the first of them is started, and tells what is printed, at once.
+
+    A context manager like :class:`handgrad.sandbox.Sandbox`, with the same parameters and errors.
+
+    Attributes
+    ----------
+    isolation
+        ``none``.
+    """
+
+    isolation = "none"
+
+    def __init__(
+        self,
+        states: Sequence[State],
+        directory: Path,
+        limits: Limits | None = None,
+        preload: Sequence[str] = PRELOAD,
+    ) -> None:
+        self.states, self.directory, self.preload = states, directory, preload
+        self.limits = limits or Limits()
+        self.printed: dict[str, list[list[dict[str, Any]]]] = {}
+        self._children: set[Child] = set()
+        self._started = 0
+
+    def __enter__(self) -> Self:
+        self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
+        self._first: _Fresh | None = self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the children that are left; closing twice is allowed."""
+        for child in list(self._children):
+            child.close()
+        first, self._first = self._first, None
+        if first is not None:
+            first.end()
+        with contextlib.suppress(OSError):
+            self._home.cleanup()
+
+    def wait_until_ready(self) -> None:
+        """Wait for the locked cells to have run once; what they printed stands in ``printed`` then."""
+        if not self.printed and self._first is not None:
+            self.printed = printed(*self._first.answer(), self.states, self.directory)
+
+    def child(self, sources: Sequence[str]) -> Child:
+        """A child that holds the cells ``sources``."""
+        self.wait_until_ready()
+        process, self._first = self._first, None
+        if process is None:
+            process = self._start()
+            printed(*process.answer(), self.states, self.directory)
+        process.connection.sendall(b"!")
+        child = Child(process, sources, self.limits, self._children.discard)
+        self._children.add(child)
+        return child
+
+    def _start(self) -> "_Fresh":
+        self._started += 1
+        home = Path(self._home.name) / str(self._started)
+        home.mkdir()
+        process = _Fresh(home)
+        order = {**start_order(self.directory, self.limits), "preload": list(self.preload)}
+        process.connection.sendall(frames.pack(order, pack_json(plain_states(self.states))))
+        return process
+
+
+class _Fresh:
+    """A fresh interpreter and its channel; ``home`` is the folder in which it lives."""
+
+    def __init__(self, home: Path) -> None:
+        self._log = (home.parent / f"{home.name}.log").open("w+", encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "handgrad.sandbox.fresh_process"],
+            # what matplotlib finds out about fonts is kept for the next one; the home is empty when a student comes
+            env=environment(str(home)) | dict.fromkeys(("MPLCONFIGDIR", "IPYTHONDIR"), str(home.parent)),
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self.connection = _Pipes(self._process)
+
+    def answer(self) -> frames.Frame:
+        """What it says when it has run the locked cells.
+
+        Raises
+        ------
+        SandboxError
+            It says nothing.
+        """
+        reader = frames.FrameReader(max_payload=1 << 30)
+        self.connection.settimeout(START_SECONDS)
+        try:
+            while data := self.connection.recv(1 << 18):
+                for frame in reader.feed(data):
+                    return frame
+        except (TimeoutError, tensor_bytes.FrameError) as error:
+            raise SandboxError(f"a fresh process does not answer ({error}). {last_words(self._log)}") from error
+        raise SandboxError(f"a fresh process ended. {last_words(self._log)}")
+
+    def end(self) -> tuple[int, float]:
+        """Kill it, and on all systems but Windows what it started; its exit code."""
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._process.kill()
+        code = self._process.wait()
+        self.connection.join()
+        self._log.close()
+        return code, 0.0
+
+
+class _Pipes:
+    """The grader's end of a child's channel, as if it were a socket: pipes know no timeout, so threads wait."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self._timeout: float | None = None
+        self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._incoming: queue.Queue[bytes] = queue.Queue(WAITING)
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._write, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        """Seconds that :meth:`recv` may wait."""
+        self._timeout = timeout
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send ``data``, without waiting: who does not take it is found out by having no answer."""
+        self._outgoing.put(data)
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes, ``size`` of them or a piece of 256 KiB; none at the end."""
+        try:
+            data = self._incoming.get(timeout=self._timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+        if not data:
+            self._incoming.put(b"")
+        return data
+
+    def close(self) -> None:
+        """Let the child find the end of its input."""
+        self._outgoing.put(b"")
+
+    def join(self) -> None:
+        """End the threads, when the process has been ended."""
+        self.close()
+        while any(thread.is_alive() for thread in self._threads):
+            with contextlib.suppress(queue.Empty):
+                self._incoming.get(timeout=0.01)
+        self._stdout.close()
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError), self._stdin:
+            while data := self._outgoing.get():
+                left = memoryview(data)
+                while left:
+                    left = left[self._stdin.write(left) :]
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._stdout.read(1 << 18):
+                self._incoming.put(data)
+        self._incoming.put(b"")

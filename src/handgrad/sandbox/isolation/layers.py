@@ -1,0 +1,196 @@
+"""What stands between a child and the machine: the layers joined, and proved by trying to get out.
+
+The warm process enters namespaces of its own, runs the locked cells, and then closes its root (:func:`enter`,
+:meth:`Isolation.close`). Every child puts the rest on itself before it is given a submission
+(:meth:`Isolation.confine`): a private home, limits, landlock, no capabilities, a filter of system calls. Where a
+machine lacks a layer the others stay, and :attr:`Isolation.name` says so.
+"""
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from handgrad.sandbox.isolation import landlock, linux, namespaces, seccomp
+from handgrad.sandbox.isolation.limits import Limits
+
+__all__ = ["Isolation", "threads"]
+
+_CAP_SYS_ADMIN = 21
+
+
+class Isolation:
+    """The layers of one warm process and of its children.
+
+    Attributes
+    ----------
+    name
+        ``full``, ``partial: no user namespaces``, ``partial: no landlock`` or ``none``; once the root is closed.
+    reason
+        Why it is not ``full``.
+    """
+
+    def __init__(self) -> None:
+        self.name = "none"
+        self.reason = ""
+        self.namespaces = False
+        self._rules: int | None = None
+        self._filtered = seccomp.supported()
+        self._taken = 0
+        self._folders: list[Path] = []
+
+    def enter(self) -> None:
+        """Enter the namespaces, where the machine allows it; see :func:`.namespaces.enter`."""
+        if self._filtered:
+            self.namespaces = namespaces.enter()
+
+    def close(self, limits: Limits) -> None:
+        """Close the root, when everything outside has been read; then prove in a child that what is left holds.
+
+        Raises
+        ------
+        RuntimeError
+            This process has threads: its children would hang.
+        """
+        self.limits = limits
+        self._taken = limits.taken()
+        if threads() != 1:
+            raise RuntimeError("the warm process has threads, which do not survive a fork: a locked cell started them")
+        descriptor, name = tempfile.mkstemp(dir=Path.cwd())
+        os.close(descriptor)
+        if self._filtered:
+            self._close_root()
+            # what it works out for every process is worked out here, once
+            seccomp.program(os.getpid(), without=self._without)
+        self.name, self.reason = self._named(self._escapes(Path(name)))
+
+    @property
+    def _without(self) -> tuple[str, ...]:
+        return () if self.namespaces else seccomp.CHANGES_FILES
+
+    def _close_root(self) -> None:
+        self._folders = namespaces.library_folders()
+        if self.namespaces:
+            namespaces.close_root(self._folders)
+            # a child still has to mount its home
+            namespaces.drop_root(self._folders, _CAP_SYS_ADMIN)
+            namespaces.end_with_parent()
+            os.environ.update(HOME=namespaces.HOME, TMPDIR=namespaces.HOME)
+            tempfile.tempdir = None
+        if landlock.version():
+            devices = [Path(one) for one in namespaces.DEVICES]
+            shown = [Path("/")] if self.namespaces else [*self._folders, *devices]
+            # the home of a child is mounted beneath the folder that its rule names
+            writable = [Path(namespaces.HOME).parent] if self.namespaces else []
+            self._rules = landlock.ruleset(shown, [*writable, Path("/dev/null")])
+
+    def _named(self, escapes: list[str]) -> tuple[str, str]:
+        """The isolation by its name, and why it is not full, from the ways out that a child has found."""
+        if not self._filtered:
+            return "none", f"there is no list of system calls for {linux.ARCHITECTURE}"
+        if escapes:
+            return "none", f"a process in it could still reach: {', '.join(escapes)}"
+        if not self.namespaces:
+            return "partial: no user namespaces", "this machine does not allow user namespaces"
+        if self._rules is None:
+            return "partial: no landlock", "the kernel has no landlock"
+        return "full", ""
+
+    def confine(self, connection: socket.socket) -> None:
+        """Close this process, which was just forked, in; only ``connection`` stays open.
+
+        Raises
+        ------
+        OSError
+            A layer that is there does not close: nothing may be run.
+        """
+        os.setsid()
+        if self._filtered:
+            if self.namespaces:
+                namespaces.private_home(self.limits.file_mb)
+            else:
+                os.chdir("/")
+            linux.prctl(linux.PR.SET_NO_NEW_PRIVS, 1)
+            if self._rules is not None:
+                landlock.restrict(self._rules)
+        _close_all_but(connection.fileno())
+        self.limits.apply(self._taken)
+        if not self._filtered:
+            return
+        if self.namespaces:
+            linux.drop_capabilities()
+        else:
+            namespaces.drop_root(self._folders)
+        namespaces.end_with_parent()
+        seccomp.apply(seccomp.program(os.getpid(), without=self._without))
+
+    def _escapes(self, witness: Path) -> list[str]:
+        """What a child can still reach of what it must not."""
+        ours, theirs = socket.socketpair()
+        child = os.fork()
+        if not child:
+            found = ["everything"]
+            with suppress(BaseException):
+                self.confine(theirs)
+                found = [name for name, reach in ESCAPES.items() if _succeeds(reach, witness)]
+            with suppress(BaseException):
+                theirs.sendall(json.dumps(found).encode())
+            os._exit(0)
+        with ours:
+            theirs.close()
+            answer = b"".join(iter(lambda: ours.recv(1 << 12), b""))
+        os.waitpid(child, 0)
+        return list(json.loads(answer)) if answer else ["everything"]
+
+
+def threads() -> int:
+    """Number of threads of this process."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 (a count, not paths)
+
+
+def _close_all_but(descriptor: int) -> None:
+    """Close every descriptor but one; what is printed to the standard ones is lost."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(3, descriptor)
+    os.closerange(max(3, descriptor + 1), os.sysconf("SC_OPEN_MAX"))
+
+
+def _succeeds(reach: Callable[[Path], object], witness: Path) -> bool:
+    try:
+        reach(witness)
+    except OSError:
+        return False
+    return True
+
+
+def _fork(_: Path) -> None:
+    if not os.fork():
+        os._exit(0)
+
+
+def _execute(_: Path) -> None:
+    try:
+        os.execv("/nothing", ["nothing"])
+    except FileNotFoundError:
+        return  # it was looked for: only the file is missing
+
+
+def _connect(_: Path) -> None:
+    socket.socket().close()
+
+
+ESCAPES: dict[str, Callable[[Path], object]] = {
+    "files": lambda witness: witness.read_bytes(),
+    "writing": lambda witness: os.close(os.open(witness, os.O_WRONLY)),
+    "processes": lambda _: os.listdir("/proc/self"),  # noqa: PTH208 (whether it works is the question)
+    "signals": lambda _: os.kill(os.getppid(), 0),
+    "the network": _connect,
+    "new processes": _fork,
+    "programs": _execute,
+}
+"""What a child must not reach, and how it is tried; an OSError is what is wanted."""

@@ -1,0 +1,198 @@
+"""The grader's side of the pipe: starts the zygote, asks it for children, reads what they send, ends them."""
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from handgrad.errors import IsolationError, SandboxError
+from handgrad.gradients import tensor_bytes
+from handgrad.sandbox import frames
+from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.child_server import pack_json
+from handgrad.sandbox.fork_server import Warm
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import START_SECONDS, State, plain_states, printed, start_order
+from handgrad.sandbox.warm_process import PRELOAD, WarmProcess
+
+__all__ = ["Sandbox"]
+
+
+class Sandbox:
+    """A warm process that has run the locked cells, and the children forked from it.
+
+    A context manager: the process starts on entry and is gone, children included, on exit.
+
+    Parameters
+    ----------
+    states
+        The parameter sets, each with its locked cells.
+    directory
+        Where the locked cells run; they may read what lies there, children may not.
+    limits
+        What a submission may use.
+    preload
+        Modules that the warm process imports.
+    process
+        The warm process where it has been started already, with modules of its own; the sandbox ends it.
+
+    Attributes
+    ----------
+    isolation
+        What stands between a child and the machine, as tried out when the warm process was ready: ``full``,
+        or ``partial: `` and what is missing.
+
+    Raises
+    ------
+    SandboxError
+        The warm process could not be started, or ended; never the student's fault.
+    IsolationError
+        Nothing isolates its children.
+    ExerciseError
+        A locked cell raised.
+    """
+
+    def __init__(
+        self,
+        states: Sequence[State],
+        directory: Path,
+        limits: Limits | None = None,
+        preload: Sequence[str] = PRELOAD,
+        process: WarmProcess | Warm | None = None,
+    ) -> None:
+        self.states, self.directory, self.preload = states, directory, preload
+        self.isolation = "none"
+        self.limits = limits or Limits()
+        self._process = process
+        self._children: set[Child] = set()
+        self.printed: dict[str, list[list[dict[str, Any]]]] = {}
+
+    def __enter__(self) -> Self:
+        if self._process is None:
+            self._process = WarmProcess(self.preload)
+        self._control = self._process.control
+        self._reader = frames.FrameReader(max_payload=1 << 30)
+        self._received: list[int] = []
+        self._ready = False
+        try:
+            order = start_order(self.directory, self.limits)
+            self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
+            self._process.has_orders = True
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the children that are left and the warm process; closing twice is allowed."""
+        for child in list(self._children):
+            with suppress(SandboxError):
+                child.close()
+        if self._process is not None:
+            self._process.close()
+
+    def wait_until_ready(self) -> None:
+        """Wait for the locked cells to have run; what they printed stands in ``printed`` then."""
+        if self._ready:
+            return
+        answer, payload = self._receive(START_SECONDS)
+        self.printed = printed(answer, payload, self.states, self.directory)
+        self.isolation = answer["isolation"]
+        if self.isolation == "none":
+            raise IsolationError.because(answer["reason"])
+        self._ready = True
+
+    def _send(self, header: dict[str, Any], payload: bytes = b"", descriptor: int | None = None) -> None:
+        data = frames.pack(header, payload)
+        try:
+            self._control.settimeout(START_SECONDS)
+            if descriptor is None:
+                self._control.sendall(data)
+            else:
+                socket.send_fds(self._control, [data], [descriptor])
+        except OSError as error:
+            raise SandboxError(f"the warm process does not listen ({error}). {self._last_words()}") from error
+
+    def _receive(self, timeout: float) -> frames.Frame:
+        try:
+            self._control.settimeout(timeout)
+            while True:
+                chunk, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 1)
+                self._received += descriptors
+                if not chunk:
+                    break
+                for frame in self._reader.feed(chunk):
+                    return frame
+        except (OSError, tensor_bytes.FrameError) as error:
+            raise SandboxError(f"the warm process does not answer ({error}). {self._last_words()}") from error
+        raise SandboxError(f"the warm process ended. {self._last_words()}")
+
+    def _ask(self, header: dict[str, Any], descriptor: int | None = None) -> dict[str, Any]:
+        self.wait_until_ready()
+        self._send(header, descriptor=descriptor)
+        return self._receive(60.0)[0]
+
+    def _last_words(self) -> str:
+        return self._process.last_words() if self._process else ""
+
+    def child(self, sources: Sequence[str]) -> Child:
+        """Fork a child that holds the cells ``sources``."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                answer = self._ask({"command": "fork"}, theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        fork = _Fork(self, answer["pid"], self._received.pop() if self._received else None, ours)
+        child = Child(fork, sources, self.limits, self._children.discard)
+        self._children.add(child)
+        return child
+
+    def wait(self, pid: int) -> tuple[int, float]:
+        """Exit code (negative: a signal) and CPU seconds of an ended child."""
+        answer = self._ask({"command": "wait", "pid": pid})
+        return answer["code"], answer["cpu_seconds"]
+
+
+class _Fork:
+    """A child that the warm process has forked.
+
+    Parameters
+    ----------
+    inner
+        Its process id, as the warm process, which may have a world of its own, numbers it.
+    handle
+        A descriptor that stands for it, where there are such.
+    """
+
+    def __init__(self, sandbox: Sandbox, inner: int, handle: int | None, connection: socket.socket) -> None:
+        self.pid = inner if handle is None else _pid_of(handle)
+        self.connection = connection
+        self._sandbox, self._inner, self._handle = sandbox, inner, handle
+
+    def end(self) -> tuple[int, float]:
+        """Kill it; its exit code and its CPU seconds."""
+        with suppress(ProcessLookupError):
+            if self._handle is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        if self._handle is not None:
+            os.close(self._handle)
+        return self._sandbox.wait(self._inner)
+
+
+def _pid_of(handle: int) -> int:
+    """The id, in this process's own numbering, of the process that ``handle`` stands for."""
+    lines = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))

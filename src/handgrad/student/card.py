@@ -1,0 +1,106 @@
+"""The card of one check: what the lecture's line says, and what is known about a gradient that is not right yet."""
+
+from dataclasses import dataclass
+
+from handgrad.report.records import Comparison, Diagnosis
+from handgrad.student.heatmap import HeatMap
+from handgrad.student.progress import State
+from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, escape, with_code
+
+__all__ = ["Card", "passed"]
+
+_STATES: dict[str, State] = {"carried": "carried", "undefined": "not yet"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is shown for a check that does not pass.
+
+    Attributes
+    ----------
+    gradient
+        The student's variable.
+    found
+        What happened, and what to try (may be empty).
+    line
+        The lecture's line; empty where there was nothing to compare.
+    comparison
+        The facts behind the line; None where there was nothing to compare.
+    picture
+        Where the differences are; None where a picture does not help.
+    """
+
+    gradient: str
+    found: Diagnosis
+    line: str = ""
+    comparison: Comparison | None = None
+    picture: HeatMap | None = None
+
+    @property
+    def state(self) -> State:
+        """How the gradient stands, as the map has it."""
+        return _STATES.get(self.found.mistake, "wrong")
+
+    @property
+    def headline(self) -> str:
+        """What stands below the card, where Jupyter puts its traceback."""
+        return f"the check of {self.gradient} does not pass yet."
+
+    def sentence(self) -> str:
+        """What happened and what to try, as the text of an exception."""
+        return self.found.what + (f"\nTry: {self.found.advice}" if self.found.advice else "")
+
+    def text(self) -> str:
+        """The card for a reader without HTML."""
+        parts = [self.line, f"{SIGNS[self.state]} {self.sentence()}", self._shapes()]
+        if self.picture:
+            parts.append(self.picture.text())
+        return "\n".join(part for part in parts if part)
+
+    def html(self) -> str:
+        """The card."""
+        colour = COLOURS[self.state]
+        parts = [f'<div style="margin-bottom:4px">{_line(self.line)}</div>'] if self.line else []
+        parts.append(
+            f'<div style="font-weight:600"><span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span> '
+            f"{with_code(self.found.what)}</div>"
+        )
+        if self.found.advice:
+            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.found.advice)}</div>')
+        if shapes := self._shapes():
+            parts.append(f'<div style="opacity:0.75;margin-top:2px">{escape(shapes)}</div>')
+        if self.picture:
+            parts.append(f'<div style="margin-top:8px">{self.picture.svg()}</div>')
+            parts.append(f'<div style="opacity:0.75;margin-top:4px">{escape(_legend(self.picture))}</div>')
+        frame = (
+            f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {colour};border-radius:6px;"
+            "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:680px;box-sizing:border-box"
+        )
+        return block("".join(parts), frame, f"{self.gradient}: {self.state}")
+
+    def _shapes(self) -> str:
+        if self.comparison is None:
+            return ""
+        given, expected = self.comparison.shape, self.comparison.expected_shape
+        return f"Shape {given}, " + ("as expected." if given == expected else f"where {expected} is expected.")
+
+
+def passed(line: str, note: str = "") -> str:
+    """The lecture's line of a check that passes, with a quiet mark, and what this loss cannot tell."""
+    mark = f'<span style="color:{GREEN};font-weight:600" role="img" aria-label="passed" title="passed">\u2713</span>'
+    below = f'<div style="opacity:0.75;max-width:620px">{escape(note)}</div>' if note else ""
+    return block(_line(line, mark) + below, "margin:2px 0", "passed")
+
+
+def _line(line: str, mark: str = "") -> str:
+    # spans, not code or pre: those have backgrounds and margins of the page's own
+    return (
+        f'<div style="{TYPEWRITER};font-size:12px;white-space:pre-wrap">'
+        f"{escape(line)}{'  ' + mark if mark else ''}</div>"
+    )
+
+
+def _legend(picture: HeatMap) -> str:
+    rows, columns = picture.block
+    each = "" if (rows, columns) == (1, 1) else f", each square the largest of {rows} \u00d7 {columns}"
+    return f"Yours minus autograd's{each}: + too large, \u2212 too small. {picture.text()}"

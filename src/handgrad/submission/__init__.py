@@ -1,0 +1,1 @@
+"""A student's notebook, laid onto the exercise: which file, which cell, which name answers what."""

@@ -1,0 +1,338 @@
+"""Alignment: which cell of a student's notebook answers what, also where nbgrader's ids were copied or lost.
+
+Where every stub's grade_id stands once, the ids decide. Tools and editors copy, merge, split and strip cells; then an
+answer is where its name is assigned, and its end is the last statement that assigns it.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nbformat import NotebookNode
+
+from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.notebook.syntax import Parsed, assigned, compared, is_untouched, same
+from handgrad.submission.answer_places import Place, Places, mentioned
+from handgrad.submission.slicing import needed
+
+__all__ = ["Alignment", "StudentCell"]
+
+_RUN = ("stub", "locked")
+"""Kinds of cells that run in the sandbox."""
+ALIKE = 0.6
+"""Share of the names of a locked cell that another cell assigns, from which on it is an edited copy of it."""
+
+
+@dataclass(frozen=True)
+class StudentCell:
+    """One cell, or a piece of one, that is run.
+
+    Attributes
+    ----------
+    source
+        What is run.
+    gradients
+        The gradients whose stub ends here; most often one or none.
+    position
+        The cell's place in the notebook; None for a cell that the notebook lacks: a locked one, or a stub, which is
+        empty then.
+    locked
+        Whether it is one of the exercise's locked cells.
+    """
+
+    source: str
+    gradients: tuple[str, ...]
+    position: int | None
+    locked: bool = False
+
+
+@dataclass
+class Alignment:
+    """One notebook laid onto one exercise.
+
+    Attributes
+    ----------
+    labels
+        For each cell of the notebook the cell of the exercise that it is; empty for a student's own.
+    left_out
+        Cells that are not run: copies that hold nothing.
+    found
+        For each stub whose id is gone, the statement that ends its answer, where its gradient is assigned.
+    places
+        The notebook's statements; none where every stub has its id.
+    notes
+        What was mended, as parts of a sentence.
+    """
+
+    nodes: Sequence[NotebookNode]
+    exercise: Exercise
+    labels: list[str] = field(init=False)
+    left_out: set[int] = field(default_factory=set)
+    found: dict[str, Place] = field(default_factory=dict)
+    places: Places = field(init=False)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._kinds = {cell.name: cell.kind for cell in self.exercise.cells if cell.name}
+        self._sources = {cell.name: cell.source for cell in self.exercise.cells if cell.name}
+        self.labels = [name if (name := grade_id(node)) in self._kinds else "" for node in self.nodes]
+        self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
+        self._parsed: dict[int, Parsed | None] = {}
+        self._lost: dict[str, Parsed] = {}
+        checks = {check.id: check.stub for check in self.exercise.checks}
+        self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
+        self.places = Places({}, self.exercise)
+        self._choose_among_copies()
+        if self.lacking:
+            self._recognise()
+            self._find_between()
+            self._find_by_name()
+        self._join_halves()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no stub of the exercise is there, and no gradient is assigned anywhere."""
+        return not self.found and len(self.lacking) == len(self.exercise.stubs)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether no cell is as it was released, stub or setup: it is a notebook of the student's own."""
+        setup = set(self.exercise.setup_names())
+        return len(self.lacking) == len(self.exercise.stubs) and setup.isdisjoint(self.labels)
+
+    def note(self) -> str:
+        """What was mended, in one sentence; empty where there was nothing."""
+        text = "; ".join(self.notes)
+        return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+    def ids(self) -> tuple[str, ...]:
+        """For each cell of the notebook the grade_id that it should have, each once; empty for a student's own."""
+        places = {name: place for place, name in enumerate(self.labels) if name}
+        found = {name: place.position for name, place in self.found.items()}
+        held = [*found.values(), *places.values()]
+        places |= {name: place for name, place in found.items() if held.count(place) == 1}
+        names = {place: name for name, place in places.items()}
+        return tuple(names.get(place, "") for place in range(len(self.nodes)))
+
+    def cells(self) -> Iterator[StudentCell]:
+        """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
+        for cell in self._sliced_cells() if self.is_foreign else self._all_cells():
+            # a stub may answer several names, or none
+            names = [name for stub in cell.gradients for name in self.exercise.answers[stub]]
+            yield cell if not cell.gradients else replace(cell, gradients=tuple(names))
+
+    def _all_cells(self) -> Iterator[StudentCell]:
+        stubs, setup = self.exercise.stubs, self.exercise.setup_names()
+        stub_of = {check.id: check.stub for check in self.exercise.checks}
+        later = [name for name, kind in self._kinds.items() if kind == "locked" and name not in setup]
+        absent = [stub for stub in self.lacking if stub not in self.found]
+
+        def absent_until(to: int) -> Iterator[StudentCell]:
+            """Empty cells in the place of the stubs, of the first ``to``, that are nowhere."""
+            while absent and stubs.index(absent[0]) < to:
+                yield StudentCell("", (absent.pop(0),), None)
+
+        for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True)):
+            kind = self._kinds.get(label)
+            ends = self._ends(position)
+            if kind == "check":
+                # a cell of the student's own, written in the stub's place, stands before the check
+                yield from absent_until(stubs.index(stub_of[label]) + 1)
+            elif kind == "stub":
+                yield from absent_until(stubs.index(label))
+            elif label in later:
+                later.remove(label)
+                yield StudentCell(self._sources[label], (), position, locked=True)
+            if kind == "stub" or ends or (not kind and node.cell_type == "code" and position not in self.left_out):
+                yield from self._pieces(position, label if kind == "stub" else "", ends)
+        yield from absent_until(len(stubs))
+        yield from (StudentCell(self._sources[name], (), None, locked=True) for name in later)
+
+    def _sliced_cells(self) -> Iterator[StudentCell]:
+        """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
+        ours = {name for parsed in map(Parsed.of, self._sources.values()) if parsed for name in parsed.bound()}
+        steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
+        theirs = {*self.exercise.named.values(), *self.exercise.givens}
+        kept = needed(steps, self.exercise.stubs, theirs, ours)
+        order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
+        due = [name for name in order if name not in self.found]
+        for position in range(len(self.nodes)):
+            ends, parsed = self._ends(position), self._parse(position)
+            names = [stub for stub in self.exercise.stubs if stub in ends]
+            whole = [(str(self.nodes[position].source), tuple(names))] if names else []
+            for text, gradients in parsed.cut(names, ends, kept.get(position, set())) if parsed else whole:
+                while due and gradients and order.index(due[0]) < order.index(gradients[0]):
+                    yield self._lacking(due.pop(0))
+                yield StudentCell(text, gradients, position)
+        yield from map(self._lacking, due)
+
+    def _lacking(self, name: str) -> StudentCell:
+        """A locked cell that the notebook does not have, or an empty one in the place of a stub."""
+        is_stub = self._kinds[name] == "stub"
+        return StudentCell("" if is_stub else self._sources[name], (name,) if is_stub else (), None, locked=not is_stub)
+
+    def _ends(self, position: int) -> dict[str, int]:
+        """For each stub whose answer was found in the cell at ``position``, the statement at which it ends."""
+        return {stub: place.step for stub, place in self.found.items() if place.position == position}
+
+    def _pieces(self, position: int, stub: str, others: Mapping[str, int]) -> Iterator[StudentCell]:
+        """The cell at ``position``, cut behind the answers of ``others`` and of ``stub`` where it holds several."""
+        names = tuple(name for name in self.exercise.stubs if name == stub or name in others)
+        parsed = self._parse(position) if self.lacking else None
+        if parsed is None:
+            yield StudentCell(self.nodes[position].source, names, position)
+            return
+        kept = self._own_part(position, parsed)
+        ends = {**parsed.ends(names), **others}
+        pieces = parsed.cut(names, ends, kept) if others else []
+        if len(pieces) < 2:
+            source = self.nodes[position].source if kept is None else parsed.only(kept)
+            yield StudentCell(source, names, position)
+            return
+        placed = {name for _, ends in pieces for name in ends}
+        for index, (text, gradients) in enumerate(pieces):
+            rest = tuple(name for name in names if name not in placed) if index == len(pieces) - 1 else ()
+            yield StudentCell(text, (*gradients, *rest), position)
+
+    def _choose_among_copies(self) -> None:
+        """Of the copies of a stub keep the label of the one that holds the answer, and leave out the untouched ones."""
+        copied = []
+        for stub in self.exercise.stubs:
+            copies = [position for position, label in enumerate(self.labels) if label == stub]
+            if len(copies) < 2:
+                continue
+            copied.append(stub)
+            sources = {position: self.nodes[position].source for position in copies}
+            written = [position for position in copies if not is_untouched(sources[position], stub)]
+            answers = [position for position in written if assigned(sources[position], stub)]
+            last = (answers or written or copies)[-1]
+            # of copies that say the same the first is the answer: later cells build on it
+            chosen = next(position for position in copies if same(sources[position], sources[last]))
+            for position in copies:
+                if position != chosen:
+                    self.labels[position] = ""
+                    self.left_out |= {position} - set(written)
+        if copied:
+            cells = _counted("the answer cell of", "the answer cells of", copied)
+            self.notes.append(f"{cells} more than once there: the last one that assigns its gradient counts")
+
+    def _recognise(self) -> None:
+        """Know locked cells and checks without an id by what they say."""
+        values = {check.id for check in self.exercise.values}
+        locked = {
+            name: source
+            for name, source in self._sources.items()
+            if (self._kinds[name] == "locked" or (name in values and source)) and name not in self.labels
+        }
+        for position in self._own():
+            source = self.nodes[position].source
+            tensors = {tensor: stub for stub, tensor in self.exercise.tensors.items()}
+            stubs = [tensors.get(tensor) for tensor in compared(source)]
+            equal = [name for name in locked if same(source, locked[name])]
+            if equal:
+                self.labels[position] = equal[0]
+            elif stubs and all(stubs):
+                self.labels[position] = self.exercise.check_of(str(stubs[0])).id
+        lost = {name: Parsed.of(source) for name, source in locked.items() if name not in {*self.labels, *values}}
+        self._lost = {name: parsed for name, parsed in lost.items() if parsed}
+
+    def _own(self) -> list[int]:
+        """Places of the code cells that are the student's own."""
+        return [
+            position
+            for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True))
+            if node.cell_type == "code" and not label and position not in self.left_out
+        ]
+
+    def _find_between(self) -> None:
+        """Know the stubs of values, which no name gives away, by the cells of the exercise around them."""
+        order = [cell.name for cell in self.exercise.cells if cell.name]
+        gradients = [stub for stub, names in self.exercise.answers.items() if {*names} & {*self.exercise.tensors}]
+        for stub in [stub for stub in self.lacking if stub not in gradients]:
+            place = order.index(stub)
+            above = max((at for at, label in enumerate(self.labels) if label in order[:place]), default=-1)
+            below = [at for at, label in enumerate(self.labels) if label in order[place + 1 :] and at > above]
+            between = [at for at in self._own() if above < at < min(below, default=-1)]
+            if between:
+                self.labels[between[-1]] = stub
+                self.lacking.remove(stub)
+                self.notes.append(f"the answer cell of {stub} has lost nbgrader's metadata: what stands there counts")
+
+    def _find_by_name(self) -> None:
+        """Where the gradients are assigned whose stub has lost its id, also in a cell that is no Python."""
+        cells = {
+            position: self._parse(position) for position, node in enumerate(self.nodes) if node.cell_type == "code"
+        }
+        self.places = Places(cells, self.exercise)
+        self.found = self.places.find(self.lacking, self._checks)
+        broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
+        for stub in self.lacking:
+            answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
+            if not answered and (seen := [*mentioned(broken, stub)]):
+                self.found[stub] = Place(seen[-1], 0)
+        if self.found and self.is_foreign:
+            self.notes.append(
+                "no cell of this notebook is as it was released: the answers were found by the names they assign, "
+                f"and the setup and forward pass of {self.exercise.name} took the place of its own"
+            )
+        elif self.found and len(self.lacking) == len(self.exercise.stubs):
+            self.notes.append("nbgrader's cell metadata is gone: the answers were found by the names they assign")
+        elif self.found:
+            names = _counted("the answer cell of", "the answer cells of", list(self.found))
+            self.notes.append(f"{names} gone, or without nbgrader's metadata: what assigns the gradient counts")
+        self._note_company()
+
+    def _note_company(self) -> None:
+        """Say which answers end in one statement, a loop or a call: there is nothing between them to put right."""
+        held = [*self.found.values()]
+        together = [stub for stub, place in self.found.items() if self._parse(place.position) and held.count(place) > 1]
+        if together:
+            names = _counted("the answer of", "the answers of", together, "ends", "end")
+            self.notes.append(f"{names} in one statement: an early slip there costs what follows")
+
+    def _parse(self, position: int) -> Parsed | None:
+        if position not in self._parsed:
+            self._parsed[position] = Parsed.of(self.nodes[position].source)
+        return self._parsed[position]
+
+    def _own_part(self, position: int, parsed: Parsed) -> set[int] | None:
+        """Which statements of a cell are the student's own, where some are of the exercise's locked cells."""
+        label = self.labels[position]
+        if self._kinds.get(label) == "stub":
+            return None
+        known = [Parsed.of(self._sources[label])] if label else [*self._lost.values()]
+        alike = [one for one in known if one and (label or _is_copy(parsed, one))]
+        return parsed.beside(alike) if alike else None
+
+    def _join_halves(self) -> None:
+        """Where a stub's answer goes on in the student's own cells right behind it, it ends there."""
+        halves = []
+        for position, stub in list(enumerate(self.labels)):
+            if self._kinds.get(stub) != "stub":
+                continue
+            behind = itertools.takewhile(self._has_no_id, range(position + 1, len(self.nodes)))
+            if ends := [place for place in behind if assigned(self.nodes[place].source, stub)]:
+                self.labels[position], self.labels[ends[-1]] = "", stub
+                halves.append(stub)
+        if halves:
+            cells = _counted("the answer of", "the answers of", halves, "goes", "go")
+            self.notes.append(f"{cells} on in the cell behind the answer cell: it counts as it stands there")
+
+    def _has_no_id(self, position: int) -> bool:
+        node = self.nodes[position]
+        return bool(node.cell_type == "code" and not self.labels[position] and not grade_id(node))
+
+
+def _is_copy(parsed: Parsed, locked: Parsed) -> bool:
+    """Whether a cell is an edited copy of a locked one: it assigns most of the same names."""
+    shared = len(parsed.names() & locked.names())
+    return shared >= 2 and shared >= ALIKE * len(locked.names())
+
+
+def _counted(one: str, many: str, names: Sequence[str], verb: str = "is", verbs: str = "are") -> str:
+    """``the answer cell of dh is``, ``the answer cells of dh and dW2 are``; of many names the first few."""
+    if len(names) == 1:
+        return f"{one} {names[0]} {verb}"
+    first, rest = list(names[:4]), len(names) - 4
+    last = f"{rest} more" if rest > 0 else first.pop()
+    return f"{many} {', '.join(first)} and {last} {verbs}"

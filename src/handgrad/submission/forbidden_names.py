@@ -1,0 +1,319 @@
+"""What the cells of a notebook reach for beside their formulas: autograd, whose answer they would copy, or internals.
+
+Read from the syntax tree, and never guessed: comments, texts, what is only printed or compared, and the student's own
+variables that are called like a module, are left alone. What is noticed here is not what keeps a submission in its
+place (the sandbox does); it is what a person is told.
+"""
+
+import ast
+import copy
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+
+from handgrad.notebook.execution import the_shell
+
+__all__ = ["Reach", "reaches"]
+
+_AUTOGRAD = ("torch.autograd", "torch.func", "functorch")
+_HARMLESS = (
+    "no_grad",
+    "enable_grad",
+    "set_grad_enabled",
+    "inference_mode",
+    "grad_mode",
+    "set_detect_anomaly",
+    "Variable",
+)
+"""Of ``torch.autograd``, what gives no gradient."""
+_INTERNALS = (
+    *("torch._C", "torch._functorch", "handgrad.sandbox", "ctypes", "_ctypes", "cffi", "os._exit", "posix._exit"),
+    *("gc.get_objects", "gc.get_referrers", "gc.get_referents"),
+    *("sys.settrace", "sys.setprofile", "sys._getframe", "sys._current_frames", "threading.settrace"),
+    *("inspect.currentframe", "inspect.stack", "inspect.trace", "inspect.getouterframes", "inspect.getinnerframes"),
+)
+_INSIDE = ("__closure__", "cell_contents", "f_back", "tb_frame")
+_OPENERS = ("open", "io.open", "os.open", "os.listdir", "os.scandir", "os.readlink", "pathlib.Path", "glob.glob")
+_SIZES = ("shape", "dtype", "device", "ndim", "size", "dim", "numel")
+_TIMERS = ("time", "timeit", "capture")
+"""IPython's magics whose text is Python."""
+MAX_SOURCE = 50_000
+"""Characters of the longest cell that is given to IPython, whose transformation takes its time."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one cell reaches for.
+
+    Attributes
+    ----------
+    copied
+        Gradients that are assigned from a ``.grad``.
+    autograd, internals
+        Names such as ``torch.autograd.grad`` and ``torch._C``, in the order in which they are used.
+    """
+
+    copied: frozenset[str] = frozenset()
+    autograd: tuple[str, ...] = ()
+    internals: tuple[str, ...] = ()
+
+
+def reaches(
+    sources: Sequence[str], gradients: Collection[str], before: Sequence[str] = (), given: Collection[str] = ()
+) -> list[Reach]:
+    """What each cell reaches for; a cell that is not Python reaches for nothing.
+
+    Parameters
+    ----------
+    sources
+        The cells, in the order in which they run: what one imports, the next may use.
+    gradients
+        Names of the student's gradients.
+    before
+        Cells that run before them, for what they import.
+    given
+        Names of the tensors whose ``.grad`` is given to the student.
+    """
+    reader = copy.copy(_after(tuple(before), frozenset(gradients), frozenset(given)))
+    reader.modules = dict(reader.modules)
+    return [reader.read(source) for source in sources]
+
+
+@lru_cache
+def _after(before: tuple[str, ...], gradients: frozenset[str], given: frozenset[str]) -> "_Reader":
+    """A reader that has read the cells ``before``, which are the same for every submission."""
+    reader = _Reader(gradients, given)
+    for source in before:
+        reader.read(source)
+    return reader
+
+
+def _parsed(source: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            if len(source) > MAX_SOURCE:
+                return ast.Module([], [])
+        try:
+            return ast.parse(str(the_shell().transform_cell(source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return ast.Module([], [])
+
+
+class _Reader(ast.NodeVisitor):
+    """Reads cells one after the other; knows which names are modules by then."""
+
+    def __init__(self, gradients: Collection[str], given: Collection[str]) -> None:
+        self.gradients, self.given = gradients, given
+        self.modules = {name: name for name in ("open", "getattr", "__import__", "get_ipython")}
+        self.tainted: set[str] = set()
+
+    def read(self, source: str) -> Reach:
+        """What one cell reaches for."""
+        self.copied: set[str] = set()
+        self.autograd: list[str] = []
+        self.internals: list[str] = []
+        # what is nested that deep was not written by a person
+        with suppress(RecursionError):
+            self.visit(_parsed(source))
+        return Reach(frozenset(self.copied), tuple(dict.fromkeys(self.autograd)), tuple(dict.fromkeys(self.internals)))
+
+    # names
+
+    def path(self, node: ast.AST) -> str:
+        """The full name of the module, or of what is in it, that ``node`` stands for; empty where it is neither."""
+        match node:
+            case ast.Name(id=name):
+                return self.modules.get(name, "")
+            case ast.Attribute(value=value, attr=attribute):
+                return _joined(self.path(value), attribute)
+            case ast.Call(func=function, args=[ast.Constant(value=str(name)), *_]):
+                return name if self.path(function) in ("__import__", "importlib.import_module") else ""
+            case ast.Call(func=function, args=[value, ast.Constant(value=str(name)), *_]):
+                return _joined(self.path(value), name) if self.path(function) == "getattr" else ""
+            case ast.Subscript(value=value, slice=ast.Constant(value=str(name))):
+                return name if self.path(value) == "sys.modules" else ""
+        return ""
+
+    def note(self, path: str) -> bool:
+        """Remember ``path`` if it is something that a formula does not need; whether it stands for anything."""
+        if not path:
+            return False
+        self.internals += [one for one in _INTERNALS if path == one or path.startswith(f"{one}.")]
+        parts = path.split(".")
+        if any(path.startswith(f"{one}.") for one in _AUTOGRAD) and parts[len(parts) > 2 and 2] not in _HARMLESS:
+            self.autograd.append(path)
+        return True
+
+    def bind(self, name: str, path: str = "") -> None:
+        """Let ``name`` stand for ``path``, or for something of the student's own."""
+        self.modules.pop(name, None)
+        if path:
+            self.modules[name] = path
+
+    @contextmanager
+    def scope(self, *names: str) -> Iterator[None]:
+        """A scope of its own, in which ``names`` are the student's."""
+        outside = dict(self.modules)
+        for name in names:
+            self.bind(name)
+        yield
+        self.modules = outside
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.note(alias.name)
+            if alias.asname:
+                self.bind(alias.asname, alias.name)
+            else:
+                first = alias.name.split(".")[0]
+                self.bind(first, first)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            path = _joined(node.module or "", "" if alias.name == "*" else alias.name)
+            self.note(path)
+            self.bind(alias.asname or alias.name, path)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.note(self.path(node))
+        else:
+            self.bind(node.id)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name:
+            self.bind(node.name)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.bind(node.name)
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        with self.scope(*_parameters(node.args)):
+            for statement in node.body:
+                self.visit(statement)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        with self.scope(*_parameters(node.args)):
+            self.visit(node.body)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.bind(node.name)
+        with self.scope():
+            self.generic_visit(node)
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        self.visit(node.iter)
+        self.visit(node.target)
+        for statement in (*node.body, *node.orelse):
+            self.visit(statement)
+
+    visit_AsyncFor = visit_For  # noqa: N815
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
+        with self.scope():
+            for one in (*node.generators, node.elt):
+                self.visit(one)
+
+    visit_SetComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
+
+    # what is reached for
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if not self.note(self.path(node)):
+            if node.attr in _INSIDE:
+                self.internals.append(node.attr)
+            self.visit(node.value)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function = self.path(node.func)
+        self.note(self.path(node))
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "backward" and not function:
+            self.autograd.append("backward")
+        first = node.args[0] if node.args else None
+        if function in _OPENERS and _text(first).startswith("/proc"):
+            self.internals.append("/proc")
+        if function == "os.write" and isinstance(first, ast.Constant) and first.value not in (0, 1, 2):
+            self.internals.append("os.write")
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method), args=[_, *_]):
+                if name in self.gradients and method.endswith("_") and any(map(self.holds_grad, node.args)):
+                    self.copied.add(name)
+            case ast.Call(
+                func=ast.Attribute(attr="run_cell_magic" | "run_line_magic"), args=[ast.Constant(value=magic), *_, body]
+            ) if magic in _TIMERS:
+                self.visit(_parsed(_text(body)))
+        self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self._assign(node.targets, node.value)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self._assign([node.target], node.value)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self._assign([node.target], node.value)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self._assign([node.target], node.value)
+
+    def _assign(self, targets: Sequence[ast.expr], value: ast.expr) -> None:
+        self.visit(value)
+        path, copies = self.path(value), self.holds_grad(value)
+        for target in targets:
+            self.visit(target)
+            names = {_root(one) for one in getattr(target, "elts", [target])}
+            self.tainted = self.tainted | names if copies else self.tainted - names
+            self.copied |= names & set(self.gradients) if copies else set()
+            if isinstance(target, ast.Name):
+                self.bind(target.id, path)
+
+    def holds_grad(self, node: ast.AST) -> bool:
+        """Whether the value of ``node`` is made from a ``.grad``: not from its size, and not from a comparison."""
+        match node:
+            case ast.Name(id=name):
+                return name in self.tainted
+            case ast.Compare() | ast.Lambda() | ast.Constant():
+                return False
+            case ast.Attribute(attr=name) if name in _SIZES:
+                return False
+            case ast.Attribute(value=ast.Name(id=name), attr="grad") if name in self.given:
+                return False
+            case ast.Attribute(attr="grad"):
+                return not self.path(node)
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name.endswith("_like") or name == "cmp":
+                return False
+            case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value="grad"), *_]):
+                return True
+        return any(map(self.holds_grad, ast.iter_child_nodes(node)))
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path
+
+
+def _parameters(arguments: ast.arguments) -> list[str]:
+    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+    return [one.arg for one in every if one is not None]
+
+
+def _text(node: ast.AST | None) -> str:
+    """The text that ``node`` begins with; empty where it is none."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        node = node.values[0]
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _root(node: ast.AST) -> str:
+    """The variable that an assignment to ``node`` changes."""
+    while isinstance(node, (ast.Subscript, ast.Attribute, ast.Starred)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,294 @@
+"""A student's names for what the exercise calls otherwise: told with ``--rename``, or known by the forward pass."""
+
+import ast
+import copy
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from nbformat import NotebookNode
+
+from handgrad.errors import RenameError, closest
+from handgrad.exercise.exercise import Exercise
+from handgrad.notebook.syntax import Parsed, Step
+from handgrad.submission.answer_places import Places
+
+__all__ = ["Guesses", "Renames", "guess"]
+
+CLOSE = 0.8
+"""How alike two names are, by difflib's measure, of which one may be meant by the other."""
+
+
+@dataclass(frozen=True)
+class Renames:
+    """The exercise's names, by the student's."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_tensors(cls, pairs: Mapping[str, str]) -> Self:
+        """Tensors by the student's names; each stands for its gradient too."""
+        return cls({**pairs, **{f"d{theirs}": f"d{ours}" for theirs, ours in pairs.items()}})
+
+    @classmethod
+    def told(cls, options: Sequence[str], nodes: Sequence[NotebookNode], exercise: Exercise) -> Self:
+        """What ``THEIRS=OURS`` options say.
+
+        Raises
+        ------
+        RenameError
+            An option is not of that form, or speaks of a name that is not there.
+        """
+        if not options:
+            return cls()
+        places, known = _places(nodes, exercise), _made(exercise) | {*exercise.stubs}
+        used = _used(places)
+        names: dict[str, str] = {}
+        for option in options:
+            theirs, _, ours = (part.strip() for part in option.partition("="))
+            said = f"--rename {option}"
+            if not (theirs.isidentifier() and ours.isidentifier() and theirs != ours):
+                raise RenameError(f"{said} is not THEIRS=OURS, two names such as bnmean=bnmeani.")
+            if ours not in known:
+                raise RenameError(f"{said}: {exercise.name} has no {ours}.{closest(ours, known)}")
+            new = cls._pair(theirs, ours, exercise)
+            if not used.intersection(new):
+                raise RenameError(f"{said}: the notebook has no {theirs}.{closest(theirs, used)}")
+            if any(name in names or target in names.values() for name, target in new.items()):
+                raise RenameError(f"{said}: one of the two names stands in another --rename too.")
+            for name, target in new.items():
+                if target in exercise.stubs and places.written(name) and places.written(target):
+                    raise RenameError(f"{said}: the notebook assigns both {name} and {target}: delete the old one.")
+            names |= new
+        return cls(names)
+
+    @classmethod
+    def _pair(cls, theirs: str, ours: str, exercise: Exercise) -> Mapping[str, str]:
+        """What one option says: of a tensor and its gradient, or of a name alone."""
+        if ours in exercise.tensors and theirs.startswith("d"):
+            theirs, ours = theirs.removeprefix("d"), exercise.tensors[ours]
+        return cls.of_tensors({theirs: ours}).names if ours in exercise.tensors.values() else {theirs: ours}
+
+    def applied(self, nodes: Sequence[NotebookNode]) -> list[NotebookNode]:
+        """The cells with the exercise's names."""
+        return [_renamed(node, self.names) if node.cell_type == "code" and self.names else node for node in nodes]
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """What the student's names seem to stand for.
+
+    Attributes
+    ----------
+    sure
+        The exercise's tensors by the student's names, where the same line of the forward pass makes both.
+    unsure
+        Pairs of a student's name and the exercise's that are not followed.
+    """
+
+    sure: Mapping[str, str] = field(default_factory=dict)
+    unsure: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def renames(self) -> Renames:
+        """Those that are sure."""
+        return Renames.of_tensors(self.sure)
+
+    def note(self) -> str:
+        """What was assumed, and what to type where something was not; empty where there is nothing to say."""
+        pairs = [f"{theirs} as {ours}" for theirs, ours in self.sure.items()]
+        sentences = [f"Names were read as the forward pass has them: {', '.join(pairs)}."] if pairs else []
+        if self.unsure:
+            options = ", ".join(f"--rename {theirs}={ours}" for theirs, ours in self.unsure)
+            sentences.append(f"Names that may be others of the exercise were left alone; where one is, add {options}.")
+        return " ".join(sentences)
+
+
+def guess(places: Places, exercise: Exercise) -> Guesses:
+    """What the names in a notebook stand for, by its own forward pass beside the exercise's.
+
+    A name is sure if it and one name of the exercise, and no other, are made by the same line, and the notebook does
+    not use the latter itself.
+    """
+    try:
+        return _guess(places, exercise)
+    except RecursionError:  # what is nested that deep was not written by a person
+        return Guesses()
+
+
+def _guess(places: Places, exercise: Exercise) -> Guesses:
+    forward = [step for step in places.steps.values() if not places.is_training(step)]
+    theirs = [line for line in map(_line, forward) if line]
+    ours = {target: value for step in _setup(exercise) for target, value in filter(None, [_line(step)])}
+    ours = {target: value for target, value in ours.items() if target in exercise.tensors.values()}
+    made = _made(exercise)
+    answered = {
+        tensor
+        for stub, tensor in exercise.tensors.items()
+        if any(places.steps[one].writes(stub) for one in places.written(stub))
+    }
+    assigned = answered | {target for target, _ in theirs}
+    pairs = dict.fromkeys(pair for pair in _same_lines(theirs, ours) if pair[0] not in made)
+    sure = {
+        name: target
+        for name, target in pairs
+        if target not in assigned
+        and sum(name == one for one, _ in pairs) == sum(target == one for _, one in pairs) == 1
+    }
+    open_targets = set(ours) - assigned - set(sure.values())
+    others = [pair for pair in pairs if pair[0] not in sure]
+    others += _unified(theirs, ours)
+    others += _alike(places, exercise)
+    unsure = [(name, target) for name, target in others if name not in {*made, *sure} and target in open_targets]
+    return Guesses(sure, tuple(dict.fromkeys(unsure)))
+
+
+def _places(nodes: Sequence[NotebookNode], exercise: Exercise) -> Places:
+    cells = {position: Parsed.of(node.source) for position, node in enumerate(nodes) if node.cell_type == "code"}
+    return Places(cells, exercise)
+
+
+def _setup(exercise: Exercise) -> Iterator[Step]:
+    """The statements of the locked cells before the first stub."""
+    for source in exercise.setup({}):
+        if parsed := Parsed.of(source):
+            yield from parsed.steps
+
+
+def _made(exercise: Exercise) -> set[str]:
+    """The names that the locked cells make."""
+    return {name for step in _setup(exercise) for name in step.bound}
+
+
+def _used(places: Places) -> set[str]:
+    """Every name in a notebook."""
+    return {node.id for step in places.steps.values() for node in ast.walk(step.node) if isinstance(node, ast.Name)}
+
+
+def _line(step: Step) -> tuple[str, ast.expr] | None:
+    """Name and value of a plain assignment."""
+    match step.node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name, value
+    return None
+
+
+def _same_lines(theirs: Sequence[tuple[str, ast.expr]], ours: Mapping[str, ast.expr]) -> Iterator[tuple[str, str]]:
+    """Pairs of names for which the same line of the forward pass stands, the names found before replaced."""
+    names: dict[str, str] = {}
+    values = {target: _normal(value, {}) for target, value in ours.items()}
+    for name, value in theirs:
+        normal = _normal(value, names)
+        for target in [target for target, one in values.items() if one == normal and target != name]:
+            names.setdefault(name, target)
+            yield name, target
+
+
+def _normal(node: ast.AST, names: Mapping[str, str]) -> str:
+    """A text for an expression, the same for ``a*b`` and ``b*a``, ``2`` and ``2.0``, ``keepdims`` and ``keepdim``."""
+    match node:
+        case ast.Name(id=name):
+            return names.get(name, name)
+        case ast.Constant(value=int() | float() as number):
+            return repr(float(number))
+        case ast.BinOp(op=ast.Add() | ast.Mult() as operator):
+            parts = sorted(_normal(part, names) for part in _operands(node, type(operator)))
+            return f"{type(operator).__name__}({', '.join(parts)})"
+        case ast.keyword(arg="keepdims" | "keepdim", value=value):
+            return f"keepdim={_normal(value, names)}"
+    fields = []
+    for _, value in ast.iter_fields(node):
+        values = value if isinstance(value, list) else [value]
+        fields += [_normal(one, names) if isinstance(one, ast.AST) else repr(one) for one in values]
+    return f"{type(node).__name__}({', '.join(fields)})"
+
+
+def _operands(node: ast.expr, operator: type[ast.operator]) -> Iterator[ast.expr]:
+    """The parts of a sum or a product."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, operator):
+        yield from _operands(node.left, operator)
+        yield from _operands(node.right, operator)
+    else:
+        yield node
+
+
+def _unified(theirs: Sequence[tuple[str, ast.expr]], ours: Mapping[str, ast.expr]) -> Iterator[tuple[str, str]]:
+    """Pairs of names of which one stands where the other does in lines that make the same tensor."""
+    for name, value in theirs:
+        if name in ours:
+            yield from _differences(value, ours[name]) or ()
+
+
+def _differences(one: ast.AST, other: ast.AST) -> list[tuple[str, str]] | None:
+    """The names in which two expressions differ; None where they differ in more."""
+    match one, other:
+        case ast.Name(id=name), ast.Name(id=target):
+            return [(name, target)] if name != target else []
+    if type(one) is not type(other):
+        return None
+    children = list(ast.iter_child_nodes(one)), list(ast.iter_child_nodes(other))
+    if len(children[0]) != len(children[1]):
+        return None
+    found = [_differences(*pair) for pair in zip(*children, strict=True)]
+    if any(pairs is None for pairs in found):
+        return None
+    return [pair for pairs in found if pairs for pair in pairs]
+
+
+def _alike(places: Places, exercise: Exercise) -> Iterator[tuple[str, str]]:
+    """Pairs of an unknown gradient's tensor and one of the exercise that is spelled almost like it."""
+    assigned = {name for step in places.steps.values() for name, _ in step.assignments}
+    tensors = list(exercise.tensors.values())
+    for name in sorted(assigned - set(exercise.stubs)):
+        tensor = name.removeprefix("d")
+        if tensor != name and tensor in assigned:
+            yield from ((tensor, near) for near in difflib.get_close_matches(tensor, tensors, 1, CLOSE))
+
+
+def _renamed(node: NotebookNode, names: Mapping[str, str]) -> NotebookNode:
+    """The cell with other names; one that is no Python stays as it is."""
+    parsed = Parsed.of(node.source)
+    if parsed is None:
+        return node
+    finder = _Finder(names)
+    try:
+        finder.visit(ast.parse("".join(parsed.lines)))
+    except RecursionError:  # what is nested that deep was not written by a person
+        return node
+    lines = [line.encode() for line in parsed.lines]
+    for number, column, name in sorted(finder.found, reverse=True):
+        line, end = lines[number - 1], column + len(name.encode())
+        # what stands in an f-string is not where older Pythons say
+        if line[column:end] == name.encode():
+            lines[number - 1] = line[:column] + names[name].encode() + line[end:]
+    changed = copy.copy(node)
+    changed.source = b"".join(lines).decode().removesuffix("\n")
+    return changed
+
+
+class _Finder(ast.NodeVisitor):
+    """Finds where names stand, but for functions with a parameter of that name."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = set(names)
+        self.found: list[tuple[int, int, str]] = []
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if node.id in self.names:
+            self.found.append((node.lineno, node.col_offset, node.id))
+
+    def visit_Call(self, node: ast.Call) -> None:
+        match node:
+            case ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)) as text, *_]):
+                if name in self.names:
+                    self.found.append((text.lineno, text.col_offset + 1, name))  # behind the quote
+        self.generic_visit(node)
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        own = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+        outside, self.names = self.names, self.names - own
+        self.generic_visit(node)
+        self.names = outside
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _visit_function  # noqa: N815

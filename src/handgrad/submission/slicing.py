@@ -1,0 +1,144 @@
+"""What of a notebook has to run for its answers: the statements that assign them, and what these use.
+
+For a notebook that was not made from the released one. Its setup, forward pass, training and plots do not run: the
+exercise's own locked cells take their place.
+"""
+
+import ast
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from handgrad.notebook.syntax import Step, steps_of
+from handgrad.submission.answer_places import Place
+
+__all__ = ["needed"]
+
+_SHOWS = ("print", "display")
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def needed(
+    steps: Mapping[Place, Step], gradients: Collection[str], tensors: Collection[str], ours: Collection[str]
+) -> dict[int, set[int]]:
+    """For each cell the indices of the statements that the answers need.
+
+    Parameters
+    ----------
+    steps
+        The notebook's statements, in order, without those that are never an answer.
+    gradients, tensors
+        The names of the exercise's gradients, and of what is never the student's: their tensors, and what is given.
+    ours
+        What the locked cells make. Such names are theirs: the notebook's own statements for them count only behind
+        the first answer, where a student uses one again as a variable of another kind.
+    """
+    answers = {place for place, step in steps.items() if any(step.writes(name) for name in gradients)}
+    first = min(answers, default=None)
+    effects = _Effects.of(steps.values(), gradients, ours)
+    functions: set[str] = set()
+    while True:
+        kept: dict[int, set[int]] = {}
+        wanted, used = set(functions), set(functions)
+        for place, step in sorted(steps.items(), reverse=True):
+            own = step.bound - set(tensors if first is not None and place > first else ours)
+            if place in answers or own & wanted or effects.has(step.node, wanted):
+                kept.setdefault(place.position, set()).add(place.step)
+                wanted = wanted - _rebound(step) | _loads(step)
+                # what a function uses may be assigned behind it
+                used |= _loads(step) if isinstance(step.node, _FUNCTIONS) else set()
+        if used == functions:
+            return kept
+        functions = used
+
+
+def _rebound(step: Step) -> set[str]:
+    """The names whose earlier value is gone behind a statement."""
+    match step.node:
+        case ast.Assign(targets=targets):
+            return {
+                name.id
+                for target in targets
+                for name in getattr(target, "elts", [target])
+                if isinstance(name, ast.Name)
+            }
+        case ast.FunctionDef() | ast.Import() | ast.ImportFrom():
+            return step.bound
+    return set()
+
+
+def _loads(step: Step) -> set[str]:
+    """The names that a statement uses; loop variables and parameters of its own are not among them."""
+    names: set[str] = set()
+    own: set[str] = set()
+    headers = (item for block in step.blocks if isinstance(block, ast.With) for item in block.items)
+    for node in itertools.chain(ast.walk(step.node), *map(ast.walk, headers)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                names.add(name)
+            case ast.AugAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.For(target=target) | ast.comprehension(target=target):
+                own |= {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}
+            case ast.arg(arg=name):
+                own.add(name)
+    return names - own
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """What the statements of a notebook do to what they are given.
+
+    Attributes
+    ----------
+    gradients
+        The names of the exercise's gradients.
+    others
+        Names that no call changes: modules, and what the locked cells make.
+    mutators, lookers
+        Functions that change what they are given, of the student's own, and functions that do not.
+    """
+
+    gradients: frozenset[str]
+    others: frozenset[str]
+    mutators: frozenset[str]
+    lookers: frozenset[str]
+
+    @classmethod
+    def of(cls, steps: Collection[Step], gradients: Collection[str], ours: Collection[str]) -> Self:
+        """The effects in a notebook with these statements."""
+        modules = {name for step in steps if isinstance(step.node, _IMPORTS) for name in step.bound}
+        functions = {step.node.name for step in steps if isinstance(step.node, _FUNCTIONS)}
+        mutators = {name for step in steps for name in _mutator(step.node)} - set(ours)
+        lookers = {*_SHOWS, *ours, *functions} - mutators
+        return cls(frozenset(gradients), frozenset({*ours, *modules}), frozenset(mutators), frozenset(lookers))
+
+    def has(self, node: ast.stmt, wanted: Collection[str]) -> bool:
+        """Whether a statement calls something for its effect: on what is wanted, on a gradient, on torch's defaults."""
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            return False
+        calls = [one.value for one in ast.walk(node) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Call)]
+        return any(self._changes(call, set(wanted) - self.others - self.gradients) for call in calls)
+
+    def _changes(self, call: ast.Call, helpers: set[str]) -> bool:
+        """Whether a call changes one of ``helpers``: ``rows.append(...)``, ``np.copyto(rows, ...)``; or a gradient."""
+        names = {argument.id for argument in call.args if isinstance(argument, ast.Name)}
+        match call.func:
+            case ast.Attribute(value=ast.Name(id="torch"), attr="set_default_dtype"):
+                return True
+            case ast.Attribute(value=owner):
+                return bool(helpers & {*names, *([owner.id] if isinstance(owner, ast.Name) else [])})
+            case ast.Name(id=name):
+                changed = helpers | self.gradients if name in self.mutators else helpers
+                return name not in self.lookers and bool(changed & names)
+        return False
+
+
+def _mutator(node: ast.stmt) -> Iterator[str]:
+    """The name of a function that changes what it is given."""
+    if isinstance(node, _FUNCTIONS):
+        changed = {name for step in steps_of(node.body) for name in step.bound - _rebound(step)}
+        if changed & {argument.arg for argument in node.args.args}:
+            yield node.name
