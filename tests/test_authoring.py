@@ -13,7 +13,7 @@ from handgrad.authoring.new_exercise import new_exercise
 from handgrad.course.course import Course
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.notebook.syntax import is_untouched
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +92,7 @@ def test_new_exercise(course: Course, script: Callable[[str], Path]) -> None:
     )
     reference = Reference.of(exercise, {"seed": 8, "width": 5})
     assert reference.gradients["Wq"].shape == (5, 5)
-    facts = Facts.of([reference])
+    facts = ForwardFacts.of([reference])
     for name, consumers in facts.consumers.items():
         above = exercise.stubs[: exercise.stubs.index(f"d{name}")]
         assert {f"d{one}" for one in consumers if one != "loss"} <= set(above), "consumers come first"

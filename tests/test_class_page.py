@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from test_render import GRAPH, a_class
 
-from handgrad.report.class_html import Links, Surroundings, class_page
-from handgrad.report.common_mistakes import Example, findings
-from handgrad.report.records import Entry, Report
+from handgrad.report.class_html import ClassContext, Links, class_page
+from handgrad.report.common_mistakes import Example, find_common_mistakes
+from handgrad.report.records import Report, ScoreEntry
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -51,10 +51,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page's address."""
     reports = _large_class()
     links = {one.student: Links(f"autograded/{one.student}.ipynb", f"feedback/{one.student}.html") for one in reports}
-    examples = {(one.mistake, one.gradient): (Example(f"{one.gradient} = 1", 3),) for one in findings(reports)}
-    entries = {"s0003": Entry(99.0, 99.0, by_hand=("check_dcounts",))}
+    examples = {
+        (one.mistake, one.gradient): (Example(f"{one.gradient} = 1", 3),) for one in find_common_mistakes(reports)
+    }
+    entries = {"s0003": ScoreEntry(99.0, 99.0, by_hand=("check_dcounts",))}
     path = tmp_path_factory.mktemp("class") / "report.html"
-    path.write_text(class_page(reports, "backprop", Surroundings(GRAPH, entries, examples, links)), encoding="utf-8")
+    path.write_text(class_page(reports, "backprop", ClassContext(GRAPH, entries, examples, links)), encoding="utf-8")
     assert path.stat().st_size < LARGEST
     return path.as_uri()
 

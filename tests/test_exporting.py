@@ -19,7 +19,7 @@ from handgrad.errors import CourseError
 from handgrad.report.class_summary import summarise
 from handgrad.report.formats import report_gradescope
 from handgrad.report.records import Report
-from handgrad.report.score_export import EXPORTS, Row
+from handgrad.report.score_export import EXPORTS, ExportRow
 
 MANUAL = 0.25
 
@@ -123,15 +123,15 @@ def test_no_archive_of_moodle(course: Course) -> None:
 
 def test_the_gradebook_wins() -> None:
     """An LMS id in the gradebook goes before the number in Canvas's archive."""
-    students = [Row("12", lms_user_id="4711", service="canvas"), Row("13", service="canvas")]
+    students = [ExportRow("12", lms_user_id="4711", service="canvas"), ExportRow("13", service="canvas")]
     found = list(csv.DictReader(StringIO(EXPORTS["canvas"](students, "backprop", 1.0))))[1:]
     assert [(row["ID"], row["SIS Login ID"]) for row in found] == [("4711", ""), ("13", "")]
 
 
 def test_worksheet() -> None:
     """The columns without which Moodle refuses a grading worksheet, and a line for each participant."""
-    ada = Row("12", first_name="Ada", last_name="L", email="a@b.c", grades={"dx": (1.5, 2.0)}, service="moodle")
-    text = EXPORTS["moodle-worksheet"]([ada, Row("13", service="moodle"), Row("eva")], "backprop", 2.0)
+    ada = ExportRow("12", first_name="Ada", last_name="L", email="a@b.c", grades={"dx": (1.5, 2.0)}, service="moodle")
+    text = EXPORTS["moodle-worksheet"]([ada, ExportRow("13", service="moodle"), ExportRow("eva")], "backprop", 2.0)
     found = list(csv.DictReader(StringIO(text)))
     assert {"Identifier", "Grade", "Last modified (grade)"} <= set(found[0])
     assert [(row["Identifier"], row["Grade"]) for row in found] == [("Participant 12", "1.5"), ("Participant 13", "")]
@@ -167,6 +167,6 @@ def test_nothing_graded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", EXPORTS)
 def test_penalty_is_not_below_zero(form: str) -> None:
     """No score is negative, in any format."""
-    row = Row("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
+    row = ExportRow("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
     assert row.score == 0
     assert "-1" not in EXPORTS[form]([row], "backprop", 1.0)

@@ -7,7 +7,7 @@ import torch
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
-from handgrad.grading.grader import Graded, Grader
+from handgrad.grading.grader import Grader, GradingResult
 from handgrad.submission.submission import Submission
 
 FORWARD = """
@@ -27,7 +27,7 @@ SOLUTION = {"dy": "dy = dz * x", "dx": "dx = dz * y + dy * 2 * x"}
 @pytest.fixture(scope="module")
 def grade(
     make_notebook: Callable[..., NotebookNode], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Graded]]:
+) -> Iterator[Callable[..., GradingResult]]:
     """Grade the worked solution, some stubs replaced; ``first`` is a cell of the student's own before them."""
     asked = [("stub", f"d{name}", f"d{name} = None") for name in "yx"]
     checks = [("check", f"check_d{name}", f"cmp('{name}', d{name}, {name})") for name in "yx"]
@@ -36,7 +36,7 @@ def grade(
     exercise = Exercise.of(notebook, "small", tmp_path_factory.mktemp("given"))
     with Grader(exercise, [5]) as grader:
 
-        def run(first: str = "", **stubs: str) -> Graded:
+        def run(first: str = "", **stubs: str) -> GradingResult:
             cells = [("stub", name, source) for name, source in {**SOLUTION, **stubs}.items()]
             notebook = make_notebook(("free", "", first), *cells)
             graded = grader.grade(Submission.of(notebook, exercise))
@@ -50,11 +50,11 @@ def grade(
         yield run
 
 
-def _outcomes(graded: Graded) -> list[str]:
+def _outcomes(graded: GradingResult) -> list[str]:
     return [one.outcome for one in graded.report.checks]
 
 
-def test_every_pass_has_its_own(grade: Callable[..., Graded]) -> None:
+def test_every_pass_has_its_own(grade: Callable[..., GradingResult]) -> None:
     """The student's cell reads the true gradient, and in the step a random one; it is graded for any."""
     # what is right in its step needs no other pass, and a later cell that changes an answer asks for all of them
     graded = grade(dx=f"{SOLUTION['dx']}\ndy = dy + 1")
@@ -69,14 +69,14 @@ def test_every_pass_has_its_own(grade: Callable[..., Graded]) -> None:
 
 
 @pytest.mark.parametrize("damage", ["dz.zero_()", "dz = None", "del dz", "z.grad.mul_(0)", "z = 1", "dz.data.zero_()"])
-def test_it_is_put_back(grade: Callable[..., Graded], damage: str) -> None:
+def test_it_is_put_back(grade: Callable[..., GradingResult], damage: str) -> None:
     """What one cell does to what is given hurts no later one, whether it is read by its name or from its tensor."""
     for dx in (SOLUTION["dx"], "dx = z.grad * y + dy * 2 * x"):
         assert _outcomes(grade(dy=f"{SOLUTION['dy']}\n{damage}", dx=dx)) == ["passed", "passed"]
     assert _outcomes(grade(first=damage)) == ["passed", "passed"]
 
 
-def test_its_tensor_has_it_too(grade: Callable[..., Graded]) -> None:
+def test_its_tensor_has_it_too(grade: Callable[..., GradingResult]) -> None:
     """A formula that reads the ``.grad`` of the given's tensor is right, and a wrong one does not copy autograd."""
     assert grade(first="g = z.grad", dy="dy = g * x").report.passed
     wrong = grade(dy="dy = -z.grad * x").report.checks[0]
@@ -87,7 +87,7 @@ def test_its_tensor_has_it_too(grade: Callable[..., Graded]) -> None:
     assert (copied.outcome, copied.diagnosis.mistake) == ("failed", "uses-autograd")
 
 
-def test_a_slip_above_is_carried(grade: Callable[..., Graded]) -> None:
+def test_a_slip_above_is_carried(grade: Callable[..., GradingResult]) -> None:
     """Beside a given, a gradient that is off because of an earlier slip names that one."""
     verdict = grade(dy="dy = -dz * x").report.checks[1]
     assert verdict.outcome == "passed"
@@ -95,7 +95,7 @@ def test_a_slip_above_is_carried(grade: Callable[..., Graded]) -> None:
     assert (verdict.diagnosis.mistake, verdict.diagnosis.cell) == ("carried", "dy")
 
 
-def test_a_branch_through_it_may_be_missing(grade: Callable[..., Graded]) -> None:
+def test_a_branch_through_it_may_be_missing(grade: Callable[..., GradingResult]) -> None:
     """A given is a consumer by name."""
     verdict = grade(dx="dx = dy * 2 * x").report.checks[1]
     assert verdict.diagnosis is not None

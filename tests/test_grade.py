@@ -13,7 +13,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
 from handgrad.grading.passes import HIDDEN
-from handgrad.grading.run_passes import collect
+from handgrad.grading.run_passes import run_passes
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 
@@ -133,7 +133,7 @@ def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookN
     with Grader(exercise, [5]) as grader:
         for handed_in, runs in ((cells, 1), ((*cells, own), 4)):
             notebook = make_notebook(*handed_in)
-            collected = collect(grader.sandbox, Submission.of(notebook, exercise), grader.passes, grader._help)
+            collected = run_passes(grader.sandbox, Submission.of(notebook, exercise), grader.passes, grader._help)
             places = [
                 place for place, cell in enumerate(Submission.of(notebook, exercise).cells) if "drawn'" in cell.source
             ]

@@ -8,7 +8,7 @@ import pytest
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from handgrad.course.nbgrader.sanitize import MAX_COST, MAX_TOTAL, disarm, disarmed_comment
+from handgrad.course.nbgrader.sanitize import MAX_COST, MAX_TOTAL, sanitize_comment, sanitize_notebook
 
 PNG = "iVBORw0KGgoAAAANSUhEUg=="
 
@@ -74,7 +74,7 @@ def _with_outputs(*outputs: NotebookNode) -> NotebookNode:
 
 def _shown(data: dict[str, object], **metadata: object) -> NotebookNode:
     notebook = _with_outputs(nbformat.from_dict({"output_type": "display_data", "data": data, "metadata": metadata}))
-    disarm(notebook)
+    sanitize_notebook(notebook)
     nbformat.validate(notebook)
     return notebook.cells[0].outputs[0]
 
@@ -97,7 +97,7 @@ def test_markdown(text: str, where: str) -> None:
     """Nothing in a text cell or in displayed Markdown runs once it is a page, and the words of it stay."""
     if where == "cell":
         notebook = _text(text)
-        disarm(notebook)
+        sanitize_notebook(notebook)
         source = notebook.cells[0].source
     else:
         source = _shown({"text/markdown": text})["data"]["text/markdown"]
@@ -116,7 +116,7 @@ def test_the_attacks_are_live(text: str) -> None:
 def test_harmless_text_stays(text: str) -> None:
     """Text without anything live in it stays to the letter."""
     notebook = _text(text)
-    disarm(notebook)
+    sanitize_notebook(notebook)
     assert notebook.cells[0].source == text
 
 
@@ -124,7 +124,7 @@ def test_the_instructors_text_stays() -> None:
     """Text that is the instructor's own stays, whatever it holds."""
     text = "<iframe src='https://example.org'></iframe>"
     notebook = _text(text)
-    disarm(notebook, trusted={text})
+    sanitize_notebook(notebook, trusted={text})
     assert notebook.cells[0].source == text
 
 
@@ -132,7 +132,7 @@ def test_formulas_that_are_links() -> None:
     """MathJax makes links of some formulas; these are left to be read as they are written."""
     for source in (r"$\href{javascript:alert(1)}{x}$", r"$&#92;href{javascript:alert(1)}{x}$", r"$\require{html}$"):
         notebook = _text(source)
-        disarm(notebook)
+        sanitize_notebook(notebook)
         assert notebook.cells[0].source.startswith('<div class="tex2jax_ignore mathjax_ignore">')
         assert _shown({"text/html": source})["data"]["text/html"].startswith('<div class="tex2jax_ignore')
     assert _shown({"text/latex": r"$\href{javascript:alert(1)}{x}$"})["data"] == {}
@@ -165,7 +165,7 @@ def test_printed_output_stays() -> None:
         nbformat.v4.new_output("error", ename="E", evalue="<b>", traceback=["<i>"]),
     ]
     notebook = _with_outputs(*copy.deepcopy(printed))
-    disarm(notebook)
+    sanitize_notebook(notebook)
     assert notebook.cells[0].outputs == printed
 
 
@@ -182,7 +182,7 @@ def test_metadata_and_attachments() -> None:
     cell.attachments = nbformat.from_dict(
         {"a.png": {"image/png": PNG, 'x" onload="alert(1)': PNG}, "b.png": {"image/svg+xml": PNG}}
     )
-    disarm(notebook)
+    sanitize_notebook(notebook)
     assert notebook.metadata == {
         "kernelspec": {"name": "python3", "display_name": "x"},
         "language_info": {"name": "python"},
@@ -197,7 +197,7 @@ def test_known_cells_keep_their_marks() -> None:
     """A cell that nbgrader knows keeps what nbgrader says of it."""
     notebook = _text("x")
     notebook.cells[0].metadata["nbgrader"] = {"grade_id": "known", "grade": True}
-    disarm(notebook, grade_ids={"known"})
+    sanitize_notebook(notebook, grade_ids={"known"})
     assert notebook.cells[0].metadata.nbgrader.grade
 
 
@@ -208,7 +208,7 @@ def test_no_end_of_work() -> None:
         *(nbformat.v4.new_output("display_data", data={"text/html": long[:15_000]}) for _ in range(20)),
         nbformat.v4.new_output("display_data", data={"text/html": long}),
     )
-    disarm(notebook)
+    sanitize_notebook(notebook)
     shown = [output["data"]["text/html"] for output in notebook.cells[0].outputs]
     assert len([text for text in shown if "&lt;b&gt;" in text]) >= 20 - MAX_TOTAL // (15_000 * 17) >= 1
     assert "&lt;b&gt;" in shown[-1]
@@ -217,8 +217,8 @@ def test_no_end_of_work() -> None:
 def test_comment() -> None:
     """A comment is text: markup in it is shown, not obeyed."""
     plain = "The cell of dprobs raises ValueError: expected 3, got (2, 4).\nTry: dh @ W2.T"
-    assert disarmed_comment(plain) == plain
+    assert sanitize_comment(plain) == plain
     for text in ("raises E: <script>alert(1)</script>", "raises E: [x](javascript:alert(1))\n<img src=x onerror=y>"):
-        page = Page(markdown2html(disarmed_comment(text)))
+        page = Page(markdown2html(sanitize_comment(text)))
         assert page.live == []
         assert page.said.strip().split() == text.split()

@@ -17,8 +17,8 @@ from handgrad.errors import IsolationError, SandboxError
 from handgrad.sandbox.isolation import namespaces, seccomp
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.isolation.linux import ARCHITECTURE
-from handgrad.sandbox.messages import PassResult, Run, State
-from handgrad.sandbox.warm_sandbox import PRELOAD, Sandbox
+from handgrad.sandbox.messages import ParameterSet, PassResult, Run
+from handgrad.sandbox.warm_sandbox import PRELOAD, WarmSandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
@@ -46,13 +46,13 @@ def _lack(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(script))
 
 
-def _sandbox(folder: Path, *, locked: str = LOCKED, preload: Sequence[str] = ("numpy",)) -> Sandbox:
+def _sandbox(folder: Path, *, locked: str = LOCKED, preload: Sequence[str] = ("numpy",)) -> WarmSandbox:
     (folder / "helper.txt").write_text("found", encoding="utf-8")
-    return Sandbox([State("one", (locked,))], folder, LIMITS, preload)
+    return WarmSandbox([ParameterSet("one", (locked,))], folder, LIMITS, preload)
 
 
 @pytest.fixture(scope="module", params=["full", PARTIAL])
-def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmSandbox]:
     """A warm process with all layers, and one on a machine without user namespaces."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param in LACKING:
@@ -66,14 +66,14 @@ def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield sandbox
 
 
-def _run(sandbox: Sandbox, *cells: str, collect: Sequence[str] = ("a",), outputs: bool = False) -> PassResult:
+def _run(sandbox: WarmSandbox, *cells: str, collect: Sequence[str] = ("a",), outputs: bool = False) -> PassResult:
     """One pass over ``cells`` in a child of its own; ``collect`` is taken after the last."""
     last = len(cells) - 1
     with sandbox.child([textwrap.dedent(cell) for cell in cells]) as child:
         return child.run(Run("one", tuple(range(len(cells))), {last: tuple(collect)}, outputs=outputs))
 
 
-def _numbers(sandbox: Sandbox, *cells: str) -> list[float]:
+def _numbers(sandbox: WarmSandbox, *cells: str) -> list[float]:
     """The list of numbers that the last cell leaves in ``a``."""
     result = _run(sandbox, *cells)
     index = len(cells) - 1
@@ -245,7 +245,7 @@ NOT_TRIED = ("exit", "exit_group", "pause", "rt_sigsuspend", "rt_sigreturn", "um
 """What ends, stops or changes the process that tries it."""
 
 
-def test_forbidden_calls_fail(sandbox: Sandbox) -> None:
+def test_forbidden_calls_fail(sandbox: WarmSandbox) -> None:
     """Every forbidden system call fails with EPERM in a real child."""
     numbers = {name: row[COLUMN[ARCHITECTURE]] for name, row in FORBIDDEN.items()}
     tried = {name: number for name, number in numbers.items() if number is not None}
@@ -254,7 +254,7 @@ def test_forbidden_calls_fail(sandbox: Sandbox) -> None:
     assert errors == dict.fromkeys(tried, 1.0)
 
 
-def test_allowed_calls_reach_the_kernel(sandbox: Sandbox) -> None:
+def test_allowed_calls_reach_the_kernel(sandbox: WarmSandbox) -> None:
     """Every allowed system call gets as far as the kernel, which finds its arguments wrong, but does not forbid it."""
     left_out = NOT_TRIED if sandbox.isolation == "full" else (*NOT_TRIED, *seccomp.CHANGES_FILES)
     numbers = {name: row[COLUMN[ARCHITECTURE]] for name, row in seccomp.ALLOWED.items() if name not in left_out}
@@ -314,7 +314,7 @@ REACHING = {
 
 
 @pytest.mark.parametrize("name", REACHING)
-def test_reaching_out_is_an_error(name: str, sandbox: Sandbox) -> None:
+def test_reaching_out_is_an_error(name: str, sandbox: WarmSandbox) -> None:
     """Every way out is an OSError that the cell can read, and the child lives on."""
     names = f"DIRECTORY = {str(sandbox.directory)!r}\nGRADER_HOME = {str(sandbox._process.home)!r}"
     result = _run(sandbox, names, REACHING[name], "a = x", outputs=True)
@@ -328,14 +328,14 @@ def test_reaching_out_is_an_error(name: str, sandbox: Sandbox) -> None:
     assert torch.equal(result.cells[2].answers["a"].value, torch.arange(4.0))  # type: ignore[arg-type]
 
 
-def test_shell_magics_do_nothing(sandbox: Sandbox) -> None:
+def test_shell_magics_do_nothing(sandbox: WarmSandbox) -> None:
     """``!pip install`` and ``os.system`` start nothing, and do not end the cell's process."""
     result = _run(sandbox, "import os\na = torch.tensor(os.system('true'))", "!pip install numpy", "a = x")
     assert result.death is None
     assert torch.equal(result.cells[2].answers["a"].value, torch.arange(4.0))  # type: ignore[arg-type]
 
 
-def test_nothing_is_left_open(sandbox: Sandbox) -> None:
+def test_nothing_is_left_open(sandbox: WarmSandbox) -> None:
     """A child holds its connection and three ends of /dev/null: not even the file that a locked cell left open."""
     source = """
     import os, stat
@@ -351,7 +351,7 @@ def test_nothing_is_left_open(sandbox: Sandbox) -> None:
     assert _numbers(sandbox, source) == [3, 1, 0, 1]
 
 
-def test_home_is_private(sandbox: Sandbox) -> None:
+def test_home_is_private(sandbox: WarmSandbox) -> None:
     """In full isolation a child has an empty home of bounded size that no other child sees; else none."""
     source = """
     import os, tempfile
@@ -375,7 +375,7 @@ def test_home_is_private(sandbox: Sandbox) -> None:
             assert written == 0
 
 
-def test_bombs(sandbox: Sandbox) -> None:
+def test_bombs(sandbox: WarmSandbox) -> None:
     """Threads without end, descriptors without end and files without end are errors, and end with the child."""
     source = """
     import os, threading
@@ -428,7 +428,7 @@ HONEST = {
 
 
 @pytest.mark.parametrize("name", HONEST)
-def test_honest_work(name: str, sandbox: Sandbox) -> None:
+def test_honest_work(name: str, sandbox: WarmSandbox) -> None:
     """What an honest notebook does works behind every layer."""
     result = _run(sandbox, HONEST[name])
     assert result.death is None
@@ -436,7 +436,7 @@ def test_honest_work(name: str, sandbox: Sandbox) -> None:
     assert result.cells[0].answers["a"].kind == "tensor"
 
 
-def test_plot(sandbox: Sandbox) -> None:
+def test_plot(sandbox: WarmSandbox) -> None:
     """A plot with text and formulas is shown inline."""
     source = "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.title('$x^2$ héllo');"
     cell = _run(sandbox, source, "a = x", outputs=True).cells[0]
@@ -444,7 +444,7 @@ def test_plot(sandbox: Sandbox) -> None:
     assert any("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
-def test_files_in_the_home(sandbox: Sandbox) -> None:
+def test_files_in_the_home(sandbox: WarmSandbox) -> None:
     """In full isolation a notebook may save and read files of its own, also by way of /tmp where it is free."""
     if sandbox.isolation != "full":
         return  # there is nowhere to write: see test_home_is_private
@@ -476,13 +476,13 @@ def _descendants(pid: int) -> list[int]:
 
 def _all_gone(pids: Sequence[int]) -> bool:
     for _ in range(100):
-        if not any(Path(f"/proc/{pid}").exists() and _status(pid)["State"][0] not in "ZX" for pid in pids):
+        if not any(Path(f"/proc/{pid}").exists() and _status(pid)["ParameterSet"][0] not in "ZX" for pid in pids):
             return True
         time.sleep(0.02)
     return False
 
 
-def test_what_the_kernel_says(sandbox: Sandbox) -> None:
+def test_what_the_kernel_says(sandbox: WarmSandbox) -> None:
     """Seen from outside, a child has a filter, no privileges, no root, one thread, and a world that is not ours."""
     with sandbox.child(["a = x"]) as child:
         assert child.run(Run("one", (0,), {0: ("a",)})).death is None
@@ -530,7 +530,7 @@ def test_children_end_with_the_warm_process(tmp_path: Path) -> None:
             child.close()
 
 
-def test_the_handle_ends_a_child(sandbox: Sandbox) -> None:
+def test_the_handle_ends_a_child(sandbox: WarmSandbox) -> None:
     """A child that is stopped and deaf to signals is ended all the same, and its exit code told."""
     deaf = "import signal\nfor one in {*range(1, 32)} - {9, 19}: signal.signal(one, signal.SIG_IGN)\n"
     child = sandbox.child([f"{deaf}a = x"])

@@ -25,7 +25,7 @@ from handgrad.report.records import Diagnosis
 from handgrad.student import card, check, display, progress_map, recorder
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
-from handgrad.student.progress import take_stock
+from handgrad.student.progress import progress_of
 
 ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -193,7 +193,7 @@ GRAPHS = {
 def test_layout(name: str, half_done: dict[str, Any]) -> None:
     """Boxes do not touch each other, all is inside the picture, and edges go from box to box."""
     if name == "backprop":
-        stock = take_stock(half_done)
+        stock = progress_of(half_done)
         consumers = {one.tensor: one.consumers for one in stock.standings}
     else:
         consumers = GRAPHS[name]
@@ -233,7 +233,7 @@ def _touches(box: Any, point: tuple[float, float], near: float) -> bool:
 
 def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> None:
     """The map of the exercise has four rows, and one edge goes from each to the next."""
-    stock = take_stock(half_done)
+    stock = progress_of(half_done)
     consumers = {one.tensor: one.consumers for one in stock.standings}
     layout = lay_out(
         consumers, autograd_graph.distances(consumers), {one.tensor for one in stock.standings if one.leaf}
@@ -248,7 +248,7 @@ def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> N
 
 def test_map(half_done: dict[str, Any]) -> None:
     """Every gradient is in the map with its word, its shape and its state; the next one says so; text says the same."""
-    stock = take_stock(half_done)
+    stock = progress_of(half_done)
     svg = next(element for element in _elements(progress_map.html(stock)) if element.tag == f"{SVG}svg")
     assert svg.find(f"{SVG}title") is not None
     description = svg.find(f"{SVG}desc")
@@ -272,7 +272,7 @@ def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.Captur
     namespace = half_done | {"progress": progress}
     capsys.readouterr()
     exec("progress()", namespace)
-    assert capsys.readouterr().out == progress_map.text(take_stock(half_done)) + "\n"
+    assert capsys.readouterr().out == progress_map.text(progress_of(half_done)) + "\n"
     with recorder.recording():
         exec("progress()", namespace)
     assert capsys.readouterr().out == ""

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from handgrad.grading.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
+from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.report.records import Comparison
 
 RIGHT = Comparison((1, 64), (1, 64), exact=False, approximate=True, maxdiff=1e-9, relative=1e-7)
@@ -100,10 +100,10 @@ def test_every_line_of_the_docstring_is_tried() -> None:
 
 def test_value_of() -> None:
     """No answer is worth what a wrong one is, and a reshaped one lies between wrong and right."""
-    assert value_of(None) is value_of(WRONG) is value_of(NAN) is Value.WRONG
-    assert value_of(RESHAPED) is Value.RESHAPED
-    assert value_of(RIGHT) is value_of(EXACT) is Value.RIGHT
-    assert Value.WRONG < Value.RESHAPED < Value.RIGHT
+    assert correctness_of(None) is correctness_of(WRONG) is correctness_of(NAN) is Correctness.WRONG
+    assert correctness_of(RESHAPED) is Correctness.RESHAPED
+    assert correctness_of(RIGHT) is correctness_of(EXACT) is Correctness.RIGHT
+    assert Correctness.WRONG < Correctness.RESHAPED < Correctness.RIGHT
 
 
 def _all_evidence() -> Iterator[Evidence]:
@@ -171,8 +171,8 @@ def test_full_marks_need_full_rightness() -> None:
         shares = {"passed": {1.0}, "failed": {0.0}, "partial": {0.25, 0.75}}[decided.outcome]
         assert decided.share in shares
         if decided.outcome != "failed":
-            values = [value_of(one) for one in (*seen.as_written, seen.step, seen.helped)]
-            assert max(values) >= (Value.RESHAPED if decided.reshaped else Value.RIGHT)
+            values = [correctness_of(one) for one in (*seen.as_written, seen.step, seen.helped)]
+            assert max(values) >= (Correctness.RESHAPED if decided.reshaped else Correctness.RIGHT)
 
 
 def test_worst() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.grading.grader import Grader
-from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Run
 from handgrad.submission.submission import Submission
@@ -103,7 +103,7 @@ def _integer(number: int) -> bytes:
     return b"".join(one.to_bytes(4, "little") for one in digits)
 
 
-def _scan(child: Child, grader: Grader, pass_name: str) -> list[float]:
+def _scan(child: ChildClient, grader: Grader, pass_name: str) -> list[float]:
     """Run the one cell of ``child`` in a pass; what it counted."""
     result = child.run(Run(pass_name, (0,), {0: ("a",)}), seconds=grader.limits.submission_seconds)
     assert result.death is None, result.death

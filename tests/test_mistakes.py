@@ -11,11 +11,11 @@ from mistakes_page import PAGE, page
 
 from handgrad.authoring.cases import Case, read_cases
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.mistakes.backward_context import Scene
+from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.gradients.mistakes.catalogue import CATALOGUE, ORDER, recognise, recognise_in_any_shape
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.grader import Grader
 from handgrad.submission.submission import Submission
 
@@ -27,13 +27,13 @@ UNUSUAL = [case for case in FIRST if case.score == 26 and not case.diagnoses]
 
 
 @pytest.fixture(scope="module")
-def facts(references: tuple[Reference, ...], exercise: Exercise) -> Facts:
+def facts(references: tuple[Reference, ...], exercise: Exercise) -> ForwardFacts:
     """What holds whatever the data."""
-    return Facts.of(references, exercise.setup({}))
+    return ForwardFacts.of(references, exercise.setup({}))
 
 
 @pytest.fixture(scope="module")
-def scene(references: tuple[Reference, ...], facts: Facts) -> Scene:
+def scene(references: tuple[Reference, ...], facts: ForwardFacts) -> BackwardContext:
     """A step pass."""
     return references[1].scene(facts, step=True)
 
@@ -45,8 +45,8 @@ def _known(assignment: str) -> tuple[Exercise, list[Reference]]:
     return exercise, [Reference.of(exercise, {"seed": seed}) for seed in (1, 2)]
 
 
-def _view(scene: Scene, reference: Reference, name: str, answer: torch.Tensor) -> View:
-    return View(scene, name, answer, reference.step.gradients[name].double())
+def _view(scene: BackwardContext, reference: Reference, name: str, answer: torch.Tensor) -> WrongAnswer:
+    return WrongAnswer(scene, name, answer, reference.step.gradients[name].double())
 
 
 def test_every_mistake_has_a_folder() -> None:
@@ -95,7 +95,7 @@ def test_right_answers_are_told_nothing(
 def test_a_right_value_fits_no_entry(assignment: str, step: bool) -> None:
     """The reference itself, rounded in single or kept in double precision, is no mistake of any kind."""
     exercise, references = _known(assignment)
-    facts = Facts.of(references, exercise.setup({}))
+    facts = ForwardFacts.of(references, exercise.setup({}))
     for reference in references:
         scene = reference.scene(facts, step=step)
         expected = reference.step.gradients if step else reference.gradients
@@ -103,13 +103,13 @@ def test_a_right_value_fits_no_entry(assignment: str, step: bool) -> None:
             if name in facts.zero and not step:
                 continue
             for answer in (value, value.double(), value * (1 + 1e-6)):
-                view = View(scene, name, answer, value.double())
+                view = WrongAnswer(scene, name, answer, value.double())
                 assert recognise(f"d{name}", [view]) is None, name
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.complex64])
 def test_a_dtype_is_named_where_it_is_to_blame(
-    references: tuple[Reference, ...], scene: Scene, kind: torch.dtype
+    references: tuple[Reference, ...], scene: BackwardContext, kind: torch.dtype
 ) -> None:
     """Right values squeezed into another dtype are told so; a wrong value in a coarse one is not blamed on it."""
     value = references[1].step.gradients["bngain"]
@@ -120,7 +120,7 @@ def test_a_dtype_is_named_where_it_is_to_blame(
     assert (wrong is None) == kind.is_floating_point
 
 
-def test_noise_is_not_recognised(references: tuple[Reference, ...], scene: Scene) -> None:
+def test_noise_is_not_recognised(references: tuple[Reference, ...], scene: BackwardContext) -> None:
     """Random values, or a right value with one entry changed, fit nothing: nothing is said rather than guessed."""
     generator = torch.Generator().manual_seed(5)
     for name, value in references[1].step.gradients.items():
@@ -132,14 +132,14 @@ def test_noise_is_not_recognised(references: tuple[Reference, ...], scene: Scene
 
 
 @pytest.mark.parametrize("number", [1.0, -0.25, 3e-4])
-def test_a_constant_is_not_recognised(references: tuple[Reference, ...], scene: Scene, number: float) -> None:
+def test_a_constant_is_not_recognised(references: tuple[Reference, ...], scene: BackwardContext, number: float) -> None:
     """The same number everywhere, or a single one, is a multiple of too many things to be named."""
     for name, value in references[1].step.gradients.items():
         for answer in (torch.full_like(value, number), torch.tensor(number)):
             assert recognise_in_any_shape(f"d{name}", [_view(scene, references[1], name, answer)]) is None, name
 
 
-def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts: Facts) -> None:
+def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts: ForwardFacts) -> None:
     """What fits in one pass and not in another, or differently there, is not named."""
     views = []
     for reference, factor in zip(references[:2], (2.0, 3.0), strict=True):
@@ -149,7 +149,7 @@ def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts:
     assert recognise("dh", views) is None
 
 
-def test_branches_add_up(references: tuple[Reference, ...], facts: Facts) -> None:
+def test_branches_add_up(references: tuple[Reference, ...], facts: ForwardFacts) -> None:
     """What comes back through the consumers, one by one, is the gradient in one backward pass, for either kind."""
     for step in (True, False):
         scene = references[0].scene(facts, step=step)
@@ -161,7 +161,7 @@ def test_branches_add_up(references: tuple[Reference, ...], facts: Facts) -> Non
             torch.testing.assert_close(total, value.double(), rtol=1e-5, atol=1e-6 * float(value.abs().max()))
 
 
-def test_parts_add_up(references: tuple[Reference, ...], scene: Scene) -> None:
+def test_parts_add_up(references: tuple[Reference, ...], scene: BackwardContext) -> None:
     """A branch before it is summed, summed along what was stretched, is the branch."""
     for name, consumer in (("bngain", "hpreact"), ("counts_sum_inv", "probs"), ("b2", "logits"), ("b1", "hprebn")):
         parts = scene.parts(name, consumer)
@@ -170,13 +170,13 @@ def test_parts_add_up(references: tuple[Reference, ...], scene: Scene) -> None:
         torch.testing.assert_close(summed, scene.branch(name, consumer), rtol=1e-4, atol=1e-8)
 
 
-def test_the_loss_is_a_consumer(scene: Scene, references: tuple[Reference, ...]) -> None:
+def test_the_loss_is_a_consumer(scene: BackwardContext, references: tuple[Reference, ...]) -> None:
     """The gradient of the loss is 1, and what it sends back is the gradient of the last tensor."""
     assert float(scene.gradient_of(LOSS)) == 1
     assert torch.equal(scene.branch("logprobs", LOSS), references[1].step.gradients["logprobs"].double())
 
 
-def test_sizes_have_names(scene: Scene) -> None:
+def test_sizes_have_names(scene: BackwardContext) -> None:
     """A size is called what the notebook calls it, by the shortest name; without one it is a number."""
     assert {size: scene.sizes[size] for size in (32, 27, 64, 10, 30)} == {
         32: "n",
@@ -197,7 +197,7 @@ FACTORS = {
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_factors_have_names(references: tuple[Reference, ...], scene: Scene, factor: float) -> None:
+def test_factors_have_names(references: tuple[Reference, ...], scene: BackwardContext, factor: float) -> None:
     """A factor is called by the size that it is made from, and the size is told; a bare number is told as it is."""
     value = references[1].step.gradients["h"] * factor
     found = recognise("dh", [_view(scene, references[1], "h", value)])
@@ -253,7 +253,7 @@ def test_carried_names_the_first_slip(grader: Grader, submit: Callable[..., Subm
 def test_ways_are_shares_of_a_branch() -> None:
     """What comes back by way of the mean and of the variance, and what does by neither, add up to the gradient."""
     exercise, (reference, _) = _known("batch_norm")
-    scene = reference.scene(Facts.of([reference], exercise.setup({})), step=True)
+    scene = reference.scene(ForwardFacts.of([reference], exercise.setup({})), step=True)
     ways = scene.ways("hprebn", "hpreact")
     assert list(ways) == ["bnmeani", "bnvar"]
     upstream, forward = scene.gradient_of("hpreact"), scene.forward
@@ -266,7 +266,7 @@ def test_ways_are_shares_of_a_branch() -> None:
 def test_picked_entries_that_pick_too_much() -> None:
     """An answer that is off elsewhere too, or not at every label, is not said to be right but for the labels."""
     exercise, (reference, _) = _known("cross_entropy")
-    scene = reference.scene(Facts.of([reference], exercise.setup({})), step=True)
+    scene = reference.scene(ForwardFacts.of([reference], exercise.setup({})), step=True)
     right, labels = reference.step.gradients["logits"], reference.namespace["Yb"]
     rows = torch.arange(len(labels))
     for places, name in (

@@ -14,7 +14,7 @@ import torch
 from handgrad import CheckFailed
 from handgrad.authoring.mutants import Mutant, mutants
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.grading.grader import Grader
@@ -63,7 +63,7 @@ def equivalent(mutant: Mutant, references: list[Reference]) -> bool:
     """Whether a mutant is right in double precision too: in a step of random gradients, or on a loss that can tell."""
     if all(_right(mutant, one, one.step.upstream, one.step.gradients) for one in references):
         return True
-    blind = mutant.gradient.removeprefix("d") in Facts.of(references).blind
+    blind = mutant.gradient.removeprefix("d") in ForwardFacts.of(references).blind
     return not blind and all(_right(mutant, one, one.gradients, one.gradients) for one in references)
 
 

@@ -21,7 +21,7 @@ from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
-from handgrad.report.records import Entry
+from handgrad.report.records import ScoreEntry
 
 ROOT = Path(__file__).parents[1]
 RIGHT, BRANCH = (Case.read(ROOT / "tests/mistakes" / name) for name in ("solution", "missing-branch-dcounts"))
@@ -101,9 +101,9 @@ class TestScores:
         with opened(course) as gradebook:
             theirs = {one.student_id: one.score for one in gradebook.assignment_submissions("backprop")}
         assert {student: entry.score for student, entry in found.items()} == theirs
-        assert found["ann"] == Entry(26.0, 26.0, 2.0)
+        assert found["ann"] == ScoreEntry(26.0, 26.0, 2.0)
         assert found["ann"].final == 24.0
-        assert found["bob"] == Entry(25.75, 26.0, by_hand=("check_dcounts",))
+        assert found["bob"] == ScoreEntry(25.75, 26.0, by_hand=("check_dcounts",))
         assert "eve" not in found
 
     def test_looking_makes_no_gradebook(self, tmp_path: Path) -> None:

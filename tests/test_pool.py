@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handgrad.course.workers.pool import Lost, Pool
+from handgrad.course.workers.pool import JobFailed, Pool
 
 
 def double(number: int) -> int:
@@ -149,7 +149,7 @@ def test_a_job_that_ends_its_process() -> None:
     with Pool(2) as pool:
         results = dict(pool.each(die_of_three, ((number, number) for number in range(12))))
     lost = results.pop(3)
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, JobFailed)
     assert "ended, twice" in str(lost)
     assert results == {number: number for number in range(12) if number != 3}
 
@@ -166,7 +166,7 @@ def test_errors_are_results() -> None:
     with Pool(1) as pool:
         results = dict(pool.each(refuse, ((number, number) for number in range(4))))
     lost = results.pop(1)
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, JobFailed)
     assert isinstance(lost.error, ValueError)
     assert results == {0: 0, 2: 2, 3: 3}
 

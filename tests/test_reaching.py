@@ -2,14 +2,14 @@
 
 import pytest
 
-from handgrad.submission.forbidden_names import MAX_SOURCE, Reach, reaches
+from handgrad.submission.forbidden_names import MAX_SOURCE, ForbiddenUse, find_forbidden
 
 GRADIENTS = ("dprobs", "dh")
 BEFORE = ("import random\nimport torch\nimport torch.nn.functional as F",)
 
 
-def _reach(source: str, *earlier: str) -> Reach:
-    return reaches([*earlier, source], GRADIENTS, BEFORE)[-1]
+def _reach(source: str, *earlier: str) -> ForbiddenUse:
+    return find_forbidden([*earlier, source], GRADIENTS, BEFORE)[-1]
 
 
 COPIES = (
@@ -89,7 +89,7 @@ def test_internals(source: str) -> None:
 def test_imports_hold_for_later_cells() -> None:
     """What one cell imports, under whatever name, the next may use; until the name is the student's own."""
     assert _reach("collector.get_objects()", "import gc as collector").internals == ("gc.get_objects",)
-    assert _reach("gc.get_objects()", "import gc", "gc = bngain * 2") == Reach()
+    assert _reach("gc.get_objects()", "import gc", "gc = bngain * 2") == ForbiddenUse()
 
 
 QUIET = (
@@ -131,7 +131,7 @@ QUIET = (
 @pytest.mark.parametrize("source", QUIET)
 def test_nothing_is_said(source: str) -> None:
     """Comments, texts, prints, comparisons, sizes and names of the student's own are left alone."""
-    assert _reach(source) == Reach()
+    assert _reach(source) == ForbiddenUse()
 
 
 def test_odd_cells() -> None:
@@ -141,7 +141,7 @@ def test_odd_cells() -> None:
     long = "?x\n" + "y = 1\n" * MAX_SOURCE
     chain = "x" + ".y" * 5000
     for source in (deep, nested, long, chain, "x = '\\ud800'", "\0", "1 if 1 else" * 2000):
-        assert _reach(source) == Reach()
+        assert _reach(source) == ForbiddenUse()
     assert _reach("x = 1\n" * MAX_SOURCE + "import ctypes").internals == ("ctypes",)
 
 

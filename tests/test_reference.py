@@ -9,7 +9,7 @@ import torch
 
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 
 FORWARD = """
 import torch
@@ -74,14 +74,14 @@ def test_forward_order(references: tuple[Reference, ...]) -> None:
 def test_retained_gradients_are_left_alone(exercise: Exercise) -> None:
     """In the namespace that checks see, ``.grad`` is what the locked cells left there."""
     reference = Reference.of(exercise, {})
-    Facts.of([reference])
+    ForwardFacts.of([reference])
     for name, gradient in reference.gradients.items():
         assert torch.equal(reference.namespace[name].grad, gradient), name
 
 
 def test_facts(references: tuple[Reference, ...]) -> None:
     """Blind are the tensors that are zero by construction, and those that one of them reads."""
-    facts = Facts.of(references)
+    facts = ForwardFacts.of(references)
     assert facts.zero == {"b1", "logit_maxes"}
     assert facts.blind == {"b1", "logit_maxes", "logits"}
     expected = {name for name, readers in facts.consumers.items() if name in facts.zero or facts.zero & set(readers)}
@@ -92,8 +92,8 @@ def test_facts_hold_on_every_reference(references: tuple[Reference, ...]) -> Non
     """A tensor that is zero on some data only is not zero by construction."""
     first = references[0]
     unlucky = replace(first, gradients={**first.gradients, "h": torch.zeros_like(first.gradients["h"])})
-    assert "h" in Facts.of([unlucky]).zero
-    assert "h" not in Facts.of([unlucky, first]).zero
+    assert "h" in ForwardFacts.of([unlucky]).zero
+    assert "h" not in ForwardFacts.of([unlucky, first]).zero
 
 
 FAULTS = {
@@ -128,7 +128,7 @@ def test_a_given_is_a_consumer(make_exercise: Callable[..., Exercise]) -> None:
     reference = Reference.of(make_exercise(GIVEN, "x"), {})
     assert list(reference.tensors) == ["x", "y"]
     assert torch.equal(reference.gradients["y"], reference.namespace["dy"])
-    assert Facts.of([reference]).consumers == {"x": ("y",), "y": ("loss",)}
+    assert ForwardFacts.of([reference]).consumers == {"x": ("y",), "y": ("loss",)}
     slope = 1 - torch.tanh(reference.namespace["x"]) ** 2
     torch.testing.assert_close(reference.step.gradients["x"], (reference.step.upstream["y"] * slope).detach())
     assert not torch.allclose(reference.step.upstream["y"], reference.gradients["y"])

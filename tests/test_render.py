@@ -20,13 +20,13 @@ from rich.cells import cell_len
 import handgrad.report
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.class_charts import distribution
-from handgrad.report.class_html import Links, Surroundings, class_page
+from handgrad.report.class_html import ClassContext, Links, class_page
 from handgrad.report.class_terminal import class_table
-from handgrad.report.common_mistakes import Example, findings
+from handgrad.report.common_mistakes import Example, find_common_mistakes
 from handgrad.report.formats import report_gradescope, report_json, report_junit
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.item_analysis import items
-from handgrad.report.records import Comparison, Diagnosis, Entry, Outcome, Report, ReportOutcome, Verdict
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
 from handgrad.report.wording import LONGEST, clean
 from handgrad.student.check import line
@@ -354,8 +354,8 @@ class TestPage:
         """Names and messages with markup appear as they were written, and nothing of them runs."""
         told = hostile_report()
         examples = {("slug", one.gradient): (Example(HOSTILE, 2),) for one in CHECKS}
-        entries = {told.student: Entry(7.0, 9.0, 1.0, (HOSTILE,), waiting=True)}
-        beside = Surroundings(GRAPH, entries, examples, {told.student: Links("submitted/a", "submitted/b")})
+        entries = {told.student: ScoreEntry(7.0, 9.0, 1.0, (HOSTILE,), waiting=True)}
+        beside = ClassContext(GRAPH, entries, examples, {told.student: Links("submitted/a", "submitted/b")})
         page = class_page([told, report(student="<b>ana</b>")], "Class <1>", beside)
         assert_inert(page)
         assert "<script>alert('x')</script>" in Page(page).text
@@ -391,20 +391,20 @@ class TestPage:
                 assert open_tags.pop() == tag
 
         reports = [report(), report("unreadable"), report(checks=(PASSED,))]
-        Balance().feed(class_page(reports, "Backprop", Surroundings(GRAPH)))
+        Balance().feed(class_page(reports, "Backprop", ClassContext(GRAPH)))
         assert not open_tags
 
     def test_scores_are_the_gradebooks(self) -> None:
         """A score by hand and a late penalty are in the score that is shown, and the notes say what was done."""
         entries = {
-            "ann": Entry(3.0, 10.0, 0.5, ("check_dcounts",)),
-            "bob": Entry(1.5, 10.0),
-            "cid": Entry(0.0, 10.0),
-            "dee": Entry(4.0, 10.0, by_hand=("check_dcounts",), waiting=True),
+            "ann": ScoreEntry(3.0, 10.0, 0.5, ("check_dcounts",)),
+            "bob": ScoreEntry(1.5, 10.0),
+            "cid": ScoreEntry(0.0, 10.0),
+            "dee": ScoreEntry(4.0, 10.0, by_hand=("check_dcounts",), waiting=True),
         }
         reports = [report(student=student, checks=CHECKS[:8]) for student in ("ann", "bob", "dee")]
         reports.insert(2, report("not-graded", "cid"))
-        page = Page(class_page(reports, "Backprop", Surroundings(entries=entries))).text
+        page = Page(class_page(reports, "Backprop", ClassContext(entries=entries))).text
         table = class_table(reports, entries, width=160)
         for text in (" ".join(table.split()), page):
             assert "by hand: dcounts; late: 0.5 points off; handgrad gave 1.5" in text
@@ -424,7 +424,7 @@ class TestPage:
         half = report(checks=(PASSED, replace(CHECKS[1], outcome="passed", points=1.0), CHECKS[3]))
         other = report(checks=(PASSED, CHECKS[1], CHECKS[3]))
         graph = ForwardGraph({"logits": ("counts",), "counts": ("probs",), "probs": ("loss",), "h": ("loss",)})
-        page = class_page([half, other], "Backprop", Surroundings(graph))
+        page = class_page([half, other], "Backprop", ClassContext(graph))
         boxes = dict(re.findall(r'<g data-tensor="(\w+)"><title>[^<]*</title><rect [^>]*class="([^"]*)"', page))
         assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
         assert "50% right" in page
@@ -434,7 +434,7 @@ class TestPage:
         """A frequent mistake has its count, its sentence and the cells that are handed in with it."""
         examples = {("missing-branch", "dcounts"): (Example("dcounts = 1", 3), Example("dcounts = 2", 1))}
         reports = [report(student=str(number)) for number in range(4)]
-        text = Page(class_page(reports, "Backprop", Surroundings(examples=examples))).text
+        text = Page(class_page(reports, "Backprop", ClassContext(examples=examples))).text
         told = text.partition("Most frequent mistakes")[2]
         assert "4 students dcounts missing-branch The branch through counts_sum is missing." in told
         assert "dcounts = 1 so in 3 of the notebooks looked into dcounts = 2" in told
@@ -442,7 +442,7 @@ class TestPage:
     def test_pictures_have_words_for_them(self) -> None:
         """Every picture has a name and a description with its numbers, and takes its colours from the page."""
         reports = a_class(12)
-        page = class_page(reports, "Backprop", Surroundings(GRAPH))
+        page = class_page(reports, "Backprop", ClassContext(GRAPH))
         pictures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
         assert len(pictures) == 4
         for picture in pictures:
@@ -494,18 +494,18 @@ class TestFindings:
         """A mistake counts once for each student and gradient; a note on what passed is no mistake."""
         noted = replace(PASSED, diagnosis=BRANCH)
         reports = [report(student="a"), report(student="b", checks=(CHECKS[1], noted)), report("unreadable", "c")]
-        found = findings(reports)
+        found = find_common_mistakes(reports)
         assert [(one.mistake, one.gradient, one.students) for one in found] == [
             ("missing-branch", "dcounts", ("a", "b")),
             ("shape-rank", "dbnmeani", ("a",)),
         ]
-        assert len(findings(reports, most=1)) == 1
+        assert len(find_common_mistakes(reports, most=1)) == 1
 
     def test_the_sentence_is_that_of_most(self) -> None:
         """Where a mistake is told in two ways, the one that most students were told is shown."""
         other = replace(CHECKS[1], diagnosis=replace(BRANCH, what="Another branch is missing."))
         told = [report(student=str(number), checks=(CHECKS[1] if number else other,)) for number in range(3)]
-        assert findings(told)[0].what == BRANCH.what
+        assert find_common_mistakes(told)[0].what == BRANCH.what
 
 
 class TestJson:

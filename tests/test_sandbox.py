@@ -19,12 +19,12 @@ from handgrad.errors import ExerciseError, SandboxError
 from handgrad.gradients import tensor_bytes
 from handgrad.gradients.tensor_bytes import DTYPES, FrameError, pack_tensor, unpack_tensor
 from handgrad.sandbox import child_client, frames
-from handgrad.sandbox.child_client import Child
-from handgrad.sandbox.fork_server import Stem, Warm
+from handgrad.sandbox.child_client import ChildClient
+from handgrad.sandbox.fork_server import ForkedZygote, ForkServer
 from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import Answer, PassResult, Run, State
-from handgrad.sandbox.warm_sandbox import Sandbox
+from handgrad.sandbox.messages import Answer, ParameterSet, PassResult, Run
+from handgrad.sandbox.warm_sandbox import WarmSandbox
 
 SETUP = """
 import torch
@@ -38,21 +38,21 @@ loss = y.sum()
 loss.backward(retain_graph=True)
 print("ready", scale)
 """
-STATES = (State("one", ("scale = 1", SETUP)), State("two", ("scale = 2", SETUP)))
+STATES = (ParameterSet("one", ("scale = 1", SETUP)), ParameterSet("two", ("scale = 2", SETUP)))
 X = {"one": torch.arange(6.0).reshape(2, 3) + 1, "two": torch.arange(6.0).reshape(2, 3) * 2 + 1}
 REFERENCE = torch.full((2, 3), 0.25)
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmSandbox]:
     """A warm process with two parameter sets; a cell may take a second and half a gigabyte."""
     limits = Limits(cell_seconds=1.0, submission_seconds=10.0, memory_mb=512)
-    with Sandbox(STATES, tmp_path_factory.mktemp("exercise"), limits, preload=()) as sandbox:
+    with WarmSandbox(STATES, tmp_path_factory.mktemp("exercise"), limits, preload=()) as sandbox:
         yield sandbox
 
 
 def _run_in(
-    child: Child,
+    child: ChildClient,
     number: int,
     collect: Mapping[int, Sequence[str]] | None = None,
     *,
@@ -74,7 +74,9 @@ def _run_in(
     return child.run(run, (references or {}).__getitem__, seconds)
 
 
-def _run(sandbox: Sandbox, *cells: str, collect: Mapping[int, Sequence[str]] | None = None, **rest: Any) -> PassResult:
+def _run(
+    sandbox: WarmSandbox, *cells: str, collect: Mapping[int, Sequence[str]] | None = None, **rest: Any
+) -> PassResult:
     """One pass over ``cells`` in a child of its own."""
     with sandbox.child(cells) as child:
         return _run_in(child, len(cells), collect, **rest)
@@ -260,7 +262,7 @@ def test_a_claim_takes_no_memory() -> None:
 # answers
 
 
-def test_answers_are_taken_at_the_right_moment(sandbox: Sandbox) -> None:
+def test_answers_are_taken_at_the_right_moment(sandbox: WarmSandbox) -> None:
     """An answer is the value when its cell has run, and once more at the end; what lies between is not seen."""
     cells = ("a = x * 1", "a += 1", "a = x * 3\nb = 7", "a.mul_(10)")
     result = _run(sandbox, *cells, collect={0: ("a",), 2: ("a", "b")}, at_end=("a", "c"))
@@ -274,7 +276,7 @@ def test_answers_are_taken_at_the_right_moment(sandbox: Sandbox) -> None:
     assert result.cells[1].answers == {}
 
 
-def test_each_state_has_its_own_values(sandbox: Sandbox) -> None:
+def test_each_state_has_its_own_values(sandbox: WarmSandbox) -> None:
     """A second pass in the same child starts from its own state, not from what the first left."""
     with sandbox.child(["seen = torch.tensor('a' in globals())\na = x * 1"]) as child:
         for state in ("one", "two"):
@@ -283,7 +285,7 @@ def test_each_state_has_its_own_values(sandbox: Sandbox) -> None:
             assert not bool(_value(result.cells[0].answers["seen"]))
 
 
-def test_a_new_child_starts_afresh(sandbox: Sandbox) -> None:
+def test_a_new_child_starts_afresh(sandbox: WarmSandbox) -> None:
     """What one child did to the state, another does not see."""
     _run(sandbox, "x.data.fill_(0)\ntorch.relu = None")
     result = _run(sandbox, "a = torch.relu(x)", collect={0: ("a",)})
@@ -303,7 +305,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_no_tensor(name: str, sandbox: Sandbox) -> None:
+def test_what_is_no_tensor(name: str, sandbox: WarmSandbox) -> None:
     """What is no tensor, or too large a one, is told by its kind."""
     source, kind, type_ = KINDS[name]
     answer = _run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]
@@ -323,13 +325,13 @@ def test_what_is_no_tensor(name: str, sandbox: Sandbox) -> None:
         "import asyncio\nawait asyncio.sleep(0)\na = x",
     ],
 )
-def test_tensors_of_every_kind(source: str, sandbox: Sandbox) -> None:
+def test_tensors_of_every_kind(source: str, sandbox: WarmSandbox) -> None:
     """Sparse, conjugate, subclassed and transposed tensors cross by their values, however the cell ended."""
     result = _run(sandbox, source, collect={0: ("a",)})
     assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
 
 
-def test_errors_and_outputs(sandbox: Sandbox) -> None:
+def test_errors_and_outputs(sandbox: WarmSandbox) -> None:
     """An error has its class, message and traceback, the cells after it run, and outputs come where they are wanted."""
     cells = ("print('hi')\nraise ValueError('why')", "import sys\nsys.exit(2)", "x.shape")
     with sandbox.child(cells) as child:
@@ -351,7 +353,7 @@ def test_errors_and_outputs(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("source", ["raise ValueError('x' * 150_000)", "raise ValueError('ü' * 60_000)"])
-def test_a_long_error_is_an_error(source: str, sandbox: Sandbox) -> None:
+def test_a_long_error_is_an_error(source: str, sandbox: WarmSandbox) -> None:
     """An exception with a very long message is an error of its cell, not an attack."""
     result = _run(sandbox, source, outputs=True)
     assert result.death is None
@@ -369,7 +371,7 @@ def test_a_long_error_is_an_error(source: str, sandbox: Sandbox) -> None:
     ],
     ids=["a number as text", "data", "no data", "many levels"],
 )
-def test_odd_displays(shown: str, kept: dict[str, Any] | None, sandbox: Sandbox) -> None:
+def test_odd_displays(shown: str, kept: dict[str, Any] | None, sandbox: WarmSandbox) -> None:
     """What a notebook cannot hold is shown as text or left out with a note; it is no fault, and costs no answer."""
     deep = "deep = []\nfor _ in range(500): deep = [deep]"
     source = f"from IPython.display import display\n{deep}\ndisplay({shown}, raw=True)\na = x"
@@ -384,7 +386,7 @@ def test_odd_displays(shown: str, kept: dict[str, Any] | None, sandbox: Sandbox)
     assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
 
 
-def test_what_locked_cells_print(sandbox: Sandbox) -> None:
+def test_what_locked_cells_print(sandbox: WarmSandbox) -> None:
     """What the locked cells print is kept, state by state and cell by cell."""
     sandbox.wait_until_ready()
     texts = {name: [[one["text"] for one in cell] for cell in cells] for name, cells in sandbox.printed.items()}
@@ -394,7 +396,7 @@ def test_what_locked_cells_print(sandbox: Sandbox) -> None:
 # help
 
 
-def test_references_take_the_place_of_answers(sandbox: Sandbox) -> None:
+def test_references_take_the_place_of_answers(sandbox: WarmSandbox) -> None:
     """With help the answer is taken first, then the reference stands in its place, whether or not the cell worked."""
     cells = ("da = x * 2", "1 / 0", "dc = da + db")
     references = {"da": REFERENCE, "db": REFERENCE * 4, "dc": REFERENCE * 9}
@@ -404,13 +406,13 @@ def test_references_take_the_place_of_answers(sandbox: Sandbox) -> None:
     assert torch.equal(_value(result.cells[2].answers["dc"]), REFERENCE + REFERENCE * 4)
 
 
-def test_without_help_answers_stay(sandbox: Sandbox) -> None:
+def test_without_help_answers_stay(sandbox: WarmSandbox) -> None:
     """Without help the student's own value stands, right or wrong."""
     result = _run(sandbox, "da = x * 2", "db = da + 1", collect={0: ("da",), 1: ("db",)})
     assert torch.equal(_value(result.cells[1].answers["db"]), X["one"] * 2 + 1)
 
 
-def test_references_cannot_be_spoilt(sandbox: Sandbox) -> None:
+def test_references_cannot_be_spoilt(sandbox: WarmSandbox) -> None:
     """What a cell does to a reference, in place or by a new name for it, the next stub does not see."""
     cells = ("da = x", "keep = da\nda += 1\nda = None\ndb = x", "dc = da * 1", "de = keep * 1\nda = 3", "df = da * 1")
     names = ("da", "db", "dc", "de", "df")
@@ -429,7 +431,7 @@ SPOILS = ["x = None", "del x", "x = x * 0", "x += 1", "x.zero_()", "x.detach().a
 UNSEEN = ["x.data += 1", "x.data.zero_()", "x.detach().numpy()[:] = 5"]
 
 
-def _after(sandbox: Sandbox, spoil: str) -> torch.Tensor:
+def _after(sandbox: WarmSandbox, spoil: str) -> torch.Tensor:
     cells = ("da = x", spoil, "db = torch.clone(x)")
     references = {"da": REFERENCE, "db": REFERENCE}
     result = _run(sandbox, *cells, collect={0: ("da",), 2: ("db",)}, references=references)
@@ -438,24 +440,24 @@ def _after(sandbox: Sandbox, spoil: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_forward_tensors_are_put_back(spoil: str, sandbox: Sandbox) -> None:
+def test_forward_tensors_are_put_back(spoil: str, sandbox: WarmSandbox) -> None:
     """Before each stub, forward tensors and imports are what the locked cells made them."""
     assert torch.equal(_after(sandbox, spoil), X["one"])
 
 
 @pytest.mark.parametrize("spoil", UNSEEN)
-def test_forward_tensors_are_put_back_whatever_the_way(spoil: str, sandbox: Sandbox) -> None:
+def test_forward_tensors_are_put_back_whatever_the_way(spoil: str, sandbox: WarmSandbox) -> None:
     """The lecture's own ``p.data += ...`` is undone like any other change."""
     assert torch.equal(_after(sandbox, spoil), X["one"])
 
 
-def test_nothing_is_put_back_without_help(sandbox: Sandbox) -> None:
+def test_nothing_is_put_back_without_help(sandbox: WarmSandbox) -> None:
     """Without help the notebook runs as it is written."""
     result = _run(sandbox, "da = x", "x = x * 0", "db = x", collect={0: ("da",), 2: ("db",)})
     assert torch.equal(_value(result.cells[2].answers["db"]), torch.zeros(2, 3))
 
 
-def test_references_are_not_there_early(sandbox: Sandbox) -> None:
+def test_references_are_not_there_early(sandbox: WarmSandbox) -> None:
     """Before its answer was taken, no reference waits in the child's socket or in its memory."""
     peek = f"""
 import gc, os, socket, stat
@@ -488,7 +490,7 @@ seen = torch.tensor([waiting, held])
 # autograd
 
 
-def test_gradients_are_not_numbers(sandbox: Sandbox) -> None:
+def test_gradients_are_not_numbers(sandbox: WarmSandbox) -> None:
     """Where the notebook would hold a gradient there is NaN of its shape, and elsewhere None as in Jupyter."""
     result = _run(sandbox, "a = x.grad\nb = y.grad\nc = z.grad", collect={0: ("a", "b", "c")})
     for name in ("a", "b"):
@@ -498,7 +500,7 @@ def test_gradients_are_not_numbers(sandbox: Sandbox) -> None:
     assert result.cells[0].answers["c"].kind == "none"
 
 
-def test_gradients_stay_not_numbers_after_help(sandbox: Sandbox) -> None:
+def test_gradients_stay_not_numbers_after_help(sandbox: WarmSandbox) -> None:
     """A forward tensor that was put back has no gradient either."""
     references = {"da": REFERENCE, "db": REFERENCE}
     cells = ("da = x", "x += 1\nx.grad = x", "db = x.grad")
@@ -537,7 +539,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_autograd_is_off(name: str, sandbox: Sandbox) -> None:
+def test_autograd_is_off(name: str, sandbox: WarmSandbox) -> None:
     """Every way to ask torch for a gradient is an error that says why, and leaves nothing behind."""
     result = _run(sandbox, REFUSED[name], collect={0: ("a",)})
     error = result.cells[0].error
@@ -547,7 +549,7 @@ def test_autograd_is_off(name: str, sandbox: Sandbox) -> None:
     assert result.cells[0].answers["a"].kind == "undefined"
 
 
-def test_no_graph_is_recorded(sandbox: Sandbox) -> None:
+def test_no_graph_is_recorded(sandbox: WarmSandbox) -> None:
     """No result of the locked cells or of the student's has a history, also where gradients were asked for."""
     source = """
 with torch.enable_grad(), torch.set_grad_enabled(True):
@@ -574,7 +576,7 @@ found = torch.tensor([one.requires_grad for one in (x, y, loss, new, double(x), 
         "x.grad = None\na = x",
     ],
 )
-def test_what_honest_notebooks_do(source: str, sandbox: Sandbox) -> None:
+def test_what_honest_notebooks_do(source: str, sandbox: WarmSandbox) -> None:
     """What an honest notebook does beside its gradients still works."""
     result = _run(sandbox, source, collect={0: ("a",)})
     assert result.cells[0].error is None
@@ -595,7 +597,7 @@ def test_what_honest_notebooks_do(source: str, sandbox: Sandbox) -> None:
     ],
     ids=["loop", "catches all", "sleep", "ignores signals", "threads"],
 )
-def test_time_out(loop: str, sandbox: Sandbox) -> None:
+def test_time_out(loop: str, sandbox: WarmSandbox) -> None:
     """A cell that does not end costs itself: the death names it, and the answers before it are kept."""
     with sandbox.child(("a = x", loop, "b = x")) as child:
         pid = child.pid
@@ -610,7 +612,7 @@ def test_time_out(loop: str, sandbox: Sandbox) -> None:
         assert _is_gone(pid)
 
 
-def test_time_of_the_submission(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_the_submission(sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left of the submission's time ends a cell long before its own time is up."""
     sandbox.wait_until_ready()
     monkeypatch.setattr(sandbox, "limits", Limits(cell_seconds=60.0, submission_seconds=10.0, memory_mb=512))
@@ -634,7 +636,7 @@ DEATHS = {
 
 
 @pytest.mark.parametrize("name", DEATHS)
-def test_crash(name: str, sandbox: Sandbox) -> None:
+def test_crash(name: str, sandbox: WarmSandbox) -> None:
     """A cell that ends its process is a crash of this cell with exit status or signal, and costs no other child."""
     source, detail = DEATHS[name]
     with sandbox.child(("a = x", source, "b = x")) as other, sandbox.child(("a = x", source, "b = x")) as child:
@@ -656,7 +658,7 @@ def test_crash(name: str, sandbox: Sandbox) -> None:
     ],
     ids=["bytes", "tensor", "bit by bit"],
 )
-def test_memory(hog: str, sandbox: Sandbox) -> None:
+def test_memory(hog: str, sandbox: WarmSandbox) -> None:
     """A cell that asks for too much memory gets an error about it, and the child lives on."""
     result = _run(sandbox, hog, "a = x", collect={1: ("a",)})
     assert result.death is None
@@ -666,7 +668,7 @@ def test_memory(hog: str, sandbox: Sandbox) -> None:
     assert torch.equal(_value(result.cells[1].answers["a"]), X["one"])
 
 
-def test_a_dead_child_can_be_closed_again(sandbox: Sandbox) -> None:
+def test_a_dead_child_can_be_closed_again(sandbox: WarmSandbox) -> None:
     """Closing tells the exit code once, then nothing."""
     child = sandbox.child(["pass"])
     pid = child.pid
@@ -677,7 +679,7 @@ def test_a_dead_child_can_be_closed_again(sandbox: Sandbox) -> None:
     assert _is_gone(pid)
 
 
-def test_a_child_starts_no_process(sandbox: Sandbox) -> None:
+def test_a_child_starts_no_process(sandbox: WarmSandbox) -> None:
     """A cell starts nothing that could be left."""
     source = "import subprocess\np = subprocess.Popen(['sleep', '60'])"
     error = _run(sandbox, source).cells[0].error
@@ -732,7 +734,7 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_forged_frames(name: str, sandbox: Sandbox) -> None:
+def test_forged_frames(name: str, sandbox: WarmSandbox) -> None:
     """A child that writes to the grader's channel is found out, and no answer counts out of its turn."""
     cells = (f"{FORGE}\nda = x\n{FORGERIES[name]}", "db = x")
     result = _run(sandbox, *cells, collect={0: ("da",), 1: ("db",)}, references={"da": REFERENCE, "db": REFERENCE})
@@ -742,7 +744,7 @@ def test_forged_frames(name: str, sandbox: Sandbox) -> None:
     assert result.at_end == {}
 
 
-def test_a_forged_answer_in_turn_is_found_out_at_the_next(sandbox: Sandbox) -> None:
+def test_a_forged_answer_in_turn_is_found_out_at_the_next(sandbox: WarmSandbox) -> None:
     """An answer that was forged in its turn makes the true one come out of turn; no later answer is taken."""
     cells = (f"{FORGE}\nda = x\nanswer(0, 'da')", "db = x", "dc = x")
     references = dict.fromkeys(("da", "db", "dc"), REFERENCE)
@@ -752,15 +754,15 @@ def test_a_forged_answer_in_turn_is_found_out_at_the_next(sandbox: Sandbox) -> N
     assert list(result.cells) == [0]
 
 
-def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that stand before a broken one are taken first, though all of them are read at once."""
-    send = Child._send
+    send = ChildClient._send
 
-    def send_and_wait(self: Child, frame: bytes, deadline: float) -> None:
+    def send_and_wait(self: ChildClient, frame: bytes, deadline: float) -> None:
         send(self, frame, deadline)
         time.sleep(0.3)
 
-    monkeypatch.setattr(Child, "_send", send_and_wait)
+    monkeypatch.setattr(ChildClient, "_send", send_and_wait)
     cells = ("da = x", "db = x", f"{FORGE}\nshout(os.urandom(1 << 12))")
     result = _run(sandbox, *cells, collect={0: ("da",), 1: ("db",)})
     assert result.death is not None
@@ -768,7 +770,7 @@ def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: Sandbox, monkeypatch:
     assert list(result.cells) == [0, 1]
 
 
-def test_outputs_are_limited_by_the_grader_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_are_limited_by_the_grader_too(sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that forgets its limits of output is kept to those of the grader, over all its cells."""
     monkeypatch.setattr(child_client, "MAX_SHOWN", 3000)
     raised = "import handgrad.notebook.execution as c\nc.MAX_TEXT = 1 << 40"
@@ -777,7 +779,7 @@ def test_outputs_are_limited_by_the_grader_too(sandbox: Sandbox, monkeypatch: py
     assert shown == ["x", "(", "z"]
 
 
-def test_the_sandbox_lives_on(sandbox: Sandbox) -> None:
+def test_the_sandbox_lives_on(sandbox: WarmSandbox) -> None:
     """After everything above the warm process still gives children."""
     assert torch.equal(_value(_run(sandbox, "a = x", collect={0: ("a",)}).cells[0].answers["a"]), X["one"])
 
@@ -785,8 +787,8 @@ def test_the_sandbox_lives_on(sandbox: Sandbox) -> None:
 # the warm process
 
 
-def _start(states: Sequence[State], folder: Path) -> Sandbox:
-    return Sandbox(states, folder, Limits(cell_seconds=1.0), preload=())
+def _start(states: Sequence[ParameterSet], folder: Path) -> WarmSandbox:
+    return WarmSandbox(states, folder, Limits(cell_seconds=1.0), preload=())
 
 
 def test_warm_process_killed(tmp_path: Path) -> None:
@@ -809,7 +811,7 @@ def test_warm_process_killed(tmp_path: Path) -> None:
 
 def test_locked_cell_raises(tmp_path: Path) -> None:
     """A locked cell that raises in the sandbox is an error of the exercise, with the cell and the parameters."""
-    states = [State("good", ("a = 1",)), State("bad", ("a = 1", "b = a / 0"))]
+    states = [ParameterSet("good", ("a = 1",)), ParameterSet("bad", ("a = 1", "b = a / 0"))]
     with _start(states, tmp_path) as sandbox, pytest.raises(ExerciseError) as caught:
         sandbox.wait_until_ready()
     for part in ("locked cell 2", "ZeroDivisionError", "bad parameters", str(tmp_path)):
@@ -819,7 +821,7 @@ def test_locked_cell_raises(tmp_path: Path) -> None:
 def test_everything_ends_with_the_sandbox(tmp_path: Path) -> None:
     """On exit the warm process and the children that were closed are gone, and so is the folder that it lived in."""
     (tmp_path / "here.txt").write_text("found", encoding="utf-8")
-    with _start([State("one", ("text = open('here.txt').read()",))], tmp_path) as sandbox:
+    with _start([ParameterSet("one", ("text = open('here.txt').read()",))], tmp_path) as sandbox:
         home, pids = sandbox._process.home, [sandbox._process.process.pid]
         for _ in range(2):
             with sandbox.child(["assert text == 'found'"]) as child:
@@ -832,7 +834,7 @@ def test_everything_ends_with_the_sandbox(tmp_path: Path) -> None:
 
 def test_open_children_end_with_the_sandbox(tmp_path: Path) -> None:
     """A child that nobody closed is gone as well when the sandbox is."""
-    with _start([State("one", ("a = 1",))], tmp_path) as sandbox:
+    with _start([ParameterSet("one", ("a = 1",))], tmp_path) as sandbox:
         child = sandbox.child(["pass"])
         pid = child.pid
     try:
@@ -844,13 +846,13 @@ def test_open_children_end_with_the_sandbox(tmp_path: Path) -> None:
 
 def test_a_stem(tmp_path: Path) -> None:
     """A stem forks a warm process for everybody who asks, also before it is ready, and they have nothing in common."""
-    stem = Stem(preload=())
+    stem = ForkServer(preload=())
     processes = [stem.asking.warm() for _ in range(2)]
     limits = Limits(cell_seconds=5.0)
-    other_states = [State("one", ("import torch", "x = torch.zeros(3)", "scale = 5"))]
+    other_states = [ParameterSet("one", ("import torch", "x = torch.zeros(3)", "scale = 5"))]
     with (
-        Sandbox(STATES, tmp_path, limits, process=processes[0]) as one,
-        Sandbox(other_states, tmp_path, limits, process=processes[1]) as other,
+        WarmSandbox(STATES, tmp_path, limits, process=processes[0]) as one,
+        WarmSandbox(other_states, tmp_path, limits, process=processes[1]) as other,
     ):
         other.wait_until_ready()
         one.wait_until_ready()
@@ -877,7 +879,7 @@ def test_a_stem(tmp_path: Path) -> None:
 def test_a_stem_keeps_to_processors(tmp_path: Path) -> None:
     """A warm process, and so its children, keep to the processors of who asked; the stem itself does not."""
     processors = os.sched_getaffinity(0)
-    stem = Stem(preload=())
+    stem = ForkServer(preload=())
     try:
         os.sched_setaffinity(0, {max(processors)})
         asked = stem.asking.warm()
@@ -894,7 +896,7 @@ def test_a_stem_keeps_to_processors(tmp_path: Path) -> None:
 
 def test_a_stem_that_is_killed(tmp_path: Path) -> None:
     """What a stem that is killed was asked for is an error of the grader's own; later it gives nothing."""
-    stem = Stem(preload=())
+    stem = ForkServer(preload=())
     try:
         asked = stem.asking.warm()
         stem._process.kill()
@@ -906,22 +908,22 @@ def test_a_stem_that_is_killed(tmp_path: Path) -> None:
         stem.close()
 
 
-def _with(process: Warm | None, folder: Path) -> Sandbox:
+def _with(process: ForkedZygote | None, folder: Path) -> WarmSandbox:
     assert process is not None
-    return Sandbox(STATES, folder, Limits(cell_seconds=1.0), process=process)
+    return WarmSandbox(STATES, folder, Limits(cell_seconds=1.0), process=process)
 
 
 def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child sees none of the variables of the grader's environment, and a home of its own."""
     monkeypatch.setenv("GRADER_SECRET", "42")
     source = "import os\na = torch.tensor(['GRADER_SECRET' in os.environ, os.environ['HOME'] == HOME])"
-    with _start([State("one", ("import torch", f"HOME = {os.environ.get('HOME')!r}"))], tmp_path) as sandbox:
+    with _start([ParameterSet("one", ("import torch", f"HOME = {os.environ.get('HOME')!r}"))], tmp_path) as sandbox:
         answer = _run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]
     assert _value(answer).tolist() == [False, False]
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_children_are_reproducible(number: int, sandbox: Sandbox) -> None:
+def test_children_are_reproducible(number: int, sandbox: WarmSandbox) -> None:
     """Random numbers that nobody seeded are the same in every child and in every pass."""
     source = "import random\na = torch.rand(3) + random.random()"
     values = []

@@ -2,8 +2,8 @@
 
 import pytest
 
-from handgrad.notebook.syntax import Parsed
-from handgrad.submission.answer_places import Place
+from handgrad.notebook.syntax import ParsedCell
+from handgrad.submission.answer_places import StatementPosition
 from handgrad.submission.slicing import needed
 
 OURS = ("torch", "x", "y", "n", "ix", "loss")
@@ -11,8 +11,8 @@ OURS = ("torch", "x", "y", "n", "ix", "loss")
 
 def _kept(*cells: str) -> list[str]:
     """The lines that are left of cells whose answers are dx and dy."""
-    parsed = [Parsed.of(cell) for cell in cells]
-    steps = {Place(i, j): step for i, one in enumerate(parsed) if one for j, step in enumerate(one.steps)}
+    parsed = [ParsedCell.of(cell) for cell in cells]
+    steps = {StatementPosition(i, j): step for i, one in enumerate(parsed) if one for j, step in enumerate(one.steps)}
     kept = needed(steps, ["dx", "dy"], ["x", "y"], OURS)
     texts = [one.only(kept.get(position, ())) for position, one in enumerate(parsed) if one]
     return [line.strip() for text in texts for line in text.splitlines() if line.strip(" #")]

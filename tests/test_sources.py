@@ -3,7 +3,7 @@
 import pytest
 
 from handgrad.notebook.syntax import (
-    Parsed,
+    ParsedCell,
     assigned,
     assigning_lines,
     compared,
@@ -81,7 +81,7 @@ def test_not_assigned(source: str) -> None:
 )
 def test_endless_sources(source: str) -> None:
     """A source that is too deep or too long to be looked into is no Python, and no harm."""
-    assert Parsed.of(source) is None
+    assert ParsedCell.of(source) is None
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_cut() -> None:
     source = (
         "dx = 1\ndy = dx\n\ndx += 1  # the other branch\nprint(dx)\nfor k in (1,\n          2):\n    dz = k\n# the end"
     )
-    parsed = Parsed.of(source)
+    parsed = ParsedCell.of(source)
     assert parsed is not None
     pieces = parsed.cut(["dx", "dy", "dz"])
     assert [names for _, names in pieces] == [("dy",), ("dx",), ("dz",)]
@@ -145,28 +145,28 @@ def test_cut() -> None:
 
 def test_cut_on_one_line() -> None:
     """Statements that share a line, and names that share a statement, stay together."""
-    parsed = Parsed.of("dx = 1; dy = 2\nwith block:\n    dz = 1; dw = 2")
+    parsed = ParsedCell.of("dx = 1; dy = 2\nwith block:\n    dz = 1; dw = 2")
     assert parsed is not None
     assert [names for _, names in parsed.cut(["dx", "dy", "dz", "dw"])] == [("dx", "dy"), ("dz", "dw")]
 
 
 def test_cut_shows_nothing_more() -> None:
     """A piece that ends with an expression does not show its value, which the whole cell would not have shown."""
-    parsed = Parsed.of("dx = x\ndx.add_(1)  # in place\ndx")
+    parsed = ParsedCell.of("dx = x\ndx.add_(1)  # in place\ndx")
     assert parsed is not None
     assert [text for text, _ in parsed.cut(["dx"])] == ["dx = x\ndx.add_(1)  # in place\npass\n", "#\n#\ndx\n"]
 
 
 def test_a_timed_cell_is_not_cut() -> None:
     """What stands under a magic runs in one piece."""
-    parsed = Parsed.of("%%time\ndx = 1\ndy = 2")
+    parsed = ParsedCell.of("%%time\ndx = 1\ndy = 2")
     assert parsed is not None
     assert parsed.cut(["dx", "dy"]) == []
 
 
 def test_without() -> None:
     """Of two cells merged, what stands in the other or assigns its names is blanked out; lines stay."""
-    parsed, locked = Parsed.of("a = 1\nb = 3\nprint(a)\nc = 4"), Parsed.of("a = 1\nb = 2\nprint(a)")
+    parsed, locked = ParsedCell.of("a = 1\nb = 3\nprint(a)\nc = 4"), ParsedCell.of("a = 1\nb = 2\nprint(a)")
     assert parsed is not None
     assert locked is not None
     assert _lines(parsed.only(parsed.beside([locked]))) == ["c = 4"]

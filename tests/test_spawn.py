@@ -22,7 +22,7 @@ from handgrad.grading.grader import Grader
 from handgrad.report.records import Report
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import PassResult, Run, State
+from handgrad.sandbox.messages import ParameterSet, PassResult, Run
 from handgrad.submission.submission import Submission
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch)
 def _sandbox(folder: Path, locked: str = LOCKED) -> FreshSandbox:
     (folder / "helper.txt").write_text("found", encoding="utf-8")
     limits = Limits(cell_seconds=2.0, submission_seconds=20.0, memory_mb=512)
-    return FreshSandbox([State("one", (locked,)), State("two", (locked,))], folder, limits, preload=())
+    return FreshSandbox([ParameterSet("one", (locked,)), ParameterSet("two", (locked,))], folder, limits, preload=())
 
 
 def _run(sandbox: FreshSandbox, *cells: str, **rest: Any) -> PassResult:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import Facts, Reference
-from handgrad.student.progress import NoGraph, State, Stock, take_stock
+from handgrad.exercise.reference import ForwardFacts, Reference
+from handgrad.student.progress import NoForwardPass, Progress, Status, progress_of
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def finished(
     return namespace
 
 
-def _states(stock: Stock) -> dict[str, State]:
+def _states(stock: Progress) -> dict[str, Status]:
     return {one.tensor: one.state for one in stock.standings}
 
 
@@ -39,8 +39,8 @@ def test_the_whole_exercise(exercise: Exercise, finished: dict[str, Any], refere
     before = {name: finished[name].grad.clone() for name in exercise.tensors.values()}
     finished["_"] = finished["probs"]
     finished["again"] = finished["probs"]
-    stock = take_stock({"_": finished["probs"], **finished})
-    facts = Facts.of(references)
+    stock = progress_of({"_": finished["probs"], **finished})
+    facts = ForwardFacts.of(references)
     assert {one.tensor: set(one.consumers) for one in stock.standings} == {
         name: set(consumers) for name, consumers in facts.consumers.items()
     }
@@ -54,8 +54,8 @@ def test_the_whole_exercise(exercise: Exercise, finished: dict[str, Any], refere
 
 def test_forward_order(finished: dict[str, Any]) -> None:
     """A tensor stands before everything that is computed from it."""
-    names = [one.tensor for one in take_stock(finished).standings]
-    for one in take_stock(finished).standings:
+    names = [one.tensor for one in progress_of(finished).standings]
+    for one in progress_of(finished).standings:
         assert all(names.index(one.tensor) < names.index(user) for user in one.consumers if user != "loss")
 
 
@@ -63,7 +63,7 @@ def test_untouched(exercise: Exercise, play: Callable[[Exercise], dict[str, Any]
     """Before anything is written every gradient is `not yet`, whether or not its stub has been run."""
     namespace = play(exercise)
     for _ in range(2):
-        stock = take_stock(namespace)
+        stock = progress_of(namespace)
         assert set(_states(stock).values()) == {"not yet"}
         assert stock.next == "logprobs"
         namespace |= dict.fromkeys(exercise.stubs)
@@ -78,7 +78,7 @@ def test_next_is_the_next_cell(
     namespace |= dict.fromkeys(exercise.stubs)
     for source in list(solutions.values())[:place]:
         exec(source, namespace)
-    assert take_stock(namespace).next == list(exercise.tensors.values())[place]
+    assert progress_of(namespace).next == list(exercise.tensors.values())[place]
 
 
 SLIPS = {
@@ -96,21 +96,21 @@ def test_one_slip(
     """One slip is wrong in one place; what is made from it is carried, or right where the slip does not reach."""
     gradient, answer = SLIPS[slip]
     _rerun(finished, solutions, gradient, answer)
-    states = _states(take_stock(finished))
+    states = _states(progress_of(finished))
     assert [name for name, state in states.items() if state == "wrong"] == [gradient[1:]]
     carried = {name for name, state in states.items() if state == "carried"}
     assert carried
     for name in carried:
         scale = float(finished[name].grad.abs().max())
         assert float((finished[f"d{name}"].detach() - finished[name].grad).abs().max()) > 1e-4 * scale
-    assert take_stock(finished).next == gradient[1:]
+    assert progress_of(finished).next == gradient[1:]
 
 
 def test_two_slips(finished: dict[str, Any], solutions: dict[str, str]) -> None:
     """A second slip below the first is wrong, not carried, and the first is next."""
     _rerun(finished, solutions, "dprobs", "-dprobs")
     _rerun(finished, solutions, "dh", "2 * dh")
-    stock = take_stock(finished)
+    stock = progress_of(finished)
     assert {name for name, state in _states(stock).items() if state == "wrong"} == {"probs", "h"}
     assert stock.next == "probs"
 
@@ -121,7 +121,7 @@ def test_two_slips(finished: dict[str, Any], solutions: dict[str, str]) -> None:
 def test_no_gradient_at_all(answer: str, finished: dict[str, Any]) -> None:
     """What cannot be the gradient is wrong, and what is made from the right one stays right."""
     finished["dh"] = eval(answer, finished)
-    states = _states(take_stock(finished))
+    states = _states(progress_of(finished))
     assert states.pop("h") == "wrong"
     assert set(states.values()) == {"right"}
 
@@ -130,7 +130,7 @@ def test_carried_needs_all_that_it_is_made_from(finished: dict[str, Any], soluti
     """A value that cannot be told from what it was made from is wrong, not carried."""
     _rerun(finished, solutions, "dprobs", "-dprobs")
     finished["dcounts_sum"] = None
-    states = _states(take_stock(finished))
+    states = _states(progress_of(finished))
     assert states["counts_sum"] == "not yet"
     assert states["counts"] == "wrong"
     assert states["counts_sum_inv"] == "carried"
@@ -149,5 +149,5 @@ def test_carried_needs_all_that_it_is_made_from(finished: dict[str, Any], soluti
 def test_nothing_to_ask(change: str, reason: str, finished: dict[str, Any]) -> None:
     """Without a loss, its graph or the gradients there is no map, and it is said why."""
     exec(change, finished)
-    with pytest.raises(NoGraph, match=reason):
-        take_stock(finished)
+    with pytest.raises(NoForwardPass, match=reason):
+        progress_of(finished)

@@ -17,9 +17,9 @@ from handgrad.course.answer_record import record_key, record_of
 from handgrad.course.answer_store import AnswerStore
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise, grade_id
-from handgrad.grading.grader import Graded, Grader
+from handgrad.grading.grader import Grader, GradingResult
 from handgrad.grading.passes import plan
-from handgrad.grading.run_passes import Answers
+from handgrad.grading.run_passes import AnswerPair
 from handgrad.report.records import Report
 from handgrad.sandbox.messages import Answer
 from handgrad.submission.submission import Submission
@@ -34,12 +34,12 @@ def store(tmp_path: Path) -> AnswerStore:
 
 
 @pytest.fixture(scope="module")
-def graded(grader: Grader, exercise: Exercise, solved: Any) -> Graded:
+def graded(grader: Grader, exercise: Exercise, solved: Any) -> GradingResult:
     """The worked solution but for one cell, graded, with answers that are no tensors among the others."""
     notebook = copy.deepcopy(solved)
     next(cell for cell in notebook.cells if grade_id(cell) == "dC").source = "dC = torch.zeros_like(C)"
     found = grader.grade(Submission.of(notebook, exercise))
-    strange = {"dprobs": Answers(Answer("none"), Answer("other", type="list")), "dh": Answers()}
+    strange = {"dprobs": AnswerPair(Answer("none"), Answer("other", type="list")), "dh": AnswerPair()}
     return replace(found, answers={**found.answers, "strange": strange})
 
 
@@ -70,7 +70,7 @@ def test_a_database_in_another_mode_is_left_so(store: AnswerStore) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
-def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
+def test_answers_come_back(store: AnswerStore, graded: GradingResult) -> None:
     """Every answer comes back bit for bit, and what is no tensor by its kind."""
     store.put(REPORT, "key", record_of(graded))
     record = store.evidence("key")
@@ -93,7 +93,7 @@ def test_answers_come_back(store: AnswerStore, graded: Graded) -> None:
     assert seen >= 26 * 4
 
 
-def test_evidence_comes_back(store: AnswerStore, graded: Graded) -> None:
+def test_evidence_comes_back(store: AnswerStore, graded: GradingResult) -> None:
     """The comparisons come back as they were, so that a class can be marked again."""
     store.put(REPORT, "key", record_of(graded))
     record = store.evidence("key")
@@ -112,7 +112,7 @@ def _lists(comparison: dict[str, Any]) -> dict[str, Any]:
     return {name: list(comparison[name]) for name in ("shape", "expected_shape")}
 
 
-def test_equal_answers_are_stored_once(store: AnswerStore, graded: Graded) -> None:
+def test_equal_answers_are_stored_once(store: AnswerStore, graded: GradingResult) -> None:
     """A second student with the same answers adds a record and no answer."""
     store.put(REPORT, "first", record_of(graded))
     answers = _rows(store, "answer")
@@ -129,8 +129,8 @@ def test_equal_answers_are_stored_once(store: AnswerStore, graded: Graded) -> No
 def test_same_bytes_of_another_kind(store: AnswerStore) -> None:
     """Two answers with the same bytes but another shape or dtype are two answers."""
     values = [torch.zeros(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32), torch.zeros(0), torch.zeros(0, 3)]
-    answers = {"pass": {f"d{number}": Answers(Answer("tensor", one)) for number, one in enumerate(values)}}
-    store.put(REPORT, "key", record_of(Graded(REPORT, answers=answers)))
+    answers = {"pass": {f"d{number}": AnswerPair(Answer("tensor", one)) for number, one in enumerate(values)}}
+    store.put(REPORT, "key", record_of(GradingResult(REPORT, answers=answers)))
     record = store.evidence("key")
     assert record is not None
     for number, one in enumerate(values):
@@ -146,7 +146,7 @@ def test_what_is_not_there(store: AnswerStore) -> None:
     assert store.reports("nothing") == []
 
 
-def test_reports(store: AnswerStore, graded: Graded) -> None:
+def test_reports(store: AnswerStore, graded: GradingResult) -> None:
     """Reports come back by student, of one assignment, the last one of each student."""
     for student in ("s10", "s02", "s01"):
         store.put(replace(REPORT, student=student, message="old"))
@@ -185,7 +185,7 @@ def test_many_writers(store: AnswerStore) -> None:
     assert len(store.reports("backprop")) == 20
 
 
-def test_all_or_nothing(store: AnswerStore, graded: Graded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_or_nothing(store: AnswerStore, graded: GradingResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the record cannot be written, its answers are not left behind."""
     store.put(REPORT)  # makes the tables
 

@@ -12,7 +12,7 @@ import torch
 
 from handgrad import CheckFailed, cmp
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.report.records import Diagnosis
 from handgrad.student.recorder import recording
 
@@ -30,7 +30,7 @@ def _lecture_line(name: str, answer: torch.Tensor, tensor: torch.Tensor) -> str:
 @pytest.fixture(scope="module")
 def blind(references: tuple[Reference, ...]) -> frozenset[str]:
     """Tensors whose gradient the loss cannot judge."""
-    return Facts.of(references).blind
+    return ForwardFacts.of(references).blind
 
 
 @pytest.fixture

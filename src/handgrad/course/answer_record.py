@@ -10,10 +10,10 @@ from handgrad import __version__
 from handgrad.course.answer_store import Record
 from handgrad.exercise.exercise import Exercise
 from handgrad.gradients.tensor_bytes import pack_tensor
-from handgrad.grading.grader import Graded
+from handgrad.grading.grader import GradingResult
 from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass
-from handgrad.grading.run_passes import Answers
+from handgrad.grading.run_passes import AnswerPair
 from handgrad.report.records import Comparison
 from handgrad.sandbox.messages import Answer
 from handgrad.submission.submission import Submission
@@ -34,11 +34,11 @@ def record_key(exercise: Exercise, passes: tuple[Pass, ...], submission: Submiss
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def record_of(graded: Graded, known: Container[str] = ()) -> Record:
+def record_of(graded: GradingResult, known: Container[str] = ()) -> Record:
     """Pack the answers and the comparisons behind a report; the answers in ``known`` are only referred to."""
     answers: dict[str, tuple[str, bytes]] = {}
 
-    def described(kept: Answers) -> list[Mapping[str, Any] | None]:
+    def described(kept: AnswerPair) -> list[Mapping[str, Any] | None]:
         at_stub = _described(kept.at_stub, answers, known)
         # most often it is the same answer still
         same = kept.at_end is kept.at_stub

@@ -16,12 +16,12 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.mistakes.backward_context import Scene
+from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
 from handgrad.notebook.syntax import assigning_lines, gradients_taken
 from handgrad.report.graph.forward_graph import ForwardGraph
 
-__all__ = ["Facts", "Reference", "forward_graph", "run_locked"]
+__all__ = ["ForwardFacts", "Reference", "forward_graph", "run_locked"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Reference:
     namespace: dict[str, Any]
     tensors: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
-    step: autograd_graph.Step
-    _scenes: dict[bool, Scene] = field(default_factory=dict, repr=False, compare=False)
+    step: autograd_graph.StepGradients
+    _scenes: dict[bool, BackwardContext] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
@@ -61,7 +61,7 @@ class Reference:
         """
         namespace = run_locked(exercise, parameters)
         if not exercise.tensors:
-            return cls(parameters, namespace, {}, {}, autograd_graph.Step({}, {}))
+            return cls(parameters, namespace, {}, {}, autograd_graph.StepGradients({}, {}))
         loss = namespace.get(LOSS)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
             raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
@@ -85,14 +85,14 @@ class Reference:
         step = autograd_graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
         return cls(parameters, namespace, tensors, gradients, step)
 
-    def scene(self, facts: "Facts", *, step: bool) -> Scene:
+    def scene(self, facts: "ForwardFacts", *, step: bool) -> BackwardContext:
         """What a wrong answer may have been made from, in a pass with random upstream gradients or with the true ones.
 
         It is kept, and works its branches out when they are asked for: where every answer is right, none is.
         """
         if step not in self._scenes:
             gradients = self.step.upstream if step else self.gradients
-            self._scenes[step] = Scene(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
+            self._scenes[step] = BackwardContext(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
         return self._scenes[step]
 
     def zero(self) -> frozenset[str]:
@@ -103,7 +103,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ForwardFacts:
     """What is true of an exercise whatever the data.
 
     Attributes

@@ -18,7 +18,7 @@ from handgrad.report.graph.forward_graph import distances
 __all__ = [
     "LOSS",
     "ZERO",
-    "Step",
+    "StepGradients",
     "above",
     "arriving",
     "consumers",
@@ -36,7 +36,7 @@ ZERO = 1e-5
 
 
 @dataclass(frozen=True)
-class Step:
+class StepGradients:
     """Gradients of single steps: what each tensor gets when every upstream gradient is random.
 
     Attributes
@@ -62,7 +62,7 @@ def random_step(
     tensors: Mapping[str, torch.Tensor],
     true: Mapping[str, torch.Tensor],
     generator: torch.Generator,
-) -> Step:
+) -> StepGradients:
     """The step gradients of ``tensors`` under random upstream gradients, in one backward pass.
 
     A hook on each tensor takes the gradient that arrives (the sum over its consumers) and sends a random one on. It
@@ -94,7 +94,7 @@ def random_step(
 
     with gradients_kept(tensors.values()), _hooks(tensors, redirect):
         torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
-    return Step(upstream, gradients)
+    return StepGradients(upstream, gradients)
 
 
 def gradients_given(

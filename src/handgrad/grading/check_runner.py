@@ -7,9 +7,9 @@ import torch
 
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.comparison import compare, scale_of
-from handgrad.grading.marking import value_of
+from handgrad.grading.marking import correctness_of
 from handgrad.grading.passes import Pass
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison
@@ -45,7 +45,7 @@ class Checker:
         exercise: Exercise,
         passes: Sequence[Pass],
         references: Mapping[str, Reference],
-        facts: Facts,
+        facts: ForwardFacts,
         tolerance: float,
     ) -> None:
         self.exercise, self.passes, self.references, self.tolerance = exercise, passes, references, tolerance
@@ -91,7 +91,7 @@ class Checker:
             for name, compared in calls
             if isinstance(compared, torch.Tensor)
         ]
-        return min(comparisons, key=value_of, default=None), error
+        return min(comparisons, key=correctness_of, default=None), error
 
     def _expected(self, one: Pass, against: Against) -> Mapping[str, torch.Tensor]:
         """The references of a pass, by tensor."""

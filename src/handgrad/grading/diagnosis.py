@@ -7,22 +7,22 @@ from typing import Literal
 
 import torch
 
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise, recognise_in_any_shape
 from handgrad.gradients.mistakes.wording import listed
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.marking import Mark
 from handgrad.grading.passes import Pass, rounds
-from handgrad.grading.run_passes import Collected
+from handgrad.grading.run_passes import PassResults
 from handgrad.notebook.execution import CellError
-from handgrad.notebook.syntax import Parsed, assigned, in_place_lines, is_untouched
+from handgrad.notebook.syntax import ParsedCell, assigned, in_place_lines, is_untouched
 from handgrad.report.records import Comparison, Diagnosis, Outcome
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
-from handgrad.submission.forbidden_names import Reach
+from handgrad.submission.forbidden_names import ForbiddenUse
 from handgrad.submission.submission import Submission
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def why_not(
-    gradient: str, collected: Collected, seen: Comparison | None, right_at_home: bool, facts: Facts
+    gradient: str, collected: PassResults, seen: Comparison | None, right_at_home: bool, facts: ForwardFacts
 ) -> tuple[Outcome, str]:
     """Outcome and sentence for a gradient that the marking rule did not accept.
 
@@ -78,7 +78,7 @@ def why_not(
     return "missing", f"{gradient} is not written yet."
 
 
-def not_tried(gradient: str, collected: Collected) -> str:
+def not_tried(gradient: str, collected: PassResults) -> str:
     """What is said of an answer that is right on a loss which cannot show a mistake, and was not tried on a step."""
     if collected.out_of_time:
         return (
@@ -142,10 +142,10 @@ class Diagnostician:
 
     passes: Sequence[Pass]
     references: Mapping[str, Reference]
-    facts: Facts
+    facts: ForwardFacts
     tolerance: float
 
-    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], collected: Collected) -> Diagnosis | None:
+    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], collected: PassResults) -> Diagnosis | None:
         """The mistake in a gradient that is not right, where it is certain.
 
         Parameters
@@ -173,8 +173,8 @@ class Diagnostician:
         return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
-        self, gradient: str, one: Pass, collected: Collected, against: Literal["step", "true", "loss"], blind: bool
-    ) -> View | None:
+        self, gradient: str, one: Pass, collected: PassResults, against: Literal["step", "true", "loss"], blind: bool
+    ) -> WrongAnswer | None:
         """The answer at the stub's end in a pass, and what it may have been made from; None where there is none."""
         tensor, reference = gradient.removeprefix("d"), self.references[one.name]
         answer = collected.tensors(one, gradient)[0]
@@ -182,9 +182,9 @@ class Diagnostician:
             return None
         expected = (reference.step.gradients if against == "step" else reference.gradients)[tensor].double()
         scene = reference.scene(self.facts, step=against == "step")
-        return View(scene, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
+        return WrongAnswer(scene, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
-    def strange(self, gradient: str, collected: Collected) -> Diagnosis | None:
+    def strange(self, gradient: str, collected: PassResults) -> Diagnosis | None:
         """What is wrong where no tensor came back for a gradient whose cell was written and ran."""
         source = collected.submission.cells[collected.submission.stub_indices()[gradient]].source
         kinds = {answer.kind for answer in collected.all_answers(gradient)}
@@ -196,7 +196,7 @@ class Diagnostician:
             diagnosis_of("not-a-tensor", gradient, type=types.pop()) if len(types) == 1 and kinds == {"other"} else None
         )
 
-    def right(self, gradient: str, step: Sequence[Comparison | None], collected: Collected) -> Diagnosis | None:
+    def right(self, gradient: str, step: Sequence[Comparison | None], collected: PassResults) -> Diagnosis | None:
         """What is worth knowing of a gradient that has its mark: it is changed later, or is not what it seems.
 
         Parameters
@@ -219,7 +219,7 @@ class Diagnostician:
             return recognise(gradient, [view for view in views if view], ("missing-eps",))
         return None
 
-    def _changed_by(self, gradient: str, collected: Collected) -> str | None:
+    def _changed_by(self, gradient: str, collected: PassResults) -> str | None:
         """The later gradient whose cell changes the value of this one because the two are one tensor."""
         found = set()
         for one in self.passes:
@@ -232,7 +232,7 @@ class Diagnostician:
             found.add(later[0] if later else None)
         return found.pop() if len(found) == 1 else None
 
-    def _after(self, gradient: str, collected: Collected) -> list[str]:
+    def _after(self, gradient: str, collected: PassResults) -> list[str]:
         """The gradients whose cells come later and do not assign this one by its own name."""
         indices = collected.submission.stub_indices()
         return [
@@ -242,11 +242,11 @@ class Diagnostician:
         ]
 
     @staticmethod
-    def _is_now(name: str, value: torch.Tensor, one: Pass, collected: Collected) -> bool:
+    def _is_now(name: str, value: torch.Tensor, one: Pass, collected: PassResults) -> bool:
         """Whether ``value`` is bit for bit what ``name`` is, after its own cell and at the end."""
         return all(other is not None and _same(other, value) for other in collected.tensors(one, name))
 
-    def carried(self, gradient: str, failed: Sequence[str], collected: Collected) -> Diagnosis | None:
+    def carried(self, gradient: str, failed: Sequence[str], collected: PassResults) -> Diagnosis | None:
         """The first of the gradients that ``failed`` that makes this one, which has its mark, wrong in the notebook."""
         tensor = gradient.removeprefix("d")
         above = autograd_graph.above(tensor, self.facts.consumers)
@@ -263,10 +263,10 @@ class Diagnostician:
                 return None
             total += scene.through(tensor, consumer, given)
         (answer, *_) = collected.tensors(one, gradient)
-        fits = answer is not None and View(scene, tensor, answer, total, self.tolerance).fits(total)
+        fits = answer is not None and WrongAnswer(scene, tensor, answer, total, self.tolerance).fits(total)
         return diagnosis_of("carried", gradient, guilty[0], first=guilty[0]) if fits else None
 
-    def _is_off(self, gradient: str, collected: Collected) -> bool:
+    def _is_off(self, gradient: str, collected: PassResults) -> bool:
         """Whether the value that a cell gives in the student's own notebook is there, and is not the right one."""
         one, tensor = self.passes[0], gradient.removeprefix("d")
         answer, reference = collected.tensors(one, gradient)[0], self.references[one.name]
@@ -278,7 +278,7 @@ class Diagnostician:
 
 def _near(name: str, source: str) -> str:
     """The name that a cell assigns and that was probably meant for ``name``; empty where there is none."""
-    names = sorted(parsed.names()) if (parsed := Parsed.of(source)) else []
+    names = sorted(parsed.names()) if (parsed := ParsedCell.of(source)) else []
     alike = [one for one in names if one.lower() == name.lower()] or get_close_matches(name, names, n=1)
     return alike[0] if alike else ""
 
@@ -288,7 +288,7 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.numel() == other.numel() and torch.equal(one.reshape(-1), other.reshape(-1))
 
 
-def copies_autograd(gradient: str, facts: Facts) -> Diagnosis:
+def copies_autograd(gradient: str, facts: ForwardFacts) -> Diagnosis:
     """What is said of a gradient that is not right, and whose cell asks autograd for it."""
     upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != LOSS]
     return diagnosis_of("uses-autograd", gradient, source=f"from {listed(upstream)}" if upstream else "from the loss")
@@ -300,7 +300,7 @@ def reaches_inside(gradient: str, names: Sequence[str]) -> str:
     return f"The cell of {gradient} reaches for {what}, which no formula needs; a person has to look at it."
 
 
-def noticed(submission: Submission, reached: Sequence[Reach]) -> str:
+def noticed(submission: Submission, reached: Sequence[ForbiddenUse]) -> str:
     """What a person is told of cells of the student's own that reach for internals; empty where none does."""
     names = dict.fromkeys(
         name

@@ -12,7 +12,7 @@ import torch
 from handgrad import __version__
 from handgrad.errors import IsolationError
 from handgrad.exercise.exercise import Check, Exercise
-from handgrad.exercise.reference import Facts, Reference, forward_graph
+from handgrad.exercise.reference import ForwardFacts, Reference, forward_graph
 from handgrad.gradients.comparison import is_rounded
 from handgrad.gradients.shared_memory import share_data
 from handgrad.grading.check_runner import Checker
@@ -25,30 +25,30 @@ from handgrad.grading.diagnosis import (
     reaches_inside,
     why_not,
 )
-from handgrad.grading.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
+from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass, plan, rounds
-from handgrad.grading.run_passes import Answers, Collected, collect
+from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
 from handgrad.grading.solution_values import passes_of
 from handgrad.grading.values import Values
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, Verdict
-from handgrad.sandbox.fork_server import Warm
+from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import State
-from handgrad.sandbox.warm_process import WarmProcess, lacking
-from handgrad.sandbox.warm_sandbox import Sandbox
-from handgrad.submission.forbidden_names import Reach, reaches
+from handgrad.sandbox.messages import ParameterSet
+from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
+from handgrad.sandbox.warm_sandbox import WarmSandbox
+from handgrad.submission.forbidden_names import ForbiddenUse, find_forbidden
 from handgrad.submission.submission import Submission
 
-__all__ = ["Graded", "Grader"]
+__all__ = ["Grader", "GradingResult"]
 
 PRELUDE = "import handgrad.student.check as _student; _student.silence(); del _student"
 """Runs before the locked cells in the sandbox: there is nothing that ``cmp`` could compare with."""
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradingResult:
     """A report and what it rests on.
 
     Attributes
@@ -66,7 +66,7 @@ class Graded:
     report: Report
     outputs: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     evidence: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
-    answers: Mapping[str, Mapping[str, Answers]] = field(default_factory=dict)
+    answers: Mapping[str, Mapping[str, AnswerPair]] = field(default_factory=dict)
 
 
 class Grader:
@@ -111,7 +111,7 @@ class Grader:
         limits: Limits | None = None,
         trust: bool = False,
         isolation: Literal["best", "none"] = "best",
-        process: WarmProcess | Warm | None = None,
+        process: WarmProcess | ForkedZygote | None = None,
     ) -> None:
         self.exercise = exercise
         self.trust = trust
@@ -123,7 +123,7 @@ class Grader:
         self.passes = (planned if exercise.tensors else planned[:1]) + passes_of(exercise, seeds, sizes)
 
     def __enter__(self) -> Self:
-        states = [State(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
+        states = [ParameterSet(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
         with ExitStack() as stack:
             # the sandbox runs the locked cells while this process computes the references
             self.sandbox = self._sandbox(states)
@@ -149,7 +149,7 @@ class Grader:
         for one in passes:
             self.references[one.name] = Reference.of(self.exercise, one.parameters)
             share_data(self.references[one.name].namespace, self.references[passes[0].name].namespace)
-        self.facts = Facts.of(self.references.values(), self.exercise.setup({}))
+        self.facts = ForwardFacts.of(self.references.values(), self.exercise.setup({}))
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
         self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)
         self.checker = Checker(self.exercise, passes, self.references, self.facts, self.policy.tolerance)
@@ -158,21 +158,21 @@ class Grader:
         self.values = Values(self.exercise, self.passes[len(passes) :], namespace, self.policy)
         self.values.prove()
 
-    def _sandbox(self, states: Sequence[State]) -> Sandbox | FreshSandbox:
+    def _sandbox(self, states: Sequence[ParameterSet]) -> WarmSandbox | FreshSandbox:
         """What gives children on this machine; not yet entered."""
-        reason = lacking() if self.isolation == "best" else "none was asked for"
+        reason = why_no_isolation() if self.isolation == "best" else "none was asked for"
         if reason and not self.trust:
             raise IsolationError.because(reason)
         if reason:
             return FreshSandbox(states, self.exercise.directory, self.limits)
-        return Sandbox(states, self.exercise.directory, self.limits, process=self._process)
+        return WarmSandbox(states, self.exercise.directory, self.limits, process=self._process)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
 
-    def grade(self, submission: Submission) -> Graded:
+    def grade(self, submission: Submission) -> GradingResult:
         """Run the passes of ``submission`` and mark every gradient.
 
         Raises
@@ -184,11 +184,11 @@ class Grader:
         values = {check.gradient for check in self.exercise.values}
         given = self.exercise.givens
         self.checker.forget()
-        collected = collect(
+        collected = run_passes(
             self.sandbox, submission, self.passes, self._help, givens=given, values=values, settled=self._settled
         )
         sources = [cell.source for cell in submission.cells]
-        reached = reaches(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
+        reached = find_forbidden(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
         with execution.captured():
             evidence = {check.gradient: self._evidence(check, collected) for check in self.exercise.checks}
             verdicts = tuple(
@@ -205,7 +205,7 @@ class Grader:
             seconds=time.monotonic() - started,
             checks=verdicts,
         )
-        return Graded(report, _outputs(collected), evidence, collected.answers)
+        return GradingResult(report, _outputs(collected), evidence, collected.answers)
 
     def printed(self) -> dict[str, Sequence[Mapping[str, Any]]]:
         """What the locked cells showed with the notebook's own parameters, by grade_id."""
@@ -219,14 +219,14 @@ class Grader:
         values = reference.step.upstream if one.kind == "step" else reference.gradients
         return values[self.exercise.named[gradient]]
 
-    def _settled(self, collected: Collected) -> bool:
+    def _settled(self, collected: PassResults) -> bool:
         """Whether every gradient is right in every step, so that the other hidden passes change no mark and no word."""
         if collected.deaths or collected.out_of_time or any(one.death for one in collected.results.values()):
             return False
         with execution.captured():
             return all(self._is_settled(check, collected) for check in self.exercise.checks if not check.is_value)
 
-    def _is_settled(self, check: Check, collected: Collected) -> bool:
+    def _is_settled(self, check: Check, collected: PassResults) -> bool:
         """Whether the other hidden passes have nothing to say about a gradient, neither its mark nor what is noted."""
         at_stub, at_end = collected.answers[self.passes[0].name][check.gradient].both()
         # a cell that changes the answer of another is found by what both passes without help say
@@ -234,19 +234,19 @@ class Grader:
             return False
         steps = [self._in_step(check, one_round["step"], collected) for one_round in rounds(self.passes)]
         # what is further off than rounding may be a forgotten eps, which the helped pass tells
-        return all(one is not None and value_of(one) is Value.RIGHT and is_rounded(one) for one in steps)
+        return all(one is not None and correctness_of(one) is Correctness.RIGHT and is_rounded(one) for one in steps)
 
-    def _in_step(self, check: Check, one: Pass, collected: Collected) -> Comparison | None:
+    def _in_step(self, check: Check, one: Pass, collected: PassResults) -> Comparison | None:
         """The comparison of the value at the stub's end with the step gradient."""
         return self.checker.compare(check, collected.tensors(one, check.gradient)[0], one, "step")[0]
 
-    def _evidence(self, check: Check, collected: Collected) -> list[Evidence]:
+    def _evidence(self, check: Check, collected: PassResults) -> list[Evidence]:
         """What the hidden passes say about one answer, round by round."""
         if check.is_value:
             return self.values.evidence(check, collected)
         return [self._of_round(check, one_round, collected) for one_round in rounds(self.passes)]
 
-    def _of_round(self, check: Check, one_round: Mapping[str, Pass], collected: Collected) -> Evidence:
+    def _of_round(self, check: Check, one_round: Mapping[str, Pass], collected: PassResults) -> Evidence:
         tensor = self.exercise.tensors[check.gradient]
 
         def comparisons(kind: str, against: Literal["true", "step"] = "true") -> tuple[Comparison | None, ...]:
@@ -261,13 +261,13 @@ class Grader:
             step=step,
             helped=comparisons("helped")[0],
             # whether it is the loss's own gradient is asked only where the step is not right
-            step_against_true=None if value_of(step) is Value.RIGHT else comparisons("step")[0],
+            step_against_true=None if correctness_of(step) is Correctness.RIGHT else comparisons("step")[0],
             zero=tensor in self.facts.zero,
             blind=tensor in self.facts.blind,
         )
 
     def _verdict(
-        self, check: Check, collected: Collected, evidence: Sequence[Evidence], reached: Sequence[Reach]
+        self, check: Check, collected: PassResults, evidence: Sequence[Evidence], reached: Sequence[ForbiddenUse]
     ) -> Verdict:
         own = reached[collected.submission.stub_indices()[check.gradient]]
         verdict = (self.values.verdict if check.is_value else self._judged)(check, collected, evidence)
@@ -279,14 +279,14 @@ class Grader:
             return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts))
         return verdict
 
-    def _by_helpers(self, submission: Submission, reached: Sequence[Reach]) -> Sequence[str]:
+    def _by_helpers(self, submission: Submission, reached: Sequence[ForbiddenUse]) -> Sequence[str]:
         """What the stubs reach for that answer nothing themselves: what they make goes into values."""
         helpers = {stub for stub, answers in self.exercise.answers.items() if not answers}
         places = {place for place, name in enumerate(submission.ids) if name in helpers}
         cells = zip(submission.cells, reached, strict=True)
         return [name for cell, one in cells if cell.position in places for name in one.internals]
 
-    def _judged(self, check: Check, collected: Collected, evidence: Sequence[Evidence]) -> Verdict:
+    def _judged(self, check: Check, collected: PassResults, evidence: Sequence[Evidence]) -> Verdict:
         """The verdict on a gradient, by its values alone."""
         marks = [mark(one, self.policy) for one in evidence]
         decided = worst(marks)
@@ -298,7 +298,7 @@ class Grader:
         outcome: Outcome = decided.outcome
         message, share = "", decided.share
         if decided.outcome == "failed":
-            right_at_home = any(value_of(one) is Value.RIGHT for one in visible)
+            right_at_home = any(correctness_of(one) is Correctness.RIGHT for one in visible)
             outcome, message = why_not(check.gradient, collected, seen, right_at_home, self.facts)
         elif not self._holds(check, collected):
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
@@ -317,7 +317,7 @@ class Grader:
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
     def _diagnosis(
-        self, check: Check, outcome: Outcome, collected: Collected, decided: Mark, marks: Sequence[Mark]
+        self, check: Check, outcome: Outcome, collected: PassResults, decided: Mark, marks: Sequence[Mark]
     ) -> Diagnosis | None:
         """The mistake in a gradient that is not right, where it is certain."""
         if outcome not in ("failed", "partial", "missing"):
@@ -326,7 +326,7 @@ class Grader:
         return strange or self.diagnostician.wrong(check.gradient, decided, marks, collected)
 
     def _noted(
-        self, verdicts: Sequence[Verdict], collected: Collected, evidence: Mapping[str, Sequence[Evidence]]
+        self, verdicts: Sequence[Verdict], collected: PassResults, evidence: Mapping[str, Sequence[Evidence]]
     ) -> tuple[Verdict, ...]:
         """The verdicts, with what is worth knowing of those that passed."""
         gradients = self.exercise.tensors
@@ -341,7 +341,7 @@ class Grader:
             noted.append(replace(one, diagnosis=note) if note else one)
         return tuple(noted)
 
-    def _holds(self, check: Check, collected: Collected) -> bool:
+    def _holds(self, check: Check, collected: PassResults) -> bool:
         """Whether the check's other assertions hold in every helped run; on the answer as written where it has none."""
         for one_round in rounds(self.passes):
             # each answer with the references of its own pass: the passes have other numbers
@@ -363,12 +363,18 @@ def _seen(visible: Sequence[Comparison | None], evidence: Sequence[Evidence], de
         candidates += [*one.as_written, one.helped, one.step, one.step_against_true]
     if decided.reason == "invisible":
         candidates = [one.step for one in evidence] + candidates
-    wanted = Value.RIGHT if decided.outcome == "passed" else Value.RESHAPED if decided.reshaped else Value.WRONG
+    wanted = (
+        Correctness.RIGHT
+        if decided.outcome == "passed"
+        else Correctness.RESHAPED
+        if decided.reshaped
+        else Correctness.WRONG
+    )
     there = [one for one in candidates if one is not None]
-    return next((one for one in there if value_of(one) is wanted), there[0] if there else None)
+    return next((one for one in there if correctness_of(one) is wanted), there[0] if there else None)
 
 
-def _outputs(collected: Collected) -> dict[int, Sequence[Mapping[str, Any]]]:
+def _outputs(collected: PassResults) -> dict[int, Sequence[Mapping[str, Any]]]:
     """What the cells showed in the visible pass, by their place in the notebook."""
     visible = collected.results.get(collected.passes[0].name)
     shown: dict[int, Sequence[Mapping[str, Any]]] = {}

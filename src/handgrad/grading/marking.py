@@ -10,7 +10,7 @@ from typing import Literal
 
 from handgrad.report.records import Comparison
 
-__all__ = ["Evidence", "Mark", "Policy", "Value", "mark", "value_of", "worst"]
+__all__ = ["Correctness", "Evidence", "Mark", "Policy", "correctness_of", "mark", "worst"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Policy:
     partial_later: float = 0.5
 
 
-class Value(IntEnum):
+class Correctness(IntEnum):
     """How right one answer is."""
 
     WRONG = 0
@@ -43,13 +43,13 @@ class Value(IntEnum):
     RIGHT = 2
 
 
-def value_of(comparison: Comparison | None) -> Value:
+def correctness_of(comparison: Comparison | None) -> Correctness:
     """How right the answer of a comparison is; no answer is wrong."""
     if comparison is None:
-        return Value.WRONG
+        return Correctness.WRONG
     if comparison.approximate:
-        return Value.RIGHT
-    return Value.RESHAPED if comparison.reshaped else Value.WRONG
+        return Correctness.RIGHT
+    return Correctness.RESHAPED if comparison.reshaped else Correctness.WRONG
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ def mark(evidence: Evidence, policy: Policy) -> Mark:
     5. Right in 1 to 3, but in another shape: partial credit.
     6. Otherwise failed.
     """
-    hidden = max(map(value_of, (*evidence.as_written, evidence.helped)))
-    step, against_true = value_of(evidence.step), value_of(evidence.step_against_true)
+    hidden = max(map(correctness_of, (*evidence.as_written, evidence.helped)))
+    step, against_true = correctness_of(evidence.step), correctness_of(evidence.step_against_true)
 
-    def accepted(wanted: Value) -> Reason | None:
+    def accepted(wanted: Correctness) -> Reason | None:
         """The line of the rule, 1 to 3, that accepts what is at least ``wanted``."""
         if step >= wanted:
             return "step"
@@ -118,12 +118,12 @@ def mark(evidence: Evidence, policy: Policy) -> Mark:
             return "loss"
         return None
 
-    if reason := accepted(Value.RIGHT):
+    if reason := accepted(Correctness.RIGHT):
         return Mark("passed", 1.0, reason)
     partial = []
-    if hidden is Value.RIGHT:
+    if hidden is Correctness.RIGHT:
         partial.append(Mark("partial", policy.partial_invisible, "invisible"))
-    if reason := accepted(Value.RESHAPED):
+    if reason := accepted(Correctness.RESHAPED):
         partial.append(Mark("partial", policy.partial_shape, reason, reshaped=True))
     return max(partial, key=lambda one: one.share, default=Mark("failed", 0.0, "wrong"))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from handgrad.grading.marking import Evidence, Policy, mark, value_of, worst
+from handgrad.grading.marking import Evidence, Policy, correctness_of, mark, worst
 from handgrad.report.records import Comparison, Verdict
 
 __all__ = ["asks_for_more", "evidence_from", "remarked", "repriced"]
@@ -29,7 +29,7 @@ def _comparison(data: Mapping[str, Any] | None) -> Comparison | None:
 
 def asks_for_more(evidence: Evidence, tolerance: float) -> bool:
     """Whether the passes that were spared in a round, since its step was right, are needed with another tolerance."""
-    return not evidence.as_written and value_of(evidence.step) > value_of(_judged(evidence, tolerance).step)
+    return not evidence.as_written and correctness_of(evidence.step) > correctness_of(_judged(evidence, tolerance).step)
 
 
 def remarked(verdict: Verdict, rounds: Sequence[Evidence], points: float, policy: Policy) -> Verdict:

@@ -10,16 +10,16 @@ import torch
 
 from handgrad.grading.passes import ATTEMPTS, Pass
 from handgrad.notebook.execution import CellError
-from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, Death, PassResult, Run
 from handgrad.submission.submission import Submission
 
-__all__ = ["Answers", "Collected", "collect"]
+__all__ = ["AnswerPair", "PassResults", "run_passes"]
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerPair:
     """The answers for one gradient in one pass: at its stub's end and at the notebook's end."""
 
     at_stub: Answer | None = None
@@ -35,7 +35,7 @@ class Answers:
 
 
 @dataclass
-class Collected:
+class PassResults:
     """What came back from one submission.
 
     Attributes
@@ -62,19 +62,19 @@ class Collected:
     passes: Sequence[Pass]
     limits: Limits
     results: dict[str, PassResult] = field(default_factory=dict)
-    answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
+    answers: dict[str, dict[str, AnswerPair]] = field(default_factory=dict)
     deaths: dict[int, Death] = field(default_factory=dict)
     slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
 
     def tensors(self, one: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
         """The tensors that came back for ``gradient`` in one pass: at the stub's end, at the notebook's end."""
-        return self.answers.get(one.name, {}).get(gradient, Answers()).tensors()
+        return self.answers.get(one.name, {}).get(gradient, AnswerPair()).tensors()
 
     def all_answers(self, gradient: str) -> Iterator[Answer]:
         """Every answer for ``gradient``, of any kind, from every pass."""
         for answers in self.answers.values():
-            yield from (answer for answer in answers.get(gradient, Answers()).both() if answer is not None)
+            yield from (answer for answer in answers.get(gradient, AnswerPair()).both() if answer is not None)
 
     def tried(self, gradient: str) -> bool:
         """Whether a hidden pass brought a tensor for ``gradient``."""
@@ -115,8 +115,8 @@ class Collected:
         kept = self.answers.setdefault(one.name, {})
         for gradient, index in self.submission.stub_indices().items():
             cell = result.cells.get(index)
-            before = kept.get(gradient, Answers())
-            kept[gradient] = Answers(
+            before = kept.get(gradient, AnswerPair())
+            kept[gradient] = AnswerPair(
                 cell.answers.get(gradient) if cell else before.at_stub, result.at_end.get(gradient, before.at_end)
             )
 
@@ -126,11 +126,11 @@ class Forks(Protocol):
 
     limits: Limits
 
-    def child(self, sources: Sequence[str]) -> Child:
+    def child(self, sources: Sequence[str]) -> ChildClient:
         """A new child."""
 
 
-def collect(
+def run_passes(
     sandbox: Forks,
     submission: Submission,
     passes: Sequence[Pass],
@@ -138,8 +138,8 @@ def collect(
     *,
     givens: Mapping[str, str] | None = None,
     values: Container[str] = (),
-    settled: Callable[[Collected], bool] = lambda collected: False,
-) -> Collected:
+    settled: Callable[[PassResults], bool] = lambda collected: False,
+) -> PassResults:
     """Run the passes of ``submission``, in order.
 
     A cell that ends its process (by a time-out, an exit or a crash) is left empty from there on, and the pass is run
@@ -162,10 +162,10 @@ def collect(
     SandboxError
         The grader's own processes failed.
     """
-    collected = Collected(submission, passes, sandbox.limits)
+    collected = PassResults(submission, passes, sandbox.limits)
     end = time.monotonic() + sandbox.limits.submission_seconds
     with ExitStack() as stack:
-        child: Child | None = None
+        child: ChildClient | None = None
         left_empty: set[int] = set()
         spared: bool | None = None
         for one in passes:

@@ -20,11 +20,11 @@ from handgrad.gradients.tensor_bytes import pack_tensor
 from handgrad.grading.passes import Pass, plan_values
 from handgrad.notebook import execution
 
-__all__ = ["ROUNDING", "TOLERANCE", "Worked", "passes_of", "record"]
+__all__ = ["ROUNDING", "TOLERANCE", "SolutionValues", "passes_of", "record"]
 
 
 @dataclass(frozen=True)
-class Worked:
+class SolutionValues:
     """The values of an exercise for one parameter set, before and after the worked solution.
 
     Attributes
@@ -140,11 +140,12 @@ def record(exercise: Exercise) -> list[dict[str, Any]]:
     """
     passes = passes_of(exercise, [int(exercise.digest[:12], 16)])
     return [
-        {"parameters": dict(one.parameters), "values": _packed(exercise, Worked.of(exercise, one))} for one in passes
+        {"parameters": dict(one.parameters), "values": _packed(exercise, SolutionValues.of(exercise, one))}
+        for one in passes
     ]
 
 
-def _packed(exercise: Exercise, worked: Worked) -> dict[str, Any]:
+def _packed(exercise: Exercise, worked: SolutionValues) -> dict[str, Any]:
     packed = {}
     for check in exercise.values:
         if worked.has(check.gradient):

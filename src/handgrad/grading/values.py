@@ -14,12 +14,12 @@ import torch
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.gradients.comparison import compare
-from handgrad.gradients.mistakes.parameter_updates import Move, recognise_move
+from handgrad.gradients.mistakes.parameter_updates import ParameterUpdate, diagnose_update
 from handgrad.grading.diagnosis import death_sentence, raised
-from handgrad.grading.marking import Evidence, Mark, Policy, Value, mark, value_of, worst
+from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass
-from handgrad.grading.run_passes import Answers, Collected
-from handgrad.grading.solution_values import TOLERANCE, Worked
+from handgrad.grading.run_passes import AnswerPair, PassResults
+from handgrad.grading.solution_values import TOLERANCE, SolutionValues
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 
@@ -51,10 +51,10 @@ class Values:
 
     def __init__(self, exercise: Exercise, passes: Sequence[Pass], namespace: dict[str, Any], policy: Policy) -> None:
         self.exercise, self.passes, self.namespace, self.policy = exercise, passes, namespace, policy
-        self.worked = {one.name: Worked.of(exercise, one) for one in passes}
+        self.worked = {one.name: SolutionValues.of(exercise, one) for one in passes}
         self._cells = {check.id: execution.CompiledCell(check.source, f"<{check.id}>") for check in exercise.values}
 
-    def evidence(self, check: Check, collected: Collected) -> list[Evidence]:
+    def evidence(self, check: Check, collected: PassResults) -> list[Evidence]:
         """The comparisons of a value, pass by pass; none for a check that is about its stub as a whole."""
         if not self._is_compared(check):
             return []
@@ -64,7 +64,7 @@ class Values:
             for one in self.passes
         ]
 
-    def verdict(self, check: Check, collected: Collected, evidence: Sequence[Evidence]) -> Verdict:
+    def verdict(self, check: Check, collected: PassResults, evidence: Sequence[Evidence]) -> Verdict:
         """The verdict on one value, from its :meth:`evidence`."""
         marks = [mark(one, self.policy) for one in evidence]
         outcome, share, message = (
@@ -84,7 +84,7 @@ class Values:
         seen = _seen(evidence, marks)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
-    def _nothing(self, check: Check, collected: Collected) -> Decided | None:
+    def _nothing(self, check: Check, collected: PassResults) -> Decided | None:
         """What is decided where the stub brought nothing to judge; None where it did."""
         stub, index = check.stub, collected.submission.stub_indices()[check.gradient]
         if index in collected.deaths and index not in collected.slow:
@@ -100,7 +100,7 @@ class Values:
             return outcome, 0.0, message
         return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is asked for."
 
-    def _marked(self, check: Check, marks: Sequence[Mark], collected: Collected) -> Decided:
+    def _marked(self, check: Check, marks: Sequence[Mark], collected: PassResults) -> Decided:
         """What is decided of a value that is compared."""
         decided = worst(marks)
         if decided.outcome != "failed":
@@ -114,7 +114,7 @@ class Values:
         least = self.exercise.training.hidden[0]
         return worst(one for one, here in zip(marks, self.passes, strict=True) if _has(here, least))
 
-    def _later(self, check: Check, collected: Collected) -> str:
+    def _later(self, check: Check, collected: PassResults) -> str:
         """What is said of a value that is right in the passes with the least settings alone."""
         least = ", ".join(f"{name} = {value}" for name, value in self.exercise.training.hidden[0].items())
         right = f"{check.gradient} is right with {least}, and not with more"
@@ -124,7 +124,7 @@ class Values:
                 return f"{right}: {other.gradient}, which is wrong from the start, goes into it."
         return f"{right}: does {check.stub} do at every step what belongs to that step?"
 
-    def _whole(self, check: Check, collected: Collected) -> Decided | None:
+    def _whole(self, check: Check, collected: PassResults) -> Decided | None:
         """What is decided of the check of a stub as a whole, where nothing that the stub makes is right elsewhere."""
         comparisons = (
             seen
@@ -133,12 +133,12 @@ class Values:
             for evidence in self.evidence(one, collected)
             for seen in evidence.as_written
         )
-        if any(value_of(seen) is Value.RIGHT for seen in comparisons):
+        if any(correctness_of(seen) is Correctness.RIGHT for seen in comparisons):
             return None
         message = f"What {check.stub} makes here does not count: with another seed, nothing that it makes is right."
         return "failed", 0.0, message
 
-    def _broken(self, check: Check, collected: Collected) -> Decided | None:
+    def _broken(self, check: Check, collected: PassResults) -> Decided | None:
         """What is decided where the check does not hold in the visible pass; None where it does."""
         index = collected.submission.stub_indices()[check.gradient]
         if index in collected.slow:
@@ -170,20 +170,20 @@ class Values:
         known = self.namespace.get(name)
         return (known if isinstance(known, torch.Tensor) else self.worked[self.passes[0].name].values[name]).shape
 
-    def _diagnosis(self, check: Check, collected: Collected) -> Diagnosis | None:
+    def _diagnosis(self, check: Check, collected: PassResults) -> Diagnosis | None:
         """The mistake in a value that is not right, where it is certain."""
         first = [one for one in self.passes if _has(one, self.exercise.training.hidden[0])]
         moves = [self._move(check.gradient, collected.tensors(one, check.gradient)[0], one) for one in first]
         there = [move for move in moves if move]
-        return recognise_move(check.gradient, check.stub, there) if len(there) == len(first) else None
+        return diagnose_update(check.gradient, check.stub, there) if len(there) == len(first) else None
 
-    def _move(self, name: str, answer: torch.Tensor | None, one: Pass) -> Move | None:
+    def _move(self, name: str, answer: torch.Tensor | None, one: Pass) -> ParameterUpdate | None:
         """Where a value started, came to, and should be; None where these cannot be compared."""
         worked = self.worked[one.name]
         expected, start = worked.values[name], worked.start.get(name)
         if answer is None or start is None or answer.is_complex() or not answer.shape == start.shape == expected.shape:
             return None
-        return Move(start.double(), answer.double(), expected.double(), TOLERANCE * worked.scale(name))
+        return ParameterUpdate(start.double(), answer.double(), expected.double(), TOLERANCE * worked.scale(name))
 
     def _compared(self, name: str, answer: torch.Tensor | None, one: Pass) -> Comparison | None:
         worked = self.worked[one.name]
@@ -202,10 +202,10 @@ class Values:
         names = [one.gradient for one in self._siblings(stub)]
         return [name for name in names if any(worked.moves(name) for worked in self.worked.values())]
 
-    def _is_changed(self, name: str, one: Pass, collected: Collected) -> bool:
+    def _is_changed(self, name: str, one: Pass, collected: PassResults) -> bool:
         """Whether an answer is not what stood there before the stub ran."""
         start = self.worked[one.name].start.get(name)
-        there = [answer for answer in collected.answers.get(one.name, {}).get(name, Answers()).both() if answer]
+        there = [answer for answer in collected.answers.get(one.name, {}).get(name, AnswerPair()).both() if answer]
         if any(answer.kind in ("other", "too-large") for answer in there):
             return True
         return any(
@@ -269,7 +269,7 @@ class Values:
         if self.exercise.recorded:
             # nothing else can be worked out; the course that recorded it has asked
             return True
-        other = Worked.of(self.exercise, Pass(one.kind, one.round, {**one.parameters, "seed": 0}))
+        other = SolutionValues.of(self.exercise, Pass(one.kind, one.round, {**one.parameters, "seed": 0}))
         return any(not torch.equal(value, other.values[name]) for name, value in self.worked[one.name].values.items())
 
 
@@ -285,7 +285,7 @@ def _replaced(namespace: dict[str, Any], values: Mapping[str, Any]) -> Iterator[
         namespace.update(before)
 
 
-def _wrong(check: Check, collected: Collected) -> str:
+def _wrong(check: Check, collected: PassResults) -> str:
     """What is said of a value that is not right, where nothing more is known."""
     answers = list(collected.all_answers(check.gradient))
     if any(answer.kind == "tensor" for answer in answers):
@@ -304,4 +304,4 @@ def _seen(evidence: Sequence[Evidence], marks: Sequence[Mark]) -> Comparison | N
     """The comparison that a verdict shows: the best one of the first pass in which the value is not right, if any."""
     wrong = [one for one, decided in zip(evidence, marks, strict=True) if decided.outcome != "passed"]
     shown = wrong[:1] or evidence[-1:]
-    return max((seen for one in shown for seen in one.as_written if seen is not None), key=value_of, default=None)
+    return max((seen for one in shown for seen in one.as_written if seen is not None), key=correctness_of, default=None)

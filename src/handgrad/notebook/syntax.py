@@ -12,8 +12,8 @@ from typing import Self, TypeGuard
 from handgrad.notebook.execution import the_shell
 
 __all__ = [
-    "Parsed",
-    "Step",
+    "ParsedCell",
+    "Statement",
     "assigned",
     "assigning_lines",
     "compared",
@@ -22,7 +22,7 @@ __all__ = [
     "in_place_lines",
     "is_untouched",
     "same",
-    "steps_of",
+    "statements_of",
 ]
 
 MAX_SOURCE = 1_000_000
@@ -37,7 +37,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(frozen=True)
-class Step:
+class Statement:
     """A statement, with the blocks that it stands in: those that can be left and entered again.
 
     Attributes
@@ -81,7 +81,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedCell:
     """A cell as Python.
 
     Attributes
@@ -96,7 +96,7 @@ class Parsed:
     """
 
     lines: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Statement, ...]
     whole: bool
 
     @classmethod
@@ -111,7 +111,7 @@ class Parsed:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 body = ast.parse(text).body
-            steps = tuple(steps_of(body))
+            steps = tuple(statements_of(body))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         lines = io.StringIO(text, newline="\n").readlines()
@@ -172,7 +172,7 @@ class Parsed:
                 start, waiting, runs = end, [], False
         return pieces
 
-    def beside(self, others: Sequence["Parsed"]) -> set[int]:
+    def beside(self, others: Sequence["ParsedCell"]) -> set[int]:
         """Indices of the statements that do not stand in one of ``others`` too, nor assign what it assigns."""
         names = {name for other in others for name in other.names()}
         known = {step.dump for other in others for step in other.steps}
@@ -198,14 +198,14 @@ class Parsed:
 
 def assigned(source: str, name: str) -> bool:
     """Whether the cell assigns something to ``name``, in whole or in part; None and ``...`` are nothing."""
-    parsed = Parsed.of(source) if name in source else None
+    parsed = ParsedCell.of(source) if name in source else None
     return parsed is not None and bool(parsed.ends([name]))
 
 
 def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
     """For each name, the statement that assigns it alone and for the last time, where it stands on one line."""
     found: dict[str, str] = {}
-    for parsed in filter(None, map(Parsed.of, sources)):
+    for parsed in filter(None, map(ParsedCell.of, sources)):
         for step in parsed.steps:
             match step.node:
                 case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
@@ -216,7 +216,7 @@ def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
 def gradients_taken(sources: Iterable[str]) -> dict[str, str]:
     """The gradients that statements take from autograd, each with its tensor: ``dh = h.grad.clone()`` takes ``dh``."""
     found: dict[str, str] = {}
-    for parsed in (Parsed.of(source) for source in sources if ".grad" in source):
+    for parsed in (ParsedCell.of(source) for source in sources if ".grad" in source):
         for step in parsed.steps if parsed else ():
             match step.node:
                 case ast.Assign(targets=[ast.Name(id=gradient)], value=value) if gradient == f"d{_taken_from(value)}":
@@ -236,7 +236,7 @@ def _taken_from(value: ast.expr) -> str:
 
 def in_place_lines(source: str) -> list[int]:
     """Numbers of the lines of a cell that write into what is there: ``+=``, ``x[...] =`` and ``x.add_()``."""
-    parsed = Parsed.of(source)
+    parsed = ParsedCell.of(source)
     found = []
     for node in (node for step in (parsed.steps if parsed else ()) for node in ast.walk(step.node)):
         match node:
@@ -249,13 +249,13 @@ def in_place_lines(source: str) -> list[int]:
 
 def is_untouched(source: str, name: str) -> bool:
     """Whether an answer cell for ``name`` holds nothing, or nothing but what it held when it was released."""
-    parsed = Parsed.of(source)
+    parsed = ParsedCell.of(source)
     return parsed is not None and all(_is_nothing(step.node, name) for step in parsed.steps)
 
 
 def compared(source: str) -> list[str]:
     """Names of the tensors that a cell compares which does nothing but call ``cmp``; empty for any other cell."""
-    parsed = Parsed.of(source) if "cmp" in source else None
+    parsed = ParsedCell.of(source) if "cmp" in source else None
     names = [compared_by(step.node) for step in parsed.steps] if parsed else []
     return [name for name in names if name] if all(names) else []
 
@@ -279,13 +279,13 @@ def _first_line(statement: ast.stmt) -> int:
     return statement.lineno
 
 
-def steps_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> Iterator[Step]:
+def statements_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> Iterator[Statement]:
     """The statements of ``body``; in the place of a block that can be entered again, those inside it."""
     for statement in body:
         if _can_be_split(statement):
-            yield from steps_of(statement.body, (*blocks, statement))
+            yield from statements_of(statement.body, (*blocks, statement))
         else:
-            yield Step(statement, ast.dump(statement), tuple(_assignments(statement)), blocks)
+            yield Statement(statement, ast.dump(statement), tuple(_assignments(statement)), blocks)
 
 
 def _can_be_split(statement: ast.stmt) -> TypeGuard[Block]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from handgrad.report.class_summary import GradientSummary, score_of
 from handgrad.report.item_analysis import Item
-from handgrad.report.records import Entry, Report
+from handgrad.report.records import Report, ScoreEntry
 from handgrad.report.wording import one_line
 
 __all__ = ["Bar", "distribution", "gradient_chart", "item_chart", "score_chart"]
@@ -54,7 +54,7 @@ class Bar:
     count: int
 
 
-def distribution(reports: Sequence[Report], entries: Mapping[str, Entry] | None = None) -> tuple[Bar, ...]:
+def distribution(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None) -> tuple[Bar, ...]:
     """Graded submissions by their share of the points, in tenths; full marks have a bar of their own."""
     counts = [0] * 11
     for report in reports:

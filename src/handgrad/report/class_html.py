@@ -8,15 +8,15 @@ from itertools import groupby
 
 from handgrad.report.class_charts import distribution, gradient_chart, item_chart, score_chart
 from handgrad.report.class_summary import KINDS, ClassSummary, attention, changed, grouped, score_of, summarise
-from handgrad.report.common_mistakes import Example, findings
+from handgrad.report.common_mistakes import Example, find_common_mistakes
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
 from handgrad.report.item_analysis import items
-from handgrad.report.records import Entry, Report, Verdict
-from handgrad.report.templates import part, template
+from handgrad.report.records import Report, ScoreEntry, Verdict
+from handgrad.report.templates import read, template
 from handgrad.report.wording import MARKS, clean, headline, isolation, lines, number, one_line, out_of
 
-__all__ = ["Links", "Surroundings", "class_page"]
+__all__ = ["ClassContext", "Links", "class_page"]
 
 NAMED = 6
 """Gradients named in a student's row; the rest is in the details."""
@@ -33,7 +33,7 @@ class Links:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ClassContext:
     """What is known of a class beside its reports.
 
     Attributes
@@ -49,12 +49,12 @@ class Surroundings:
     """
 
     graph: ForwardGraph | None = None
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
     examples: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
     links: Mapping[str, Links] = field(default_factory=dict)
 
 
-def class_page(reports: Sequence[Report], title: str, beside: Surroundings | None = None) -> str:
+def class_page(reports: Sequence[Report], title: str, beside: ClassContext | None = None) -> str:
     """A class on one self-contained page: nothing from the network, fit for paper and for a dark screen.
 
     The one script in it sorts and filters; without it the page says the same.
@@ -68,15 +68,15 @@ def class_page(reports: Sequence[Report], title: str, beside: Surroundings | Non
     beside
         What is known beside the reports.
     """
-    beside = beside or Surroundings()
+    beside = beside or ClassContext()
     summary = summarise(reports, beside.entries)
     kinds = tuple(dict.fromkeys(KINDS.values()))
     questions = items(reports)
-    script = part("class.js")
+    script = read("class.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return template("class.html").render(
         title=title,
-        style=part("page.css") + part("class.css"),
+        style=read("page.css") + read("class.css"),
         script=script,
         digest=digest,
         reports=reports,
@@ -84,7 +84,7 @@ def class_page(reports: Sequence[Report], title: str, beside: Surroundings | Non
         summary=summary,
         kinds=kinds,
         questions=questions,
-        findings=findings(reports),
+        findings=find_common_mistakes(reports),
         rates=RATES,
         graph=_graph(beside.graph, summary) if beside.graph and summary.scores else "",
         score_chart=score_chart(distribution(reports, beside.entries)) if summary.scores else "",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from handgrad.report.records import Entry, Outcome, Report, ReportOutcome
+from handgrad.report.records import Outcome, Report, ReportOutcome, ScoreEntry
 from handgrad.report.wording import headline, number, one_line
 
 __all__ = [
@@ -95,7 +95,7 @@ class ClassSummary:
         return median(self.scores) if self.scores else None
 
 
-def summarise(reports: Sequence[Report], entries: Mapping[str, Entry] | None = None) -> ClassSummary:
+def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None) -> ClassSummary:
     """Sum up a class, whose scores are those of the gradebook's ``entries`` where it has any."""
     entries = entries or {}
     graded = [report for report in reports if report.outcome == "graded"]
@@ -135,7 +135,7 @@ def _given_up(report: Report) -> str:
     return start
 
 
-def attention(report: Report, entry: Entry | None = None) -> str:
+def attention(report: Report, entry: ScoreEntry | None = None) -> str:
     """Why a person has to look at a submission; empty where nobody has to."""
     if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
@@ -159,14 +159,14 @@ def attention(report: Report, entry: Entry | None = None) -> str:
     return ""
 
 
-def score_of(report: Report, entry: Entry | None = None) -> float | None:
+def score_of(report: Report, entry: ScoreEntry | None = None) -> float | None:
     """The score that counts: the gradebook's, or else the report's; None where there is none."""
     if entry and (report.outcome == "graded" or entry.score or entry.by_hand):
         return entry.final
     return report.score if has_score(report) else None
 
 
-def changed(report: Report, entry: Entry | None) -> str:
+def changed(report: Report, entry: ScoreEntry | None) -> str:
     """What was done to a score after handgrad gave it; empty where nothing was."""
     if entry is None:
         return ""
@@ -180,7 +180,7 @@ def changed(report: Report, entry: Entry | None) -> str:
     return "; ".join(told)
 
 
-def _cells(report: Report, entry: Entry) -> list[str]:
+def _cells(report: Report, entry: ScoreEntry) -> list[str]:
     """The cells that a person has scored, by their gradients."""
     gradients = {verdict.id: verdict.gradient for verdict in report.checks}
     return [one_line(gradients.get(cell, cell)) for cell in entry.by_hand]

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
-from handgrad.report.records import Entry, Report, ReportOutcome
+from handgrad.report.records import Report, ReportOutcome, ScoreEntry
 from handgrad.report.terminal import new_console, text_of
 from handgrad.report.wording import MARKS, number, one_line, out_of
 
@@ -25,7 +25,7 @@ _REPORT_MARKS: Mapping[ReportOutcome, str] = {"graded": "", "unreadable": "!", "
 
 def class_table(
     reports: Sequence[Report],
-    entries: Mapping[str, Entry] | None = None,
+    entries: Mapping[str, ScoreEntry] | None = None,
     *,
     width: int | None = None,
     color: bool = False,
@@ -60,7 +60,7 @@ def class_table(
     return text_of(console)
 
 
-def _students(reports: Sequence[Report], entries: Mapping[str, Entry], summary: ClassSummary, width: int) -> Table:
+def _students(reports: Sequence[Report], entries: Mapping[str, ScoreEntry], summary: ClassSummary, width: int) -> Table:
     rows = [_student(report, entries.get(report.student)) for report in reports]
     header = ("student", "outcome", f"of {number(summary.max_score)}", "s")
     widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
@@ -76,7 +76,7 @@ def _students(reports: Sequence[Report], entries: Mapping[str, Entry], summary: 
     return table
 
 
-def _student(report: Report, entry: Entry | None) -> tuple[str, str, str, str]:
+def _student(report: Report, entry: ScoreEntry | None) -> tuple[str, str, str, str]:
     score = score_of(report, entry)
     return (
         one_line(report.student) or "no name",
@@ -86,7 +86,7 @@ def _student(report: Report, entry: Entry | None) -> tuple[str, str, str, str]:
     )
 
 
-def _notes(report: Report, entry: Entry | None, room: int) -> str:
+def _notes(report: Report, entry: ScoreEntry | None, room: int) -> str:
     """What was done to the score by hand, and what handgrad has found."""
     if told := changed(report, entry):
         return f"{told}; {_found(report, room - cell_len(told) - 2)}"

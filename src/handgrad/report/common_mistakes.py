@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from handgrad.report.records import Report
 from handgrad.report.wording import clean, one_line
 
-__all__ = ["Example", "Finding", "findings"]
+__all__ = ["CommonMistake", "Example", "find_common_mistakes"]
 
 MOST = 12
 """Mistakes that are listed: a class is taught from the frequent ones."""
@@ -22,7 +22,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CommonMistake:
     """One mistake in one gradient.
 
     Attributes
@@ -45,7 +45,7 @@ class Finding:
     students: tuple[str, ...]
 
 
-def findings(reports: Sequence[Report], most: int = MOST) -> tuple[Finding, ...]:
+def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[CommonMistake, ...]:
     """The mistakes that were recognised in what was not right, the most frequent first."""
     students: dict[tuple[str, str], list[str]] = {}
     said: dict[tuple[str, str], Counter[tuple[str, str, str]]] = {}
@@ -59,6 +59,6 @@ def findings(reports: Sequence[Report], most: int = MOST) -> tuple[Finding, ...]
                 said.setdefault(key, Counter())[texts] += 1
     often = sorted(students, key=lambda key: -len(students[key]))[:most]
     return tuple(
-        Finding(one_line(key[0]), one_line(key[1]), *said[key].most_common(1)[0][0], tuple(students[key]))
+        CommonMistake(one_line(key[0]), one_line(key[1]), *said[key].most_common(1)[0][0], tuple(students[key]))
         for key in often
     )

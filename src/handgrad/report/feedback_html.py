@@ -8,7 +8,7 @@ from handgrad.report.class_summary import KINDS
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
 from handgrad.report.records import Report, Verdict
-from handgrad.report.templates import part, template
+from handgrad.report.templates import read, template
 from handgrad.report.wording import MARKS, headline, lecture_line, lines, number, one_line, out_of, shape
 
 __all__ = ["Feedback", "Piece", "feedback_page"]
@@ -91,7 +91,7 @@ def feedback_page(feedback: Feedback) -> str:
     open_ones = [one for one in feedback.report.checks if one.outcome != "passed"]
     return template("feedback.html").render(
         one=feedback,
-        style=part("page.css") + part("feedback.css"),
+        style=read("page.css") + read("feedback.css"),
         graph=_graph(feedback, verdicts) if feedback.graph.consumers else "",
         verdicts=verdicts,
         open_ones=[one for one in open_ones if one.outcome != "missing" or one.diagnosis],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["SCHEMA", "Comparison", "Diagnosis", "Entry", "Outcome", "Report", "ReportOutcome", "Verdict"]
+__all__ = ["SCHEMA", "Comparison", "Diagnosis", "Outcome", "Report", "ReportOutcome", "ScoreEntry", "Verdict"]
 
 SCHEMA = 1
 
@@ -123,7 +123,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScoreEntry:
     """What the gradebook says of a student's notebook, which a person or a late penalty may have changed.
 
     Attributes

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from handgrad.report.formats import report_gradescope
 from handgrad.report.records import SCHEMA, Report
 
-__all__ = ["EXPORTS", "Row"]
+__all__ = ["EXPORTS", "ExportRow"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ExportRow:
     """What is exported of one student.
 
     Attributes
@@ -71,12 +71,12 @@ def _written(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _gradients(students: Sequence[Row]) -> list[str]:
+def _gradients(students: Sequence[ExportRow]) -> list[str]:
     """Every gradient that a row has, in the order of the exercise."""
     return list(dict.fromkeys(name for row in students for name in row.grades))
 
 
-def class_csv(students: Sequence[Row], assignment: str, points: float) -> str:
+def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """A line for each student, a column for each gradient."""
     gradients = _gradients(students)
     head = ["student", "first_name", "last_name", "email", "outcome", "score", "max_score", "late_penalty"]
@@ -94,10 +94,10 @@ def class_csv(students: Sequence[Row], assignment: str, points: float) -> str:
     return _csv(rows)
 
 
-def class_json(students: Sequence[Row], assignment: str, points: float) -> str:
+def class_json(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """Everything that is known of every student, reports included."""
 
-    def plain(one: Row) -> dict[str, Any]:
+    def plain(one: ExportRow) -> dict[str, Any]:
         facts = asdict(one)
         grades = {name: {"score": score, "points": most} for name, (score, most) in one.grades.items()}
         report = one.report.to_dict() if one.report else None
@@ -112,7 +112,7 @@ def class_json(students: Sequence[Row], assignment: str, points: float) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def class_canvas(students: Sequence[Row], assignment: str, points: float) -> str:
+def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """The columns of Canvas's gradebook import, with the row of possible points that it exports itself.
 
     ``ID`` is Canvas's own number: ``lms_user_id`` in nbgrader's gradebook, or else the number in Canvas's archive. A
@@ -128,7 +128,7 @@ def class_canvas(students: Sequence[Row], assignment: str, points: float) -> str
     return _csv(rows)
 
 
-def class_moodle(students: Sequence[Row], assignment: str, points: float) -> str:
+def class_moodle(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """Columns that Moodle's grade import maps: to ``useridnumber`` or ``useremail``, and to the grade item.
 
     A student without a score has no line: Moodle would write an empty grade over what is there.
@@ -141,7 +141,7 @@ def class_moodle(students: Sequence[Row], assignment: str, points: float) -> str
     return _csv(rows)
 
 
-def class_worksheet(students: Sequence[Row], assignment: str, points: float) -> str:
+def class_worksheet(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """The grading worksheet of one assignment in Moodle, with those whom its archive named.
 
     Moodle looks for the headings, in English, of the participant's number, the grade and the day of its last change,
@@ -155,13 +155,13 @@ def class_worksheet(students: Sequence[Row], assignment: str, points: float) -> 
     return _csv(rows)
 
 
-def class_gradescope(students: Sequence[Row], assignment: str, points: float) -> str:
+def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """Gradescope's ``results.json`` of every student who has a report, by name."""
     results = {one.student: json.loads(report_gradescope(one.report)) for one in students if one.report}
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
 
-EXPORTS: Mapping[str, Callable[[Sequence[Row], str, float], str]] = {
+EXPORTS: Mapping[str, Callable[[Sequence[ExportRow], str, float], str]] = {
     "csv": class_csv,
     "json": class_json,
     "canvas": class_canvas,

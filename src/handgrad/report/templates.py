@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["part", "template"]
+__all__ = ["read", "template"]
 
 
-def part(name: str) -> str:
+def read(name: str) -> str:
     """The text of a file."""
     return files("handgrad.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -22,4 +22,4 @@ def template(name: str) -> "Template":
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(part(name))
+    return environment.from_string(read(name))

@@ -17,7 +17,7 @@ from handgrad.sandbox.child_server import pack_json
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_result, plain_run
 
-__all__ = ["Child", "Connection", "Process"]
+__all__ = ["ChildClient", "Connection", "Process"]
 
 AT_ONCE = 0.001
 """Seconds that are waited for what may be there already."""
@@ -58,7 +58,7 @@ class Process(Protocol):
         """End it, and what it started, at once: its exit code (negative: a signal) and its CPU seconds."""
 
 
-class Child:
+class ChildClient:
     """One child: the process in which one submission's cells run.
 
     Parameters
@@ -74,7 +74,7 @@ class Child:
     """
 
     def __init__(
-        self, process: Process, sources: Sequence[str], limits: Limits, forget: Callable[["Child"], object]
+        self, process: Process, sources: Sequence[str], limits: Limits, forget: Callable[["ChildClient"], object]
     ) -> None:
         self.pid = process.pid
         self.cpu_seconds = 0.0

@@ -19,7 +19,7 @@ from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CompiledCell, captured, new_namespace, run_cell
 from handgrad.sandbox import autograd_off, frames
 
-__all__ = ["SERVING", "State", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
+__all__ = ["SERVING", "SavedNamespace", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
 
 SERVING = {"serving": True}
 """What a child sends when it may be given cells."""
@@ -47,7 +47,7 @@ def unpack_json(data: bytes) -> Any:
 
 
 @dataclass
-class Kept:
+class Snapshot:
     """A value as it was: the object, the version of its storage, and a copy of a tensor."""
 
     value: Any
@@ -55,7 +55,7 @@ class Kept:
     copy: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, value: Any) -> "Kept":
+    def of(cls, value: Any) -> "Snapshot":
         """Remember ``value``."""
         if isinstance(value, torch.Tensor):
             return cls(value, value._version, value.detach().clone())
@@ -66,12 +66,12 @@ class Kept:
         return self.copy is not None and self.copy.numel() <= MAX_COMPARED and not torch.equal(value, self.copy)
 
 
-class State:
+class SavedNamespace:
     """A namespace as the locked cells left it, and what is needed to put it back."""
 
     def __init__(self) -> None:
         self.namespace = new_namespace()
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, Snapshot] = {}
         self.given: dict[str, torch.Tensor] = {}
 
     def keep(self) -> None:
@@ -82,12 +82,12 @@ class State:
                 continue
             # whole numbers are data: a student's own `ix` is not put back between two of the cells that use it
             if not isinstance(value, torch.Tensor) or value.is_floating_point():
-                self.kept[name] = Kept.of(value)
+                self.kept[name] = Snapshot.of(value)
 
     def place(self, name: str, value: torch.Tensor) -> None:
         """Let ``name`` be ``value`` from here on, whatever the cells do with it."""
         self.namespace[name] = value
-        self.kept[name] = Kept.of(value)
+        self.kept[name] = Snapshot.of(value)
 
     def give(self, name: str, tensor: str, value: torch.Tensor) -> None:
         """Let ``name``, and the ``.grad`` of the tensor called ``tensor``, be ``value``, whatever the cells do."""
@@ -114,7 +114,7 @@ class State:
                 if kept.value.grad is not None:
                     fresh.grad = torch.full_like(fresh, float("nan"))
                 self.namespace[name] = fresh
-                self.kept[name] = Kept(fresh, fresh._version, kept.copy)
+                self.kept[name] = Snapshot(fresh, fresh._version, kept.copy)
         self._put_back_gradients()
 
 
@@ -145,7 +145,7 @@ def describe(name: str, namespace: dict[str, Any]) -> Described:
 
 
 @dataclass
-class Sent:
+class SentAnswer:
     """An answer as it was sent: the object, its version, and its description."""
 
     value: Any
@@ -153,7 +153,7 @@ class Sent:
     described: Described
 
     @classmethod
-    def of(cls, value: Any, described: Described) -> "Sent":
+    def of(cls, value: Any, described: Described) -> "SentAnswer":
         """Remember ``value``, an answer that was sent as ``described``."""
         tracked = described[0]["kind"] == "tensor" and not value.is_inference()
         return cls(value, value._version if tracked else None, described)
@@ -173,7 +173,9 @@ def preload(modules: Sequence[str]) -> None:
             importlib.import_module(module)
 
 
-def run_locked(directory: str, wanted: Sequence[Mapping[str, Any]]) -> tuple[dict[str, State], dict[str, Any], bytes]:
+def run_locked(
+    directory: str, wanted: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, SavedNamespace], dict[str, Any], bytes]:
     """Run the locked cells of every state that is ``wanted`` in ``directory``; from here on backward is an error.
 
     Returns
@@ -181,11 +183,11 @@ def run_locked(directory: str, wanted: Sequence[Mapping[str, Any]]) -> tuple[dic
     The states, and what is answered: an error or None, and what the cells printed.
     """
     sys.path.insert(0, directory)
-    states: dict[str, State] = {}
+    states: dict[str, SavedNamespace] = {}
     printed = []
     with chdir(directory):
         for one in wanted:
-            state = State()
+            state = SavedNamespace()
             outputs: list[Any] = []
             for index, source in enumerate(one["cells"]):
                 with captured() as taken:
@@ -211,7 +213,7 @@ class Connection(Protocol):
         """Send ``data``."""
 
 
-def serve(connection: Connection, states: dict[str, State]) -> None:
+def serve(connection: Connection, states: dict[str, SavedNamespace]) -> None:
     """Take cells, then run passes over them until the grader closes the connection."""
     Server(connection, states).serve()
 
@@ -219,7 +221,7 @@ def serve(connection: Connection, states: dict[str, State]) -> None:
 class Server:
     """One child: its connection, its cells and the states it may use, each once."""
 
-    def __init__(self, connection: Connection, states: dict[str, State]) -> None:
+    def __init__(self, connection: Connection, states: dict[str, SavedNamespace]) -> None:
         self.connection = connection
         self.states = states
         self.reader = frames.FrameReader()
@@ -255,7 +257,7 @@ class Server:
         state = self.states.pop(run["state"])
         for name, value in self.references() if run["givens"] else ():
             state.give(name, run["givens"][name], value)
-        sent: dict[str, Sent] = {}
+        sent: dict[str, SentAnswer] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.modules["__main__"].__dict__.update(state.namespace)
         random.seed(0)
@@ -276,7 +278,7 @@ class Server:
                 answers = [describe(name, state.namespace) for name in names]
                 for name, one in zip(names, answers, strict=True):
                     if name in run["at_end"]:
-                        sent[name] = Sent.of(state.namespace.get(name), one)
+                        sent[name] = SentAnswer.of(state.namespace.get(name), one)
                 self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():

@@ -1,6 +1,7 @@
 """One process of a machine that imports torch, and forks into a warm process for each worker that asks.
 
-:class:`Stem` is its owner's side, and needs no torch. Run as ``python -I -m handgrad.sandbox.fork_server FD MODULE...``
+:class:`ForkServer` is its owner's side and needs no torch. Run as
+``python -I -m handgrad.sandbox.fork_server FD MODULE...``
 this is the process itself: nothing but imports is in it. What it forks enters namespaces of its own, and is from there
 on what :mod:`.zygote_main` starts.
 """
@@ -22,13 +23,13 @@ from handgrad.sandbox.isolation import linux
 from handgrad.sandbox.isolation.layers import Isolation
 from handgrad.sandbox.warm_process import PRELOAD, last_words, start
 
-__all__ = ["Asking", "Stem", "Warm", "main"]
+__all__ = ["ForkServer", "ForkServerClient", "ForkedZygote", "main"]
 
 PATIENCE = 5.0
 """Seconds in which what was forked must have ended when nobody can ask any more."""
 
 
-class Stem:
+class ForkServer:
     """The process, for who starts the workers; it is gone when :meth:`close` returns.
 
     Attributes
@@ -47,7 +48,7 @@ class Stem:
         home = Path(self._home.name)
         # packets, each with a descriptor: two workers that ask at the same time stay two
         asked, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.asking = Asking(asked, home / "stem.log")
+        self.asking = ForkServerClient(asked, home / "stem.log")
         try:
             with heard, self.asking.log.open("w", encoding="utf-8") as log:
                 self._process = start("fork_server", heard, home, log, preload)
@@ -68,13 +69,13 @@ class Stem:
             self._home.cleanup()
 
 
-class Asking:
+class ForkServerClient:
     """How a worker asks a stem: it is given this when it starts."""
 
     def __init__(self, asked: socket.socket, log: Path) -> None:
         self.asked, self.log = asked, log
 
-    def warm(self) -> "Warm | None":
+    def warm(self) -> "ForkedZygote | None":
         """A warm process, kept to the processors that this one is kept to; None where the stem is gone."""
         ours, theirs = socket.socketpair()
         processors = json.dumps(sorted(os.sched_getaffinity(0))).encode()
@@ -84,10 +85,10 @@ class Asking:
             except OSError:
                 ours.close()
                 return None
-        return Warm(ours, self.log)
+        return ForkedZygote(ours, self.log)
 
 
-class Warm:
+class ForkedZygote:
     """A warm process that a stem has forked, for who asked; as :class:`handgrad.sandbox.warm_process.WarmProcess`."""
 
     def __init__(self, control: socket.socket, log: Path) -> None:
@@ -112,7 +113,7 @@ def main() -> None:
 
     zygote.get_ready(sys.argv[2:])
     # here, so that it is held once: what each of them did for itself would be held by each
-    zygote.become_cheap(linux.own_memory())
+    zygote.freeze_and_use_huge_pages(linux.own_memory())
     # they are waited for as they end: nobody else does, and their seconds are the command's
     signal.signal(signal.SIGCHLD, lambda *_: _wait())
     while (asked := socket.recv_fds(heard, 1 << 16, 1))[1]:

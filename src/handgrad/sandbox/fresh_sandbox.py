@@ -20,10 +20,10 @@ from typing import Any, Self
 from handgrad.errors import SandboxError
 from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
-from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, State, plain_states, printed, start_order
+from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
 from handgrad.sandbox.warm_process import PRELOAD, environment, last_words
 
 __all__ = ["FreshSandbox"]
@@ -47,7 +47,7 @@ class FreshSandbox:
 
     def __init__(
         self,
-        states: Sequence[State],
+        states: Sequence[ParameterSet],
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
@@ -55,7 +55,7 @@ class FreshSandbox:
         self.states, self.directory, self.preload = states, directory, preload
         self.limits = limits or Limits()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
-        self._children: set[Child] = set()
+        self._children: set[ChildClient] = set()
         self._started = 0
 
     def __enter__(self) -> Self:
@@ -83,7 +83,7 @@ class FreshSandbox:
         if not self.printed and self._first is not None:
             self.printed = printed(*self._first.answer(), self.states, self.directory)
 
-    def child(self, sources: Sequence[str]) -> Child:
+    def child(self, sources: Sequence[str]) -> ChildClient:
         """A child that holds the cells ``sources``."""
         self.wait_until_ready()
         process, self._first = self._first, None
@@ -91,7 +91,7 @@ class FreshSandbox:
             process = self._start()
             printed(*process.answer(), self.states, self.directory)
         process.connection.sendall(b"!")
-        child = Child(process, sources, self.limits, self._children.discard)
+        child = ChildClient(process, sources, self.limits, self._children.discard)
         self._children.add(child)
         return child
 

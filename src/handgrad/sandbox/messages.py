@@ -20,9 +20,9 @@ __all__ = [
     "Answer",
     "CellResult",
     "Death",
+    "ParameterSet",
     "PassResult",
     "Run",
-    "State",
     "answers_in",
     "cell_result",
     "plain_run",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class State:
+class ParameterSet:
     """One parameter set: a name and the sources of the locked cells that make it."""
 
     name: str
@@ -116,7 +116,7 @@ class PassResult:
     death: Death | None = None
 
 
-def plain_states(states: Sequence[State]) -> list[dict[str, Any]]:
+def plain_states(states: Sequence[ParameterSet]) -> list[dict[str, Any]]:
     """The parameter sets as plain data."""
     return [{"name": state.name, "cells": list(state.cells)} for state in states]
 
@@ -237,7 +237,7 @@ def start_order(directory: Path, limits: Limits) -> dict[str, Any]:
 
 
 def printed(
-    answer: Mapping[str, Any], payload: bytes, states: Sequence[State], directory: Path
+    answer: Mapping[str, Any], payload: bytes, states: Sequence[ParameterSet], directory: Path
 ) -> dict[str, list[list[dict[str, Any]]]]:
     """What the locked cells printed, by parameter set and cell, from a process's answer.
 

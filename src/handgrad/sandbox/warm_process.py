@@ -17,7 +17,7 @@ from typing import Self, TextIO
 from handgrad.errors import SandboxError
 from handgrad.sandbox.isolation import linux, seccomp
 
-__all__ = ["PRELOAD", "WarmProcess", "environment", "lacking", "last_words", "start"]
+__all__ = ["PRELOAD", "WarmProcess", "environment", "last_words", "start", "why_no_isolation"]
 
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
 """What honest notebooks import besides torch; imported before the locked cells run."""
@@ -26,7 +26,7 @@ _KEPT = ("PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """What Python and its libraries need to know of the grader's environment; Windows has SYSTEMROOT."""
 
 
-def lacking() -> str:
+def why_no_isolation() -> str:
     """Why nothing can isolate a submission on this machine; empty where it may be tried."""
     if sys.platform != "linux":
         return f"there is no isolation on {sys.platform} yet"

@@ -12,17 +12,17 @@ from typing import Any, Self
 from handgrad.errors import IsolationError, SandboxError
 from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
-from handgrad.sandbox.child_client import Child
+from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
-from handgrad.sandbox.fork_server import Warm
+from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, State, plain_states, printed, start_order
+from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
 from handgrad.sandbox.warm_process import PRELOAD, WarmProcess
 
-__all__ = ["Sandbox"]
+__all__ = ["WarmSandbox"]
 
 
-class Sandbox:
+class WarmSandbox:
     """A warm process that has run the locked cells, and the children forked from it.
 
     A context manager: the process starts on entry and is gone, children included, on exit.
@@ -58,17 +58,17 @@ class Sandbox:
 
     def __init__(
         self,
-        states: Sequence[State],
+        states: Sequence[ParameterSet],
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
-        process: WarmProcess | Warm | None = None,
+        process: WarmProcess | ForkedZygote | None = None,
     ) -> None:
         self.states, self.directory, self.preload = states, directory, preload
         self.isolation = "none"
         self.limits = limits or Limits()
         self._process = process
-        self._children: set[Child] = set()
+        self._children: set[ChildClient] = set()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
 
     def __enter__(self) -> Self:
@@ -144,7 +144,7 @@ class Sandbox:
     def _last_words(self) -> str:
         return self._process.last_words() if self._process else ""
 
-    def child(self, sources: Sequence[str]) -> Child:
+    def child(self, sources: Sequence[str]) -> ChildClient:
         """Fork a child that holds the cells ``sources``."""
         ours, theirs = socket.socketpair()
         try:
@@ -154,7 +154,7 @@ class Sandbox:
             ours.close()
             raise
         fork = _Fork(self, answer["pid"], self._received.pop() if self._received else None, ours)
-        child = Child(fork, sources, self.limits, self._children.discard)
+        child = ChildClient(fork, sources, self.limits, self._children.discard)
         self._children.add(child)
         return child
 
@@ -175,7 +175,7 @@ class _Fork:
         A descriptor that stands for it, where there are such.
     """
 
-    def __init__(self, sandbox: Sandbox, inner: int, handle: int | None, connection: socket.socket) -> None:
+    def __init__(self, sandbox: WarmSandbox, inner: int, handle: int | None, connection: socket.socket) -> None:
         self.pid = inner if handle is None else _pid_of(handle)
         self.connection = connection
         self._sandbox, self._inner, self._handle = sandbox, inner, handle

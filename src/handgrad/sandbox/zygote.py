@@ -22,7 +22,7 @@ from handgrad.sandbox.isolation import linux
 from handgrad.sandbox.isolation.layers import Isolation
 from handgrad.sandbox.isolation.limits import Limits
 
-__all__ = ["become_cheap", "get_ready", "serve"]
+__all__ = ["freeze_and_use_huge_pages", "get_ready", "serve"]
 
 FEW = 2
 """Children after which a warm process makes itself cheap to fork: that takes half a second, and one notebook alone
@@ -36,7 +36,7 @@ class Zygote:
         self.control = control
         self.is_cheap = is_cheap
         self.isolation = isolation
-        self.states: dict[str, child_server.State] = {}
+        self.states: dict[str, child_server.SavedNamespace] = {}
         self.limits = Limits()
         self._forked = 0
         self._memory: list[tuple[int, int]] = []
@@ -82,7 +82,7 @@ class Zygote:
     def fork(self, connection: socket.socket) -> None:
         """Fork a child that serves ``connection``; answers with its process id, and a handle where there are such."""
         if self._forked == FEW and not self.is_cheap:
-            become_cheap(self._memory)
+            freeze_and_use_huge_pages(self._memory)
         self._forked += 1
         pid = os.fork()
         if pid:
@@ -129,11 +129,11 @@ def get_ready(preload: Sequence[str]) -> None:
     child_server.preload(preload)
 
 
-def become_cheap(memory: Sequence[tuple[int, int]]) -> None:
+def freeze_and_use_huge_pages(memory: Sequence[tuple[int, int]]) -> None:
     """Make this process cheap to fork: its objects are not looked at again, its ``memory`` is in huge pages."""
     gc.collect()
     gc.freeze()
-    linux.collapse(memory)
+    linux.use_huge_pages(memory)
 
 
 def serve(control: int, isolation: Isolation, *, is_cheap: bool = False) -> None:

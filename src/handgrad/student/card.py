@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.student.heatmap import HeatMap
-from handgrad.student.progress import State
+from handgrad.student.progress import Status
 from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, escape, with_code
 
 __all__ = ["Card", "passed"]
 
-_STATES: dict[str, State] = {"carried": "carried", "undefined": "not yet"}
+_STATES: dict[str, Status] = {"carried": "carried", "undefined": "not yet"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Card:
     picture: HeatMap | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> Status:
         """How the gradient stands, as the map has it."""
         return _STATES.get(self.found.mistake, "wrong")
 

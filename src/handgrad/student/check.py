@@ -14,10 +14,10 @@ from handgrad.report.records import Comparison, Diagnosis
 from handgrad.student import card, display, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
-from handgrad.student.progress import NoGraph, take_stock
+from handgrad.student.progress import NoForwardPass, progress_of
 from handgrad.student.recorder import _recorder
 
-__all__ = ["CheckFailed", "Question", "cmp", "diagnose", "progress"]
+__all__ = ["CheckFailed", "FailedCheck", "cmp", "diagnose", "progress"]
 
 
 class CheckFailed(AssertionError):
@@ -44,7 +44,7 @@ class CheckFailed(AssertionError):
 
 
 @dataclass(frozen=True)
-class Question:
+class FailedCheck:
     """What is known about a gradient that does not pass.
 
     Attributes
@@ -71,7 +71,7 @@ class Question:
     comparison: Comparison | None = None
 
 
-def diagnose(question: Question) -> Diagnosis:
+def diagnose(question: FailedCheck) -> Diagnosis:
     """What happened to a gradient that does not pass, and what to try: what the card says."""
     plain = _plain(question)
     if question.comparison is None:
@@ -108,7 +108,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
         recorder.calls.append((name, answer))
         return
     namespace = _callers_namespace()
-    question = Question(name, answer, tensor, namespace)
+    question = FailedCheck(name, answer, tensor, namespace)
     if not isinstance(answer, torch.Tensor):
         raise _failed(Card(f"d{name}", diagnose(question)))
     reference = _gradient(name, tensor)
@@ -134,8 +134,8 @@ def progress() -> None:
     if _recorder.get() is not None:
         return
     try:
-        stock = take_stock(_callers_namespace())
-    except NoGraph as reason:
+        stock = progress_of(_callers_namespace())
+    except NoForwardPass as reason:
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
     if display.in_notebook():
@@ -170,7 +170,7 @@ def _copied(answer: torch.Tensor, reference: torch.Tensor) -> str:
     return "this copies autograd's answer; the grader takes it away, so write the formula before you hand in"
 
 
-def _nearness(question: Question, comparison: Comparison) -> str:
+def _nearness(question: FailedCheck, comparison: Comparison) -> str:
     """What is worth knowing of an answer that passes and is not autograd's to the last bit."""
     if comparison.exact or comparison.relative is None:
         return ""
@@ -223,7 +223,7 @@ def _gradient(name: str, tensor: torch.Tensor) -> torch.Tensor:
     raise _failed(Card(f"d{name}", Diagnosis("no-reference", what, advice, f"d{name}")))
 
 
-def _plain(question: Question) -> Diagnosis:
+def _plain(question: FailedCheck) -> Diagnosis:
     """Why a gradient does not pass, where no known mistake was recognised."""
     name, answer, comparison = question.name, question.answer, question.comparison
     if answer is None or answer is ...:

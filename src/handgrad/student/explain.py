@@ -18,9 +18,9 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 from handgrad.gradients.forward_pass import Forward
-from handgrad.gradients.mistakes.backward_context import Scene
+from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise_in_any_shape
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 from handgrad.student.progress import answer_in, is_unwritten
 
@@ -46,7 +46,7 @@ def explain(plain: Diagnosis, name: str, answer: torch.Tensor, namespace: Mappin
         gradients. It stays as it is.
     """
     with torch.enable_grad():
-        desk = Desk.of(name, answer, namespace)
+        desk = AnswerInNotebook.of(name, answer, namespace)
         if desk is None:
             return plain
         off = desk.off()
@@ -59,7 +59,7 @@ def explain(plain: Diagnosis, name: str, answer: torch.Tensor, namespace: Mappin
 def remark(name: str, answer: torch.Tensor, namespace: Mapping[str, Any]) -> str:
     """What is worth knowing of an ``answer`` that passes by more than its rounding; empty where nothing is."""
     with torch.enable_grad():
-        desk = Desk.of(name, answer, namespace)
+        desk = AnswerInNotebook.of(name, answer, namespace)
         found = desk.mistake(("missing-eps",)) if desk else None
     return f"{found.what} {found.advice}" if found else ""
 
@@ -71,7 +71,7 @@ def is_one_tensor(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class Desk:
+class AnswerInNotebook:
     """One answer in a student's notebook, and what it may have been made from.
 
     Attributes
@@ -116,12 +116,12 @@ class Desk:
         return cls(name, answer.detach(), forward, own, expected, namespace)
 
     @cached_property
-    def scene(self) -> Scene:
+    def scene(self) -> BackwardContext:
         """What stood in the notebook when the answer was made."""
         forward = self.forward
         lines = _lines(self.namespace, forward.consumers[self.name])
         gradients = {**forward.true, **self.own}
-        return Scene(self._forward_names(), forward.tensors, gradients, forward.consumers, lines)
+        return BackwardContext(self._forward_names(), forward.tensors, gradients, forward.consumers, lines)
 
     def changed_later(self) -> Diagnosis | None:
         """The later cell that wrote into this answer, because the two gradients are one tensor."""
@@ -150,7 +150,7 @@ class Desk:
         if self._unusable():
             return None
         blind = self._is_blind()
-        given = View(
+        given = WrongAnswer(
             self.scene,
             self.name,
             self.answer,

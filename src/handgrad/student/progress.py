@@ -10,17 +10,17 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, scale_of
 
-__all__ = ["NoGraph", "Standing", "State", "Stock", "answer_in", "is_unwritten", "take_stock"]
+__all__ = ["GradientStatus", "NoForwardPass", "Progress", "Status", "answer_in", "is_unwritten", "progress_of"]
 
-State = Literal["right", "wrong", "carried", "not yet"]
+Status = Literal["right", "wrong", "carried", "not yet"]
 
 
-class NoGraph(RuntimeError):
+class NoForwardPass(RuntimeError):
     """The namespace holds no forward graph that could be asked."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class GradientStatus:
     """One tensor of the forward pass and its gradient.
 
     Attributes
@@ -41,7 +41,7 @@ class Standing:
 
     tensor: str
     shape: tuple[int, ...]
-    state: State
+    state: Status
     consumers: tuple[str, ...]
     leaf: bool
     blind: bool = False
@@ -53,18 +53,18 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Stock:
+class Progress:
     """All gradients, in the order of the forward pass, and the one to do next (None where all are right)."""
 
-    standings: tuple[Standing, ...]
+    standings: tuple[GradientStatus, ...]
     next: str | None
 
-    def count(self, state: State) -> int:
+    def count(self, state: Status) -> int:
         """How many gradients are in ``state``."""
         return sum(one.state == state for one in self.standings)
 
 
-def take_stock(namespace: Mapping[str, Any]) -> Stock:
+def progress_of(namespace: Mapping[str, Any]) -> Progress:
     """How every gradient stands.
 
     Parameters
@@ -80,10 +80,10 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
     """
     loss = namespace.get(LOSS)
     if not isinstance(loss, torch.Tensor) or loss.grad_fn is None or loss.numel() != 1:
-        raise NoGraph("there is no loss yet")
+        raise NoForwardPass("there is no loss yet")
     tensors = autograd_graph.forward_tensors(namespace, loss)
     if not tensors:
-        raise NoGraph("no tensor of the forward pass has a gradient")
+        raise NoForwardPass("no tensor of the forward pass has a gradient")
     true = {name: value.grad.clone() for name, value in tensors.items() if value.grad is not None}
     try:
         step = autograd_graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0))
@@ -94,10 +94,10 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
         }
         given = autograd_graph.gradients_given(loss, tensors, answers)
     except RuntimeError as error:
-        raise NoGraph("the graph of the loss is gone") from error
+        raise NoForwardPass("the graph of the loss is gone") from error
     zero = {name for name in tensors if autograd_graph.is_zero(true[name], step.gradients[name])}
 
-    def state_of(name: str) -> State:
+    def state_of(name: str) -> Status:
         if is_unwritten(namespace.get(f"d{name}")):
             return "not yet"
         if name not in answers:
@@ -111,10 +111,12 @@ def take_stock(namespace: Mapping[str, Any]) -> Stock:
 
     order = _forward_order(consumers)
     standings = tuple(
-        Standing(name, tuple(tensors[name].shape), state_of(name), consumers[name], tensors[name].is_leaf, name in zero)
+        GradientStatus(
+            name, tuple(tensors[name].shape), state_of(name), consumers[name], tensors[name].is_leaf, name in zero
+        )
         for name in order
     )
-    return Stock(standings, _next(standings, namespace))
+    return Progress(standings, _next(standings, namespace))
 
 
 def is_unwritten(value: Any) -> bool:
@@ -141,7 +143,7 @@ def _forward_order(consumers: Mapping[str, tuple[str, ...]]) -> list[str]:
     return sorted(consumers, key=lambda name: -distances[name])
 
 
-def _next(standings: tuple[Standing, ...], namespace: Mapping[str, Any]) -> str | None:
+def _next(standings: tuple[GradientStatus, ...], namespace: Mapping[str, Any]) -> str | None:
     """The gradient to do next: the first whose consumers' gradients are all right, in the order of the cells run."""
     right = {one.tensor for one in standings if one.state == "right"} | {LOSS}
     ready = [

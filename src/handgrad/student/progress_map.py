@@ -2,12 +2,12 @@
 
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
-from handgrad.student.progress import Standing, State, Stock
+from handgrad.student.progress import GradientStatus, Progress, Status
 from handgrad.student.style import BLUE, COLOURS, SANS, SIGNS, block, escape
 
 __all__ = ["html", "summary", "text"]
 
-MEANINGS: dict[State, str] = {
+MEANINGS: dict[Status, str] = {
     "right": "agrees with autograd",
     "wrong": "does not agree with autograd",
     "carried": "right for the gradients that it was made from, but one of those is wrong",
@@ -15,14 +15,14 @@ MEANINGS: dict[State, str] = {
 }
 
 
-def summary(stock: Stock) -> str:
+def summary(stock: Progress) -> str:
     """How many gradients are in which state, and the next one to do, in a sentence or two."""
     counts = [f"{number} {state}" for state in SIGNS if (number := stock.count(state))]
     said = f"Of {len(stock.standings)} gradients: {', '.join(counts)}."
     return f"{said} {_advice(stock)}"
 
 
-def text(stock: Stock) -> str:
+def text(stock: Progress) -> str:
     """The map for a reader without pictures: a line for each gradient, in the order of the work."""
     names = max(len(one.gradient) for one in stock.standings)
     lines = [summary(stock)]
@@ -32,7 +32,7 @@ def text(stock: Stock) -> str:
     return "\n".join(lines)
 
 
-def html(stock: Stock) -> str:
+def html(stock: Progress) -> str:
     """The map: a sentence, a legend and the graph."""
     legend = "".join(
         f'<span style="margin-right:16px;white-space:nowrap" title="{escape(MEANINGS[state])}">'
@@ -50,14 +50,14 @@ def html(stock: Stock) -> str:
     )
 
 
-def _advice(stock: Stock) -> str:
+def _advice(stock: Progress) -> str:
     if stock.next is None:
         return "All gradients are right. `handgrad check` looks at them on fresh data, as the grader will."
     state = next(one.state for one in stock.standings if one.tensor == stock.next)
     return f"Next: d{stock.next}, which is {state}." if state == "wrong" else f"Next: d{stock.next}."
 
 
-def _svg(stock: Stock) -> str:
+def _svg(stock: Progress) -> str:
     graph = ForwardGraph(
         {one.tensor: one.consumers for one in stock.standings},
         frozenset(one.tensor for one in stock.standings if one.leaf),
@@ -74,7 +74,7 @@ def _svg(stock: Stock) -> str:
     )
 
 
-def _node(one: Standing, is_next: bool) -> Node:
+def _node(one: GradientStatus, is_next: bool) -> Node:
     colour = COLOURS[one.state]
     remark = "; this loss cannot show much of it, its true gradient is zero" if one.blind else ""
     dashed = ' stroke-dasharray="4 3"' if one.state == "not yet" else ""
@@ -90,7 +90,7 @@ def _node(one: Standing, is_next: bool) -> Node:
     )
 
 
-def _word(state: State, is_next: bool) -> str:
+def _word(state: Status, is_next: bool) -> str:
     if is_next:
         return "\u2192 next" if state == "not yet" else f"{SIGNS[state]} {state} \u2192 next"
     return f"{SIGNS[state]} {state}"

@@ -3,7 +3,7 @@
 import re
 from html import escape
 
-from handgrad.student.progress import State
+from handgrad.student.progress import Status
 
 __all__ = [
     "BLUE",
@@ -27,8 +27,8 @@ GREY = "#808080"
 SANS = "font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif"
 TYPEWRITER = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 
-SIGNS: dict[State, str] = {"right": "\u2713", "wrong": "\u2717", "carried": "\u21b3", "not yet": "\u00b7"}
-COLOURS: dict[State, str] = {"right": GREEN, "wrong": RED, "carried": ORANGE, "not yet": GREY}
+SIGNS: dict[Status, str] = {"right": "\u2713", "wrong": "\u2717", "carried": "\u21b3", "not yet": "\u00b7"}
+COLOURS: dict[Status, str] = {"right": GREEN, "wrong": RED, "carried": ORANGE, "not yet": GREY}
 
 
 def block(content: str, style: str, label: str) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise, grade_id
-from handgrad.notebook.syntax import Parsed, assigned, compared, is_untouched, same
-from handgrad.submission.answer_places import Place, Places, mentioned
+from handgrad.notebook.syntax import ParsedCell, assigned, compared, is_untouched, same
+from handgrad.submission.answer_places import AnswerPlaces, StatementPosition, mentioned
 from handgrad.submission.slicing import needed
 
 __all__ = ["Alignment", "StudentCell"]
@@ -68,8 +68,8 @@ class Alignment:
     exercise: Exercise
     labels: list[str] = field(init=False)
     left_out: set[int] = field(default_factory=set)
-    found: dict[str, Place] = field(default_factory=dict)
-    places: Places = field(init=False)
+    found: dict[str, StatementPosition] = field(default_factory=dict)
+    places: AnswerPlaces = field(init=False)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,11 +77,11 @@ class Alignment:
         self._sources = {cell.name: cell.source for cell in self.exercise.cells if cell.name}
         self.labels = [name if (name := grade_id(node)) in self._kinds else "" for node in self.nodes]
         self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
-        self._parsed: dict[int, Parsed | None] = {}
-        self._lost: dict[str, Parsed] = {}
+        self._parsed: dict[int, ParsedCell | None] = {}
+        self._lost: dict[str, ParsedCell] = {}
         checks = {check.id: check.stub for check in self.exercise.checks}
         self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
-        self.places = Places({}, self.exercise)
+        self.places = AnswerPlaces({}, self.exercise)
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
@@ -150,7 +150,7 @@ class Alignment:
 
     def _sliced_cells(self) -> Iterator[StudentCell]:
         """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
-        ours = {name for parsed in map(Parsed.of, self._sources.values()) if parsed for name in parsed.bound()}
+        ours = {name for parsed in map(ParsedCell.of, self._sources.values()) if parsed for name in parsed.bound()}
         steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
         theirs = {*self.exercise.named.values(), *self.exercise.givens}
         kept = needed(steps, self.exercise.stubs, theirs, ours)
@@ -233,7 +233,7 @@ class Alignment:
                 self.labels[position] = equal[0]
             elif stubs and all(stubs):
                 self.labels[position] = self.exercise.check_of(str(stubs[0])).id
-        lost = {name: Parsed.of(source) for name, source in locked.items() if name not in {*self.labels, *values}}
+        lost = {name: ParsedCell.of(source) for name, source in locked.items() if name not in {*self.labels, *values}}
         self._lost = {name: parsed for name, parsed in lost.items() if parsed}
 
     def _own(self) -> list[int]:
@@ -263,13 +263,13 @@ class Alignment:
         cells = {
             position: self._parse(position) for position, node in enumerate(self.nodes) if node.cell_type == "code"
         }
-        self.places = Places(cells, self.exercise)
+        self.places = AnswerPlaces(cells, self.exercise)
         self.found = self.places.find(self.lacking, self._checks)
         broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
         for stub in self.lacking:
             answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
             if not answered and (seen := [*mentioned(broken, stub)]):
-                self.found[stub] = Place(seen[-1], 0)
+                self.found[stub] = StatementPosition(seen[-1], 0)
         if self.found and self.is_foreign:
             self.notes.append(
                 "no cell of this notebook is as it was released: the answers were found by the names they assign, "
@@ -290,17 +290,17 @@ class Alignment:
             names = _counted("the answer of", "the answers of", together, "ends", "end")
             self.notes.append(f"{names} in one statement: an early slip there costs what follows")
 
-    def _parse(self, position: int) -> Parsed | None:
+    def _parse(self, position: int) -> ParsedCell | None:
         if position not in self._parsed:
-            self._parsed[position] = Parsed.of(self.nodes[position].source)
+            self._parsed[position] = ParsedCell.of(self.nodes[position].source)
         return self._parsed[position]
 
-    def _own_part(self, position: int, parsed: Parsed) -> set[int] | None:
+    def _own_part(self, position: int, parsed: ParsedCell) -> set[int] | None:
         """Which statements of a cell are the student's own, where some are of the exercise's locked cells."""
         label = self.labels[position]
         if self._kinds.get(label) == "stub":
             return None
-        known = [Parsed.of(self._sources[label])] if label else [*self._lost.values()]
+        known = [ParsedCell.of(self._sources[label])] if label else [*self._lost.values()]
         alike = [one for one in known if one and (label or _is_copy(parsed, one))]
         return parsed.beside(alike) if alike else None
 
@@ -323,7 +323,7 @@ class Alignment:
         return bool(node.cell_type == "code" and not self.labels[position] and not grade_id(node))
 
 
-def _is_copy(parsed: Parsed, locked: Parsed) -> bool:
+def _is_copy(parsed: ParsedCell, locked: ParsedCell) -> bool:
     """Whether a cell is an edited copy of a locked one: it assigns most of the same names."""
     shared = len(parsed.names() & locked.names())
     return shared >= 2 and shared >= ALIKE * len(locked.names())

@@ -7,19 +7,19 @@ from functools import cached_property
 from typing import NamedTuple
 
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.syntax import Parsed, Step, compared_by
+from handgrad.notebook.syntax import ParsedCell, Statement, compared_by
 
-__all__ = ["Place", "Places"]
+__all__ = ["AnswerPlaces", "StatementPosition"]
 
 
-class Place(NamedTuple):
+class StatementPosition(NamedTuple):
     """A statement: the place of its cell in the notebook, and its index among the statements of the cell."""
 
     position: int
     step: int
 
 
-class Places:
+class AnswerPlaces:
     """The statements of a notebook, as far as they tell where an answer stands.
 
     Parameters
@@ -30,15 +30,15 @@ class Places:
         What the notebook answers.
     """
 
-    def __init__(self, cells: Mapping[int, Parsed | None], exercise: Exercise) -> None:
+    def __init__(self, cells: Mapping[int, ParsedCell | None], exercise: Exercise) -> None:
         self.exercise = exercise
         self.steps = {
-            Place(position, index): step
+            StatementPosition(position, index): step
             for position, parsed in cells.items()
             if parsed
             for index, step in enumerate(parsed.steps)
         }
-        self._assigned: dict[str, list[tuple[Place, bool]]] = {}
+        self._assigned: dict[str, list[tuple[StatementPosition, bool]]] = {}
         for place, step in self.steps.items():
             if not self.is_training(step):
                 for name in {name for name, _ in step.assignments}:
@@ -49,20 +49,20 @@ class Places:
     def _forward(self) -> set[str]:
         """The named tensors, and what else the locked cells assign that make them."""
         tensors = set(self.exercise.named.values())
-        locked = [Parsed.of(cell.source) for cell in self.exercise.cells if cell.kind == "locked"]
+        locked = [ParsedCell.of(cell.source) for cell in self.exercise.cells if cell.kind == "locked"]
         return tensors.union(*(parsed.names() for parsed in locked if parsed and parsed.names() & tensors))
 
-    def is_training(self, step: Step) -> bool:
+    def is_training(self, step: Statement) -> bool:
         """Whether a statement is a loop with a forward pass of its own: it trains, or samples, and answers nothing."""
         names = {name for name, _ in step.assignments}
         return isinstance(step.node, (ast.For, ast.While)) and len(names & self._forward) > 1
 
-    def written(self, stub: str) -> list[Place]:
+    def written(self, stub: str) -> list[StatementPosition]:
         """Where ``stub`` is assigned, training loops left out; where it is only set to nothing, that."""
         named = self._assigned.get(stub, [])
         return [place for place, written in named if written] or [place for place, _ in named]
 
-    def find(self, stubs: Collection[str], checks: Mapping[str, int]) -> dict[str, Place]:
+    def find(self, stubs: Collection[str], checks: Mapping[str, int]) -> dict[str, StatementPosition]:
         """For each of ``stubs`` that is assigned, the statement at which its answer ends.
 
         It ends before the last comparison that still belongs to the exercise: one behind which every gradient has been
@@ -79,17 +79,17 @@ class Places:
             next((place for place in compared[stub] if place > places[0]), places[0])
             for stub, places in written.items()
         ]
-        end = max(firsts, default=Place(-1, 0))
+        end = max(firsts, default=StatementPosition(-1, 0))
         found = {}
         for stub, places in written.items():
             until = [place for place in compared[stub] if place <= end][-1:]
             if stub in checks:
-                until = [Place(checks[stub], 0)]
+                until = [StatementPosition(checks[stub], 0)]
             before = [place for place in places if not until or place < until[0]]
             found[stub] = (before or places)[-1]
         return found
 
-    def _comparisons(self, stub: str) -> list[Place]:
+    def _comparisons(self, stub: str) -> list[StatementPosition]:
         """Where the tensor of ``stub`` is compared."""
         tensor = self.exercise.tensors[stub]
         return [place for place, name in self._compared.items() if name == tensor]

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from handgrad.notebook.execution import the_shell
 
-__all__ = ["Reach", "reaches"]
+__all__ = ["ForbiddenUse", "find_forbidden"]
 
 _AUTOGRAD = ("torch.autograd", "torch.func", "functorch")
 _HARMLESS = (
@@ -44,7 +44,7 @@ MAX_SOURCE = 50_000
 
 
 @dataclass(frozen=True)
-class Reach:
+class ForbiddenUse:
     """What one cell reaches for.
 
     Attributes
@@ -60,9 +60,9 @@ class Reach:
     internals: tuple[str, ...] = ()
 
 
-def reaches(
+def find_forbidden(
     sources: Sequence[str], gradients: Collection[str], before: Sequence[str] = (), given: Collection[str] = ()
-) -> list[Reach]:
+) -> list[ForbiddenUse]:
     """What each cell reaches for; a cell that is not Python reaches for nothing.
 
     Parameters
@@ -112,7 +112,7 @@ class _Reader(ast.NodeVisitor):
         self.modules = {name: name for name in ("open", "getattr", "__import__", "get_ipython")}
         self.tainted: set[str] = set()
 
-    def read(self, source: str) -> Reach:
+    def read(self, source: str) -> ForbiddenUse:
         """What one cell reaches for."""
         self.copied: set[str] = set()
         self.autograd: list[str] = []
@@ -120,7 +120,9 @@ class _Reader(ast.NodeVisitor):
         # what is nested that deep was not written by a person
         with suppress(RecursionError):
             self.visit(_parsed(source))
-        return Reach(frozenset(self.copied), tuple(dict.fromkeys(self.autograd)), tuple(dict.fromkeys(self.internals)))
+        return ForbiddenUse(
+            frozenset(self.copied), tuple(dict.fromkeys(self.autograd)), tuple(dict.fromkeys(self.internals))
+        )
 
     # names
 

@@ -11,8 +11,8 @@ from nbformat import NotebookNode
 
 from handgrad.errors import RenameError, closest
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.syntax import Parsed, Step
-from handgrad.submission.answer_places import Places
+from handgrad.notebook.syntax import ParsedCell, Statement
+from handgrad.submission.answer_places import AnswerPlaces
 
 __all__ = ["Guesses", "Renames", "guess"]
 
@@ -105,7 +105,7 @@ class Guesses:
         return " ".join(sentences)
 
 
-def guess(places: Places, exercise: Exercise) -> Guesses:
+def guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
     """What the names in a notebook stand for, by its own forward pass beside the exercise's.
 
     A name is sure if it and one name of the exercise, and no other, are made by the same line, and the notebook does
@@ -117,7 +117,7 @@ def guess(places: Places, exercise: Exercise) -> Guesses:
         return Guesses()
 
 
-def _guess(places: Places, exercise: Exercise) -> Guesses:
+def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
     forward = [step for step in places.steps.values() if not places.is_training(step)]
     theirs = [line for line in map(_line, forward) if line]
     ours = {target: value for step in _setup(exercise) for target, value in filter(None, [_line(step)])}
@@ -144,15 +144,15 @@ def _guess(places: Places, exercise: Exercise) -> Guesses:
     return Guesses(sure, tuple(dict.fromkeys(unsure)))
 
 
-def _places(nodes: Sequence[NotebookNode], exercise: Exercise) -> Places:
-    cells = {position: Parsed.of(node.source) for position, node in enumerate(nodes) if node.cell_type == "code"}
-    return Places(cells, exercise)
+def _places(nodes: Sequence[NotebookNode], exercise: Exercise) -> AnswerPlaces:
+    cells = {position: ParsedCell.of(node.source) for position, node in enumerate(nodes) if node.cell_type == "code"}
+    return AnswerPlaces(cells, exercise)
 
 
-def _setup(exercise: Exercise) -> Iterator[Step]:
+def _setup(exercise: Exercise) -> Iterator[Statement]:
     """The statements of the locked cells before the first stub."""
     for source in exercise.setup({}):
-        if parsed := Parsed.of(source):
+        if parsed := ParsedCell.of(source):
             yield from parsed.steps
 
 
@@ -161,12 +161,12 @@ def _made(exercise: Exercise) -> set[str]:
     return {name for step in _setup(exercise) for name in step.bound}
 
 
-def _used(places: Places) -> set[str]:
+def _used(places: AnswerPlaces) -> set[str]:
     """Every name in a notebook."""
     return {node.id for step in places.steps.values() for node in ast.walk(step.node) if isinstance(node, ast.Name)}
 
 
-def _line(step: Step) -> tuple[str, ast.expr] | None:
+def _line(step: Statement) -> tuple[str, ast.expr] | None:
     """Name and value of a plain assignment."""
     match step.node:
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -236,7 +236,7 @@ def _differences(one: ast.AST, other: ast.AST) -> list[tuple[str, str]] | None:
     return [pair for pairs in found if pairs for pair in pairs]
 
 
-def _alike(places: Places, exercise: Exercise) -> Iterator[tuple[str, str]]:
+def _alike(places: AnswerPlaces, exercise: Exercise) -> Iterator[tuple[str, str]]:
     """Pairs of an unknown gradient's tensor and one of the exercise that is spelled almost like it."""
     assigned = {name for step in places.steps.values() for name, _ in step.assignments}
     tensors = list(exercise.tensors.values())
@@ -248,7 +248,7 @@ def _alike(places: Places, exercise: Exercise) -> Iterator[tuple[str, str]]:
 
 def _renamed(node: NotebookNode, names: Mapping[str, str]) -> NotebookNode:
     """The cell with other names; one that is no Python stays as it is."""
-    parsed = Parsed.of(node.source)
+    parsed = ParsedCell.of(node.source)
     if parsed is None:
         return node
     finder = _Finder(names)

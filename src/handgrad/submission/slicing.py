@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from handgrad.notebook.syntax import Step, steps_of
-from handgrad.submission.answer_places import Place
+from handgrad.notebook.syntax import Statement, statements_of
+from handgrad.submission.answer_places import StatementPosition
 
 __all__ = ["needed"]
 
@@ -21,7 +21,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def needed(
-    steps: Mapping[Place, Step], gradients: Collection[str], tensors: Collection[str], ours: Collection[str]
+    steps: Mapping[StatementPosition, Statement],
+    gradients: Collection[str],
+    tensors: Collection[str],
+    ours: Collection[str],
 ) -> dict[int, set[int]]:
     """For each cell the indices of the statements that the answers need.
 
@@ -54,7 +57,7 @@ def needed(
         functions = used
 
 
-def _rebound(step: Step) -> set[str]:
+def _rebound(step: Statement) -> set[str]:
     """The names whose earlier value is gone behind a statement."""
     match step.node:
         case ast.Assign(targets=targets):
@@ -69,7 +72,7 @@ def _rebound(step: Step) -> set[str]:
     return set()
 
 
-def _loads(step: Step) -> set[str]:
+def _loads(step: Statement) -> set[str]:
     """The names that a statement uses; loop variables and parameters of its own are not among them."""
     names: set[str] = set()
     own: set[str] = set()
@@ -107,7 +110,7 @@ class _Effects:
     lookers: frozenset[str]
 
     @classmethod
-    def of(cls, steps: Collection[Step], gradients: Collection[str], ours: Collection[str]) -> Self:
+    def of(cls, steps: Collection[Statement], gradients: Collection[str], ours: Collection[str]) -> Self:
         """The effects in a notebook with these statements."""
         modules = {name for step in steps if isinstance(step.node, _IMPORTS) for name in step.bound}
         functions = {step.node.name for step in steps if isinstance(step.node, _FUNCTIONS)}
@@ -139,6 +142,6 @@ class _Effects:
 def _mutator(node: ast.stmt) -> Iterator[str]:
     """The name of a function that changes what it is given."""
     if isinstance(node, _FUNCTIONS):
-        changed = {name for step in steps_of(node.body) for name in step.bound - _rebound(step)}
+        changed = {name for step in statements_of(node.body) for name in step.bound - _rebound(step)}
         if changed & {argument.arg for argument in node.args.args}:
             yield node.name

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.syntax import Parsed
+from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.alignment import Alignment, StudentCell
 from handgrad.submission.renames import Renames, guess
 
@@ -70,7 +70,7 @@ class Submission:
     def written(self) -> set[str]:
         """The gradients to which a cell assigns something: neither None nor ``...``."""
         names = {gradient for cell in self.cells for gradient in cell.gradients}
-        parsed = [Parsed.of(cell.source) for cell in self.cells]
+        parsed = [ParsedCell.of(cell.source) for cell in self.cells]
         return {name for one in parsed if one for name in one.ends(names)}
 
     def is_in_company(self, gradient: str) -> bool:

@@ -15,7 +15,7 @@ import torch
 from handgrad.authoring.mutants import Mutant
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Cell, Exercise
-from handgrad.exercise.reference import Facts, Reference
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.notebook import execution
 
 __all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "World", "Worlds", "double_precision"]
@@ -77,7 +77,7 @@ class Worlds:
         self.exercise, self.solutions, self.parameters = exercise, solutions, parameters
         with double_precision():
             references = list(self._references())
-        self.blind = {f"d{name}" for name in Facts.of(references).blind}
+        self.blind = {f"d{name}" for name in ForwardFacts.of(references).blind}
         self.worlds = [World.of(one, solutions) for one in references]
 
     def _references(self) -> Iterator[Reference]:

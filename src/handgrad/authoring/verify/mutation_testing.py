@@ -13,7 +13,7 @@ from handgrad.authoring.verify.notebook_claims import solution_of
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.exercise.exercise import grade_id, kind_of
 from handgrad.grading.grader import Grader
-from handgrad.notebook.syntax import Parsed
+from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
 
@@ -83,7 +83,7 @@ def _is_woven(solutions: Mapping[str, str]) -> bool:
     """Whether a cell reads a name, other than an answer, that another one assigns."""
     assigned: set[str] = set()
     for source in solutions.values():
-        parsed = Parsed.of(source)
+        parsed = ParsedCell.of(source)
         names = parsed.bound() - set(solutions) if parsed else set()
         read = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
         if (read - names) & assigned:

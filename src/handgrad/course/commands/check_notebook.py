@@ -14,9 +14,9 @@ from handgrad.course.settings import Handgrad
 from handgrad.errors import CourseError, SubmissionError
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
-from handgrad.grading.grader import Graded, Grader
+from handgrad.grading.grader import Grader, GradingResult
 from handgrad.notebook.reading import read_notebook
-from handgrad.notebook.syntax import Parsed
+from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Verdict
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.submission.find_notebook import find_notebook
@@ -34,7 +34,7 @@ def check(
     course: Course | None = None,
     renames: Sequence[str] = (),
     process: WarmProcess | None = None,
-) -> Graded:
+) -> GradingResult:
     """Grade the notebook at ``path`` with fresh hidden seeds.
 
     Parameters
@@ -140,7 +140,7 @@ def _offers(folder: Path) -> Iterator[list[Exercise]]:
 
 def _assigned(notebook: nbformat.NotebookNode) -> set[str]:
     """Every name that a notebook assigns."""
-    parsed = (Parsed.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
+    parsed = (ParsedCell.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
     return {name for one in parsed if one for name in one.names()}
 
 
@@ -164,6 +164,6 @@ def verdict(folder: Path, gradient: str) -> Verdict:
 
 
 @functools.cache
-def _graded(folder: Path) -> Graded:
+def _graded(folder: Path) -> GradingResult:
     exercise = read_released(folder / EXERCISE_FILE)
     return check(folder / f"{exercise.name}.ipynb", exercise)

@@ -16,8 +16,8 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference, forward_graph
-from handgrad.report.class_html import Links, Surroundings, class_page
-from handgrad.report.common_mistakes import Example, Finding, findings
+from handgrad.report.class_html import ClassContext, Links, class_page
+from handgrad.report.common_mistakes import CommonMistake, Example, find_common_mistakes
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.records import Report
 
@@ -41,10 +41,10 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
     path = (output or course.root / "report.html").resolve()
     folders = Folders(course, assignment)
     known = scores.names(course, assignment)
-    beside = Surroundings(
+    beside = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
-        examples=_examples(folders, findings(reports), known),
+        examples=_examples(folders, find_common_mistakes(reports), known),
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
     )
     write_text(path, class_page(reports, assignment, beside))
@@ -69,7 +69,7 @@ def _links(folders: Folders, student: str, start: Path) -> Links:
 
 
 def _examples(
-    folders: Folders, found: Sequence[Finding], names: Mapping[str, Sequence[str]]
+    folders: Folders, found: Sequence[CommonMistake], names: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str], tuple[Example, ...]]:
     """For each mistake, the cells that most of its students wrote, without what says whose they are."""
     cells = lru_cache(maxsize=None)(lambda student: _cells(folders.autograded(student)))

@@ -11,7 +11,7 @@ from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.collecting import came_from
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import attention
-from handgrad.report.score_export import EXPORTS, Row
+from handgrad.report.score_export import EXPORTS, ExportRow
 
 __all__ = ["export", "rows"]
 
@@ -37,7 +37,7 @@ def export(course: Course, assignment: str, form: str, output: Path | None = Non
     return text
 
 
-def rows(course: Course, assignment: str) -> list[Row]:
+def rows(course: Course, assignment: str) -> list[ExportRow]:
     """Every student of whom a report, a score or a line in the gradebook's roster is known, by name."""
     reports = {report.student: report for report in stored_reports(course, assignment)}
     grades, penalties = _grades(course, assignment)
@@ -45,9 +45,9 @@ def rows(course: Course, assignment: str) -> list[Row]:
     people = scores.people(course, assignment)
     services = came_from(course.root, course.config, assignment)
 
-    def row(name: str) -> Row:
-        who, report, entry = people.get(name, scores.Person()), reports.get(name), entries.get(name)
-        return Row(
+    def row(name: str) -> ExportRow:
+        who, report, entry = people.get(name, scores.RosterEntry()), reports.get(name), entries.get(name)
+        return ExportRow(
             name,
             report,
             **vars(who),
@@ -60,7 +60,7 @@ def rows(course: Course, assignment: str) -> list[Row]:
     return [row(name) for name in sorted({*reports, *grades, *people})]
 
 
-def _fault(found: Sequence[Row], assignment: str, form: str) -> str:
+def _fault(found: Sequence[ExportRow], assignment: str, form: str) -> str:
     """Why Moodle could not tell whose the scores are, in a sentence; empty where it can."""
     theirs = [row for row in found if row.service == "moodle"]
     if form == "moodle-worksheet" and not theirs:

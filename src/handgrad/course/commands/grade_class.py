@@ -19,19 +19,19 @@ from filelock import FileLock, Timeout
 from handgrad.course.answer_store import AnswerStore
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.gradebook import Book
-from handgrad.course.nbgrader.notebook_steps import Facts
+from handgrad.course.nbgrader.gradebook import GradebookWriter
+from handgrad.course.nbgrader.notebook_steps import GradebookRow
 from handgrad.course.workers import calls
-from handgrad.course.workers.pool import Lost, Pool
-from handgrad.course.workers.task import Handed, Marked, Task, without_score
+from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
 from handgrad.notebook.reading import read_content
 from handgrad.report.records import Report
-from handgrad.sandbox.fork_server import Stem
-from handgrad.sandbox.warm_process import lacking
+from handgrad.sandbox.fork_server import ForkServer
+from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook
 
-__all__ = ["Batch", "grade_class", "stored_reports", "write_feedback"]
+__all__ = ["ClassGrading", "grade_class", "stored_reports", "write_feedback"]
 
 
 class Watcher(Protocol):
@@ -84,7 +84,7 @@ def grade_class(
     """
     if notebooks and not any(fnmatch.fnmatchcase(assignment, one) for one in notebooks):
         raise CourseError(f"{assignment} has one notebook, {assignment}: --notebook {notebooks[0]} names none of it.")
-    with Batch(course, assignment, feedback=feedback) as batch:
+    with ClassGrading(course, assignment, feedback=feedback) as batch:
         unchanged, left = batch.plan(students, force=force)
         if watch:
             watch.begin(len(unchanged), len(left))
@@ -129,7 +129,7 @@ def write_feedback(
     CourseError
         The assignment does not exist, another process is grading, or a page cannot be written.
     """
-    with Batch(course, assignment) as batch:
+    with ClassGrading(course, assignment) as batch:
         wanted = batch.folders.students(students)
         graded = [student for student in wanted if batch.folders.autograded(student).is_file()]
         with batch.pool(workers, executor, most=max(len(graded), 1)) as pool:
@@ -150,10 +150,10 @@ def _store(course: Course) -> AnswerStore:
 @contextmanager
 def _stem(pool: Pool, executor: Executor | None) -> Iterator[None]:
     """Let the workers of this machine, where there are several, fork their warm processes from one that they share."""
-    if executor is not None or pool.workers == 1 or lacking():
+    if executor is not None or pool.workers == 1 or why_no_isolation():
         yield
         return
-    stem = Stem()
+    stem = ForkServer()
     try:
         pool.first = partial(calls.begin, stem.asking)
         yield
@@ -173,7 +173,7 @@ def _alone(course: Course) -> Iterator[None]:
         ) from None
 
 
-class Batch:
+class ClassGrading:
     """One grading of one assignment: holds the course's lock, its gradebook and its store; a context manager."""
 
     def __init__(self, course: Course, assignment: str, *, feedback: bool = True) -> None:
@@ -182,7 +182,7 @@ class Batch:
         self.task = Task.of(course, self.exercise)
         self.folders = Folders(course, assignment)
         self.store = _store(course)
-        self.book = Book(course, assignment, *self.folders.database)
+        self.book = GradebookWriter(course, assignment, *self.folders.database)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -250,7 +250,7 @@ class Batch:
                 yield student, student, text, self.book.facts(student), solutions
 
         for student, page in pool.each(calls.feedback, asked()):
-            if isinstance(page, Lost):
+            if isinstance(page, JobFailed):
                 raise page.error if isinstance(page.error, HandgradError) else CourseError(f"{page}.")
             if page:
                 self.folders.write_feedback(student, page)
@@ -259,33 +259,33 @@ class Batch:
     def _warm_up(self, pool: Pool) -> None:
         """Let every worker get ready; what keeps one from it would keep every submission from being graded."""
         for _, result in pool.each(calls.warm_up, [(number,) for number in range(pool.workers)]):
-            if isinstance(result, Lost):
+            if isinstance(result, JobFailed):
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
 
-    def handed(self, student: str) -> Handed:
+    def handed(self, student: str) -> SubmittedFile:
         """What a student handed in, read anew; it speaks of files as they lie in the course."""
         handed = self._handed(student)
         root = f"{self.course.root}{os.sep}"
         fault = handed.fault and (handed.fault[0], handed.fault[1].replace(root, ""))
         return replace(handed, where=handed.where.removeprefix(root), fault=fault)
 
-    def _handed(self, student: str) -> Handed:
+    def _handed(self, student: str) -> SubmittedFile:
         folder = self.folders.submitted(student)
         if fault := self.course.fault_of_name(student):
-            return Handed(student, str(folder), fault=("not-graded", fault))
+            return SubmittedFile(student, str(folder), fault=("not-graded", fault))
         if self.folders.leads_away(student):
             fault = f"{folder} is a link and is not read: the folder itself must be handed in."
-            return Handed(student, str(folder), fault=("unreadable", fault))
+            return SubmittedFile(student, str(folder), fault=("unreadable", fault))
         found = find_notebook(folder, self.exercise, folder)
         if found.path is None:
-            return Handed(student, str(folder), fault=("not-submitted", found.note))
+            return SubmittedFile(student, str(folder), fault=("not-submitted", found.note))
         try:
             content = read_content(found.path, folder)
-            return Handed(student, str(found.path), content, self.folders.timestamp(student), found.note)
+            return SubmittedFile(student, str(found.path), content, self.folders.timestamp(student), found.note)
         except SubmissionError as error:
-            return Handed(student, str(found.path), fault=("unreadable", str(error)))
+            return SubmittedFile(student, str(found.path), fault=("unreadable", str(error)))
 
-    def state(self, handed: Handed) -> str:
+    def state(self, handed: SubmittedFile) -> str:
         """A digest of everything that a report depends on: of what was handed in, the answers, and the marks."""
         beside = (handed.timestamp, handed.note, handed.fault, len(handed.content))
         submission = hashlib.sha256(repr(beside).encode() + handed.content).hexdigest()
@@ -306,9 +306,9 @@ class Batch:
         page = self.folders.feedback(student)
         return self.folders.autograded(student).is_file() and (page.is_file() or not self.with_feedback)
 
-    def _keep(self, handed: Handed, result: Marked | Lost) -> tuple[Report, str, Facts | None]:
+    def _keep(self, handed: SubmittedFile, result: WorkerResult | JobFailed) -> tuple[Report, str, GradebookRow | None]:
         """Write what came back for one student: report, autograded notebook, and what the gradebook says now."""
-        if isinstance(result, Lost):
+        if isinstance(result, JobFailed):
             result = without_score(self.assignment, handed.student, "not-graded", f"{result}.")
         report, facts = result.report, None
         try:
@@ -325,10 +325,10 @@ class Batch:
         self.store.put(report, result.key, result.record, state)
         return report, result.notebook, facts
 
-    def _keep_page(self, report: Report, page: str | Lost) -> Report:
+    def _keep_page(self, report: Report, page: str | JobFailed) -> Report:
         """Write a student's feedback page; the report, which says so where there is none."""
         try:
-            if isinstance(page, Lost):
+            if isinstance(page, JobFailed):
                 raise CourseError(f"{page}.")
             if page:
                 self.folders.write_feedback(report.student, page)

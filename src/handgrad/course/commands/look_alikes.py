@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pygments.lexers.python import PythonLexer
 from pygments.token import Comment, Name, Text, Whitespace
 
-from handgrad.course.commands.grade_class import Batch
+from handgrad.course.commands.grade_class import ClassGrading
 from handgrad.course.course import Course
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.reading import parse_notebook
-from handgrad.notebook.syntax import Parsed, is_untouched
+from handgrad.notebook.syntax import ParsedCell, is_untouched
 from handgrad.submission.submission import Submission
 
 __all__ = ["Pair", "alike", "look_alikes", "normalised"]
@@ -101,12 +101,12 @@ def look_alikes(course: Course, assignment: str) -> list[Pair]:
     CourseError, ExerciseError
         There is no such assignment, or it is no exercise.
     """
-    batch = Batch(course, assignment)
+    batch = ClassGrading(course, assignment)
     answers = {student: dict(_answers(batch, student)) for student in batch.folders.students()}
     return alike({student: cells for student, cells in answers.items() if cells}, _known(batch.exercise))
 
 
-def _answers(batch: Batch, student: str) -> Iterator[tuple[str, str]]:
+def _answers(batch: ClassGrading, student: str) -> Iterator[tuple[str, str]]:
     """The cells of a submission that are filled, by gradient; none of one that cannot be read."""
     handed = batch.handed(student)
     if handed.fault:
@@ -123,6 +123,6 @@ def _answers(batch: Batch, student: str) -> Iterator[tuple[str, str]]:
 
 def _known(exercise: Exercise) -> frozenset[str]:
     """Every name that the exercise's own cells bind, and its gradients."""
-    parsed = (Parsed.of(cell.source) for cell in exercise.cells if cell.kind == "locked")
+    parsed = (ParsedCell.of(cell.source) for cell in exercise.cells if cell.kind == "locked")
     bound = {name for one in parsed if one for name in one.bound()}
     return frozenset(bound | set(exercise.stubs))

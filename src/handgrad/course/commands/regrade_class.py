@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import nbformat
 
-from handgrad.course.commands.grade_class import Batch
+from handgrad.course.commands.grade_class import ClassGrading
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.notebook_steps import untouched
 from handgrad.course.nbgrader.preprocessors import comments
@@ -75,7 +75,7 @@ def regrade_class(course: Course, assignment: str, *, dry_run: bool = False) -> 
     CourseError, ExerciseError
         The assignment does not exist or is no exercise, or another process is grading.
     """
-    batch = Batch(course, assignment)
+    batch = ClassGrading(course, assignment)
     changes = list(_changes(batch))
     if not dry_run and any(not one.obstacle for one in changes):
         with batch:
@@ -85,7 +85,7 @@ def regrade_class(course: Course, assignment: str, *, dry_run: bool = False) -> 
     return changes
 
 
-def _changes(batch: Batch) -> Iterator[Change]:
+def _changes(batch: ClassGrading) -> Iterator[Change]:
     policy = batch.course.settings.policy()
     points = {check.id: check.points for check in batch.exercise.checks}
     kept = batch.store.kept(batch.assignment)
@@ -111,7 +111,7 @@ def _changes(batch: Batch) -> Iterator[Change]:
         yield Change(report, replace(report, checks=checks), key)
 
 
-def _write(batch: Batch, change: Change) -> None:
+def _write(batch: ClassGrading, change: Change) -> None:
     """Keep a report that was marked again; the pages are written where it says something else than before."""
     report = change.after
     handed = batch.handed(report.student)

@@ -14,7 +14,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from traitlets import Bool, Instance
 
-from handgrad.course.nbgrader.sanitize import disarmed_comment
+from handgrad.course.nbgrader.sanitize import sanitize_comment
 from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
 from handgrad.report.check_output import comment
 from handgrad.report.feedback_html import Feedback, Piece, feedback_page
@@ -109,7 +109,7 @@ def _grades(notebook: NotebookNode) -> dict[str, tuple[float, float]]:
 def _remark(cell: NotebookNode, verdict: Verdict | None) -> str:
     """What a person has said about an answer; what the grader said stands in its card."""
     said = cell.metadata.nbgrader.get("comment") or ""
-    ours = disarmed_comment(comment(verdict)) if verdict else ""
+    ours = sanitize_comment(comment(verdict)) if verdict else ""
     return "" if said in ("", _NO_RESPONSE, ours) else _markdown(html.escape(said, quote=False))
 
 

@@ -45,12 +45,12 @@ from handgrad.course.nbgrader.gradebook_sql import (
     SCORES,
     THERE,
 )
-from handgrad.course.nbgrader.notebook_steps import Facts, Known, as_saved
+from handgrad.course.nbgrader.notebook_steps import GradebookRow, Known, as_saved
 from handgrad.course.sqlite_journal import drop_journal, keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
-__all__ = ["Book", "at_work"]
+__all__ = ["GradebookWriter", "at_work"]
 
 LOG = logging.getLogger("handgrad.course.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -67,7 +67,7 @@ def at_work() -> Iterator[None]:
             raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
 
 
-class Book:
+class GradebookWriter:
     """The gradebook's pages for one assignment of one course.
 
     A context manager; one process writes at a time.
@@ -173,7 +173,7 @@ class Book:
             )
 
     @at_work()
-    def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> Facts:
+    def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> GradebookRow:
         """Write a graded submission as nbgrader's ``autograde`` does, in one transaction.
 
         A person's scores and comments stay, and ask to be looked at again.
@@ -209,26 +209,26 @@ class Book:
             facts = self._first_facts(points, texts) if new else self._facts(connection, notebook)
             return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
 
-    def _first_facts(self, points: Mapping[str, float], texts: Mapping[str, str | None]) -> Facts:
+    def _first_facts(self, points: Mapping[str, float], texts: Mapping[str, str | None]) -> GradebookRow:
         """What the gradebook says of a notebook that is new to it: what it was just told."""
         commented, graded = self._commented[self.assignment], self._graded[self.assignment]
         grades = {name: (points.get(cell, 0.0), self._points[name]) for name, cell in graded.items()}
-        return Facts(grades, {name: texts[cell] for name, cell in commented.items()})
+        return GradebookRow(grades, {name: texts[cell] for name, cell in commented.items()})
 
     @at_work()
-    def facts(self, student: str) -> Facts | None:
+    def facts(self, student: str) -> GradebookRow | None:
         """What the gradebook says of a student's notebook now; None where it has no score of it."""
         with self._engine.connect() as connection:
             found = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
             row = found.one_or_none()
             return row and replace(self._facts(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
 
-    def _facts(self, connection: Connection, notebook: str) -> Facts:
+    def _facts(self, connection: Connection, notebook: str) -> GradebookRow:
         """What the gradebook says of a submitted notebook, before any penalty."""
         commented = self._commented[self.assignment]
         by_cell = _table(connection, SAID, {"notebook": notebook, "cells": [*commented.values()]})
         grades = self._grades(connection, notebook)
-        return Facts(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
+        return GradebookRow(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
 
     def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
         """Score and points of each graded cell: a person's score before ours, with extra credit."""

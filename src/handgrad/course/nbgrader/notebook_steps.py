@@ -37,9 +37,9 @@ from handgrad.errors import CourseError
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
-    from handgrad.grading.grader import Graded, Grader
+    from handgrad.grading.grader import Grader, GradingResult
 
-__all__ = ["Facts", "Known", "Pages", "as_saved", "untouched"]
+__all__ = ["GradebookRow", "Known", "Pages", "as_saved", "untouched"]
 
 LOG = logging.getLogger("handgrad.course.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -144,7 +144,7 @@ class _OverwriteKernelspec(NbGraderPreprocessor):
 class _GetGrades(GetGrades):
     """nbgrader's step, to which the grades and comments are handed."""
 
-    facts: "Facts"
+    facts: "GradebookRow"
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
@@ -164,7 +164,7 @@ class _GetGrades(GetGrades):
 
 
 @dataclass(frozen=True)
-class Facts:
+class GradebookRow:
     """What the gradebook says about a student's notebook.
 
     Attributes
@@ -228,7 +228,9 @@ class Pages:
         ids = {"assignment": self.name, "notebook": self.name, "student": student, "db_url": ""}
         return {"unique_key": self.name, "output_files_dir": f"{self.name}_files", "nbgrader": ids}
 
-    def autograded(self, submission: Submission, grader: "Grader", graded: "Graded") -> tuple[NotebookNode, list[str]]:
+    def autograded(
+        self, submission: Submission, grader: "Grader", graded: "GradingResult"
+    ) -> tuple[NotebookNode, list[str]]:
         """What nbgrader's ``autograde`` would leave of a notebook, which is changed; and the stubs left alone."""
         notebook, resources = submission.notebook, self.resources(graded.report.student)
         places = {id(cell): position for position, cell in enumerate(notebook.cells)}
@@ -242,7 +244,7 @@ class Pages:
             notebook, resources = step.preprocess(notebook, resources)
         return notebook, alone
 
-    def feedback(self, text: str, student: str, facts: Facts, *, solutions: bool = False) -> str:
+    def feedback(self, text: str, student: str, facts: GradebookRow, *, solutions: bool = False) -> str:
         """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook.
 
         With ``solutions`` it shows the worked solution of what is not right.

@@ -31,7 +31,7 @@ from nbgrader.preprocessors import (
 from handgrad.course.answer_store import AnswerStore
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import with_verdicts
-from handgrad.course.nbgrader.sanitize import disarm, disarmed_comment
+from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
@@ -41,7 +41,7 @@ from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
-    from handgrad.grading.grader import Graded, Grader
+    from handgrad.grading.grader import Grader, GradingResult
 
 __all__ = [
     "AddSelfCheck",
@@ -238,11 +238,13 @@ def comments(exercise: Exercise, report: Report) -> dict[str, str]:
     said: dict[str, dict[str, None]] = {}
     for verdict in report.checks:
         if text := comment(verdict):
-            said.setdefault(exercise.check_of(verdict.gradient).stub, {})[disarmed_comment(text)] = None
+            said.setdefault(exercise.check_of(verdict.gradient).stub, {})[sanitize_comment(text)] = None
     return {stub: "\n\n".join(texts) for stub, texts in said.items()}
 
 
-def show(nb: NotebookNode, grader: "Grader", graded: "Graded", places: Sequence[int | None] | None = None) -> None:
+def show(
+    nb: NotebookNode, grader: "Grader", graded: "GradingResult", places: Sequence[int | None] | None = None
+) -> None:
     """Put into ``nb`` what its cells showed in the visible pass, inert, and the verdicts under the check cells.
 
     ``places`` says where each cell stood in the notebook that was graded, unless it is ``nb`` as it is; None for a
@@ -256,7 +258,7 @@ def show(nb: NotebookNode, grader: "Grader", graded: "Graded", places: Sequence[
         cell.outputs = nbformat.from_dict(list(shown.get(at[place], [])))
         cell.execution_count = None
     texts = {cell.source for cell in exercise.cells if cell.kind == "text"}
-    disarm(nb, texts, {cell.name for cell in exercise.cells if cell.name})
+    sanitize_notebook(nb, texts, {cell.name for cell in exercise.cells if cell.name})
     with_verdicts(nb, graded.report, grader.graph)
     # these come from the grader itself, with styles of their own
     ours = {**grader.printed(), **{name: check_outputs(verdict) for name, verdict in verdicts.items()}}
@@ -338,7 +340,7 @@ atexit.register(_open.close)
 _graders: "dict[str, Grader | IsolationError]" = {}
 
 
-def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tuple[Grader, Graded]":
+def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tuple[Grader, GradingResult]":
     """What a warm grader of the course says of a submission, and that grader.
 
     This process may be a Jupyter server that runs for weeks: where the warm process has ended, another takes its place.

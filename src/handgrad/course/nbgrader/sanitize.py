@@ -12,7 +12,7 @@ from nbconvert.filters import markdown2html
 from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 
-__all__ = ["disarm", "disarmed_comment"]
+__all__ = ["sanitize_comment", "sanitize_notebook"]
 
 # fmt: off
 _TAGS = frozenset({
@@ -49,7 +49,7 @@ MAX_TOTAL = 2_000_000
 _MARK = 50
 
 
-def disarm(notebook: NotebookNode, trusted: Collection[str] = (), grade_ids: Collection[str] = ()) -> None:
+def sanitize_notebook(notebook: NotebookNode, trusted: Collection[str] = (), grade_ids: Collection[str] = ()) -> None:
     """Make ``notebook`` inert, in place: its text cells, outputs, attachments and metadata.
 
     Printed text, pictures (PNG, JPEG), tables and Markdown stay; scripts, frames, forms, handlers, SVG and widgets go.
@@ -80,7 +80,7 @@ def disarm(notebook: NotebookNode, trusted: Collection[str] = (), grade_ids: Col
             cell.source = sanitizer.markdown(cell.source, attached) if markdown else sanitizer.html(cell.source)
 
 
-def disarmed_comment(text: str) -> str:
+def sanitize_comment(text: str) -> str:
     """A comment for the gradebook, which nbgrader's pages read as Markdown: a block of code where it is not plain."""
     if _Sanitizer().markdown(text, ()) == text:
         return text

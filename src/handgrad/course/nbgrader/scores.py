@@ -27,12 +27,12 @@ from handgrad.course.course import Course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import at_work
 from handgrad.errors import CourseError
-from handgrad.report.records import Entry
+from handgrad.report.records import ScoreEntry
 
-__all__ = ["Graded", "Person", "entries", "graded", "names", "people", "scores_of"]
+__all__ = ["CellScore", "RosterEntry", "entries", "graded", "names", "people", "scores_of"]
 
 
-def entries(course: Course, assignment: str) -> dict[str, Entry]:
+def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
     """What the gradebook says of each student's notebook of an assignment; nothing where it does not know of one.
 
     Raises
@@ -50,7 +50,7 @@ def entries(course: Course, assignment: str) -> dict[str, Entry]:
         for student, cell in connection.execute(_BY_HAND, named):
             by_hand[student].append(cell)
         return {
-            student: Entry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
+            student: ScoreEntry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
             for student, penalty, score, waiting in connection.execute(_TOTALS, named)
         }
 
@@ -64,7 +64,7 @@ def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class Person:
+class RosterEntry:
     """Who a student is, as the gradebook's roster has it; empty where it does not."""
 
     first_name: str = ""
@@ -73,15 +73,15 @@ class Person:
     lms_user_id: str = ""
 
 
-def people(course: Course, assignment: str) -> dict[str, Person]:
+def people(course: Course, assignment: str) -> dict[str, RosterEntry]:
     """Every student of the gradebook's roster, whether or not they handed in."""
     with _connected(Folders(course, assignment).database[0]) as connection:
         rows = connection.execute(_PEOPLE) if connection is not None else ()
-        return {student: Person(*(one or "" for one in known)) for student, *known in rows}
+        return {student: RosterEntry(*(one or "" for one in known)) for student, *known in rows}
 
 
 @dataclass(frozen=True)
-class Graded:
+class CellScore:
     """One graded cell of one student: its name, its score (a person's before ours), and its points."""
 
     student: str
@@ -91,14 +91,14 @@ class Graded:
     penalty: float
 
 
-def graded(course: Course, assignment: str) -> list[Graded]:
+def graded(course: Course, assignment: str) -> list[CellScore]:
     """Every cell of an assignment that has a score, with what the gradebook knows of the student."""
     address, course_id = Folders(course, assignment).database
     with _connected(address) as connection:
         if connection is None:
             return []
         rows = connection.execute(_CELLS, {"assignment": assignment, "course": course_id})
-        return [Graded(*row) for row in rows]
+        return [CellScore(*row) for row in rows]
 
 
 @contextmanager

@@ -5,16 +5,16 @@ A worker imports torch; the writer, which only asks, does without: it is smaller
 
 from typing import TYPE_CHECKING
 
-from handgrad.course.workers.task import Handed, Marked, Task
+from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult
 
 if TYPE_CHECKING:
-    from handgrad.course.nbgrader.notebook_steps import Facts
-    from handgrad.sandbox.fork_server import Asking
+    from handgrad.course.nbgrader.notebook_steps import GradebookRow
+    from handgrad.sandbox.fork_server import ForkServerClient
 
 __all__ = ["begin", "feedback", "grade", "warm_up"]
 
 
-def begin(asking: "Asking") -> None:
+def begin(asking: "ForkServerClient") -> None:
     """:func:`handgrad.course.workers.worker.begin`."""
     from handgrad.course.workers import worker  # noqa: PLC0415 - see above
 
@@ -28,14 +28,14 @@ def warm_up(task: Task) -> None:
     worker.warm_up(task)
 
 
-def grade(task: Task, handed: Handed) -> Marked:
+def grade(task: Task, handed: SubmittedFile) -> WorkerResult:
     """:func:`handgrad.course.workers.worker.grade`."""
     from handgrad.course.workers import worker  # noqa: PLC0415 - see above
 
     return worker.grade(task, handed)
 
 
-def feedback(task: Task, student: str, notebook: str, facts: "Facts | None", solutions: bool = False) -> str:
+def feedback(task: Task, student: str, notebook: str, facts: "GradebookRow | None", solutions: bool = False) -> str:
     """:func:`handgrad.course.workers.worker.feedback`."""
     from handgrad.course.workers import worker  # noqa: PLC0415 - see above
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-__all__ = ["Lost", "Pool"]
+__all__ = ["JobFailed", "Pool"]
 
 T = TypeVar("T")
 AHEAD = 2
@@ -21,7 +21,7 @@ AHEAD = 2
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class Lost(Exception):
+class JobFailed(Exception):
     """A job brought no result: it raised ``error``, or its process ended, also when it was tried again alone."""
 
     def __init__(self, message: str, error: Exception | None = None) -> None:
@@ -76,11 +76,11 @@ class Pool:
             for process in multiprocessing.active_children():
                 process.terminate()
 
-    def each(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, T | Lost]]:
+    def each(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, T | JobFailed]]:
         """Call ``function`` with what is common and the arguments of every job, a few at a time, and give the results.
 
         They come as they finish. The first argument of a job is its name: it comes back with the result and is not
-        passed on. A job whose process ends is tried once more, alone; then its result is a :class:`Lost`.
+        passed on. A job whose process ends is tried once more, alone; then its result is a :class:`JobFailed`.
         """
         coming = iter(jobs)
         waiting: dict[Future[T], tuple[Any, ...]] = {}
@@ -98,7 +98,7 @@ class Pool:
                 except BrokenExecutor:
                     interrupted.append(job)
                 except Exception as error:
-                    yield job[0], Lost(f"{type(error).__name__}: {error}", error)
+                    yield job[0], JobFailed(f"{type(error).__name__}: {error}", error)
             if interrupted:
                 # the process of one of them ended and took the others with it: which one, is seen when it is alone
                 interrupted += waiting.values()
@@ -116,15 +116,15 @@ class Pool:
                 return self._executor.submit(_work, function, *job[1:])
             except BrokenExecutor:
                 self._renew()
-        raise Lost("no process can be started")
+        raise JobFailed("no process can be started")
 
-    def _alone(self, function: Callable[..., T], job: tuple[Any, ...]) -> T | Lost:
+    def _alone(self, function: Callable[..., T], job: tuple[Any, ...]) -> T | JobFailed:
         self._renew()
         try:
             return self._submit(function, job).result()
         except BrokenExecutor:
             self._renew()
-            return Lost("the process that graded it ended, twice")
+            return JobFailed("the process that graded it ended, twice")
 
     def _renew(self) -> None:
         """Let the next job start new processes; an executor that was given is its owner's to mend."""

@@ -20,7 +20,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.grading.passes import ATTEMPTS
 from handgrad.report.records import Report, ReportOutcome
 
-__all__ = ["MARKING", "Handed", "Marked", "Task", "without_score"]
+__all__ = ["MARKING", "SubmittedFile", "Task", "WorkerResult", "without_score"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _portable(config: Config) -> Config:
 
 
 @dataclass(frozen=True)
-class Handed:
+class SubmittedFile:
     """A submission as it was handed in.
 
     Attributes
@@ -148,7 +148,7 @@ class Handed:
 
 
 @dataclass(frozen=True)
-class Marked:
+class WorkerResult:
     """What is kept of a submission: the report and, where it was graded, all that stands behind it.
 
     Attributes
@@ -168,6 +168,6 @@ class Marked:
     record: Record | None = field(default=None, repr=False)
 
 
-def without_score(assignment: str, student: str, outcome: ReportOutcome, message: str) -> Marked:
+def without_score(assignment: str, student: str, outcome: ReportOutcome, message: str) -> WorkerResult:
     """The report of a submission that is not graded, and why."""
-    return Marked(Report(assignment, assignment, outcome, __version__, student=student, message=message))
+    return WorkerResult(Report(assignment, assignment, outcome, __version__, student=student, message=message))

@@ -16,21 +16,21 @@ import torch
 
 from handgrad.course.answer_record import record_key, record_of
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.notebook_steps import Facts, Pages
+from handgrad.course.nbgrader.notebook_steps import GradebookRow, Pages
 from handgrad.course.nbgrader.preprocessors import comments
-from handgrad.course.workers.task import Handed, Marked, Task, without_score
+from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import HandgradError, SandboxError, SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.notebook import tidying
 from handgrad.notebook.reading import parse_notebook
-from handgrad.sandbox.fork_server import Asking
+from handgrad.sandbox.fork_server import ForkServerClient
 from handgrad.submission.submission import Submission
 
 __all__ = ["begin", "feedback", "grade", "warm_up"]
 
 
-class Desk:
+class AssignmentWorker:
     """A worker's place for one assignment: its files, its warm grader, its pages."""
 
     def __init__(self, task: Task) -> None:
@@ -62,7 +62,7 @@ class Desk:
         self._grader = None
         self._open.close()
 
-    def mark(self, handed: Handed) -> Marked:
+    def mark(self, handed: SubmittedFile) -> WorkerResult:
         """Grade a submission; see :func:`grade`."""
         notebook = parse_notebook(handed.content, handed.where)
         grader = self.grader
@@ -77,27 +77,27 @@ class Desk:
         record = record_of(graded, self.sent)
         self.sent.update(record.answers)
         key = record_key(grader.exercise, grader.passes, submission)
-        return Marked(report, tidying.text_of(page), said, key, record)
+        return WorkerResult(report, tidying.text_of(page), said, key, record)
 
 
-_stem: list[Asking] = []
+_stem: list[ForkServerClient] = []
 """Where this process asks for warm processes; nothing where it starts its own."""
 _at_work = threading.Lock()
 """A grader does one thing at a time, whatever the threads of its process."""
-_desks: dict[str, Desk] = {}
+_desks: dict[str, AssignmentWorker] = {}
 
 
-def _desk(task: Task) -> Desk:
+def _desk(task: Task) -> AssignmentWorker:
     """The process's desk for ``task``; the one for another task is closed."""
     if task.digest not in _desks:
         torch.set_num_threads(1)
         while _desks:
             _desks.popitem()[1].close()
-        _desks[task.digest] = Desk(task)
+        _desks[task.digest] = AssignmentWorker(task)
     return _desks[task.digest]
 
 
-def begin(asking: Asking) -> None:
+def begin(asking: ForkServerClient) -> None:
     """Fork warm processes from the stem that ``asking`` asks, in place of starting them."""
     _stem[:] = [asking]
 
@@ -114,7 +114,7 @@ def warm_up(task: Task) -> None:
         _ = _desk(task).grader
 
 
-def grade(task: Task, handed: Handed) -> Marked:
+def grade(task: Task, handed: SubmittedFile) -> WorkerResult:
     """Grade one submission of an assignment: never an exception, always a report with its outcome."""
     if handed.fault:
         return without_score(task.name, handed.student, *handed.fault)
@@ -127,7 +127,7 @@ def grade(task: Task, handed: Handed) -> Marked:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _marked(task: Task, handed: Handed) -> Marked:
+def _marked(task: Task, handed: SubmittedFile) -> WorkerResult:
     for attempt in (1, 2):
         desk = _desk(task)
         try:
@@ -147,7 +147,7 @@ def _marked(task: Task, handed: Handed) -> Marked:
     raise AssertionError("unreachable")
 
 
-def feedback(task: Task, student: str, notebook: str, facts: Facts | None, solutions: bool = False) -> str:
+def feedback(task: Task, student: str, notebook: str, facts: GradebookRow | None, solutions: bool = False) -> str:
     """A student's feedback page, with worked ``solutions`` or without; empty for a submission that is not graded."""
     if facts is None:
         return ""

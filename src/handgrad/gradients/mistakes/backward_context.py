@@ -14,7 +14,7 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 
-__all__ = ["MOST_ELEMENTS", "Scene", "stretched"]
+__all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims"]
 
 
 MOST_ELEMENTS = 1 << 20
@@ -22,7 +22,7 @@ MOST_ELEMENTS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Scene:
+class BackwardContext:
     """One pass: the forward pass, and the gradients that stood above every cell.
 
     Attributes
@@ -134,7 +134,7 @@ class Scene:
         """
         shape = self.tensors[consumer].shape
         gradient = self.gradient_of(consumer)
-        dims = stretched(tuple(self.tensors[name].shape), tuple(shape))
+        dims = broadcast_dims(tuple(self.tensors[name].shape), tuple(shape))
         parts = torch.zeros(shape, dtype=torch.float64)
         count = 1
         for dim in dims:
@@ -154,7 +154,7 @@ class Scene:
         return tuple(place)
 
 
-def stretched(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast_dims(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, ...]:
     """The dimensions of ``wide`` along which a tensor of ``shape`` is stretched to it; none where it cannot be."""
     padded = (1,) * (len(wide) - len(shape)) + shape
     if len(shape) > len(wide) or any(one not in (1, other) for one, other in zip(padded, wide, strict=True)):

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import torch
 
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.mistakes.backward_context import stretched
-from handgrad.gradients.mistakes.candidates import one_of_each, stages, strict_subsets
+from handgrad.gradients.mistakes.backward_context import broadcast_dims
+from handgrad.gradients.mistakes.candidates import WRONG_VARIABLE_CANDIDATES, one_of_each, strict_subsets
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import Words, branches, factor_name, lines, listed, part, scaled
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues, branches, factor_name, lines, listed, part, scaled
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
 
@@ -23,7 +23,7 @@ __all__: list[str] = []
 
 
 @mistake("values")
-def zero_in_theory(view: View) -> Iterator[Words]:
+def zero_in_theory(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data: what {tensor}
     adds is taken away again further on, and the loss stays as it is. For another gradient from above it is wrong.
 
@@ -34,7 +34,7 @@ def zero_in_theory(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def invisible_branch(view: View) -> Iterator[Words]:
+def invisible_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} looks right on this loss, but what comes back through {hidden}, zero here whatever the data, is
     missing or wrong.
 
@@ -49,7 +49,7 @@ def invisible_branch(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def zeros(view: View) -> Iterator[Words]:
+def zeros(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is zero everywhere, and the gradient of {tensor} is not.
 
     Try: See whether what is worked out for {tensor} is ever put into {gradient}.
@@ -59,7 +59,7 @@ def zeros(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def missing_branch(view: View) -> Iterator[Words]:
+def missing_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} lacks what comes back through {missing}.
 
     Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
@@ -71,7 +71,7 @@ def missing_branch(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def branch_sign(view: View) -> Iterator[Words]:
+def branch_sign(view: WrongAnswer) -> Iterator[TemplateValues]:
     """In {gradient}, what comes back through {wrong} has the wrong sign; the rest of it is right.
 
     Try: Look at the line of {wrong}: does it grow or fall when {tensor} grows? Branches are always added.
@@ -82,7 +82,7 @@ def branch_sign(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def sign(view: View) -> Iterator[Words]:
+def sign(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} has the wrong sign everywhere, and is right otherwise.
 
     Try: Follow the minus signs of {lines}, each of them once.
@@ -92,7 +92,7 @@ def sign(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def scale(view: View) -> Iterator[Words]:
+def scale(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is {factor} times what it should be{size}.
 
     Try: Compare with {lines}: which factors stand there, and which in your formula?
@@ -102,7 +102,7 @@ def scale(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def last_write_wins(view: View) -> Iterator[Words]:
+def last_write_wins(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} does not add up: {index} names some rows of {tensor} more than once, and for each of them only one of
     the values sent back by {consumer} survives.
 
@@ -118,7 +118,7 @@ def last_write_wins(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def other_gradient(view: View) -> Iterator[Words]:
+def other_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is {other}{how}, a gradient of another tensor: the step from {tensor} to {consumer} has left no trace.
 
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
@@ -135,12 +135,12 @@ def other_gradient(view: View) -> Iterator[Words]:
         if number is not None:
             factor = factor_name(view, number)
             how = "" if factor == "1" else f" times {factor}"
-            how += ", summed up" if stretched(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
+            how += ", summed up" if broadcast_dims(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
             yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
 
 
 @mistake("values")
-def local_only(view: View) -> Iterator[Words]:
+def local_only(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is the slope of the step from {tensor} to {consumer} alone: {upstream}, which arrives there, is missing.
 
     Try: The chain rule multiplies the slope of a step by what arrives from above.
@@ -154,12 +154,12 @@ def local_only(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def wrong_variable(view: View) -> Iterator[Words]:
+def wrong_variable(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is worked out with {used}{where}.
 
     Try: Look at {lines}, and at the gradient that arrives there: is that what your formula needs?
     """
-    for stage in () if view.is_scaled else stages:
+    for stage in () if view.is_scaled else WRONG_VARIABLE_CANDIDATES:
         found = list(stage(view))
         yield from found
         if found:
@@ -167,13 +167,13 @@ def wrong_variable(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def factor_count(view: View) -> Iterator[Words]:
+def factor_count(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right but for {factor}, a factor of every entry that {how}.
 
     Try: Follow {lines}, and count how often {factor} is met on the way back.
     """
     for name, value in view.scene.forward.items():
-        over = stretched(tuple(value.shape), view.wanted) or tuple(value.shape) == view.wanted
+        over = broadcast_dims(tuple(value.shape), view.wanted) or tuple(value.shape) == view.wanted
         if not over or name == view.name or view.shape != view.wanted or not bool((value != 0).all()):
             continue
         for how, candidate in (("is missing", view.expected / value), ("is there twice", view.expected * value)):
@@ -182,7 +182,7 @@ def factor_count(view: View) -> Iterator[Words]:
 
 
 @mistake("values", is_note=True)
-def missing_eps(view: View) -> Iterator[Words]:
+def missing_eps(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is a little off, most where {tensor} is smallest, as if a small constant were added to {tensor} in the
     forward pass and not in your formula, or the other way round.
 
@@ -206,7 +206,7 @@ def missing_eps(view: View) -> Iterator[Words]:
 
 
 @mistake("values", is_note=True)
-def alias_mutated(view: View) -> Iterator[Words]:
+def alias_mutated(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right after its own cell and keeps its mark; the cell of {later} changes it afterwards{line},
     because {later} was made another name of the same tensor.
 
@@ -216,7 +216,7 @@ def alias_mutated(view: View) -> Iterator[Words]:
 
 
 @mistake("values", is_note=True)
-def carried(view: View) -> Iterator[Words]:
+def carried(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right for what it was made from; the error is in {first}.
 
     Try: Mend {first}, and run the cells below it again.

@@ -9,13 +9,13 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 from handgrad.gradients.mistakes.wording import (
-    Words,
+    TemplateValues,
     lines,
     part,
 )
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
-__all__ = ["matrix_products", "multiple_of", "one_of_each", "stages", "strict_subsets"]
+__all__ = ["WRONG_VARIABLE_CANDIDATES", "matrix_products", "multiple_of", "one_of_each", "strict_subsets"]
 
 MOST_CONSUMERS = 5
 """Consumers of which every subset is tried; of more, single ones only."""
@@ -38,7 +38,7 @@ def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T
 # lookups
 
 
-def one_of_each(view: View, index: torch.Tensor, sent: torch.Tensor) -> bool:
+def one_of_each(view: WrongAnswer, index: torch.Tensor, sent: torch.Tensor) -> bool:
     """Whether each row of the answer is one of the values sent back to it, where several are due."""
     rows = index.reshape(-1)
     values = sent.reshape(len(rows), -1)
@@ -59,7 +59,7 @@ def one_of_each(view: View, index: torch.Tensor, sent: torch.Tensor) -> bool:
 # wrong variables
 
 
-def _itself(view: View) -> Iterator[Words]:
+def _itself(view: WrongAnswer) -> Iterator[TemplateValues]:
     """The answer is a forward value, or its transpose."""
     for name, value in view.scene.forward.items():
         if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
@@ -67,7 +67,7 @@ def _itself(view: View) -> Iterator[Words]:
             yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
 
 
-def _in_place_of_a_gradient(view: View) -> Iterator[Words]:
+def _in_place_of_a_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
     """Another value went through the step where the upstream gradient belongs."""
     for consumer in view.consumers:
         if consumer == LOSS:
@@ -80,7 +80,7 @@ def _in_place_of_a_gradient(view: View) -> Iterator[Words]:
                 yield _used(view, consumer, name, f" where d{consumer} belongs")
 
 
-def _as_a_factor(view: View) -> Iterator[Words]:
+def _as_a_factor(view: WrongAnswer) -> Iterator[TemplateValues]:
     """The upstream gradient is multiplied or divided by another value than the step has there."""
     powers: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
         ("as the factor", lambda value: value),
@@ -104,7 +104,7 @@ def _as_a_factor(view: View) -> Iterator[Words]:
             return
 
 
-def _product(view: View, sent: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
+def _product(view: WrongAnswer, sent: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
     """``sent * value`` in the shape of the tensor, where it can have it without becoming larger than it was."""
     try:
         product = sent * value
@@ -113,7 +113,7 @@ def _product(view: View, sent: torch.Tensor, value: torch.Tensor) -> torch.Tenso
     return view.summed(product) if product.shape in (sent.shape, view.expected.shape) else None
 
 
-def _in_a_product(view: View) -> Iterator[Words]:
+def _in_a_product(view: WrongAnswer) -> Iterator[TemplateValues]:
     """A matrix product of the upstream gradient with another matrix than the step has there."""
     for consumer in view.consumers:
         sent, branch, rest = (
@@ -159,11 +159,11 @@ def multiple_of(branch: torch.Tensor, product: torch.Tensor, tolerance: float = 
     return number if number and scale_of(branch - number * product) <= tolerance * scale_of(branch) else None
 
 
-def _used(view: View, consumer: str, name: str, where: str) -> Words:
+def _used(view: WrongAnswer, consumer: str, name: str, where: str) -> TemplateValues:
     return {"part": part(view, consumer), "used": name, "where": where, "lines": lines(view, (consumer,))}
 
 
-stages: tuple[Callable[[View], Iterator[Words]], ...] = (
+WRONG_VARIABLE_CANDIDATES: tuple[Callable[[WrongAnswer], Iterator[TemplateValues]], ...] = (
     _itself,
     _in_place_of_a_gradient,
     _as_a_factor,

@@ -15,7 +15,7 @@ from handgrad.gradients.mistakes import (
     shape_and_dtype,
 )
 from handgrad.gradients.mistakes.mistake import ENTRIES
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 
 __all__ = ["CATALOGUE", "MODULES", "ORDER", "WHOLE", "diagnosis_of", "recognise", "recognise_in_any_shape"]
@@ -60,7 +60,7 @@ def diagnosis_of(slug: str, gradient: str, cell: str = "", **words: str) -> Diag
     return CATALOGUE[slug].diagnosis(gradient, words, cell)
 
 
-def recognise(gradient: str, views: Sequence[View], slugs: Sequence[str] = ()) -> Diagnosis | None:
+def recognise(gradient: str, views: Sequence[WrongAnswer], slugs: Sequence[str] = ()) -> Diagnosis | None:
     """The first mistake of the catalogue that explains all ``views``, and in one way only.
 
     Parameters
@@ -86,7 +86,9 @@ def recognise(gradient: str, views: Sequence[View], slugs: Sequence[str] = ()) -
     return None
 
 
-def recognise_in_any_shape(gradient: str, views: Sequence[View | None], slugs: Sequence[str] = ()) -> Diagnosis | None:
+def recognise_in_any_shape(
+    gradient: str, views: Sequence[WrongAnswer | None], slugs: Sequence[str] = ()
+) -> Diagnosis | None:
     """The mistake that explains every view; if none does, the one in the values of an answer in another shape.
 
     Parameters are those of :func:`recognise`; a view that is None is left out.

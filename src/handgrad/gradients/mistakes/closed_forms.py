@@ -11,14 +11,14 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.candidates import strict_subsets
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import Words, factor_name, lines, listed, part
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues, factor_name, lines, listed, part
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]
 
 
 @mistake("values")
-def missing_way(view: View) -> Iterator[Words]:
+def missing_way(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} lacks what comes back by way of {missing}.
 
     Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and what does that do to {consumer}?
@@ -36,7 +36,7 @@ def missing_way(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def way_scale(view: View) -> Iterator[Words]:
+def way_scale(view: WrongAnswer) -> Iterator[TemplateValues]:
     """In {gradient}, what comes back by way of {way} is {factor} times what it should be{size}.
 
     Try: Compare with {lines}: which factors stand there, and which in your formula?
@@ -54,7 +54,7 @@ def way_scale(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def picked_entries(view: View) -> Iterator[Words]:
+def picked_entries(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right but for the entries that {index} picks, one in each row{how}.
 
     Try: Ask what {lines} does with these entries that it does with no others.
@@ -73,7 +73,7 @@ def picked_entries(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def wrong_index(view: View) -> Iterator[Words]:
+def wrong_index(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} changes the entries that {used} picks, one in each row, where {index} should pick them.
 
     Try: Look at {lines}: with which index are the entries picked there?
@@ -87,7 +87,7 @@ def wrong_index(view: View) -> Iterator[Words]:
                 yield {"index": index, "used": used, "lines": lines(view, view.consumers)}
 
 
-def _picks(view: View) -> Iterator[tuple[str, torch.Tensor]]:
+def _picks(view: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
     """The entries, one in each row, that a tensor of whole numbers or a column of one picks, as a mask; by its name.
 
     Of gradients that come from the loss alone: further down, what is picked there is a branch like any other.

@@ -7,8 +7,8 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import Words, lines, part
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues, lines, part
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["slope_elsewhere"]
 
@@ -21,7 +21,7 @@ FEWEST = 16
 
 
 @mistake("values")
-def slope_elsewhere(view: View) -> Iterator[Words]:
+def slope_elsewhere(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} has the slope of the step at {used}, where it belongs at {tensor}.
 
     Try: Look at {lines}: the slope is taken at the point through which the forward pass went.

@@ -8,8 +8,8 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.candidates import matrix_products, multiple_of
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import Words, lines
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues, lines
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["moved", "overwritten", "turned", "unreached"]
 
@@ -18,7 +18,7 @@ MOST_PLACES = 64
 
 
 @mistake("values")
-def unreached(view: View) -> Iterator[Words]:
+def unreached(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right wherever the gradient of {tensor} is not zero, but it is not zero in the other places.
 
     Try: Look at {lines}: which entries of {tensor} get through there? A nudge to any other changes nothing.
@@ -35,7 +35,7 @@ def unreached(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def moved(view: View) -> Iterator[Words]:
+def moved(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds the right numbers in the wrong places.
 
     Try: Follow one entry of {tensor} through {lines}: what comes back to it belongs in its own place.
@@ -48,7 +48,7 @@ def moved(view: View) -> Iterator[Words]:
 
 
 @mistake("values")
-def overwritten(view: View) -> Iterator[Words]:
+def overwritten(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} does not add up: several places of {consumer} along dimension {dim} send something back to the same
     entry of {tensor}, and only what the last of them sends survives.
 
@@ -63,7 +63,7 @@ def overwritten(view: View) -> Iterator[Words]:
                 yield {"consumer": consumer, "dim": str(dim)}
 
 
-def _last_sent(view: View, consumer: str, dim: int) -> torch.Tensor:
+def _last_sent(view: WrongAnswer, consumer: str, dim: int) -> torch.Tensor:
     """What each entry is sent by the last of the places of ``consumer`` along ``dim`` that send it anything."""
     sent = view.scene.gradient_of(consumer)
     last = torch.zeros(view.wanted, dtype=torch.float64)
@@ -76,7 +76,7 @@ def _last_sent(view: View, consumer: str, dim: int) -> torch.Tensor:
 
 
 @mistake("values")
-def turned(view: View) -> Iterator[Words]:
+def turned(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} multiplies with {factor} the wrong way round: its rows stand where its columns belong.
 
     Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?

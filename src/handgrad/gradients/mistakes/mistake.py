@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from handgrad.gradients.mistakes.wording import Words
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 
 __all__ = ["ENTRIES", "Mistake", "Question", "Recogniser", "mistake"]
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
-Recogniser = Callable[[View], Iterator[Words]]
+Recogniser = Callable[[WrongAnswer], Iterator[TemplateValues]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Mistake:
     explanations: Recogniser
     is_note: bool = False
 
-    def diagnosis(self, gradient: str, words: Words, cell: str = "") -> Diagnosis:
+    def diagnosis(self, gradient: str, words: TemplateValues, cell: str = "") -> Diagnosis:
         """The diagnosis for a student; ``cell`` is where the mistake is (default: the gradient's own cell)."""
         words = {"gradient": gradient, "tensor": gradient.removeprefix("d"), **words}
         return Diagnosis(self.slug, self.what.format(**words), self.advice.format(**words), cell or gradient)

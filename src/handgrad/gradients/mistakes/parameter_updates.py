@@ -7,15 +7,15 @@ import torch
 
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.mistake import ENTRIES, mistake
-from handgrad.gradients.mistakes.wording import Words
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 
-__all__ = ["Move", "recognise_move"]
+__all__ = ["ParameterUpdate", "diagnose_update"]
 
 
 @dataclass(frozen=True)
-class Move:
+class ParameterUpdate:
     """One value in one pass, in double precision: before its stub, after it, and after the worked solution.
 
     ``allowance`` is the largest difference that is still right.
@@ -44,7 +44,7 @@ class Move:
 
 
 @mistake("moves")
-def not_updated(view: View) -> Iterator[Words]:
+def not_updated(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is what it was before the cell of {stub} ran: nothing has changed it.
 
     Try: Let every step of {stub} change {gradient} too.
@@ -53,7 +53,7 @@ def not_updated(view: View) -> Iterator[Words]:
 
 
 @mistake("moves")
-def wrong_way(view: View) -> Iterator[Words]:
+def wrong_way(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} goes as far as it should, in the opposite direction.
 
     Try: A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.
@@ -62,7 +62,7 @@ def wrong_way(view: View) -> Iterator[Words]:
 
 
 @mistake("moves")
-def other_length(view: View) -> Iterator[Words]:
+def other_length(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} goes in the right direction, and {times} times as far as it should.
 
     Try: Look for a factor: the size of the step in {stub}, a mean or a sum over the minibatch in what it uses.
@@ -70,7 +70,7 @@ def other_length(view: View) -> Iterator[Words]:
     yield from ()
 
 
-def recognise_move(name: str, stub: str, first: Sequence[Move]) -> Diagnosis | None:
+def diagnose_update(name: str, stub: str, first: Sequence[ParameterUpdate]) -> Diagnosis | None:
     """The mistake in a value that shows in all of the passes that go the least way; None where none is certain."""
     if not first or any(move.is_right for move in first):
         return None

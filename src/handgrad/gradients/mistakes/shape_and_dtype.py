@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import torch
 
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.mistakes.backward_context import stretched
+from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.candidates import strict_subsets
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import Words, dimensions, listed, shapes
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wording import TemplateValues, dimensions, listed, shapes
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = [
     "dtype",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @mistake("defined")
-def undefined(view: View) -> Iterator[Words]:
+def undefined(view: WrongAnswer) -> Iterator[TemplateValues]:
     """The cell of {gradient} ran, and there is no variable {gradient} after it{instead}.
 
     Try: Assign the result to {gradient}; the name is looked up as it is written, capital letters included.
@@ -38,7 +38,7 @@ def undefined(view: View) -> Iterator[Words]:
 
 
 @mistake("defined")
-def uses_autograd(view: View) -> Iterator[Words]:
+def uses_autograd(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} copies autograd's answer, which is taken away while a notebook is graded.
 
     Try: Write the formula of {gradient} itself, {source}.
@@ -47,7 +47,7 @@ def uses_autograd(view: View) -> Iterator[Words]:
 
 
 @mistake("tensor")
-def not_a_tensor(view: View) -> Iterator[Words]:
+def not_a_tensor(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is not a tensor but a {type}: a gradient is a tensor like {tensor}.
 
     Try: Keep to torch's own functions, or make a tensor of the result at the end.
@@ -59,7 +59,7 @@ def not_a_tensor(view: View) -> Iterator[Words]:
 
 
 @mistake("shape")
-def shape_rank(view: View) -> Iterator[Words]:
+def shape_rank(view: WrongAnswer) -> Iterator[TemplateValues]:
     """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
 
     Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
@@ -70,18 +70,18 @@ def shape_rank(view: View) -> Iterator[Words]:
 
 
 @mistake("shape")
-def shape_broadcast(view: View) -> Iterator[Words]:
+def shape_broadcast(view: WrongAnswer) -> Iterator[TemplateValues]:
     """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
 
     Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
     """
-    laid_over = view.laid_over() if stretched(view.shape, view.wanted) else None
+    laid_over = view.laid_over() if broadcast_dims(view.shape, view.wanted) else None
     if laid_over and len(view.shape) == len(view.wanted) and laid_over.fits(view.expected):
         yield shapes(view)
 
 
 @mistake("shape")
-def wrong_dim(view: View) -> Iterator[Words]:
+def wrong_dim(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is summed over {over}; {tensor} was stretched along {dim} on the way to {consumer}.
 
     Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
@@ -90,7 +90,7 @@ def wrong_dim(view: View) -> Iterator[Words]:
         if consumer == LOSS or len(view.consumers) > 1:
             continue
         wide = tuple(view.scene.tensors[consumer].shape)
-        dims = stretched(view.wanted, wide)
+        dims = broadcast_dims(view.wanted, wide)
         if not dims or view.shape == view.wanted:
             continue
         parts = view.scene.parts(view.name, consumer)
@@ -102,19 +102,19 @@ def wrong_dim(view: View) -> Iterator[Words]:
 
 
 @mistake("shape")
-def shape_sum(view: View) -> Iterator[Words]:
+def shape_sum(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along {dim} on the way
     to {consumer}, and what comes back is not added up along it.
 
     Try: What was stretched on the way forward is added up on the way back: sum over {dim}.
     """
-    dims = stretched(view.wanted, view.shape)
+    dims = broadcast_dims(view.wanted, view.shape)
     if dims and view.close(view.value.sum_to_size(view.wanted), view.expected):
         yield {**shapes(view), "dim": dimensions(dims), "consumer": listed(view.consumers)}
 
 
 @mistake("shape")
-def transposed(view: View) -> Iterator[Words]:
+def transposed(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds the right numbers in the wrong order: dimensions {dims} are swapped.
 
     Try: Follow one entry of {tensor}: in which row and column of {gradient} does what comes back to it stand?
@@ -131,7 +131,7 @@ def transposed(view: View) -> Iterator[Words]:
 
 
 @mistake("dtype")
-def dtype(view: View) -> Iterator[Words]:
+def dtype(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds {type} numbers, which cannot hold the values of a gradient.
 
     Try: Look where the tensor is made: it needs the dtype of {tensor}, as torch.zeros_like({tensor}) has it.
@@ -145,7 +145,7 @@ def dtype(view: View) -> Iterator[Words]:
 
 
 @mistake("finite")
-def not_finite(view: View) -> Iterator[Words]:
+def not_finite(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds NaN or infinity.
 
     Try: Look for a division by zero, a log of zero or an overflow; and {tensor}.grad is NaN on purpose while a notebook

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.mistakes.wrong_answer import View
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
-__all__ = ["Words", "branches", "dimensions", "factor_name", "lines", "listed", "part", "scaled", "shapes"]
+__all__ = ["TemplateValues", "branches", "dimensions", "factor_name", "lines", "listed", "part", "scaled", "shapes"]
 
 
-Words = dict[str, str]
+TemplateValues = dict[str, str]
 """The words of a text that depend on the answer, by their names in braces."""
 
 
@@ -24,23 +24,23 @@ def dimensions(dims: Sequence[int]) -> str:
     return f"dimension{'s' if len(dims) > 1 else ''} {listed(map(str, dims))}"
 
 
-def shapes(view: View) -> Words:
+def shapes(view: WrongAnswer) -> TemplateValues:
     """The two shapes, as Python prints them."""
     return {"shape": str(view.shape), "wanted": str(view.wanted)}
 
 
-def branches(view: View) -> Words:
+def branches(view: WrongAnswer) -> TemplateValues:
     """How many consumers there are, and which."""
     return {"count": str(len(view.consumers)), "consumers": listed(view.consumers)}
 
 
-def part(view: View, consumer: str) -> str:
+def part(view: WrongAnswer, consumer: str) -> str:
     """The whole gradient, or of several branches the one through ``consumer``, at the head of a sentence."""
     whole = f"d{view.name}"
     return whole if len(view.consumers) == 1 else f"In {whole}, what comes back through {consumer}"
 
 
-def lines(view: View, consumers: Iterable[str]) -> str:
+def lines(view: WrongAnswer, consumers: Iterable[str]) -> str:
     """The forward lines of ``consumers``; quoted where they are known."""
     if view.skips:
         return f"the lines from {view.name} to the loss"
@@ -48,7 +48,7 @@ def lines(view: View, consumers: Iterable[str]) -> str:
     return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
 
 
-def factor_name(view: View, number: float) -> str:
+def factor_name(view: WrongAnswer, number: float) -> str:
     """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
     minus, number = "-" if number < 0 else "", abs(number)
     for name, value, _ in _factors(view):
@@ -59,7 +59,7 @@ def factor_name(view: View, number: float) -> str:
     return minus + short if exact else f"about {minus}{short}"
 
 
-def _factors(view: View) -> Iterator[tuple[str, float, int]]:
+def _factors(view: WrongAnswer) -> Iterator[tuple[str, float, int]]:
     """Names and values of the factors that have one, each with the size that it is made from; plain ones first."""
     yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
     # the sizes of other tensors have nothing to do with this step: a tenth is no 1/n_embd by chance
@@ -76,7 +76,7 @@ def _factors(view: View) -> Iterator[tuple[str, float, int]]:
             yield from ((f"{name}**0.5", size**0.5, size), (f"{name}**-0.5", size**-0.5, size))
 
 
-def scaled(view: View, number: float, consumers: Sequence[str]) -> Iterator[Words]:
+def scaled(view: WrongAnswer, number: float, consumers: Sequence[str]) -> Iterator[TemplateValues]:
     """The words for a gradient, or a branch of it, that is ``number`` times what it should be."""
     name = factor_name(view, number)
     if name == "1":

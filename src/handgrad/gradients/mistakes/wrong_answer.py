@@ -10,13 +10,13 @@ from functools import cached_property
 import torch
 
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
-from handgrad.gradients.mistakes.backward_context import Scene, stretched
+from handgrad.gradients.mistakes.backward_context import BackwardContext, broadcast_dims
 
-__all__ = ["View"]
+__all__ = ["WrongAnswer"]
 
 
 @dataclass(frozen=True)
-class View:
+class WrongAnswer:
     """One answer in one pass, in double precision, beside what it should be and what it may have been made from.
 
     Attributes
@@ -39,7 +39,7 @@ class View:
         Whether the answer was made from other gradients than those of the consumers.
     """
 
-    scene: Scene
+    scene: BackwardContext
     name: str
     answer: torch.Tensor
     expected: torch.Tensor
@@ -79,13 +79,15 @@ class View:
         allowance = (tolerance or self.tolerance) * scale_of(candidate)
         return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
 
-    def laid_over(self) -> "View | None":
+    def laid_over(self) -> "WrongAnswer | None":
         """The same answer in the shape of the tensor, where sizes of one or a broadcast stand between the two."""
         if self.shape == self.wanted:
             return None
         if [size for size in self.shape if size != 1] == [size for size in self.wanted if size != 1]:
             return replace(self, answer=self.answer.reshape(self.wanted))
-        return replace(self, answer=self.answer.expand(self.wanted)) if stretched(self.shape, self.wanted) else None
+        return (
+            replace(self, answer=self.answer.expand(self.wanted)) if broadcast_dims(self.shape, self.wanted) else None
+        )
 
     def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
         """The number ``k`` with which the answer is ``rest + k * candidate``; None where there is none."""
@@ -133,7 +135,7 @@ class View:
 
     def summed(self, value: torch.Tensor) -> torch.Tensor | None:
         """``value`` in the shape of the tensor: summed over what was stretched, stretched over what was summed."""
-        if stretched(self.wanted, tuple(value.shape)):
+        if broadcast_dims(self.wanted, tuple(value.shape)):
             return value.sum_to_size(self.wanted)
         try:
             return value.expand(self.wanted)

@@ -9,7 +9,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ARCHITECTURE", "PR", "collapse", "drop_capabilities", "mount", "own_memory", "prctl", "syscall", "umount"]
+__all__ = [
+    "ARCHITECTURE",
+    "PR",
+    "drop_capabilities",
+    "mount",
+    "own_memory",
+    "prctl",
+    "syscall",
+    "umount",
+    "use_huge_pages",
+]
 
 ARCHITECTURE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
 """This machine's architecture, by the name that the kernel gives it."""
@@ -118,7 +128,7 @@ def own_memory() -> list[tuple[int, int]]:
     return [(int(first, 16), int(last, 16)) for first, last in found]
 
 
-def collapse(ranges: Iterable[tuple[int, int]]) -> None:
+def use_huge_pages(ranges: Iterable[tuple[int, int]]) -> None:
     """Ask the kernel to hold ``ranges`` of memory in huge pages, as far as it can (Linux 6.1 or newer).
 
     A fork copies one entry for each page, and the end of a child gives each one back: a huge page stands for 512.
