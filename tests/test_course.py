@@ -103,7 +103,7 @@ def test_configuration(course: Course) -> None:
 def test_trusting(course: Course) -> None:
     """Trust that is asked for on the command line changes nothing else, and not the course it was asked of."""
     configured = _configured(course, "c.Handgrad.tolerance = 1e-3")
-    trusting = configured.trusting()
+    trusting = configured.with_trust()
     assert trusting.settings.trust_submissions
     assert not configured.settings.trust_submissions
     assert trusting.settings.tolerance == configured.settings.tolerance == 1e-3
@@ -213,10 +213,10 @@ def test_seeds_are_drawn_once(course: Course) -> None:
     assert drawn
     assert all(type(seed) is int for seed in drawn)
     assert course.seeds() == Course.at(course.root).seeds() == drawn
-    path = course.workshop / "seeds.json"
+    path = course.private_folder / "seeds.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     assert data == {"schema": 1, "seeds": drawn}
-    assert [one.name for one in course.workshop.iterdir()] == ["seeds.json"]
+    assert [one.name for one in course.private_folder.iterdir()] == ["seeds.json"]
     path.unlink()
     assert course.seeds() != drawn
 
@@ -280,7 +280,7 @@ GARBAGE = {
 @pytest.mark.parametrize("name", GARBAGE)
 def test_garbage(name: str, course: Course) -> None:
     """A file that holds no seeds is one error with its path, and is left as it is."""
-    path = course.workshop / "seeds.json"
+    path = course.private_folder / "seeds.json"
     path.write_bytes(GARBAGE[name])
     with pytest.raises(CourseError, match="restore or delete it") as caught:
         course.seeds()

@@ -185,7 +185,7 @@ def test_same_files(both: tuple[Course, Course]) -> None:
 def test_no_journal_is_left(ours: Course) -> None:
     """What SQLite needs while a class is graded is gone afterwards."""
     assert sorted(path.name for path in ours.root.glob("gradebook.db*")) == ["gradebook.db"]
-    assert sorted(path.name for path in ours.workshop.glob("answers.sqlite*")) == ["answers.sqlite"]
+    assert sorted(path.name for path in ours.private_folder.glob("answers.sqlite*")) == ["answers.sqlite"]
 
 
 def test_same_reports(both: tuple[Course, Course]) -> None:

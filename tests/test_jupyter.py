@@ -194,7 +194,7 @@ def test_layout(name: str, half_done: dict[str, Any]) -> None:
     """Boxes do not touch each other, all is inside the picture, and edges go from box to box."""
     if name == "backprop":
         stock = progress_of(half_done)
-        consumers = {one.tensor: one.consumers for one in stock.standings}
+        consumers = {one.tensor: one.consumers for one in stock.statuses}
     else:
         consumers = GRAPHS[name]
     leaves = set(consumers) - {user for users in consumers.values() for user in users}
@@ -234,10 +234,8 @@ def _touches(box: Any, point: tuple[float, float], near: float) -> bool:
 def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> None:
     """The map of the exercise has four rows, and one edge goes from each to the next."""
     stock = progress_of(half_done)
-    consumers = {one.tensor: one.consumers for one in stock.standings}
-    layout = lay_out(
-        consumers, autograd_graph.distances(consumers), {one.tensor for one in stock.standings if one.leaf}
-    )
+    consumers = {one.tensor: one.consumers for one in stock.statuses}
+    layout = lay_out(consumers, autograd_graph.distances(consumers), {one.tensor for one in stock.statuses if one.leaf})
     chain = {name: box.y for name, box in layout.boxes.items() if box.width > 100}
     rows = sorted(set(chain.values()))
     assert len(rows) == 4
@@ -255,9 +253,9 @@ def test_map(half_done: dict[str, Any]) -> None:
     assert description is not None
     assert description.text == progress_map.text(stock)
     nodes = {node.attrib["data-tensor"]: node for node in svg.iter(f"{SVG}g") if "data-tensor" in node.attrib}
-    assert list(nodes) == [one.tensor for one in stock.standings]
+    assert list(nodes) == [one.tensor for one in stock.statuses]
     assert len(nodes) == 26
-    for one in stock.standings:
+    for one in stock.statuses:
         node = nodes[one.tensor]
         words = " ".join(text.text or "" for text in node.iter(f"{SVG}text"))
         assert one.tensor in words

@@ -33,9 +33,9 @@ def facts(references: tuple[Reference, ...], exercise: Exercise) -> ForwardFacts
 
 
 @pytest.fixture(scope="module")
-def scene(references: tuple[Reference, ...], facts: ForwardFacts) -> BackwardContext:
+def context(references: tuple[Reference, ...], facts: ForwardFacts) -> BackwardContext:
     """A step pass."""
-    return references[1].scene(facts, step=True)
+    return references[1].backward_context(facts, step=True)
 
 
 @functools.cache
@@ -45,8 +45,8 @@ def _known(assignment: str) -> tuple[Exercise, list[Reference]]:
     return exercise, [Reference.of(exercise, {"seed": seed}) for seed in (1, 2)]
 
 
-def _view(scene: BackwardContext, reference: Reference, name: str, answer: torch.Tensor) -> WrongAnswer:
-    return WrongAnswer(scene, name, answer, reference.step.gradients[name].double())
+def _view(context: BackwardContext, reference: Reference, name: str, answer: torch.Tensor) -> WrongAnswer:
+    return WrongAnswer(context, name, answer, reference.step.gradients[name].double())
 
 
 def test_every_mistake_has_a_folder() -> None:
@@ -97,46 +97,48 @@ def test_a_right_value_fits_no_entry(assignment: str, step: bool) -> None:
     exercise, references = _known(assignment)
     facts = ForwardFacts.of(references, exercise.setup({}))
     for reference in references:
-        scene = reference.scene(facts, step=step)
+        context = reference.backward_context(facts, step=step)
         expected = reference.step.gradients if step else reference.gradients
         for name, value in expected.items():
             if name in facts.zero and not step:
                 continue
             for answer in (value, value.double(), value * (1 + 1e-6)):
-                view = WrongAnswer(scene, name, answer, value.double())
+                view = WrongAnswer(context, name, answer, value.double())
                 assert recognise(f"d{name}", [view]) is None, name
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.complex64])
 def test_a_dtype_is_named_where_it_is_to_blame(
-    references: tuple[Reference, ...], scene: BackwardContext, kind: torch.dtype
+    references: tuple[Reference, ...], context: BackwardContext, kind: torch.dtype
 ) -> None:
     """Right values squeezed into another dtype are told so; a wrong value in a coarse one is not blamed on it."""
     value = references[1].step.gradients["bngain"]
-    found = recognise("dbngain", [_view(scene, references[1], "bngain", value.to(kind))])
+    found = recognise("dbngain", [_view(context, references[1], "bngain", value.to(kind))])
     assert found is not None
     assert found.mistake == "dtype"
-    wrong = recognise("dbngain", [_view(scene, references[1], "bngain", (value + value.abs().max()).to(kind))])
+    wrong = recognise("dbngain", [_view(context, references[1], "bngain", (value + value.abs().max()).to(kind))])
     assert (wrong is None) == kind.is_floating_point
 
 
-def test_noise_is_not_recognised(references: tuple[Reference, ...], scene: BackwardContext) -> None:
+def test_noise_is_not_recognised(references: tuple[Reference, ...], context: BackwardContext) -> None:
     """Random values, or a right value with one entry changed, fit nothing: nothing is said rather than guessed."""
     generator = torch.Generator().manual_seed(5)
     for name, value in references[1].step.gradients.items():
         noise = torch.randn(value.shape, generator=generator) * value.std()
-        assert recognise(f"d{name}", [_view(scene, references[1], name, noise)]) is None, name
+        assert recognise(f"d{name}", [_view(context, references[1], name, noise)]) is None, name
         changed = value.clone()
         changed.view(-1)[0] += 0.5 * value.abs().max()
-        assert recognise(f"d{name}", [_view(scene, references[1], name, changed)]) is None, name
+        assert recognise(f"d{name}", [_view(context, references[1], name, changed)]) is None, name
 
 
 @pytest.mark.parametrize("number", [1.0, -0.25, 3e-4])
-def test_a_constant_is_not_recognised(references: tuple[Reference, ...], scene: BackwardContext, number: float) -> None:
+def test_a_constant_is_not_recognised(
+    references: tuple[Reference, ...], context: BackwardContext, number: float
+) -> None:
     """The same number everywhere, or a single one, is a multiple of too many things to be named."""
     for name, value in references[1].step.gradients.items():
         for answer in (torch.full_like(value, number), torch.tensor(number)):
-            assert recognise_in_any_shape(f"d{name}", [_view(scene, references[1], name, answer)]) is None, name
+            assert recognise_in_any_shape(f"d{name}", [_view(context, references[1], name, answer)]) is None, name
 
 
 def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts: ForwardFacts) -> None:
@@ -144,7 +146,7 @@ def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts:
     views = []
     for reference, factor in zip(references[:2], (2.0, 3.0), strict=True):
         value = reference.step.gradients["h"]
-        views.append(_view(reference.scene(facts, step=True), reference, "h", factor * value))
+        views.append(_view(reference.backward_context(facts, step=True), reference, "h", factor * value))
     assert [one and one.mistake for one in (recognise("dh", [view]) for view in views)] == ["scale", "scale"]
     assert recognise("dh", views) is None
 
@@ -152,33 +154,33 @@ def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts:
 def test_branches_add_up(references: tuple[Reference, ...], facts: ForwardFacts) -> None:
     """What comes back through the consumers, one by one, is the gradient in one backward pass, for either kind."""
     for step in (True, False):
-        scene = references[0].scene(facts, step=step)
+        context = references[0].backward_context(facts, step=step)
         expected = references[0].step.gradients if step else references[0].gradients
         for name, value in expected.items():
             if name in facts.zero and not step:
                 continue
-            total = torch.stack([scene.branch(name, one) for one in facts.consumers[name]]).sum(0)
+            total = torch.stack([context.branch(name, one) for one in facts.consumers[name]]).sum(0)
             torch.testing.assert_close(total, value.double(), rtol=1e-5, atol=1e-6 * float(value.abs().max()))
 
 
-def test_parts_add_up(references: tuple[Reference, ...], scene: BackwardContext) -> None:
+def test_parts_add_up(references: tuple[Reference, ...], context: BackwardContext) -> None:
     """A branch before it is summed, summed along what was stretched, is the branch."""
     for name, consumer in (("bngain", "hpreact"), ("counts_sum_inv", "probs"), ("b2", "logits"), ("b1", "hprebn")):
-        parts = scene.parts(name, consumer)
+        parts = context.parts(name, consumer)
         assert parts.shape == references[1].tensors[consumer].shape
         summed = parts.sum_to_size(references[1].tensors[name].shape)
-        torch.testing.assert_close(summed, scene.branch(name, consumer), rtol=1e-4, atol=1e-8)
+        torch.testing.assert_close(summed, context.branch(name, consumer), rtol=1e-4, atol=1e-8)
 
 
-def test_the_loss_is_a_consumer(scene: BackwardContext, references: tuple[Reference, ...]) -> None:
+def test_the_loss_is_a_consumer(context: BackwardContext, references: tuple[Reference, ...]) -> None:
     """The gradient of the loss is 1, and what it sends back is the gradient of the last tensor."""
-    assert float(scene.gradient_of(LOSS)) == 1
-    assert torch.equal(scene.branch("logprobs", LOSS), references[1].step.gradients["logprobs"].double())
+    assert float(context.gradient_of(LOSS)) == 1
+    assert torch.equal(context.branch("logprobs", LOSS), references[1].step.gradients["logprobs"].double())
 
 
-def test_sizes_have_names(scene: BackwardContext) -> None:
+def test_sizes_have_names(context: BackwardContext) -> None:
     """A size is called what the notebook calls it, by the shortest name; without one it is a number."""
-    assert {size: scene.sizes[size] for size in (32, 27, 64, 10, 30)} == {
+    assert {size: context.sizes[size] for size in (32, 27, 64, 10, 30)} == {
         32: "n",
         27: "vocab_size",
         64: "n_hidden",
@@ -197,10 +199,10 @@ FACTORS = {
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_factors_have_names(references: tuple[Reference, ...], scene: BackwardContext, factor: float) -> None:
+def test_factors_have_names(references: tuple[Reference, ...], context: BackwardContext, factor: float) -> None:
     """A factor is called by the size that it is made from, and the size is told; a bare number is told as it is."""
     value = references[1].step.gradients["h"] * factor
-    found = recognise("dh", [_view(scene, references[1], "h", value)])
+    found = recognise("dh", [_view(context, references[1], "h", value)])
     name, _, size = FACTORS[factor].partition(" ")
     assert found is not None
     assert found.what == f"dh is {name} times what it should be{f' {size}' if size else ''}."
@@ -218,15 +220,15 @@ def test_an_alias_names_cell_and_line(grader: Grader, submit: Callable[..., Subm
 
 
 def test_a_right_submission_costs_nothing_more(grader: Grader, submit: Callable[..., Submission]) -> None:
-    """Where every answer is right, no branch is worked out and no scene is made."""
-    plain = {name: replace(one, _scenes={}) for name, one in grader.references.items()}
+    """Where every answer is right, no branch is worked out and no context is made."""
+    plain = {name: replace(one, _contexts={}) for name, one in grader.references.items()}
     kept = grader.diagnostician
     grader.diagnostician = replace(kept, references=plain)
     try:
         assert grader.grade(submit()).report.passed
-        assert not any(one._scenes for one in plain.values())
+        assert not any(one._contexts for one in plain.values())
         grader.grade(submit(dh="dh = -dlogits @ W2.T"))
-        assert any(one._scenes for one in plain.values())
+        assert any(one._contexts for one in plain.values())
     finally:
         grader.diagnostician = kept
 
@@ -253,20 +255,20 @@ def test_carried_names_the_first_slip(grader: Grader, submit: Callable[..., Subm
 def test_ways_are_shares_of_a_branch() -> None:
     """What comes back by way of the mean and of the variance, and what does by neither, add up to the gradient."""
     exercise, (reference, _) = _known("batch_norm")
-    scene = reference.scene(ForwardFacts.of([reference], exercise.setup({})), step=True)
-    ways = scene.ways("hprebn", "hpreact")
+    context = reference.backward_context(ForwardFacts.of([reference], exercise.setup({})), step=True)
+    ways = context.unnamed_paths("hprebn", "hpreact")
     assert list(ways) == ["bnmeani", "bnvar"]
-    upstream, forward = scene.gradient_of("hpreact"), scene.forward
+    upstream, forward = context.gradient_of("hpreact"), context.forward
     straight = upstream * forward["bngain"] * forward["bnvar_inv"]
     mean = -straight.mean(0, keepdim=True).expand_as(straight)
     torch.testing.assert_close(ways["bnmeani"], mean, rtol=1e-4, atol=1e-8)
-    torch.testing.assert_close(straight + sum(ways.values()), scene.branch("hprebn", "hpreact"), rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(straight + sum(ways.values()), context.branch("hprebn", "hpreact"), rtol=1e-4, atol=1e-8)
 
 
 def test_picked_entries_that_pick_too_much() -> None:
     """An answer that is off elsewhere too, or not at every label, is not said to be right but for the labels."""
     exercise, (reference, _) = _known("cross_entropy")
-    scene = reference.scene(ForwardFacts.of([reference], exercise.setup({})), step=True)
+    context = reference.backward_context(ForwardFacts.of([reference], exercise.setup({})), step=True)
     right, labels = reference.step.gradients["logits"], reference.namespace["Yb"]
     rows = torch.arange(len(labels))
     for places, name in (
@@ -276,5 +278,5 @@ def test_picked_entries_that_pick_too_much() -> None:
     ):
         answer = right.clone()
         answer[places] += 0.1
-        found = recognise("dlogits", [_view(scene, reference, "logits", answer)])
+        found = recognise("dlogits", [_view(context, reference, "logits", answer)])
         assert (found and found.mistake) == name

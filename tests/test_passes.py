@@ -17,7 +17,7 @@ def test_order(seeds: list[int], sizes: list[dict[str, int]]) -> None:
     others = [(kind, number) for number in numbers for kind in ("as written", "helped")]
     assert [(one.kind, one.round) for one in passes] == [("visible", 0), *steps, *others]
     assert {one.kind for one in passes if one.helps} == {"step", "helped"}
-    assert [one for one in passes if one.may_be_spared] == list(passes[1 + len(steps) :])
+    assert [one for one in passes if one.is_optional] == list(passes[1 + len(steps) :])
 
 
 def test_visible_is_the_notebook_s_own() -> None:

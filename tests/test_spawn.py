@@ -285,9 +285,9 @@ def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
         grade_class.grade_class(course, "backprop", feedback=False, workers=1)
     assert str(caught.value).count("--trust-submissions") == 1
     assert grade_class.stored_reports(course, "backprop") == []
-    assert {report.isolation for report in grade_class.grade_class(course.trusting(), "backprop", feedback=False)} == {
-        "none"
-    }
+    assert {
+        report.isolation for report in grade_class.grade_class(course.with_trust(), "backprop", feedback=False)
+    } == {"none"}
 
 
 def test_layers_that_do_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def finished(
 
 
 def _states(stock: Progress) -> dict[str, Status]:
-    return {one.tensor: one.state for one in stock.standings}
+    return {one.tensor: one.state for one in stock.statuses}
 
 
 def _rerun(namespace: dict[str, Any], solutions: dict[str, str], gradient: str, answer: str) -> None:
@@ -41,12 +41,12 @@ def test_the_whole_exercise(exercise: Exercise, finished: dict[str, Any], refere
     finished["again"] = finished["probs"]
     stock = progress_of({"_": finished["probs"], **finished})
     facts = ForwardFacts.of(references)
-    assert {one.tensor: set(one.consumers) for one in stock.standings} == {
+    assert {one.tensor: set(one.consumers) for one in stock.statuses} == {
         name: set(consumers) for name, consumers in facts.consumers.items()
     }
-    assert {one.tensor for one in stock.standings if one.blind} == facts.zero
-    assert all(one.shape == tuple(finished[one.tensor].shape) for one in stock.standings)
-    assert {one.tensor for one in stock.standings if one.leaf} == {"C", "W1", "b1", "W2", "b2", "bngain", "bnbias"}
+    assert {one.tensor for one in stock.statuses if one.blind} == facts.zero
+    assert all(one.shape == tuple(finished[one.tensor].shape) for one in stock.statuses)
+    assert {one.tensor for one in stock.statuses if one.leaf} == {"C", "W1", "b1", "W2", "b2", "bngain", "bnbias"}
     assert set(_states(stock).values()) == {"right"}
     assert stock.next is None
     assert all(torch.equal(finished[name].grad, gradient) for name, gradient in before.items())
@@ -54,8 +54,8 @@ def test_the_whole_exercise(exercise: Exercise, finished: dict[str, Any], refere
 
 def test_forward_order(finished: dict[str, Any]) -> None:
     """A tensor stands before everything that is computed from it."""
-    names = [one.tensor for one in progress_of(finished).standings]
-    for one in progress_of(finished).standings:
+    names = [one.tensor for one in progress_of(finished).statuses]
+    for one in progress_of(finished).statuses:
         assert all(names.index(one.tensor) < names.index(user) for user in one.consumers if user != "loss")
 
 

@@ -108,7 +108,7 @@ def grade(
     found = Course.at(course)
     with cluster(scheduler) as executor, Watch() as watch:
         reports = grade_class(
-            found.trusting() if trust else found,
+            found.with_trust() if trust else found,
             assignment,
             student or (),
             notebook or (),
@@ -256,7 +256,7 @@ def demo(
     typer.echo("Grading them ...")
     # nobody else's code is trusted without being asked for by name
     samples = only_samples(found, assignment)
-    reports = grade_class(found.trusting() if samples else found, assignment)
+    reports = grade_class(found.with_trust() if samples else found, assignment)
     if samples and any(report.isolation == "none" for report in reports if report.outcome == "graded"):
         typer.echo("This machine isolates nothing; the sample class is ours and was trusted. Yours would not be.")
     typer.echo(class_table(reports, width=_width()), nl=False)

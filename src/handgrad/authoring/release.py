@@ -44,7 +44,7 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
         The course has no such assignment, or none at all; a file of its source is missing; there is no wheel; or
         nbgrader cannot release it. Before the first assignment is released, all of this but the last is known.
     """
-    names = course.chosen(assignments)
+    names = course.select(assignments)
     released = course.folder("release")
     with wheels([released / name for name in names]) as wheel:
         for name in names:

@@ -103,14 +103,14 @@ class Course:
         except TraitError as error:
             raise CourseError(f"{self.root / CONFIG}: c.Handgrad holds a wrong value: {error}") from error
 
-    def trusting(self) -> Self:
+    def with_trust(self) -> Self:
         """The same course, whose submissions are graded also where nothing isolates them."""
         config = copy.deepcopy(self.config)
         config.Handgrad.trust_submissions = True
         return replace(self, config=config)
 
     @property
-    def workshop(self) -> Path:
+    def private_folder(self) -> Path:
         """The folder of seeds and stored answers, made on first use."""
         folder = self.root / WORKSHOP
         try:
@@ -145,7 +145,7 @@ class Course:
         source = self.folder("source")
         return sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
 
-    def chosen(self, assignments: Sequence[str] = ()) -> tuple[str, ...]:
+    def select(self, assignments: Sequence[str] = ()) -> tuple[str, ...]:
         """The named assignments, all of them unless some are named; their sources are whole.
 
         Raises
@@ -219,7 +219,7 @@ class Course:
         """
         if self.settings.seeds:
             return list(self.settings.seeds)
-        path = self.workshop / "seeds.json"
+        path = self.private_folder / "seeds.json"
         if not path.exists():
             drawn = {"schema": 1, "seeds": [secrets.randbits(48) for _ in range(SEEDS)]}
             write_text(path, json.dumps(drawn) + "\n", replace=False)

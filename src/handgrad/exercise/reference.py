@@ -47,7 +47,7 @@ class Reference:
     tensors: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
     step: autograd_graph.StepGradients
-    _scenes: dict[bool, BackwardContext] = field(default_factory=dict, repr=False, compare=False)
+    _contexts: dict[bool, BackwardContext] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
@@ -85,15 +85,17 @@ class Reference:
         step = autograd_graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
         return cls(parameters, namespace, tensors, gradients, step)
 
-    def scene(self, facts: "ForwardFacts", *, step: bool) -> BackwardContext:
+    def backward_context(self, facts: "ForwardFacts", *, step: bool) -> BackwardContext:
         """What a wrong answer may have been made from, in a pass with random upstream gradients or with the true ones.
 
         It is kept, and works its branches out when they are asked for: where every answer is right, none is.
         """
-        if step not in self._scenes:
+        if step not in self._contexts:
             gradients = self.step.upstream if step else self.gradients
-            self._scenes[step] = BackwardContext(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
-        return self._scenes[step]
+            self._contexts[step] = BackwardContext(
+                self.namespace, self.tensors, gradients, facts.consumers, facts.lines
+            )
+        return self._contexts[step]
 
     def zero(self) -> frozenset[str]:
         """Tensors whose true gradient is nothing but rounding noise on this parameter set."""

@@ -54,7 +54,7 @@ class Checker:
             for check in exercise.checks
             if not check.is_value
         }
-        self._worlds = {(one.name, against): self._world(one, against) for one in passes for against in AGAINST}
+        self._namespaces = {(one.name, against): self._namespace(one, against) for one in passes for against in AGAINST}
         self._scales = {
             (one.name, against): {
                 name: scale_of((references[one.name].step.gradients if name in facts.zero else expected)[name])
@@ -98,7 +98,7 @@ class Checker:
         reference = self.references[one.name]
         return reference.gradients if against == "true" else reference.step.gradients
 
-    def _world(self, one: Pass, against: Against) -> dict[str, Any]:
+    def _namespace(self, one: Pass, against: Against) -> dict[str, Any]:
         """What a check finds: the forward pass, and every gradient at its reference."""
         expected = self._expected(one, against)
         gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.named.items()}
@@ -109,10 +109,10 @@ class Checker:
     ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
         """Run a check's code where every gradient is at its reference but ``answers``: what it compared and raised."""
         with recording() as recorder:
-            error = execution.run_cell(self._cells[check.id], {**self._worlds[one.name, against], **answers})
+            error = execution.run_cell(self._cells[check.id], {**self._namespaces[one.name, against], **answers})
         return list(recorder.calls), error
 
-    def prove(self) -> None:
+    def validate(self) -> None:
         """Prove that the exercise can be graded.
 
         Raises
@@ -121,13 +121,13 @@ class Checker:
             A hidden pass sets what is not there or changes nothing, or a check compares something else than its
             gradient or does not hold on the right ones.
         """
-        self._prove_parameters()
+        self._validate_parameters()
         with execution.captured():
             for check in self.exercise.checks:
                 if not check.is_value:
-                    self._prove_check(check)
+                    self._validate_check(check)
 
-    def _prove_parameters(self) -> None:
+    def _validate_parameters(self) -> None:
         """What a hidden pass sets must be there to be set, and must change the numbers."""
         name, visible = self.exercise.name, self.references[self.passes[0].name]
         for one in self.passes[1:]:
@@ -145,7 +145,7 @@ class Checker:
                     "the cells after the parameters must use `seed`."
                 )
 
-    def _prove_check(self, check: Check) -> None:
+    def _validate_check(self, check: Check) -> None:
         """A check must compare its own gradient, with what the references know, and hold on them."""
         name, known = self.exercise.name, self._expected(self.passes[-1], "true")
         calls, error = self._run(check, self.passes[-1], "true", {})

@@ -181,8 +181,8 @@ class Diagnostician:
         if answer is None:
             return None
         expected = (reference.step.gradients if against == "step" else reference.gradients)[tensor].double()
-        scene = reference.scene(self.facts, step=against == "step")
-        return WrongAnswer(scene, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
+        context = reference.backward_context(self.facts, step=against == "step")
+        return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
     def strange(self, gradient: str, collected: PassResults) -> Diagnosis | None:
         """What is wrong where no tensor came back for a gradient whose cell was written and ran."""
@@ -254,16 +254,16 @@ class Diagnostician:
         if not guilty or not self._is_off(gradient, collected):
             return None
         one = self.passes[0]
-        scene = self.references[one.name].scene(self.facts, step=False)
-        total = torch.zeros_like(scene.gradient_of(tensor))
+        context = self.references[one.name].backward_context(self.facts, step=False)
+        total = torch.zeros_like(context.gradient_of(tensor))
         for consumer in self.facts.consumers[tensor]:
             is_answer = f"d{consumer}" in collected.submission.stub_indices()
-            given = collected.tensors(one, f"d{consumer}")[0] if is_answer else scene.gradient_of(consumer)
-            if given is None or given.is_complex() or given.shape != scene.gradient_of(consumer).shape:
+            given = collected.tensors(one, f"d{consumer}")[0] if is_answer else context.gradient_of(consumer)
+            if given is None or given.is_complex() or given.shape != context.gradient_of(consumer).shape:
                 return None
-            total += scene.through(tensor, consumer, given)
+            total += context.vjp(tensor, consumer, given)
         (answer, *_) = collected.tensors(one, gradient)
-        fits = answer is not None and WrongAnswer(scene, tensor, answer, total, self.tolerance).fits(total)
+        fits = answer is not None and WrongAnswer(context, tensor, answer, total, self.tolerance).fits(total)
         return diagnosis_of("carried", gradient, guilty[0], first=guilty[0]) if fits else None
 
     def _is_off(self, gradient: str, collected: PassResults) -> bool:

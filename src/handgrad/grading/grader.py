@@ -38,12 +38,13 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
 from handgrad.sandbox.warm_sandbox import WarmSandbox
+from handgrad.student.recorder import silence
 from handgrad.submission.forbidden_names import ForbiddenUse, find_forbidden
 from handgrad.submission.submission import Submission
 
 __all__ = ["Grader", "GradingResult"]
 
-PRELUDE = "import handgrad.student.check as _student; _student.silence(); del _student"
+PRELUDE = f"from {silence.__module__} import silence; silence(); del silence"
 """Runs before the locked cells in the sandbox: there is nothing that ``cmp`` could compare with."""
 
 
@@ -153,10 +154,10 @@ class Grader:
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
         self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)
         self.checker = Checker(self.exercise, passes, self.references, self.facts, self.policy.tolerance)
-        self.checker.prove()
+        self.checker.validate()
         namespace = self.references[passes[0].name].namespace
         self.values = Values(self.exercise, self.passes[len(passes) :], namespace, self.policy)
-        self.values.prove()
+        self.values.validate()
 
     def _sandbox(self, states: Sequence[ParameterSet]) -> WarmSandbox | FreshSandbox:
         """What gives children on this machine; not yet entered."""

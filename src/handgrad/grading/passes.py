@@ -36,7 +36,7 @@ class Pass:
         return self.kind in ("step", "helped")
 
     @property
-    def may_be_spared(self) -> bool:
+    def is_optional(self) -> bool:
         """Whether it says nothing of a gradient that is right in every step."""
         return self.kind in HIDDEN and self.kind != "step"
 
@@ -59,7 +59,7 @@ def plan(
     for number, (seed, size) in enumerate(_rounds(seeds, sizes), start=1):
         settled = {**(settings or {}), **size}
         passes += [Pass(kind, number, {**settled, "seed": _derived(seed, number, kind)}) for kind in HIDDEN]
-    return tuple(sorted(passes, key=lambda one: one.may_be_spared))
+    return tuple(sorted(passes, key=lambda one: one.is_optional))
 
 
 def plan_values(

@@ -169,7 +169,7 @@ def run_passes(
         left_empty: set[int] = set()
         spared: bool | None = None
         for one in passes:
-            if one.may_be_spared:
+            if one.is_optional:
                 spared = settled(collected) if spared is None else spared
                 if spared:
                     continue

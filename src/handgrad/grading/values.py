@@ -217,7 +217,7 @@ class Values:
         with _replaced(self.namespace, answers), torch.no_grad(), execution.captured():
             return execution.run_cell(self._cells[check.id], self.namespace)
 
-    def prove(self) -> None:
+    def validate(self) -> None:
         """Prove that the values can be graded.
 
         Raises
@@ -227,7 +227,7 @@ class Values:
             gradient; or every seed gives the same.
         """
         for check in self.exercise.values:
-            self._prove_check(check)
+            self._validate_check(check)
         for parameter in {name for one in self.passes for name in one.parameters} - self.namespace.keys():
             raise ExerciseError(
                 f"{self.exercise.name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
@@ -239,7 +239,7 @@ class Values:
                 "right: the cells after the parameters must use `seed`."
             )
 
-    def _prove_check(self, check: Check) -> None:
+    def _validate_check(self, check: Check) -> None:
         name, tensor = self.exercise.name, self.namespace.get(check.gradient.removeprefix("d"))
         if check.gradient.startswith("d") and isinstance(tensor, torch.Tensor) and tensor.requires_grad:
             own = check.gradient.removeprefix("d")

@@ -116,7 +116,7 @@ class AnswerInNotebook:
         return cls(name, answer.detach(), forward, own, expected, namespace)
 
     @cached_property
-    def scene(self) -> BackwardContext:
+    def context(self) -> BackwardContext:
         """What stood in the notebook when the answer was made."""
         forward = self.forward
         lines = _lines(self.namespace, forward.consumers[self.name])
@@ -151,7 +151,7 @@ class AnswerInNotebook:
             return None
         blind = self._is_blind()
         given = WrongAnswer(
-            self.scene,
+            self.context,
             self.name,
             self.answer,
             self.expected[self.name].double(),
@@ -182,7 +182,7 @@ class AnswerInNotebook:
     def _is_blind(self) -> bool:
         """Whether what a branch adds to the right gradient is rounding, so that its value cannot be judged."""
         values = {self.name: self.expected[self.name]}
-        values |= {one: self.scene.gradients[one] for one in self.forward.consumers[self.name] if one != LOSS}
+        values |= {one: self.context.gradients[one] for one in self.forward.consumers[self.name] if one != LOSS}
         return any(
             scale_of(values[one]) <= RELATIVE_TOLERANCE * self.forward.scales[one]
             for one in values.keys() & self.forward.scales.keys()

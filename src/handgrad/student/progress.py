@@ -56,12 +56,12 @@ class GradientStatus:
 class Progress:
     """All gradients, in the order of the forward pass, and the one to do next (None where all are right)."""
 
-    standings: tuple[GradientStatus, ...]
+    statuses: tuple[GradientStatus, ...]
     next: str | None
 
     def count(self, state: Status) -> int:
         """How many gradients are in ``state``."""
-        return sum(one.state == state for one in self.standings)
+        return sum(one.state == state for one in self.statuses)
 
 
 def progress_of(namespace: Mapping[str, Any]) -> Progress:

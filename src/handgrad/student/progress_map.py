@@ -18,15 +18,15 @@ MEANINGS: dict[Status, str] = {
 def summary(stock: Progress) -> str:
     """How many gradients are in which state, and the next one to do, in a sentence or two."""
     counts = [f"{number} {state}" for state in SIGNS if (number := stock.count(state))]
-    said = f"Of {len(stock.standings)} gradients: {', '.join(counts)}."
+    said = f"Of {len(stock.statuses)} gradients: {', '.join(counts)}."
     return f"{said} {_advice(stock)}"
 
 
 def text(stock: Progress) -> str:
     """The map for a reader without pictures: a line for each gradient, in the order of the work."""
-    names = max(len(one.gradient) for one in stock.standings)
+    names = max(len(one.gradient) for one in stock.statuses)
     lines = [summary(stock)]
-    for one in reversed(stock.standings):
+    for one in reversed(stock.statuses):
         pointer = "\u2192" if one.tensor == stock.next else " "
         lines.append(f"{pointer} {SIGNS[one.state]} {one.gradient:{names}s}  {one.state:7s}  {one.shape}")
     return "\n".join(lines)
@@ -53,18 +53,18 @@ def html(stock: Progress) -> str:
 def _advice(stock: Progress) -> str:
     if stock.next is None:
         return "All gradients are right. `handgrad check` looks at them on fresh data, as the grader will."
-    state = next(one.state for one in stock.standings if one.tensor == stock.next)
+    state = next(one.state for one in stock.statuses if one.tensor == stock.next)
     return f"Next: d{stock.next}, which is {state}." if state == "wrong" else f"Next: d{stock.next}."
 
 
 def _svg(stock: Progress) -> str:
     graph = ForwardGraph(
-        {one.tensor: one.consumers for one in stock.standings},
-        frozenset(one.tensor for one in stock.standings if one.leaf),
+        {one.tensor: one.consumers for one in stock.statuses},
+        frozenset(one.tensor for one in stock.statuses if one.leaf),
     )
     return draw(
         graph,
-        {one.tensor: _node(one, one.tensor == stock.next) for one in stock.standings},
+        {one.tensor: _node(one, one.tensor == stock.next) for one in stock.statuses},
         label=summary(stock),
         title="The forward pass, and how the gradient of each tensor stands",
         description=text(stock),

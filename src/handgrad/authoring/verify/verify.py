@@ -43,7 +43,7 @@ def verify(
     CourseError
         The course has no such assignment, or none at all; or links in its source lead nowhere.
     """
-    return tuple(_Trial(course, name, say, mutants).proof() for name in course.chosen(assignments))
+    return tuple(_Trial(course, name, say, mutants).proof() for name in course.select(assignments))
 
 
 @dataclass

@@ -144,7 +144,7 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
 
 
 def _store(course: Course) -> AnswerStore:
-    return AnswerStore(course.workshop / "answers.sqlite")
+    return AnswerStore(course.private_folder / "answers.sqlite")
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def _stem(pool: Pool, executor: Executor | None) -> Iterator[None]:
 def _alone(course: Course) -> Iterator[None]:
     """Let no other process grade in this course."""
     try:
-        with FileLock(course.workshop / "grading.lock", timeout=0):
+        with FileLock(course.private_folder / "grading.lock", timeout=0):
             yield
     except Timeout:
         raise CourseError(

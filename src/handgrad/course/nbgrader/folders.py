@@ -127,7 +127,7 @@ class Folders:
         """
         target = self.autograded(student).parent
         try:
-            made = self.course.workshop / f"{ROOM}{uuid4().hex}"
+            made = self.course.private_folder / f"{ROOM}{uuid4().hex}"
             made.mkdir()
             try:
                 for path, name in self._beside(student):
@@ -162,7 +162,7 @@ class Folders:
 
     def clear_up(self) -> None:
         """Take away what a run that was killed has left half-made."""
-        for room in self.course.workshop.glob(f"{ROOM}*"):
+        for room in self.course.private_folder.glob(f"{ROOM}*"):
             shutil.rmtree(room, ignore_errors=True)
 
     def forget_feedback(self, student: str) -> None:

@@ -169,7 +169,7 @@ class Grade(Execute):
         submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
         report = graded.report.for_student(ids["student"])
-        store = AnswerStore(course.workshop / "answers.sqlite")
+        store = AnswerStore(course.private_folder / "answers.sqlite")
         key = record_key(grader.exercise, grader.passes, submission)
         store.put(report, key, record_of(graded))
         show(nb, grader, graded)

@@ -45,7 +45,9 @@ class BackwardContext:
     consumers: Mapping[str, tuple[str, ...]]
     lines: Mapping[str, str] = field(default_factory=dict)
     _branches: dict[tuple[str, str], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
-    _ways: dict[tuple[str, str], dict[str, torch.Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    _unnamed_paths: dict[tuple[str, str], dict[str, torch.Tensor]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @cached_property
     def forward(self) -> dict[str, torch.Tensor]:
@@ -84,23 +86,23 @@ class BackwardContext:
     def branch(self, name: str, consumer: str) -> torch.Tensor:
         """The share of ``name``'s gradient that comes back through ``consumer``; kept once it is known."""
         if (name, consumer) not in self._branches:
-            self._branches[name, consumer] = self.through(name, consumer, self.gradient_of(consumer))
+            self._branches[name, consumer] = self.vjp(name, consumer, self.gradient_of(consumer))
         return self._branches[name, consumer]
 
-    def through(self, name: str, consumer: str, gradient: torch.Tensor) -> torch.Tensor:
+    def vjp(self, name: str, consumer: str, gradient: torch.Tensor) -> torch.Tensor:
         """What ``gradient``, put on ``consumer``, sends back to ``name`` by the direct way; in double precision."""
         tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
         others = {other: value for other, value in self.tensors.items() if other != consumer}
         arrived = autograd_graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
 
-    def ways(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
+    def unnamed_paths(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
         """The shares of a branch that come back by way of tensors in between which are not named ones.
 
         A tensor through which all of the branch comes back, or nothing, is no way of its own. Of several with the same
         share the first one is named.
         """
-        if (name, consumer) not in self._ways:
+        if (name, consumer) not in self._unnamed_paths:
             tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
             gradient = self.gradient_of(consumer).to(tensor.dtype).expand_as(tensor)
             others = {other: value for other, value in self.tensors.items() if other != consumer}
@@ -114,8 +116,8 @@ class BackwardContext:
                     known = (torch.zeros_like(whole), whole, *found.values())
                     if all(scale_of(share - other) > least for other in known):
                         found[way] = share
-            self._ways[name, consumer] = found
-        return self._ways[name, consumer]
+            self._unnamed_paths[name, consumer] = found
+        return self._unnamed_paths[name, consumer]
 
     @cached_property
     def _between(self) -> dict[str, torch.Tensor]:
@@ -143,7 +145,7 @@ class BackwardContext:
             # one place along the stretched dimensions at a time
             mask = torch.zeros(shape, dtype=torch.bool)
             mask[self._place(number, dims, tuple(shape))] = True
-            parts += mask * self.through(name, consumer, gradient * mask)
+            parts += mask * self.vjp(name, consumer, gradient * mask)
         return parts
 
     @staticmethod

@@ -54,7 +54,7 @@ def zeros(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: See whether what is worked out for {tensor} is ever put into {gradient}.
     """
-    if view.shape == view.wanted and not bool(view.answer.any()) and bool(view.expected.any()):
+    if view.shape == view.expected_shape and not bool(view.answer.any()) and bool(view.expected.any()):
         yield {}
 
 
@@ -65,7 +65,7 @@ def missing_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
     Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
     """
     for missing in strict_subsets(view.consumers):
-        left = sum(view.scene.branch(view.name, one) for one in view.consumers if one not in missing)
+        left = sum(view.context.branch(view.name, one) for one in view.consumers if one not in missing)
         if isinstance(left, torch.Tensor) and view.fits(left):
             yield {**branches(view), "missing": listed(missing)}
 
@@ -77,7 +77,7 @@ def branch_sign(view: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Look at the line of {wrong}: does it grow or fall when {tensor} grows? Branches are always added.
     """
     for wrong in strict_subsets(view.consumers):
-        if view.fits(view.expected - 2 * sum(view.scene.branch(view.name, one) for one in wrong)):
+        if view.fits(view.expected - 2 * sum(view.context.branch(view.name, one) for one in wrong)):
             yield {"wrong": listed(wrong)}
 
 
@@ -109,11 +109,11 @@ def last_write_wins(view: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Let every lookup add to its row: in a loop, or with an operation of torch that accumulates.
     """
     for consumer in view.consumers:
-        if consumer == LOSS or view.shape != view.wanted:
+        if consumer == LOSS or view.shape != view.expected_shape:
             continue
-        sent = view.scene.gradient_of(consumer)
-        for name, index in view.scene.indices.items():
-            if tuple(sent.shape) == (*index.shape, *view.wanted[1:]) and one_of_each(view, index, sent):
+        sent = view.context.gradient_of(consumer)
+        for name, index in view.context.indices.items():
+            if tuple(sent.shape) == (*index.shape, *view.expected_shape[1:]) and one_of_each(view, index, sent):
                 yield {"index": name, "consumer": consumer}
 
 
@@ -125,17 +125,21 @@ def other_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
     """
     if view.is_scaled:
         return
-    for name in view.scene.gradients:
-        below = view.consumers == (name,) and view.shape == view.wanted
-        if name != view.name and not below and view.fits(view.scene.gradient_of(name)):
+    for name in view.context.gradients:
+        below = view.consumers == (name,) and view.shape == view.expected_shape
+        if name != view.name and not below and view.fits(view.context.gradient_of(name)):
             yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
     for consumer in view.consumers:
-        sent = view.summed(view.scene.gradient_of(consumer)) if consumer != LOSS else None
-        number = view.multiple(sent, view.rest(consumer)) if sent is not None else None
+        sent = view.reduced_to(view.context.gradient_of(consumer)) if consumer != LOSS else None
+        number = view.multiple(sent, view.other_branches(consumer)) if sent is not None else None
         if number is not None:
             factor = factor_name(view, number)
             how = "" if factor == "1" else f" times {factor}"
-            how += ", summed up" if broadcast_dims(view.wanted, tuple(view.scene.tensors[consumer].shape)) else ""
+            how += (
+                ", summed up"
+                if broadcast_dims(view.expected_shape, tuple(view.context.tensors[consumer].shape))
+                else ""
+            )
             yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
 
 
@@ -148,8 +152,8 @@ def local_only(view: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in view.consumers:
         if consumer == LOSS or view.is_scaled:
             continue
-        slope = view.scene.through(view.name, consumer, torch.ones((), dtype=torch.float64))
-        if view.multiple(slope, view.rest(consumer)) is not None:
+        slope = view.context.vjp(view.name, consumer, torch.ones((), dtype=torch.float64))
+        if view.multiple(slope, view.other_branches(consumer)) is not None:
             yield {"part": part(view, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 
 
@@ -172,9 +176,9 @@ def factor_count(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Follow {lines}, and count how often {factor} is met on the way back.
     """
-    for name, value in view.scene.forward.items():
-        over = broadcast_dims(tuple(value.shape), view.wanted) or tuple(value.shape) == view.wanted
-        if not over or name == view.name or view.shape != view.wanted or not bool((value != 0).all()):
+    for name, value in view.context.forward.items():
+        over = broadcast_dims(tuple(value.shape), view.expected_shape) or tuple(value.shape) == view.expected_shape
+        if not over or name == view.name or view.shape != view.expected_shape or not bool((value != 0).all()):
             continue
         for how, candidate in (("is missing", view.expected / value), ("is there twice", view.expected * value)):
             if view.fits(candidate):
@@ -188,8 +192,8 @@ def missing_eps(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}, and let your formula use {tensor} exactly as it stands there.
     """
-    values = view.scene.tensors[view.name].detach().double()
-    if view.shape != view.wanted or not bool((values > 0).all()):
+    values = view.context.tensors[view.name].detach().double()
+    if view.shape != view.expected_shape or not bool((values > 0).all()):
         return
     large = view.expected.abs() > 1e-2 * view.expected.abs().max()
     off = (view.value / view.expected - 1)[large]

@@ -61,7 +61,7 @@ def one_of_each(view: WrongAnswer, index: torch.Tensor, sent: torch.Tensor) -> b
 
 def _itself(view: WrongAnswer) -> Iterator[TemplateValues]:
     """The answer is a forward value, or its transpose."""
-    for name, value in view.scene.forward.items():
+    for name, value in view.context.forward.items():
         if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
             where = " and nothing else: its numbers are those of the forward pass"
             yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
@@ -72,11 +72,11 @@ def _in_place_of_a_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in view.consumers:
         if consumer == LOSS:
             continue
-        shape = view.scene.tensors[consumer].shape
-        for name, value in view.others():
+        shape = view.context.tensors[consumer].shape
+        for name, value in view.other_variables():
             if value.shape != shape or name == f"d{consumer}":
                 continue
-            if view.multiple(view.scene.through(view.name, consumer, value), view.rest(consumer)) is not None:
+            if view.multiple(view.context.vjp(view.name, consumer, value), view.other_branches(consumer)) is not None:
                 yield _used(view, consumer, name, f" where d{consumer} belongs")
 
 
@@ -93,10 +93,10 @@ def _as_a_factor(view: WrongAnswer) -> Iterator[TemplateValues]:
         for consumer in view.consumers:
             if consumer == LOSS:
                 continue
-            sent = view.scene.gradient_of(consumer)
-            for name, value in view.others():
+            sent = view.context.gradient_of(consumer)
+            for name, value in view.other_variables():
                 product = _product(view, sent, power(value))
-                number = view.multiple(product, view.rest(consumer)) if product is not None else None
+                number = view.multiple(product, view.other_branches(consumer)) if product is not None else None
                 if number is not None:
                     found.append(_used(view, consumer, name, f" {words} of d{consumer}"))
         yield from found
@@ -110,19 +110,19 @@ def _product(view: WrongAnswer, sent: torch.Tensor, value: torch.Tensor) -> torc
         product = sent * value
     except RuntimeError:
         return None
-    return view.summed(product) if product.shape in (sent.shape, view.expected.shape) else None
+    return view.reduced_to(product) if product.shape in (sent.shape, view.expected.shape) else None
 
 
 def _in_a_product(view: WrongAnswer) -> Iterator[TemplateValues]:
     """A matrix product of the upstream gradient with another matrix than the step has there."""
     for consumer in view.consumers:
         sent, branch, rest = (
-            view.scene.gradient_of(consumer),
-            view.scene.branch(view.name, consumer),
-            view.rest(consumer),
+            view.context.gradient_of(consumer),
+            view.context.branch(view.name, consumer),
+            view.other_branches(consumer),
         )
-        for name, value in view.others():
-            products = matrix_products(sent, value, view.wanted).values()
+        for name, value in view.other_variables():
+            products = matrix_products(sent, value, view.expected_shape).values()
             if any(view.fits(rest + one) for one in products) and not any(multiple_of(branch, one) for one in products):
                 yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
 

@@ -97,10 +97,10 @@ def recognise_in_any_shape(
     if found := recognise(gradient, there, slugs):
         return found
     # one number, broadcast, would look like a value of the right shape
-    laid_over = [other for view in there if view.answer.numel() > 1 and (other := view.laid_over())]
+    laid_over = [other for view in there if view.answer.numel() > 1 and (other := view.broadcast_to_expected())]
     found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
     if found is None:
         return None
     first = there[0]
-    shape = f"Its shape is not right either: {first.shape} where {first.name} has {first.wanted}."
+    shape = f"Its shape is not right either: {first.shape} where {first.name} has {first.expected_shape}."
     return replace(found, what=f"{found.what} {shape}")

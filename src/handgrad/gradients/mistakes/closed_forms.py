@@ -24,7 +24,7 @@ def missing_way(view: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and what does that do to {consumer}?
     """
     for consumer in view.consumers:
-        ways = view.scene.ways(view.name, consumer)
+        ways = view.context.unnamed_paths(view.name, consumer)
         for missing in strict_subsets(tuple(ways), whole=True):
             if view.fits(view.expected - torch.stack([ways[one] for one in missing]).sum(0)):
                 yield {
@@ -42,12 +42,12 @@ def way_scale(view: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Compare with {lines}: which factors stand there, and which in your formula?
     """
     for consumer in view.consumers:
-        for way, share in view.scene.ways(view.name, consumer).items():
+        for way, share in view.context.unnamed_paths(view.name, consumer).items():
             number = view.factor(share, view.expected - share)
             factor = "1" if number is None else factor_name(view, number)
             if factor != "1":
                 sizes = [
-                    (name, size) for size, name in view.scene.sizes.items() if name in factor and name != str(size)
+                    (name, size) for size, name in view.context.sizes.items() if name in factor and name != str(size)
                 ]
                 size = "".join(f" ({name} is {size})" for name, size in sizes[:1])
                 yield {"way": way, "factor": factor, "size": size, "lines": lines(view, (way,))}
@@ -92,10 +92,10 @@ def _picks(view: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
 
     Of gradients that come from the loss alone: further down, what is picked there is a branch like any other.
     """
-    if view.consumers != (LOSS,) or view.shape != view.wanted or len(view.wanted) != 2:
+    if view.consumers != (LOSS,) or view.shape != view.expected_shape or len(view.expected_shape) != 2:
         return
-    rows, columns = view.wanted
-    for name, value in view.scene.indices.items():
+    rows, columns = view.expected_shape
+    for name, value in view.context.indices.items():
         if len(value) != rows or value.ndim > 2:
             continue
         named = (

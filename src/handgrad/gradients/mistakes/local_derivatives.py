@@ -26,19 +26,19 @@ def slope_elsewhere(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}: the slope is taken at the point through which the forward pass went.
     """
-    for consumer in view.consumers if view.shape == view.wanted and not view.is_scaled else ():
-        if consumer == LOSS or view.scene.tensors[consumer].shape != view.wanted:
+    for consumer in view.consumers if view.shape == view.expected_shape and not view.is_scaled else ():
+        if consumer == LOSS or view.context.tensors[consumer].shape != view.expected_shape:
             continue
-        points = view.scene.forward[view.name].flatten()
-        slopes = view.scene.through(view.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
-        sent = view.scene.gradient_of(consumer).flatten()
-        taken = (view.value - view.rest(consumer)).flatten() / sent
+        points = view.context.forward[view.name].flatten()
+        slopes = view.context.vjp(view.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
+        sent = view.context.gradient_of(consumer).flatten()
+        taken = (view.value - view.other_branches(consumer)).flatten() / sent
         # a small upstream gradient leaves no more than rounding of the slope
         readable = sent.abs() > 1e-2 * scale_of(sent)
         if not _is_function(points, slopes):
             continue
-        for used, value in view.others():
-            if used != view.name and tuple(value.shape) == view.wanted:
+        for used, value in view.other_variables():
+            if used != view.name and tuple(value.shape) == view.expected_shape:
                 known, there = _between(points, slopes, value.flatten())
                 if _agree(taken[readable & known], there[readable & known], scale_of(slopes)):
                     yield {"part": part(view, consumer), "used": used, "lines": lines(view, (consumer,))}

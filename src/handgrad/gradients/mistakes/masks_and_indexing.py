@@ -23,7 +23,7 @@ def unreached(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}: which entries of {tensor} get through there? A nudge to any other changes nothing.
     """
-    if view.blind or view.shape != view.wanted:
+    if view.blind or view.shape != view.expected_shape:
         return
     there = view.expected != 0
     allowance = view.tolerance * scale_of(view.expected)
@@ -40,7 +40,7 @@ def moved(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Follow one entry of {tensor} through {lines}: what comes back to it belongs in its own place.
     """
-    if view.shape == view.wanted and not view.is_right and bool(torch.isfinite(view.value).all()):
+    if view.shape == view.expected_shape and not view.is_right and bool(torch.isfinite(view.value).all()):
         found, due = (value.flatten().sort().values for value in (view.value, view.expected))
         # of few different numbers the same ones come together by chance
         if len(set(due.tolist())) > 3 and view.close(found, due):
@@ -54,24 +54,24 @@ def overwritten(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Begin with zeros, and let each place add to what the others have sent.
     """
-    for consumer in view.consumers if view.shape == view.wanted else ():
+    for consumer in view.consumers if view.shape == view.expected_shape else ():
         if consumer == LOSS:
             continue
-        sent = view.scene.gradient_of(consumer)
+        sent = view.context.gradient_of(consumer)
         for dim, size in enumerate(sent.shape):
-            if 1 < size <= MOST_PLACES and view.fits(view.rest(consumer) + _last_sent(view, consumer, dim)):
+            if 1 < size <= MOST_PLACES and view.fits(view.other_branches(consumer) + _last_sent(view, consumer, dim)):
                 yield {"consumer": consumer, "dim": str(dim)}
 
 
 def _last_sent(view: WrongAnswer, consumer: str, dim: int) -> torch.Tensor:
     """What each entry is sent by the last of the places of ``consumer`` along ``dim`` that send it anything."""
-    sent = view.scene.gradient_of(consumer)
-    last = torch.zeros(view.wanted, dtype=torch.float64)
+    sent = view.context.gradient_of(consumer)
+    last = torch.zeros(view.expected_shape, dtype=torch.float64)
     for place in range(sent.shape[dim]):
         mask = torch.zeros_like(sent)
         mask.select(dim, place).fill_(1)
-        reached = view.scene.through(view.name, consumer, mask) != 0
-        last = torch.where(reached, view.scene.through(view.name, consumer, sent * mask), last)
+        reached = view.context.vjp(view.name, consumer, mask) != 0
+        last = torch.where(reached, view.context.vjp(view.name, consumer, sent * mask), last)
     return last
 
 
@@ -83,12 +83,12 @@ def turned(view: WrongAnswer) -> Iterator[TemplateValues]:
     """
     for consumer in view.consumers:
         sent, branch, rest = (
-            view.scene.gradient_of(consumer),
-            view.scene.branch(view.name, consumer),
-            view.rest(consumer),
+            view.context.gradient_of(consumer),
+            view.context.branch(view.name, consumer),
+            view.other_branches(consumer),
         )
-        for name, value in view.scene.forward.items():
-            products = matrix_products(sent, value, view.wanted)
+        for name, value in view.context.forward.items():
+            products = matrix_products(sent, value, view.expected_shape)
             for (swapped, sent_turned, value_turned), right in products.items():
                 number = multiple_of(branch, right)
                 for factor, wrong in (

@@ -64,8 +64,8 @@ def shape_rank(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
     """
-    laid_over = view.laid_over()
-    if laid_over and len(view.shape) != len(view.wanted) and laid_over.fits(view.expected):
+    laid_over = view.broadcast_to_expected()
+    if laid_over and len(view.shape) != len(view.expected_shape) and laid_over.fits(view.expected):
         yield shapes(view)
 
 
@@ -75,8 +75,8 @@ def shape_broadcast(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
     """
-    laid_over = view.laid_over() if broadcast_dims(view.shape, view.wanted) else None
-    if laid_over and len(view.shape) == len(view.wanted) and laid_over.fits(view.expected):
+    laid_over = view.broadcast_to_expected() if broadcast_dims(view.shape, view.expected_shape) else None
+    if laid_over and len(view.shape) == len(view.expected_shape) and laid_over.fits(view.expected):
         yield shapes(view)
 
 
@@ -89,11 +89,11 @@ def wrong_dim(view: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in view.consumers:
         if consumer == LOSS or len(view.consumers) > 1:
             continue
-        wide = tuple(view.scene.tensors[consumer].shape)
-        dims = broadcast_dims(view.wanted, wide)
-        if not dims or view.shape == view.wanted:
+        wide = tuple(view.context.tensors[consumer].shape)
+        dims = broadcast_dims(view.expected_shape, wide)
+        if not dims or view.shape == view.expected_shape:
             continue
-        parts = view.scene.parts(view.name, consumer)
+        parts = view.context.parts(view.name, consumer)
         for over in strict_subsets(range(parts.ndim), whole=True):
             name = "every dimension" if len(over) == parts.ndim else dimensions(over)
             summed = (parts.sum(over), parts.sum(over, keepdim=True))
@@ -108,8 +108,8 @@ def shape_sum(view: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: What was stretched on the way forward is added up on the way back: sum over {dim}.
     """
-    dims = broadcast_dims(view.wanted, view.shape)
-    if dims and view.close(view.value.sum_to_size(view.wanted), view.expected):
+    dims = broadcast_dims(view.expected_shape, view.shape)
+    if dims and view.close(view.value.sum_to_size(view.expected_shape), view.expected):
         yield {**shapes(view), "dim": dimensions(dims), "consumer": listed(view.consumers)}
 
 

@@ -26,7 +26,7 @@ def dimensions(dims: Sequence[int]) -> str:
 
 def shapes(view: WrongAnswer) -> TemplateValues:
     """The two shapes, as Python prints them."""
-    return {"shape": str(view.shape), "wanted": str(view.wanted)}
+    return {"shape": str(view.shape), "wanted": str(view.expected_shape)}
 
 
 def branches(view: WrongAnswer) -> TemplateValues:
@@ -44,7 +44,7 @@ def lines(view: WrongAnswer, consumers: Iterable[str]) -> str:
     """The forward lines of ``consumers``; quoted where they are known."""
     if view.skips:
         return f"the lines from {view.name} to the loss"
-    known = view.scene.lines
+    known = view.context.lines
     return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
 
 
@@ -64,8 +64,8 @@ def _factors(view: WrongAnswer) -> Iterator[tuple[str, float, int]]:
     yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
     # the sizes of other tensors have nothing to do with this step: a tenth is no 1/n_embd by chance
     near = (view.name, *(one for one in view.consumers if one != LOSS))
-    own = {size for one in near for size in view.scene.tensors[one].shape}
-    sizes = {size: name for size, name in view.scene.sizes.items() if size in own}
+    own = {size for one in near for size in view.context.tensors[one].shape}
+    sizes = {size: name for size, name in view.context.sizes.items() if size in own}
     for size, name in sizes.items():
         yield from ((name, float(size), size), (f"1/{name}", 1 / size, size))
     for size, name in sizes.items():
@@ -82,7 +82,7 @@ def scaled(view: WrongAnswer, number: float, consumers: Sequence[str]) -> Iterat
     if name == "1":
         return
     sizes = [size for factor, _, size in _factors(view) if size and factor == name.removeprefix("-")]
-    known = [(view.scene.sizes[size], size) for size in sizes if view.scene.sizes[size] != str(size)]
+    known = [(view.context.sizes[size], size) for size in sizes if view.context.sizes[size] != str(size)]
     size = f" ({known[0][0]} is {known[0][1]})" if known else ""
     whole = len(consumers) == len(view.consumers)
     what = f"d{view.name}" if whole else f"In d{view.name}, what comes back through {listed(consumers)}"

@@ -21,7 +21,7 @@ class WrongAnswer:
 
     Attributes
     ----------
-    scene
+    context
         The pass.
     name
         The tensor whose gradient was asked for.
@@ -39,7 +39,7 @@ class WrongAnswer:
         Whether the answer was made from other gradients than those of the consumers.
     """
 
-    scene: BackwardContext
+    context: BackwardContext
     name: str
     answer: torch.Tensor
     expected: torch.Tensor
@@ -61,14 +61,14 @@ class WrongAnswer:
         return tuple(self.answer.shape)
 
     @property
-    def wanted(self) -> tuple[int, ...]:
+    def expected_shape(self) -> tuple[int, ...]:
         """Sizes of the tensor."""
         return tuple(self.expected.shape)
 
     @property
     def consumers(self) -> tuple[str, ...]:
         """What is computed directly from the tensor."""
-        return self.scene.consumers[self.name]
+        return self.context.consumers[self.name]
 
     def fits(self, candidate: torch.Tensor) -> bool:
         """Whether the answer is ``candidate``, in shape and, up to the tolerance, in its values; zeros fit nothing."""
@@ -79,14 +79,16 @@ class WrongAnswer:
         allowance = (tolerance or self.tolerance) * scale_of(candidate)
         return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
 
-    def laid_over(self) -> "WrongAnswer | None":
+    def broadcast_to_expected(self) -> "WrongAnswer | None":
         """The same answer in the shape of the tensor, where sizes of one or a broadcast stand between the two."""
-        if self.shape == self.wanted:
+        if self.shape == self.expected_shape:
             return None
-        if [size for size in self.shape if size != 1] == [size for size in self.wanted if size != 1]:
-            return replace(self, answer=self.answer.reshape(self.wanted))
+        if [size for size in self.shape if size != 1] == [size for size in self.expected_shape if size != 1]:
+            return replace(self, answer=self.answer.reshape(self.expected_shape))
         return (
-            replace(self, answer=self.answer.expand(self.wanted)) if broadcast_dims(self.shape, self.wanted) else None
+            replace(self, answer=self.answer.expand(self.expected_shape))
+            if broadcast_dims(self.shape, self.expected_shape)
+            else None
         )
 
     def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
@@ -114,8 +116,8 @@ class WrongAnswer:
         whole = self.factor(self.expected)
         if whole is not None:
             return {self.consumers: whole}
-        branches = {one: self.scene.branch(self.name, one) for one in self.consumers if len(self.consumers) > 1}
-        found = {(one,): self.factor(branch, self.rest(one)) for one, branch in branches.items()}
+        branches = {one: self.context.branch(self.name, one) for one in self.consumers if len(self.consumers) > 1}
+        found = {(one,): self.factor(branch, self.other_branches(one)) for one, branch in branches.items()}
         return {one: number for one, number in found.items() if number is not None}
 
     @property
@@ -128,23 +130,23 @@ class WrongAnswer:
         """Whether the answer is the gradient."""
         return self.fits(self.expected)
 
-    def rest(self, consumer: str) -> torch.Tensor:
+    def other_branches(self, consumer: str) -> torch.Tensor:
         """What comes back through the other consumers."""
-        others = [self.scene.branch(self.name, other) for other in self.consumers if other != consumer]
-        return torch.stack(others).sum(0) if others else torch.zeros(self.wanted, dtype=torch.float64)
+        others = [self.context.branch(self.name, other) for other in self.consumers if other != consumer]
+        return torch.stack(others).sum(0) if others else torch.zeros(self.expected_shape, dtype=torch.float64)
 
-    def summed(self, value: torch.Tensor) -> torch.Tensor | None:
+    def reduced_to(self, value: torch.Tensor) -> torch.Tensor | None:
         """``value`` in the shape of the tensor: summed over what was stretched, stretched over what was summed."""
-        if broadcast_dims(self.wanted, tuple(value.shape)):
-            return value.sum_to_size(self.wanted)
+        if broadcast_dims(self.expected_shape, tuple(value.shape)):
+            return value.sum_to_size(self.expected_shape)
         try:
-            return value.expand(self.wanted)
+            return value.expand(self.expected_shape)
         except RuntimeError:
             return None
 
-    def others(self) -> Iterator[tuple[str, torch.Tensor]]:
+    def other_variables(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Every other value that a cell may have used, by the name it has there: ``probs``, ``dprobs``."""
-        yield from self.scene.forward.items()
-        for name in self.scene.gradients:
+        yield from self.context.forward.items()
+        for name in self.context.gradients:
             if name != self.name:
-                yield f"d{name}", self.scene.gradient_of(name)
+                yield f"d{name}", self.context.gradient_of(name)
