@@ -14,7 +14,7 @@ from nbgrader.api import Gradebook
 
 from benchmarks.running import BenchmarkFailed, Cost, run
 from handgrad.authoring.cases import Case
-from handgrad.course.course import CONFIG, WORKSHOP, Course
+from handgrad.course.course import CONFIG, PRIVATE, Course
 from handgrad.course.files import write_text
 
 __all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place"]
@@ -56,7 +56,7 @@ class Place:
 
     def begin_anew(self, solved: str, count: int) -> None:
         """Take the course back to where nothing has been graded, with ``count`` submissions handed in."""
-        for folder in ("submitted", "autograded", "feedback", WORKSHOP):
+        for folder in ("submitted", "autograded", "feedback", PRIVATE):
             shutil.rmtree(self.root / folder, ignore_errors=True)
         shutil.copyfile(self.registered, self.gradebook)
         for student in students(count):

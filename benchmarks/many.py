@@ -17,7 +17,7 @@ from benchmarks.figures import Figure
 from benchmarks.processes import descriptors, family, proportional_memory
 from benchmarks.running import BenchmarkFailed
 from benchmarks.ways import Bench, alone
-from handgrad.course.course import WORKSHOP
+from handgrad.course.course import PRIVATE
 
 WINDOW = 500
 """Submissions at the start and at the end that are compared."""
@@ -61,7 +61,7 @@ def figures(bench: Bench) -> list[Figure]:
     way, count = bench.two_workers, bench.many
     bench.say(f"{count} submissions, two workers")
     way.place.begin_anew(bench.courses.solved, count)
-    watch = Watch([bench.courses.temporary, way.place.root / WORKSHOP])
+    watch = Watch([bench.courses.temporary, way.place.root / PRIVATE])
     way.place.run(*way.command, watch=watch)
     way.place.check_marks(count, way.name)
     done = sorted((folder / FILE).stat().st_mtime for folder in (way.place.root / "autograded").iterdir())

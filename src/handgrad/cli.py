@@ -1,230 +1,262 @@
-"""The command line: each verb a thin wrapper over one function that Python can call."""
+"""The command line: each command a thin wrapper over one function that Python can call."""
 
+import functools
+import inspect
 import os
 import sys
+import traceback
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
 import handgrad._startup  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
 from handgrad.errors import HandgradError
 from handgrad.report.records import Report
 
-__all__ = ["Export", "Format", "ProofFormat", "Service", "app", "main"]
+__all__ = ["app", "main"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Learn backpropagation by writing it: every gradient is graded against autograd.",
-)
+STUDENTS, INSTRUCTORS, AUTHORS = "For students", "For instructors", "For authors of exercises"
+"""Who uses a command: the groups of ``handgrad --help``."""
 
 Format = Literal["text", "json", "junit", "gradescope", "classroom"]
 Export = Literal["csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope"]
 Service = Literal["gradescope", "github"]
 ProofFormat = Literal["text", "json"]
 
+
+class _Command(TyperCommand):
+    """A command whose ``--help`` shows no type."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option ``--help``, without the type that typer shows for it."""
+        return _without_type(super().get_help_option(ctx))
+
+
+class _Group(TyperGroup):
+    """The group of all commands, in the same way."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option ``--help``, without the type that typer shows for it."""
+        return _without_type(super().get_help_option(ctx))
+
+
+def _without_type(option: Any) -> Any:
+    option.metavar = ""
+    return option
+
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    cls=_Group,
+    context_settings=SETTINGS,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Learn backpropagation by writing it: every gradient is graded against autograd.",
+    epilog="handgrad COMMAND --help explains a command and shows an example.",
+)
+
+
+@dataclass
+class _Output:
+    """How much the commands print."""
+
+    verbose: bool = False
+    quiet: bool = False
+
+    def note(self, text: str) -> None:
+        """Print what is not a result."""
+        if not self.quiet:
+            typer.echo(text)
+
+
+output = _Output()
+
+
+def _option(*names: str, help: str, **rest: Any) -> Any:  # noqa: A002 - typer's own name
+    """An option that is given or not, and so has no type to show."""
+    return typer.Option(*names, metavar="", help=help, **rest)
+
+
+def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command, with an example in its help, and the options that every command has."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(verbose: bool, quiet: bool, **arguments: Any) -> None:
+            output.verbose, output.quiet = verbose, quiet
+            function(**arguments)
+
+        common = {
+            "verbose": Annotated[bool, _option("--verbose", "-v", help="Print each step, and the cause of an error.")],
+            "quiet": Annotated[bool, _option("--quiet", "-q", help="Print results only: no progress, no remarks.")],
+        }
+        signature = inspect.signature(function, eval_str=True)
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        extra = [inspect.Parameter(name, keyword, default=False, annotation=kind) for name, kind in common.items()]
+        run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
+        run.__annotations__ = {**function.__annotations__, **common}
+        first, *rest = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        app.command(
+            cls=_Command,
+            rich_help_panel=panel,
+            short_help=first,
+            help="\n\n".join([f"{first} ({panel}.)", *rest]),
+            epilog=f"Example: {example}",
+            context_settings=SETTINGS,
+        )(run)
+        return function
+
+    return register
+
+
+Assignment = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")]
 CourseOption = Annotated[
-    Path, typer.Option("--course", help="A course's folder, or one inside it; the current one unless told.")
+    Path,
+    typer.Option(
+        "--course", metavar="FOLDER", show_default="the current folder", help="The course's folder, or one inside it."
+    ),
 ]
+Students = Annotated[
+    list[str] | None,
+    typer.Option("--student", metavar="NAME", help="Only this student: a name or a glob. Can be repeated."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, show_default="one for each CPU", help="Number of processes."),
+]
+OutputFile = typer.Option("--output", "-o", metavar="FILE", help="Write to this file.", show_default="standard output")
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False) -> None:
+def _version(version: Annotated[bool, _option("--version", "-V", help="Show the version and exit.")] = False) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
 
 
-@app.command()
+@command(STUDENTS, "handgrad check backprop.ipynb")
 def check(
-    notebook: Annotated[Path, typer.Argument(help="A student's notebook, its .py file, or the folder that holds it.")],
-    format: Annotated[Format, typer.Option(help="How the report is written.")] = "text",  # noqa: A002
+    notebook: Annotated[
+        Path, typer.Argument(metavar="NOTEBOOK", help="Your notebook, a .py export of it, or the folder that it is in.")
+    ],
+    format: Annotated[Format, typer.Option(help="Format of the report.")] = "text",  # noqa: A002
     exercise: Annotated[
-        Path | None, typer.Option(help="The exercise's notebook or exercise.json, where it is not found by itself.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="found by itself",
+            help="The exercise: its notebook, or the exercise.json of a release.",
+        ),
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A course's marks and limits: handgrad.json of an autograder.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="handgrad's own",
+            help="Marks and limits of a course: the handgrad.json of an autograder.",
+        ),
     ] = None,
     rename: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="THEIRS=OURS", help="A name of the notebook that the exercise calls otherwise; repeatable."
+            metavar="THEIRS=OURS", help="A name in your notebook, and the exercise's name for it. Can be repeated."
         ),
     ] = None,
 ) -> None:
-    """Grade one notebook, your own: every gradient by itself, on fresh data. Exit status 0 if all passed, 1 if not."""
+    """Check your own notebook: every gradient is tested by itself, on fresh data.
+
+    Exit status: 0 if all passed, 1 if something did not.
+    """
     from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
 
     # it imports torch while this process does
     with nullcontext() if why_no_isolation() else WarmProcess() as process:
         from handgrad.course.commands import check_notebook
         from handgrad.course.course import Course
-        from handgrad.exercise import release_file
+        from handgrad.exercise.release_file import read_exercise
 
         course = Course.of_settings(settings) if settings else None
-        found = release_file.read_exercise(exercise) if exercise else None
+        found = read_exercise(exercise) if exercise else None
         report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
-    typer.echo(_rendered(report, format), nl=False)
+    typer.echo(_text_of(report, format), nl=False)
     raise typer.Exit(0 if report.passed else 1)
 
 
-@app.command()
+@command(INSTRUCTORS, "handgrad grade backprop --dry-run")
 def grade(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
+    assignment: Assignment,
     *,
-    student: Annotated[
-        list[str] | None, typer.Option(help="Grade this student only: a name or a glob; may be repeated.")
-    ] = None,
+    student: Students = None,
     notebook: Annotated[
-        list[str] | None, typer.Option(help="Grade this notebook only: a name or a glob; may be repeated.")
+        list[str] | None, typer.Option(metavar="NAME", help="Only this notebook: a name or a glob. Can be repeated.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that grade; one for each processor unless told.")
-    ] = None,
+    workers: Workers = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Grade on a Dask cluster: tcp://HOST:8786.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            show_default="this machine",
+            help="The scheduler of a Dask cluster that grades: tcp://HOST:8786.",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Grade again what has not changed since.")] = False,
-    feedback: Annotated[bool, typer.Option(help="Write the feedback pages too.")] = True,
+    dry_run: Annotated[
+        bool, _option("--dry-run", "-n", help="Show who would get what, and why. Nothing is written.")
+    ] = False,
+    force: Annotated[bool, _option("--force", "-f", help="Grade all submissions again, changed or not.")] = False,
+    feedback: Annotated[
+        bool, _option("--feedback/--no-feedback", help="Write the feedback pages too.", show_default="--feedback")
+    ] = True,
     trust: Annotated[
-        bool, typer.Option("--trust-submissions", help="Grade also where this machine isolates nothing.")
+        bool,
+        _option("--trust-submissions", help="Grade also if this machine has no isolation: only for code you trust."),
     ] = False,
     course: CourseOption = Path(),
 ) -> None:
-    """Grade a class: scores into the gradebook, notebooks into autograded/ and feedback/."""
-    from handgrad.course.commands.grade_class import grade_class
-    from handgrad.course.commands.progress_bar import Watch
+    """Grade an assignment of a class: scores go into the gradebook, notebooks into autograded/ and feedback/.
+
+    What has not changed since it was graded is skipped.
+
+    Exit status: 0 if everything passed, 1 if something did not (the usual case), 2 if something could not be graded.
+    A dry run ends with 0.
+    """
+    from handgrad.course.commands.grade_class import grade_class, what_would_change
+    from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.course import Course
     from handgrad.course.workers.dask import cluster
-    from handgrad.report.class_terminal import class_table
+    from handgrad.report.class_terminal import class_table, dry_run_table
 
     found = Course.at(course)
-    with cluster(scheduler) as executor, Watch() as watch:
-        reports = grade_class(
-            found.with_trust() if trust else found,
-            assignment,
-            student or (),
-            notebook or (),
-            workers=workers,
-            executor=executor,
-            force=force,
-            feedback=feedback,
-            watch=watch,
-        )
+    found = found.with_trust() if trust else found
+    with cluster(scheduler) as executor, ProgressBar(quiet=output.quiet, each=output.verbose) as bar:
+        which = (found, assignment, student or (), notebook or ())
+        how: dict[str, Any] = {"workers": workers, "executor": executor, "force": force, "watch": bar}
+        if dry_run:
+            typer.echo(dry_run_table(what_would_change(*which, **how), width=_width()), nl=False)
+            return
+        reports = grade_class(*which, **how, feedback=feedback)
     typer.echo(class_table(reports, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
 
-@app.command()
-def regrade(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
-    course: CourseOption = Path(),
-) -> None:
-    """Mark a class again, from its stored answers, by the points and c.Handgrad as they are now. No code is run."""
-    from handgrad.course.commands.regrade_class import regrade_class
-    from handgrad.course.course import Course
-    from handgrad.report.class_terminal import changes_table
-
-    changes = regrade_class(Course.at(course), assignment, dry_run=dry_run)
-    rows = [(one.before, one.after, one.gradients(), one.obstacle) for one in changes]
-    typer.echo(changes_table(rows, written=not dry_run, width=_width()), nl=False)
-    if not dry_run and any(gradients for _, _, gradients, _ in rows):
-        typer.echo(f"`handgrad report {assignment}` writes the class's page anew.")
-    raise typer.Exit(1 if any(one.obstacle for one in changes) else 0)
-
-
-@app.command()
-def export(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    format: Annotated[Export, typer.Option(help="Who is to read it.")] = "csv",  # noqa: A002
-    output: Annotated[Path | None, typer.Option(help="The file; standard output unless told.")] = None,
-    course: CourseOption = Path(),
-) -> None:
-    """Write the scores of a class, a person's scores and late penalties included, for another tool."""
-    from handgrad.course.commands.export_scores import export as exported
-    from handgrad.course.course import Course
-
-    text = exported(Course.at(course), assignment, format, output)
-    typer.echo(f"The scores are in {output}" if output else text, nl=bool(output))
-
-
-@app.command()
-def new_autograder(
-    service: Annotated[Service, typer.Argument(help="Who is to grade.")],
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")] = "backprop",
-    output: Annotated[Path | None, typer.Option(help="The folder; SERVICE-ASSIGNMENT unless told.")] = None,
-    course: CourseOption = Path(),
-) -> None:
-    """Write an autograder for Gradescope, or a repository for GitHub Classroom."""
-    from handgrad.authoring.autograders import write_autograder
-    from handgrad.course.course import Course
-
-    folder = output or Path(f"{service}-{assignment}")
-    for path in write_autograder(Course.at(course), service, assignment, folder):
-        typer.echo(path)
-
-
-@app.command()
-def look_alikes(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    most: Annotated[int, typer.Option(min=1, help="Pairs that are shown at most.")] = 10,
-    course: CourseOption = Path(),
-) -> None:
-    """Ask about submissions that share cells which few others wrote, whatever their names, spaces and comments."""
-    from handgrad.course.commands.look_alikes import look_alikes as pairs
-    from handgrad.course.course import Course
-    from handgrad.report.class_terminal import alike_text
-
-    rows = [(pair.students, pair.cells) for pair in pairs(Course.at(course), assignment)]
-    typer.echo(alike_text(rows, most=most, width=_width()), nl=False)
-
-
-@app.command()
-def feedback(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    *,
-    student: Annotated[
-        list[str] | None, typer.Option(help="Write this student's page only: a name or a glob; may be repeated.")
-    ] = None,
-    with_solutions: Annotated[
-        bool,
-        typer.Option("--with-solutions", help="Show the worked solution of what is not right: after the deadline."),
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that write; one for each processor unless told.")
-    ] = None,
-    course: CourseOption = Path(),
-) -> None:
-    """Write the feedback pages anew, with the scores that the gradebook has now. Nothing is graded."""
-    from handgrad.course.commands.grade_class import write_feedback
-    from handgrad.course.course import Course
-
-    found = Course.at(course)
-    written, left = write_feedback(found, assignment, student or (), solutions=with_solutions, workers=workers)
-    shown = ", with solutions" if with_solutions else ""
-    typer.echo(f"{len(written)} feedback page{'' if len(written) == 1 else 's'}{shown}: {found.folder('feedback')}")
-    if left:
-        typer.echo(f"No page, because nothing of theirs is graded: {', '.join(left)}.")
-
-
-@app.command()
+@command(INSTRUCTORS, "handgrad report backprop -o class.html")
 def report(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")],
-    output: Annotated[
-        Path | None, typer.Option(help="Where the page goes; report.html in the course's folder.")
+    assignment: Assignment,
+    to: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", show_default="report.html", help="Write the page to this file."),
     ] = None,
     course: CourseOption = Path(),
 ) -> None:
-    """Show the class at a glance: a table here, and report.html."""
+    """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
     from handgrad.course.course import Course
@@ -234,16 +266,120 @@ def report(
     found = Course.at(course)
     reports = stored_reports(found, assignment)
     typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
-    typer.echo(f"The report is in {write_class_page(found, assignment, reports, output)}")
+    page = write_class_page(found, assignment, reports, to)
+    output.note(f"The report is in {page}")
 
 
-@app.command()
-def demo(
-    assignment: Annotated[str, typer.Argument(help="Name of the assignment.")] = "backprop",
+@command(INSTRUCTORS, "handgrad feedback backprop --with-solutions")
+def feedback(
+    assignment: Assignment,
+    *,
+    student: Students = None,
+    with_solutions: Annotated[
+        bool, _option("--with-solutions", help="Show the solution of what is not right: after the deadline.")
+    ] = False,
+    workers: Workers = None,
     course: CourseOption = Path(),
-    browse: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
-    """Grade a sample class, and show the report."""
+    """Write the feedback pages of a class again, with the scores and comments that the gradebook has now.
+
+    Nothing is graded.
+    """
+    from handgrad.course.commands.grade_class import write_feedback
+    from handgrad.course.course import Course
+
+    found = Course.at(course)
+    written, left = write_feedback(found, assignment, student or (), solutions=with_solutions, workers=workers)
+    shown = ", with solutions" if with_solutions else ""
+    output.note(f"{len(written)} feedback page{'' if len(written) == 1 else 's'}{shown}: {found.folder('feedback')}")
+    if left:
+        typer.echo(f"No page, because nothing of theirs is graded: {', '.join(left)}.")
+
+
+@command(INSTRUCTORS, "handgrad export backprop --format canvas -o scores.csv")
+def export(
+    assignment: Assignment,
+    format: Annotated[Export, typer.Option(help="Format of the file.")] = "csv",  # noqa: A002
+    to: Annotated[Path | None, OutputFile] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Export the scores of a class as CSV or JSON, or for Canvas, Moodle or Gradescope.
+
+    Manual scores and late penalties are included.
+    """
+    from handgrad.course.commands.export_scores import export as exported
+    from handgrad.course.course import Course
+
+    text = exported(Course.at(course), assignment, format, to)
+    if to:
+        output.note(f"The scores are in {to}")
+    else:
+        typer.echo(text, nl=False)
+
+
+@command(INSTRUCTORS, "handgrad look-alikes backprop -n 5")
+def look_alikes(
+    assignment: Assignment,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Pairs to show.")] = 10,
+    course: CourseOption = Path(),
+) -> None:
+    """List pairs of submissions that share unusual code; names, spaces and comments are ignored."""
+    from handgrad.course.commands.look_alikes import look_alikes as pairs
+    from handgrad.course.course import Course
+    from handgrad.report.class_terminal import alike_text
+
+    rows = [(pair.students, pair.cells) for pair in pairs(Course.at(course), assignment)]
+    typer.echo(alike_text(rows, most=limit, width=_width()), nl=False)
+
+
+@command(INSTRUCTORS, "handgrad release backprop")
+def release(
+    assignments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ASSIGNMENT]...", show_default="all", help="Names of assignments."),
+    ] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Make the student version of assignments: write release/ and solutions/ from source/.
+
+    The wheel that students install is put next to each notebook. To hand it out, use `nbgrader release_assignment`.
+    """
+    from handgrad.authoring.release import release as released
+    from handgrad.course.course import Course
+
+    for one in released(Course.at(course), assignments or ()):
+        wheel = f" with {one.wheel}" if one.wheel else ""
+        output.note(f"{one.assignment}: {one.folder}{wheel}; its solution is in {one.solution}")
+
+
+@command(INSTRUCTORS, "handgrad new-autograder gradescope backprop")
+def new_autograder(
+    service: Annotated[Service, typer.Argument(metavar="SERVICE", help="The autograding service: gradescope, github.")],
+    assignment: Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")] = "backprop",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", show_default="SERVICE-ASSIGNMENT", help="Write to this folder."
+        ),
+    ] = None,
+    course: CourseOption = Path(),
+) -> None:
+    """Write an autograder for Gradescope, or a repository that grades itself for GitHub Classroom."""
+    from handgrad.authoring.autograders import write_autograder
+    from handgrad.course.course import Course
+
+    folder = to or Path(f"{service}-{assignment}")
+    for path in write_autograder(Course.at(course), service, assignment, folder):
+        output.note(str(path))
+
+
+@command(INSTRUCTORS, "handgrad demo --open")
+def demo(
+    assignment: Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")] = "backprop",
+    course: CourseOption = Path(),
+    browse: Annotated[bool, _option("--open", help="Open the report in a browser.")] = False,
+) -> None:
+    """Try it out: grade a sample class and write its report. The samples go into the course's submitted/ folder."""
     from handgrad.authoring.demo_class import fill, only_samples
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import grade_class
@@ -252,126 +388,122 @@ def demo(
 
     found = Course.at(course)
     if written := fill(found, assignment):
-        typer.echo(f"{len(written)} sample submissions are in {found.folder('submitted')}")
-    typer.echo("Grading them ...")
-    # nobody else's code is trusted without being asked for by name
+        output.note(f"{len(written)} sample submissions are in {found.folder('submitted')}")
+    output.note("Grading them ...")
+    # no other code is trusted without being asked for by name
     samples = only_samples(found, assignment)
     reports = grade_class(found.with_trust() if samples else found, assignment)
     if samples and any(report.isolation == "none" for report in reports if report.outcome == "graded"):
-        typer.echo("This machine isolates nothing; the sample class is ours and was trusted. Yours would not be.")
+        output.note(
+            "No isolation is available on this machine. The sample submissions come with handgrad and were run "
+            "without it; your students' submissions would be refused."
+        )
     typer.echo(class_table(reports, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports)
-    typer.echo(f"The report is in {page}")
+    output.note(f"The report is in {page}")
     if browse:
         webbrowser.open(page.as_uri())
 
 
-@app.command()
+@command(INSTRUCTORS, "handgrad data -o data/names.txt --force")
 def data(
-    lecture: Annotated[bool, typer.Option("--lecture", help="Fetch the lecture's own list of names.")] = False,
-    output: Annotated[Path, typer.Option(help="Where the list goes.")] = Path("names.txt"),
-    force: Annotated[bool, typer.Option(help="Replace another file of that name.")] = False,
-    url: Annotated[str | None, typer.Option(help="Fetch it from another address; its hash must be the same.")] = None,
+    lecture: Annotated[bool, _option("--lecture", help="Has no effect.", hidden=True)] = False,
+    to: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")] = Path("names.txt"),
+    force: Annotated[bool, _option("--force", "-f", help="Replace another file of that name.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", show_default="the lecture's", help="Another address of the same file: its hash must match."
+        ),
+    ] = None,
 ) -> None:
-    """Fetch the lecture's list of names, checked by its hash, in the place of the course's own."""
+    """Download the lecture's list of names, to use in place of the course's own data/names.txt."""
     from handgrad.data import LECTURE_URL, write_lecture_names
 
-    if not lecture:
-        _fail("say `handgrad data --lecture` to fetch the lecture's list; the course's own is data/names.txt.")
-    typer.echo(f"The lecture's names are in {write_lecture_names(output, force=force, url=url or LECTURE_URL)}")
+    output.note(f"The lecture's names are in {write_lecture_names(to, force=force, url=url or LECTURE_URL)}")
 
 
-@app.command()
+@command(AUTHORS, "handgrad new my_exercise --forward forward.py")
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the new exercise.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new exercise.")],
     *,
-    forward: Annotated[Path, typer.Option(metavar="FILE", help="A forward pass in plain Python: forward.py.")],
+    forward: Annotated[Path, typer.Option(metavar="FILE", help="A forward pass in plain Python.")],
     course: CourseOption = Path(),
 ) -> None:
-    """Write the notebook of a new exercise from a forward pass; the solutions and the texts are yours to fill."""
+    """Write the notebook of a new exercise from a forward pass; you add the solutions and the texts."""
     from handgrad.authoring.new_exercise import new_exercise
     from handgrad.course.course import Course
 
-    typer.echo(f"The new exercise is in {new_exercise(Course.at(course), name, forward)}")
-    typer.echo(f"Fill its solutions and its texts; `handgrad verify {name}` lists what is open.")
+    output.note(f"The new exercise is in {new_exercise(Course.at(course), name, forward)}")
+    output.note(f"Add its solutions and its texts; `handgrad verify {name}` lists what is missing.")
 
 
-@app.command()
-def release(
-    assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
-    course: CourseOption = Path(),
-) -> None:
-    """Write release/ and solutions/ from source/, and put the wheel that students install beside each notebook."""
-    from handgrad.authoring.release import release as released
-    from handgrad.course.course import Course
-
-    for one in released(Course.at(course), assignments or ()):
-        wheel = f" with {one.wheel}" if one.wheel else ""
-        typer.echo(f"{one.assignment}: {one.folder}{wheel}; its solution is in {one.solution}")
-
-
-@app.command()
+@command(AUTHORS, "handgrad verify backprop --mutants")
 def verify(
-    assignments: Annotated[list[str] | None, typer.Argument(help="Names of assignments; all unless told.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ASSIGNMENT]...", show_default="all", help="Names of assignments."),
+    ] = None,
     *,
     mutants: Annotated[
-        bool, typer.Option("--mutants", help="Break each solution by small rules, and show what the checks let pass.")
+        bool, _option("--mutants", help="Also break each solution by small rules, and show what the checks miss.")
     ] = False,
-    format: Annotated[ProofFormat, typer.Option(help="How the proof is written.")] = "text",  # noqa: A002
+    format: Annotated[ProofFormat, typer.Option(help="Format of the results.")] = "text",  # noqa: A002
     course: CourseOption = Path(),
 ) -> None:
-    """Prove a course before it is handed out, all faults in one run. Exit status 0 if it is sound, 1 if not."""
-    from handgrad.authoring.verify import output
+    """Verify exercises before they are handed out; all faults are listed in one run.
+
+    Exit status: 0 if no fault was found, 1 if there are some.
+    """
+    from handgrad.authoring.verify import output as results
     from handgrad.authoring.verify.verify import verify as verified
     from handgrad.course.course import Course
 
-    with Console(stderr=True).status("") as shown:
+    with Console(stderr=True, quiet=output.quiet).status("") as shown:
         proofs = verified(Course.at(course), assignments or (), mutants=mutants, say=shown.update)
     if format == "json":
-        typer.echo(output.as_json(proofs), nl=False)
+        typer.echo(results.as_json(proofs), nl=False)
     else:
-        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        typer.echo(output.as_text(proofs, width=_width(), color=color), nl=False)
-    raise typer.Exit(output.status(proofs))
+        typer.echo(results.as_text(proofs, width=_width(), color=_has_color()), nl=False)
+    raise typer.Exit(results.status(proofs))
 
 
-def _rendered(report: Report, format_: Format) -> str:
+def _text_of(report: Report, format_: Format) -> str:
     from handgrad.report.formats import FORMATS
     from handgrad.report.terminal import report_text
 
-    if format_ == "text":
-        return report_text(report, width=_width(), color=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
-    return FORMATS[format_](report)
+    return report_text(report, width=_width(), color=_has_color()) if format_ == "text" else FORMATS[format_](report)
+
+
+def _has_color() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def _width() -> int | None:
-    """Columns of the terminal; None, which is each renderer's own choice, where there is none."""
+    """Columns of the terminal; None, which is each renderer's own choice, if there is one."""
     return None if sys.stdout.isatty() else 100
 
 
 def _status(reports: list[Report]) -> int:
-    """Exit status of a class: 2 if the grader failed somewhere, 1 if something is not passed, else 0."""
+    """Exit status of a class: 2 if the grader failed somewhere, 1 if something did not pass, else 0."""
     if any(report.outcome == "not-graded" for report in reports):
         return 2
     return 0 if all(report.passed for report in reports) else 1
 
 
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"handgrad: {message}")
-    raise typer.Exit(2)
-
-
 @contextmanager
-def _errors_said() -> Iterator[None]:
-    """Turn an error of ours into one sentence and exit status 2."""
+def _errors_as_messages() -> Iterator[None]:
+    """Turn an error of handgrad's own into one message and exit status 2."""
     try:
         yield
     except HandgradError as error:
+        if output.verbose:
+            traceback.print_exc()
         print(f"handgrad: {error}", file=sys.stderr)
         sys.exit(2)
     except ModuleNotFoundError as error:
-        sentence = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
-        print(f"handgrad: {sentence}", file=sys.stderr)
+        message = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
+        print(f"handgrad: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("handgrad: stopped; what was graded is kept.", file=sys.stderr)
@@ -380,7 +512,7 @@ def _errors_said() -> Iterator[None]:
 
 def main() -> None:
     """Run the command line."""
-    with _errors_said():
+    with _errors_as_messages():
         app()
 
 

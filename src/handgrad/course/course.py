@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,19 +14,19 @@ from traitlets import TraitError
 from traitlets.config import Config, PyFileConfigLoader
 
 from handgrad.course.files import write_text
-from handgrad.course.settings import TAKEN_ALONG, Handgrad
+from handgrad.course.settings import PORTABLE, Handgrad
 from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Exercise
+from handgrad.grading.settings import GradingSettings
 
 if TYPE_CHECKING:
     from handgrad.grading.grader import Grader
-    from handgrad.sandbox.fork_server import ForkedZygote
 
 __all__ = ["CONFIG", "Course"]
 
 CONFIG = "nbgrader_config.py"
-WORKSHOP = ".handgrad"
-"""The folder of a course's seeds and stored answers; git ignores it."""
+PRIVATE = ".handgrad"
+"""The folder of a course's seeds and stored reports; git ignores it."""
 _NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
 """Hidden seeds that are drawn for a course: one round of hidden passes each."""
@@ -68,7 +69,7 @@ class Course:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             given = dict(data["settings"])
-            if data["schema"] != 1 or not set(given) <= set(TAKEN_ALONG):
+            if data["schema"] != 1 or not set(given) <= set(PORTABLE):
                 raise ValueError("it is of another handgrad")
             config = Config(Handgrad=Config(given))
             Handgrad(config=config)
@@ -79,20 +80,13 @@ class Course:
         return cls(path.resolve().parent, config)
 
     def settings_text(self) -> str:
-        """The settings that another grader needs to mark as this course does, as JSON."""
-        settings = self.settings
-        taken = {name: getattr(settings, name) for name in TAKEN_ALONG}
+        """The settings that another autograder needs to mark as this course does, as JSON."""
+        taken = {name: getattr(self._traits, name) for name in PORTABLE}
         return json.dumps({"schema": 1, "settings": taken}, indent=1) + "\n"
 
-    @property
-    def settings(self) -> Handgrad:
-        """What the instructor has set for handgrad.
-
-        Raises
-        ------
-        CourseError
-            A setting does not exist, or has a value of the wrong kind.
-        """
+    @cached_property
+    def _traits(self) -> Handgrad:
+        """What the instructor has set in ``c.Handgrad``, checked."""
         known = Handgrad.class_trait_names(config=True)
         for name in self.config.get("Handgrad", {}):
             if name not in known:
@@ -101,18 +95,29 @@ class Course:
         try:
             return Handgrad(config=self.config)
         except TraitError as error:
-            raise CourseError(f"{self.root / CONFIG}: c.Handgrad holds a wrong value: {error}") from error
+            raise CourseError(f"{self.root / CONFIG}: c.Handgrad has a wrong value: {error}") from error
+
+    @cached_property
+    def settings(self) -> GradingSettings:
+        """How the instructor wants submissions graded.
+
+        Raises
+        ------
+        CourseError
+            A setting does not exist, or has a value of the wrong kind.
+        """
+        return self._traits.grading()
 
     def with_trust(self) -> Self:
-        """The same course, whose submissions are graded also where nothing isolates them."""
+        """The same course, whose submissions are also graded if nothing isolates them."""
         config = copy.deepcopy(self.config)
         config.Handgrad.trust_submissions = True
         return replace(self, config=config)
 
     @property
     def private_folder(self) -> Path:
-        """The folder of seeds and stored answers, made on first use."""
-        folder = self.root / WORKSHOP
+        """The folder of seeds and stored reports, made on first use."""
+        folder = self.root / PRIVATE
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -190,39 +195,33 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(self, exercise: Exercise, seeds: Sequence[int] = (), process: "ForkedZygote | None" = None) -> "Grader":
-        """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered.
+    def grader(self, exercise: Exercise, seeds: Sequence[int] = ()) -> "Grader":
+        """A grader of ``exercise`` with the course's settings, not yet entered.
 
-        Where there is a warm ``process`` already, that is the one it uses.
+        ``seeds`` are its hidden seeds (default: the course's).
         """
-        from handgrad.grading.grader import Grader  # noqa: PLC0415 - it imports torch, and most who ask a course do not grade
+        from handgrad.grading.grader import Grader  # noqa: PLC0415 - it imports torch, and most commands do not grade
 
-        settings = self.settings
-        return Grader(
-            exercise,
-            seeds or self.seeds(),
-            sizes=settings.sizes,
-            policy=settings.policy(),
-            limits=settings.limits(),
-            trust=settings.trust_submissions,
-            isolation=settings.isolation,
-            process=process,
-        )
+        return Grader(exercise, seeds or self.seeds(), self.settings)
 
-    def seeds(self) -> list[int]:
+    def seeds(self, *, keep: bool = True) -> list[int]:
         """The course's hidden seeds: configured, or drawn once into a file that git ignores.
+
+        With ``keep=False`` seeds that must be drawn are not written.
 
         Raises
         ------
         CourseError
             The file cannot be written, or holds something else.
         """
-        if self.settings.seeds:
-            return list(self.settings.seeds)
-        path = self.private_folder / "seeds.json"
+        if self._traits.seeds:
+            return list(self._traits.seeds)
+        path = self.root / PRIVATE / "seeds.json"
         if not path.exists():
-            drawn = {"schema": 1, "seeds": [secrets.randbits(48) for _ in range(SEEDS)]}
-            write_text(path, json.dumps(drawn) + "\n", replace=False)
+            drawn = [secrets.randbits(48) for _ in range(SEEDS)]
+            if not keep:
+                return drawn
+            write_text(self.private_folder / path.name, json.dumps({"schema": 1, "seeds": drawn}) + "\n", replace=False)
         try:
             seeds = json.loads(path.read_text(encoding="utf-8"))["seeds"]
         except (OSError, ValueError, KeyError, TypeError) as error:

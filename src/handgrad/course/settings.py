@@ -4,12 +4,12 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List
 from traitlets.config import Configurable
 
 from handgrad.grading.marking import Policy
+from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 
-__all__ = ["TAKEN_ALONG", "Handgrad"]
+__all__ = ["PORTABLE", "Handgrad"]
 
-
-TAKEN_ALONG = (
+PORTABLE = (
     "sizes",
     "partial_shape",
     "partial_invisible",
@@ -19,15 +19,13 @@ TAKEN_ALONG = (
     "submission_seconds",
     "memory_mb",
 )
-"""The settings that another grader needs to mark as this course does: no seeds, and nothing about trust."""
+"""The settings that another autograder needs to mark as this course does: no seeds, and nothing about trust."""
 
 
 class Handgrad(Configurable):
     """What an instructor may set in ``nbgrader_config.py`` as ``c.Handgrad.<name>``."""
 
-    seeds = List(Integer(), help="Hidden seeds; drawn once into .handgrad/seeds.json where none are given.").tag(
-        config=True
-    )
+    seeds = List(Integer(), help="Hidden seeds (default: drawn once into .handgrad/seeds.json).").tag(config=True)
     sizes = List(Dict(), help="Other parameters for further hidden passes, such as [{'batch_size': 16}].").tag(
         config=True
     )
@@ -41,16 +39,18 @@ class Handgrad(Configurable):
     submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(config=True)
     memory_mb = Integer(1024, help="MiB of memory that a submission may take.").tag(config=True)
     isolation = Enum(
-        ("best", "none"), "best", help="'none' grades as on a machine that isolates nothing: to try that out."
+        ("best", "none"), "best", help="'none' grades as on a machine without isolation: to try that out."
     ).tag(config=True)
     trust_submissions = Bool(
-        False, help="Grade without isolation where this machine offers none: for code that you trust."
+        False, help="Grade also if this machine has no isolation: only for code that you trust."
     ).tag(config=True)
 
-    def policy(self) -> Policy:
-        """The marking policy."""
-        return Policy(self.partial_shape, self.partial_invisible, self.tolerance, self.partial_later)
-
-    def limits(self) -> Limits:
-        """The limits of a submission."""
-        return Limits(self.cell_seconds, self.submission_seconds, self.memory_mb)
+    def grading(self) -> GradingSettings:
+        """The settings of a grader, as one frozen record."""
+        return GradingSettings(
+            Policy(self.partial_shape, self.partial_invisible, self.tolerance, self.partial_later),
+            Limits(self.cell_seconds, self.submission_seconds, self.memory_mb),
+            tuple(self.sizes),
+            self.isolation,
+            self.trust_submissions,
+        )

@@ -286,7 +286,7 @@ class Exercise:
         return tuple(sources)
 
     @cached_property
-    def asks(self) -> str:
+    def content_digest(self) -> str:
         """SHA-256 over the names, kinds and sources of all cells: what the answers depend on, and no points."""
         content: list[Any] = [[cell.kind, cell.name, cell.source] for cell in self.cells]
         if self.training != Training():
@@ -296,7 +296,7 @@ class Exercise:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the same and the points: another exercise has another digest."""
-        content = [self.asks, [[check.id, check.points] for check in self.checks]]
+        content = [self.content_digest, [[check.id, check.points] for check in self.checks]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 import torch
 
 from handgrad import __version__
-from handgrad.errors import IsolationError
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, Reference, forward_graph
 from handgrad.gradients.comparison import is_rounded
@@ -25,19 +24,18 @@ from handgrad.grading.diagnosis import (
     reaches_inside,
     why_not,
 )
-from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
+from handgrad.grading.marking import Correctness, Evidence, Mark, correctness_of, mark, worst
 from handgrad.grading.passes import Pass, plan, rounds
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
+from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
 from handgrad.grading.values import Values
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, Verdict
 from handgrad.sandbox.fork_server import ForkedZygote
-from handgrad.sandbox.fresh_sandbox import FreshSandbox
-from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet
-from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
-from handgrad.sandbox.warm_sandbox import WarmSandbox
+from handgrad.sandbox.sandbox import Sandbox
+from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.student.recorder import silence
 from handgrad.submission.forbidden_names import ForbiddenUse, find_forbidden
 from handgrad.submission.submission import Submission
@@ -81,16 +79,10 @@ class Grader:
         What is graded.
     seeds
         The course's hidden seeds: one round of hidden passes for each.
-    sizes
-        Further parameters of the hidden passes (``{"batch_size": 16}``): one round for each, with the first seed.
-    policy, limits
-        Marks for what is partly right; time and memory of a submission.
-    trust
-        Whether to grade also where this machine isolates nothing: for code that is trusted.
-    isolation
-        ``best`` is the best that this machine offers; with ``none`` it is as on a machine that offers nothing.
+    settings
+        Marks, limits, sizes and isolation (default: handgrad's own).
     process
-        A warm process that has been started already; one is started unless given.
+        A warm process that has been started already (default: one is started).
 
     Raises
     ------
@@ -106,40 +98,27 @@ class Grader:
         self,
         exercise: Exercise,
         seeds: Sequence[int],
-        *,
-        sizes: Sequence[Mapping[str, Any]] = (),
-        policy: Policy | None = None,
-        limits: Limits | None = None,
-        trust: bool = False,
-        isolation: Literal["best", "none"] = "best",
+        settings: GradingSettings | None = None,
         process: WarmProcess | ForkedZygote | None = None,
     ) -> None:
-        self.exercise = exercise
-        self.trust = trust
-        self.isolation = isolation
-        self._process = process
-        self.policy = policy or Policy()
-        self.limits = (limits or Limits()).with_visible(exercise.training.seconds)
-        planned = plan(seeds, sizes, exercise.training.hidden[0])
-        self.passes = (planned if exercise.tensors else planned[:1]) + passes_of(exercise, seeds, sizes)
+        self.exercise, self.settings = exercise, settings or GradingSettings()
+        planned = plan(seeds, self.settings.sizes, exercise.training.hidden[0])
+        self.passes = (planned if exercise.tensors else planned[:1]) + passes_of(exercise, seeds, self.settings.sizes)
+        self.sandbox = Sandbox(
+            [ParameterSet(pass_.name, (PRELUDE, *exercise.setup(pass_.parameters))) for pass_ in self.passes],
+            exercise.directory,
+            self.settings.limits.with_visible(exercise.training.seconds),
+            isolation=self.settings.isolation,
+            trust=self.settings.trust,
+            process=process,
+        )
 
     def __enter__(self) -> Self:
-        states = [ParameterSet(one.name, (PRELUDE, *self.exercise.setup(one.parameters))) for one in self.passes]
         with ExitStack() as stack:
             # the sandbox runs the locked cells while this process computes the references
-            self.sandbox = self._sandbox(states)
             stack.enter_context(self.sandbox)
             self._prepare()
-            try:
-                self.sandbox.wait_until_ready()
-            except IsolationError:
-                # the layers were tried and do not hold
-                if not self.trust:
-                    raise
-                self.sandbox.close()
-                self.sandbox = FreshSandbox(states, self.exercise.directory, self.limits)
-                stack.enter_context(self.sandbox)
-                self.sandbox.wait_until_ready()
+            self.sandbox.wait_until_ready()
             self._stack = stack.pop_all()
         return self
 
@@ -152,21 +131,12 @@ class Grader:
             share_data(self.references[one.name].namespace, self.references[passes[0].name].namespace)
         self.facts = ForwardFacts.of(self.references.values(), self.exercise.setup({}))
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
-        self.diagnostician = Diagnostician(passes, self.references, self.facts, self.policy.tolerance)
-        self.checker = Checker(self.exercise, passes, self.references, self.facts, self.policy.tolerance)
+        self.diagnostician = Diagnostician(passes, self.references, self.facts, self.settings.policy.tolerance)
+        self.checker = Checker(self.exercise, passes, self.references, self.facts, self.settings.policy.tolerance)
         self.checker.validate()
         namespace = self.references[passes[0].name].namespace
-        self.values = Values(self.exercise, self.passes[len(passes) :], namespace, self.policy)
+        self.values = Values(self.exercise, self.passes[len(passes) :], namespace, self.settings.policy)
         self.values.validate()
-
-    def _sandbox(self, states: Sequence[ParameterSet]) -> WarmSandbox | FreshSandbox:
-        """What gives children on this machine; not yet entered."""
-        reason = why_no_isolation() if self.isolation == "best" else "none was asked for"
-        if reason and not self.trust:
-            raise IsolationError.because(reason)
-        if reason:
-            return FreshSandbox(states, self.exercise.directory, self.limits)
-        return WarmSandbox(states, self.exercise.directory, self.limits, process=self._process)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -289,7 +259,7 @@ class Grader:
 
     def _judged(self, check: Check, collected: PassResults, evidence: Sequence[Evidence]) -> Verdict:
         """The verdict on a gradient, by its values alone."""
-        marks = [mark(one, self.policy) for one in evidence]
+        marks = [mark(one, self.settings.policy) for one in evidence]
         decided = worst(marks)
         visible = [
             self.checker.compare(check, value, self.passes[0])[0]

@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
-from handgrad.report.records import Report, ReportOutcome, ScoreEntry
+from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
 from handgrad.report.terminal import new_console, text_of
 from handgrad.report.wording import MARKS, number, one_line, out_of
 
-__all__ = ["LONGEST_NAME", "Change", "Pair", "alike_text", "changes_table", "class_table"]
+__all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table"]
 
 
 LONGEST_NAME = 24
@@ -121,44 +121,47 @@ def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
     return told
 
 
-Change = tuple[Report, Report, Mapping[str, tuple[str, str]], str]
-"""The report before and after, what became of which gradient, and why it could not be marked again."""
-
-
-def changes_table(
-    rows: Sequence[Change], *, written: bool = True, width: int | None = None, color: bool = False
-) -> str:
-    """A line for each student whose marks change, and whom the stored answers do not suffice for.
+def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None, color: bool = False) -> str:
+    """Who would get what, and why: a line for each student whose report would change, or who has none yet.
 
     Parameters
     ----------
-    rows
-        All submissions that were looked at.
-    written
-        Whether the changes were made, or would only be.
+    changes
+        One for every submission.
     width, color
-        As for :func:`handgrad.report.report_text`.
+        As for :func:`.terminal.report_text`.
     """
     console = new_console(width, color)
-    changed = [row for row in rows if row[2]]
-    if changed:
+    shown = [change for change in changes if change.before is None or change.gradients() or _outcome_changes(change)]
+    if shown:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("student", "before", "after", "gradients"):
-            table.add_column(title, justify="right" if title in ("before", "after") else "left")
-        for before, after, gradients, _ in changed:
-            scores = [out_of(one.score, one.max_score) for one in (before, after)]
-            table.add_row(Text(one_line(before.student)), *scores, Text(_named(gradients)))
+        for title in ("student", "now", "would get", "why", "gradients"):
+            table.add_column(title, justify="right" if title in ("now", "would get") else "left")
+        for change in shown:
+            stays = f" (manual score of {', '.join(change.by_hand)} stays)" if change.by_hand else ""
+            table.add_row(
+                Text(one_line(change.after.student)),
+                _score_of(change.before),
+                _score_of(change.after),
+                Text(change.reason),
+                Text(_named(change.gradients()) + stays),
+            )
         console.print(table)
         console.print()
-    verb = "changed" if written else "would change"
-    console.print(Text(f"{number(len(changed))} of {number(len(rows))} submissions {verb}."))
-    obstacles = [(before.student, why) for before, _, _, why in rows if why]
-    if obstacles:
-        console.print()
-        console.print(Text(f"Not marked again ({len(obstacles)}): grade them with `handgrad grade`.", "bold"))
-        for student, why in obstacles:
-            console.print(Padding(Text(f"{one_line(student)}: {why}."), (0, 0, 0, 2)))
+    again = sum(bool(change.reason) for change in changes)
+    console.print(Text(f"{number(len(shown))} of {number(len(changes))} submissions would get another report."))
+    console.print(Text(f"{number(again)} would be graded again. Nothing was written."))
     return text_of(console)
+
+
+def _outcome_changes(change: GradeChange) -> bool:
+    return change.before is not None and change.before.outcome != change.after.outcome
+
+
+def _score_of(report: Report | None) -> str:
+    if report is None:
+        return "-"
+    return out_of(report.score, report.max_score) if report.outcome == "graded" else report.outcome
 
 
 def _named(gradients: Mapping[str, tuple[str, str]], most: int = 3) -> str:

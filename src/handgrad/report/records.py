@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["SCHEMA", "Comparison", "Diagnosis", "Outcome", "Report", "ReportOutcome", "ScoreEntry", "Verdict"]
+__all__ = [
+    "SCHEMA",
+    "Comparison",
+    "Diagnosis",
+    "GradeChange",
+    "Outcome",
+    "Report",
+    "ReportOutcome",
+    "ScoreEntry",
+    "Verdict",
+]
 
 SCHEMA = 1
 
@@ -220,3 +230,38 @@ class Report:
             "seconds": round(self.seconds, 4),
             "checks": [verdict.to_dict() for verdict in self.checks],
         }
+
+
+@dataclass(frozen=True)
+class GradeChange:
+    """What a grading would give one student.
+
+    Attributes
+    ----------
+    before
+        The stored report; None if there is none.
+    after
+        The report as it would be; the same if nothing would be graded again.
+    reason
+        Why it would be graded again; empty if it would not be.
+    by_hand
+        The cells with a manual score, which stays.
+    """
+
+    before: Report | None
+    after: Report
+    reason: str = ""
+    by_hand: tuple[str, ...] = ()
+
+    def gradients(self) -> dict[str, tuple[str, str]]:
+        """The gradients whose outcome or points change: what they were and what they would be, as text."""
+        old = {verdict.gradient: verdict for verdict in self.before.checks} if self.before else {}
+        pairs = {new.gradient: (old[new.gradient], new) for new in self.after.checks if new.gradient in old}
+        texts = {name: (_points_of(was, now), _points_of(now, was)) for name, (was, now) in pairs.items()}
+        return {name: (was, now) for name, (was, now) in texts.items() if was != now}
+
+
+def _points_of(verdict: Verdict, other: Verdict) -> str:
+    """Outcome and points of a verdict; with the points that can be earned if ``other`` has others."""
+    of = "" if verdict.max_points == other.max_points else f" of {verdict.max_points:g}"
+    return f"{verdict.outcome}, {verdict.points:g}{of}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Literal, Self, TextIO
 
 from handgrad.errors import SandboxError
 from handgrad.sandbox.isolation import linux, seccomp
@@ -26,8 +26,10 @@ _KEPT = ("PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """What Python and its libraries need to know of the grader's environment; Windows has SYSTEMROOT."""
 
 
-def why_no_isolation() -> str:
-    """Why nothing can isolate a submission on this machine; empty where it may be tried."""
+def why_no_isolation(wanted: Literal["best", "none"] = "best") -> str:
+    """Why nothing can isolate a submission on this machine; empty if it can be tried, and is ``wanted``."""
+    if wanted == "none":
+        return "none was asked for"
     if sys.platform != "linux":
         return f"there is no isolation on {sys.platform} yet"
     return "" if seccomp.supported() else f"there is no list of system calls for {linux.ARCHITECTURE}"

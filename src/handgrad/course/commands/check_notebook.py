@@ -10,11 +10,11 @@ import nbformat
 
 import handgrad
 from handgrad.course.course import Course
-from handgrad.course.settings import Handgrad
 from handgrad.errors import CourseError, SubmissionError
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.grader import Grader, GradingResult
+from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Verdict
@@ -67,12 +67,11 @@ def check(
     submission = Submission.of(notebook, exercise, renames)
     if note:
         submission = replace(submission, note=" ".join(one for one in (note, submission.note) if one))
-    settings = course.settings if course else Handgrad()
-    policy, limits, sizes = settings.policy(), settings.limits(), settings.sizes
+    settings = course.settings if course else GradingSettings()
     # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
     # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
     seeds = [secrets.randbits(48)]
-    with Grader(exercise, seeds, sizes=sizes, policy=policy, limits=limits, trust=True, process=process) as grader:
+    with Grader(exercise, seeds, settings.trusted(), process) as grader:
         return grader.grade(submission)
 
 

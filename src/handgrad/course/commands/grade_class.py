@@ -1,47 +1,56 @@
-"""Grade a class: every submission of an assignment through workers, what comes back written by one writer.
+"""Grade a class: every submission of an assignment through workers; one process writes what comes back.
 
-A fault is one student's fault; what is done is kept, and is not done again unless something that it depends on has
+A fault costs one student only. What is done is kept, and is not done again unless something that it depends on has
 changed.
 """
 
 import fnmatch
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Protocol, Self
 
+import nbformat
 from filelock import FileLock, Timeout
 
-from handgrad.course.answer_store import AnswerStore
-from handgrad.course.course import Course
+from handgrad.course.course import PRIVATE, Course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
-from handgrad.course.nbgrader.notebook_steps import GradebookRow
-from handgrad.course.workers import calls
+from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
+from handgrad.course.nbgrader.preprocessors import comments
+from handgrad.course.nbgrader.scores import entries
+from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
+from handgrad.exercise.exercise import grade_id
+from handgrad.notebook import tidying
 from handgrad.notebook.reading import read_content
-from handgrad.report.records import Report
+from handgrad.report.check_output import check_outputs
+from handgrad.report.records import GradeChange, Report
 from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook
 
-__all__ = ["ClassGrading", "grade_class", "stored_reports", "write_feedback"]
+__all__ = ["ClassGrading", "Plan", "grade_class", "stored_reports", "what_would_change", "write_feedback"]
+
+WORKER = "handgrad.course.workers.worker"
+"""The module that grades: workers import it, and torch with it; this process does not."""
+POINTS = "the points of the checks have changed"
+"""The one reason to grade again for which nothing is run."""
 
 
 class Watcher(Protocol):
-    """Whoever wants to know how far things are."""
+    """Follows how far the grading of a class is."""
 
-    def begin(self, unchanged: int, left: int) -> None:
-        """Told once, before the first submission is graded."""
+    def begin(self, unchanged: int, left: int, seconds: float) -> None:
+        """Called once, before the first submission is graded; ``seconds`` is the expected time, 0 if not known."""
 
     def take(self, report: Report) -> None:
-        """Told of each report as it is done."""
+        """Called with each report as it is done."""
 
 
 def grade_class(
@@ -58,45 +67,86 @@ def grade_class(
 ) -> list[Report]:
     """Grade the submissions of ``assignment`` and give their reports, by student.
 
-    Scores and comments go into the gradebook, notebooks into ``autograded/`` and ``feedback/``, answers and reports
-    into the course's store.
+    Scores and comments go into the gradebook, notebooks into ``autograded/`` and ``feedback/``, reports into the
+    course's store.
 
     Parameters
     ----------
     students, notebooks
-        Whose submissions and which notebooks, as names or globs; all unless given.
+        Whose submissions and which notebooks, as names or globs (default: all).
     workers
-        Processes that grade; as many as there are processors unless given.
+        Processes that grade (default: one for each processor).
     executor
         What runs the work, in place of processes on this machine.
     force
-        Whether to grade again what has not changed since.
+        Whether to grade again what has not changed.
     feedback
         Whether to write the feedback pages.
     watch
-        Told how far things are.
+        Follows how far things are.
 
     Raises
     ------
     CourseError, ExerciseError, SandboxError
-        The assignment does not exist or is no exercise, nothing isolates its submissions, or another process is
+        The assignment does not exist or is not an exercise, nothing isolates its submissions, or another process is
         grading: nothing is graded.
     """
-    if notebooks and not any(fnmatch.fnmatchcase(assignment, one) for one in notebooks):
-        raise CourseError(f"{assignment} has one notebook, {assignment}: --notebook {notebooks[0]} names none of it.")
-    with ClassGrading(course, assignment, feedback=feedback) as batch:
-        unchanged, left = batch.plan(students, force=force)
+    _check_name(assignment, notebooks)
+    with ClassGrading(course, assignment, feedback=feedback) as grading:
+        plan = grading.plan(students, force=force)
+        pool = grading.pool(workers, executor, most=max(len(plan.to_grade), 1))
         if watch:
-            watch.begin(len(unchanged), len(left))
-        if left:
-            pool = batch.pool(workers, executor, most=len(left))
-            with _stem(pool, executor), pool:
-                for report in batch.run(left, pool):
+            watch.begin(len(plan.unchanged), len(plan.to_grade), plan.seconds(pool.workers))
+        if plan.to_grade:
+            with grading.warm(pool, executor), pool:
+                for report in grading.run(plan, pool):
                     if watch:
                         watch.take(report)
-        # they are stored as they come: a large class is not held in memory while it is graded
-        wanted = {*unchanged, *left}
-        return [report for report in batch.store.reports(assignment) if report.student in wanted]
+        # they are stored as they come: a large class is not in memory while it is graded
+        wanted = {*plan.unchanged, *plan.to_grade}
+        return [report for report in grading.store.reports(assignment) if report.student in wanted]
+
+
+def what_would_change(
+    course: Course,
+    assignment: str,
+    students: Sequence[str] = (),
+    notebooks: Sequence[str] = (),
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    force: bool = False,
+    watch: Watcher | None = None,
+) -> list[GradeChange]:
+    """What :func:`grade_class` would give whom, and why, by student; nothing is written.
+
+    Parameters and errors are those of :func:`grade_class`.
+    """
+    _check_name(assignment, notebooks)
+    grading = ClassGrading(course, assignment, dry_run=True)
+    plan = grading.plan(students, force=force)
+    pool = grading.pool(workers, executor, most=max(len(plan.to_run), 1))
+    if watch:
+        watch.begin(len(plan.unchanged), len(plan.to_run), plan.seconds(pool.workers))
+    after: dict[str, Report] = dict(plan.other_points)
+    if plan.to_run:
+        with grading.warm(pool, executor), pool:
+            for report in grading.reports(plan.to_run, pool):
+                after[report.student] = report
+                if watch:
+                    watch.take(report)
+    before = {report.student: report for report in grading.store.reports(assignment)}
+    by_hand = {student: entry.by_hand for student, entry in entries(course, assignment).items()}
+    reasons = {**plan.to_run, **dict.fromkeys(plan.other_points, POINTS)}
+    return [
+        GradeChange(before.get(name), after.get(name) or before[name], reasons.get(name, ""), by_hand.get(name, ()))
+        for name in sorted({*plan.unchanged, *plan.to_grade})
+    ]
+
+
+def _check_name(assignment: str, notebooks: Sequence[str]) -> None:
+    if notebooks and not any(fnmatch.fnmatchcase(assignment, pattern) for pattern in notebooks):
+        raise CourseError(f"{assignment} has one notebook, {assignment}: --notebook {notebooks[0]} does not match it.")
 
 
 def write_feedback(
@@ -108,14 +158,14 @@ def write_feedback(
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> tuple[list[str], list[str]]:
-    """Write feedback pages anew, with what the gradebook says now; nothing is graded.
+    """Write feedback pages again, with what the gradebook says now; nothing is graded.
 
     Parameters
     ----------
     students
-        Whose, as names or globs; everybody's unless given.
+        Whose, as names or globs (default: everybody's).
     solutions
-        Whether the pages show the worked solution of what is not right.
+        Whether the pages show the solution of what is not right.
     workers, executor
         As for :func:`grade_class`.
 
@@ -129,11 +179,11 @@ def write_feedback(
     CourseError
         The assignment does not exist, another process is grading, or a page cannot be written.
     """
-    with ClassGrading(course, assignment) as batch:
-        wanted = batch.folders.students(students)
-        graded = [student for student in wanted if batch.folders.autograded(student).is_file()]
-        with batch.pool(workers, executor, most=max(len(graded), 1)) as pool:
-            written = sorted(batch.pages(graded, pool, solutions=solutions))
+    with ClassGrading(course, assignment) as grading:
+        wanted = grading.folders.students(students)
+        graded = [student for student in wanted if grading.folders.autograded(student).is_file()]
+        with grading.pool(workers, executor, most=max(len(graded), 1)) as pool:
+            written = sorted(grading.pages(graded, pool, solutions=solutions))
     return written, sorted({*wanted}.difference(written))
 
 
@@ -143,22 +193,8 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
     return _store(course).reports(assignment)
 
 
-def _store(course: Course) -> AnswerStore:
-    return AnswerStore(course.private_folder / "answers.sqlite")
-
-
-@contextmanager
-def _stem(pool: Pool, executor: Executor | None) -> Iterator[None]:
-    """Let the workers of this machine, where there are several, fork their warm processes from one that they share."""
-    if executor is not None or pool.workers == 1 or why_no_isolation():
-        yield
-        return
-    stem = ForkServer()
-    try:
-        pool.first = partial(calls.begin, stem.asking)
-        yield
-    finally:
-        stem.close()
+def _store(course: Course) -> ReportStore:
+    return ReportStore(course.root / PRIVATE / STORE)
 
 
 @contextmanager
@@ -173,16 +209,50 @@ def _alone(course: Course) -> Iterator[None]:
         ) from None
 
 
-class ClassGrading:
-    """One grading of one assignment: holds the course's lock, its gradebook and its store; a context manager."""
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do for a class.
 
-    def __init__(self, course: Course, assignment: str, *, feedback: bool = True) -> None:
-        self.course, self.assignment, self.with_feedback = course, assignment, feedback
+    Attributes
+    ----------
+    unchanged
+        The students whose stored reports still hold.
+    other_points
+        By student, reports that hold but for the points of the checks; here they have the new points.
+    to_run
+        By student, why the submission must be run.
+    seconds_each
+        Seconds that a submission took when it was graded last; 0 if that is not known.
+    """
+
+    unchanged: list[str] = field(default_factory=list)
+    other_points: dict[str, Report] = field(default_factory=dict)
+    to_run: dict[str, str] = field(default_factory=dict)
+    seconds_each: float = 0.0
+
+    @property
+    def to_grade(self) -> list[str]:
+        """The students whose reports no longer hold."""
+        return [*self.other_points, *self.to_run]
+
+    def seconds(self, workers: int) -> float:
+        """How long running them is expected to take."""
+        return len(self.to_run) * self.seconds_each / workers
+
+
+class ClassGrading:
+    """One grading of one assignment: the course's lock, its gradebook, its store.
+
+    A context manager; with ``dry_run`` it is not entered, and nothing is written.
+    """
+
+    def __init__(self, course: Course, assignment: str, *, feedback: bool = True, dry_run: bool = False) -> None:
+        self.course, self.assignment, self.with_feedback, self.dry_run = course, assignment, feedback, dry_run
         self.exercise = course.exercise(assignment)
-        self.task = Task.of(course, self.exercise)
+        self.task = Task.of(course, self.exercise, dry_run=dry_run)
         self.folders = Folders(course, assignment)
         self.store = _store(course)
-        self.book = GradebookWriter(course, assignment, *self.folders.database)
+        self._read: dict[str, SubmittedFile] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -190,8 +260,9 @@ class ClassGrading:
             stack.enter_context(_alone(self.course))
             self.folders.clear_up()
             stack.enter_context(self.store.held_open())
-            stack.enter_context(self.book)
-            self.book.register(self.task.source())
+            self.gradebook = GradebookWriter(self.course, self.assignment, *self.folders.database)
+            stack.enter_context(self.gradebook)
+            self.gradebook.register(self.task.source())
             self._open = stack.pop_all()
         return self
 
@@ -199,77 +270,144 @@ class ClassGrading:
         self._open.close()
 
     def pool(self, workers: int | None, executor: Executor | None, *, most: int) -> Pool:
-        """Workers who know the assignment."""
-        preload = ("handgrad._startup", "handgrad.course.workers.worker")
-        return Pool(workers, executor, most=most, preload=preload, common=(self.task,))
+        """Workers that know the assignment."""
+        preload = ("handgrad._startup", WORKER)
+        return Pool(WORKER, workers, executor, most=most, preload=preload, common=(self.task,))
 
-    def plan(self, students: Sequence[str] = (), *, force: bool = False) -> tuple[list[str], list[str]]:
-        """The students whose reports still hold, and those to be graded.
+    @contextmanager
+    def warm(self, pool: Pool, executor: Executor | None) -> Iterator[None]:
+        """Let the workers of this machine, if there are several, fork their warm processes from one fork server."""
+        if executor is not None or pool.workers == 1 or why_no_isolation(self.task.settings.isolation):
+            yield
+            return
+        fork_server = ForkServer()
+        try:
+            pool.first = ("begin", fork_server.asking)
+            yield
+        finally:
+            fork_server.close()
+
+    def plan(self, students: Sequence[str] = (), *, force: bool = False) -> Plan:
+        """What there is to do.
 
         Parameters
         ----------
         students
-            Names or globs; everyone who handed in unless given.
+            Names or globs (default: everyone who handed in).
         force
-            Whether no report holds any longer.
+            Whether no stored report holds any longer.
         """
+        plan = Plan()
         wanted = self.folders.students(students)
-        if force:
-            return [], wanted
-        states, graded = self.store.states(self.assignment), self.book.graded()
+        states = self.store.states(self.assignment)
+        graded = {*entries(self.course, self.assignment)} if self.dry_run else self.gradebook.graded()
+        for name in wanted:
+            reason = "--force" if force else self._reason(name, *states.get(name, ("", "")), graded)
+            if not reason:
+                plan.unchanged.append(name)
+            else:
+                plan.to_run[name] = reason
+        again = {name for name in plan.to_run if states.get(name, ("", ""))[1] == "graded"}
+        reports = [report for report in self.store.reports(self.assignment) if report.student in again] if again else []
+        for report in reports:
+            if plan.to_run[report.student] == POINTS and (repriced := self._with_points(report)):
+                plan.other_points[report.student] = repriced
+                del plan.to_run[report.student]
+        return replace(plan, seconds_each=median(report.seconds for report in reports) if reports else 0.0)
 
-        def holds(name: str) -> bool:
-            """Whether nothing has changed since the last report, and all that it left is there."""
-            state, outcome = states.get(name, ("", ""))
-            if not state or state != self.state(self.handed(name)):
-                return False
-            return outcome != "graded" or (name in graded and self._is_written(name))
+    def _reason(self, student: str, state: str, outcome: str, graded: Collection[str]) -> str:
+        """Why a student's stored report no longer holds; empty if it does."""
+        if not state:
+            return "not graded yet"
+        digest, without_points, whole = state.split()
+        if whole != self.task.digest and without_points != self.task.digest_without_points:
+            return "the exercise, its seeds or its settings have changed"
+        submitted = self.submitted(student)
+        if submitted.digest != digest:
+            # it is run, and not read a second time for that
+            self._read[student] = submitted
+            return "another notebook was handed in"
+        if outcome == "graded" and (student not in graded or not self._is_written(student)):
+            return "what was written of it is gone"
+        return "" if whole == self.task.digest else POINTS
 
-        hold = {name for name in wanted if holds(name)}
-        return [name for name in wanted if name in hold], [name for name in wanted if name not in hold]
+    def _with_points(self, report: Report) -> Report | None:
+        """A report with the points that the checks have now; None if the shares of the old ones are not known."""
+        points = {check.id: check.points for check in self.exercise.checks}
+        if not all(verdict.max_points for verdict in report.checks):
+            return None
+        checks = [
+            replace(
+                verdict, points=verdict.points / verdict.max_points * points[verdict.id], max_points=points[verdict.id]
+            )
+            for verdict in report.checks
+        ]
+        return replace(report, checks=tuple(checks))
 
-    def run(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
-        """Grade ``students`` in the workers of ``pool``; their reports as all of a student's files are written."""
-        self._warm_up(pool)
-        everyone = map(self.handed, students)
-        marked = pool.each(calls.grade, ((handed, handed) for handed in everyone))
-        kept = (self._keep(handed, result) for handed, result in marked)
-        if not self.with_feedback:
-            yield from (report for report, _, _ in kept)
-            return
-        pages = pool.each(calls.feedback, ((report, report.student, text, facts) for report, text, facts in kept))
-        for report, page in pages:
+    def run(self, plan: Plan, pool: Pool) -> Iterator[Report]:
+        """Grade what is planned in the workers of ``pool``; reports as all of a student's files are written."""
+        without_page: list[tuple[Report, GradebookRow]] = []
+        for submitted, result in self._results(plan.to_run, pool):
+            report, row = self._keep(submitted, result)
+            if row:
+                without_page.append((report, row))
+            else:
+                yield report
+        for report in plan.other_points.values():
+            row = self._keep_points(report)
+            if self.with_feedback:
+                without_page.append((report, row))
+            else:
+                yield report
+        jobs = ((report, report.student, self._autograded(report.student), row) for report, row in without_page)
+        for report, page in pool.each("feedback", jobs):
             yield self._keep_page(report, page)
 
+    def reports(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
+        """Grade ``students`` in the workers of ``pool``; nothing is written."""
+        for submitted, result in self._results(students, pool):
+            yield self._result(submitted, result).report
+
+    def _results(self, students: Iterable[str], pool: Pool) -> Iterator[tuple[SubmittedFile, WorkerResult | JobFailed]]:
+        """What the workers of ``pool`` give for ``students``."""
+        if not students:
+            return
+        # what keeps one worker from getting ready would keep every submission from being graded
+        for _, result in pool.each("warm_up", [(number,) for number in range(pool.workers)]):
+            if isinstance(result, JobFailed):
+                raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
+        yield from pool.each("grade", map(self._job, students))
+
+    def _job(self, student: str) -> tuple[SubmittedFile, SubmittedFile, GradebookRow | None]:
+        """What a worker is given of a student: the submission, and what the gradebook knows if a page is wanted."""
+        submitted = self._read.pop(student, None) or self.submitted(student)
+        with_page = self.with_feedback and not self.dry_run and not submitted.fault
+        return submitted, submitted, self.gradebook.known(student, submitted.timestamp) if with_page else None
+
     def pages(self, students: Iterable[str], pool: Pool, *, solutions: bool) -> Iterator[str]:
-        """Write the pages of graded ``students`` anew in the workers of ``pool``; whose are written, as they are."""
-
-        def asked() -> Iterator[tuple[object, ...]]:
-            for student in students:
-                text = self.folders.autograded(student).read_text(encoding="utf-8")
-                yield student, student, text, self.book.facts(student), solutions
-
-        for student, page in pool.each(calls.feedback, asked()):
+        """Write the pages of graded ``students`` again in the workers of ``pool``; whose are written, as they are."""
+        jobs = (
+            (student, student, self._autograded(student), self.gradebook.row(student), solutions)
+            for student in students
+        )
+        for student, page in pool.each("feedback", jobs):
             if isinstance(page, JobFailed):
                 raise page.error if isinstance(page.error, HandgradError) else CourseError(f"{page}.")
             if page:
                 self.folders.write_feedback(student, page)
                 yield student
 
-    def _warm_up(self, pool: Pool) -> None:
-        """Let every worker get ready; what keeps one from it would keep every submission from being graded."""
-        for _, result in pool.each(calls.warm_up, [(number,) for number in range(pool.workers)]):
-            if isinstance(result, JobFailed):
-                raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
+    def _autograded(self, student: str) -> str:
+        return self.folders.autograded(student).read_text(encoding="utf-8")
 
-    def handed(self, student: str) -> SubmittedFile:
-        """What a student handed in, read anew; it speaks of files as they lie in the course."""
-        handed = self._handed(student)
+    def submitted(self, student: str) -> SubmittedFile:
+        """What a student handed in; its texts name files as they are in the course."""
+        submitted = self._submitted(student)
         root = f"{self.course.root}{os.sep}"
-        fault = handed.fault and (handed.fault[0], handed.fault[1].replace(root, ""))
-        return replace(handed, where=handed.where.removeprefix(root), fault=fault)
+        fault = submitted.fault and (submitted.fault[0], submitted.fault[1].replace(root, ""))
+        return replace(submitted, where=submitted.where.removeprefix(root), fault=fault)
 
-    def _handed(self, student: str) -> SubmittedFile:
+    def _submitted(self, student: str) -> SubmittedFile:
         folder = self.folders.submitted(student)
         if fault := self.course.fault_of_name(student):
             return SubmittedFile(student, str(folder), fault=("not-graded", fault))
@@ -285,53 +423,64 @@ class ClassGrading:
         except SubmissionError as error:
             return SubmittedFile(student, str(found.path), fault=("unreadable", str(error)))
 
-    def state(self, handed: SubmittedFile) -> str:
-        """A digest of everything that a report depends on: of what was handed in, the answers, and the marks."""
-        beside = (handed.timestamp, handed.note, handed.fault, len(handed.content))
-        submission = hashlib.sha256(repr(beside).encode() + handed.content).hexdigest()
-        return f"{submission} {self.task.answers_digest} {self.task.digest}"
-
-    def obstacle(self, student: str, state: str) -> str:
-        """Why a report that was made in ``state`` cannot be marked again from its answers; empty where it can."""
-        (submission, answers, _), old = self.state(self.handed(student)).split(), state.split()
-        if old[:1] != [submission]:
-            return "another notebook was handed in since"
-        if old[1:2] != [answers]:
-            return "the exercise, its seeds or its limits have changed since"
-        if not self.folders.autograded(student).is_file():
-            return "its autograded notebook is gone"
-        return ""
-
     def _is_written(self, student: str) -> bool:
         page = self.folders.feedback(student)
         return self.folders.autograded(student).is_file() and (page.is_file() or not self.with_feedback)
 
-    def _keep(self, handed: SubmittedFile, result: WorkerResult | JobFailed) -> tuple[Report, str, GradebookRow | None]:
-        """Write what came back for one student: report, autograded notebook, and what the gradebook says now."""
+    def _result(self, submitted: SubmittedFile, result: WorkerResult | JobFailed) -> WorkerResult:
+        """What a worker gave; a report that says why, if its process ended."""
         if isinstance(result, JobFailed):
-            result = without_score(self.assignment, handed.student, "not-graded", f"{result}.")
-        report, facts = result.report, None
+            return without_score(self.assignment, submitted.student, "not-graded", f"{result}.")
+        return result
+
+    def _keep(self, submitted: SubmittedFile, result: WorkerResult | JobFailed) -> tuple[Report, GradebookRow | None]:
+        """Write what came back for one student; the report, and what the gradebook says if the page is still to do."""
+        result = self._result(submitted, result)
+        report, row = result.report, None
         try:
             if report.outcome == "graded":
                 self.folders.write_autograded(report.student, result.notebook)
                 self.folders.forget_feedback(report.student)
-                facts = self.book.save(report, result.comments, handed.timestamp)
+                row = self.gradebook.save(report, result.comments, submitted.timestamp)
             elif report.outcome != "not-submitted":
-                self.book.flag(report.student, report.message)
+                self.gradebook.flag(report.student, report.message)
         except HandgradError as error:
-            report, facts = without_score(self.assignment, handed.student, "not-graded", str(error)).report, None
+            report, row = without_score(self.assignment, submitted.student, "not-graded", str(error)).report, None
         # what the grader could not do is tried again the next time
-        state = "" if report.outcome == "not-graded" else self.state(handed)
-        self.store.put(report, result.key, result.record, state)
-        return report, result.notebook, facts
+        self.store.put(report, "" if report.outcome == "not-graded" else self._state(submitted))
+        if row is None or not self.with_feedback:
+            return report, None
+        if row == result.row:
+            return self._keep_page(report, result.page), None
+        return report, row
+
+    def _state(self, submitted: SubmittedFile) -> str:
+        """Digests of everything that a report depends on: the submission, the rest without points, the rest."""
+        return f"{submitted.digest} {self.task.digest_without_points} {self.task.digest}"
+
+    def _keep_points(self, report: Report) -> GradebookRow:
+        """Write a report whose points alone have changed; what the gradebook says now."""
+        submitted = self.submitted(report.student)
+        notebook = nbformat.reads(self._autograded(report.student), as_version=4)
+        texts: dict[str, str | None] = dict.fromkeys(untouched(notebook), "No response.")
+        texts.update(comments(self.exercise, report))
+        verdicts = report.verdicts()
+        for cell in notebook.cells:
+            if verdict := verdicts.get(grade_id(cell)):
+                cell.metadata.nbgrader.points = verdict.max_points
+                cell.outputs = nbformat.from_dict(check_outputs(verdict))
+        self.folders.write_autograded(report.student, tidying.text_of(notebook))
+        self.folders.forget_feedback(report.student)
+        row = self.gradebook.save(report, texts, submitted.timestamp)
+        self.store.put(report, self._state(submitted))
+        return row
 
     def _keep_page(self, report: Report, page: str | JobFailed) -> Report:
-        """Write a student's feedback page; the report, which says so where there is none."""
+        """Write a student's feedback page; the report, which says so if there is none."""
         try:
             if isinstance(page, JobFailed):
                 raise CourseError(f"{page}.")
-            if page:
-                self.folders.write_feedback(report.student, page)
+            self.folders.write_feedback(report.student, page)
         except CourseError as error:
             report = replace(report, message=f"It is graded, but has no feedback page: {error}")
             self.store.put(report)

@@ -108,7 +108,7 @@ def look_alikes(course: Course, assignment: str) -> list[Pair]:
 
 def _answers(batch: ClassGrading, student: str) -> Iterator[tuple[str, str]]:
     """The cells of a submission that are filled, by gradient; none of one that cannot be read."""
-    handed = batch.handed(student)
+    handed = batch.submitted(student)
     if handed.fault:
         return
     try:

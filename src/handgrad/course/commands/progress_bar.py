@@ -7,26 +7,35 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from handgrad.report.records import Report
+from handgrad.report.wording import one_line, out_of
 
-__all__ = ["Watch"]
+__all__ = ["ProgressBar"]
 
 EVERY = 5.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
+LONG = 60.0
+"""Seconds from which on the expected time is said before the first submission."""
 
 
-class Watch:
-    """Told of every report as it is done; a context manager.
+class ProgressBar:
+    """Follows the grading of a class; a context manager.
 
     Parameters
     ----------
     console
-        Where it shows how far things are; standard error, so that the table of the class can go elsewhere.
+        Where it prints (default: standard error, so that the table of the class can go elsewhere).
+    quiet
+        Whether it prints nothing.
+    each
+        Whether it prints a line for each report.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+    def __init__(self, console: Console | None = None, *, quiet: bool = False, each: bool = False) -> None:
+        self.console = console or Console(stderr=True, quiet=quiet)
+        self.each = each
         self.counts: Counter[str] = Counter()
         self.total = 0
         self._bar = Progress(
@@ -38,7 +47,7 @@ class Watch:
             TextColumn("{task.fields[counts]}"),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
         )
         self._task = self._bar.add_task("starting", total=None, rate="", counts="")
 
@@ -51,12 +60,14 @@ class Watch:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, unchanged: int, left: int) -> None:
-        """What is to be done: ``left`` submissions; ``unchanged`` ones are as they were."""
+    def begin(self, unchanged: int, left: int, seconds: float) -> None:
+        """There are ``left`` submissions to grade, which take about ``seconds``; ``unchanged`` ones are skipped."""
         self.total = left
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
         if unchanged:
             self.console.print(f"{unchanged} unchanged since they were graded; --force grades them again.")
+        if seconds >= LONG:
+            self.console.print(f"Running {left} submissions is expected to take {seconds / 60:.0f} minutes.")
         self._bar.update(self._task, description="grading", total=left)
 
     def take(self, report: Report) -> None:
@@ -70,8 +81,12 @@ class Watch:
             self._first = now
         rate = (done - 1) / max(now - self._first, 1e-9)
         self._bar.update(self._task, completed=done, rate=f"{rate:.1f} a second", counts=counts)
-        if not self.console.is_terminal and now - self._said >= EVERY and 1 < done < self.total:
-            self._said = now
+        if self.each:
+            score = f", {out_of(report.score, report.max_score)}" if report.outcome == "graded" else ""
+            text = f"{one_line(report.student)}: {report.outcome}{score}, {report.seconds:.2f} s"
+            self.console.print(Text(text), soft_wrap=True)
+        elif not self.console.is_terminal and now - self._printed >= EVERY and 1 < done < self.total:
+            self._printed = now
             left = (self.total - done) / rate
             self.console.print(
                 f"{done} of {self.total}, {rate:.1f} a second, {left:.0f} s left: {counts}", soft_wrap=True

@@ -36,16 +36,16 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.gradebook_sql import (
     COMMENT,
+    COMMENTS,
     FIRST_COMMENT,
     FIRST_SCORE,
     PENALISED,
     PENALTY,
-    SAID,
     SCORE,
     SCORES,
     THERE,
 )
-from handgrad.course.nbgrader.notebook_steps import GradebookRow, Known, as_saved
+from handgrad.course.nbgrader.notebook_steps import CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.sqlite_journal import drop_journal, keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
@@ -156,6 +156,13 @@ class GradebookWriter:
             for kind in (GradeCell, TaskCell):
                 points = select(kind.name, kind.max_score).where(kind.notebook_id == self._notebooks[self.assignment])
                 self._points.update(_table(connection, points, {}))
+            self._students = set(
+                connection.execute(
+                    select(SubmittedAssignment.student_id)
+                    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+                    .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
+                ).scalars()
+            )
 
     @at_work()
     def graded(self) -> set[str]:
@@ -193,48 +200,64 @@ class GradebookWriter:
             What the gradebook says of the notebook now.
         """
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
-        points = {graded[one.id]: one.points for one in report.checks}
-        doubtful = {graded[one.id] for one in report.checks if one.outcome == "tampered"}
-        texts = {cell: comments.get(name) for name, cell in commented.items()}
+        points = {graded[verdict.id]: verdict.points for verdict in report.checks}
+        doubtful = {graded[verdict.id] for verdict in report.checks if verdict.outcome == "tampered"}
+        texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
             notebook, new = self._submitted(connection, report.student, timestamp)
-            by_hand = set() if new else _scored_by_hand(connection, notebook, graded.values())
+            before = self._new_row() if new else self._row(connection, notebook)
+            doubtful |= {graded[name] for name, cell in before.cells.items() if cell.manual is not None}
             rows = [
-                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in doubtful | by_hand}
+                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in doubtful}
                 for cell in (graded.values() if new else points)
             ]
-            said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts.items()]
+            said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
             connection.execute(FIRST_SCORE if new else SCORE, _with_ids(rows) if new else rows)
             connection.execute(FIRST_COMMENT if new else COMMENT, _with_ids(said) if new else said)
-            facts = self._first_facts(points, texts) if new else self._facts(connection, notebook)
-            return replace(facts, late_penalty=self._penalise(connection, notebook, report.student, facts.score))
-
-    def _first_facts(self, points: Mapping[str, float], texts: Mapping[str, str | None]) -> GradebookRow:
-        """What the gradebook says of a notebook that is new to it: what it was just told."""
-        commented, graded = self._commented[self.assignment], self._graded[self.assignment]
-        grades = {name: (points.get(cell, 0.0), self._points[name]) for name, cell in graded.items()}
-        return GradebookRow(grades, {name: texts[cell] for name, cell in commented.items()})
+            row = before.updated(report, comments)
+            return replace(row, late_penalty=self._penalise(connection, notebook, report.student, row.score))
 
     @at_work()
-    def facts(self, student: str) -> GradebookRow | None:
-        """What the gradebook says of a student's notebook now; None where it has no score of it."""
+    def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
+        """What the gradebook knows of a notebook before it is graded; None if a late penalty must be decided first."""
+        if student not in self._students:
+            late = self._duedate is not None and timestamp is not None and timestamp > self._duedate
+            return None if late else self._new_row()
+        with self._engine.connect() as connection:
+            notebook = connection.execute(
+                PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]}
+            ).one_or_none()
+            late = self._duedate is not None and self._lateness(connection, student, timestamp) > 0
+            return None if notebook is None or late else self._row(connection, notebook.id)
+
+    @at_work()
+    def row(self, student: str) -> GradebookRow | None:
+        """What the gradebook says of a student's notebook now; None if it has no score of it."""
         with self._engine.connect() as connection:
             found = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
             row = found.one_or_none()
-            return row and replace(self._facts(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
+            return row and replace(self._row(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
 
-    def _facts(self, connection: Connection, notebook: str) -> GradebookRow:
+    def _new_row(self) -> GradebookRow:
+        """What the gradebook says of a notebook that is new to it."""
+        cells = {name: CellGrade(self._points[name]) for name in self._graded[self.assignment]}
+        return GradebookRow(cells, dict.fromkeys(self._commented[self.assignment]))
+
+    def _row(self, connection: Connection, notebook: str) -> GradebookRow:
         """What the gradebook says of a submitted notebook, before any penalty."""
-        commented = self._commented[self.assignment]
-        by_cell = _table(connection, SAID, {"notebook": notebook, "cells": [*commented.values()]})
-        grades = self._grades(connection, notebook)
-        return GradebookRow(grades, {name: by_cell.get(cell) for name, cell in commented.items()})
-
-    def _grades(self, connection: Connection, notebook: str) -> dict[str, tuple[float, float]]:
-        """Score and points of each graded cell: a person's score before ours, with extra credit."""
-        cells = self._graded[self.assignment]
-        scores = _table(connection, SCORES, {"notebook": notebook, "cells": [*cells.values()]})
-        return {name: (scores[cell], self._points[name]) for name, cell in cells.items()}
+        graded, commented = self._graded[self.assignment], self._commented[self.assignment]
+        scores = {
+            row.cell_id: (row.auto_score, row.manual_score, row.extra_credit or 0.0)
+            for row in connection.execute(SCORES, {"notebook": notebook, "cells": [*graded.values()]})
+        }
+        said = {
+            row.cell_id: (row.auto_comment, row.manual_comment)
+            for row in connection.execute(COMMENTS, {"notebook": notebook, "cells": [*commented.values()]})
+        }
+        cells = {name: CellGrade(self._points[name], *scores[cell]) for name, cell in graded.items()}
+        texts = {name: said.get(cell, (None, None)) for name, cell in commented.items()}
+        automatic = {name: text for name, (text, _) in texts.items()}
+        return GradebookRow(cells, automatic, {name: text for name, (_, text) in texts.items() if text is not None})
 
     @at_work()
     def flag(self, student: str, message: str) -> None:
@@ -300,23 +323,26 @@ class GradebookWriter:
     def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
         """Set the late penalty that nbgrader's configured plugin names; the penalty."""
         penalty = None
-        if self._duedate is not None and (late := self._lateness(connection, student)) > 0:
+        if self._duedate is not None and (late := self._lateness(connection, student, None)) > 0:
             penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
         if penalty is not None:
             penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
         connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
         return penalty or 0.0
 
-    def _lateness(self, connection: Connection, student: str) -> float:
-        """Seconds from the due date, with a student's extension, to the hand-in; 0.0 where that has no date."""
+    def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
+        """Seconds from the due date, with a student's extension, to the hand-in; 0.0 if that has no date.
+
+        ``timestamp`` is the date of a hand-in that is not saved yet.
+        """
         submission = connection.execute(
             select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
                 SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
             )
         ).one()
-        if submission.timestamp is None:
+        if (handed_in := timestamp or submission.timestamp) is None:
             return 0.0
-        late: float = (submission.timestamp - self._duedate).total_seconds()
+        late: float = (handed_in - self._duedate).total_seconds()
         return late - (submission.extension.total_seconds() if submission.extension else 0.0)
 
 
@@ -331,14 +357,6 @@ def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict
     # what is written together lies together in the index of a large class then, not each row on a page of its own
     prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
     return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
-
-
-def _scored_by_hand(connection: Connection, notebook: str, cells: Collection[str]) -> set[str]:
-    """Those of the ``cells`` of a submitted notebook that a person has scored."""
-    scored = select(Grade.cell_id).where(
-        Grade.notebook_id == notebook, Grade.cell_id.in_(cells), Grade.manual_score.is_not(None)
-    )
-    return set(connection.execute(scored).scalars())
 
 
 def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:

@@ -9,18 +9,30 @@ from typing import Any
 from nbgrader.api import Comment, Grade, Student, SubmittedAssignment, SubmittedNotebook
 from sqlalchemy import and_, bindparam, func, insert, select, update
 
-__all__ = ["COMMENT", "FIRST_COMMENT", "FIRST_SCORE", "PENALISED", "PENALTY", "SAID", "SCORE", "SCORES", "THERE"]
+__all__ = [
+    "CELL_SCORE",
+    "COMMENT",
+    "COMMENTS",
+    "FIRST_COMMENT",
+    "FIRST_SCORE",
+    "PENALISED",
+    "PENALTY",
+    "SCORE",
+    "SCORES",
+    "THERE",
+]
 
 _CELLS: Any = bindparam("cells", expanding=True)
-SCORES = select(
-    Grade.cell_id,
-    func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0),
-).where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS))
-"""A person's score of each cell of a submitted notebook before ours, with extra credit."""
-SAID = select(Comment.cell_id, func.coalesce(Comment.manual_comment, Comment.auto_comment)).where(
+CELL_SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
+"""The manual score of a cell, or the automatic score if there is none, plus extra credit; NULL without a score."""
+SCORES = select(Grade.cell_id, Grade.auto_score, Grade.manual_score, Grade.extra_credit).where(
+    Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS)
+)
+"""The scores of each cell of a submitted notebook."""
+COMMENTS = select(Comment.cell_id, Comment.auto_comment, Comment.manual_comment).where(
     Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
 )
-"""A person's comment on each cell of a submitted notebook before ours."""
+"""The comments on each cell of a submitted notebook."""
 PENALISED = (
     select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
     .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)

@@ -8,7 +8,7 @@ import copy
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,13 @@ from traitlets.config import Config
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
 from handgrad.course.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
 from handgrad.errors import CourseError
+from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
     from handgrad.grading.grader import Grader, GradingResult
 
-__all__ = ["GradebookRow", "Known", "Pages", "as_saved", "untouched"]
+__all__ = ["CellGrade", "GradebookRow", "Known", "NotebookSteps", "as_saved", "untouched"]
 
 LOG = logging.getLogger("handgrad.course.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -144,23 +145,38 @@ class _OverwriteKernelspec(NbGraderPreprocessor):
 class _GetGrades(GetGrades):
     """nbgrader's step, to which the grades and comments are handed."""
 
-    facts: "GradebookRow"
+    row: "GradebookRow"
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
         resources["nbgrader"].update(
-            score=self.facts.score - self.facts.late_penalty,
-            max_score=self.facts.max_score,
-            late_penalty=self.facts.late_penalty,
+            score=self.row.score - self.row.late_penalty,
+            max_score=self.row.max_score,
+            late_penalty=self.row.late_penalty,
         )
         return nb, resources
 
     def _get_comment(self, cell: NotebookNode, resources: Any) -> None:
-        cell.metadata.nbgrader["comment"] = self.facts.comments.get(cell.metadata.nbgrader["grade_id"])
+        cell.metadata.nbgrader["comment"] = self.row.comment(cell.metadata.nbgrader["grade_id"])
 
     def _get_score(self, cell: NotebookNode, resources: Any) -> None:
-        score, points = self.facts.grades[cell.metadata.nbgrader["grade_id"]]
-        cell.metadata.nbgrader.update(score=score, points=points)
+        grade = self.row.cells[cell.metadata.nbgrader["grade_id"]]
+        cell.metadata.nbgrader.update(score=grade.score, points=grade.points)
+
+
+@dataclass(frozen=True)
+class CellGrade:
+    """What the gradebook has of one graded cell of a student: scores, extra credit, and the points of the cell."""
+
+    points: float
+    auto: float | None = None
+    manual: float | None = None
+    extra: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """The manual score, or the automatic score if there is none, plus extra credit."""
+        return (self.manual if self.manual is not None else self.auto or 0.0) + self.extra
 
 
 @dataclass(frozen=True)
@@ -169,31 +185,46 @@ class GradebookRow:
 
     Attributes
     ----------
-    grades
-        Score and points of each graded cell, a person's score before ours.
-    comments
-        Comment on each solution cell, a person's before ours.
+    cells
+        Each graded cell, by name.
+    comments, manual_comments
+        The automatic and the manual comment on each solution cell, by name.
     late_penalty
         Points taken off for handing in late.
     """
 
-    grades: Mapping[str, tuple[float, float]]
+    cells: Mapping[str, CellGrade]
     comments: Mapping[str, str | None]
+    manual_comments: Mapping[str, str | None] = field(default_factory=dict)
     late_penalty: float = 0.0
 
     @property
     def score(self) -> float:
-        """Points earned."""
-        return sum(score for score, _ in self.grades.values())
+        """Points earned, before the late penalty."""
+        return sum(cell.score for cell in self.cells.values())
 
     @property
     def max_score(self) -> float:
         """Points that can be earned."""
-        return sum(points for _, points in self.grades.values())
+        return sum(cell.points for cell in self.cells.values())
+
+    def comment(self, name: str) -> str | None:
+        """The comment on a cell: the manual one, or the automatic one if there is none."""
+        manual = self.manual_comments.get(name)
+        return manual if manual is not None else self.comments.get(name)
+
+    def updated(self, report: Report, comments: Mapping[str, str | None]) -> "GradebookRow":
+        """The row after ``report`` and its ``comments`` have been saved; manual scores and comments stay."""
+        points = {verdict.id: verdict.points for verdict in report.checks}
+        cells = {
+            name: replace(cell, auto=points.get(name, cell.auto if cell.auto is not None else 0.0))
+            for name, cell in self.cells.items()
+        }
+        return replace(self, cells=cells, comments={name: comments.get(name) for name in self.comments})
 
 
-class Pages:
-    """The pages of one assignment's students.
+class NotebookSteps:
+    """nbgrader's steps for the notebooks of one assignment.
 
     Parameters
     ----------
@@ -244,7 +275,7 @@ class Pages:
             notebook, resources = step.preprocess(notebook, resources)
         return notebook, alone
 
-    def feedback(self, text: str, student: str, facts: GradebookRow, *, solutions: bool = False) -> str:
+    def feedback(self, text: str, student: str, row: GradebookRow, *, solutions: bool = False) -> str:
         """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook.
 
         With ``solutions`` it shows the worked solution of what is not right.
@@ -263,7 +294,7 @@ class Pages:
             )
         if isinstance(self._feedback, FeedbackExporter):
             self._feedback.with_solutions = solutions or self._solutions_configured
-        self._grades.facts = facts
+        self._grades.row = row
         notebook = nbformat.reads(text, as_version=4)
         page: str = self._feedback.from_notebook_node(notebook, resources=self.resources(student))[0]
         return page

@@ -28,10 +28,10 @@ from nbgrader.preprocessors import (
     SaveAutoGrades,
 )
 
-from handgrad.course.answer_store import AnswerStore
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import with_verdicts
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
+from handgrad.course.report_store import STORE, ReportStore
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
@@ -160,8 +160,6 @@ class Grade(Execute):
         source = _source(self, resources)
         if source is None:
             return super().preprocess(nb, resources, **kwargs)
-        from handgrad.course.answer_record import record_key, record_of  # noqa: PLC0415 - it imports torch
-
         converter = _converter(self)
         course, coursedir = _course(converter), converter.coursedir
         # the file, not nb: its ids say which cells were copied
@@ -169,9 +167,7 @@ class Grade(Execute):
         submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
         report = graded.report.for_student(ids["student"])
-        store = AnswerStore(course.private_folder / "answers.sqlite")
-        key = record_key(grader.exercise, grader.passes, submission)
-        store.put(report, key, record_of(graded))
+        ReportStore(course.private_folder / STORE).put(report)
         show(nb, grader, graded)
         resources[REPORT] = report
         return nb, resources
@@ -363,7 +359,7 @@ def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tu
 
 def _grader(course: Course, exercise: Exercise) -> "Grader":
     """A warm grader for ``exercise``: one for all submissions that this process grades."""
-    key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings.trait_values())])
+    key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings)])
     if key not in _graders:
         try:
             _graders[key] = _open.enter_context(course.grader(exercise))

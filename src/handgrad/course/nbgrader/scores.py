@@ -26,6 +26,7 @@ from sqlalchemy.exc import DatabaseError
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import at_work
+from handgrad.course.nbgrader.gradebook_sql import CELL_SCORE
 from handgrad.errors import CourseError
 from handgrad.report.records import ScoreEntry
 
@@ -150,7 +151,7 @@ def _graded(*columns: Any) -> Select[Any]:
 
 _TOTALS = _graded(
     SubmittedNotebook.late_submission_penalty,
-    func.sum(func.coalesce(Grade.manual_score, Grade.auto_score, 0.0) + func.coalesce(Grade.extra_credit, 0.0)),
+    func.sum(func.coalesce(CELL_SCORE, Grade.extra_credit, 0.0)),
     func.max(cast(Grade.needs_manual_grade, Integer)),
 ).group_by(SubmittedAssignment.student_id, SubmittedNotebook.late_submission_penalty)
 _BY_HAND = (
@@ -160,16 +161,15 @@ _BY_HAND = (
     .order_by(BaseCell.name)
 )
 _PEOPLE = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
-_SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
 _CELLS = (
     _graded(
         GradeCell.name,
-        _SCORE,
+        CELL_SCORE,
         GradeCell.max_score,
         func.coalesce(SubmittedNotebook.late_submission_penalty, 0.0),
     )
     .join(GradeCell, GradeCell.id == Grade.cell_id)
-    .where(_SCORE.is_not(None))
+    .where(CELL_SCORE.is_not(None))
 )
 
 

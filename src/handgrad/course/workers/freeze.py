@@ -1,6 +1,6 @@
-"""Imported last by the process that workers are forked from: what is there by then, the garbage collector leaves alone.
+"""Imported last by the process that workers are forked from: its objects are left to them as they are.
 
-A round of it writes to every object that it looks at, and each worker would come to have a copy of all of them.
+A round of the garbage collector writes to every object that it looks at, and each worker would get a copy of them.
 """
 
 import gc

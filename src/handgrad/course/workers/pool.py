@@ -1,28 +1,28 @@
 """Workers: processes of this machine, or any executor; what dies is replaced, and costs one submission at most."""
 
+import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from multiprocessing.connection import wait as wait_for
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
 __all__ = ["JobFailed", "Pool"]
 
-T = TypeVar("T")
 AHEAD = 2
 """Jobs that are handed out for each worker: one to do, one to have ready."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class JobFailed(Exception):
-    """A job brought no result: it raised ``error``, or its process ended, also when it was tried again alone."""
+    """A job gave no result: it raised ``error``, or its process ended, also when it was tried again alone."""
 
     def __init__(self, message: str, error: Exception | None = None) -> None:
         super().__init__(message)
@@ -30,20 +30,24 @@ class JobFailed(Exception):
 
 
 class Pool:
-    """Workers for jobs; a context manager.
+    """Processes that call the functions of one module; a context manager.
+
+    The process that owns the pool does not import the module: it stays smaller, and starts sooner.
 
     Parameters
     ----------
+    module
+        The module whose functions the jobs call.
     workers
-        Processes to start; as many as there are processors unless given.
+        Processes to start (default: one for each processor).
     executor
         What runs the jobs, in place of processes on this machine.
     most
         Workers that can be used at all.
     preload
-        Modules that every process starts with.
+        Modules that the processes are forked with, so that they share their memory.
     common
-        Arguments that every job begins with; a process that is started is told them once.
+        Arguments that every job begins with; a process is given them once, when it starts.
 
     Attributes
     ----------
@@ -53,6 +57,7 @@ class Pool:
 
     def __init__(
         self,
+        module: str,
         workers: int | None = None,
         executor: Executor | None = None,
         *,
@@ -61,9 +66,9 @@ class Pool:
         common: tuple[Any, ...] = (),
     ) -> None:
         self.workers = min(workers or _workers_of(executor) or _processors(), most)
-        self._given, self._executor = executor, executor
+        self._module, self._given, self._executor = module, executor, executor
         self._preload, self._common = list(preload), common
-        self.first: Callable[[], object] | None = None
+        self.first: tuple[Any, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -76,14 +81,14 @@ class Pool:
             for process in multiprocessing.active_children():
                 process.terminate()
 
-    def each(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, T | JobFailed]]:
+    def each(self, function: str, jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
         """Call ``function`` with what is common and the arguments of every job, a few at a time, and give the results.
 
         They come as they finish. The first argument of a job is its name: it comes back with the result and is not
         passed on. A job whose process ends is tried once more, alone; then its result is a :class:`JobFailed`.
         """
         coming = iter(jobs)
-        waiting: dict[Future[T], tuple[Any, ...]] = {}
+        waiting: dict[Future[Any], tuple[Any, ...]] = {}
         while True:
             while len(waiting) < AHEAD * self.workers and (job := next(coming, None)) is not None:
                 waiting[self._submit(function, job)] = job
@@ -106,19 +111,19 @@ class Pool:
                 for job in interrupted:
                     yield job[0], self._alone(function, job)
 
-    def _submit(self, function: Callable[..., T], job: tuple[Any, ...]) -> Future[T]:
+    def _submit(self, function: str, job: tuple[Any, ...]) -> Future[Any]:
         for _ in range(2):
             if self._executor is None:
                 self._executor = self._processes()
             try:
                 if self._given is not None:
-                    return self._executor.submit(function, *self._common, *job[1:])
-                return self._executor.submit(_work, function, *job[1:])
+                    return self._executor.submit(_call, self._module, function, *self._common, *job[1:])
+                return self._executor.submit(_work, self._module, function, *job[1:])
             except BrokenExecutor:
                 self._renew()
         raise JobFailed("no process can be started")
 
-    def _alone(self, function: Callable[..., T], job: tuple[Any, ...]) -> T | JobFailed:
+    def _alone(self, function: str, job: tuple[Any, ...]) -> Any:
         self._renew()
         try:
             return self._submit(function, job).result()
@@ -127,7 +132,7 @@ class Pool:
             return JobFailed("the process that graded it ended, twice")
 
     def _renew(self) -> None:
-        """Let the next job start new processes; an executor that was given is its owner's to mend."""
+        """Let the next job start new processes; an executor that was given is left to its owner."""
         if self._given is None and self._executor is not None and _is_broken(self._executor):
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
@@ -136,12 +141,12 @@ class Pool:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(method)
         if method == "forkserver":
-            context.set_forkserver_preload([*self._preload, "handgrad.course.workers.freeze"])
+            context.set_forkserver_preload([*self._preload, f"{__package__}.freeze"])
         # a process with threads of its own must not be forked, and workers share the processors among them
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         turns = context.Value("i", 0) if self.workers == _processors() and sys.platform == "linux" else None
         return ProcessPoolExecutor(
-            self.workers, context, initializer=_start, initargs=(self.first, self._common, turns)
+            self.workers, context, initializer=_start, initargs=(self._module, self.first, self._common, turns)
         )
 
 
@@ -166,19 +171,19 @@ def _processors() -> int:
 
 
 _common: tuple[Any, ...] = ()
-"""What this process, a worker, was told of every job."""
+"""What this process, a worker, was given for every job."""
 
 
-def _start(first: Callable[[], object] | None, common: tuple[Any, ...], turns: "Synchronized[int] | None") -> None:
-    """Let a worker leave Ctrl-C to the process that started it, and end with that, however it ends."""
-    global _common  # noqa: PLW0603 - a worker is told once
+def _start(module: str, first: tuple[Any, ...], common: tuple[Any, ...], turns: "Synchronized[int] | None") -> None:
+    """Prepare a worker: it leaves Ctrl-C to the process that started it, and ends with that, however it ends."""
+    global _common  # noqa: PLW0603 - a worker is given it once
     _common = common
     if turns:
         _take_a_processor(turns)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if first:
-        first()
+        _call(module, *first)
 
 
 def _take_a_processor(turns: "Synchronized[int]") -> None:
@@ -194,9 +199,14 @@ def _take_a_processor(turns: "Synchronized[int]") -> None:
     os.sched_setaffinity(0, {processors[turn % len(processors)]})
 
 
-def _work(function: Callable[..., T], *arguments: Any) -> T:
-    """One job, in a worker."""
-    return function(*_common, *arguments)
+def _work(module: str, function: str, *arguments: Any) -> Any:
+    """One job, in a worker of this machine."""
+    return _call(module, function, *_common, *arguments)
+
+
+def _call(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of a module, which is imported here and not by whoever asks."""
+    return getattr(importlib.import_module(module), function)(*arguments)
 
 
 def _end_with_parent() -> None:

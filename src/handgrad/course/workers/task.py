@@ -1,6 +1,5 @@
-"""What a worker is told of an assignment and of a submission, and what it gives back: plain data, without torch."""
+"""What a worker is given of an assignment and of a submission, and what it gives back: plain data, without torch."""
 
-import copy
 import hashlib
 import pickle
 import re
@@ -9,18 +8,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import nbformat
 from traitlets.config import Config
 
 from handgrad import __version__
-from handgrad.course.answer_store import Record
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.passes import ATTEMPTS
+from handgrad.grading.settings import GradingSettings
 from handgrad.report.records import Report, ReportOutcome
 
-__all__ = ["MARKING", "SubmittedFile", "Task", "WorkerResult", "without_score"]
+if TYPE_CHECKING:
+    from handgrad.course.nbgrader.notebook_steps import GradebookRow
+
+__all__ = ["SubmittedFile", "Task", "WorkerResult", "without_score"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,12 @@ class Task:
     seeds
         The course's hidden seeds.
     config
-        The course's configuration.
+        The course's configuration, for nbgrader's steps.
+    settings
+        How submissions are graded.
     patience
         Seconds after which a worker cannot still be at work on one submission.
-    asks
+    content_digest
         A digest of what the exercise's cells say, whatever their points.
     """
 
@@ -47,11 +52,12 @@ class Task:
     files: Mapping[str, bytes] = field(repr=False)
     seeds: tuple[int, ...] = field(repr=False)
     config: Config = field(repr=False)
+    settings: GradingSettings = field(repr=False)
     patience: float = field(default=3600.0, repr=False)
-    asks: str = field(default="", repr=False)
+    content_digest: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, course: Course, exercise: Exercise) -> "Task":
+    def of(cls, course: Course, exercise: Exercise, *, dry_run: bool = False) -> "Task":
         """The task of grading an exercise of a course.
 
         Raises
@@ -64,42 +70,46 @@ class Task:
             for path in sorted(exercise.directory.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         }
-        seeds, settings = tuple(course.seeds()), course.settings
-        limits = settings.limits().with_visible(exercise.training.seconds)
+        seeds, settings = tuple(course.seeds(keep=not dry_run)), course.settings
+        limits = settings.limits.with_visible(exercise.training.seconds)
         hidden = (len(seeds) + len(settings.sizes)) * (3 + len(exercise.training.hidden))
         in_all = (limits.visible_seconds or limits.cell_seconds) + hidden * limits.cell_seconds
         longest = limits.submission_seconds + ATTEMPTS * in_all
-        # a cell that stands in the queue for a processor may take four times its time
-        return cls(exercise.name, files, seeds, _portable(course.config), 60 + 4 * longest, exercise.asks)
+        # a cell that waits in the queue for a processor may take four times its time
+        patience = 60 + 4 * longest
+        return cls(exercise.name, files, seeds, _portable(course.config), settings, patience, exercise.content_digest)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything that a report depends on beside the submission."""
-        content = (__version__, self.name, sorted(self.files.items()), self.seeds, _said(self.config))
+        """SHA-256 over everything that a report depends on besides the submission."""
+        content = (__version__, self.name, sorted(self.files.items()), self.seeds, _text_of(self.config))
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     @cached_property
-    def answers_digest(self) -> str:
-        """The same over what the answers depend on: neither points nor what the marking policy says."""
-        config = copy.deepcopy(self.config)
-        for name in MARKING:
-            config.Handgrad.pop(name, None)
+    def digest_without_points(self) -> str:
+        """The same over everything but the points of the checks."""
         files = {name: data for name, data in self.files.items() if name != f"{self.name}.ipynb"}
-        content = (__version__, self.name, self.asks, sorted(files.items()), self.seeds, _said(config))
-        return hashlib.sha256(repr(content).encode()).hexdigest()
+        content = (__version__, self.content_digest, sorted(files.items()), self.seeds, _text_of(self.config))
+        return hashlib.sha256(repr(("without points", *content)).encode()).hexdigest()
 
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
         return nbformat.reads(self.files[f"{self.name}.ipynb"].decode("utf-8"), as_version=4)
 
 
-MARKING = ("partial_shape", "partial_invisible", "tolerance")
-"""What of ``c.Handgrad`` decides on marks only, never on answers."""
+_MODULES = (
+    ("handgrad.course.nbgrader.feedback_exporter.", "handgrad.nbgrader.feedback."),
+    ("handgrad.course.nbgrader.", "handgrad.nbgrader."),
+)
+"""Where classes that a configuration names are, and where they were in 0.1.0: a move is no reason to grade again."""
 
 
-def _said(config: Config) -> str:
-    """What a configuration says: where a function of it lies in memory is no part of that."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
+def _text_of(config: Config) -> str:
+    """A configuration as text, without the memory addresses of functions."""
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
+    for now, before in _MODULES:
+        text = text.replace(now, before)
+    return text
 
 
 def _portable(config: Config) -> Config:
@@ -128,15 +138,15 @@ class SubmittedFile:
     student
         Whose it is.
     where
-        Path of the file, for a person.
+        Path of the file, as messages show it.
     content
         Its bytes.
     timestamp
-        When, in UTC, where that is known.
+        When, in UTC; None if that is not known.
     note
-        What the report says about how it was found; empty where there is nothing to say.
+        What the report says about how it was found; empty if there is nothing to say.
     fault
-        Why there is nothing to grade: the report's outcome and message; None where there is.
+        Why there is nothing to grade: the report's outcome and message; None if there is something.
     """
 
     student: str
@@ -146,26 +156,36 @@ class SubmittedFile:
     note: str = ""
     fault: tuple[ReportOutcome, str] | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all of it but the path."""
+        facts = (self.timestamp, self.note, self.fault, len(self.content))
+        return hashlib.sha256(repr(facts).encode() + self.content).hexdigest()
+
 
 @dataclass(frozen=True)
 class WorkerResult:
-    """What is kept of a submission: the report and, where it was graded, all that stands behind it.
+    """What is kept of a submission.
 
     Attributes
     ----------
+    report
+        The verdicts, or why there are none.
     notebook
-        The autograded notebook, as the text of its file.
+        The autograded notebook, as the text of its file; empty if it was not graded.
     comments
-        The comment on each solution cell; None where there is nothing to say.
-    key, record
-        The answers and comparisons behind the report.
+        The comment on each solution cell; None if there is nothing to say.
+    row
+        What the gradebook was expected to say of the notebook when the page was rendered; None if there is no page.
+    page
+        The feedback page.
     """
 
     report: Report
     notebook: str = field(default="", repr=False)
     comments: Mapping[str, str | None] = field(default_factory=dict, repr=False)
-    key: str = ""
-    record: Record | None = field(default=None, repr=False)
+    row: "GradebookRow | None" = None
+    page: str = field(default="", repr=False)
 
 
 def without_score(assignment: str, student: str, outcome: ReportOutcome, message: str) -> WorkerResult:

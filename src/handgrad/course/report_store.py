@@ -1,0 +1,96 @@
+"""The stored reports of a course: what was graded, and from what, so that nothing is graded again without a reason."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from handgrad.course.sqlite_journal import drop_journal, keep_journal
+from handgrad.errors import CourseError
+from handgrad.report.records import Report
+
+__all__ = ["STORE", "ReportStore"]
+
+STORE = "answers.sqlite"
+"""The file in a course's private folder; its name is from version 0.1.0, which stored answers too."""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS report (
+    assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL,
+    PRIMARY KEY (assignment, student)
+);
+DROP TABLE IF EXISTS answer;
+DROP TABLE IF EXISTS record;
+"""
+"""``key`` referred to the stored answers; it is empty now."""
+
+
+class ReportStore:
+    """The stored reports of a course, in the SQLite file at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held: sqlite3.Connection | None = None
+
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """Open the file once for all that is done inside the block."""
+        with self._connected() as connection:
+            self._held = connection
+            keep_journal(connection)
+            try:
+                yield
+            finally:
+                self._held = None
+                drop_journal(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        if self._held:
+            yield self._held
+            return
+        with self._usable(), closing(sqlite3.connect(self.path, timeout=60)) as connection:
+            # what is lost with the power is graded again; what is written is never half-written
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_TABLES)
+            yield connection
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise CourseError(f"the stored reports in {self.path} cannot be used ({error}).") from error
+
+    def put(self, report: Report, state: str = "") -> None:
+        """Store a student's report, in place of an older one.
+
+        Parameters
+        ----------
+        state
+            Digests of everything that the report depends on: while they are the same, it is not graded again.
+        """
+        row = (report.assignment, report.student, "", state, json.dumps(report.to_dict()))
+        with self._connected() as connection, self._usable(), connection:
+            connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
+
+    def states(self, assignment: str) -> dict[str, tuple[str, str]]:
+        """For each student of an assignment the state in which the report was stored, and its outcome."""
+        columns = "student, state, json_extract(json, '$.outcome')"
+        return {student: (state, outcome) for student, state, outcome in self._rows(columns, assignment)}
+
+    def reports(self, assignment: str) -> list[Report]:
+        """The reports of an assignment, by student."""
+        return [Report.from_dict(json.loads(row[0])) for row in self._rows("json", assignment)]
+
+    def _rows(self, columns: str, assignment: str) -> list[tuple[str, ...]]:
+        """Columns of the reports of an assignment; reading makes no file."""
+        if not self.path.exists():
+            return []
+        query = f"SELECT {columns} FROM report WHERE assignment = ? ORDER BY student"
+        with self._usable():
+            if self._held:
+                return self._held.execute(query, (assignment,)).fetchall()
+            address = f"{self.path.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, timeout=60, uri=True)) as connection:
+                return connection.execute(query, (assignment,)).fetchall()

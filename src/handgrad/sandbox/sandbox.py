@@ -1,0 +1,104 @@
+"""The sandbox that this machine and the settings allow: the one place where isolation is decided."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from handgrad.errors import IsolationError
+from handgrad.sandbox.child_client import ChildClient
+from handgrad.sandbox.fork_server import ForkedZygote
+from handgrad.sandbox.fresh_sandbox import FreshSandbox
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import ParameterSet
+from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
+from handgrad.sandbox.warm_sandbox import WarmSandbox
+
+__all__ = ["Sandbox"]
+
+
+class Sandbox:
+    """Children that run a submission's cells: forks of an isolated warm process, or fresh processes for trusted code.
+
+    A context manager.
+
+    Parameters
+    ----------
+    parameter_sets
+        The parameter sets, each with its locked cells.
+    directory
+        Where the locked cells run.
+    limits
+        What a submission may use.
+    isolation
+        ``none``: as on a machine that offers no isolation.
+    trust
+        Whether fresh processes without isolation are good enough.
+    process
+        A warm process that has been started already (default: one is started).
+
+    Raises
+    ------
+    IsolationError
+        Nothing isolates a submission, and it is not trusted.
+    SandboxError
+        The warm process cannot be started.
+    ExerciseError
+        A locked cell raised.
+    """
+
+    def __init__(
+        self,
+        parameter_sets: Sequence[ParameterSet],
+        directory: Path,
+        limits: Limits,
+        *,
+        isolation: Literal["best", "none"] = "best",
+        trust: bool = False,
+        process: WarmProcess | ForkedZygote | None = None,
+    ) -> None:
+        self._fresh = FreshSandbox(parameter_sets, directory, limits)
+        self._warm = WarmSandbox(parameter_sets, directory, limits, process=process)
+        self._reason = why_no_isolation(isolation)
+        self.limits, self._trust = limits, trust
+
+    def __enter__(self) -> Self:
+        if self._reason and not self._trust:
+            raise IsolationError.because(self._reason)
+        with ExitStack() as stack:
+            self._chosen: WarmSandbox | FreshSandbox = self._fresh if self._reason else self._warm
+            stack.enter_context(self._chosen)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    @property
+    def isolation(self) -> str:
+        """What stands between a child and the machine: ``full``, ``partial: `` and what is missing, or ``none``."""
+        return self._chosen.isolation
+
+    @property
+    def printed(self) -> Mapping[str, list[list[dict[str, Any]]]]:
+        """What the locked cells printed, by parameter set and cell."""
+        return self._chosen.printed
+
+    def wait_until_ready(self) -> None:
+        """Wait for the locked cells to have run."""
+        try:
+            self._chosen.wait_until_ready()
+        except IsolationError:
+            # the layers were tried and do not hold
+            if not self._trust:
+                raise
+            self._open.close()
+            self._chosen = self._open.enter_context(self._fresh)
+            self._chosen.wait_until_ready()
+
+    def child(self, sources: Sequence[str]) -> ChildClient:
+        """A child that has the cells ``sources``."""
+        return self._chosen.child(sources)
