@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 
@@ -82,7 +83,7 @@ def references(exercise: Exercise) -> tuple[Reference, ...]:
 @pytest.fixture(scope="session")
 def grader(exercise: Exercise) -> Iterator[Grader]:
     """A warm grader for the exercise, with one hidden seed."""
-    with Grader(exercise, [314159], limits=Limits(cell_seconds=6.0)) as grader:
+    with Grader(exercise, [314159], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         yield grader
 
 

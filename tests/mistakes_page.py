@@ -16,6 +16,7 @@ from handgrad.authoring.cases import Case, read_cases
 from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Verdict
 from handgrad.sandbox.isolation.limits import Limits
@@ -93,7 +94,9 @@ def page() -> str:
 
         @functools.cache
         def grader(name: str) -> Grader:
-            return stack.enter_context(Grader(_exercise(name), [SEED], limits=Limits(cell_seconds=6.0)))
+            return stack.enter_context(
+                Grader(_exercise(name), [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0)))
+            )
 
         for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
             if mistake.question != question:

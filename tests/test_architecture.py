@@ -121,7 +121,7 @@ import handgrad.cli
 from handgrad.course.commands.grade_class import Batch
 from handgrad.course.course import Course
 with Batch(Course.at("."), "backprop") as batch:
-    assert batch.plan() == ([], [])
+    assert batch.plan().to_grade == []
 """
     done = run([executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

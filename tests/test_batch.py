@@ -35,7 +35,7 @@ class Told:
         self.unchanged, self.left = -1, -1
         self.reports: list[Report] = []
 
-    def begin(self, unchanged: int, left: int) -> None:
+    def begin(self, unchanged: int, left: int, seconds: float) -> None:
         self.unchanged, self.left = unchanged, left
 
     def take(self, report: Report) -> None:

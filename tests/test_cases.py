@@ -15,6 +15,7 @@ from handgrad.authoring.cases import Case, read_cases
 from handgrad.errors import CourseError, SubmissionError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.sandbox.isolation.limits import Limits
@@ -59,7 +60,9 @@ def graders() -> Iterator[Callable[[str], Grader]]:
 
         @functools.cache
         def grader(assignment: str) -> Grader:
-            return stack.enter_context(Grader(EXERCISES[assignment], [SEED], limits=Limits(cell_seconds=6.0)))
+            return stack.enter_context(
+                Grader(EXERCISES[assignment], [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0)))
+            )
 
         yield grader
 

@@ -14,6 +14,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
 from handgrad.grading.passes import HIDDEN
 from handgrad.grading.run_passes import run_passes
+from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 
@@ -24,18 +25,22 @@ HARD_CODED = "dlogprobs = torch.zeros_like(logprobs)\ndlogprobs[range(32), Yb] =
 
 def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
     """A hard-coded batch size is poor style, not a wrong gradient, unless the instructor asks for other sizes."""
-    with Grader(exercise, [5], sizes=[{"batch_size": 16, "n_hidden": 20}], limits=Limits(cell_seconds=6.0)) as grader:
+    with Grader(
+        exercise,
+        [5],
+        settings=GradingSettings(sizes=({"batch_size": 16, "n_hidden": 20},), limits=Limits(cell_seconds=6.0)),
+    ) as grader:
         assert grader.grade(submit()).report.score == 26
         outcomes = {one.gradient: one.outcome for one in grader.grade(submit(dlogprobs=HARD_CODED)).report.checks}
         assert outcomes.pop("dlogprobs") in ("failed", "error")
         assert set(outcomes.values()) == {"passed"}
-    with Grader(exercise, [5], limits=Limits(cell_seconds=6.0)) as grader:
+    with Grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         assert grader.grade(submit(dlogprobs=HARD_CODED)).report.score == 26
 
 
 def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
     """With several hidden seeds a gradient must be right in every round."""
-    with Grader(exercise, [5, 6], limits=Limits(cell_seconds=6.0)) as grader:
+    with Grader(exercise, [5, 6], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         seeds = {one.name: one.parameters.get("seed") for one in grader.passes}
         assert grader.grade(submit()).report.score == 26
         seldom = f"dprobs = dlogprobs / probs * (1 if seed != {seeds['step 2']} else 2)"
@@ -50,7 +55,7 @@ def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
 def test_policy(exercise: Exercise, submit: Submit) -> None:
     """Partial credit is what the instructor says it is."""
     policy = Policy(partial_shape=0.75, partial_invisible=0.25)
-    with Grader(exercise, [5], policy=policy, limits=Limits(cell_seconds=6.0)) as grader:
+    with Grader(exercise, [5], settings=GradingSettings(policy=policy, limits=Limits(cell_seconds=6.0))) as grader:
         report = grader.grade(
             submit(db1="db1 = torch.zeros_like(b1)", dbngain="dbngain = (dhpreact * bnraw).sum(0)")
         ).report

@@ -10,6 +10,7 @@ import torch
 
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Run
@@ -142,7 +143,9 @@ def grader(source: Path) -> Iterator[Grader]:
     check = next(cell for cell in notebook.cells if grade_id(cell) == "check_dprobs")
     check.source += f"\n### BEGIN HIDDEN TESTS\nassert dprobs.shape == probs.shape, {HIDDEN!r}\n### END HIDDEN TESTS"
     exercise = Exercise.of(notebook, "backprop", source.parent)
-    with Grader(exercise, [SEED], limits=Limits(cell_seconds=60.0, submission_seconds=120.0)) as grader:
+    with Grader(
+        exercise, [SEED], settings=GradingSettings(limits=Limits(cell_seconds=60.0, submission_seconds=120.0))
+    ) as grader:
         yield grader
 
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,24 +54,24 @@ def refuse(number: int) -> int:
 
 def test_each() -> None:
     """Every job comes back with its name and its result, in several processes."""
-    with Pool(2) as pool:
-        assert dict(pool.each(double, ((f"job {number}", number) for number in range(20)))) == {
+    with Pool(__name__, 2) as pool:
+        assert dict(pool.each("double", ((f"job {number}", number) for number in range(20)))) == {
             f"job {number}": 2 * number for number in range(20)
         }
-        processes = {process for _, process in pool.each(who, ((number, number) for number in range(10)))}
+        processes = {process for _, process in pool.each("who", ((number, number) for number in range(10)))}
     assert len(processes) == 2
     assert os.getpid() not in processes
 
 
 def test_what_comes_first(tmp_path: Path) -> None:
     """Every process does first what it is told, those that take the place of others too."""
-    pool = Pool(2)
-    pool.first = partial(note, tmp_path)
+    pool = Pool(__name__, 2)
+    pool.first = ("note", tmp_path)
     with pool:
-        dict(pool.each(who, ((number, number) for number in range(10))))
+        dict(pool.each("who", ((number, number) for number in range(10))))
         assert len(list(tmp_path.iterdir())) == 2
-        dict(pool.each(die_of_three, [(3, 3)]))
-        processes = {process for _, process in pool.each(who, ((number, number) for number in range(10)))}
+        dict(pool.each("die_of_three", [(3, 3)]))
+        processes = {process for _, process in pool.each("who", ((number, number) for number in range(10)))}
     assert {str(process) for process in processes} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -90,8 +89,10 @@ def test_a_worker_for_every_processor() -> None:
         (len(processors), {(one,) for one in processors}),
         (len(processors) + 1, {processors}),
     ):
-        with Pool(workers) as pool:
-            found = dict(result for _, result in pool.each(where, ((number, number) for number in range(8 * workers))))
+        with Pool(__name__, workers) as pool:
+            found = dict(
+                result for _, result in pool.each("where", ((number, number) for number in range(8 * workers)))
+            )
         assert set(found.values()) == wanted
         assert len(found) == workers
     assert tuple(sorted(os.sched_getaffinity(0))) == processors
@@ -118,14 +119,14 @@ def tell(told: Told, number: int, mark: Path | None = None) -> tuple[str, int]:
 def test_what_jobs_have_in_common(tmp_path: Path) -> None:
     """It comes before a job's own arguments, and is sent to each process once, and to an executor with every job."""
     Told.sent = 0
-    with Pool(2, common=(Told(),)) as pool:
-        assert dict(pool.each(tell, ((number, number) for number in range(20)))) == {
+    with Pool(__name__, 2, common=(Told(),)) as pool:
+        assert dict(pool.each("tell", ((number, number) for number in range(20)))) == {
             number: ("Told", number) for number in range(20)
         }
         assert Told.sent == 2
-        assert dict(pool.each(tell, [(3, 3, tmp_path / "died")])) == {3: ("Told", 3)}
-    with ThreadPoolExecutor(1) as executor, Pool(executor=executor, common=(Told(),)) as pool:
-        assert dict(pool.each(tell, [(1, 1)])) == {1: ("Told", 1)}
+        assert dict(pool.each("tell", [(3, 3, tmp_path / "died")])) == {3: ("Told", 3)}
+    with ThreadPoolExecutor(1) as executor, Pool(__name__, executor=executor, common=(Told(),)) as pool:
+        assert dict(pool.each("tell", [(1, 1)])) == {1: ("Told", 1)}
 
 
 def test_jobs_are_taken_as_they_are_needed() -> None:
@@ -137,8 +138,8 @@ def test_jobs_are_taken_as_they_are_needed() -> None:
             taken.append(number)
             yield number, number
 
-    with Pool(1) as pool:
-        results = pool.each(double, jobs())  # type: ignore[arg-type]
+    with Pool(__name__, 1) as pool:
+        results = pool.each("double", jobs())  # type: ignore[arg-type]
         next(results)
         assert len(taken) < 6
         assert len(list(results)) == 49
@@ -146,8 +147,8 @@ def test_jobs_are_taken_as_they_are_needed() -> None:
 
 def test_a_job_that_ends_its_process() -> None:
     """A job that ends its process each time is lost, and said to be; all others are done."""
-    with Pool(2) as pool:
-        results = dict(pool.each(die_of_three, ((number, number) for number in range(12))))
+    with Pool(__name__, 2) as pool:
+        results = dict(pool.each("die_of_three", ((number, number) for number in range(12))))
     lost = results.pop(3)
     assert isinstance(lost, JobFailed)
     assert "ended, twice" in str(lost)
@@ -156,15 +157,15 @@ def test_a_job_that_ends_its_process() -> None:
 
 def test_a_process_that_ends(tmp_path: Path) -> None:
     """A process that ends once costs nothing: its job is done by another."""
-    with Pool(2) as pool:
-        results = dict(pool.each(die_once, ((number, number, str(tmp_path)) for number in range(12))))
+    with Pool(__name__, 2) as pool:
+        results = dict(pool.each("die_once", ((number, number, str(tmp_path)) for number in range(12))))
     assert results == {number: number for number in range(12)}
 
 
 def test_errors_are_results() -> None:
     """What a job raises is its result; the others go on."""
-    with Pool(1) as pool:
-        results = dict(pool.each(refuse, ((number, number) for number in range(4))))
+    with Pool(__name__, 1) as pool:
+        results = dict(pool.each("refuse", ((number, number) for number in range(4))))
     lost = results.pop(1)
     assert isinstance(lost, JobFailed)
     assert isinstance(lost.error, ValueError)
@@ -174,18 +175,17 @@ def test_errors_are_results() -> None:
 def test_another_executor() -> None:
     """Any executor does, and stays its owner's."""
     with ThreadPoolExecutor(2) as executor:
-        with Pool(executor=executor) as pool:
-            assert dict(pool.each(double, [(1, 1), (2, 2)])) == {1: 2, 2: 4}
+        with Pool(__name__, executor=executor) as pool:
+            assert dict(pool.each("double", [(1, 1), (2, 2)])) == {1: 2, 2: 4}
         assert executor.submit(double, 4).result() == 8
 
 
 ORPHANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from test_pool import who
 from handgrad.course.workers.pool import Pool
-with Pool(2) as pool:
-    for _, process in pool.each(who, ((number, number) for number in range(10_000))):
+with Pool("test_pool", 2) as pool:
+    for _, process in pool.each("who", ((number, number) for number in range(10_000))):
         print(process, flush=True)
 """
 

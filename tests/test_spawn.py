@@ -19,6 +19,7 @@ from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading import grader as grader_module
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.report.records import Report
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
@@ -34,7 +35,7 @@ Submit = Callable[..., Submission]
 def grader(exercise: Exercise) -> Iterator[Grader]:
     """A grader as on a machine that isolates nothing."""
     limits = Limits(cell_seconds=3.0, submission_seconds=30.0)
-    with Grader(exercise, [314159], limits=limits, trust=True, isolation="none") as grader:
+    with Grader(exercise, [314159], settings=GradingSettings(limits=limits, trust=True, isolation="none")) as grader:
         yield grader
 
 
@@ -74,7 +75,7 @@ def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch)
     """Without trust it is refused with a sentence, at once: no process is started."""
     monkeypatch.setattr(subprocess, "Popen", None)
     with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
-        Grader(exercise, [1], isolation="none").__enter__()
+        Grader(exercise, [1], settings=GradingSettings(isolation="none")).__enter__()
     monkeypatch.setattr(grader_module, "lacking", lambda: "there is no isolation on such machines")
     with pytest.raises(IsolationError, match="there is no isolation on such machines"):
         Grader(exercise, [1]).__enter__()
@@ -243,7 +244,7 @@ from handgrad.submission.submission import Submission
 from handgrad.notebook.reading import read_notebook
 exercise = Exercise.read(Path(sys.argv[1]) / "source/backprop/backprop.ipynb")
 submission = Submission.of(read_notebook(Path(sys.argv[1]) / "solutions/backprop/backprop.ipynb"), exercise)
-with grade.Grader(exercise, [1], trust=True) as grader:
+with grade.Grader(exercise, [1], settings=GradingSettings(trust=True)) as grader:
     report = grader.grade(submission).report
 print(report.score, report.isolation)
 """

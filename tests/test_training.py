@@ -21,6 +21,7 @@ from handgrad.exercise.reference import run_locked
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
 from handgrad.grading.passes import Pass
+from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import ROUNDING, TOLERANCE, SolutionValues
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
@@ -39,7 +40,7 @@ NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Grader]:
     """A warm grader of the shortened notebook."""
-    with Grader(EXERCISE, [SEED], limits=Limits(cell_seconds=6.0)) as grader:
+    with Grader(EXERCISE, [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         yield grader
 
 

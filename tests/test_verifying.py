@@ -30,6 +30,7 @@ from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs/authors.md"
@@ -282,7 +283,7 @@ def test_release_is_missing(grader: Grader, notebooks: tuple[NotebookNode, Noteb
 
 
 def _mutation(exercise: Exercise, notebook: NotebookNode) -> Mutation:
-    with Grader(exercise, [5], trust=True) as grader:
+    with Grader(exercise, [5], settings=GradingSettings(trust=True)) as grader:
         return mutation(grader, notebook)
 
 

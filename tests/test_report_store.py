@@ -1,0 +1,116 @@
+"""The stored reports of a course."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from handgrad.course.report_store import ReportStore
+from handgrad.errors import CourseError
+from handgrad.report.records import Report, Verdict
+
+REPORT = Report("backprop", "backprop", "graded", "0.1.0", student="s01")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ReportStore:
+    """An empty store."""
+    return ReportStore(tmp_path / "answers.sqlite")
+
+
+def test_the_journal_stays_while_a_class_is_graded(store: ReportStore) -> None:
+    """One file, emptied after each of many reports, and gone after the last."""
+    journal = store.path.with_name(f"{store.path.name}-journal")
+    with store.held_open():
+        store.put(REPORT)
+        first = journal.stat()
+        store.put(replace(REPORT, student="s02"))
+        assert (journal.stat().st_size, journal.stat().st_ino) == (0, first.st_ino)
+    assert not journal.exists()
+    assert len(store.reports("backprop")) == 2
+
+
+def test_a_database_in_another_mode_is_left_so(store: ReportStore) -> None:
+    """Write-ahead logging was somebody's choice."""
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    with store.held_open():
+        store.put(REPORT)
+    with closing(sqlite3.connect(store.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_reading_makes_no_file(store: ReportStore) -> None:
+    """An assignment that was never graded has no reports, and no file for them."""
+    assert store.reports("nothing") == []
+    assert store.states("nothing") == {}
+    assert not store.path.exists()
+
+
+def test_reports(store: ReportStore) -> None:
+    """Reports come back by student, of one assignment, the last one of each student."""
+    for student in ("s10", "s02", "s01"):
+        store.put(replace(REPORT, student=student, message="old"))
+    store.put(replace(REPORT, assignment="other"))
+    store.put(replace(REPORT, student="s02", message="new ünï"), "state")
+    found = store.reports("backprop")
+    assert [(one.student, one.message) for one in found] == [("s01", "old"), ("s02", "new ünï"), ("s10", "old")]
+    verdict = Verdict("check_dC", "dC", "failed", 0.0, 1.0, message="dC is not right.")
+    whole = replace(REPORT, student="s03", checks=(verdict,))
+    store.put(whole)
+    assert next(report for report in store.reports("backprop") if report.student == "s03") == whole
+    assert store.states("backprop")["s02"] == ("state", "graded")
+
+
+def test_reports_survive_the_process(store: ReportStore) -> None:
+    """What was stored is found by another store over the same file."""
+    store.put(REPORT)
+    assert ReportStore(store.path).reports("backprop") == [REPORT]
+
+
+def test_many_writers(store: ReportStore) -> None:
+    """Reports that several threads store at once are all there."""
+    faults: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            for index in range(5):
+                store.put(replace(REPORT, student=f"s{number}-{index}"))
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert len(store.reports("backprop")) == 20
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """A file that cannot be used is named."""
+    path = tmp_path / "answers.sqlite"
+    path.write_bytes(b"not a database, but as long as the head of one" * 100)
+    with pytest.raises(CourseError, match=r"answers\.sqlite cannot be used"):
+        ReportStore(path).put(REPORT)
+    with pytest.raises(CourseError, match=r"answers\.sqlite cannot be used"):
+        ReportStore(path).reports("backprop")
+
+
+def test_stored_answers_go(store: ReportStore) -> None:
+    """A store of version 0.1.0 keeps its reports and loses its tables of answers."""
+    store.put(REPORT)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("CREATE TABLE answer (digest TEXT)")
+        connection.execute("CREATE TABLE record (key TEXT)")
+    assert store.reports("backprop") == [REPORT]
+    with store.held_open():
+        pass
+    with closing(sqlite3.connect(store.path)) as connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    assert tables == ["report"]
+    assert store.reports("backprop") == [REPORT]
