@@ -222,15 +222,15 @@ def test_an_alias_names_cell_and_line(grader: Grader, submit: Callable[..., Subm
 def test_a_right_submission_costs_nothing_more(grader: Grader, submit: Callable[..., Submission]) -> None:
     """Where every answer is right, no branch is worked out and no context is made."""
     plain = {name: replace(one, _contexts={}) for name, one in grader.references.items()}
-    kept = grader.diagnostician
-    grader.diagnostician = replace(kept, references=plain)
+    kept = grader.gradients.diagnostician
+    grader.gradients.diagnostician = replace(kept, references=plain)
     try:
         assert grader.grade(submit()).report.passed
         assert not any(one._contexts for one in plain.values())
         grader.grade(submit(dh="dh = -dlogits @ W2.T"))
         assert any(one._contexts for one in plain.values())
     finally:
-        grader.diagnostician = kept
+        grader.gradients.diagnostician = kept
 
 
 def test_alias_is_not_claimed_of_a_name_that_was_assigned_again(

@@ -20,7 +20,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of, record
-from handgrad.grading.values import Values
+from handgrad.grading.value_checks import ValueChecks
 from handgrad.report.records import Report
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
@@ -85,10 +85,10 @@ def _report(grader: Grader, *sources: str) -> Report:
     return grader.grade(Submission.of(notebook, grader.exercise)).report
 
 
-def _prove(exercise: Exercise) -> Values:
+def _prove(exercise: Exercise) -> ValueChecks:
     """The values of an exercise, proved, as a grader has them; no sandbox is needed."""
     namespace = Reference.of(exercise, {}).namespace
-    values = Values(exercise, passes_of(exercise, [5]), namespace, Policy())
+    values = ValueChecks(exercise, passes_of(exercise, [5]), namespace, Policy())
     values.validate()
     return values
 

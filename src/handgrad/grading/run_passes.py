@@ -138,7 +138,7 @@ def run_passes(
     *,
     givens: Mapping[str, str] | None = None,
     values: Container[str] = (),
-    settled: Callable[[PassResults], bool] = lambda collected: False,
+    is_decided: Callable[[PassResults], bool] = lambda results: False,
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
 
@@ -153,7 +153,7 @@ def run_passes(
         The gradients that are set before the first cell of every pass, each with its tensor; none unless told.
     values
         Answers that are no gradients: nothing takes their place.
-    settled
+    is_decided
         Whether what came back decides everything, so that the passes that may be spared are; asked before the first
         of them.
 
@@ -162,41 +162,41 @@ def run_passes(
     SandboxError
         The grader's own processes failed.
     """
-    collected = PassResults(submission, passes, sandbox.limits)
+    results = PassResults(submission, passes, sandbox.limits)
     end = time.monotonic() + sandbox.limits.submission_seconds
     with ExitStack() as stack:
         child: ChildClient | None = None
         left_empty: set[int] = set()
-        spared: bool | None = None
+        skipped: bool | None = None
         for one in passes:
             if one.is_optional:
-                spared = settled(collected) if spared is None else spared
-                if spared:
+                skipped = is_decided(results) if skipped is None else skipped
+                if skipped:
                     continue
             for _ in range(ATTEMPTS):
                 left = end - time.monotonic()
                 if left <= 0:
-                    collected.out_of_time = True
-                    return collected
-                if child is None or left_empty != collected.left_empty(one):
-                    asked, left_empty = time.monotonic(), collected.left_empty(one)
+                    results.out_of_time = True
+                    return results
+                if child is None or left_empty != results.left_empty(one):
+                    asked, left_empty = time.monotonic(), results.left_empty(one)
                     child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
                     # where it is a fresh interpreter, its start is not the submission's time
                     end += time.monotonic() - asked
                 run = _run(one, submission, givens or {}, values, sandbox.limits)
                 result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
-                collected.keep(one, result)
+                results.keep(one, result)
                 if result.death is None:
                     break
                 child = None
                 if result.death.index is None:
                     break
-                collected.died(one, result.death.index, result.death)
+                results.died(one, result.death.index, result.death)
                 if result.death.reason == "timeout":
                     # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
                     end += run.seconds or sandbox.limits.cell_seconds
-    collected.out_of_time = time.monotonic() >= end
-    return collected
+    results.out_of_time = time.monotonic() >= end
+    return results
 
 
 def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:

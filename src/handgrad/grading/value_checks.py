@@ -7,6 +7,7 @@ student's.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,22 +16,24 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.parameter_updates import ParameterUpdate, diagnose_update
-from handgrad.grading.diagnosis import death_sentence, raised
+from handgrad.grading.diagnosis import death_sentence, raised, reaches_inside
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass
 from handgrad.grading.run_passes import AnswerPair, PassResults
 from handgrad.grading.solution_values import TOLERANCE, SolutionValues
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
+from handgrad.submission.forbidden_names import ForbiddenUse
+from handgrad.submission.submission import Submission
 
-__all__ = ["Values"]
+__all__ = ["ValueChecks"]
 
 Decided = tuple[Outcome, float, str]
 """An outcome, the share of the points, and what is said; nothing where the outcome says it."""
 
 
-class Values:
-    """The values of one exercise.
+class ValueChecks:
+    """The checks of one exercise that ask for something else than a gradient.
 
     Parameters
     ----------
@@ -53,60 +56,92 @@ class Values:
         self.exercise, self.passes, self.namespace, self.policy = exercise, passes, namespace, policy
         self.worked = {one.name: SolutionValues.of(exercise, one) for one in passes}
         self._cells = {check.id: execution.CompiledCell(check.source, f"<{check.id}>") for check in exercise.values}
+        self.validate()
 
-    def evidence(self, check: Check, collected: PassResults) -> list[Evidence]:
+    def begin(self) -> None:
+        """Nothing of the last submission is kept."""
+
+    def is_decided(self, check: Check, results: PassResults) -> bool:
+        """Values have passes of their own: the optional passes say nothing about them."""
+        return True
+
+    def note(
+        self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
+    ) -> Diagnosis | None:
+        """Nothing is noted of a value that passed."""
+        return None
+
+    def evidence(self, check: Check, results: PassResults) -> list[Evidence]:
         """The comparisons of a value, pass by pass; none for a check that is about its stub as a whole."""
         if not self._is_compared(check):
             return []
         name = check.gradient
         return [
-            Evidence(as_written=tuple(self._compared(name, value, one) for value in collected.tensors(one, name)))
+            Evidence(as_written=tuple(self._compared(name, value, one) for value in results.tensors(one, name)))
             for one in self.passes
         ]
 
-    def verdict(self, check: Check, collected: PassResults, evidence: Sequence[Evidence]) -> Verdict:
-        """The verdict on one value, from its :meth:`evidence`."""
+    def verdict(
+        self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
+    ) -> Verdict:
+        """The verdict on one value, from its :meth:`evidence` and from what the cells use besides."""
+        verdict = self._judged(check, results, evidence)
+        own = uses[results.submission.stub_indices()[check.gradient]]
+        if internals := own.internals or self._by_helpers(results.submission, uses):
+            message = reaches_inside(check.gradient, internals)
+            return replace(verdict, outcome="tampered", points=0.0, diagnosis=None, message=message)
+        return verdict
+
+    def _by_helpers(self, submission: Submission, uses: Sequence[ForbiddenUse]) -> Sequence[str]:
+        """The internals that are used by stubs which answer nothing themselves: what they make goes into values."""
+        helpers = {stub for stub, answers in self.exercise.answers.items() if not answers}
+        places = {place for place, name in enumerate(submission.ids) if name in helpers}
+        cells = zip(submission.cells, uses, strict=True)
+        return [name for cell, use in cells if cell.position in places for name in use.internals]
+
+    def _judged(self, check: Check, results: PassResults, evidence: Sequence[Evidence]) -> Verdict:
+        """The verdict on a value, by what came back alone."""
         marks = [mark(one, self.policy) for one in evidence]
         outcome, share, message = (
-            self._nothing(check, collected)
-            or (self._marked(check, marks, collected) if marks else self._whole(check, collected))
+            self._nothing(check, results)
+            or (self._marked(check, marks, results) if marks else self._whole(check, results))
             or ("passed", 1.0, "")
         )
-        if outcome in ("passed", "partial") and (broken := self._broken(check, collected)):
+        if outcome in ("passed", "partial") and (broken := self._broken(check, results)):
             outcome, share, message = broken
         found: Diagnosis | None = None
-        index = collected.submission.stub_indices()[check.gradient]
-        if outcome == "failed" and (errors := collected.errors(index)):
-            outcome, message = raised(check.stub, errors, collected.visible_error(index), collected.limits)
+        index = results.submission.stub_indices()[check.gradient]
+        if outcome == "failed" and (errors := results.errors(index)):
+            outcome, message = raised(check.stub, errors, results.visible_error(index), results.limits)
         elif outcome == "failed" and not message:
-            found = self._diagnosis(check, collected)
-            message = "" if found else _wrong(check, collected)
+            found = self._diagnosis(check, results)
+            message = "" if found else _wrong(check, results)
         seen = _seen(evidence, marks)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
-    def _nothing(self, check: Check, collected: PassResults) -> Decided | None:
+    def _nothing(self, check: Check, results: PassResults) -> Decided | None:
         """What is decided where the stub brought nothing to judge; None where it did."""
-        stub, index = check.stub, collected.submission.stub_indices()[check.gradient]
-        if index in collected.deaths and index not in collected.slow:
-            death = collected.deaths[index]
-            return death.reason, 0.0, death_sentence(death, collected.limits)
-        if any(self._is_changed(name, one, collected) for name in self._moving(stub) for one in self.passes):
+        stub, index = check.stub, results.submission.stub_indices()[check.gradient]
+        if index in results.deaths and index not in results.slow:
+            death = results.deaths[index]
+            return death.reason, 0.0, death_sentence(death, results.limits)
+        if any(self._is_changed(name, one, results) for name in self._moving(stub) for one in self.passes):
             return None
-        if collected.out_of_time:
-            seconds = collected.limits.submission_seconds
+        if results.out_of_time:
+            seconds = results.limits.submission_seconds
             return "timeout", 0.0, f"The notebook used up its {seconds:g} seconds before {stub} could be graded."
-        if errors := collected.errors(index):
-            outcome, message = raised(stub, errors, collected.visible_error(index), collected.limits)
+        if errors := results.errors(index):
+            outcome, message = raised(stub, errors, results.visible_error(index), results.limits)
             return outcome, 0.0, message
         return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is asked for."
 
-    def _marked(self, check: Check, marks: Sequence[Mark], collected: PassResults) -> Decided:
+    def _marked(self, check: Check, marks: Sequence[Mark], results: PassResults) -> Decided:
         """What is decided of a value that is compared."""
         decided = worst(marks)
         if decided.outcome != "failed":
             return decided.outcome, decided.share, ""
         if self._at_first(marks).outcome == "passed":
-            return "partial", self.policy.partial_later, self._later(check, collected)
+            return "partial", self.policy.partial_later, self._later(check, results)
         return "failed", 0.0, ""
 
     def _at_first(self, marks: Sequence[Mark]) -> Mark:
@@ -114,23 +149,23 @@ class Values:
         least = self.exercise.training.hidden[0]
         return worst(one for one, here in zip(marks, self.passes, strict=True) if _has(here, least))
 
-    def _later(self, check: Check, collected: PassResults) -> str:
+    def _later(self, check: Check, results: PassResults) -> str:
         """What is said of a value that is right in the passes with the least settings alone."""
         least = ", ".join(f"{name} = {value}" for name, value in self.exercise.training.hidden[0].items())
         right = f"{check.gradient} is right with {least}, and not with more"
         for other in self._siblings(check.stub):
-            marks = [mark(one, self.policy) for one in self.evidence(other, collected)]
+            marks = [mark(one, self.policy) for one in self.evidence(other, results)]
             if self._at_first(marks).outcome == "failed":
                 return f"{right}: {other.gradient}, which is wrong from the start, goes into it."
         return f"{right}: does {check.stub} do at every step what belongs to that step?"
 
-    def _whole(self, check: Check, collected: PassResults) -> Decided | None:
+    def _whole(self, check: Check, results: PassResults) -> Decided | None:
         """What is decided of the check of a stub as a whole, where nothing that the stub makes is right elsewhere."""
         comparisons = (
             seen
             for one in self._siblings(check.stub)
             if one.gradient in self._moving(check.stub)
-            for evidence in self.evidence(one, collected)
+            for evidence in self.evidence(one, results)
             for seen in evidence.as_written
         )
         if any(correctness_of(seen) is Correctness.RIGHT for seen in comparisons):
@@ -138,15 +173,15 @@ class Values:
         message = f"What {check.stub} makes here does not count: with another seed, nothing that it makes is right."
         return "failed", 0.0, message
 
-    def _broken(self, check: Check, collected: PassResults) -> Decided | None:
+    def _broken(self, check: Check, results: PassResults) -> Decided | None:
         """What is decided where the check does not hold in the visible pass; None where it does."""
-        index = collected.submission.stub_indices()[check.gradient]
-        if index in collected.slow:
+        index = results.submission.stub_indices()[check.gradient]
+        if index in results.slow:
             # hidden passes have said what they say of the value itself
-            sentence = death_sentence(collected.deaths[index], collected.limits_of(index))
+            sentence = death_sentence(results.deaths[index], results.limits_of(index))
             return None if self._is_compared(check) else ("timeout", 0.0, sentence)
         names = [one.gradient for one in self._siblings(check.stub)]
-        both = [collected.tensors(collected.passes[0], name) or (None, None) for name in names]
+        both = [results.tensors(results.passes[0], name) or (None, None) for name in names]
         errors = []
         for answers in zip(*both, strict=True):
             there = {name: value for name, value in zip(names, answers, strict=True) if value is not None}
@@ -170,10 +205,10 @@ class Values:
         known = self.namespace.get(name)
         return (known if isinstance(known, torch.Tensor) else self.worked[self.passes[0].name].values[name]).shape
 
-    def _diagnosis(self, check: Check, collected: PassResults) -> Diagnosis | None:
+    def _diagnosis(self, check: Check, results: PassResults) -> Diagnosis | None:
         """The mistake in a value that is not right, where it is certain."""
         first = [one for one in self.passes if _has(one, self.exercise.training.hidden[0])]
-        moves = [self._move(check.gradient, collected.tensors(one, check.gradient)[0], one) for one in first]
+        moves = [self._move(check.gradient, results.tensors(one, check.gradient)[0], one) for one in first]
         there = [move for move in moves if move]
         return diagnose_update(check.gradient, check.stub, there) if len(there) == len(first) else None
 
@@ -202,10 +237,10 @@ class Values:
         names = [one.gradient for one in self._siblings(stub)]
         return [name for name in names if any(worked.moves(name) for worked in self.worked.values())]
 
-    def _is_changed(self, name: str, one: Pass, collected: PassResults) -> bool:
+    def _is_changed(self, name: str, one: Pass, results: PassResults) -> bool:
         """Whether an answer is not what stood there before the stub ran."""
         start = self.worked[one.name].start.get(name)
-        there = [answer for answer in collected.answers.get(one.name, {}).get(name, AnswerPair()).both() if answer]
+        there = [answer for answer in results.answers.get(one.name, {}).get(name, AnswerPair()).both() if answer]
         if any(answer.kind in ("other", "too-large") for answer in there):
             return True
         return any(
@@ -285,9 +320,9 @@ def _replaced(namespace: dict[str, Any], values: Mapping[str, Any]) -> Iterator[
         namespace.update(before)
 
 
-def _wrong(check: Check, collected: PassResults) -> str:
+def _wrong(check: Check, results: PassResults) -> str:
     """What is said of a value that is not right, where nothing more is known."""
-    answers = list(collected.all_answers(check.gradient))
+    answers = list(results.all_answers(check.gradient))
     if any(answer.kind == "tensor" for answer in answers):
         return f"{check.gradient} is not what {check.stub} should make of it."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
