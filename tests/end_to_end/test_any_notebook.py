@@ -23,12 +23,11 @@ from handgrad.grading.grader import Grader
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
+from helpers.paths import MISTAKES, NOTEBOOKS, ROOT
 
-ROOT = Path(__file__).parents[1]
-NOTEBOOKS = ROOT / "tests" / "notebooks"
 FORWARD, BACKWARD, CLOSED_FORM, TRAINING = "emb = C[Xb]", "# every gradient", "dlogits = None", "# fourth exercise"
 """How cells of the notebook begin."""
-CASES = [case for case in read_cases(ROOT / "tests" / "mistakes") if case.assignment == "backprop"]
+CASES = [case for case in read_cases(MISTAKES) if case.assignment == "backprop"]
 SLIP = (r"dprobs = \(1.0 / probs\)", "dprobs = (2.0 / probs)")
 
 

@@ -19,21 +19,19 @@ import nbformat
 import pytest
 from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
-from test_inert import Page
 
-from handgrad.authoring.cases import Case, read_cases
+from handgrad.authoring.cases import read_cases
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.records import Report
+from helpers.html_page import Page
+from helpers.paths import ATTACKS, BIN, ROOT, mistake
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
-BIN = Path(sys.executable).parent
-ATTACKERS = read_cases(TESTS / "hostile")
-HONEST = [Case.read(TESTS / "mistakes" / name) for name in ("solution", "missing-branch-dcounts", "right-einsum")]
+ATTACKERS = read_cases(ATTACKS)
+HONEST = [mistake(name) for name in ("solution", "missing-branch-dcounts", "right-einsum")]
 MARKUP = '"><img src=x onload=alert(1)>'
 """What a student may be called: a name for a folder that is markup too."""
 CLASS = {case.name: case for case in (*ATTACKERS, *HONEST, replace(HONEST[0], name=MARKUP))}
@@ -355,7 +353,7 @@ def test_the_listeners_hear(name: str) -> None:
         "for cell in sys.argv[1:]:\n    exec(cell)"
     )
     cells = [
-        (TESTS / "hostile" / name / f"{cell}.py").read_text(encoding="utf-8")
+        (ATTACKS / name / f"{cell}.py").read_text(encoding="utf-8")
         for cell in ("dprobs", "dh")
         if not (name == "udp" and cell == "dh")
     ]

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +16,11 @@ import yaml  # type: ignore[import-untyped]
 
 from handgrad.authoring import wheel as wheel_module
 from handgrad.authoring.autograders import Service, write_autograder
-from handgrad.authoring.cases import Case
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
+from helpers.paths import ENVIRONMENT, ROOT, mistake
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 COURSE = Course.at(ROOT)
 
 
@@ -237,7 +233,7 @@ def test_settings_go_along(course: Course, tmp_path: Path) -> None:
     (tmp_path / "run_autograder").chmod(0o755)
     assert not [path for path in (tmp_path / "source").iterdir() if b"123456789" in path.read_bytes()]
     release, solution = (nbformat.reads(notebook(kind).decode(), as_version=4) for kind in ("release", "solutions"))
-    case = Case.read(ROOT / "tests/mistakes/dlogits-without-max")
+    case = mistake("dlogits-without-max")
     assert results(tmp_path, case.content(release, solution))["score"] == 25.25
 
 

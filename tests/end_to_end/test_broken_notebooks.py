@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,12 @@ import pytest
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
-from handgrad.authoring.cases import Case
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import grade_id, kind_of
 from handgrad.report.records import Report, ReportOutcome
+from helpers.paths import BIN, ROOT, mistake
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
 NEIGHBOURS = ("solution", "half-done", "bessel", "wrong-sign-at-the-top")
 """Honest students, by the case that they handed in: what they get alone stands in its folder."""
@@ -443,7 +440,7 @@ def _make_course(course: Path, solved: NotebookNode, files: Iterable[str], cells
         return place
 
     for name in NEIGHBOURS:
-        case = Case.read(ROOT / "tests/mistakes" / name)
+        case = mistake(name)
         (folder(name) / "backprop.ipynb").write_bytes(case.content(release, solution))
     for name in cells:
         notebook = _changed(copy.deepcopy(solved), CELLS[name][0])
@@ -479,7 +476,7 @@ def test_neighbours(graded: Graded, name: str) -> None:
     """An honest student gets what the same notebook gets alone, and no note."""
     report = graded.reports[name]
     assert report.outcome == "graded"
-    assert report.score == Case.read(ROOT / "tests/mistakes" / name).score
+    assert report.score == mistake(name).score
     assert report.message == ""
 
 

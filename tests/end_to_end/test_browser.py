@@ -7,16 +7,16 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
+
+from helpers.browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
+from helpers.paths import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-ROOT = Path(__file__).parents[1]
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 

@@ -8,20 +8,19 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from test_render import GRAPH, a_class
 
 from handgrad.report.class_html import ClassContext, Links, class_page
 from handgrad.report.common_mistakes import Example, find_common_mistakes
 from handgrad.report.records import Report, ScoreEntry
+from helpers.paths import ROOT
+from helpers.reports import GRAPH, a_class
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).parents[1]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = 1000

@@ -14,9 +14,8 @@ from handgrad.authoring.cases import Case, read_cases
 from handgrad.authoring.demo_class import only_samples
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
+from helpers.paths import BIN, MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
 
 
@@ -30,7 +29,7 @@ def make_course(folder: Path) -> Path:
     """A fresh copy of the project's course, with short time limits."""
     for kind in ("source", "release", "solutions"):
         shutil.copytree(ROOT / kind, folder / kind)
-    shutil.copytree(ROOT / "tests" / "mistakes", folder / "tests" / "mistakes")
+    shutil.copytree(MISTAKES, folder / "tests" / "mistakes")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
     (folder / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 6.0\n", encoding="utf-8")
     return folder
@@ -49,7 +48,7 @@ def course(tmp_path: Path) -> Path:
     return make_course(tmp_path)
 
 
-SAMPLES = [case for case in read_cases(ROOT / "tests" / "mistakes") if case.student]
+SAMPLES = [case for case in read_cases(MISTAKES) if case.student]
 
 
 def test_demo_is_a_class(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -2,9 +2,7 @@
 
 import csv
 import io
-import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,10 +19,8 @@ from handgrad.course.nbgrader.collecting import names
 from handgrad.course.nbgrader.lms_archives import services
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
+from helpers.paths import ENVIRONMENT, ROOT
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 WORKED = (ROOT / "solutions/backprop/backprop.ipynb").read_bytes()
 EXPORT = "\n\n".join(
     f"# %%\n{cell.source}" for cell in nbformat.reads(WORKED, as_version=4).cells if cell.cell_type == "code"

@@ -10,8 +10,6 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from test_batch import ENVIRONMENT, UNTOUCHED, WORKER, Case, grade, make_course
-from test_inert import Page
 from typer.testing import CliRunner
 
 from handgrad.cli import app
@@ -22,9 +20,11 @@ from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.records import ScoreEntry
+from helpers.courses import UNTOUCHED, WORKER, grade, make_course
+from helpers.html_page import Page
+from helpers.paths import ENVIRONMENT, mistake
 
-ROOT = Path(__file__).parents[1]
-RIGHT, BRANCH = (Case.read(ROOT / "tests/mistakes" / name) for name in ("solution", "missing-branch-dcounts"))
+RIGHT, BRANCH = (mistake(name) for name in ("solution", "missing-branch-dcounts"))
 NAMED = "the <b> & 100% #1"
 """A student with a name that needs care in a page and in an address."""
 REMARK = "Nice *try*, <b>Bob</b>."

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from test_batch import BIN, ENVIRONMENT, RIGHT, SLIP, class_of, done, scores, wait_for
 
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.workers.dask import cluster
 from handgrad.errors import CourseError
+from helpers.courses import RIGHT, SLIP, class_of, done, scores, wait_for
+from helpers.paths import BIN, ENVIRONMENT
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 

@@ -6,11 +6,9 @@ compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. B
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,14 +17,12 @@ from typing import get_args
 
 import jsonschema
 import pytest
-from test_batch import RIGHT, make_course
 
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from helpers.courses import RIGHT, make_course
+from helpers.paths import ENVIRONMENT, ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 MOST_LEFT = 20
 """Blocks that may be left out; raise it when there is no way to run one here."""
 LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text")

@@ -8,7 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from test_batch import ENVIRONMENT, SLIP, make_course
+
+from helpers.courses import SLIP, make_course
+from helpers.paths import ENVIRONMENT
 
 
 class Hub:

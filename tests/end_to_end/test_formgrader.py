@@ -7,7 +7,6 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,16 +15,14 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
 from nbgrader.api import Gradebook
 
-from handgrad.authoring.cases import Case
+from helpers.browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
+from helpers.paths import BIN, ROOT, mistake
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 CLASS = {"1001": "solution", "1002": "missing-branch-dcounts"}
 """Students by their numbers, and what each of them handed in."""
 OVERRIDE = 0.75
@@ -127,7 +124,7 @@ def _hand_in(desk: Desk) -> None:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as packed:
         for student, case in CLASS.items():
-            content = Case.read(ROOT / "tests/mistakes" / case).content(release, solution)
+            content = mistake(case).content(release, solution)
             packed.writestr(f"A Student_{student}_assignsubmission_file_/backprop.ipynb", content)
     (archive / "submissions.zip").write_bytes(held.getvalue())
     desk.run("nbgrader", "zip_collect", "backprop")

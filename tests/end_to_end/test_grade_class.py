@@ -4,10 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,73 +13,26 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.authoring.cases import Case, read_cases
+from handgrad.authoring.cases import read_cases
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
 from handgrad.errors import CourseError, ExerciseError
-from handgrad.report.records import Report
-
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-SETTINGS = "c.Handgrad.seeds = [5]\nc.Handgrad.cell_seconds = 6.0\n"
-RIGHT, SLIP, UNTOUCHED = (Case.read(ROOT / "tests/mistakes" / name) for name in ("solution", "early-slip", "untouched"))
-
-
-class Told:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.unchanged, self.left = -1, -1
-        self.reports: list[Report] = []
-
-    def begin(self, unchanged: int, left: int) -> None:
-        self.unchanged, self.left = unchanged, left
-
-    def take(self, report: Report) -> None:
-        self.reports.append(report)
-
-
-def make_course(folder: Path, **students: Case) -> Course:
-    """A course in which ``students`` have handed in."""
-    for kind in ("source", "release", "solutions"):
-        shutil.copytree(ROOT / kind, folder / kind)
-    config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
-    (folder / "nbgrader_config.py").write_text(config + SETTINGS, encoding="utf-8")
-    for student, case in students.items():
-        hand_in(folder, student, case)
-    return Course.at(folder)
-
-
-def hand_in(folder: Path, student: str, case: Case, last: str = "") -> Path:
-    """Let a student hand in a case, with a last cell of their own."""
-    release, solution = (
-        nbformat.read(folder / kind / "backprop" / "backprop.ipynb", as_version=4) for kind in ("release", "solutions")
-    )
-    notebook = case.notebook(release, solution)
-    if last:
-        notebook.cells.append(nbformat.v4.new_code_cell(last, id="last-of-all"))
-    path = folder / "submitted" / student / "backprop" / "backprop.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
-    return path
-
-
-WORKER = ThreadPoolExecutor(1)
-"""A worker in this process, which stays warm between two gradings; processes have tests of their own."""
-
-
-def grade(course: Course, *students: str, force: bool = False, feedback: bool = False) -> Told:
-    """Grade the class; what was told."""
-    told = Told()
-    grade_class(course, "backprop", students, executor=WORKER, workers=1, force=force, feedback=feedback, watch=told)
-    return told
-
-
-def scores(course: Course) -> dict[str, float]:
-    """Scores in the gradebook."""
-    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
-        return {one.student_id: one.score for one in gradebook.assignment_submissions("backprop")}
+from helpers.courses import (
+    RIGHT,
+    SLIP,
+    UNTOUCHED,
+    WORKER,
+    Told,
+    class_of,
+    done,
+    grade,
+    hand_in,
+    hand_in_file,
+    make_course,
+    scores,
+    wait_for,
+)
+from helpers.paths import ATTACKS, ENVIRONMENT, MISTAKES
 
 
 def test_only_what_changed(tmp_path: Path) -> None:
@@ -215,14 +166,6 @@ def grade_in_background(course: Course, *arguments: str) -> subprocess.Popen[byt
     )
 
 
-def wait_for(condition: object, seconds: float = 120) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def rows(course: Course) -> list[tuple[object, ...]]:
     """Every grade and comment in the gradebook."""
     found: list[tuple[object, ...]] = []
@@ -233,11 +176,6 @@ def rows(course: Course) -> list[tuple[object, ...]]:
                     found.append((submission.student_id, one.name, one.auto_score, one.needs_manual_grade))
                 found += [(submission.student_id, one.name, one.comment) for one in notebook.comments]
     return sorted(found, key=repr)
-
-
-def done(course: Course) -> int:
-    """Students whose autograded notebook is there."""
-    return len(list(course.root.glob("autograded/*/backprop/backprop.ipynb")))
 
 
 def kill_and_go_on(course: Course, points: Iterator[int], how: signal.Signals) -> None:
@@ -263,14 +201,6 @@ def group(leader: int) -> list[int]:
     return found
 
 
-def class_of(folder: Path, size: int) -> Course:
-    """A course with so many students, no two notebooks alike, one in four with a mistake."""
-    course = make_course(folder)
-    for number in range(size):
-        hand_in(folder, f"s{number:03}", SLIP if number % 4 == 0 else RIGHT, f"student = {number}")
-    return course
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_run_again(tmp_path: Path, how: signal.Signals) -> None:
     """A run that is killed, or stopped by Ctrl-C, and run again leaves what an undisturbed one leaves."""
@@ -283,21 +213,11 @@ def test_killed_and_run_again(tmp_path: Path, how: signal.Signals) -> None:
     assert not [path for path in (disturbed.root / ".handgrad").iterdir() if path.name.startswith("autograded-")]
 
 
-def hand_in_file(folder: Path, student: str, case: Case) -> None:
-    """Let a student hand in what a case hands in, byte for byte."""
-    release, solution = (
-        nbformat.read(folder / kind / "backprop" / "backprop.ipynb", as_version=4) for kind in ("release", "solutions")
-    )
-    path = folder / "submitted" / student / "backprop" / "backprop.ipynb"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(case.content(release, solution))
-
-
 @pytest.mark.slow
 def test_one_in_five_is_hostile(tmp_path: Path) -> None:
     """Of 200 submissions 40 are attacks or broken: every honest one has its score, and time is lost to limits only."""
-    honest = [case for case in read_cases(ROOT / "tests/mistakes") if case.student and case.name != "infinite-loop"]
-    hostile = read_cases(ROOT / "tests/hostile")
+    honest = [case for case in read_cases(MISTAKES) if case.student and case.name != "infinite-loop"]
+    hostile = read_cases(ATTACKS)
     courses = {"clean": make_course(tmp_path / "clean"), "mixed": make_course(tmp_path / "mixed")}
     expected: dict[str, float] = {}
     for number in range(200):

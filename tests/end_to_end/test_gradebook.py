@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +16,14 @@ from nbgrader.api import Gradebook
 from handgrad.authoring.cases import read_cases
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
+from helpers.paths import ENVIRONMENT, MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 SETTINGS = """
 c.Handgrad.seeds = [5]
 c.Handgrad.cell_seconds = 6.0
 c.LateSubmissionPlugin.penalty_method = "zero"
 """
-SAMPLES = [case for case in read_cases(ROOT / "tests" / "mistakes") if case.student and case.name != "infinite-loop"]
+SAMPLES = [case for case in read_cases(MISTAKES) if case.student and case.name != "infinite-loop"]
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 

@@ -1,10 +1,8 @@
 """nbgrader's own commands, with the project's configuration, in a course of their own."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,15 +10,12 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.authoring.cases import Case
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.preprocessors import graded_in
 from handgrad.exercise.exercise import Exercise
 from handgrad.submission.submission import Submission
+from helpers.paths import ENVIRONMENT, ROOT, mistake
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 SAMPLES = (
     "solution",
     "untouched",
@@ -91,7 +86,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in SAMPLES:
         folder = course / "submitted" / name / "backprop"
         folder.mkdir(parents=True)
-        case = Case.read(ROOT / "tests" / "mistakes" / name)
+        case = mistake(name)
         (folder / "backprop.ipynb").write_bytes(case.content(release, solution))
     for assignment in ("backprop", "ordinary"):
         nbgrader(course, "autograde", assignment)
@@ -109,7 +104,7 @@ def gradebook(course: Path) -> Iterator[Gradebook]:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_scores(gradebook: Gradebook, exercise: Exercise, name: str) -> None:
     """Every gradient's points stand in the gradebook, and no person is asked for."""
-    case = Case.read(ROOT / "tests" / "mistakes" / name)
+    case = mistake(name)
     submission = gradebook.find_submission("backprop", name)
     assert submission.score == case.score
     assert submission.max_score == 26

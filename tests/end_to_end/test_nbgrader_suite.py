@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import nbgrader
-import nbgrader_suite
 import pytest
+
+from helpers import nbgrader_suite
 
 COMMANDS = ("autograde", "generate_feedback", "generate_assignment", "generate_solution", "export")
 
@@ -19,7 +20,19 @@ def test_nbgrader_stays_at_home(tmp_path: Path) -> None:
     # some of them look for files of nbgrader's beside the package
     folder = Path(nbgrader.__file__).parents[1]
     # the settings of this project's own tests, in which an environment may lie, are not nbgrader's
-    options = ("-q", "-n", "2", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider", "-p", "nbgrader_suite")
+    options = (
+        "-q",
+        "-n",
+        "2",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        folder,
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "helpers.nbgrader_suite",
+    )
     done = subprocess.run(
         [Path(sys.executable).parent / "pytest", *options, "--pyargs", *tests, "nbgrader.tests.preprocessors"],
         cwd=folder,

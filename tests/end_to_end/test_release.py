@@ -1,7 +1,6 @@
 """What is released is what the source gives, and is enough for a student who has nothing else."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,7 @@ import pytest
 import torch
 
 from handgrad.exercise.release_file import recorded_in
-
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())
+from helpers.paths import ASSIGNMENTS, ENVIRONMENT, ROOT
 
 GENERATE = """
 import sys

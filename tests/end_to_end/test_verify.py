@@ -30,8 +30,8 @@ from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
 from handgrad.grading.grader import Grader
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs/authors.md"
 SCRIPT = '''"""A layer.
 

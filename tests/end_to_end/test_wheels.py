@@ -18,8 +18,8 @@ from handgrad.cli import app
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 Installed = Callable[[str | None], None]
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.paths import ENVIRONMENT, ROOT
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "only-for-this-test"
 PATIENCE = 120_000
@@ -36,14 +38,12 @@ def served(home: Path, work: Path) -> Iterator[str]:
         "JUPYTER_CONFIG_DIR": home / "config",
         "JUPYTER_DATA_DIR": home / "data",
         "JUPYTER_RUNTIME_DIR": home / "runtime",
-        # nbgrader looks for its helpers by name
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={TOKEN}"]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", *options, f"--ServerApp.root_dir={work}"],
-            env={**os.environ, **{name: str(path) for name, path in folders.items()}},
+            env={**ENVIRONMENT, **{name: str(path) for name, path in folders.items()}},
             cwd=work,
             stdout=log,
             stderr=log,

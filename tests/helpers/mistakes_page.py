@@ -7,9 +7,7 @@ import functools
 import re
 from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
 
-import shortened
 from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case, read_cases
@@ -20,8 +18,9 @@ from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Verdict
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
+from helpers import shortened
+from helpers.paths import MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "mistakes.md"
 SEED = 271828
 FIRST = "backprop"
@@ -87,7 +86,7 @@ def _plainness(case: Case) -> tuple[bool, int, int, str]:
 
 def page() -> str:
     """The page, made anew."""
-    found = examples(read_cases(ROOT / "tests" / "mistakes"))
+    found = examples(read_cases(MISTAKES))
     parts, question = [HEAD], ""
     with ExitStack() as stack:
 

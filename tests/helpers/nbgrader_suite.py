@@ -12,8 +12,7 @@ import nbgrader.preprocessors
 import pytest
 
 from handgrad import nbgrader as ours
-
-ROOT = Path(__file__).parents[1]
+from helpers.paths import ROOT, TESTS
 
 DEVIATIONS: dict[str, str] = {}
 """Tests of nbgrader's that fail with our configuration, and why that is right."""
@@ -37,7 +36,7 @@ IN_PLACE_OF = {
 def environment(folder: Path) -> dict[str, str]:
     """The environment in which nbgrader finds :data:`CONFIG`, which is written into ``folder``."""
     (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
-    return {**os.environ, "JUPYTER_CONFIG_PATH": str(folder), "PYTHONPATH": str(Path(__file__).parent)}
+    return {**os.environ, "JUPYTER_CONFIG_PATH": str(folder), "PYTHONPATH": str(TESTS)}
 
 
 def pytest_configure() -> None:

@@ -1,13 +1,12 @@
 """The exercise `training` with a visible pass of a second: the same notebook, with fewer steps and what they reach."""
 
-from pathlib import Path
-
 import nbformat
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from helpers.paths import ROOT
 
-SOURCE = Path(__file__).parents[1] / "source/training/training.ipynb"
+SOURCE = ROOT / "source/training/training.ipynb"
 CHANGES = {
     "parameters": (("steps = 30000 ", "steps = 600 "), ("decay_step = 15000 ", "decay_step = 300 ")),
     "check_train": (("2.219 + 0.02", "2.52 + 0.05"),),

@@ -6,9 +6,10 @@ from pathlib import Path
 from subprocess import run
 from sys import executable
 
-from test_batch import make_course
+from helpers.courses import make_course
+from helpers.paths import ROOT
 
-PACKAGE = Path(__file__).parents[1] / "src" / "handgrad"
+PACKAGE = ROOT / "src" / "handgrad"
 
 FLOORS = (
     ("errors", "_startup"),

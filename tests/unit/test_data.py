@@ -22,8 +22,8 @@ import pytest
 
 from handgrad.data import LECTURE_SHA256, fetch_lecture_names, read_names, write_lecture_names
 from handgrad.errors import DataError, HandgradError
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"
 SERVED = b"emma\nolivia\nava\n"
 SERVED_HASH = hashlib.sha256(SERVED).hexdigest()

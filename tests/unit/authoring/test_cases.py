@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import shortened
 from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case, read_cases
@@ -19,10 +18,9 @@ from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
+from helpers import shortened
+from helpers.paths import ASSIGNMENTS, MISTAKES, ROOT, TESTS
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
-ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())
 EXERCISES = {name: Exercise.read(ROOT / "source" / name / f"{name}.ipynb") for name in ASSIGNMENTS}
 # trained in full by tests/test_training.py
 EXERCISES["training"] = shortened.exercise()
@@ -99,7 +97,7 @@ def test_score_follows_from_outcomes(case: Case) -> None:
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)
 def test_every_exercise_has_cases(assignment: str) -> None:
     """Each exercise has mistakes of its own and right answers in an unusual style, all with names it knows."""
-    cases = read_cases(TESTS / "mistakes", EXERCISES[assignment])
+    cases = read_cases(MISTAKES, EXERCISES[assignment])
     full = sum(check.points for check in EXERCISES[assignment].checks)
     assert len([case for case in cases if case.score < full]) >= 6
     assert len([case for case in cases if case.score == full and case.name.startswith("right-")]) >= 2

@@ -15,8 +15,7 @@ from handgrad.errors import CourseError, ExerciseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.notebook.syntax import is_untouched
-
-ROOT = Path(__file__).parents[1]
+from helpers.paths import ROOT
 
 ATTENTION = '''"""One head of attention.
 

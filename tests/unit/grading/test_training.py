@@ -10,7 +10,6 @@ from typing import Any
 
 import nbformat
 import pytest
-import shortened
 import torch
 import torch.nn.functional as F
 from nbformat import NotebookNode
@@ -26,13 +25,14 @@ from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
+from helpers import shortened
+from helpers.paths import MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
 SEED = 271828
 EXERCISE = shortened.exercise()
 SOLVED = shortened.solved()
 RELEASE = nbformat.read(ROOT / "release/training/training.ipynb", as_version=4)
-CASES = read_cases(ROOT / "tests" / "mistakes", EXERCISE)
+CASES = read_cases(MISTAKES, EXERCISE)
 NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
 
 

@@ -24,8 +24,8 @@ from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
 from handgrad.submission.submission import Submission
+from helpers.paths import MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
 LOCKED = "import torch\nx = torch.arange(4.0)\ntext = open('helper.txt').read()\nprint(text)"
 Submit = Callable[..., Submission]
 
@@ -311,9 +311,9 @@ def test_demo(tmp_path: Path) -> None:
     _course(tmp_path, 0, 'c.Handgrad.isolation = "none"\n')
     (tmp_path / "release").symlink_to(ROOT / "release")
     (tmp_path / "tests" / "mistakes").mkdir(parents=True)
-    cases = [case for case in read_cases(ROOT / "tests" / "mistakes") if case.student][:3]
+    cases = [case for case in read_cases(MISTAKES) if case.student][:3]
     for case in cases:
-        (tmp_path / "tests" / "mistakes" / case.name).symlink_to(ROOT / "tests" / "mistakes" / case.name)
+        (tmp_path / "tests" / "mistakes" / case.name).symlink_to(MISTAKES / case.name)
     done = subprocess.run(
         [str(Path(sys.executable).parent / "handgrad"), "demo"],
         cwd=tmp_path,

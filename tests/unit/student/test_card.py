@@ -26,8 +26,8 @@ from handgrad.student import card, check, display, progress_map, recorder
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
 from handgrad.student.progress import progress_of
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "<script>alert('$x$')</script>&\"'"
 

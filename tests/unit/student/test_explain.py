@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -20,13 +19,13 @@ from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.report.records import Diagnosis
 from handgrad.student.check import explain
+from helpers.paths import MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
 FIRST = "backprop"
 SOURCES = [path for path in (ROOT / "source").glob("*/*.ipynb") if path.stem == path.parent.name]
 ASKED = {path.stem for path in SOURCES if Exercise.read(path).tensors}
 """The exercises that ask for gradients: what is no gradient is not compared at home."""
-CASES = {case.name: case for case in read_cases(ROOT / "tests" / "mistakes") if case.assignment in ASKED}
+CASES = {case.name: case for case in read_cases(MISTAKES) if case.assignment in ASKED}
 
 
 @dataclass

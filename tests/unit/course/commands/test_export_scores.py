@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from nbgrader.api import Gradebook
-from test_batch import RIGHT, SLIP, grade, make_course
 
 from handgrad.cli import Export
 from handgrad.course.commands.export_scores import export
@@ -20,6 +19,7 @@ from handgrad.report.class_summary import summarise
 from handgrad.report.formats import report_gradescope
 from handgrad.report.records import Report
 from handgrad.report.score_export import EXPORTS, ExportRow
+from helpers.courses import RIGHT, SLIP, grade, make_course
 
 MANUAL = 0.25
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from test_batch import RIGHT, ROOT, SLIP, hand_in, make_course
 
-from handgrad.authoring.cases import Case
 from handgrad.course.commands.look_alikes import Pair, alike, look_alikes, normalised
 from handgrad.course.course import Course
 from handgrad.report.class_terminal import alike_text
+from helpers.courses import RIGHT, SLIP, hand_in, make_course
+from helpers.paths import mistake
 
 KNOWN = frozenset({"dprobs", "probs", "dlogprobs", "dcounts", "counts", "dh", "logits", "W2", "dlogits"})
 OBVIOUS = {"dprobs": "dprobs = dlogprobs / probs", "dh": "dh = dlogits @ W2.T", "dcounts": "dcounts = dprobs * counts"}
@@ -59,7 +59,7 @@ def test_the_rarest_come_first() -> None:
 def test_a_class(tmp_path: Path) -> None:
     """From notebooks: a file that cannot be read asks about nobody, and the text is a question."""
     course: Course = make_course(tmp_path, **{f"s{number}": RIGHT for number in range(8)}, slip=SLIP)
-    odd = Case.read(ROOT / "tests/mistakes/right-python-loops")
+    odd = mistake("right-python-loops")
     hand_in(tmp_path, "ann", odd)
     hand_in(tmp_path, "bob", odd, last="print('bob')")
     (tmp_path / "submitted/zoe/backprop").mkdir(parents=True)

@@ -6,17 +6,17 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
-from shortened import shortened, solved
-from test_batch import RIGHT, ROOT, SLIP, UNTOUCHED, WORKER, grade, hand_in, make_course, scores
 
-from handgrad.authoring.cases import Case
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.commands.regrade_class import MORE, Change, regrade_class
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import grade_id
 from handgrad.grading.grader import Grader
+from helpers.courses import RIGHT, SLIP, UNTOUCHED, WORKER, grade, hand_in, make_course, scores
+from helpers.paths import mistake
+from helpers.shortened import shortened, solved
 
-INVISIBLE, RESHAPED = (Case.read(ROOT / "tests/mistakes" / name) for name in ("zero-db1", "no-keepdim"))
+INVISIBLE, RESHAPED = (mistake(name) for name in ("zero-db1", "no-keepdim"))
 
 
 def settings(folder: Path, *lines: str) -> Course:

@@ -1,7 +1,6 @@
 """What students write and show is inert, and what is harmless stays as it is."""
 
 import copy
-from html.parser import HTMLParser
 
 import nbformat
 import pytest
@@ -9,29 +8,9 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
 from handgrad.course.nbgrader.sanitize import MAX_COST, MAX_TOTAL, sanitize_comment, sanitize_notebook
+from helpers.html_page import Page
 
 PNG = "iVBORw0KGgoAAAANSUhEUg=="
-
-
-class Page(HTMLParser):
-    """Whatever would run, load or send something, in a piece of HTML; and what it says."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.live: list[str] = []
-        self.said = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe", "object", "embed", "form", "base", "meta", "link", "style", "svg", "body"):
-            self.live.append(tag)
-        for name, value in attrs:
-            address = "".join((value or "").lower().split())
-            if name.startswith("on") or "script:" in address or address.startswith("data:text"):
-                self.live.append(f"{tag} {name}={value}")
-
-    def handle_data(self, data: str) -> None:
-        self.said += data
 
 
 ATTACKS = (

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mistakes_page import PAGE, page
 
 from handgrad.authoring.cases import Case, read_cases
 from handgrad.exercise.exercise import Exercise
@@ -18,10 +17,10 @@ from handgrad.gradients.mistakes.catalogue import CATALOGUE, ORDER, recognise, r
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.grader import Grader
 from handgrad.submission.submission import Submission
+from helpers.mistakes_page import PAGE, page
+from helpers.paths import ASSIGNMENTS, MISTAKES, ROOT
 
-ROOT = Path(__file__).parents[1]
-ASSIGNMENTS = sorted(path.name for path in (ROOT / "source").iterdir())
-CASES = read_cases(ROOT / "tests" / "mistakes")
+CASES = read_cases(MISTAKES)
 FIRST = [case for case in CASES if case.assignment == "backprop"]
 UNUSUAL = [case for case in FIRST if case.score == 26 and not case.diagnoses]
 

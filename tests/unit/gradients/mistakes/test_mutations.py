@@ -5,7 +5,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +20,8 @@ from handgrad.grading.grader import Grader
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 MARKING = ROOT / "docs" / "marking.md"
 TRUE = {
     "factor dropped": "scale sign local-only other-gradient wrong-variable shape-broadcast shape-sum not-a-tensor "

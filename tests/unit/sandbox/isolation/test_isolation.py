@@ -19,6 +19,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.isolation.linux import ARCHITECTURE
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
 from handgrad.sandbox.warm_sandbox import PRELOAD, WarmSandbox
+from helpers.paths import TESTS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
@@ -607,4 +608,4 @@ def test_threads_are_noticed(tmp_path: Path) -> None:
 def test_as_an_unprivileged_user(test_as_nobody: Callable[..., None]) -> None:
     """All of this file, and of the scan of memory, holds for a user without privileges too."""
     test_as_nobody(Path(__file__))
-    test_as_nobody(Path(__file__).with_name("test_memory.py"))
+    test_as_nobody(TESTS / "unit/sandbox/test_child_memory.py")
