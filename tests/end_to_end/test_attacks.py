@@ -26,7 +26,7 @@ from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.records import Report
 from helpers.html_page import Page
-from helpers.paths import ATTACKS, BIN, ROOT, mistake
+from helpers.paths import ATTACKS, BIN, ENVIRONMENT, ROOT, mistake
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
 
@@ -192,8 +192,7 @@ def _grade(folder: Path, way: str, ears: Ears) -> Graded:
         place.mkdir()
     (places["home"] / ".bashrc").write_text("# mine\n", encoding="utf-8")
     environment = {
-        **os.environ,
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        **ENVIRONMENT,
         "HOME": str(places["home"]),
         "TMPDIR": str(places["temporary"]),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -259,11 +258,23 @@ def reports(graded: Graded) -> Mapping[str, Report]:
 
 @pytest.mark.parametrize("name", GRADED)
 def test_scores(name: str, graded: Graded, reports: Mapping[str, Report], exercise: Exercise) -> None:
-    """An attacker gets what the folder of the attack says, and an honest student what the student gets alone."""
-    found = {verdict.gradient: verdict.outcome for verdict in reports[name].checks}
-    assert found == CLASS[name].expected(exercise), graded.done.stdout[-2000:]
-    assert reports[name].score == CLASS[name].score
-    assert reports[name].isolation == "full"
+    """An attacker gets what the file of the attack says, and an honest student what the student gets alone."""
+    case, report = CLASS[name], reports[name]
+    found = {verdict.gradient: verdict.outcome for verdict in report.checks}
+    assert found == case.expected(exercise), ([one.message for one in report.checks], graded.done.stdout[-2000:])
+    assert report.score == case.score
+    assert report.isolation == "full"
+    diagnoses = {verdict.gradient: verdict.diagnosis for verdict in report.checks}
+    named = {name: diagnoses[name].mistake if diagnoses[name] else None for name in case.diagnoses}
+    assert named == case.diagnoses
+
+
+def test_unreadable(graded: Graded, reports: Mapping[str, Report]) -> None:
+    """A file that is not a notebook is reported as that by `handgrad grade`."""
+    unreadable = {name for name, case in CLASS.items() if case.report == "unreadable"}
+    assert unreadable | set(GRADED) == CLASS.keys()
+    assert {name for name in unreadable if name in reports and reports[name].outcome != "unreadable"} == set()
+    assert graded.way != "handgrad grade" or unreadable <= reports.keys()
 
 
 def test_gradebook(graded: Graded, reports: Mapping[str, Report]) -> None:
@@ -352,11 +363,7 @@ def test_the_listeners_hear(name: str) -> None:
         "import sys, torch\ndlogprobs = probs = dlogits = W2 = torch.ones(1, 1)\nn_embd = 1\n"
         "for cell in sys.argv[1:]:\n    exec(cell)"
     )
-    cells = [
-        (ATTACKS / name / f"{cell}.py").read_text(encoding="utf-8")
-        for cell in ("dprobs", "dh")
-        if not (name == "udp" and cell == "dh")
-    ]
+    cells = [CLASS[name].cells[cell] for cell in ("dprobs", "dh") if not (name == "udp" and cell == "dh")]
     with ExitStack() as stack:
         ears = Ears(stack)
         subprocess.run([sys.executable, "-c", script, *map(ears.addressed, cells)], check=True)

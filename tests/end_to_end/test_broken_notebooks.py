@@ -18,9 +18,10 @@ from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import grade_id, kind_of
 from handgrad.report.records import Report, ReportOutcome
-from helpers.paths import BIN, ROOT, mistake
+from helpers import paths
+from helpers.paths import ROOT, mistake
 
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+ENVIRONMENT = {**paths.ENVIRONMENT, "COLUMNS": "120"}
 NEIGHBOURS = ("solution", "half-done", "bessel", "wrong-sign-at-the-top")
 """Honest students, by the case that they handed in: what they get alone stands in its folder."""
 

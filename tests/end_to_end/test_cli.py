@@ -1,7 +1,6 @@
 """The command line as its users meet it: real processes, real files, exit statuses."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,9 +13,10 @@ from handgrad.authoring.cases import Case, read_cases
 from handgrad.authoring.demo_class import only_samples
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
-from helpers.paths import BIN, MISTAKES, ROOT
+from helpers import paths
+from helpers.paths import MISTAKES, ROOT
 
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+ENVIRONMENT = {**paths.ENVIRONMENT, "COLUMNS": "120"}
 
 
 def handgrad(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def make_course(folder: Path) -> Path:
     """A fresh copy of the project's course, with short time limits."""
     for kind in ("source", "release", "solutions"):
         shutil.copytree(ROOT / kind, folder / kind)
-    shutil.copytree(MISTAKES, folder / "tests" / "mistakes")
+    shutil.copytree(MISTAKES, folder / "tests" / "cases" / "mistakes")
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
     (folder / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 6.0\n", encoding="utf-8")
     return folder

@@ -4,7 +4,6 @@ Pictures are left in build/screenshots for a person to look at.
 """
 
 import io
-import os
 import shutil
 import subprocess
 import zipfile
@@ -18,7 +17,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from helpers.browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
-from helpers.paths import BIN, ROOT, mistake
+from helpers.paths import ENVIRONMENT, ROOT, mistake
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Route
@@ -47,8 +46,7 @@ class Desk:
 
     def run(self, *command: str) -> str:
         """What a command wrote, run in a terminal in the course's folder."""
-        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-        done = subprocess.run(command, cwd=self.course, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=self.course, env=ENVIRONMENT, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stdout + done.stderr
         return done.stdout
 

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import nbgrader
 import pytest
 
 from helpers import nbgrader_suite
+from helpers.paths import BIN
 
 COMMANDS = ("autograde", "generate_feedback", "generate_assignment", "generate_solution", "export")
 
@@ -20,21 +20,10 @@ def test_nbgrader_stays_at_home(tmp_path: Path) -> None:
     # some of them look for files of nbgrader's beside the package
     folder = Path(nbgrader.__file__).parents[1]
     # the settings of this project's own tests, in which an environment may lie, are not nbgrader's
-    options = (
-        "-q",
-        "-n",
-        "2",
-        "-c",
-        os.devnull,
-        "--rootdir",
-        folder,
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "helpers.nbgrader_suite",
-    )
+    options = ("-q", "-n", "2", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider")
+    plugin = ("-p", "helpers.nbgrader_suite")
     done = subprocess.run(
-        [Path(sys.executable).parent / "pytest", *options, "--pyargs", *tests, "nbgrader.tests.preprocessors"],
+        [BIN / "pytest", *options, *plugin, "--pyargs", *tests, "nbgrader.tests.preprocessors"],
         cwd=folder,
         env=nbgrader_suite.environment(tmp_path),
         capture_output=True,

@@ -109,11 +109,10 @@ def test_every_fault_in_one_run(course: Course) -> None:
     _release(course, "faulty")
     (course.root / "release/faulty/test_faulty.py").write_text("x = 1\n")
     shutil.rmtree(course.root / "solutions/faulty")
-    case = course.root / "tests/mistakes/no-slope"
-    case.mkdir(parents=True)
+    case = course.root / "tests/cases/mistakes/no-slope.toml"
+    case.parent.mkdir(parents=True)
     facts = 'about = "No slope."\nassignment = "faulty"\nstart = "solution"\nscore = 4\n'
-    (case / "case.toml").write_text(facts)
-    (case / "dpre.py").write_text("dpre = dh\n")
+    case.write_text(facts + '[cells]\ndpre = "dpre = dh"\n')
     before = _files(course)
     found, unwritten = verify(course)
     assert _files(course) == before
@@ -122,8 +121,8 @@ def test_every_fault_in_one_run(course: Course) -> None:
         ("release/faulty/test_faulty.py", "it is not what the source gives"),
         ("solutions/faulty", "it is not there"),
         ("release/faulty/faulty.ipynb", "a solution stands in what students get: 'dw = x.T @ dpre'"),
-        ("tests/mistakes/no-slope", "dpre is failed, not passed"),
-        ("tests/mistakes/no-slope", "it gets 3 points, not 4"),
+        ("tests/cases/mistakes/no-slope", "dpre is failed, not passed"),
+        ("tests/cases/mistakes/no-slope", "it gets 3 points, not 4"),
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad grade)"),
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad check)"),
         ("source/faulty/faulty.ipynb", "nbgrader autograde gives the solved notebook 3.0 points, not 4"),
@@ -154,7 +153,7 @@ def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
     assert found["faults"] == []
     assert "the worked solution has full marks by nbgrader autograde" in found["proved"]
     assert found["absent"] == [
-        "no known mistake of layer was tried: tests/mistakes has none",
+        "no known mistake of layer was tried: tests/cases/mistakes has none",
         "pytest was not run: the course has no tests/hidden",
     ]
     assert not any("known mistake" in claim or "pytest" in claim for claim in found["proved"])
@@ -263,7 +262,7 @@ def test_cases(grader: Grader, notebooks: tuple[NotebookNode, NotebookNode]) -> 
         case = Case(
             "slip", "A slip.", "backprop", "solution", score, {"dcounts": outcome}, {"dcounts": mistake}, cells=cells
         )  # type: ignore[arg-type]
-        return [fault.what for fault in faults_of_case(case, grader, *notebooks, "tests/mistakes/slip")]
+        return [fault.what for fault in faults_of_case(case, grader, *notebooks, "tests/cases/mistakes/slip")]
 
     assert whats("failed", "missing-branch", 25.0) == []
     assert whats("failed", "transposed", 25.0) == ["the diagnosis of dcounts is missing-branch, not transposed"]

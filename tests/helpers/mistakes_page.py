@@ -1,6 +1,7 @@
 """Writes docs/mistakes.md: every known mistake, its text, and an example with what a student reads of it.
 
-The texts come from the catalogue, the examples from ``tests/mistakes``, graded: ``python tests/mistakes_page.py``.
+The texts come from the catalogue, the examples from ``tests/cases/mistakes``, graded. From the root of the repository:
+``PYTHONPATH=tests python -m helpers.mistakes_page``.
 """
 
 import functools
@@ -43,8 +44,8 @@ right yet. No text gives the formula away. [marking.md](marking.md) says how a g
 A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
 value; what only random ones can tell stays with the grader ([students.md](students.md)).
 
-Every example is a folder of `tests/mistakes`. This page is written by `python tests/mistakes_page.py`; a test fails
-where it is out of date.
+Every example is a file in `tests/cases/mistakes`. `PYTHONPATH=tests python -m helpers.mistakes_page` writes this page; a
+test fails if it is out of date.
 """
 
 

@@ -24,7 +24,7 @@ from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
 from handgrad.submission.submission import Submission
-from helpers.paths import MISTAKES, ROOT
+from helpers.paths import ENVIRONMENT, MISTAKES, ROOT
 
 LOCKED = "import torch\nx = torch.arange(4.0)\ntext = open('helper.txt').read()\nprint(text)"
 Submit = Callable[..., Submission]
@@ -310,14 +310,15 @@ def test_demo(tmp_path: Path) -> None:
     """`handgrad demo` works on a machine that isolates nothing: it trusts its own sample class, and says so."""
     _course(tmp_path, 0, 'c.Handgrad.isolation = "none"\n')
     (tmp_path / "release").symlink_to(ROOT / "release")
-    (tmp_path / "tests" / "mistakes").mkdir(parents=True)
+    folder = tmp_path / "tests" / "cases" / "mistakes"
+    folder.mkdir(parents=True)
     cases = [case for case in read_cases(MISTAKES) if case.student][:3]
     for case in cases:
-        (tmp_path / "tests" / "mistakes" / case.name).symlink_to(MISTAKES / case.name)
+        (folder / f"{case.name}.toml").symlink_to(MISTAKES / f"{case.name}.toml")
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "handgrad"), "demo"],
+        ["handgrad", "demo"],
         cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=550,

@@ -66,7 +66,7 @@ def test_there_are_many_mistakes() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    """docs/mistakes.md is what the catalogue and the folders give; `python tests/mistakes_page.py` writes it."""
+    """docs/mistakes.md is what the catalogue and the cases give."""
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
