@@ -1,7 +1,7 @@
 """Writes docs/mistakes.md: every known mistake, its text, and an example with what a student reads of it.
 
-The texts come from the catalogue, the examples from ``tests/cases/mistakes``, graded. From the root of the repository:
-``PYTHONPATH=tests python -m helpers.mistakes_page``.
+The texts come from the catalogue, the examples from ``tests/cases/mistakes``, graded. In ``tests``:
+``python -m helpers.mistakes_page``.
 """
 
 import functools
@@ -44,8 +44,8 @@ right yet. No text gives the formula away. [marking.md](marking.md) says how a g
 A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
 value; what only random ones can tell stays with the grader ([students.md](students.md)).
 
-Every example is a file in `tests/cases/mistakes`. `PYTHONPATH=tests python -m helpers.mistakes_page` writes this page; a
-test fails if it is out of date.
+Every example is a file in `tests/cases/mistakes`. This page is written by `python -m helpers.mistakes_page`, run in
+`tests`; a test fails if it is out of date.
 """
 
 
