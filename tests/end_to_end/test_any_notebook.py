@@ -23,6 +23,7 @@ from handgrad.grading.grader import Grader
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
+from helpers.inputs import named
 from helpers.paths import MISTAKES, NOTEBOOKS, ROOT
 
 FORWARD, BACKWARD, CLOSED_FORM, TRAINING = "emb = C[Xb]", "# every gradient", "dlogits = None", "# fourth exercise"
@@ -300,9 +301,9 @@ def test_other_gradient_s_name(lecture: NotebookNode, grader: Grader) -> None:
     assert _losses(_grade(grader, notebook, "grad_of_probs=dprobs")) == {}
 
 
-@pytest.mark.parametrize(
-    ("renames", "sentence"),
-    [
+def test_bad_renames(lecture: NotebookNode, exercise: Exercise) -> None:
+    """A rename that cannot be followed says why, with the likeliest name."""
+    for renames, sentence in [
         (["bnmean"], "--rename bnmean is not THEIRS=OURS"),
         (["a b=bnmeani"], "is not THEIRS=OURS"),
         (["bnmeani=bnmeani"], "is not THEIRS=OURS"),
@@ -311,12 +312,9 @@ def test_other_gradient_s_name(lecture: NotebookNode, grader: Grader) -> None:
         (["grads=bnmeani", "grads=bnvar"], "one of the two names stands in another --rename too"),
         (["grads=bnvar", "lossi=bnvar"], "one of the two names stands in another --rename too"),
         (["h=bnvar"], "the notebook assigns both dh and dbnvar"),
-    ],
-)
-def test_bad_renames(renames: list[str], sentence: str, lecture: NotebookNode, exercise: Exercise) -> None:
-    """A rename that cannot be followed says why, with the likeliest name."""
-    with pytest.raises(RenameError, match=re.escape(sentence)):
-        Submission.of(lecture, exercise, renames)
+    ]:
+        with named(renames, sentence), pytest.raises(RenameError, match=re.escape(sentence)):
+            Submission.of(lecture, exercise, renames)
 
 
 @pytest.mark.parametrize("depth", [90, 500, 5000])

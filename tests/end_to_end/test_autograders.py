@@ -19,6 +19,7 @@ from handgrad.authoring.autograders import Service, write_autograder
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
+from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT, mistake
 
 COURSE = Course.at(ROOT)
@@ -237,12 +238,11 @@ def test_settings_go_along(course: Course, tmp_path: Path) -> None:
     assert results(tmp_path, case.content(release, solution))["score"] == 25.25
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", '{"schema": 2, "settings": {}}', '{"schema": 1, "settings": {"seeds": [1]}}']
-)
-def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
+def test_settings_that_are_none(tmp_path: Path) -> None:
     """A file of settings that cannot be followed is said, and how to get another."""
-    path = tmp_path / "handgrad.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(CourseError, match=r"does not hold a course's settings .* `handgrad new-autograder`"):
-        Course.of_settings(path)
+    for text in ["{", "[]", '{"schema": 2, "settings": {}}', '{"schema": 1, "settings": {"seeds": [1]}}']:
+        with named(text):
+            path = tmp_path / "handgrad.json"
+            path.write_text(text, encoding="utf-8")
+            with pytest.raises(CourseError, match=r"does not hold a course's settings .* `handgrad new-autograder`"):
+                Course.of_settings(path)

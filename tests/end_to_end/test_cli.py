@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.authoring.cases import Case, read_cases
+from handgrad.authoring.cases import read_cases
 from handgrad.authoring.demo_class import only_samples
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from helpers import paths
+from helpers.inputs import named
 from helpers.paths import MISTAKES, ROOT
 
 ENVIRONMENT = {**paths.ENVIRONMENT, "COLUMNS": "120"}
@@ -63,15 +64,16 @@ def test_demo_is_a_class(demo: tuple[Path, subprocess.CompletedProcess[str]]) ->
     assert "s01" in (course / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("case", SAMPLES, ids=lambda case: case.name)
-def test_demo_scores(demo: tuple[Path, subprocess.CompletedProcess[str]], case: Case) -> None:
+def test_demo_scores(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """Each sample student has the score of the known mistake in the gradebook, a notebook and a feedback page."""
-    course, _ = demo
-    student = str(case.student)
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-        assert gradebook.find_submission("backprop", student).score == case.score
-    assert (course / "autograded" / student / "backprop" / "backprop.ipynb").is_file()
-    assert (course / "feedback" / student / "backprop" / "backprop.html").is_file()
+    for case in SAMPLES:
+        with named(case):
+            course, _ = demo
+            student = str(case.student)
+            with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+                assert gradebook.find_submission("backprop", student).score == case.score
+            assert (course / "autograded" / student / "backprop" / "backprop.ipynb").is_file()
+            assert (course / "feedback" / student / "backprop" / "backprop.html").is_file()
 
 
 def test_only_the_sample_class_is_trusted(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -210,9 +212,9 @@ def _foreign(path: Path) -> None:
     path.write_text(json.dumps(notebook), encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
+def test_check_bad_input(tmp_path: Path) -> None:
+    """What is no notebook of the exercise gets one clear sentence and exit status 2."""
+    for make, sentence in [
         (lambda path: None, "no such file"),
         (lambda path: path.write_text("x = 1\n", encoding="utf-8"), "is not a notebook"),
         (lambda path: path.write_text("", encoding="utf-8"), "is empty"),
@@ -220,18 +222,16 @@ def _foreign(path: Path) -> None:
         (lambda path: path.mkdir(), "there is no notebook in"),
         (_half, "half-written"),
         (_foreign, "not one of the 26 answer cells"),
-    ],
-)
-def test_check_bad_input(tmp_path: Path, make: object, sentence: str) -> None:
-    """What is no notebook of the exercise gets one clear sentence and exit status 2."""
-    path = tmp_path / "mine.ipynb"
-    make(path)  # type: ignore[operator]
-    done = handgrad("check", path, "--exercise", ROOT / "source/backprop/backprop.ipynb", folder=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("handgrad: ")
-    assert done.stderr.count("\n") == 1
-    assert sentence in done.stderr
+    ]:
+        with named(make, sentence):
+            path = tmp_path / "mine.ipynb"
+            make(path)  # type: ignore[operator]
+            done = handgrad("check", path, "--exercise", ROOT / "source/backprop/backprop.ipynb", folder=tmp_path)
+            assert done.returncode == 2
+            assert done.stdout == ""
+            assert done.stderr.startswith("handgrad: ")
+            assert done.stderr.count("\n") == 1
+            assert sentence in done.stderr
 
 
 def test_check_without_exercise(tmp_path: Path) -> None:
@@ -242,23 +242,25 @@ def test_check_without_exercise(tmp_path: Path) -> None:
     assert "26 of 26" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["grade", "feedback", "report", "demo"])
-def test_unknown_assignment(course: Path, verb: str) -> None:
+def test_unknown_assignment(course: Path) -> None:
     """An assignment that is not there is answered with the likeliest name, and nothing is written."""
-    before = set(course.rglob("*"))
-    done = handgrad(verb, "backdrop", folder=course)
-    assert done.returncode == 2
-    assert "there is no assignment 'backdrop'" in done.stderr
-    assert "Did you mean backprop?" in done.stderr
-    assert set(course.rglob("*")) == before
+    for verb in ["grade", "feedback", "report", "demo"]:
+        with named(verb):
+            before = set(course.rglob("*"))
+            done = handgrad(verb, "backdrop", folder=course)
+            assert done.returncode == 2
+            assert "there is no assignment 'backdrop'" in done.stderr
+            assert "Did you mean backprop?" in done.stderr
+            assert set(course.rglob("*")) == before
 
 
-@pytest.mark.parametrize("verb", ["grade", "feedback", "report", "demo"])
-def test_no_course(tmp_path: Path, verb: str) -> None:
+def test_no_course(tmp_path: Path) -> None:
     """Outside a course the commands say so."""
-    done = handgrad(verb, "backprop", folder=tmp_path)
-    assert done.returncode == 2
-    assert "lies in no course" in done.stderr
+    for verb in ["grade", "feedback", "report", "demo"]:
+        with named(verb):
+            done = handgrad(verb, "backprop", folder=tmp_path)
+            assert done.returncode == 2
+            assert "lies in no course" in done.stderr
 
 
 def test_unwritable_folders(course: Path) -> None:

@@ -19,6 +19,7 @@ from handgrad.course.nbgrader.collecting import names
 from handgrad.course.nbgrader.lms_archives import services
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
+from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
 
 WORKED = (ROOT / "solutions/backprop/backprop.ipynb").read_bytes()
@@ -179,13 +180,14 @@ def test_services(tmp_path: Path) -> None:
     assert services(tmp_path / "nowhere", [handgrad.MOODLE]) == {}
 
 
-@pytest.mark.parametrize("name", NOT_RECOGNISED)
-def test_the_rest_is_listed(collected: Collected, name: str) -> None:
+def test_the_rest_is_listed(collected: Collected) -> None:
     """What is not recognised is named, with what to do, and is still there."""
-    lines = [line for line in collected.said.splitlines() if "Not recognised" in line and f"{name}. " in line]
-    assert len(lines) == 1
-    path = lines[0].partition("Not recognised: ")[2].partition(f"{name}. ")[0] + name
-    assert Path(path).is_file()
+    for name in NOT_RECOGNISED:
+        with named(name):
+            lines = [line for line in collected.said.splitlines() if "Not recognised" in line and f"{name}. " in line]
+            assert len(lines) == 1
+            path = lines[0].partition("Not recognised: ")[2].partition(f"{name}. ")[0] + name
+            assert Path(path).is_file()
 
 
 def test_warnings(collected: Collected) -> None:
@@ -229,9 +231,9 @@ def test_awkward_names(tmp_path: Path) -> None:
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 8
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
+def test_names() -> None:
+    """The one copy of a released notebook gets its name; where there are several, none does."""
+    for files, expected in [
         (["backprop.ipynb", "backprop-1.ipynb"], ["backprop.ipynb", "backprop-1.ipynb"]),
         (["backprop-1.ipynb"], ["backprop.ipynb"]),
         (["a/backprop - Copy.ipynb"], ["backprop.ipynb"]),
@@ -241,9 +243,7 @@ def test_awkward_names(tmp_path: Path) -> None:
         (["lab-1.ipynb", "backprop copy.ipynb"], ["lab-1.ipynb", "backprop.ipynb"]),
         (["backprop.IPYNB"], ["backprop.IPYNB"]),
         (["other.ipynb", "backprop.py"], ["other.ipynb", "backprop.py"]),
-    ],
-)
-def test_names(files: list[str], expected: list[str]) -> None:
-    """The one copy of a released notebook gets its name; where there are several, none does."""
-    given = {Path(name): name for name in files}
-    assert list(names(given, ["backprop.ipynb", "lab-1.ipynb"]).values()) == expected
+    ]:
+        with named(files, expected):
+            given = {Path(name): name for name in files}
+            assert list(names(given, ["backprop.ipynb", "lab-1.ipynb"]).values()) == expected

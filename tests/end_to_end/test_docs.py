@@ -20,6 +20,7 @@ import pytest
 
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
 from helpers.courses import RIGHT, make_course
+from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,28 +65,32 @@ RUN = [one for one in BLOCKS if one.language == "sh" and not one.reason]
 LEFT = [one for one in BLOCKS if one.reason]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
-def test_every_block_is_something(block: Block) -> None:
+def test_every_block_is_something() -> None:
     """A block has a language, and is what it claims to be."""
-    assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
-    match block.language:
-        case "json":
-            json.loads(block.text)
-        case "toml":
-            tomllib.loads(block.text)
-        case "python":
-            compile(block.text, block.name, "exec")
+    for block in BLOCKS:
+        with named(block):
+            assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
+            match block.language:
+                case "json":
+                    json.loads(block.text)
+                case "toml":
+                    tomllib.loads(block.text)
+                case "python":
+                    compile(block.text, block.name, "exec")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_somewhere() -> None:
     """A link to a file or to a heading of this project leads to one."""
-    for found in re.finditer(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
-        target = page.parent / found[1] if found[1] else page
-        assert target.exists(), f"{page.name}: {found[0]}"
-        if found[2]:
-            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert found[2] in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, found[0]
+    for page in PAGES:
+        with named(page):
+            for found in re.finditer(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
+                target = page.parent / found[1] if found[1] else page
+                assert target.exists(), f"{page.name}: {found[0]}"
+                if found[2]:
+                    headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                    assert found[2] in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, (
+                        found[0]
+                    )
 
 
 def test_what_is_not_run_says_why() -> None:
@@ -130,21 +135,28 @@ COMPARED = Comparison((2,), (2, 1), False, False, None, None, True, True)
 FOUND = Diagnosis("scale", "It is twice too large.", "", "dprobs")
 
 
-@pytest.mark.parametrize("outcome", get_args(Outcome))
-def test_schema_knows_every_verdict(outcome: Outcome) -> None:
+def test_schema_knows_every_verdict() -> None:
     """Reports with every outcome of a check are valid by the schema's file."""
-    checks = (Verdict("check_dprobs", "dprobs", outcome, 0.5, 1.0, COMPARED, FOUND), Verdict("c", "dh", outcome, 0, 1))
-    jsonschema.validate(Report("backprop", "backprop", "graded", "0.1.0", "full", checks=checks).to_dict(), SCHEMA)
+    for outcome in get_args(Outcome):
+        with named(outcome):
+            checks = (
+                Verdict("check_dprobs", "dprobs", outcome, 0.5, 1.0, COMPARED, FOUND),
+                Verdict("c", "dh", outcome, 0, 1),
+            )
+            jsonschema.validate(
+                Report("backprop", "backprop", "graded", "0.1.0", "full", checks=checks).to_dict(), SCHEMA
+            )
 
 
-@pytest.mark.parametrize("outcome", get_args(ReportOutcome))
-def test_schema_knows_every_report(outcome: ReportOutcome) -> None:
+def test_schema_knows_every_report() -> None:
     """Reports with every outcome are valid; one with another key, or another schema, is not."""
-    data = Report("backprop", "backprop", outcome, "0.1.0", message="no").to_dict()
-    jsonschema.validate(data, SCHEMA)
-    for wrong in ({**data, "more": 1}, {**data, "schema": 2}, {**data, "outcome": "fine"}):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, SCHEMA)
+    for outcome in get_args(ReportOutcome):
+        with named(outcome):
+            data = Report("backprop", "backprop", outcome, "0.1.0", message="no").to_dict()
+            jsonschema.validate(data, SCHEMA)
+            for wrong in ({**data, "more": 1}, {**data, "schema": 2}, {**data, "outcome": "fine"}):
+                with pytest.raises(jsonschema.ValidationError):
+                    jsonschema.validate(wrong, SCHEMA)
 
 
 def test_json_in_the_documents() -> None:

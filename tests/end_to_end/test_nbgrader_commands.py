@@ -14,6 +14,7 @@ from handgrad.course.course import Course
 from handgrad.course.nbgrader.preprocessors import graded_in
 from handgrad.exercise.exercise import Exercise
 from handgrad.submission.submission import Submission
+from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT, mistake
 
 SAMPLES = (
@@ -101,18 +102,19 @@ def gradebook(course: Path) -> Iterator[Gradebook]:
         yield gradebook
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_scores(gradebook: Gradebook, exercise: Exercise, name: str) -> None:
+def test_scores(gradebook: Gradebook, exercise: Exercise) -> None:
     """Every gradient's points stand in the gradebook, and no person is asked for."""
-    case = mistake(name)
-    submission = gradebook.find_submission("backprop", name)
-    assert submission.score == case.score
-    assert submission.max_score == 26
-    assert not submission.needs_manual_grade
-    grades = {grade.name: grade.auto_score for grade in submission.notebooks[0].grades}
-    worth = {"passed": 1.0, "partial": 0.5}
-    expected = case.expected(exercise)
-    assert grades == {f"check_{gradient}": worth.get(outcome, 0.0) for gradient, outcome in expected.items()}
+    for name in SAMPLES:
+        with named(name):
+            case = mistake(name)
+            submission = gradebook.find_submission("backprop", name)
+            assert submission.score == case.score
+            assert submission.max_score == 26
+            assert not submission.needs_manual_grade
+            grades = {grade.name: grade.auto_score for grade in submission.notebooks[0].grades}
+            worth = {"passed": 1.0, "partial": 0.5}
+            expected = case.expected(exercise)
+            assert grades == {f"check_{gradient}": worth.get(outcome, 0.0) for gradient, outcome in expected.items()}
 
 
 def test_comments(gradebook: Gradebook) -> None:
@@ -135,20 +137,24 @@ def test_report_is_stored(course: Path, gradebook: Gradebook) -> None:
     assert (course / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_hidden_tests_stay_hidden(course: Path, name: str) -> None:
+def test_hidden_tests_stay_hidden(course: Path) -> None:
     """No hidden test and no solution stands in what a student can get."""
-    files = [path for path in (course / "release").rglob("*") if path.is_file()]
-    files += [
-        path for kind in ("autograded", "feedback") for path in (course / kind / name).rglob("*") if path.is_file()
-    ]
-    assert len(files) > 3
-    for path in files:
-        text = path.read_text(encoding="utf-8")
-        assert "secret condition" not in text
-        assert "HIDDEN TESTS" not in text
-    source = nbformat.read(course / "source/backprop/backprop.ipynb", as_version=4)
-    assert any("secret condition" in cell.source for cell in source.cells)
+    for name in SAMPLES:
+        with named(name):
+            files = [path for path in (course / "release").rglob("*") if path.is_file()]
+            files += [
+                path
+                for kind in ("autograded", "feedback")
+                for path in (course / kind / name).rglob("*")
+                if path.is_file()
+            ]
+            assert len(files) > 3
+            for path in files:
+                text = path.read_text(encoding="utf-8")
+                assert "secret condition" not in text
+                assert "HIDDEN TESTS" not in text
+            source = nbformat.read(course / "source/backprop/backprop.ipynb", as_version=4)
+            assert any("secret condition" in cell.source for cell in source.cells)
 
 
 def test_autograded_notebook_shows_outputs_and_verdicts(course: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from handgrad.exercise.release_file import recorded_in
+from helpers.inputs import named
 from helpers.paths import ASSIGNMENTS, ENVIRONMENT, ROOT
 
 GENERATE = """
@@ -43,20 +44,25 @@ def _cells(path: Path) -> Iterator[tuple[Any, ...]]:
         yield cell.cell_type, cell.id, cell.source, json.dumps(cell.metadata, sort_keys=True)
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-@pytest.mark.parametrize("kind", ["release", "solutions"])
-def test_no_drift(generated: Path, kind: str, assignment: str) -> None:
+def test_no_drift(generated: Path) -> None:
     """The committed folders hold what the source gives: sources, ids, metadata and files beside the notebook."""
-    made, committed = generated / kind / assignment, ROOT / kind / assignment
-    names = {path.name for path in made.iterdir()}
-    assert {path.name for path in committed.iterdir() if path.suffix != ".whl"} == names
-    for name in names:
-        if name.endswith(".ipynb"):
-            assert list(_cells(made / name)) == list(_cells(committed / name)), f"run `make release`: {name} differs"
-        elif name == "exercise.json":
-            _assert_same_exercise(made / name, committed / name)
-        else:
-            assert (made / name).read_bytes() == (committed / name).read_bytes(), f"run `make release`: {name} differs"
+    for assignment in ASSIGNMENTS:
+        for kind in ["release", "solutions"]:
+            with named(assignment, kind):
+                made, committed = generated / kind / assignment, ROOT / kind / assignment
+                names = {path.name for path in made.iterdir()}
+                assert {path.name for path in committed.iterdir() if path.suffix != ".whl"} == names
+                for name in names:
+                    if name.endswith(".ipynb"):
+                        assert list(_cells(made / name)) == list(_cells(committed / name)), (
+                            f"run `make release`: {name} differs"
+                        )
+                    elif name == "exercise.json":
+                        _assert_same_exercise(made / name, committed / name)
+                    else:
+                        assert (made / name).read_bytes() == (committed / name).read_bytes(), (
+                            f"run `make release`: {name} differs"
+                        )
 
 
 def _assert_same_exercise(made: Path, committed: Path) -> None:
@@ -70,39 +76,43 @@ def _assert_same_exercise(made: Path, committed: Path) -> None:
     assert one == other, f"run `make release`: {made.name} differs"
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-def test_release_gives_nothing_away(assignment: str) -> None:
+def test_release_gives_nothing_away() -> None:
     """No solution and no hidden test stands in any file of a release."""
-    source = nbformat.read(ROOT / "source" / assignment / f"{assignment}.ipynb", as_version=4)
-    stubs = [cell.source for cell in source.cells if cell.metadata.get("nbgrader", {}).get("solution")]
-    solutions = [part.split("### END SOLUTION")[0] for text in stubs for part in text.split("### BEGIN SOLUTION")[1:]]
-    lines = {line.strip() for text in solutions for line in text.splitlines()} - {"", ")"}
-    assert lines
-    for path in (ROOT / "release" / assignment).iterdir():
-        if path.suffix in (".whl", ".txt"):
-            continue
-        text = path.read_text(encoding="utf-8")
-        assert "SOLUTION" not in text
-        assert "HIDDEN TESTS" not in text
-        released = json.loads(text)["notebook"] if path.name == "exercise.json" else None
-        cells = (
-            nbformat.reads(json.dumps(released) if released else text, as_version=4).cells
-            if path.suffix
-            in (
-                ".ipynb",
-                ".json",
-            )
-            else []
-        )
-        assert not lines & {line.strip() for cell in cells for line in cell.source.splitlines()}
+    for assignment in ASSIGNMENTS:
+        with named(assignment):
+            source = nbformat.read(ROOT / "source" / assignment / f"{assignment}.ipynb", as_version=4)
+            stubs = [cell.source for cell in source.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+            solutions = [
+                part.split("### END SOLUTION")[0] for text in stubs for part in text.split("### BEGIN SOLUTION")[1:]
+            ]
+            lines = {line.strip() for text in solutions for line in text.splitlines()} - {"", ")"}
+            assert lines
+            for path in (ROOT / "release" / assignment).iterdir():
+                if path.suffix in (".whl", ".txt"):
+                    continue
+                text = path.read_text(encoding="utf-8")
+                assert "SOLUTION" not in text
+                assert "HIDDEN TESTS" not in text
+                released = json.loads(text)["notebook"] if path.name == "exercise.json" else None
+                cells = (
+                    nbformat.reads(json.dumps(released) if released else text, as_version=4).cells
+                    if path.suffix
+                    in (
+                        ".ipynb",
+                        ".json",
+                    )
+                    else []
+                )
+                assert not lines & {line.strip() for cell in cells for line in cell.source.splitlines()}
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-def test_solutions_hold_no_outputs(assignment: str) -> None:
+def test_solutions_hold_no_outputs() -> None:
     """Worked solutions are committed without outputs and without hidden tests."""
-    notebook = nbformat.read(ROOT / "solutions" / assignment / f"{assignment}.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
-    assert not any("HIDDEN TESTS" in cell.source for cell in notebook.cells)
+    for assignment in ASSIGNMENTS:
+        with named(assignment):
+            notebook = nbformat.read(ROOT / "solutions" / assignment / f"{assignment}.ipynb", as_version=4)
+            assert not any(cell.get("outputs") for cell in notebook.cells)
+            assert not any("HIDDEN TESTS" in cell.source for cell in notebook.cells)
 
 
 def test_released_stub_and_check() -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from handgrad.data import LECTURE_SHA256, fetch_lecture_names, read_names, write_lecture_names
 from handgrad.errors import DataError, HandgradError
+from helpers.inputs import named
 from helpers.paths import ROOT
 
 DATA = ROOT / "data"
@@ -175,19 +176,19 @@ def test_good_files_are_read_in_order(tmp_path: Path) -> None:
     assert read_names(file) == read_names(str(file)) == ["noah", "ava", "noah"]
 
 
-@pytest.mark.parametrize("kind", BAD_FILES)
-def test_bad_files_name_the_line(kind: str, tmp_path: Path) -> None:
+def test_bad_files_name_the_line(tmp_path: Path) -> None:
     """Each kind of bad file is refused with the file, the line, the line's text and the reason."""
-    content, number, reason = BAD_FILES[kind]
-    file = tmp_path / "names.txt"
-    file.write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        read_names(file)
-    message = str(caught.value)
-    assert reason in message
-    assert message.startswith(f"{file}, line {number}: " if number else f"{file}: ")
-    assert ";" in message, "no way out is given"
-    assert message.isprintable()
+    for kind, (content, number, reason) in BAD_FILES.items():
+        with named(kind):
+            file = tmp_path / "names.txt"
+            file.write_bytes(content)
+            with pytest.raises(DataError) as caught:
+                read_names(file)
+            message = str(caught.value)
+            assert reason in message
+            assert message.startswith(f"{file}, line {number}: " if number else f"{file}: ")
+            assert ";" in message, "no way out is given"
+            assert message.isprintable()
 
 
 def test_bad_lines_are_counted(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from handgrad.sandbox.child_server import MAX_OUTPUTS
 from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.messages import CellResult, answers_in, cell_result
 from handgrad.submission.submission import Submission
+from helpers.inputs import named
 
 # JSON of any kind, and changes to it
 
@@ -258,14 +259,15 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("name", FOUND)
-def test_found_in_notebooks(read: Read, name: str) -> None:
+def test_found_in_notebooks(read: Read) -> None:
     """What the search found once."""
-    notebook = read(FOUND[name].encode())
-    assert (notebook is None) == (name == "an old notebook without a minor number")
-    if notebook is not None:
-        _assert_usable(notebook)
-        assert Submission.of(notebook, EXERCISE).stub_indices() == {"dx": 0}
+    for name, text in FOUND.items():
+        with named(name):
+            notebook = read(text.encode())
+            assert (notebook is None) == (name == "an old notebook without a minor number")
+            if notebook is not None:
+                _assert_usable(notebook)
+                assert Submission.of(notebook, EXERCISE).stub_indices() == {"dx": 0}
 
 
 @given(st.one_of(st.binary(), st.text().map(str.encode), VALUES.map(_text).map(str.encode)))
@@ -385,15 +387,15 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_found_in_messages(name: str) -> None:
+def test_found_in_messages() -> None:
     """What the search found once."""
-    header, outputs = MESSAGES[name]
-    result = _result(header, PAYLOAD + outputs)
-    taken = ("half a surrogate pair in a type", "more outputs than a child may send")
-    assert (result is not None) == (name in taken)
-    if result is not None:
-        _assert_inert(result)
+    for name, (header, outputs) in MESSAGES.items():
+        with named(name):
+            result = _result(header, PAYLOAD + outputs)
+            taken = ("half a surrogate pair in a type", "more outputs than a child may send")
+            assert (result is not None) == (name in taken)
+            if result is not None:
+                _assert_inert(result)
 
 
 @given(changed(HEADER), st.one_of(st.just(PAYLOAD), st.binary(max_size=40)))

@@ -2,16 +2,15 @@
 
 import ast
 
-import pytest
-
 from handgrad.authoring.mutants import mutants
+from helpers.inputs import named
 
 SHAPES = {"x": (2, 3), "y": (2, 3), "dx": (2, 3), "dy": (2, 3), "w": (3,)}
 
 
-@pytest.mark.parametrize(
-    ("source", "kind", "made"),
-    [
+def test_rules() -> None:
+    """Each rule makes its mistake in its place."""
+    for source, kind, made in [
         ("dx = dy * y", "factor dropped", "dx = dy"),
         ("dx = dy + y", "term dropped", "dx = y"),
         ("dx = dy - y", "sign flipped", "dx = dy + y"),
@@ -47,12 +46,10 @@ SHAPES = {"x": (2, 3), "y": (2, 3), "dx": (2, 3), "dy": (2, 3), "w": (3,)}
         ("dx = z\nfor i in range(n):\n    dx += dy", "statement dropped", "dx = z\nfor i in range(n):\n    pass"),
         ("a = dy\ndx = y", "statement dropped", "dx = y"),
         ("dx = dy", "zero", "dx = dy\ndx = torch.zeros_like(dx)"),
-    ],
-)
-def test_rules(source: str, kind: str, made: str) -> None:
-    """Each rule makes its mistake in its place."""
-    found = mutants("dx", source, ["dy"], SHAPES)
-    assert ast.unparse(ast.parse(made)) in [one.source for one in found if one.kind == kind], found
+    ]:
+        with named(source, kind, made):
+            found = mutants("dx", source, ["dy"], SHAPES)
+            assert ast.unparse(ast.parse(made)) in [one.source for one in found if one.kind == kind], found
 
 
 def test_each_is_made_once() -> None:

@@ -15,6 +15,7 @@ from handgrad.errors import CourseError, ExerciseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.notebook.syntax import is_untouched
+from helpers.inputs import named
 from helpers.paths import ROOT
 
 ATTENTION = '''"""One head of attention.
@@ -133,9 +134,9 @@ TOP = "import torch\nseed = 1\ng = torch.Generator().manual_seed(seed)\nw = torc
 LEAF = TOP.replace("generator=g)", "generator=g).requires_grad_()")
 
 
-@pytest.mark.parametrize(
-    ("text", "reasons"),
-    [
+def test_refused(course: Course, script: Callable[[str], Path]) -> None:
+    """A script of which no exercise can be made is refused with the line and the reason, and nothing is written."""
+    for text, reasons in [
         (LEAF + "h = w.tanh(\nloss = h.sum()", ["is no Python: line 5"]),
         (LEAF + "h = w.tanh()", ["line 5: the script ends without a loss"]),
         (LEAF + "loss = w.tanh().mean(0)", ["line 5: loss has the shape (4,): it must be a scalar"]),
@@ -175,15 +176,13 @@ LEAF = TOP.replace("generator=g)", "generator=g).requires_grad_()")
             LEAF + "h = w * 2\nh += 1\nz = w * 3\nz += 1\nloss = (h + z).sum()",
             ["line 6: changes h in place", "line 8: changes z in place"],
         ),
-    ],
-)
-def test_refused(course: Course, script: Callable[[str], Path], text: str, reasons: list[str]) -> None:
-    """A script of which no exercise can be made is refused with the line and the reason, and nothing is written."""
-    with pytest.raises(ExerciseError) as caught:
-        new_exercise(course, "small", script(text))
-    for reason in reasons:
-        assert reason in str(caught.value)
-    assert not (course.root / "source").exists()
+    ]:
+        with named(text, reasons):
+            with pytest.raises(ExerciseError) as caught:
+                new_exercise(course, "small", script(text))
+            for reason in reasons:
+                assert reason in str(caught.value)
+            assert not (course.root / "source").exists()
 
 
 def test_what_a_block_makes_is_a_helper(script: Callable[[str], Path]) -> None:
@@ -219,11 +218,11 @@ def test_documented_script(course: Course, script: Callable[[str], Path]) -> Non
     assert exercise.stubs == ("dlogprobs", "dmixed", "dweights", "dscores", "dq", "dk", "dWk", "dWq")
 
 
-@pytest.mark.parametrize("name", ["", "two words", "../up", "3d", "über", "class", "a/b", "a-b"])
-def test_names(course: Course, script: Callable[[str], Path], name: str) -> None:
+def test_names(course: Course, script: Callable[[str], Path]) -> None:
     """An exercise is called as a Python name is."""
-    with pytest.raises(CourseError, match="is no name for an exercise"):
-        new_exercise(course, name, script(ATTENTION))
+    for name in ["", "two words", "../up", "3d", "über", "class", "a/b", "a-b"]:
+        with named(name), pytest.raises(CourseError, match="is no name for an exercise"):
+            new_exercise(course, name, script(ATTENTION))
 
 
 def test_never_overwrites(course: Course, script: Callable[[str], Path]) -> None:

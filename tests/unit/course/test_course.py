@@ -20,6 +20,7 @@ from handgrad.course.settings import Handgrad
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.grading.marking import Policy
 from handgrad.sandbox.isolation.limits import Limits
+from helpers.inputs import named
 
 
 @pytest.fixture
@@ -57,12 +58,13 @@ def test_no_course(tmp_path: Path) -> None:
     assert CONFIG in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["c = = 1", "1 / 0", "import no_such_module", "c.Handgrad.seeds = undefined"])
-def test_broken_configuration(text: str, course: Course) -> None:
+def test_broken_configuration(course: Course) -> None:
     """A configuration that raises is one error with its path and what it raised."""
-    with pytest.raises(CourseError, match="cannot be read: ") as caught:
-        _configured(course, text)
-    assert str(course.root / CONFIG) in str(caught.value)
+    for text in ["c = = 1", "1 / 0", "import no_such_module", "c.Handgrad.seeds = undefined"]:
+        with named(text):
+            with pytest.raises(CourseError, match="cannot be read: ") as caught:
+                _configured(course, text)
+            assert str(course.root / CONFIG) in str(caught.value)
 
 
 def test_defaults(course: Course) -> None:
@@ -110,11 +112,11 @@ def test_trusting(course: Course) -> None:
     assert trusting.root == configured.root
 
 
-@pytest.mark.parametrize("line", ["tolerance = 'small'", "seeds = [1.5]", "sizes = [16]", "memory_mb = None"])
-def test_wrong_setting(line: str, course: Course) -> None:
+def test_wrong_setting(course: Course) -> None:
     """A setting of the wrong kind is one error that names it."""
-    with pytest.raises(CourseError, match=line.partition(" ")[0]):
-        _ = _configured(course, f"c.Handgrad.{line}").settings
+    for line in ["tolerance = 'small'", "seeds = [1.5]", "sizes = [16]", "memory_mb = None"]:
+        with named(line), pytest.raises(CourseError, match=line.partition(" ")[0]):
+            _ = _configured(course, f"c.Handgrad.{line}").settings
 
 
 def test_misspelt_setting(course: Course) -> None:
@@ -150,16 +152,18 @@ NO_NAMES = (
 )
 
 
-@pytest.mark.parametrize("name", NO_NAMES)
-def test_names_that_are_nobodys(name: str, course: Course) -> None:
+def test_names_that_are_nobodys(course: Course) -> None:
     """A path, a pattern or what cannot be seen is no student's name; the sentence says which characters are not."""
-    assert "rename the folder" in course.fault_of_name(name)
+    for name in NO_NAMES:
+        with named(name):
+            assert "rename the folder" in course.fault_of_name(name)
 
 
-@pytest.mark.parametrize("name", ["s01", "Zoë Müller", "a.b+c@d-e", "<b>x", '"><script>'])
-def test_names_that_may_be_somebodys(name: str, course: Course) -> None:
+def test_names_that_may_be_somebodys(course: Course) -> None:
     """Unusual names are names."""
-    assert course.fault_of_name(name) == ""
+    for name in ["s01", "Zoë Müller", "a.b+c@d-e", "<b>x", '"><script>']:
+        with named(name):
+            assert course.fault_of_name(name) == ""
 
 
 def test_folders(course: Course) -> None:
@@ -277,15 +281,16 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize("name", GARBAGE)
-def test_garbage(name: str, course: Course) -> None:
+def test_garbage(course: Course) -> None:
     """A file that holds no seeds is one error with its path, and is left as it is."""
-    path = course.private_folder / "seeds.json"
-    path.write_bytes(GARBAGE[name])
-    with pytest.raises(CourseError, match="restore or delete it") as caught:
-        course.seeds()
-    assert str(path) in str(caught.value)
-    assert path.read_bytes() == GARBAGE[name]
+    for name, content in GARBAGE.items():
+        with named(name):
+            path = course.private_folder / "seeds.json"
+            path.write_bytes(content)
+            with pytest.raises(CourseError, match="restore or delete it") as caught:
+                course.seeds()
+            assert str(path) in str(caught.value)
+            assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("kind", ["file", "link to nowhere"])

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
+from helpers.inputs import named
 
 MakeNotebook = Callable[..., NotebookNode]
 GOOD = (
@@ -99,14 +100,14 @@ FAULTS: dict[str, tuple[tuple[tuple[str, str, str], ...], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_faults(name: str, make_notebook: MakeNotebook, tmp_path: Path) -> None:
+def test_faults(make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """A notebook that is no exercise is told what is missing, with the path of the file."""
-    cells, message = FAULTS[name]
-    with pytest.raises(ExerciseError) as caught:
-        Exercise.of(make_notebook(*cells), "bad", tmp_path)
-    assert message in str(caught.value)
-    assert str(tmp_path / "bad.ipynb") in str(caught.value)
+    for name, (cells, message) in FAULTS.items():
+        with named(name):
+            with pytest.raises(ExerciseError) as caught:
+                Exercise.of(make_notebook(*cells), "bad", tmp_path)
+            assert message in str(caught.value)
+            assert str(tmp_path / "bad.ipynb") in str(caught.value)
 
 
 def test_all_faults_at_once(make_notebook: MakeNotebook, tmp_path: Path) -> None:
@@ -118,12 +119,13 @@ def test_all_faults_at_once(make_notebook: MakeNotebook, tmp_path: Path) -> None
         assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("points", ["1", None, -1, [1]])
-def test_points(points: Any, make_notebook: MakeNotebook, tmp_path: Path) -> None:
+def test_points(make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """Points that are no number of points are named."""
-    with pytest.raises(ExerciseError) as caught:
-        Exercise.of(make_notebook(*GOOD, points=points), "bad", tmp_path)
-    assert f"check 'check_dx' has points {points!r}" in str(caught.value)
+    for points in ["1", None, -1, [1]]:
+        with named(points):
+            with pytest.raises(ExerciseError) as caught:
+                Exercise.of(make_notebook(*GOOD, points=points), "bad", tmp_path)
+            assert f"check 'check_dx' has points {points!r}" in str(caught.value)
 
 
 def test_points_may_be_zero_or_half(make_notebook: MakeNotebook, tmp_path: Path) -> None:
@@ -144,14 +146,15 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_files_that_cannot_be_read(name: str, tmp_path: Path) -> None:
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     """A file that is no notebook is one error of ours, with its path."""
-    path = tmp_path / "exercise.ipynb"
-    path.write_bytes(FILES[name])
-    with pytest.raises(ExerciseError, match="is not a notebook that can be read") as caught:
-        Exercise.read(path)
-    assert str(path) in str(caught.value)
+    for name, content in FILES.items():
+        with named(name):
+            path = tmp_path / "exercise.ipynb"
+            path.write_bytes(content)
+            with pytest.raises(ExerciseError, match="is not a notebook that can be read") as caught:
+                Exercise.read(path)
+            assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -281,13 +284,13 @@ VALUE_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", VALUE_FAULTS)
-def test_faults_of_values(name: str, make_notebook: MakeNotebook, tmp_path: Path) -> None:
+def test_faults_of_values(make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """A check that no stub answers, and a stub that no check asks about, are named."""
-    cells, message = VALUE_FAULTS[name]
-    with pytest.raises(ExerciseError) as caught:
-        Exercise.of(make_notebook(*cells), "bad", tmp_path)
-    assert message in str(caught.value)
+    for name, (cells, message) in VALUE_FAULTS.items():
+        with named(name):
+            with pytest.raises(ExerciseError) as caught:
+                Exercise.of(make_notebook(*cells), "bad", tmp_path)
+            assert message in str(caught.value)
 
 
 METADATA = {
@@ -301,15 +304,15 @@ METADATA = {
 }
 
 
-@pytest.mark.parametrize("name", METADATA)
-def test_faults_of_metadata(name: str, make_notebook: MakeNotebook, tmp_path: Path) -> None:
+def test_faults_of_metadata(make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """What the parameters cell says of the training is read with care, and every fault is named."""
-    metadata, message = METADATA[name]
-    notebook = make_notebook(*VALUES)
-    notebook.cells[0].metadata["handgrad"] = metadata
-    with pytest.raises(ExerciseError) as caught:
-        Exercise.of(notebook, "bad", tmp_path)
-    assert message in str(caught.value)
+    for name, (metadata, message) in METADATA.items():
+        with named(name):
+            notebook = make_notebook(*VALUES)
+            notebook.cells[0].metadata["handgrad"] = metadata
+            with pytest.raises(ExerciseError) as caught:
+                Exercise.of(notebook, "bad", tmp_path)
+            assert message in str(caught.value)
 
 
 def test_metadata_of_the_parameters(make_notebook: MakeNotebook, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from handgrad.exercise.reference import Reference
 from handgrad.gradients import autograd_graph, forward_pass
 from handgrad.gradients.autograd_graph import LOSS, consumers, is_zero, random_step, reaches
 from handgrad.gradients.forward_pass import blind_view
+from helpers.inputs import named
 
 Tensors = dict[str, torch.Tensor]
 
@@ -173,50 +174,54 @@ def _consumers_by_source(exercise: Exercise) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
-def test_step_is_what_differences_give(net: Net) -> None:
+def test_step_is_what_differences_give() -> None:
     """On small graphs the step gradients are those of finite differences through the direct consumers."""
-    values = net.run()
-    tensors = _named(values)
-    true = {name: value.grad.clone() for name, value in tensors.items()}
-    step = random_step(values[LOSS], tensors, true, torch.Generator().manual_seed(3))
-    expected = net.step_by_differences(step.upstream, values)
-    assert set(step.gradients) == set(tensors)
-    for name, gradient in step.gradients.items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-5, atol=1e-7, msg=name)
+    for net in NETS.values():
+        with named(net):
+            values = net.run()
+            tensors = _named(values)
+            true = {name: value.grad.clone() for name, value in tensors.items()}
+            step = random_step(values[LOSS], tensors, true, torch.Generator().manual_seed(3))
+            expected = net.step_by_differences(step.upstream, values)
+            assert set(step.gradients) == set(tensors)
+            for name, gradient in step.gradients.items():
+                torch.testing.assert_close(gradient, expected[name], rtol=1e-5, atol=1e-7, msg=name)
 
 
-@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
-def test_consumers_of_small_graphs(net: Net) -> None:
+def test_consumers_of_small_graphs() -> None:
     """Consumers are the steps that read a tensor, once each, however often they read it."""
-    values = net.run()
-    tensors = _named(values)
-    assert consumers(values[LOSS], tensors) == net.consumers()
-    backwards = dict(reversed(tensors.items()))
-    assert {name: set(found) for name, found in consumers(values[LOSS], backwards).items()} == {
-        name: set(found) for name, found in net.consumers().items()
-    }
-    for name, readers in net.consumers().items():
-        for other, tensor in tensors.items():
-            assert reaches(tensor, name, tensors) == (other in readers), (name, other)
+    for net in NETS.values():
+        with named(net):
+            values = net.run()
+            tensors = _named(values)
+            assert consumers(values[LOSS], tensors) == net.consumers()
+            backwards = dict(reversed(tensors.items()))
+            assert {name: set(found) for name, found in consumers(values[LOSS], backwards).items()} == {
+                name: set(found) for name, found in net.consumers().items()
+            }
+            for name, readers in net.consumers().items():
+                for other, tensor in tensors.items():
+                    assert reaches(tensor, name, tensors) == (other in readers), (name, other)
 
 
-@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
-def test_zero_by_construction(net: Net) -> None:
+def test_zero_by_construction() -> None:
     """What a softmax cannot see is zero by construction, and nothing else is."""
-    values = net.run()
-    tensors = _named(values)
-    true = {name: value.grad.clone() for name, value in tensors.items()}
-    step = random_step(values[LOSS], tensors, true, torch.Generator().manual_seed(3))
-    assert {name for name in tensors if is_zero(true[name], step.gradients[name])} == net.zero
+    for net in NETS.values():
+        with named(net):
+            values = net.run()
+            tensors = _named(values)
+            true = {name: value.grad.clone() for name, value in tensors.items()}
+            step = random_step(values[LOSS], tensors, true, torch.Generator().manual_seed(3))
+            assert {name for name in tensors if is_zero(true[name], step.gradients[name])} == net.zero
 
 
-@pytest.mark.parametrize(("share", "zero"), [(0.0, True), (1e-7, True), (1e-6, True), (1e-4, False), (1.0, False)])
-@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e9])
-def test_small_is_not_zero(share: float, zero: bool, scale: float) -> None:
+def test_small_is_not_zero() -> None:
     """Zero is what is small beside the step gradient, whatever its scale: rounding is, a small gradient is not."""
-    step = torch.tensor([scale, -scale / 2], dtype=torch.float64)
-    assert is_zero(step * share, step) == zero
+    for share, zero in [(0.0, True), (1e-7, True), (1e-6, True), (1e-4, False), (1.0, False)]:
+        for scale in [1e-20, 1.0, 1e9]:
+            with named(share, zero, scale):
+                step = torch.tensor([scale, -scale / 2], dtype=torch.float64)
+                assert is_zero(step * share, step) == zero
 
 
 @pytest.mark.parametrize("parameters", [{}, {"seed": 1}, {"batch_size": 5}], ids=str)
@@ -350,13 +355,14 @@ def test_blind_view(exercise: Exercise, play: Callable[[Exercise], dict[str, Any
         assert scale * autograd_graph.ZERO > float(namespace[name].grad.abs().max())
 
 
-@pytest.mark.parametrize("loss", [None, 3.0, torch.zeros(()), torch.zeros(3)], ids=["none", "float", "leaf", "vector"])
-def test_blind_view_without_a_loss(loss: Any) -> None:
+def test_blind_view_without_a_loss() -> None:
     """Without a loss that has a graph nothing is known, and nothing is raised."""
-    values = NETS["shift"].run()
-    assert blind_view("top", values["top"], values).note
-    for namespace in ({**values, LOSS: loss}, _named(values)):
-        assert blind_view("top", values["top"], namespace) == forward_pass.BlindView()
+    for loss in [None, 3.0, torch.zeros(()), torch.zeros(3)]:
+        with named(loss):
+            values = NETS["shift"].run()
+            assert blind_view("top", values["top"], values).note
+            for namespace in ({**values, LOSS: loss}, _named(values)):
+                assert blind_view("top", values["top"], namespace) == forward_pass.BlindView()
 
 
 def test_blind_view_without_a_graph() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, compare, identical, scale_of
+from helpers.inputs import named
 
 GENERATOR = torch.Generator().manual_seed(11)
 REFERENCE = torch.randn(32, 64, generator=GENERATOR)
@@ -18,23 +19,24 @@ def _biggest_difference(answer: torch.Tensor, reference: torch.Tensor) -> float:
     return max((abs(one - other) for one, other in pairs), default=0.0)
 
 
-@pytest.mark.parametrize("share", [0.0, 1e-7, 1e-5, 0.99e-4, 1.01e-4, 1e-3, 1.0, -0.5])
-@pytest.mark.parametrize("size", [1e-30, 1e-9, 1.0, 1e9])
-def test_values(share: float, size: float) -> None:
+def test_values() -> None:
     """Equal means within a ten-thousandth of the largest value, at any scale."""
-    reference = REFERENCE.double() * size
-    largest = max(abs(one) for one in reference.flatten().tolist())
-    answer = reference.clone()
-    answer[3, 5] += share * largest
-    seen = compare(answer, reference)
-    difference = _biggest_difference(answer, reference)
-    assert seen.shape == seen.expected_shape == (32, 64)
-    assert seen.maxdiff == difference
-    assert seen.relative == difference / largest
-    assert seen.approximate == (difference <= RELATIVE_TOLERANCE * largest)
-    assert seen.exact == (share == 0)
-    assert seen.finite
-    assert not seen.reshaped
+    for share in [0.0, 1e-7, 1e-5, 0.99e-4, 1.01e-4, 1e-3, 1.0, -0.5]:
+        for size in [1e-30, 1e-9, 1.0, 1e9]:
+            with named(share, size):
+                reference = REFERENCE.double() * size
+                largest = max(abs(one) for one in reference.flatten().tolist())
+                answer = reference.clone()
+                answer[3, 5] += share * largest
+                seen = compare(answer, reference)
+                difference = _biggest_difference(answer, reference)
+                assert seen.shape == seen.expected_shape == (32, 64)
+                assert seen.maxdiff == difference
+                assert seen.relative == difference / largest
+                assert seen.approximate == (difference <= RELATIVE_TOLERANCE * largest)
+                assert seen.exact == (share == 0)
+                assert seen.finite
+                assert not seen.reshaped
 
 
 def test_scale_and_tolerance() -> None:
@@ -67,64 +69,62 @@ def test_zero_reference() -> None:
 SHAPES = [(), (1,), (4,), (1, 4), (4, 1), (1, 1, 4), (3, 4), (4, 3), (1, 3, 4), (12,), (3, 1), (0,), (3, 0), (2, 3, 4)]
 
 
-@pytest.mark.parametrize(("shape", "expected"), list(itertools.product(SHAPES, SHAPES)))
-def test_no_shape_but_its_own(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def test_no_shape_but_its_own() -> None:
     """Whatever broadcasting would make of it, an answer of another shape is never right."""
-    seen = compare(torch.ones(shape), torch.ones(expected))
-    assert seen.exact == seen.approximate == (shape == expected)
-    assert (seen.shape, seen.expected_shape) == (shape, expected)
-    if shape != expected:
-        assert (seen.maxdiff, seen.relative) == (None, None)
-        squeezed = torch.ones(shape).squeeze().shape == torch.ones(expected).squeeze().shape
-        try:
-            broadcast = torch.broadcast_shapes(shape, expected) == expected
-        except RuntimeError:
-            broadcast = False
-        assert seen.reshaped == (squeezed or broadcast)
+    for shape, expected in list(itertools.product(SHAPES, SHAPES)):
+        with named(shape, expected):
+            seen = compare(torch.ones(shape), torch.ones(expected))
+            assert seen.exact == seen.approximate == (shape == expected)
+            assert (seen.shape, seen.expected_shape) == (shape, expected)
+            if shape != expected:
+                assert (seen.maxdiff, seen.relative) == (None, None)
+                squeezed = torch.ones(shape).squeeze().shape == torch.ones(expected).squeeze().shape
+                try:
+                    broadcast = torch.broadcast_shapes(shape, expected) == expected
+                except RuntimeError:
+                    broadcast = False
+                assert seen.reshaped == (squeezed or broadcast)
 
 
-@pytest.mark.parametrize(
-    ("change", "shape"),
-    [
+def test_reshaped_needs_right_values() -> None:
+    """Right values in another shape are told from wrong values in that shape."""
+    for change, shape in [
         (lambda row: row.squeeze(0), (64,)),
         (lambda row: row.expand(32, 64), (32, 64)),
         (lambda row: row.unsqueeze(0), (1, 1, 64)),
         (lambda row: row.T, (64, 1)),
-    ],
-    ids=["rank", "expanded", "more", "column"],
-)
-def test_reshaped_needs_right_values(change: object, shape: tuple[int, ...]) -> None:
-    """Right values in another shape are told from wrong values in that shape."""
-    row = REFERENCE[:1]
-    answer = change(row)  # type: ignore[operator]
-    assert answer.shape == shape
-    assert not compare(answer * 1.01, row).reshaped
-    # a gradient with more elements than its tensor is not the same values in another shape
-    assert compare(answer, row).reshaped == (answer.numel() == row.numel())
-    assert compare(row, answer.contiguous()).reshaped
+    ]:
+        with named(change, shape):
+            row = REFERENCE[:1]
+            answer = change(row)  # type: ignore[operator]
+            assert answer.shape == shape
+            assert not compare(answer * 1.01, row).reshaped
+            # a gradient with more elements than its tensor is not the same values in another shape
+            assert compare(answer, row).reshaped == (answer.numel() == row.numel())
+            assert compare(row, answer.contiguous()).reshaped
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_not_finite(value: float, everywhere: bool) -> None:
+def test_not_finite() -> None:
     """NaN and infinity are never right, not even where the reference has them, and are said to be there."""
-    answer = torch.full_like(REFERENCE, value) if everywhere else REFERENCE.clone()
-    answer[0, 0] = value
-    for reference in (REFERENCE, answer):
-        for shaped in (answer, answer.unsqueeze(0)):
-            seen = compare(shaped, reference)
-            assert not seen.finite
-            assert (seen.exact, seen.approximate, seen.reshaped) == (False, False, False)
+    for value in [float("nan"), float("inf"), float("-inf")]:
+        for everywhere in [True, False]:
+            with named(value, everywhere):
+                answer = torch.full_like(REFERENCE, value) if everywhere else REFERENCE.clone()
+                answer[0, 0] = value
+                for reference in (REFERENCE, answer):
+                    for shaped in (answer, answer.unsqueeze(0)):
+                        seen = compare(shaped, reference)
+                        assert not seen.finite
+                        assert (seen.exact, seen.approximate, seen.reshaped) == (False, False, False)
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool]
-)
-def test_dtypes(dtype: torch.dtype) -> None:
+def test_dtypes() -> None:
     """Values count, not the dtype in which they come."""
-    reference = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
-    assert compare(reference.to(dtype), reference).exact
-    assert not compare((~reference.bool()).to(dtype), reference).approximate
+    for dtype in [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool]:
+        with named(dtype):
+            reference = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+            assert compare(reference.to(dtype), reference).exact
+            assert not compare((~reference.bool()).to(dtype), reference).approximate
 
 
 def test_double_keeps_its_digits() -> None:
@@ -169,20 +169,18 @@ def test_nearer_is_never_worse() -> None:
         assert near.approximate >= far.approximate
 
 
-@pytest.mark.parametrize(
-    ("other", "same"),
-    [
+def test_identical() -> None:
+    """What two runs make is the same in shape, dtype and every value, NaN and infinity included."""
+    for other, same in [
         (torch.tensor([1.0, float("nan"), -float("inf")]), True),
         (torch.tensor([1.0 + 1e-7, float("nan"), -float("inf")]), False),
         (torch.tensor([1.0, 2.0, -float("inf")]), False),
         (torch.tensor([[1.0, float("nan"), -float("inf")]]), False),
         (torch.tensor([1.0, float("nan"), -float("inf")], dtype=torch.float64), False),
         (None, False),
-    ],
-)
-def test_identical(other: object, same: bool) -> None:
-    """What two runs make is the same in shape, dtype and every value, NaN and infinity included."""
-    assert identical(torch.tensor([1.0, float("nan"), -float("inf")]), other) is same
-    assert identical(torch.tensor([True, False]), torch.tensor([True, False]))
-    assert not identical(torch.tensor([True, False]), torch.tensor([True, True]))
-    assert not identical(torch.tensor([1, 2]), torch.tensor([1, 3]))
+    ]:
+        with named(other, same):
+            assert identical(torch.tensor([1.0, float("nan"), -float("inf")]), other) is same
+            assert identical(torch.tensor([True, False]), torch.tensor([True, False]))
+            assert not identical(torch.tensor([True, False]), torch.tensor([True, True]))
+            assert not identical(torch.tensor([1, 2]), torch.tensor([1, 3]))

@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
-import pytest
-
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.report.records import Comparison
+from helpers.inputs import named
 
 RIGHT = Comparison((1, 64), (1, 64), exact=False, approximate=True, maxdiff=1e-9, relative=1e-7)
 EXACT = replace(RIGHT, exact=True, maxdiff=0.0, relative=0.0)
@@ -76,11 +75,11 @@ RULE = {
 }
 
 
-@pytest.mark.parametrize("name", RULE)
-def test_rule(name: str) -> None:
+def test_rule() -> None:
     """Each line of the rule decides as it is written."""
-    evidence, expected = RULE[name]
-    assert mark(evidence, POLICY) == expected
+    for name, (evidence, expected) in RULE.items():
+        with named(name):
+            assert mark(evidence, POLICY) == expected
 
 
 def test_every_line_of_the_docstring_is_tried() -> None:

@@ -1,23 +1,23 @@
 """The plan of passes and the parameters of each."""
 
-import pytest
-
 from handgrad.grading.passes import HIDDEN, Pass, plan, rounds
+from helpers.inputs import named
 
 SEEDS = [7, 2**48 - 1]
 SIZES = [{"batch_size": 16}, {"n_hidden": 8, "batch_size": 5}]
 
 
-@pytest.mark.parametrize(("seeds", "sizes"), [([1], []), (SEEDS, []), (SEEDS, SIZES), ([3], SIZES)])
-def test_order(seeds: list[int], sizes: list[dict[str, int]]) -> None:
+def test_order() -> None:
     """The visible pass comes first, then the step of every round, then round by round what a right step can spare."""
-    passes = plan(seeds, sizes)
-    numbers = range(1, len(seeds) + len(sizes) + 1)
-    steps = [("step", number) for number in numbers]
-    others = [(kind, number) for number in numbers for kind in ("as written", "helped")]
-    assert [(one.kind, one.round) for one in passes] == [("visible", 0), *steps, *others]
-    assert {one.kind for one in passes if one.helps} == {"step", "helped"}
-    assert [one for one in passes if one.is_optional] == list(passes[1 + len(steps) :])
+    for seeds, sizes in [([1], []), (SEEDS, []), (SEEDS, SIZES), ([3], SIZES)]:
+        with named(seeds, sizes):
+            passes = plan(seeds, sizes)
+            numbers = range(1, len(seeds) + len(sizes) + 1)
+            steps = [("step", number) for number in numbers]
+            others = [(kind, number) for number in numbers for kind in ("as written", "helped")]
+            assert [(one.kind, one.round) for one in passes] == [("visible", 0), *steps, *others]
+            assert {one.kind for one in passes if one.helps} == {"step", "helped"}
+            assert [one for one in passes if one.is_optional] == list(passes[1 + len(steps) :])
 
 
 def test_visible_is_the_notebook_s_own() -> None:

@@ -10,6 +10,7 @@ from IPython.core.displayhook import DisplayHook
 
 from handgrad.notebook import execution
 from handgrad.notebook.execution import CellError, CompiledCell, Outputs, captured, new_namespace, run_cell
+from helpers.inputs import named
 
 Shown = list[tuple[str, str]]
 
@@ -31,33 +32,32 @@ def _shown(outputs: Outputs) -> Shown:
     return [(item.get("name", item["output_type"]), item.get("text") or item["data"]["text/plain"]) for item in items]
 
 
-@pytest.mark.parametrize(
-    "source", ["1 + 1", "x = 2\nx", "'a;'", "[1,\n 2]", "(lambda: 3)()", "None", "...", "{}", "1;2"]
-)
-def test_last_expression_is_shown(source: str) -> None:
+def test_last_expression_is_shown() -> None:
     """The value of the last expression is shown as Python prints it, unless it is None."""
-    error, shown = _run(source)
-    assert error is None
-    *before, last = source.replace(";", "\n").splitlines() if source in ("x = 2\nx", "1;2") else [source]
-    namespace: dict[str, Any] = {}
-    exec("\n".join(before), namespace)
-    value = eval(last, namespace)
-    assert shown == ([] if value is None else [("execute_result", repr(value))])
+    for source in ["1 + 1", "x = 2\nx", "'a;'", "[1,\n 2]", "(lambda: 3)()", "None", "...", "{}", "1;2"]:
+        with named(source):
+            error, shown = _run(source)
+            assert error is None
+            *before, last = source.replace(";", "\n").splitlines() if source in ("x = 2\nx", "1;2") else [source]
+            namespace: dict[str, Any] = {}
+            exec("\n".join(before), namespace)
+            value = eval(last, namespace)
+            assert shown == ([] if value is None else [("execute_result", repr(value))])
 
 
-@pytest.mark.parametrize(
-    "source", ["1;", "x = 1", "x = 1;", "1; ", "1;\n\n", "for i in range(3):\n    i", "1\nx = 2", ""]
-)
-def test_nothing_is_shown(source: str) -> None:
+def test_nothing_is_shown() -> None:
     """A semicolon at the end, and whatever is no last expression, shows nothing."""
-    assert _run(source) == (None, [])
+    for source in ["1;", "x = 1", "x = 1;", "1; ", "1;\n\n", "for i in range(3):\n    i", "1\nx = 2", ""]:
+        with named(source):
+            assert _run(source) == (None, [])
 
 
-@pytest.mark.parametrize("source", ["1;  # quiet", "1;\n# quiet", "1  # not quiet;", "1\n# not quiet;"])
-def test_semicolon_and_comment(source: str) -> None:
+def test_semicolon_and_comment() -> None:
     """A comment after the semicolon changes nothing, and one that ends in a semicolon is a comment."""
-    quiet = DisplayHook.semicolon_at_end_of_expression(source)
-    assert _run(source) == (None, [] if quiet else [("execute_result", "1")])
+    for source in ["1;  # quiet", "1;\n# quiet", "1  # not quiet;", "1\n# not quiet;"]:
+        with named(source):
+            quiet = DisplayHook.semicolon_at_end_of_expression(source)
+            assert _run(source) == (None, [] if quiet else [("execute_result", "1")])
 
 
 def test_time_magic() -> None:
@@ -120,17 +120,18 @@ RAISES = {
 }
 
 
-@pytest.mark.parametrize("name", RAISES)
-def test_everything_raised_ends_at_the_cell(name: str) -> None:
+def test_everything_raised_ends_at_the_cell() -> None:
     """Whatever a cell raises is its error, and what it assigned before stays."""
-    namespace = new_namespace()
-    error, shown = _run(RAISES[name], namespace, traceback=True)
-    assert error is not None
-    assert error.name == name
-    assert shown == []
-    assert namespace["x"] == 1
-    assert name in "\n".join(error.traceback)
-    assert error.to_dict() == {"name": name, "message": error.message, "traceback": list(error.traceback)}
+    for name, source in RAISES.items():
+        with named(name):
+            namespace = new_namespace()
+            error, shown = _run(source, namespace, traceback=True)
+            assert error is not None
+            assert error.name == name
+            assert shown == []
+            assert namespace["x"] == 1
+            assert name in "\n".join(error.traceback)
+            assert error.to_dict() == {"name": name, "message": error.message, "traceback": list(error.traceback)}
 
 
 def test_message_that_cannot_be_read() -> None:
@@ -141,19 +142,18 @@ def test_message_that_cannot_be_read() -> None:
     assert "could not be read: SystemExit" in error.message
 
 
-@pytest.mark.parametrize(
-    "source", ["def f(:\n    pass", "x = 1\nreturn x", "x = = 1", "print 'x'", "\0", "if 1:", "'''open"]
-)
-def test_syntax_errors(source: str) -> None:
+def test_syntax_errors() -> None:
     """A cell that is not Python is an error each time it runs, and nothing of it ran."""
-    cell, namespace = CompiledCell(f"done = 1\n{source}"), new_namespace()
-    for _ in range(2):
-        with captured() as outputs:
-            error = run_cell(cell, namespace, traceback=True)
-        assert error is not None
-        assert error.name in ("SyntaxError", "ValueError", "IndentationError", "_IncompleteInputError")
-        assert "done" not in namespace
-        assert outputs.take() == []
+    for source in ["def f(:\n    pass", "x = 1\nreturn x", "x = = 1", "print 'x'", "\0", "if 1:", "'''open"]:
+        with named(source):
+            cell, namespace = CompiledCell(f"done = 1\n{source}"), new_namespace()
+            for _ in range(2):
+                with captured() as outputs:
+                    error = run_cell(cell, namespace, traceback=True)
+                assert error is not None
+                assert error.name in ("SyntaxError", "ValueError", "IndentationError", "_IncompleteInputError")
+                assert "done" not in namespace
+                assert outputs.take() == []
 
 
 def test_traceback_shows_the_line() -> None:

@@ -1,7 +1,5 @@
 """What a cell assigns, by its syntax alone."""
 
-import pytest
-
 from handgrad.notebook.syntax import (
     ParsedCell,
     assigned,
@@ -12,6 +10,7 @@ from handgrad.notebook.syntax import (
     is_untouched,
     same,
 )
+from helpers.inputs import named
 
 ASSIGNED = {
     "plain": "dx = 1",
@@ -55,38 +54,37 @@ NOT_ASSIGNED = {
 }
 
 
-@pytest.mark.parametrize("source", ASSIGNED.values(), ids=ASSIGNED)
-def test_assigned(source: str) -> None:
+def test_assigned() -> None:
     """Every way of giving a name a value counts, in whole or in part."""
-    assert assigned(source, "dx")
+    for source in ASSIGNED.values():
+        with named(source):
+            assert assigned(source, "dx")
 
 
-@pytest.mark.parametrize("source", NOT_ASSIGNED.values(), ids=NOT_ASSIGNED)
-def test_not_assigned(source: str) -> None:
+def test_not_assigned() -> None:
     """What leaves the name of the cell alone, or leaves nothing in it, does not count."""
-    assert not assigned(source, "dx")
+    for source in NOT_ASSIGNED.values():
+        with named(source):
+            assert not assigned(source, "dx")
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_endless_sources() -> None:
+    """A source that is too deep or too long to be looked into is no Python, and no harm."""
+    for source in [
         "(" * 5000,
         "-" * 100_000 + "1",
         "+".join(["1"] * 50_000),
         "a" + ".b" * 50_000 + " = 1",
         "x = 1\n" * 200_000,
         "\0",
-    ],
-    ids=["parentheses", "signs", "sums", "attributes", "long", "null"],
-)
-def test_endless_sources(source: str) -> None:
-    """A source that is too deep or too long to be looked into is no Python, and no harm."""
-    assert ParsedCell.of(source) is None
+    ]:
+        with named(source):
+            assert ParsedCell.of(source) is None
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_untouched() -> None:
+    """An answer cell that holds nothing, or what it held when it was released, is untouched."""
+    for source in [
         "",
         "\n# comment\n",
         "dx = None",
@@ -95,17 +93,16 @@ def test_endless_sources(source: str) -> None:
         "pass",
         "raise NotImplementedError()",
         "'text'",
-    ],
-)
-def test_untouched(source: str) -> None:
-    """An answer cell that holds nothing, or what it held when it was released, is untouched."""
-    assert is_untouched(source, "dx")
+    ]:
+        with named(source):
+            assert is_untouched(source, "dx")
 
 
-@pytest.mark.parametrize("source", ["dx = 0", "dy = None", "print(dx)", "dx = None\nx", "dx = = 1"])
-def test_touched(source: str) -> None:
+def test_touched() -> None:
     """Anything else is somebody's work, also where it is no Python."""
-    assert not is_untouched(source, "dx")
+    for source in ["dx = 0", "dy = None", "print(dx)", "dx = None\nx", "dx = = 1"]:
+        with named(source):
+            assert not is_untouched(source, "dx")
 
 
 def test_compared() -> None:
@@ -180,11 +177,12 @@ def test_assigning_lines() -> None:
     assert assigning_lines(cells[:1]) == {"a": "a = 1/n * x.sum(0)"}
 
 
-@pytest.mark.parametrize("line", ["dx += dy", "dx[ix] = dy", "dx.add_(dy)", "if n:\n    dx -= 1"])
-def test_in_place_lines(line: str) -> None:
+def test_in_place_lines() -> None:
     """Lines that write into what is there are found, and plain assignments are not."""
-    assert in_place_lines(f"dx = dbndiff\n{line}\ndz = dx + 1") == [2 + line.count("\n")]
-    assert in_place_lines("dx = dbndiff") == []
+    for line in ["dx += dy", "dx[ix] = dy", "dx.add_(dy)", "if n:\n    dx -= 1"]:
+        with named(line):
+            assert in_place_lines(f"dx = dbndiff\n{line}\ndz = dx + 1") == [2 + line.count("\n")]
+            assert in_place_lines("dx = dbndiff") == []
 
 
 TAKEN = {
@@ -200,7 +198,8 @@ TAKEN = {
 }
 
 
-@pytest.mark.parametrize("source", TAKEN)
-def test_gradients_taken(source: str) -> None:
+def test_gradients_taken() -> None:
     """Only a gradient that is called after its tensor, as it is or copied, is taken from autograd."""
-    assert gradients_taken([source]) == TAKEN[source]
+    for source, taken in TAKEN.items():
+        with named(source):
+            assert gradients_taken([source]) == taken

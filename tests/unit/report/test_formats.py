@@ -26,10 +26,11 @@ from handgrad.report.common_mistakes import Example, find_common_mistakes
 from handgrad.report.formats import report_gradescope, report_json, report_junit
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.item_analysis import items
-from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
+from handgrad.report.records import Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
 from handgrad.report.wording import LONGEST, clean
 from handgrad.student.check import line
+from helpers.inputs import named
 from helpers.reports import BRANCH, CHECKS, GRAPH, PASSED, RESHAPED, RIGHT, SHAPE, WRONG, a_class, report
 
 HOSTILE = (
@@ -137,26 +138,29 @@ def test_every_outcome_is_tried_here() -> None:
 
 
 class TestCell:
-    @pytest.mark.parametrize("verdict", CHECKS, ids=lambda one: one.outcome)
-    def test_nbgrader_gives_the_same_points(self, verdict: Verdict) -> None:
+    def test_nbgrader_gives_the_same_points(self) -> None:
         """Stock nbgrader reads the outputs as the points of the verdict."""
-        assert graded_by_nbgrader(verdict) == (verdict.points, verdict.max_points)
+        for verdict in CHECKS:
+            with named(verdict):
+                assert graded_by_nbgrader(verdict) == (verdict.points, verdict.max_points)
 
-    @pytest.mark.parametrize("points", [0.0, 0.1, 1 / 3, 2.0, 1e-9])
-    def test_partial_points_keep_every_digit(self, points: float) -> None:
+    def test_partial_points_keep_every_digit(self) -> None:
         """Whatever share an instructor chooses comes back to the last bit."""
-        assert graded_by_nbgrader(replace(CHECKS[2], points=points, max_points=2.0)) == (points, 2.0)
+        for points in [0.0, 0.1, 1 / 3, 2.0, 1e-9]:
+            with named(points):
+                assert graded_by_nbgrader(replace(CHECKS[2], points=points, max_points=2.0)) == (points, 2.0)
 
     def test_a_passed_check_shows_the_lectures_line_alone(self) -> None:
         """A passed check prints what the lecture prints, and nothing else."""
         text = "probs           | exact: True  | approximate: True  | maxdiff: 0.0\n"
         assert check_outputs(PASSED) == [{"output_type": "stream", "name": "stdout", "text": text}]
 
-    @pytest.mark.parametrize("comparison", [RIGHT, WRONG, RESHAPED, replace(WRONG, maxdiff=float("nan"))])
-    def test_the_line_is_that_of_cmp(self, comparison: Comparison) -> None:
+    def test_the_line_is_that_of_cmp(self) -> None:
         """The line is the one that the student's own cmp prints."""
-        outputs = check_outputs(replace(PASSED, comparison=comparison))
-        assert outputs[0]["text"] == line("probs", comparison) + "\n"
+        for comparison in [RIGHT, WRONG, RESHAPED, replace(WRONG, maxdiff=float("nan"))]:
+            with named(comparison):
+                outputs = check_outputs(replace(PASSED, comparison=comparison))
+                assert outputs[0]["text"] == line("probs", comparison) + "\n"
 
     def test_a_passed_check_may_have_something_to_say(self) -> None:
         """A pass with a message keeps its points and says it on stdout."""
@@ -195,22 +199,24 @@ class TestCell:
         verdict = replace(CHECKS[1], diagnosis=replace(BRANCH, cell="dlogits"))
         assert comment(verdict).endswith("\nTry, in the cell of dlogits: Add up both branches.")
 
-    @pytest.mark.parametrize("verdict", hostile_report().checks, ids=lambda one: one.outcome)
-    def test_hostile_messages_are_harmless(self, verdict: Verdict) -> None:
+    def test_hostile_messages_are_harmless(self) -> None:
         """Markup, escape sequences and formulas of a student reach the instructor as plain text."""
-        outputs = check_outputs(verdict)
-        html = outputs[0]["data"]["text/html"]
-        assert_harmless(html)
-        assert "<script>alert('x')</script>" in Page(html).text
-        assert 'class="tex2jax_ignore mathjax_ignore"' in html
-        assert_writable(outputs[0]["data"]["text/plain"])
-        assert_writable("\n".join(outputs[-1].get("traceback", [])) + outputs[-1].get("evalue", ""))
-        assert graded_by_nbgrader(verdict) == (verdict.points, verdict.max_points)
+        for verdict in hostile_report().checks:
+            with named(verdict):
+                outputs = check_outputs(verdict)
+                html = outputs[0]["data"]["text/html"]
+                assert_harmless(html)
+                assert "<script>alert('x')</script>" in Page(html).text
+                assert 'class="tex2jax_ignore mathjax_ignore"' in html
+                assert_writable(outputs[0]["data"]["text/plain"])
+                assert_writable("\n".join(outputs[-1].get("traceback", [])) + outputs[-1].get("evalue", ""))
+                assert graded_by_nbgrader(verdict) == (verdict.points, verdict.max_points)
 
-    @pytest.mark.parametrize("verdict", CHECKS, ids=lambda one: one.outcome)
-    def test_every_verdict_but_a_plain_pass_has_a_comment(self, verdict: Verdict) -> None:
+    def test_every_verdict_but_a_plain_pass_has_a_comment(self) -> None:
         """No zero is silent: the gradebook's comment says why."""
-        assert bool(comment(verdict)) == (verdict.outcome != "passed")
+        for verdict in CHECKS:
+            with named(verdict):
+                assert bool(comment(verdict)) == (verdict.outcome != "passed")
 
 
 class TestText:
@@ -477,12 +483,13 @@ class TestJson:
         ]
         assert list(data["checks"][1]["diagnosis"]) == ["mistake", "what", "try", "cell"]
 
-    @pytest.mark.parametrize("outcome", get_args(ReportOutcome))
-    def test_it_can_be_read_back(self, outcome: ReportOutcome) -> None:
+    def test_it_can_be_read_back(self) -> None:
         """What is read back is the report, to the same text."""
-        text = report_json(replace(report(outcome), student=HOSTILE))
-        assert text.isascii()
-        assert report_json(Report.from_dict(json.loads(text))) == text
+        for outcome in get_args(ReportOutcome):
+            with named(outcome):
+                text = report_json(replace(report(outcome), student=HOSTILE))
+                assert text.isascii()
+                assert report_json(Report.from_dict(json.loads(text))) == text
 
     def test_infinity_is_no_number(self) -> None:
         """A difference that JSON cannot hold is null, not a word that other parsers refuse."""

@@ -25,6 +25,7 @@ from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, ParameterSet, PassResult, Run
 from handgrad.sandbox.warm_sandbox import WarmSandbox
+from helpers.inputs import named
 
 SETUP = """
 import torch
@@ -120,34 +121,36 @@ def _bytes(tensor: torch.Tensor) -> bytes:
 SHAPES = [(), (1,), (5,), (2, 3), (0,), (2, 0, 4), (1, 1, 1, 3), (1,) * 16]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", DTYPES)
-def test_tensor_round_trip(name: str, shape: tuple[int, ...]) -> None:
+def test_tensor_round_trip() -> None:
     """A tensor of any dtype and shape crosses bit for bit, its bytes being its elements in row-major order."""
-    tensor = (torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 3).abs().to(DTYPES[name])
-    description, data = pack_tensor(tensor)
-    assert data == _bytes(tensor)
-    back = unpack_tensor(json.loads(json.dumps(description)), data)
-    assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
-    assert torch.equal(back, tensor)
-    if back.numel():
-        back.zero_()  # its memory is its own
+    for shape in SHAPES:
+        for name in DTYPES:
+            with named(shape, name):
+                tensor = (torch.randn(shape, generator=torch.Generator().manual_seed(1)) * 3).abs().to(DTYPES[name])
+                description, data = pack_tensor(tensor)
+                assert data == _bytes(tensor)
+                back = unpack_tensor(json.loads(json.dumps(description)), data)
+                assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
+                assert torch.equal(back, tensor)
+                if back.numel():
+                    back.zero_()  # its memory is its own
 
 
-@pytest.mark.parametrize("name", ["transposed", "expanded", "sliced", "with a graph", "flipped"])
-def test_tensor_layouts(name: str) -> None:
+def test_tensor_layouts() -> None:
     """Views cross as what they show."""
-    base = torch.arange(12.0).reshape(3, 4)
-    tensor = {
-        "transposed": base.T,
-        "expanded": base[:1].expand(5, 4),
-        "sliced": base[::2, 1::2],
-        "with a graph": base.clone().requires_grad_() * 2,
-        "flipped": base.flip(0),
-    }[name]
-    back = unpack_tensor(*pack_tensor(tensor))
-    assert torch.equal(back, tensor.detach())
-    assert not back.requires_grad
+    for name in ["transposed", "expanded", "sliced", "with a graph", "flipped"]:
+        with named(name):
+            base = torch.arange(12.0).reshape(3, 4)
+            tensor = {
+                "transposed": base.T,
+                "expanded": base[:1].expand(5, 4),
+                "sliced": base[::2, 1::2],
+                "with a graph": base.clone().requires_grad_() * 2,
+                "flipped": base.flip(0),
+            }[name]
+            back = unpack_tensor(*pack_tensor(tensor))
+            assert torch.equal(back, tensor.detach())
+            assert not back.requires_grad
 
 
 def test_bits_of_odd_numbers() -> None:
@@ -176,11 +179,11 @@ BAD_TENSORS: dict[str, tuple[dict[str, Any], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_TENSORS)
-def test_bad_tensors(name: str) -> None:
+def test_bad_tensors() -> None:
     """A description that does not fit its bytes is refused before anything is made of it."""
-    with pytest.raises(FrameError):
-        unpack_tensor(*BAD_TENSORS[name])
+    for name, tensor in BAD_TENSORS.items():
+        with named(name), pytest.raises(FrameError):
+            unpack_tensor(*tensor)
 
 
 def test_empty_and_huge() -> None:
@@ -238,14 +241,15 @@ BAD_FRAMES = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_FRAMES)
-def test_bad_frames(name: str) -> None:
+def test_bad_frames() -> None:
     """What is no frame is refused as soon as it can be, after the good frames before it."""
-    reader = FrameReader()
-    received = reader.feed(pack({"good": 1}) + BAD_FRAMES[name])
-    assert next(received) == ({"good": 1}, b"")
-    with pytest.raises(FrameError):
-        next(received)
+    for name, frame in BAD_FRAMES.items():
+        with named(name):
+            reader = FrameReader()
+            received = reader.feed(pack({"good": 1}) + frame)
+            assert next(received) == ({"good": 1}, b"")
+            with pytest.raises(FrameError):
+                next(received)
 
 
 def test_a_claim_takes_no_memory() -> None:
@@ -304,17 +308,17 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_what_is_no_tensor(name: str, sandbox: WarmSandbox) -> None:
+def test_what_is_no_tensor(sandbox: WarmSandbox) -> None:
     """What is no tensor, or too large a one, is told by its kind."""
-    source, kind, type_ = KINDS[name]
-    answer = _run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]
-    assert (answer.kind, answer.type, answer.value) == (kind, type_, None)
+    for name, (source, kind, type_) in KINDS.items():
+        with named(name):
+            answer = _run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]
+            assert (answer.kind, answer.type, answer.value) == (kind, type_, None)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_tensors_of_every_kind(sandbox: WarmSandbox) -> None:
+    """Sparse, conjugate, subclassed and transposed tensors cross by their values, however the cell ended."""
+    for source in [
         "a = x.to_sparse()",
         "a = torch.nn.Parameter(x)",
         "a = x.T.contiguous().T",
@@ -323,12 +327,10 @@ def test_what_is_no_tensor(name: str, sandbox: WarmSandbox) -> None:
         "a = x\n1 / 0",
         "%%time\na = x",
         "import asyncio\nawait asyncio.sleep(0)\na = x",
-    ],
-)
-def test_tensors_of_every_kind(source: str, sandbox: WarmSandbox) -> None:
-    """Sparse, conjugate, subclassed and transposed tensors cross by their values, however the cell ended."""
-    result = _run(sandbox, source, collect={0: ("a",)})
-    assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
+    ]:
+        with named(source):
+            result = _run(sandbox, source, collect={0: ("a",)})
+            assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
 
 
 def test_errors_and_outputs(sandbox: WarmSandbox) -> None:

@@ -26,6 +26,7 @@ from handgrad.student import card, check, display, progress_map, recorder
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
 from handgrad.student.progress import progress_of
+from helpers.inputs import named
 from helpers.paths import ROOT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -124,34 +125,35 @@ def finished_small() -> dict[str, Any]:
     return namespace
 
 
-@pytest.mark.parametrize("size", [(2, 3), (12, 32), (13, 33), (32, 27), (64, 200), (1, 5), (5, 1)])
-def test_heat_map(size: tuple[int, int]) -> None:
+def test_heat_map() -> None:
     """The picture has the signs of the largest differences, the worst square is framed, and no square is lost."""
-    generator = torch.Generator().manual_seed(0)
-    reference = torch.randn(size, generator=generator)
-    difference = torch.randn(size, generator=generator)
-    picture = HeatMap.of(reference + difference, reference)
-    assert picture
-    assert len(picture.cells) <= ROWS
-    assert len(picture.cells[0]) <= COLUMNS
-    assert (len(picture.cells) - 1) * picture.block[0] < size[0] <= len(picture.cells) * picture.block[0]
-    assert (len(picture.cells[0]) - 1) * picture.block[1] < size[1] <= len(picture.cells[0]) * picture.block[1]
-    for row, values in enumerate(picture.cells):
-        for column, value in enumerate(values):
-            high, wide = picture.block
-            part = difference[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
-            assert abs(value) == pytest.approx(float(part.abs().max()), rel=1e-4)
-            assert bool((part.sub(value).abs() < 1e-5).any())
-    assert abs(float(difference[picture.worst])) == float(difference.abs().max())
-    svg = ElementTree.fromstring(picture.svg())
-    signs = [element.text for element in svg.iter(f"{SVG}text")]
-    assert signs == ["+" if value > 0 else "\u2212" for row in picture.cells for value in row]
-    frame = next(element for element in svg.iter(f"{SVG}rect") if element.get("stroke"))
-    row, column = picture.worst[0] // picture.block[0], picture.worst[1] // picture.block[1]
-    square = list(svg.iter(f"{SVG}g"))[row * len(picture.cells[0]) + column].find(f"{SVG}rect")
-    assert square is not None
-    for side in ("x", "y"):
-        assert abs(float(frame.get(side, "")) - float(square.get(side, ""))) < 1
+    for size in [(2, 3), (12, 32), (13, 33), (32, 27), (64, 200), (1, 5), (5, 1)]:
+        with named(size):
+            generator = torch.Generator().manual_seed(0)
+            reference = torch.randn(size, generator=generator)
+            difference = torch.randn(size, generator=generator)
+            picture = HeatMap.of(reference + difference, reference)
+            assert picture
+            assert len(picture.cells) <= ROWS
+            assert len(picture.cells[0]) <= COLUMNS
+            assert (len(picture.cells) - 1) * picture.block[0] < size[0] <= len(picture.cells) * picture.block[0]
+            assert (len(picture.cells[0]) - 1) * picture.block[1] < size[1] <= len(picture.cells[0]) * picture.block[1]
+            for row, values in enumerate(picture.cells):
+                for column, value in enumerate(values):
+                    high, wide = picture.block
+                    part = difference[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+                    assert abs(value) == pytest.approx(float(part.abs().max()), rel=1e-4)
+                    assert bool((part.sub(value).abs() < 1e-5).any())
+            assert abs(float(difference[picture.worst])) == float(difference.abs().max())
+            svg = ElementTree.fromstring(picture.svg())
+            signs = [element.text for element in svg.iter(f"{SVG}text")]
+            assert signs == ["+" if value > 0 else "\u2212" for row in picture.cells for value in row]
+            frame = next(element for element in svg.iter(f"{SVG}rect") if element.get("stroke"))
+            row, column = picture.worst[0] // picture.block[0], picture.worst[1] // picture.block[1]
+            square = list(svg.iter(f"{SVG}g"))[row * len(picture.cells[0]) + column].find(f"{SVG}rect")
+            assert square is not None
+            for side in ("x", "y"):
+                assert abs(float(frame.get(side, "")) - float(square.get(side, ""))) < 1
 
 
 def test_heat_map_only_where_it_helps() -> None:
@@ -189,32 +191,35 @@ GRAPHS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*GRAPHS, "backprop"])
-def test_layout(name: str, half_done: dict[str, Any]) -> None:
+def test_layout(half_done: dict[str, Any]) -> None:
     """Boxes do not touch each other, all is inside the picture, and edges go from box to box."""
-    if name == "backprop":
-        stock = progress_of(half_done)
-        consumers = {one.tensor: one.consumers for one in stock.statuses}
-    else:
-        consumers = GRAPHS[name]
-    leaves = set(consumers) - {user for users in consumers.values() for user in users}
-    layout = lay_out(consumers, autograd_graph.distances(consumers), leaves)
-    assert set(layout.boxes) == {*consumers, "loss"}
-    for one, other in combinations(layout.boxes.values(), 2):
-        apart = max(one.left - other.right, other.left - one.right, one.top - other.bottom, other.top - one.bottom)
-        assert apart >= 8
-    for box in layout.boxes.values():
-        assert 0 <= box.left < box.right <= layout.width
-        assert 0 <= box.top < box.bottom <= layout.height
-    assert set(layout.edges) == {(one, user) for one, users in consumers.items() for user in users}
-    for (one, user), edge in layout.edges.items():
-        numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", edge.line)]
-        points = list(zip(numbers[::2], numbers[1::2], strict=True))
-        assert _touches(layout.boxes[one], points[0], 0.2)
-        assert _touches(layout.boxes[user], points[-1], 5.2)
-        assert all(0 <= x <= layout.width and 0 <= y <= layout.height for x, y in points)
-        others = [box for other, box in layout.boxes.items() if other not in (one, user)]
-        assert not any(_crosses(box, *piece) for box in others for piece in pairwise(points))
+    for name in [*GRAPHS, "backprop"]:
+        with named(name):
+            if name == "backprop":
+                stock = progress_of(half_done)
+                consumers = {one.tensor: one.consumers for one in stock.statuses}
+            else:
+                consumers = GRAPHS[name]
+            leaves = set(consumers) - {user for users in consumers.values() for user in users}
+            layout = lay_out(consumers, autograd_graph.distances(consumers), leaves)
+            assert set(layout.boxes) == {*consumers, "loss"}
+            for one, other in combinations(layout.boxes.values(), 2):
+                apart = max(
+                    one.left - other.right, other.left - one.right, one.top - other.bottom, other.top - one.bottom
+                )
+                assert apart >= 8
+            for box in layout.boxes.values():
+                assert 0 <= box.left < box.right <= layout.width
+                assert 0 <= box.top < box.bottom <= layout.height
+            assert set(layout.edges) == {(one, user) for one, users in consumers.items() for user in users}
+            for (one, user), edge in layout.edges.items():
+                numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", edge.line)]
+                points = list(zip(numbers[::2], numbers[1::2], strict=True))
+                assert _touches(layout.boxes[one], points[0], 0.2)
+                assert _touches(layout.boxes[user], points[-1], 5.2)
+                assert all(0 <= x <= layout.width and 0 <= y <= layout.height for x, y in points)
+                others = [box for other, box in layout.boxes.items() if other not in (one, user)]
+                assert not any(_crosses(box, *piece) for box in others for piece in pairwise(points))
 
 
 def _crosses(box: Any, start: tuple[float, float], end: tuple[float, float]) -> bool:

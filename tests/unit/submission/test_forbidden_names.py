@@ -1,8 +1,7 @@
 """What a cell reaches for: found where it is certain, and nothing said where it is not."""
 
-import pytest
-
 from handgrad.submission.forbidden_names import MAX_SOURCE, ForbiddenUse, find_forbidden
+from helpers.inputs import named
 
 GRADIENTS = ("dprobs", "dh")
 BEFORE = ("import random\nimport torch\nimport torch.nn.functional as F",)
@@ -29,10 +28,11 @@ COPIES = (
 )
 
 
-@pytest.mark.parametrize("source", COPIES)
-def test_copied(source: str) -> None:
+def test_copied() -> None:
     """A gradient that is assigned from a .grad is copied."""
-    assert _reach(source).copied == {"dprobs"}
+    for source in COPIES:
+        with named(source):
+            assert _reach(source).copied == {"dprobs"}
 
 
 AUTOGRAD = {
@@ -48,12 +48,13 @@ AUTOGRAD = {
 }
 
 
-@pytest.mark.parametrize("source", AUTOGRAD)
-def test_autograd(source: str) -> None:
+def test_autograd() -> None:
     """Whatever gives gradients is named."""
-    found = _reach(source)
-    assert AUTOGRAD[source] in found.autograd
-    assert not found.internals
+    for source, call in AUTOGRAD.items():
+        with named(source):
+            found = _reach(source)
+            assert call in found.autograd
+            assert not found.internals
 
 
 INTERNALS = {
@@ -80,10 +81,11 @@ INTERNALS = {
 }
 
 
-@pytest.mark.parametrize("source", INTERNALS)
-def test_internals(source: str) -> None:
+def test_internals() -> None:
     """What no formula needs is named."""
-    assert INTERNALS[source] in _reach(source).internals
+    for source, internal in INTERNALS.items():
+        with named(source):
+            assert internal in _reach(source).internals
 
 
 def test_imports_hold_for_later_cells() -> None:
@@ -128,10 +130,11 @@ QUIET = (
 )
 
 
-@pytest.mark.parametrize("source", QUIET)
-def test_nothing_is_said(source: str) -> None:
+def test_nothing_is_said() -> None:
     """Comments, texts, prints, comparisons, sizes and names of the student's own are left alone."""
-    assert _reach(source) == ForbiddenUse()
+    for source in QUIET:
+        with named(source):
+            assert _reach(source) == ForbiddenUse()
 
 
 def test_odd_cells() -> None:

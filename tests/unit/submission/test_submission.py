@@ -15,6 +15,7 @@ from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.submission.submission import Submission
+from helpers.inputs import named
 
 MakeNotebook = Callable[..., NotebookNode]
 EXERCISE = (
@@ -141,18 +142,18 @@ UNREADABLE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_unreadable(name: str, source: Path, tmp_path: Path) -> None:
+def test_unreadable(source: Path, tmp_path: Path) -> None:
     """A file that is no notebook gets one sentence with its path and what is wrong with it."""
-    change, message = UNREADABLE[name]
-    path = tmp_path / "backprop.ipynb"
-    path.write_bytes(change(source.read_bytes()))
-    with pytest.raises(SubmissionError) as caught:
-        read_notebook(path)
-    assert message in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 600
+    for name, (change, message) in UNREADABLE.items():
+        with named(name):
+            path = tmp_path / "backprop.ipynb"
+            path.write_bytes(change(source.read_bytes()))
+            with pytest.raises(SubmissionError) as caught:
+                read_notebook(path)
+            assert message in str(caught.value)
+            assert str(path) in str(caught.value)
+            assert "\n" not in str(caught.value)
+            assert len(str(caught.value)) < 600
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -163,22 +164,28 @@ def test_no_file(tmp_path: Path) -> None:
         read_notebook(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "large", "loop"])
-def test_no_plain_file(tmp_path: Path, kind: str) -> None:
+def test_no_plain_file(tmp_path: Path) -> None:
     """What is no file of a fair size is refused at once: nothing is waited for, and nothing fills the memory."""
-    path = tmp_path / "backprop.ipynb"
-    if kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    elif kind == "loop":
-        path.symlink_to(path)
-    else:
-        path.touch()
-        os.truncate(path, 2 << 30)
-    said = {"pipe": "it is a pipe", "device": "a device", "large": "it has 2,048 MiB", "loop": "cannot be read"}[kind]
-    with pytest.raises(SubmissionError, match=said):
-        read_notebook(path)
+    for kind in ["pipe", "device", "large", "loop"]:
+        with named(kind):
+            path = tmp_path / f"{kind}.ipynb"
+            if kind == "pipe":
+                os.mkfifo(path)
+            elif kind == "device":
+                path.symlink_to("/dev/zero")
+            elif kind == "loop":
+                path.symlink_to(path)
+            else:
+                path.touch()
+                os.truncate(path, 2 << 30)
+            said = {
+                "pipe": "it is a pipe",
+                "device": "a device",
+                "large": "it has 2,048 MiB",
+                "loop": "cannot be read",
+            }[kind]
+            with pytest.raises(SubmissionError, match=said):
+                read_notebook(path)
 
 
 def test_links(source: Path, tmp_path: Path) -> None:
@@ -219,12 +226,13 @@ READABLE: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", READABLE)
-def test_readable(name: str, source: Path, exercise: Exercise, tmp_path: Path) -> None:
+def test_readable(source: Path, exercise: Exercise, tmp_path: Path) -> None:
     """What tools write into notebooks changes no answer."""
-    path = _rewritten(source, tmp_path / "backprop.ipynb", READABLE[name])
-    expected = Submission.of(read_notebook(source), exercise)
-    assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
+    for name, change in READABLE.items():
+        with named(name):
+            path = _rewritten(source, tmp_path / "backprop.ipynb", change)
+            expected = Submission.of(read_notebook(source), exercise)
+            assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
@@ -245,12 +253,13 @@ REPAIRABLE: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", REPAIRABLE)
-def test_untidy(name: str, source: Path, exercise: Exercise, tmp_path: Path) -> None:
+def test_untidy(source: Path, exercise: Exercise, tmp_path: Path) -> None:
     """What is untidy beside the sources costs no answer."""
-    path = _rewritten(source, tmp_path / "backprop.ipynb", REPAIRABLE[name])
-    expected = Submission.of(read_notebook(source), exercise)
-    assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
+    for name, change in REPAIRABLE.items():
+        with named(name):
+            path = _rewritten(source, tmp_path / "backprop.ipynb", change)
+            expected = Submission.of(read_notebook(source), exercise)
+            assert _cells(Submission.of(read_notebook(path), exercise)) == _cells(expected)
 
 
 @pytest.mark.parametrize("ids", ["missing", "doubled"])

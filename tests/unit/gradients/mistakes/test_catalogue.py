@@ -17,6 +17,7 @@ from handgrad.gradients.mistakes.catalogue import CATALOGUE, ORDER, recognise, r
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.grader import Grader
 from handgrad.submission.submission import Submission
+from helpers.inputs import named
 from helpers.mistakes_page import PAGE, page
 from helpers.paths import ASSIGNMENTS, MISTAKES, ROOT
 
@@ -106,17 +107,18 @@ def test_a_right_value_fits_no_entry(assignment: str, step: bool) -> None:
                 assert recognise(f"d{name}", [view]) is None, name
 
 
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.complex64])
-def test_a_dtype_is_named_where_it_is_to_blame(
-    references: tuple[Reference, ...], context: BackwardContext, kind: torch.dtype
-) -> None:
+def test_a_dtype_is_named_where_it_is_to_blame(references: tuple[Reference, ...], context: BackwardContext) -> None:
     """Right values squeezed into another dtype are told so; a wrong value in a coarse one is not blamed on it."""
-    value = references[1].step.gradients["bngain"]
-    found = recognise("dbngain", [_view(context, references[1], "bngain", value.to(kind))])
-    assert found is not None
-    assert found.mistake == "dtype"
-    wrong = recognise("dbngain", [_view(context, references[1], "bngain", (value + value.abs().max()).to(kind))])
-    assert (wrong is None) == kind.is_floating_point
+    for kind in [torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.complex64]:
+        with named(kind):
+            value = references[1].step.gradients["bngain"]
+            found = recognise("dbngain", [_view(context, references[1], "bngain", value.to(kind))])
+            assert found is not None
+            assert found.mistake == "dtype"
+            wrong = recognise(
+                "dbngain", [_view(context, references[1], "bngain", (value + value.abs().max()).to(kind))]
+            )
+            assert (wrong is None) == kind.is_floating_point
 
 
 def test_noise_is_not_recognised(references: tuple[Reference, ...], context: BackwardContext) -> None:
@@ -197,14 +199,15 @@ FACTORS = {
 }
 
 
-@pytest.mark.parametrize("factor", FACTORS)
-def test_factors_have_names(references: tuple[Reference, ...], context: BackwardContext, factor: float) -> None:
+def test_factors_have_names(references: tuple[Reference, ...], context: BackwardContext) -> None:
     """A factor is called by the size that it is made from, and the size is told; a bare number is told as it is."""
-    value = references[1].step.gradients["h"] * factor
-    found = recognise("dh", [_view(context, references[1], "h", value)])
-    name, _, size = FACTORS[factor].partition(" ")
-    assert found is not None
-    assert found.what == f"dh is {name} times what it should be{f' {size}' if size else ''}."
+    for factor, told in FACTORS.items():
+        with named(factor):
+            value = references[1].step.gradients["h"] * factor
+            found = recognise("dh", [_view(context, references[1], "h", value)])
+            name, _, size = told.partition(" ")
+            assert found is not None
+            assert found.what == f"dh is {name} times what it should be{f' {size}' if size else ''}."
 
 
 def test_an_alias_names_cell_and_line(grader: Grader, submit: Callable[..., Submission]) -> None:
