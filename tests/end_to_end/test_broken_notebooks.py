@@ -19,6 +19,7 @@ from handgrad.course.course import Course
 from handgrad.exercise.exercise import grade_id, kind_of
 from handgrad.report.records import Report, ReportOutcome
 from helpers import paths
+from helpers.inputs import named
 from helpers.paths import ROOT, mistake
 
 ENVIRONMENT = {**paths.ENVIRONMENT, "COLUMNS": "120"}
@@ -472,36 +473,37 @@ def test_command(graded: Graded) -> None:
     assert not [report for report in graded.reports.values() if report.outcome == "not-graded"]
 
 
-@pytest.mark.parametrize("name", NEIGHBOURS)
-def test_neighbours(graded: Graded, name: str) -> None:
+def test_neighbours(graded: Graded) -> None:
     """An honest student gets what the same notebook gets alone, and no note."""
-    report = graded.reports[name]
-    assert report.outcome == "graded"
-    assert report.score == mistake(name).score
-    assert report.message == ""
+    for name in NEIGHBOURS:
+        with named(name):
+            report = graded.reports[name]
+            assert report.outcome == "graded"
+            assert report.score == mistake(name).score
+            assert report.message == ""
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_cells(graded: Graded, name: str) -> None:
-    """Whatever happened to the cells, the answers count, and the note says what was mended."""
-    _, score, note = CELLS[name]
-    report = graded.reports[name]
-    assert report.outcome == "graded", report.message
-    assert report.score == score, _losses(report)
-    assert note in report.message
-    assert bool(note) == bool(report.message)
+def test_cells(graded: Graded) -> None:
+    """Whatever happened to the cells, the answers count, and the note says what was repaired."""
+    for name, (_, score, note) in CELLS.items():
+        with named(name):
+            report = graded.reports[name]
+            assert report.outcome == "graded", report.message
+            assert report.score == score, _losses(report)
+            assert note in report.message
+            assert bool(note) == bool(report.message)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_files(graded: Graded, name: str) -> None:
+def test_files(graded: Graded) -> None:
     """Whatever happened to the file, it is graded where it can be read, and a sentence says why where it cannot."""
-    _, outcome, score, note = FILES[name]
-    report = graded.reports[name]
-    assert report.outcome == outcome, report.message
-    assert report.score == score, _losses(report)
-    assert note in report.message
-    assert bool(note) == bool(report.message)
-    assert "\n" not in report.message
+    for name, (_, outcome, score, note) in FILES.items():
+        with named(name):
+            report = graded.reports[name]
+            assert report.outcome == outcome, report.message
+            assert report.score == score, _losses(report)
+            assert note in report.message
+            assert bool(note) == bool(report.message)
+            assert "\n" not in report.message
 
 
 def test_no_silent_zero(graded: Graded) -> None:
@@ -511,14 +513,15 @@ def test_no_silent_zero(graded: Graded) -> None:
     assert scores == {name: one.score for name, one in graded.reports.items() if one.outcome == "graded"}
 
 
-@pytest.mark.parametrize("name", ["stripped", "other-ids", "split-in-lab", "merged"])
-def test_autograded(graded: Graded, name: str) -> None:
+def test_autograded(graded: Graded) -> None:
     """The autograded notebook has its ids again, each once, and shows the verdicts under the checks."""
-    notebook = nbformat.read(graded.course / "autograded" / name / "backprop/backprop.ipynb", as_version=4)
-    ids = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
-    assert len(set(ids)) == len(ids)
-    shown = [cell for cell in notebook.cells if kind_of(cell) == "check" and cell.outputs]
-    assert len(shown) == (25 if name == "merged" else 26)
+    for name in ["stripped", "other-ids", "split-in-lab", "merged"]:
+        with named(name):
+            notebook = nbformat.read(graded.course / "autograded" / name / "backprop/backprop.ipynb", as_version=4)
+            ids = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
+            assert len(set(ids)) == len(ids)
+            shown = [cell for cell in notebook.cells if kind_of(cell) == "check" and cell.outputs]
+            assert len(shown) == (25 if name == "merged" else 26)
 
 
 STOCK = ("as-it-is", "untouched-copy-behind", "other-ids", "stripped-in-one-cell", "utf-16")

@@ -93,16 +93,10 @@ def test_release_gives_nothing_away() -> None:
                 text = path.read_text(encoding="utf-8")
                 assert "SOLUTION" not in text
                 assert "HIDDEN TESTS" not in text
-                released = json.loads(text)["notebook"] if path.name == "exercise.json" else None
-                cells = (
-                    nbformat.reads(json.dumps(released) if released else text, as_version=4).cells
-                    if path.suffix
-                    in (
-                        ".ipynb",
-                        ".json",
-                    )
-                    else []
-                )
+                if path.suffix not in (".ipynb", ".json"):
+                    continue
+                released = json.dumps(json.loads(text)["notebook"]) if path.name == "exercise.json" else text
+                cells = nbformat.reads(released, as_version=4).cells
                 assert not lines & {line.strip() for cell in cells for line in cell.source.splitlines()}
 
 

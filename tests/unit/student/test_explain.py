@@ -19,6 +19,7 @@ from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.report.records import Diagnosis
 from handgrad.student.check import explain
+from helpers.inputs import named
 from helpers.paths import MISTAKES, ROOT
 
 FIRST = "backprop"
@@ -154,14 +155,14 @@ SENTENCES = {
 }
 
 
-@pytest.mark.parametrize("name", SENTENCES)
-def test_the_sentence(name: str, spend: Callable[[str], Evening]) -> None:
+def test_the_sentence(spend: Callable[[str], Evening]) -> None:
     """A mistake is told in the student's notebook by the entry that the grader expects of it."""
-    gradient, sentence = SENTENCES[name]
-    found = spend(name).found[gradient]
-    assert found.what == sentence
-    assert found.mistake == CASES[name].diagnoses[gradient]
-    assert found.advice
+    for name, (gradient, sentence) in SENTENCES.items():
+        with named(name):
+            found = spend(name).found[gradient]
+            assert found.what == sentence
+            assert found.mistake == CASES[name].diagnoses[gradient]
+            assert found.advice
 
 
 STUBS = {
@@ -182,27 +183,29 @@ ONLY_HERE = {
 """Mistakes of a notebook that runs in one namespace, which the grader keeps apart."""
 
 
-@pytest.mark.parametrize("name", PLAIN)
-def test_nobody_else_is_blamed(name: str, spend: Callable[[str], Evening]) -> None:
+def test_nobody_else_is_blamed(spend: Callable[[str], Evening]) -> None:
     """Whatever a case does wrong, no gradient is told a mistake that the grader would not tell of it."""
-    expected = dict(CASES[name].diagnoses) | ONLY_HERE.get(name, {})
-    evening = spend(name)
-    for gradient, slug in evening.own_errors().items():
-        # where a cell raises before its end, what it assigned first stays: zeros, NaN
-        raised = gradient not in expected and slug in ("zeros", "not-finite")
-        assert raised or expected.get(gradient) == slug, (gradient, evening.found[gradient])
+    for name in PLAIN:
+        with named(name):
+            expected = dict(CASES[name].diagnoses) | ONLY_HERE.get(name, {})
+            evening = spend(name)
+            for gradient, slug in evening.own_errors().items():
+                # where a cell raises before its end, what it assigned first stays: zeros, NaN
+                raised = gradient not in expected and slug in ("zeros", "not-finite")
+                assert raised or expected.get(gradient) == slug, (gradient, evening.found[gradient])
 
 
 UNUSUAL = [name for name in PLAIN if name.startswith("right-") and name not in ONLY_HERE and name != "right-double"]
 """Right answers in an unusual style; in double precision the next cell raises here, since torch mixes no dtypes."""
 
 
-@pytest.mark.parametrize("name", UNUSUAL)
-def test_right_answers_pass(name: str, spend: Callable[[str], Evening]) -> None:
+def test_right_answers_pass(spend: Callable[[str], Evening]) -> None:
     """A right answer in whatever style passes its check, and is told nothing but that it may differ by rounding."""
-    evening = spend(name)
-    assert not evening.found
-    assert evening.printed.count("approximate: True") == len(STUBS[CASES[name].assignment])
+    for name in UNUSUAL:
+        with named(name):
+            evening = spend(name)
+            assert not evening.found
+            assert evening.printed.count("approximate: True") == len(STUBS[CASES[name].assignment])
 
 
 def test_right_styles_are_many() -> None:
