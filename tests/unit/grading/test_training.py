@@ -52,15 +52,6 @@ def _solved(**stubs: str) -> NotebookNode:
     return Case("some", "", "training", "solution", 0.0, cells=stubs).notebook(RELEASE, SOLVED)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Case, grader: Grader) -> None:
-    """A case gets the score, the outcomes and the diagnoses that its folder names, and no other diagnosis."""
-    report = _graded(grader, case.notebook(RELEASE, SOLVED))
-    assert {one.gradient: one.outcome for one in report.checks} == case.expected(EXERCISE)
-    assert report.score == case.score
-    assert {one.gradient: one.diagnosis.mistake for one in report.checks if one.diagnosis} == case.diagnoses
-
-
 def test_enough_cases() -> None:
     """There are at least six mistakes and two right answers in an unusual style."""
     assert len([case for case in CASES if 0 < case.score < 9]) >= 6

@@ -3,12 +3,11 @@
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from handgrad.authoring.cases import Case, read_cases
+from handgrad.authoring.cases import read_cases
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.autograd_graph import LOSS
@@ -77,17 +76,6 @@ def test_every_text_is_whole() -> None:
         assert mistake.what.endswith("."), mistake.slug
         assert mistake.advice[-1] in ".?", mistake.slug
         assert mistake.advice[0].isupper() or mistake.advice.startswith("{tensor} has"), mistake.slug
-
-
-@pytest.mark.parametrize("case", UNUSUAL, ids=lambda case: case.name)
-def test_right_answers_are_told_nothing(
-    case: Case, grader: Grader, solved: object, exercise: Exercise, tmp_path: Path
-) -> None:
-    """A right answer, in whatever style, triggers no entry of the catalogue."""
-    submission = Submission.of(case.notebook(solved, solved), exercise)
-    report = grader.grade(submission).report
-    assert {one.gradient: one.diagnosis for one in report.checks if one.diagnosis} == {}
-    assert report.passed
 
 
 def test_a_right_value_fits_no_entry() -> None:

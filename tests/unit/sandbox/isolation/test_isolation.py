@@ -19,6 +19,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.isolation.linux import ARCHITECTURE
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
 from handgrad.sandbox.warm_sandbox import PRELOAD, WarmSandbox
+from helpers.inputs import named
 from helpers.paths import TESTS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
@@ -314,19 +315,27 @@ REACHING = {
 }
 
 
-@pytest.mark.parametrize("name", REACHING)
-def test_reaching_out_is_an_error(name: str, sandbox: WarmSandbox) -> None:
+def test_reaching_out_is_an_error(sandbox: WarmSandbox) -> None:
     """Every way out is an OSError that the cell can read, and the child lives on."""
-    names = f"DIRECTORY = {str(sandbox.directory)!r}\nGRADER_HOME = {str(sandbox._process.home)!r}"
-    result = _run(sandbox, names, REACHING[name], "a = x", outputs=True)
-    assert result.death is None
-    error = result.cells[1].error
-    assert error is not None
-    expected = ("PermissionError", "FileNotFoundError", "OSError", "URLError", "NotADirectoryError", "ValueError")
-    assert error.name in expected, error
-    if error.name == "ValueError":
-        assert "limit" in error.message
-    assert torch.equal(result.cells[2].answers["a"].value, torch.arange(4.0))  # type: ignore[arg-type]
+    for name, source in REACHING.items():
+        with named(name):
+            names = f"DIRECTORY = {str(sandbox.directory)!r}\nGRADER_HOME = {str(sandbox._process.home)!r}"
+            result = _run(sandbox, names, source, "a = x", outputs=True)
+            assert result.death is None
+            error = result.cells[1].error
+            assert error is not None
+            expected = (
+                "PermissionError",
+                "FileNotFoundError",
+                "OSError",
+                "URLError",
+                "NotADirectoryError",
+                "ValueError",
+            )
+            assert error.name in expected, error
+            if error.name == "ValueError":
+                assert "limit" in error.message
+            assert torch.equal(result.cells[2].answers["a"].value, torch.arange(4.0))  # type: ignore[arg-type]
 
 
 def test_shell_magics_do_nothing(sandbox: WarmSandbox) -> None:
@@ -428,13 +437,14 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("name", HONEST)
-def test_honest_work(name: str, sandbox: WarmSandbox) -> None:
+def test_honest_work(sandbox: WarmSandbox) -> None:
     """What an honest notebook does works behind every layer."""
-    result = _run(sandbox, HONEST[name])
-    assert result.death is None
-    assert result.cells[0].error is None
-    assert result.cells[0].answers["a"].kind == "tensor"
+    for name, source in HONEST.items():
+        with named(name):
+            result = _run(sandbox, source)
+            assert result.death is None
+            assert result.cells[0].error is None
+            assert result.cells[0].answers["a"].kind == "tensor"
 
 
 def test_plot(sandbox: WarmSandbox) -> None:
