@@ -80,7 +80,7 @@ def test_what_runs(lecture: NotebookNode, exercise: Exercise) -> None:
     lines = [line.strip() for cell in submission.cells for line in cell.source.splitlines()]
     answers = _backward(lecture).splitlines()
     run = [line for line in lines if line not in ("#", "pass", "")]
-    # the exercise's own last cell, which this notebook does not have, stands behind them
+    # the exercise's own last cell, which this notebook does not have, comes after them
     assert run == [*(line.strip() for line in answers), "progress()"]
     *answered, last = submission.cells
     assert (last.source, last.position) == ("progress()", None)
@@ -262,16 +262,16 @@ def test_same_line(lecture: NotebookNode, grader: Grader) -> None:
 
 
 def test_another_line(lecture: NotebookNode, grader: Grader) -> None:
-    """A name that another line makes is not followed, but the note says what to type, and that mends it."""
+    """A name that another line makes is not followed, but the note says what to type, and that fixes it."""
     notebook = copy.deepcopy(lecture)
     _rename(notebook, "avg", "bnmeani")
     _replace(notebook, FORWARD, (r"^avg = .*", "avg = z.mean(0, keepdim=True)"))
     report = _grade(grader, notebook)
     assert _losses(report) == {"dbnmeani": "missing"}
     assert "--rename avg=bnmeani" in report.message
-    mended = _grade(grader, notebook, "avg=bnmeani")
-    assert _losses(mended) == {}
-    assert "--rename" not in mended.message
+    fixed = _grade(grader, notebook, "avg=bnmeani")
+    assert _losses(fixed) == {}
+    assert "--rename" not in fixed.message
 
 
 def test_two_for_one(lecture: NotebookNode, exercise: Exercise) -> None:

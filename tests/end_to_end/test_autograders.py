@@ -97,7 +97,7 @@ def test_gradescope(gradescope: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"{"], ids=["nothing", "half a notebook"])
 def test_gradescope_without_a_score(gradescope: Path, content: bytes | None) -> None:
-    """What cannot be graded has a reason and no score, so that Gradescope keeps it for a person."""
+    """What cannot be graded has a reason and no score, so that Gradescope keeps it for manual review."""
     found = results(gradescope, content)
     assert "score" not in found
     assert "tests" not in found

@@ -1,6 +1,6 @@
 """The released notebook in JupyterLab and in Notebook 7, used by hand in a real browser.
 
-Pictures of what a student sees are left in build/screenshots for a person to look at.
+Pictures of what a student sees are left in build/screenshots for manual review.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The page of a class of a thousand in a real browser: soon there, sorted and searched, in light, dark and on paper.
 
-Pictures of it are left in build/screenshots for a person to look at.
+Pictures of it are left in build/screenshots for manual review.
 """
 
 import os
@@ -95,7 +95,7 @@ def page(request: pytest.FixtureRequest, browser: "Browser", address: str) -> It
 
 
 def _scores(page: "Page") -> list[float]:
-    """The scores of the rows in sight, from above; those without a score left out."""
+    """The scores of the rows in sight, from top to bottom; those without a score left out."""
     texts = page.locator("#students tbody tr:not([hidden]) td:nth-child(3)").all_inner_texts()
     return [float(text) for text in texts if text != "\u2013"]
 

@@ -106,7 +106,7 @@ def test_demo_leaves_submissions_alone(course: Path) -> None:
 
 
 def test_make_clean_keeps_grades(tmp_path: Path) -> None:
-    """`make clean` deletes what can be made anew; submissions, grades and seeds go only where a person says yes."""
+    """`make clean` deletes what can be made again; submissions, grades and seeds only after somebody has typed yes."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("dist", "release/backprop", "submitted", "autograded", "feedback", ".handgrad"):
         (tmp_path / name).mkdir(parents=True)

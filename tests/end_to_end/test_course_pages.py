@@ -32,7 +32,7 @@ REMARK = "Nice *try*, <b>Bob</b>."
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    """A class of which a person has looked at some: one was late, one has a score and a remark by hand."""
+    """A class with some manual grading: one was late, one has a score and a remark by hand."""
     course = make_course(
         tmp_path_factory.mktemp("pages"), ann=RIGHT, bob=BRANCH, cid=UNTOUCHED, dan=BRANCH, **{NAMED: BRANCH}
     )
@@ -88,7 +88,7 @@ def read_feedback(course: Course, student: str) -> str:
 
 @pytest.fixture(scope="module")
 def rewritten(course: Course) -> Course:
-    """The course with its feedback pages written anew, after a person has looked."""
+    """The course with its feedback pages written again, after manual grading."""
     written, left = write_feedback(course, "backprop", executor=WORKER, workers=1)
     assert (written, left) == (sorted(["ann", "bob", "cid", "dan", NAMED]), ["eve"])
     return course
@@ -96,7 +96,7 @@ def rewritten(course: Course) -> Course:
 
 class TestScores:
     def test_they_are_what_nbgrader_says(self, course: Course) -> None:
-        """Every student's score is nbgrader's own, and it is told which cells a person has scored."""
+        """Every student's score is nbgrader's own, and it is told which cells were scored by hand."""
         found = scores.entries(course, "backprop")
         with opened(course) as gradebook:
             theirs = {one.student_id: one.score for one in gradebook.assignment_submissions("backprop")}
@@ -217,7 +217,7 @@ class TestFeedback:
             assert "prefers-color-scheme: dark" in page
 
     def test_it_has_the_gradebooks_score(self, rewritten: Course) -> None:
-        """A late penalty, a score by hand and a person's remark are told; ours stands in the card alone."""
+        """A late penalty, a score by hand and an instructor's remark are told; ours stands in the card alone."""
         late, by_hand = read_feedback(rewritten, "ann"), read_feedback(rewritten, "bob")
         assert "<b>24</b> of 26 points" in late
         assert "2 points off for handing in late." in late

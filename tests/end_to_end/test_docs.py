@@ -121,7 +121,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_commands(block: Block, course: Path) -> None:
     """The commands of a block end with 0, one after the other, in the folder where a reader would be."""
     if block.folder == "release/backprop":
-        # a student has finished: what a page did before may have released the notebook anew
+        # a student has finished: what a page did before may have released the notebook again
         shutil.copyfile(course / "solutions/backprop/backprop.ipynb", course / "release/backprop/backprop.ipynb")
     command = ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """nbgrader's own web pages, used by hand in a real browser: a week of an instructor with this project's exercises.
 
-Pictures are left in build/screenshots for a person to look at.
+Pictures are left in build/screenshots for manual review.
 """
 
 import io
@@ -148,7 +148,7 @@ def _open_submission(desk: Desk, student: str) -> None:
 
 
 def _kept(desk: Desk, student: str) -> tuple[float | None, float | None, bool]:
-    """What the gradebook says of the overridden score: a person's, ours, and whether a person is to look at it."""
+    """What the gradebook holds of the overridden score: by hand, ours, and whether it needs manual review."""
     with Gradebook(f"sqlite:///{desk.course / 'gradebook.db'}") as gradebook:
         grade = gradebook.find_grade("check_dcounts", "backprop", "backprop", student)
         return grade.manual_score, grade.auto_score, grade.needs_manual_grade
@@ -167,7 +167,7 @@ def _resolve(desk: Desk) -> None:
 
 
 def test_a_week(desk: Desk) -> None:
-    """Generate, collect, autograde, look, override, return; what a person decided survives both ways to grade again."""
+    """Generate, collect, autograde, look, override, return; a grade by hand survives both ways to grade again."""
     page = desk.page
     _open_by_the_menu(desk)
     desk.open("manage_assignments")

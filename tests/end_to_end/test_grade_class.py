@@ -98,7 +98,7 @@ def test_points_that_change(tmp_path: Path) -> None:
 
 
 def test_not_a_notebook_any_more(tmp_path: Path) -> None:
-    """Where a graded file is replaced by one that cannot be read, the old score stays and asks for a person."""
+    """If a graded file is replaced by one that cannot be read, the old score stays and needs manual review."""
     course = make_course(tmp_path, ann=RIGHT, bob=RIGHT)
     grade(course)
     (tmp_path / "submitted/ann/backprop/backprop.ipynb").write_text("{", encoding="utf-8")

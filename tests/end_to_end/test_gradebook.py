@@ -104,7 +104,7 @@ def by_handgrad(course: Course) -> None:
 
 
 def rows(course: Course) -> list[dict[str, Any]]:
-    """Everything that the gradebook says of the assignment's submissions, without the ids that are drawn anew."""
+    """Everything that the gradebook says of the assignment's submissions, without the random ids."""
     with opened(course) as gradebook:
         found: list[dict[str, Any]] = []
         for submission in gradebook.assignment_submissions("backprop"):
@@ -129,7 +129,7 @@ def files(course: Course) -> dict[str, Any]:
 
 
 def graded_twice(folder: Path, database: str, grade: Callable[[Course], None]) -> Course:
-    """A course that is released with a due date and graded, looked at by a person, and graded again."""
+    """A course that is released with a due date and graded, partly graded by hand, and graded again."""
     course = make_course(folder, database)
     nbgrader(course, "generate_assignment", "backprop", "--force")
     with opened(course) as gradebook:
@@ -142,7 +142,7 @@ def graded_twice(folder: Path, database: str, grade: Callable[[Course], None]) -
         extra = gradebook.find_grade("check_dh", "backprop", "backprop", second)
         extra.extra_credit = 2.0
         remark = gradebook.find_comment("dprobs", "backprop", "backprop", second)
-        remark.manual_comment = "a person's word"
+        remark.manual_comment = "an instructor's word"
         gradebook.db.commit()
     grade(course)
     return course
@@ -163,7 +163,7 @@ def both(ours: Course, tmp_path_factory: pytest.TempPathFactory) -> tuple[Course
 
 
 def test_same_rows(both: tuple[Course, Course]) -> None:
-    """Every row is the same: scores, comments, a person's grades, what needs a person, times and penalties."""
+    """Every row is the same: scores, comments, manual grades, what needs manual grading, times and penalties."""
     theirs, ours = map(rows, both)
     assert len(theirs) > len(SAMPLES) * 50
     assert ours == theirs

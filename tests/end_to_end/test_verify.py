@@ -301,7 +301,7 @@ def test_a_weak_check_leaves_survivors(layer: Path) -> None:
 def test_equivalent_mutants(exercise: Exercise, solutions: dict[str, str]) -> None:
     """What is right another way is equivalent; a mistake is not, be it too small for a comparison."""
     worlds = Worlds(exercise, solutions, {})
-    assert len(worlds.worlds) >= 5, "three seeds, other sizes, and weights drawn anew"
+    assert len(worlds.worlds) >= 5, "three seeds, other sizes, and new weights"
     assert worlds.equivalent(Mutant("dh", "", "dh = (W2 @ dlogits.T).T", ""))
     assert not worlds.equivalent(Mutant("dh", "", "dh = 1.0001 * dlogits @ W2.T", ""))
     assert not worlds.equivalent(Mutant("dh", "", "dh = dlogits @ W2", ""))
@@ -329,7 +329,7 @@ PROOFS = (
     ),
     Proof(
         "faulty",
-        faults=(Fault("source/faulty/faulty.ipynb", "it is wrong", "mend it"),),
+        faults=(Fault("source/faulty/faulty.ipynb", "it is wrong", "fix it"),),
         open=("dx", "dy"),
         mutation=Mutation(5, survivors=(Survivor("dx", "zero", "+ dx = 0"),)),
     ),
@@ -343,7 +343,7 @@ def test_shown() -> None:
         "✓ all is well",
         "- no test is there.",
         "✗ source/faulty/faulty.ipynb: it is wrong.",
-        "Try: mend it.",
+        "Try: fix it.",
         "2 solutions to write: dx, dy.",
         "dx, zero: survives",
         "dx, transposed: is equivalent",

@@ -1,4 +1,4 @@
-"""A Jupyter server of a test's own and a real browser, for the tests that use pages as a person does."""
+"""A Jupyter server of a test's own and a real browser, for the tests that use pages as people do."""
 
 import json
 import os

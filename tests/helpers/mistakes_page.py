@@ -86,7 +86,7 @@ def _plainness(case: Case) -> tuple[bool, int, int, str]:
 
 
 def page() -> str:
-    """The page, made anew."""
+    """The text of the page."""
     found = examples(read_cases(MISTAKES))
     parts, question = [HEAD], ""
     with ExitStack() as stack:

@@ -111,7 +111,7 @@ def test_faults(make_notebook: MakeNotebook, tmp_path: Path) -> None:
 
 
 def test_all_faults_at_once(make_notebook: MakeNotebook, tmp_path: Path) -> None:
-    """All faults are named at once, so that an author mends a notebook once."""
+    """All faults are named at once, so that an author fixes a notebook once."""
     cells = (("locked", "a", ""), ("locked", "a", ""), ("check", "check_dx", ""), ("stub", "dy", ""))
     with pytest.raises(ExerciseError) as caught:
         Exercise.of(make_notebook(*cells), "bad", tmp_path)
@@ -279,7 +279,7 @@ def test_values(make_notebook: MakeNotebook, tmp_path: Path) -> None:
 VALUE_FAULTS = {
     "gradient's stub": ((*VALUES[:4], ("check", "check_w", "")), "check 'check_w' has no stub"),
     "above every stub": ((VALUES[0], VALUES[5], *VALUES[2:]), "check 'check_w' has no stub"),
-    "stub behind the values": ((*VALUES, ("stub", "more", "")), "stub 'more' has no check"),
+    "stub after the values": ((*VALUES, ("stub", "more", "")), "stub 'more' has no check"),
     "no name of a check": ((*VALUES, ("check", "test_w", "")), "check 'test_w' has no stub"),
 }
 

@@ -103,7 +103,7 @@ def test_a_branch_through_it_may_be_missing(grade: Callable[..., GradingResult])
 
 
 def test_it_may_be_given_later(make_notebook: Callable[..., NotebookNode], tmp_path: object) -> None:
-    """A locked cell behind the first stub gives as well as one before it, also where the notebook has lost it."""
+    """A locked cell after the first stub gives as well as one before it, also where the notebook has lost it."""
     cells = (
         ("locked", "parameters", "seed = 1"),
         ("locked", "forward", FORWARD.replace("dz = z.grad.clone()", "")),

@@ -120,7 +120,7 @@ def test_a_further_condition_is_tried_in_every_pass(make_notebook: Callable[...,
 
 
 def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:
-    """A picture at the end is drawn of the visible pass alone, unless a cell of the student's own comes behind it."""
+    """A picture at the end is drawn of the visible pass alone, unless a cell of the student's own comes after it."""
     cells = (
         ("locked", "parameters", "seed = 1"),
         ("locked", "forward", FORWARD),

@@ -1,4 +1,4 @@
-"""The exercise `training`: its solution is what autograd gives, each known mistake gets its mark, nothing else does."""
+"""The exercise `training`: its solution is what autograd gives, and nothing else is taken for it."""
 
 import copy
 import subprocess

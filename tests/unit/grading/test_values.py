@@ -113,7 +113,7 @@ def test_passes(made: Callable[..., Exercise]) -> None:
 
 
 def test_another_way_is_right(small: Grader) -> None:
-    """Other formulas, names that are bound anew, double precision: the values count."""
+    """Other formulas, names that are bound again, double precision: the values count."""
     report = _report(small, "x = x.double() * 1.5**steps\ny = y + steps\ntotal = x.sum()")
     assert _outcomes(report) == ["passed"] * 5
 
@@ -261,7 +261,7 @@ def test_autograd_stays_off(small: Grader) -> None:
 
 
 def test_reaching_inside_is_told(small: Grader) -> None:
-    """A stub that reaches for the insides of the process has no points until a person has looked at it."""
+    """A stub that reaches for the insides of the process has no points until an instructor accepts it."""
     report = _report(small, f"import ctypes\nctypes.pythonapi\n{GROW}")
     assert set(_outcomes(report)) == {"tampered"}
 

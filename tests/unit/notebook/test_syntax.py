@@ -22,7 +22,7 @@ ASSIGNED = {
     "a part of it": "dx[ix, 0] += demb",
     "a part of a part": "dx.data[0][1] = 2",
     "in place": "dx.index_add_(0, ix, demb)",
-    "in place behind a view": "dx.view(-1).add_(1)",
+    "in place through a view": "dx.view(-1).add_(1)",
     "out": "torch.mul(a, b, out=dx)",
     "walrus": "print((dx := 1))",
     "in a loop": "for k in range(3):\n    if k:\n        dx = k",
@@ -125,7 +125,7 @@ def _lines(source: str) -> list[str]:
 
 
 def test_cut() -> None:
-    """A cell is cut behind the last assignment of each name, and every line keeps its number."""
+    """A cell is cut after the last assignment of each name, and every line keeps its number."""
     source = (
         "dx = 1\ndy = dx\n\ndx += 1  # the other branch\nprint(dx)\nfor k in (1,\n          2):\n    dz = k\n# the end"
     )

@@ -175,7 +175,7 @@ class TestCell:
         assert check_outputs(replace(PASSED, comparison=None))[0]["text"] == "dprobs: passed\n"
 
     def test_a_failed_check_says_what_and_what_to_try(self) -> None:
-        """The error reads as a person reads it: the line, the sentence, what happened, what to try."""
+        """The error in reading order: the line, the sentence, what happened, what to try."""
         card, error = check_outputs(CHECKS[1])
         assert (error["ename"], error["evalue"]) == ("failed", "dcounts is not the gradient of counts.")
         assert error["traceback"] == [

@@ -236,14 +236,14 @@ for name in ("fork", "forkpty", "pidfd_open", "setsid", "killpg", "wait4", "getu
 """What Windows lacks, in part: with it gone, whoever asks for it fails."""
 GRADE = """
 from pathlib import Path
-from handgrad.grading import grader
-grade.lacking = lambda: "there is no isolation on such machines"
+from handgrad.grading import grader as module
+module.lacking = lambda: "there is no isolation on such machines"
 from handgrad.exercise.exercise import Exercise
 from handgrad.submission.submission import Submission
 from handgrad.notebook.reading import read_notebook
 exercise = Exercise.read(Path(sys.argv[1]) / "source/backprop/backprop.ipynb")
 submission = Submission.of(read_notebook(Path(sys.argv[1]) / "solutions/backprop/backprop.ipynb"), exercise)
-with grade.Grader(exercise, [1], trust=True) as grader:
+with module.Grader(exercise, [1], trust=True) as grader:
     report = grader.grade(submission).report
 print(report.score, report.isolation)
 """

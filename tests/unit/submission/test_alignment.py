@@ -49,7 +49,7 @@ def test_without_metadata(lay: Callable[..., Submission]) -> None:
 
 
 def test_ordinary(lay: Callable[..., Submission]) -> None:
-    """Where every id stands once there is nothing to mend and nothing to say, whatever the cells assign."""
+    """Where every id stands once there is nothing to repair and nothing to say, whatever the cells assign."""
     cells = [*EXERCISE[:2], ("stub", "dy", "dx = dy = 1"), *EXERCISE[3:], ("free", "", "dy = 3\ndx = 4")]
     submission = lay(*cells)
     assert _cells(submission) == [
@@ -79,7 +79,7 @@ def test_an_own_cell_with_a_forward_name(lay: Callable[..., Submission]) -> None
 
 
 def test_the_check_ends_a_stub(lay: Callable[..., Submission]) -> None:
-    """What is assigned behind the check of a gradient is another exercise."""
+    """What is assigned after the check of a gradient is another exercise."""
     submission = lay(*_free("dy = 1", "dx = dy", "dx += dy", "cmp('y', dy, y)\ncmp('x', dx, x)", "dx = dy = 5"))
     assert [one for one in _cells(submission) if one[1]] == [("dy = 1", ("dy",)), ("dx += dy", ("dx",))]
 
@@ -111,10 +111,10 @@ def test_a_copy_that_is_no_answer(lay: Callable[..., Submission]) -> None:
 
 
 def test_halves(lay: Callable[..., Submission]) -> None:
-    """An answer goes on in the cells right behind its own, up to the last one that assigns it, and no further."""
-    behind = _free("dy += 1", "dy", "dy *= 2", "other = 1")
+    """An answer goes on in the cells right after its own, up to the last one that assigns it, and no further."""
+    after = _free("dy += 1", "dy", "dy *= 2", "other = 1")
     submission = lay(
-        *EXERCISE[:2], ("stub", "dy", "dy = 1"), *behind, EXERCISE[3], ("free", "", "dy = 9"), *EXERCISE[4:]
+        *EXERCISE[:2], ("stub", "dy", "dy = 1"), *after, EXERCISE[3], ("free", "", "dy = 9"), *EXERCISE[4:]
     )
     assert _cells(submission)[:6] == [
         ("dy = 1", ()),

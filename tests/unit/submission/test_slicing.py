@@ -28,7 +28,7 @@ def test_helpers() -> None:
 
 
 def test_the_exercise_s_names() -> None:
-    """A name of the exercise is the exercise's, and a variable again behind the first answer, if it is no tensor."""
+    """A name of the exercise is the exercise's, and a variable again after the first answer, if it is no tensor."""
     assert _kept("n = 5\nx = 7\ny = n * x", "dy = n * y") == ["dy = n * y"]
     assert _kept("dy = n", "ix = y.max()\nx = 3\ndx = x[ix]") == ["dy = n", "ix = y.max()", "dx = x[ix]"]
 

@@ -40,7 +40,7 @@ def _cells(submission: Submission) -> list[tuple[str, str, int | None]]:
 
 
 def test_solved(solved: NotebookNode, exercise: Exercise, solutions: dict[str, str]) -> None:
-    """Of a whole notebook the stubs are run, in its order, and the locked cell behind them; no setup, check or text."""
+    """Of a whole notebook the stubs are run, in its order, and the locked cell after them; no setup, check or text."""
     submission = Submission.of(solved, exercise)
     *stubs, last = submission.cells
     assert [("".join(cell.gradients), cell.source) for cell in stubs] == list(solutions.items())

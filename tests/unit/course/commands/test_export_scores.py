@@ -109,7 +109,7 @@ def test_canvas(course: Course) -> None:
 
 
 def test_moodle(course: Course) -> None:
-    """A line for each score that Moodle may write, with what it can map to a person."""
+    """A line for each score that Moodle may write, with what it can map to a user."""
     found = rows(course, "moodle")
     assert list(found[0]) == ["First name", "Last name", "ID number", "Email address", "backprop"]
     assert {row["ID number"] for row in found} == {"4711", "bob"}

@@ -112,7 +112,7 @@ def test_a_smaller_tolerance_may_ask_for_more(tmp_path: Path) -> None:
 
 
 def test_manual_scores_stay(tmp_path: Path) -> None:
-    """What a person has scored stays, and asks to be looked at again."""
+    """A score by hand stays, and needs manual review again."""
     course = make_course(tmp_path, ann=SLIP)
     grade(course)
     with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}", "handgrad") as gradebook:

@@ -438,7 +438,7 @@ HONEST = {
 
 
 def test_honest_work(sandbox: WarmSandbox) -> None:
-    """What an honest notebook does works behind every layer."""
+    """What an honest notebook does works inside every layer."""
     for name, source in HONEST.items():
         with named(name):
             result = _run(sandbox, source)
