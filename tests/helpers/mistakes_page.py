@@ -4,26 +4,16 @@ The texts come from the catalogue, the examples from ``tests/cases/mistakes``, g
 ``python -m helpers.mistakes_page``.
 """
 
-import functools
 import re
-from collections.abc import Iterable
-from contextlib import ExitStack
-
-from nbformat import NotebookNode
+from collections.abc import Callable, Iterable
 
 from handgrad.authoring.cases import Case, read_cases
-from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
-from handgrad.grading.grader import Grader
-from handgrad.notebook.reading import read_notebook
-from handgrad.report.records import Verdict
-from handgrad.sandbox.isolation.limits import Limits
-from handgrad.submission.submission import Submission
-from helpers import shortened
+from handgrad.report.records import Report, Verdict
+from helpers.exercises import grade, warm_graders
 from helpers.paths import MISTAKES, ROOT
 
 PAGE = ROOT / "docs" / "mistakes.md"
-SEED = 271828
 FIRST = "backprop"
 QUESTIONS = {
     "defined": "Is there an answer?",
@@ -49,26 +39,6 @@ Every example is a file in `tests/cases/mistakes`. This page is written by `pyth
 """
 
 
-SHORTENED = "training"
-"""The exercise whose visible pass would take long."""
-
-
-def _exercise(name: str) -> Exercise:
-    source = ROOT / "source" / name / f"{name}.ipynb"
-    return shortened.exercise() if name == SHORTENED else Exercise.read(source)
-
-
-def _solved(name: str) -> NotebookNode:
-    """The instructor's notebook with nbgrader's marks taken out of the stubs."""
-    if name == SHORTENED:
-        return shortened.solved()
-    notebook = read_notebook(ROOT / "source" / name / f"{name}.ipynb")
-    for cell in notebook.cells:
-        if kind_of(cell) == "stub":
-            cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
-    return notebook
-
-
 def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
     """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient.
 
@@ -85,25 +55,17 @@ def _plainness(case: Case) -> tuple[bool, int, int, str]:
     return case.assignment != FIRST, len(case.cells), sum(map(len, case.cells.values())), case.name
 
 
-def page() -> str:
-    """The text of the page."""
+def page(report_on: Callable[[Case], Report]) -> str:
+    """The text of the page; ``report_on`` grades a case."""
     found = examples(read_cases(MISTAKES))
     parts, question = [HEAD], ""
-    with ExitStack() as stack:
-
-        @functools.cache
-        def grader(name: str) -> Grader:
-            return stack.enter_context(Grader(_exercise(name), [SEED], limits=Limits(cell_seconds=6.0)))
-
-        for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
-            if mistake.question != question:
-                question = mistake.question
-                parts.append(f"## {QUESTIONS[question]}\n")
-            case, gradient = found[slug]
-            solution, exercise = _solved(case.assignment), grader(case.assignment).exercise
-            report = grader(case.assignment).grade(Submission.of(case.notebook(solution, solution), exercise)).report
-            verdict = next(one for one in report.checks if one.gradient == gradient)
-            parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
+    for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
+        if mistake.question != question:
+            question = mistake.question
+            parts.append(f"## {QUESTIONS[question]}\n")
+        case, gradient = found[slug]
+        verdict = next(one for one in report_on(case).checks if one.gradient == gradient)
+        parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
     return "\n".join(parts)
 
 
@@ -131,4 +93,5 @@ def _slots(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    with warm_graders() as graders:
+        PAGE.write_text(page(lambda case: grade(case, graders(case.assignment))), encoding="utf-8")

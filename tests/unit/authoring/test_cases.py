@@ -8,19 +8,12 @@ import pytest
 
 from handgrad.authoring.cases import Case, known_mistakes, read_cases
 from handgrad.errors import CourseError, SubmissionError
-from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.reading import read_notebook
-from helpers.paths import ATTACKS, ROOT
+from helpers.exercises import EXERCISES, RELEASES, SOLUTIONS
+from helpers.paths import ATTACKS
 
-EXERCISE = Exercise.read(ROOT / "source/backprop/backprop.ipynb")
-SOLUTION = read_notebook(ROOT / "source/backprop/backprop.ipynb")
-for _cell in SOLUTION.cells:
-    if kind_of(_cell) == "stub":
-        _cell.source = "\n".join(line for line in _cell.source.splitlines() if not line.startswith("### "))
-RELEASE = copy.deepcopy(SOLUTION)
-for _cell in RELEASE.cells:
-    if kind_of(_cell) == "stub":
-        _cell.source = f"{grade_id(_cell)} = None  # your code here"
+EXERCISE, SOLUTION, RELEASE = EXERCISES["backprop"], SOLUTIONS["backprop"], RELEASES["backprop"]
 
 FACTS = """
 about = "A sentence."

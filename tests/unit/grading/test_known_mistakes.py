@@ -1,59 +1,39 @@
 """Known mistakes and unusual right styles: each is graded as its file says. Attacks are graded in tests/end_to_end."""
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
-from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case, read_cases
-from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.grading.grader import Grader
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
-from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
-from helpers import shortened
+from helpers.exercises import EXERCISES, grade, warm_graders
+from helpers.mistakes_page import PAGE, page
 from helpers.paths import ASSIGNMENTS, ATTACKS, MISTAKES, ROOT
 
-EXERCISES = {name: Exercise.read(ROOT / "source" / name / f"{name}.ipynb") for name in ASSIGNMENTS}
-EXERCISES["training"] = shortened.exercise()
-SEED = 271828
 KNOWN, HOSTILE = read_cases(MISTAKES), read_cases(ATTACKS)
-
-
-def _solution(name: str) -> NotebookNode:
-    notebook = read_notebook(ROOT / "source" / name / f"{name}.ipynb")
-    for cell in notebook.cells:
-        if kind_of(cell) == "stub":
-            cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
-    return notebook
-
-
-def _release(solution: NotebookNode) -> NotebookNode:
-    notebook = copy.deepcopy(solution)
-    for cell in notebook.cells:
-        if kind_of(cell) == "stub":
-            cell.source = f"{grade_id(cell)} = None  # your code here"
-    return notebook
-
-
-SOLUTIONS = {name: _solution(name) for name in ASSIGNMENTS} | {"training": shortened.solved()}
-RELEASES = {name: _release(solution) for name, solution in SOLUTIONS.items()}
 
 
 @pytest.fixture(scope="module")
 def graders() -> Iterator[Callable[[str], Grader]]:
-    """One warm grader for all cases of an exercise; six seconds are plenty for a cell, on a busy machine too."""
-    with ExitStack() as stack:
+    """One warm grader for all cases of an exercise."""
+    with warm_graders() as graders:
+        yield graders
 
-        @functools.cache
-        def grader(assignment: str) -> Grader:
-            return stack.enter_context(Grader(EXERCISES[assignment], [SEED], limits=Limits(cell_seconds=6.0)))
 
-        yield grader
+@pytest.fixture(scope="module")
+def report_on(graders: Callable[[str], Grader]) -> Callable[[Case], Report]:
+    """Grade a known mistake, once."""
+    cases = {case.name: case for case in KNOWN}
+
+    @functools.cache
+    def report(name: str) -> Report:
+        return grade(cases[name], graders(cases[name].assignment))
+
+    return lambda case: report(case.name)
 
 
 def _summary(report: Report) -> dict[str, str]:
@@ -61,13 +41,11 @@ def _summary(report: Report) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", KNOWN, ids=lambda case: case.name)
-def test_case(case: Case, graders: Callable[[str], Grader]) -> None:
+def test_case(case: Case, report_on: Callable[[Case], Report]) -> None:
     """A case gets the score, the outcomes and the diagnoses that its file names. A right style, and a trained value,
     gets no other diagnosis.
     """
-    exercise, grader = EXERCISES[case.assignment], graders(case.assignment)
-    notebook = case.notebook(RELEASES[case.assignment], SOLUTIONS[case.assignment])
-    report = grader.grade(Submission.of(notebook, exercise)).report
+    exercise, report = EXERCISES[case.assignment], report_on(case)
     assert _summary(report) == case.expected(exercise), [v.message for v in report.checks if v.message]
     assert report.score == pytest.approx(case.score)
     verdicts = {verdict.gradient: verdict for verdict in report.checks}
@@ -75,6 +53,11 @@ def test_case(case: Case, graders: Callable[[str], Grader]) -> None:
     assert {name: one.mistake if one else None for name, one in found.items()} == case.diagnoses
     if (report.passed and not case.diagnoses) or exercise.values:
         assert {name: one.diagnosis.mistake for name, one in verdicts.items() if one.diagnosis} == case.diagnoses
+
+
+def test_the_page_is_up_to_date(report_on: Callable[[Case], Report]) -> None:
+    """docs/mistakes.md is what the catalogue and the cases give."""
+    assert PAGE.read_text(encoding="utf-8") == page(report_on)
 
 
 def test_score_follows_from_outcomes() -> None:

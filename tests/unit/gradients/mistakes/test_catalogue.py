@@ -17,7 +17,6 @@ from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.grader import Grader
 from handgrad.submission.submission import Submission
 from helpers.inputs import named
-from helpers.mistakes_page import PAGE, page
 from helpers.paths import ASSIGNMENTS, MISTAKES, ROOT
 
 CASES = read_cases(MISTAKES)
@@ -63,11 +62,6 @@ def test_there_are_many_mistakes() -> None:
     """At least forty folders are mistakes, and at least twelve are right answers in an unusual style."""
     assert len([case for case in FIRST if case.diagnoses or case.score < 26]) >= 40
     assert len([case for case in UNUSUAL if case.name.startswith("right-")]) >= 12
-
-
-def test_the_page_is_up_to_date() -> None:
-    """docs/mistakes.md is what the catalogue and the cases give."""
-    assert PAGE.read_text(encoding="utf-8") == page()
 
 
 def test_every_text_is_whole() -> None:
