@@ -22,8 +22,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
-
-ROOT = Path(__file__).parents[1]
+from helpers.paths import ROOT
 
 # the suite's fuzzing is short and the same every time; `--hypothesis-profile=long` is the search
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None, max_examples=50)

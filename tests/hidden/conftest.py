@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
-    """Verdicts on the submission (the worked solution unless told), by gradient, with the course's hidden seeds."""
+    """Verdicts on the submission (default: the worked solution), by gradient, with the course's hidden seeds."""
     exercise = COURSE.exercise(request.path.parent.name)
     named = request.config.getoption("--submission")
     path = Path(named) if named else COURSE.folder("solution") / exercise.name / f"{exercise.name}.ipynb"

@@ -1,34 +1,41 @@
-"""A case: a known mistake, an unusual right style or an attack, as a folder that says how it must be graded.
+"""A case: a known mistake, an unusual right style or an attack, as a file with the grades that it must get.
 
-``case.toml`` holds the facts::
+``NAME.toml`` holds the facts and the cells::
 
     about = "One sentence: what this student did."
     assignment = "backprop"
-    start = "solution"         # or "release": what the stubs hold that have no file here
+    start = "solution"         # or "release": what the stubs hold that have no cell here
     score = 25.0
     student = "s04"            # optional: the name of this submission in the sample class
     report = "graded"          # optional: the outcome of the whole report
 
-    [outcomes]                 # gradients whose outcome differs from the rest; the rest is "passed" where
-    dcounts = "failed"         # start is "solution", and "missing" where it is "release"
+    [outcomes]                 # gradients whose outcome differs from the rest; the rest is "passed" if
+    dcounts = "failed"         # start is "solution", and "missing" if it is "release"
 
-    [diagnoses]                # optional: the mistake (a slug) that must be found, where one is named
+    [diagnoses]                # optional: the mistake (a slug) that must be found for a gradient
     dcounts = "missing-branch"
 
-Every other file is a cell, and its name says where it stands:
+    [cells]                    # sources of code cells, by their places
+    dcounts = '''
+    dcounts = counts_sum_inv * dprobs
+    '''
 
-``dcounts.py``
-    The source of a stub, here the one with the grade_id ``dcounts``.
-``first.py``, ``last.py``
+    [texts]                    # the same for text cells
+    after-dcounts = "One branch is enough."
+
+The places:
+
+``dcounts``
+    The stub with the grade_id ``dcounts``; code only.
+``first``, ``last``
     A cell of the student's own at the very start or the very end.
-``before-forward.py``, ``after-dprobs.py``
-    A cell of the student's own before or after the cell with that grade_id.
-``first.md``, ``last.md``, ``before-forward.md``, ``after-dprobs.md``
-    The same as text; it stands before the code of the same place.
-``notebook.ipynb`` or ``notebook.bin``
-    The file as it was handed in, byte for byte, in place of all of these.
+``before-forward``, ``after-dprobs``
+    A cell of the student's own before or after the cell with that grade_id. A text comes before the code of the
+    same place.
 
-Files whose names begin with a dot are ignored.
+The newlines at the end of a source are dropped. A notebook that is handed in byte for byte is a folder instead:
+``NAME/case.toml`` with the facts, and ``NAME/notebook.ipynb`` or ``NAME/notebook.bin``. Files whose names begin with a
+dot are ignored.
 """
 
 import copy
@@ -46,14 +53,21 @@ from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.report.records import Outcome, ReportOutcome
 
-__all__ = ["Case", "read_cases"]
+__all__ = ["MISTAKES", "Case", "known_mistakes", "read_cases"]
 
 Start = Literal["solution", "release"]
 _MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
+MISTAKES = "tests/cases/mistakes"
+"""Folder of a course's known mistakes, from its root."""
 FACTS = "case.toml"
 RAW = ("notebook.ipynb", "notebook.bin")
-_KEYS = ("about", "assignment", "start", "score", "student", "report", "outcomes", "diagnoses")
+_REQUIRED = ("about", "assignment", "start", "score")
+_TABLES = ("outcomes", "diagnoses", "cells", "texts")
+_KEYS = (*_REQUIRED, "student", "report", *_TABLES)
+_REWRITE = f"""\
+write NAME.toml with the facts of {FACTS} and a table [cells] with a line dh = '''...''' for each dh.py \
+(a table [texts] for .md files)"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ class Case:
     Attributes
     ----------
     name
-        Name of its folder.
+        Name of its file without ``.toml``, or of its folder.
     about
         One sentence: what this student did.
     assignment
@@ -75,17 +89,17 @@ class Case:
     outcomes
         The outcome of each gradient that differs from the rest.
     diagnoses
-        The mistake that must be found, for each gradient where one is named.
+        The mistake that must be found, by gradient.
     report
         Outcome of the whole report.
     student
-        Name in the sample class; empty where it is not part of it.
+        Name in the sample class; empty if it is not part of it.
     cells
-        Sources by the place that the file's name gives: ``dcounts``, ``first``, ``before-forward``.
+        Sources by their places: ``dcounts``, ``first``, ``before-forward``.
     texts
         Sources of text cells, in the same way.
     raw
-        The file as it was handed in; None where it is built from ``cells``.
+        The file as it was handed in; None if it is built from ``cells``.
     """
 
     name: str
@@ -102,45 +116,56 @@ class Case:
     raw: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, folder: Path, exercise: Exercise | None = None) -> Self:
-        """Read the case in ``folder``; where ``exercise`` is given, its names are checked as well.
+    def read(cls, path: Path, exercise: Exercise | None = None) -> Self:
+        """Read the case in the file ``path`` or, with a notebook that is handed in whole, in the folder ``path``.
+
+        Parameters
+        ----------
+        path
+            ``NAME.toml`` or the folder ``NAME``.
+        exercise
+            The names in the case are checked against it (default: not checked).
 
         Raises
         ------
         CourseError
-            The folder is no case; every fault that was found is listed.
+            ``path`` is not a case; every fault that was found is listed.
         """
-        facts = _facts(folder)
-        cells, texts, raw, faults = _files(folder)
-        faults = [*_faults_of(facts), *faults]
-        if raw is not None and (cells or texts):
-            lost = _listed([*cells, *texts])
-            faults.append(f"{lost} would be lost: a notebook that is handed in whole takes no cells")
+        whole = path.is_dir()
+        facts = _facts(path / FACTS if whole else path)
+        faults = _faults_of(facts)
+        if whole:
+            facts["raw"], found = _handed_in_whole(path)
+            faults += found
+            if lost := [name for table in ("cells", "texts") for name in _table(facts, table)]:
+                faults.append(f"{_listed(lost)} would be lost: a notebook that is handed in whole takes no cells")
         if not faults:
+            for table in ("cells", "texts"):
+                facts[table] = {place: source.rstrip("\n") for place, source in facts.get(table, {}).items()}
             facts["score"] = float(facts["score"])
-            case = cls(name=folder.name, cells=cells, texts=texts, raw=raw, **facts)
+            case = cls(name=path.name if whole else path.stem, **facts)
             faults = case.unknown_names(exercise) if exercise else []
         if faults:
-            raise _no_case(folder, faults)
+            raise _no_case(path, faults)
         return case
 
     def unknown_names(self, exercise: Exercise) -> list[str]:
-        """What the case names and ``exercise`` does not have, one phrase each."""
+        """What the case names that ``exercise`` does not have, one phrase each."""
         if self.assignment != exercise.name:
             return [f"it is a case of {self.assignment!r}, not of {exercise.name!r}"]
         names = [cell.name for cell in exercise.cells if cell.name]
         answers = [check.gradient for check in exercise.checks]
-        faults = _unknown_cells(self.cells, exercise.stubs, names) + _unknown_cells(self.texts, (), names, "md")
+        faults = _unknown_cells(self.cells, exercise.stubs, names) + _unknown_cells(self.texts, (), names, "texts")
         for table, named in (("outcomes", self.outcomes), ("diagnoses", self.diagnoses)):
             faults += [
-                f"[{table}] names {name!r}, which is no answer of {exercise.name}.{closest(name, answers)}"
+                f"[{table}] names {name!r}, which is not an answer of {exercise.name}.{closest(name, answers)}"
                 for name in named
                 if name not in answers
             ]
         return faults
 
     def expected(self, exercise: Exercise) -> dict[str, str]:
-        """The outcome that every answer to ``exercise`` must get; empty where the report is not to be graded.
+        """The outcome that every answer to ``exercise`` must get; empty if the report is not to be graded.
 
         Raises
         ------
@@ -162,13 +187,13 @@ class Case:
         release
             The exercise as students get it; it is copied, not changed.
         solution
-            The worked solution, whose stubs are taken where ``start`` says so.
+            The worked solution; its stubs are taken if ``start`` is "solution".
 
         Raises
         ------
         CourseError
-            A file names a cell that ``release`` does not have, or ``solution`` lacks a stub; or what is handed in is
-            no notebook (see :meth:`content`).
+            The case names a cell that ``release`` does not have, ``solution`` lacks a stub, or the file that is handed
+            in is not a notebook (see :meth:`content`).
         """
         if self.raw is not None:
             return self._handed_in(self.raw)
@@ -176,7 +201,7 @@ class Case:
         solved = {grade_id(cell): _without_marks(cell.source) for cell in solution.cells if kind_of(cell) == "stub"}
         stubs = {grade_id(cell): cell for cell in notebook.cells if kind_of(cell) == "stub"}
         names = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
-        faults = _unknown_cells(self.cells, stubs, names) + _unknown_cells(self.texts, (), names, "md")
+        faults = _unknown_cells(self.cells, stubs, names) + _unknown_cells(self.texts, (), names, "texts")
         if self.start == "solution":
             faults += [f"the worked solution has no stub {name!r}" for name in stubs if name not in solved]
         if faults:
@@ -198,7 +223,7 @@ class Case:
             return nbformat.reads(raw.decode("utf-8-sig"), as_version=4)
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise CourseError(
-                f"what the case {self.name} hands in is no notebook, on purpose: write its content to a file instead."
+                f"the file of the case {self.name} is not a notebook, on purpose: write its content to a file instead."
             ) from error
 
     def _with_extra_cells(self, cells: Sequence[NotebookNode]) -> list[NotebookNode]:
@@ -219,81 +244,111 @@ class Case:
             return [make(sources[place], id=new_id(place)) for sources, make in kinds if place in sources]
 
         around = [
-            one
+            new
             for cell in cells
-            for one in (*extra(f"before-{grade_id(cell)}"), cell, *extra(f"after-{grade_id(cell)}"))
+            for new in (*extra(f"before-{grade_id(cell)}"), cell, *extra(f"after-{grade_id(cell)}"))
         ]
         return [*extra("first"), *around, *extra("last")]
 
 
 def read_cases(folder: Path, exercise: Exercise | None = None) -> list[Case]:
-    """The cases in the folders inside ``folder``, by name; where ``exercise`` is given, those of this exercise.
+    """The cases in ``folder``, by name.
+
+    Parameters
+    ----------
+    folder
+        Its files ``*.toml`` and its folders are cases; other files are ignored.
+    exercise
+        Only cases of this exercise, their names checked against it (default: all cases, not checked).
 
     Raises
     ------
     CourseError
-        ``folder`` is not there, or a folder in it is no case; the faults of all of them are listed.
+        ``folder`` is not there, or something in it is not a case; the faults of all cases are listed.
     """
     if not folder.is_dir():
         raise CourseError(f"there are no cases at {folder}: no such folder.")
     cases: list[Case] = []
     complaints: list[str] = []
-    for one in sorted(folder.iterdir()):
-        if one.name.startswith((".", "__")) or not one.is_dir():
+    for path in sorted(folder.iterdir(), key=lambda path: path.stem if path.is_file() else path.name):
+        if path.name.startswith((".", "__")) or not (path.is_dir() or path.suffix == ".toml"):
             continue
         try:
-            case = Case.read(one)
+            case = Case.read(path)
             if exercise is None or case.assignment == exercise.name:
-                cases.append(case if exercise is None else Case.read(one, exercise))
+                if exercise and (faults := case.unknown_names(exercise)):
+                    raise _no_case(path, faults)
+                cases.append(case)
         except CourseError as error:
             complaints.append(str(error))
     students = [case.student for case in cases if case.student]
     for student in sorted({student for student in students if students.count(student) > 1}):
         names = _listed(case.name for case in cases if case.student == student)
         complaints.append(f"{names} in {folder} are all called {student!r}: a student hands in one notebook.")
+    for name in sorted({case.name for case in cases if (folder / case.name).is_dir()}):
+        if (folder / f"{name}.toml").is_file():
+            complaints.append(f"{folder / name} is both a file and a folder: a case is one of them.")
     if complaints:
         raise CourseError("\n".join(complaints))
     return cases
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    path = folder / FACTS
+def known_mistakes(root: Path, exercise: Exercise | None = None) -> list[Case]:
+    """The known mistakes of the course at ``root``; empty if it has no folder ``tests/cases/mistakes``.
+
+    Raises
+    ------
+    CourseError
+        As for :func:`read_cases`; or the course keeps its mistakes in the former place, ``tests/mistakes``.
+    """
+    folder, former = root / MISTAKES, root / "tests" / "mistakes"
+    if folder.is_dir():
+        return read_cases(folder, exercise)
+    if former.is_dir():
+        raise CourseError(
+            f"{former} is not read any more: a case is a file in {MISTAKES} now. For each folder NAME, {_REWRITE}."
+        )
+    return []
+
+
+def _facts(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CourseError(f"{folder} is no case: it has no {FACTS}; describe the case there.") from None
+        raise CourseError(f"{path} is missing: a case is described there.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CourseError(f"{path} cannot be read ({error}): mend it.") from error
+        raise CourseError(f"{path} cannot be read ({error}): fix it.") from error
 
 
-def _files(folder: Path) -> tuple[dict[str, str], dict[str, str], bytes | None, list[str]]:
-    """The cells and the texts of a case by their places, the file handed in, and what is wrong with them."""
-    sources: dict[str, dict[str, str]] = {".py": {}, ".md": {}}
-    raw: bytes | None = None
-    faults: list[str] = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == FACTS:
-            continue
-        if path.name in RAW:
-            if raw is not None:
-                faults.append(f"{_listed(RAW)} are both there: a student hands in one file")
-            raw = path.read_bytes()
-        elif path.suffix in sources and path.is_file():
-            try:
-                sources[path.suffix][path.stem] = path.read_text(encoding="utf-8").rstrip("\n")
-            except UnicodeDecodeError as error:
-                faults.append(f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start})")
-        else:
-            faults.append(
-                f"{path.name} has no meaning here: a cell is a .py or .md file, the file handed in is {RAW[0]}"
-            )
-    return sources[".py"], sources[".md"], raw, faults
+def _handed_in_whole(folder: Path) -> tuple[bytes | None, list[str]]:
+    """The file in ``folder`` that is handed in byte for byte, and what is wrong with the folder."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name != FACTS)
+    raw = [name for name in names if name in RAW]
+    former = [name for name in names if Path(name).suffix in (".py", ".md")]
+    faults = [
+        f"{name} has no meaning here: the file that is handed in is called {' or '.join(RAW)}"
+        for name in names
+        if name not in raw and name not in former
+    ]
+    if former:
+        faults.append(f"{_listed(former)}: a cell is not a file any more: instead of this folder, {_REWRITE}")
+    elif not raw:
+        faults.append(f"{' or '.join(RAW)} is missing: a case without one is a file {folder.name}.toml")
+    if len(raw) > 1:
+        faults.append(f"{_listed(raw)} are both there: a student hands in one file")
+    return (folder / raw[0]).read_bytes() if raw else None, faults
+
+
+def _table(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A table of a case; empty if it is missing or not a table."""
+    table = facts.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def _faults_of(facts: Mapping[str, Any]) -> list[str]:
     """What is wrong with the facts of a case, one phrase each."""
     faults = [f"key {key!r} is unknown.{closest(key, _KEYS)}" for key in facts if key not in _KEYS]
-    faults += [f"{key!r} is missing" for key in ("about", "assignment", "start", "score") if key not in facts]
+    faults += [f"{key!r} is missing" for key in _REQUIRED if key not in facts]
     for key in ("about", "assignment", "student"):
         if key in facts and (not isinstance(facts[key], str) or not facts[key].strip()):
             faults.append(f"{key} = {facts[key]!r} is not a text")
@@ -302,15 +357,15 @@ def _faults_of(facts: Mapping[str, Any]) -> list[str]:
     score = facts.get("score", 0)
     if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score) or score < 0:
         faults.append(f"score = {score!r} is not a number of points")
-    for table in ("outcomes", "diagnoses"):
+    for table in _TABLES:
         if not isinstance(facts.get(table, {}), dict):
             faults.append(f"{table} = {facts[table]!r} is not a table [{table}]")
-            continue
-        for name, value in facts.get(table, {}).items():
+        for name, value in _table(facts, table).items():
             if table == "outcomes":
                 faults += _not_one_of(f"[outcomes] {name}", value, get_args(Outcome))
-            elif not isinstance(value, str) or not value:
-                faults.append(f"[diagnoses] {name} = {value!r} is not the name of a mistake")
+            elif not isinstance(value, str) or not (value or table != "diagnoses"):
+                kind = "the name of a mistake" if table == "diagnoses" else "a text"
+                faults.append(f"[{table}] {name} = {value!r} is not {kind}")
     if facts.get("report", "graded") != "graded" and (facts.get("outcomes") or facts.get("diagnoses")):
         faults.append("a report that is not to be graded has no outcomes and no diagnoses")
     return faults
@@ -323,12 +378,16 @@ def _not_one_of(key: str, value: Any, known: Sequence[str]) -> list[str]:
     return [f"{key} = {value!r} is not one of {', '.join(known)}.{suggestion}"]
 
 
-def _unknown_cells(places: Iterable[str], stubs: Iterable[str], names: Iterable[str], suffix: str = "py") -> list[str]:
-    """The files that name no cell, one phrase each."""
-    stubs = list(stubs)
-    around = [f"{where}-{name}" for name in names for where in ("before", "after")]
-    known = [*stubs, "first", "last", *around]
-    return [f"{place}.{suffix} names no cell.{closest(place, known)}" for place in places if place not in known]
+def _unknown_cells(
+    places: Iterable[str], stubs: Iterable[str], names: Iterable[str], table: str = "cells"
+) -> list[str]:
+    """The places where there is no cell, one phrase each."""
+    known = [*stubs, "first", "last", *(f"{where}-{name}" for name in names for where in ("before", "after"))]
+    return [
+        f"[{table}] {place} is not the place of a cell.{closest(place, known)}"
+        for place in places
+        if place not in known
+    ]
 
 
 def _without_marks(source: str) -> str:
@@ -338,7 +397,7 @@ def _without_marks(source: str) -> str:
 
 def _no_case(folder: Path, faults: Iterable[str]) -> CourseError:
     text = "; ".join(fault.rstrip(".") for fault in faults)
-    return CourseError(f"{folder} is no case that can be used: {text}{'' if text.endswith('?') else '.'}")
+    return CourseError(f"{folder} cannot be used as a case: {text}{'' if text.endswith('?') else '.'}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 
-from handgrad.authoring.cases import read_cases
+from handgrad.authoring.cases import MISTAKES, known_mistakes
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import CourseError
@@ -45,9 +45,9 @@ def only_samples(course: Course, assignment: str) -> bool:
 
 def _sample(course: Course, assignment: str) -> dict[Path, str]:
     """The sample class: each submission's path and text."""
-    cases = [case for case in read_cases(course.root / "tests" / "mistakes") if case.assignment == assignment]
+    cases = [case for case in known_mistakes(course.root) if case.assignment == assignment]
     if not any(case.student for case in cases):
-        raise CourseError(f"{course.root / 'tests' / 'mistakes'} holds no sample student for {assignment}.")
+        raise CourseError(f"{course.root / MISTAKES} holds no sample student for {assignment}.")
     release, solution = (
         _notebook(course.folder(kind) / assignment / f"{assignment}.ipynb") for kind in ("release", "solution")
     )

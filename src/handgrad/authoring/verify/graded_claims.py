@@ -41,16 +41,16 @@ def _why(verdict: Verdict) -> str:
 def faults_of_case(
     case: Case, grader: Grader, released: NotebookNode, solved: NotebookNode, folder: str
 ) -> Iterator[Fault]:
-    """What of a known mistake is not as its folder says."""
+    """What of a known mistake is not as its file says."""
     try:
         notebook = parse_notebook(case.content(released, solved), case.name)
         report = grader.grade(Submission.of(notebook, grader.exercise)).report
     except SubmissionError as error:
         if case.report == "graded":
-            yield Fault(folder, f"it is not graded: {error}", 'say report = "unreadable", or mend its cells')
+            yield Fault(folder, f"it is not graded: {error}", 'write report = "unreadable" in it, or fix its cells')
         return
     if case.report != "graded":
-        yield Fault(folder, f"it is graded, though its folder says {case.report}", "mend case.toml")
+        yield Fault(folder, f"it is graded, though its file says {case.report}", "fix report in the case")
         return
     yield from _differences(case, report, grader.exercise, folder)
 
@@ -62,9 +62,9 @@ def _differences(case: Case, report: Report, exercise: Exercise, folder: str) ->
         wanted = case.diagnoses.get(one.gradient)
         if one.outcome != expected[one.gradient]:
             what = f"{one.gradient} is {one.outcome}, not {expected[one.gradient]}"
-            yield Fault(folder, what, "mend the cell or [outcomes] in case.toml")
+            yield Fault(folder, what, "fix the cell or [outcomes] in the case")
         elif wanted and found != wanted:
             what = f"the diagnosis of {one.gradient} is {found}, not {wanted}"
-            yield Fault(folder, what, "mend the cell or [diagnoses] in case.toml")
+            yield Fault(folder, what, "fix the cell or [diagnoses] in the case")
     if abs(report.score - case.score) > 1e-9:
-        yield Fault(folder, f"it gets {report.score:g} points, not {case.score:g}", "mend score in case.toml")
+        yield Fault(folder, f"it gets {report.score:g} points, not {case.score:g}", "fix score in the case")

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from handgrad.authoring.cases import Case, read_cases
+from handgrad.authoring.cases import MISTAKES, Case, known_mistakes
 from handgrad.authoring.verify.dry_run import SOLVED, UNTOUCHED, Rehearsal, drift, rehearsed
 from handgrad.authoring.verify.graded_claims import faults_of_case, faults_of_outcomes, faults_of_release
 from handgrad.authoring.verify.leaks import Secrets
@@ -127,23 +127,22 @@ class _Trial:
             return mutation_of_values(quick, solved)
 
     def _mistakes(self, grader: Grader, rehearsal: Rehearsal) -> None:
-        folder = self.course.root / "tests" / "mistakes"
         try:
-            cases = read_cases(folder, grader.exercise) if folder.is_dir() else []
+            cases = known_mistakes(self.course.root, grader.exercise)
         except HandgradError as error:
             self.faults.append(self._stopped(error))
             return
         if cases:
             faults = self._faults_of_cases(cases, grader, rehearsal)
-            self._try("every known mistake is graded as its folder says", faults)
+            self._try("every known mistake is graded as its file says", faults)
         else:
-            self.absent.append(f"no known mistake of {self.assignment} was tried: tests/mistakes has none")
+            self.absent.append(f"no known mistake of {self.assignment} was tried: {MISTAKES} has none")
 
     def _faults_of_cases(self, cases: Iterable[Case], grader: Grader, rehearsal: Rehearsal) -> Iterator[Fault]:
         for case in cases:
             self.say(f"{self.assignment}: {case.name}")
             released, solved = rehearsal.notebook("release"), rehearsal.notebook("solution")
-            yield from faults_of_case(case, grader, released, solved, f"tests/mistakes/{case.name}")
+            yield from faults_of_case(case, grader, released, solved, f"{MISTAKES}/{case.name}")
 
     def _commands(self, exercise: Exercise, rehearsal: Rehearsal) -> None:
         """What every command says of two students, and what stands in the notebooks and pages that it writes."""

@@ -1,0 +1,248 @@
+"""Autograders for other services, run here as far as they can be: their own scripts, in their own folders."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from handgrad.authoring import wheel as wheel_module
+from handgrad.authoring.autograders import Service, write_autograder
+from handgrad.course.course import Course
+from handgrad.errors import CourseError
+from handgrad.exercise.release_file import WHEEL
+from helpers.inputs import named
+from helpers.paths import ENVIRONMENT, ROOT, mistake
+
+COURSE = Course.at(ROOT)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Lets handgrad look as if it had been installed from this wheel: to build one takes long."""
+    wheel = tmp_path_factory.mktemp("origin") / WHEEL
+    wheel.write_text("a wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wheel_module, "origin", lambda: wheel)
+        yield wheel
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Course:
+    """A course in which backprop was released."""
+    folder = tmp_path / "course"
+    for kind in ("source", "release"):
+        shutil.copytree(
+            ROOT / kind / "backprop", folder / kind / "backprop", ignore=shutil.ignore_patterns("handgrad-*.whl")
+        )
+    shutil.copyfile(ROOT / "nbgrader_config.py", folder / "nbgrader_config.py")
+    return Course.at(folder)
+
+
+def configured(course: Course, line: str) -> Course:
+    """The same course with another line in its configuration."""
+    with (course.root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    return Course.at(course.root)
+
+
+@pytest.fixture(scope="module")
+def gradescope(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gradescope's folder, as it is after the upload: what was zipped in ``source``, the entry point beside it."""
+    written = write_autograder(COURSE, "gradescope", "backprop", tmp_path_factory.mktemp("written") / "new")
+    root = tmp_path_factory.mktemp("autograder")
+    with zipfile.ZipFile(written[-1]) as archive:
+        archive.extractall(root / "source")
+    # unpacking by Python forgets who may run what, which Gradescope sees to itself
+    shutil.copyfile(root / "source" / "run_autograder", root / "run_autograder")
+    (root / "run_autograder").chmod(0o755)
+    return root
+
+
+def results(root: Path, content: bytes | None, name: str = "backprop.ipynb") -> dict[str, Any]:
+    """What the entry point makes of a submission with one file."""
+    shutil.rmtree(root / "submission", ignore_errors=True)
+    (root / "submission").mkdir()
+    if content is not None:
+        (root / "submission" / name).write_bytes(content)
+    environment = {**ENVIRONMENT, "AUTOGRADER_ROOT": str(root)}
+    subprocess.run([root / "run_autograder"], env=environment, cwd=root, check=True, capture_output=True)
+    content_ = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
+    assert isinstance(content_, dict)
+    return content_
+
+
+def notebook(kind: str) -> bytes:
+    """The worked solution, or the released notebook."""
+    return (ROOT / kind / "backprop" / "backprop.ipynb").read_bytes()
+
+
+def test_gradescope(gradescope: Path) -> None:
+    """Full marks for the solution, also under another name; none for the release; every gradient is a test."""
+    full = results(gradescope, notebook("solutions"), "My answers (1).ipynb")
+    assert full["score"] == 26
+    assert "My answers (1).ipynb was graded" in full["output"]
+    none = results(gradescope, notebook("release"))
+    assert none["score"] == 0
+    assert [one["max_score"] for one in none["tests"]] == [1.0] * 26
+
+
+@pytest.mark.parametrize("content", [None, b"{"], ids=["nothing", "half a notebook"])
+def test_gradescope_without_a_score(gradescope: Path, content: bytes | None) -> None:
+    """What cannot be graded has a reason and no score, so that Gradescope keeps it for manual review."""
+    found = results(gradescope, content)
+    assert "score" not in found
+    assert "tests" not in found
+    assert found["output"].startswith("handgrad: ")
+
+
+def test_gradescope_holds_no_solution(gradescope: Path) -> None:
+    """An image of the autograder holds the released exercise, no notebook, and nothing of a solution."""
+    source = gradescope / "source"
+    assert not list(source.rglob("*.ipynb"))
+    assert "BEGIN SOLUTION" not in (source / "exercise.json").read_text(encoding="utf-8")
+    assert os.access(write_autograder(COURSE, "gradescope", "backprop", gradescope / "again")[0], os.R_OK)
+    assert os.access(gradescope / "again" / "setup.sh", os.X_OK)
+    subprocess.run(["bash", "-n", gradescope / "again" / "setup.sh"], check=True)
+
+
+@pytest.mark.parametrize(("kind", "score", "status"), [("solutions", 26.0, "pass"), ("release", 0.0, "fail")])
+def test_github(tmp_path: Path, kind: str, score: float, status: str) -> None:
+    """The steps of the workflow, run in a checkout of the repository, give Classroom's reporter its points."""
+    repository = tmp_path / "repository"
+    write_autograder(COURSE, "github", "backprop", repository)
+    (repository / "backprop.ipynb").write_bytes(notebook(kind))
+    workflow = yaml.safe_load((repository / ".github/workflows/classroom.yml").read_text(encoding="utf-8"))
+    # what Classroom's reporter looks for when it says how many points there are
+    assert workflow["name"] == "Autograding Tests"
+    steps = workflow["jobs"]["run-autograding-tests"]["steps"]
+    output = tmp_path / "output"
+    environment = {**ENVIRONMENT, "GITHUB_OUTPUT": str(output)}
+    for step in steps:
+        if "handgrad check" in step.get("run", ""):
+            command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+            subprocess.run(command, cwd=repository, env=environment, check=True, capture_output=True)
+    value = output.read_text(encoding="utf-8").strip().removeprefix("result=")
+    found = json.loads(base64.b64decode(value))
+    assert (found["status"], found["max_score"]) == (status, 26.0)
+    assert sum(one["score"] for one in found["tests"]) == score
+    [reporter] = [step for step in steps if "reporter" in step.get("uses", "")]
+    assert reporter["env"] == {"HANDGRAD_RESULTS": "${{ steps.handgrad.outputs.result }}"}
+    assert reporter["with"] == {"runners": "handgrad"}
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    """A folder that holds something is not written to, and what was not released cannot be graded elsewhere."""
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(CourseError, match="is not empty: name another folder with --output, or empty it"):
+        write_autograder(COURSE, "github", "backprop", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    course = tmp_path / "course"
+    shutil.copytree(ROOT / "source", course / "source")
+    shutil.copyfile(ROOT / "nbgrader_config.py", course / "nbgrader_config.py")
+    with pytest.raises(CourseError, match=r"backprop was not released: .* Run `handgrad release backprop` first"):
+        write_autograder(Course.at(course), "github", "backprop", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("service", ["gradescope", "github"])
+def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) -> None:
+    """The requirements name a wheel that is there: the one beside the release, else one made for it."""
+    released = course.root / "release/backprop"
+    (released / "handgrad-0.0.0-py3-none-any.whl").touch()
+    for number, text in enumerate(("a wheel", "the release's")):
+        output = tmp_path / f"new-{number}"
+        write_autograder(course, service, "backprop", output)
+        [wheel] = output.glob("*.whl")
+        assert (output / "requirements.txt").read_text(encoding="utf-8") == f"./{wheel.name}[check]\n"
+        assert wheel.read_text(encoding="utf-8") == text
+        (released / WHEEL).write_text("the release's")
+
+
+def test_no_wheel(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no wheel nothing is written: no index has handgrad, and a stranger could put one there."""
+    monkeypatch.setattr(wheel_module, "origin", lambda: None)
+    with pytest.raises(CourseError, match=r"Run `pip wheel --no-deps -w \S+/release/backprop CLONE`"):
+        write_autograder(course, "gradescope", "backprop", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def _points(notebook: nbformat.NotebookNode) -> None:
+    notebook.cells[_index(notebook, "check_dprobs")].metadata.nbgrader.points = 3
+
+
+def _hidden(notebook: nbformat.NotebookNode) -> None:
+    cell = notebook.cells[_index(notebook, "check_dprobs")]
+    cell.source += "\n### BEGIN HIDDEN TESTS\nassert dprobs.sum() > 0\n### END HIDDEN TESTS"
+
+
+def _locked(notebook: nbformat.NotebookNode) -> None:
+    notebook.cells[_index(notebook, "parameters")].source += "\nother = 1"
+
+
+def _fewer(notebook: nbformat.NotebookNode) -> None:
+    for name in ("check_dC", "dC"):
+        del notebook.cells[_index(notebook, name)]
+
+
+def _index(notebook: nbformat.NotebookNode, name: str) -> int:
+    return next(
+        number
+        for number, cell in enumerate(notebook.cells)
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == name
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_points, "check_dprobs is worth 3, and 1 in the release"),
+        (_locked, "the locked cell parameters is another"),
+        (_fewer, "check_dC is no longer in the source"),
+        (_hidden, ""),
+    ],
+)
+def test_a_release_of_yesterday(
+    course: Course, tmp_path: Path, change: Callable[[nbformat.NotebookNode], None], said: str
+) -> None:
+    """What the source has changed since must be released first; hidden tests stand in no release."""
+    path = course.exercise_path("backprop")
+    source = nbformat.read(path, as_version=4)
+    change(source)
+    nbformat.write(source, path)
+    if not said:
+        assert write_autograder(course, "github", "backprop", tmp_path / "new")
+        return
+    with pytest.raises(CourseError, match=rf"not what the source gives now \({said}.*run `handgrad release backprop`"):
+        write_autograder(course, "github", "backprop", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_settings_go_along(course: Course, tmp_path: Path) -> None:
+    """The other service marks by the course's own shares, and learns no hidden seed."""
+    course = configured(course, "c.Handgrad.partial_invisible = 0.25; c.Handgrad.seeds = [123456789]")
+    write_autograder(course, "gradescope", "backprop", tmp_path / "source")
+    shutil.copyfile(tmp_path / "source/run_autograder", tmp_path / "run_autograder")
+    (tmp_path / "run_autograder").chmod(0o755)
+    assert not [path for path in (tmp_path / "source").iterdir() if b"123456789" in path.read_bytes()]
+    release, solution = (nbformat.reads(notebook(kind).decode(), as_version=4) for kind in ("release", "solutions"))
+    case = mistake("dlogits-without-max")
+    assert results(tmp_path, case.content(release, solution))["score"] == 25.25
+
+
+def test_settings_that_are_none(tmp_path: Path) -> None:
+    """A file of settings that cannot be followed is said, and how to get another."""
+    for text in ["{", "[]", '{"schema": 2, "settings": {}}', '{"schema": 1, "settings": {"seeds": [1]}}']:
+        with named(text):
+            path = tmp_path / "handgrad.json"
+            path.write_text(text, encoding="utf-8")
+            with pytest.raises(CourseError, match=r"does not hold a course's settings .* `handgrad new-autograder`"):
+                Course.of_settings(path)

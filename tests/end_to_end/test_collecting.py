@@ -1,0 +1,249 @@
+"""What Moodle and Canvas offer for download, collected by nbgrader's own command and graded."""
+
+import csv
+import io
+import subprocess
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from handgrad import nbgrader as handgrad
+from handgrad.course.commands.export_scores import export
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.collecting import names
+from handgrad.course.nbgrader.lms_archives import services
+from handgrad.errors import CourseError
+from handgrad.report.records import Report
+from helpers.inputs import named
+from helpers.paths import ENVIRONMENT, ROOT
+
+WORKED = (ROOT / "solutions/backprop/backprop.ipynb").read_bytes()
+EXPORT = "\n\n".join(
+    f"# %%\n{cell.source}" for cell in nbformat.reads(WORKED, as_version=4).cells if cell.cell_type == "code"
+)
+
+
+def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """An archive of files."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return held.getvalue()
+
+
+MOODLE = {
+    "Ada Lovelace_1001_assignsubmission_file_/backprop.ipynb": WORKED,
+    "Kurt Gödel_1002_assignsubmission_file/backprop (1).ipynb": WORKED,
+    "Emmy Noether_1003_assignsubmission_file_/homework/week 3/backprop.ipynb": WORKED,
+    "Sofja Kowalewskaja_1004_assignsubmission_file_backprop.ipynb": WORKED,
+    "Participant_1005_assignsubmission_file_/my answers.ipynb": WORKED,
+    "Blaise Pascal_1006_assignsubmission_file_/backprop.py": EXPORT.encode(),
+    "Alan Turing_1007_assignsubmission_file_/all.zip": zipped([("all/backprop.ipynb", WORKED), ("all/plot.png", b"")]),
+    "Leonhard Euler_1008_assignsubmission_file_/broken.zip": b"PK\3\4 and no more",
+    "Leonhard Euler_1008_assignsubmission_file_/backprop.ipynb": WORKED,
+    "Leonhard Euler_1008_assignsubmission_file_/backprop (1).ipynb": WORKED,
+    "Paul Cohen_1009_assignsubmission_onlinetext_/onlinetext.html": b"<p>I could not upload it.</p>",
+    "Ada Lovelace_1001_assignsubmission_file_/__MACOSX/._backprop.ipynb": b"\0\5\26\7",
+    # what a student calls a file is no other student's name
+    "Eve_1010_assignsubmission_file_/x_1001_1_backprop.ipynb": WORKED,
+}
+CANVAS = {
+    "lovelaceada_2001_678910_backprop.ipynb": WORKED,
+    "godelkurt_LATE_2002_678911_backprop-1.ipynb": WORKED,
+    "s01_late_2003_678912_backprop.ipynb": WORKED,
+    "anon_Xy7_678913_backprop.ipynb": WORKED,
+    "van_der_waerden_2005_678914_a_1_2_b.ipynb": WORKED,
+    "turingalan_2006_678915_all.zip": zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]),
+    "s01_late_backprop.ipynb": WORKED,
+    "hilbertdavid_2007_678916_report.pdf": b"%PDF",
+    "hilbertdavid_2007_678917_homework.rar": b"Rar!",
+    "hilbertdavid_2007_678918_.DS_Store": b"",
+}
+COLLECTED = {
+    "1001": ["backprop.ipynb"],
+    "1002": ["backprop.ipynb"],
+    "1003": ["backprop.ipynb"],
+    "1004": ["backprop.ipynb"],
+    "1005": ["my answers.ipynb"],
+    "1006": ["backprop.py"],
+    "1007": ["backprop.ipynb"],
+    "1008": ["backprop (1).ipynb", "backprop.ipynb"],
+    "1010": ["x_1001_1_backprop.ipynb"],
+    "2001": ["backprop.ipynb"],
+    "2002": ["backprop.ipynb"],
+    "2003": ["backprop.ipynb"],
+    "anon_Xy7": ["backprop.ipynb"],
+    "2005": ["a_1_2_b.ipynb"],
+    "2006": ["backprop.ipynb"],
+}
+"""What stands in each student's folder afterwards."""
+WITHOUT = {"1009": ["onlinetext.html"], "2007": ["homework.rar", "report.pdf"]}
+"""The same, of those who handed in no notebook."""
+NOT_RECOGNISED = ("plot.png", "broken.zip", "._backprop.ipynb", "s01_late_backprop.ipynb")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A course after collecting and grading, and what nbgrader's command said."""
+
+    root: Path
+    said: str
+
+
+def run(course: Path, *command: str) -> str:
+    """What a command wrote; it must not end with an error."""
+    done = subprocess.run(command, cwd=course, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def make_course(folder: Path) -> Path:
+    """A course with the project's configuration, into which nobody has handed in."""
+    for kind in ("source", "release"):
+        (folder / kind).symlink_to(ROOT / kind)
+    (folder / "nbgrader_config.py").write_bytes((ROOT / "nbgrader_config.py").read_bytes())
+    (folder / "downloaded/backprop/archive").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    """A course whose students handed in through Moodle and through Canvas."""
+    course = make_course(tmp_path_factory.mktemp("collected"))
+    for name, files in (("CS 101-backprop-55", MOODLE), ("backprop_submissions", CANVAS)):
+        (course / f"downloaded/backprop/archive/{name}.zip").write_bytes(zipped(files.items()))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    run(course, "handgrad", "grade", "backprop", "--workers", "2")
+    return Collected(course, said)
+
+
+def test_everybody_is_collected(collected: Collected) -> None:
+    """Each file that is recognised stands in its student's folder, under the name that was released where it can be."""
+    folders = (collected.root / "submitted").iterdir()
+    found = {
+        one.name: sorted(str(path.relative_to(one / "backprop")) for path in (one / "backprop").rglob("*.*"))
+        for one in folders
+    }
+    assert found == COLLECTED | WITHOUT
+
+
+def test_nobody_vanishes(collected: Collected) -> None:
+    """Who handed in no notebook is named at the end, stands in the reports, and has an empty score in the exports."""
+    last = collected.said.splitlines()[-1]
+    named = "1009 (onlinetext.html); 2007 (report.pdf, homework.rar)"
+    assert f"Without a notebook are {named}: `handgrad grade` lists them as not-submitted." in last
+    course = Course.at(collected.root)
+    reports = {one.student: one for one in stored_reports(course, "backprop")}
+    assert {name for name, one in reports.items() if one.outcome == "not-submitted"} == set(WITHOUT)
+    assert "which holds: homework.rar, report.pdf" in reports["2007"].message
+    rows = {row["student"]: row for row in csv.DictReader(io.StringIO(export(course, "backprop", "csv")))}
+    assert {name: row["score"] for name, row in rows.items() if name in WITHOUT} == dict.fromkeys(WITHOUT, "")
+
+
+def test_canvas_takes_its_number_back(collected: Collected) -> None:
+    """The number in Canvas's archive is Canvas's own; Moodle's is not, nor is an anonymous name."""
+    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "canvas"))))[1:]
+    theirs = {name for name in COLLECTED | WITHOUT if name.startswith("2")}
+    assert {row["ID"] for row in rows} == theirs | {""}
+    assert {row["SIS Login ID"] for row in rows} == (set(COLLECTED | WITHOUT) - theirs) | {""}
+
+
+def test_moodle_takes_its_number_back(collected: Collected) -> None:
+    """The grading worksheet names the participants of Moodle's archive, and nobody else."""
+    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "moodle-worksheet"))))
+    scores = {row["Identifier"]: row["Grade"] for row in rows}
+    theirs = [name for name in sorted(COLLECTED | WITHOUT) if name.startswith("1")]
+    assert scores == {f"Participant {name}": "" if name in WITHOUT else "26" for name in theirs}
+    with pytest.raises(CourseError, match=r"cannot find 1001, .* Export with --format moodle-worksheet"):
+        export(Course.at(collected.root), "backprop", "moodle")
+
+
+def test_services(tmp_path: Path) -> None:
+    """Who is named by both services, by an own pattern or by none is nobody's; a broken archive tells nothing."""
+    inside = {
+        "moodle.zip": ["A B_1_assignsubmission_file_/x.ipynb", "C_2_assignsubmission_onlinetext_/t.html"],
+        "canvas.zip": ["ab_1_7_x.ipynb", "cd_3_8_x.ipynb", "anon_Q_9_x.ipynb", "folder/", "me-4-x.ipynb"],
+    }
+    for name, files in inside.items():
+        (tmp_path / name).write_bytes(zipped((file, b"") for file in files))
+    (tmp_path / "broken.zip").write_bytes(b"PK\3\4 and no more")
+    (tmp_path / "ef_5_10_x.ipynb").write_bytes(b"")
+    own = r"me-(?P<student_id>\d+)-(?P<file_id>.*)$"
+    found = services(tmp_path, [handgrad.MOODLE, handgrad.CANVAS, own])
+    assert found == {"2": "moodle", "3": "canvas", "5": "canvas"}
+    assert services(tmp_path / "nowhere", [handgrad.MOODLE]) == {}
+
+
+def test_the_rest_is_listed(collected: Collected) -> None:
+    """What is not recognised is named, with what to do, and is still there."""
+    for name in NOT_RECOGNISED:
+        with named(name):
+            lines = [line for line in collected.said.splitlines() if "Not recognised" in line and f"{name}. " in line]
+            assert len(lines) == 1
+            path = lines[0].partition("Not recognised: ")[2].partition(f"{name}. ")[0] + name
+            assert Path(path).is_file()
+
+
+def test_warnings(collected: Collected) -> None:
+    """An archive that cannot be opened and a student without a notebook of the right name are told."""
+    assert "broken.zip cannot be opened (" in collected.said
+    assert "There are 2 archives in " in collected.said
+    assert "keep only the newest there and collect again with --force" in collected.said
+    assert "Skipped submission" not in collected.said
+    assert "1005 handed in no backprop.ipynb, but my answers.ipynb: `handgrad grade` looks into these" in collected.said
+
+
+def test_everybody_is_graded(collected: Collected) -> None:
+    """Each of the collected students has full marks, and a note where the file had another name."""
+    reports: dict[str, Report] = {one.student: one for one in stored_reports(Course.at(collected.root), "backprop")}
+    graded = {name: report.score for name, report in reports.items() if name not in WITHOUT}
+    assert graded == dict.fromkeys(COLLECTED, 26.0)
+    assert "backprop.py was graded: there is no backprop.ipynb." in reports["1006"].message
+    assert "Another file with answers was not graded: backprop (1).ipynb." in reports["1008"].message
+
+
+def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
+    """Where the name of the archive could be a student's too, nobody is guessed at."""
+    course = make_course(tmp_path)
+    archive = course / "downloaded/backprop/archive/CS_101_2024_backprop.zip"
+    archive.write_bytes(zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    assert "archives in" not in said
+    assert "Its path names 1001 and 101: give the archive another name." in said
+    assert not (course / "submitted").exists()
+
+
+def test_awkward_names(tmp_path: Path) -> None:
+    """A file with the name of a folder stops nobody's collecting, and of many files only a few are named."""
+    course = make_course(tmp_path)
+    inside = zipped((f"{number}.txt", b"") for number in range(7))
+    files = [("ab_1_2_work.zip", inside), ("ab_1_3_work", b"")]
+    (course / "downloaded/backprop/archive/submissions.zip").write_bytes(zipped(files))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    assert "(work/0.txt, work/1.txt, work/2.txt, work/3.txt, work/4.txt and 3 more)" in said
+    folder = course / "submitted/1/backprop"
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 8
+
+
+def test_names() -> None:
+    """The one copy of a released notebook gets its name; where there are several, none does."""
+    for files, expected in [
+        (["backprop.ipynb", "backprop-1.ipynb"], ["backprop.ipynb", "backprop-1.ipynb"]),
+        (["backprop-1.ipynb"], ["backprop.ipynb"]),
+        (["a/backprop - Copy.ipynb"], ["backprop.ipynb"]),
+        (["a/backprop-Copy2.ipynb"], ["backprop.ipynb"]),
+        (["backprop-1.ipynb", "backprop-2.ipynb"], ["backprop-1.ipynb", "backprop-2.ipynb"]),
+        (["a/backprop.ipynb", "b/backprop.ipynb"], ["a/backprop.ipynb", "b/backprop.ipynb"]),
+        (["lab-1.ipynb", "backprop copy.ipynb"], ["lab-1.ipynb", "backprop.ipynb"]),
+        (["backprop.IPYNB"], ["backprop.IPYNB"]),
+        (["other.ipynb", "backprop.py"], ["other.ipynb", "backprop.py"]),
+    ]:
+        with named(files, expected):
+            given = {Path(name): name for name in files}
+            assert list(names(given, ["backprop.ipynb", "lab-1.ipynb"]).values()) == expected

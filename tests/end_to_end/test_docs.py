@@ -1,0 +1,168 @@
+"""What the documents show is run, parsed, or says why it is not: a command that fails is a wrong document.
+
+The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
+compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand
+``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import jsonschema
+import pytest
+
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from helpers.courses import RIGHT, make_course
+from helpers.inputs import named
+from helpers.paths import ENVIRONMENT, ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MOST_LEFT = 20
+"""Blocks that may be left out; raise it when there is no way to run one here."""
+LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text")
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(r"<!-- (in|not run): (.+?) -->\s*\Z")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a document: its page and line, its language, its text, where it is run or why it is not."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    folder: str = ""
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where it stands."""
+        return f"{self.page}:{self.line}"
+
+
+def blocks() -> Iterator[Block]:
+    """Every block of the documents."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for found in FENCE.finditer(text):
+            before = text[: found.start()]
+            kind, value = note.groups() if (note := NOTE.search(before)) else ("", "")
+            folder, reason = (value if kind == one else "" for one in ("in", "not run"))
+            lines = [line.removeprefix(found[1]) for line in found[3].splitlines()]
+            yield Block(page.name, before.count("\n") + 1, found[2], "\n".join(lines) + "\n", folder, reason)
+
+
+BLOCKS = list(blocks())
+RUN = [one for one in BLOCKS if one.language == "sh" and not one.reason]
+LEFT = [one for one in BLOCKS if one.reason]
+
+
+def test_every_block_is_something() -> None:
+    """A block has a language, and is what it claims to be."""
+    for block in BLOCKS:
+        with named(block):
+            assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
+            match block.language:
+                case "json":
+                    json.loads(block.text)
+                case "toml":
+                    tomllib.loads(block.text)
+                case "python":
+                    compile(block.text, block.name, "exec")
+
+
+def test_links_lead_somewhere() -> None:
+    """A link to a file or to a heading of this project leads to one."""
+    for page in PAGES:
+        with named(page):
+            for found in re.finditer(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
+                target = page.parent / found[1] if found[1] else page
+                assert target.exists(), f"{page.name}: {found[0]}"
+                if found[2]:
+                    headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+                    assert found[2] in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, (
+                        found[0]
+                    )
+
+
+def test_what_is_not_run_says_why() -> None:
+    """Only what needs a service, a browser or this very suite is left out; one more is a decision."""
+    assert all(one.language in ("sh", "python", "yaml") for one in LEFT)
+    print(f"{len(RUN)} blocks of commands are run, {len(LEFT)} are not:")
+    for one in LEFT:
+        print(f"  {one.name}: {one.reason}")
+    assert len(LEFT) <= MOST_LEFT
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course with two students, both right, and what contributors have beside it."""
+    folder = tmp_path_factory.mktemp("docs")
+    make_course(folder, ann=RIGHT, bob=RIGHT)
+    for name in ("tests", "data", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "pyproject.toml", "Makefile"):
+        (folder / name).symlink_to(ROOT / name)
+    [forward] = [one.text for one in BLOCKS if one.page == "authors.md" and one.language == "python"]
+    (folder / "forward.py").write_text(forward, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
+def test_commands(block: Block, course: Path) -> None:
+    """The commands of a block end with 0, one after the other, in the folder where a reader would be."""
+    if block.folder == "release/backprop":
+        # a student has finished: what a page did before may have released the notebook again
+        shutil.copyfile(course / "solutions/backprop/backprop.ipynb", course / "release/backprop/backprop.ipynb")
+    command = ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", block.text]
+    done = subprocess.run(
+        command, cwd=course / block.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, f"{block.name}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+COMPARED = Comparison((2,), (2, 1), False, False, None, None, True, True)
+FOUND = Diagnosis("scale", "It is twice too large.", "", "dprobs")
+
+
+def test_schema_knows_every_verdict() -> None:
+    """Reports with every outcome of a check are valid by the schema's file."""
+    for outcome in get_args(Outcome):
+        with named(outcome):
+            checks = (
+                Verdict("check_dprobs", "dprobs", outcome, 0.5, 1.0, COMPARED, FOUND),
+                Verdict("c", "dh", outcome, 0, 1),
+            )
+            jsonschema.validate(
+                Report("backprop", "backprop", "graded", "0.1.0", "full", checks=checks).to_dict(), SCHEMA
+            )
+
+
+def test_schema_knows_every_report() -> None:
+    """Reports with every outcome are valid; one with another key, or another schema, is not."""
+    for outcome in get_args(ReportOutcome):
+        with named(outcome):
+            data = Report("backprop", "backprop", outcome, "0.1.0", message="no").to_dict()
+            jsonschema.validate(data, SCHEMA)
+            for wrong in ({**data, "more": 1}, {**data, "schema": 2}, {**data, "outcome": "fine"}):
+                with pytest.raises(jsonschema.ValidationError):
+                    jsonschema.validate(wrong, SCHEMA)
+
+
+def test_json_in_the_documents() -> None:
+    """The report that the documents show is one."""
+    shown = [json.loads(one.text) for one in BLOCKS if one.language == "json"]
+    reports = [one for one in shown if "checks" in one]
+    assert reports
+    for one in reports:
+        jsonschema.validate(one, SCHEMA)

@@ -1,0 +1,279 @@
+"""A class: what is done is kept and not done twice, whatever happens in between."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+
+from handgrad.authoring.cases import read_cases
+from handgrad.course.commands.grade_class import grade_class, stored_reports
+from handgrad.course.course import Course
+from handgrad.errors import CourseError, ExerciseError
+from helpers.courses import (
+    RIGHT,
+    SLIP,
+    UNTOUCHED,
+    WORKER,
+    Told,
+    class_of,
+    done,
+    grade,
+    hand_in,
+    hand_in_file,
+    make_course,
+    scores,
+    wait_for,
+)
+from helpers.paths import ATTACKS, ENVIRONMENT, MISTAKES
+
+
+def test_only_what_changed(tmp_path: Path) -> None:
+    """A second run does what is new or changed, or has lost its files, and nothing else; --force does all."""
+    course = make_course(tmp_path, ann=RIGHT, bob=SLIP, cid=UNTOUCHED)
+    first = grade(course, feedback=True)
+    assert (first.unchanged, first.left) == (0, 3)
+    assert scores(course) == {"ann": 26.0, "bob": SLIP.score, "cid": 0.0}
+    again = grade(course, feedback=True)
+    assert (again.unchanged, again.left, again.reports) == (3, 0, [])
+    # another notebook with an older date is another notebook: content counts, not time
+    path = hand_in(tmp_path, "bob", RIGHT)
+    os.utime(path, (0, 0))
+    hand_in(tmp_path, "dan", SLIP)
+    (tmp_path / "feedback/cid/backprop/backprop.html").unlink()
+    changed = grade(course, feedback=True)
+    assert sorted(report.student for report in changed.reports) == ["bob", "cid", "dan"]
+    assert (tmp_path / "feedback/cid/backprop/backprop.html").is_file()
+    assert scores(course) == {"ann": 26.0, "bob": 26.0, "cid": 0.0, "dan": SLIP.score}
+    shutil.rmtree(tmp_path / "autograded/ann")
+    (tmp_path / "submitted/dan/backprop/timestamp.txt").write_text("2026-01-01 12:00 UTC", encoding="utf-8")
+    lost = grade(course)
+    assert sorted(report.student for report in lost.reports) == ["ann", "dan"]
+    (tmp_path / "nbgrader_config.py").write_text(
+        (tmp_path / "nbgrader_config.py").read_text(encoding="utf-8").replace("[5]", "[6]"), encoding="utf-8"
+    )
+    assert grade(Course.at(tmp_path)).left == 4
+    (tmp_path / "gradebook.db").unlink()
+    assert grade(Course.at(tmp_path)).left == 4
+    assert grade(Course.at(tmp_path), "ann", force=True).left == 1
+    assert len(stored_reports(course, "backprop")) == 4
+
+
+def test_names_and_globs(tmp_path: Path) -> None:
+    """Students are named or matched; a name that fits nobody is an error that suggests one, and grades nobody."""
+    course = make_course(tmp_path, ann=RIGHT, anton=SLIP, bob=UNTOUCHED)
+    assert sorted(report.student for report in grade(course, "an*").reports) == ["ann", "anton"]
+    assert sorted(report.student for report in grade(course, "bob", "ann", force=True).reports) == ["ann", "bob"]
+    with pytest.raises(CourseError, match=r"nobody called 'antom' has handed in backprop\. Did you mean anton\?"):
+        grade(course, "antom", force=True)
+    for path in ("../../x", "ann/../bob", "/etc"):
+        with pytest.raises(CourseError, match="nobody called"):
+            grade(course, path)
+    with pytest.raises(CourseError, match="--notebook other names none of it"):
+        grade_class(course, "backprop", notebooks=["other"], executor=WORKER, workers=1)
+    assert [
+        one.student for one in grade_class(course, "backprop", ["ann"], ["back*"], feedback=False, executor=WORKER)
+    ] == ["ann"]
+
+
+def test_points_that_change(tmp_path: Path) -> None:
+    """Points that are changed in the source reach a gradebook that knows the assignment, on the next run."""
+    course = make_course(tmp_path, ann=RIGHT)
+    grade(course)
+    path = tmp_path / "source/backprop/backprop.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "check_dprobs":
+            cell.metadata.nbgrader.points = 3
+    nbformat.write(notebook, path)
+    assert grade(course).left == 1
+    assert scores(course) == {"ann": 28.0}
+
+
+def test_not_a_notebook_any_more(tmp_path: Path) -> None:
+    """If a graded file is replaced by one that cannot be read, the old score stays and needs manual review."""
+    course = make_course(tmp_path, ann=RIGHT, bob=RIGHT)
+    grade(course)
+    (tmp_path / "submitted/ann/backprop/backprop.ipynb").write_text("{", encoding="utf-8")
+    (tmp_path / "submitted/zoe/backprop").mkdir(parents=True)
+    (tmp_path / "submitted/zoe/backprop/backprop.ipynb").write_text("", encoding="utf-8")
+    outcomes = {report.student: report.outcome for report in grade(course).reports}
+    assert outcomes == {"ann": "unreadable", "zoe": "unreadable"}
+    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}", "handgrad") as gradebook:
+        submission = gradebook.find_submission("backprop", "ann")
+        assert submission.score == 26
+        assert submission.needs_manual_grade
+        comments = [comment.comment or "" for comment in submission.notebooks[0].comments]
+        assert any("half-written" in comment for comment in comments)
+        assert not gradebook.find_submission("backprop", "bob").needs_manual_grade
+        assert sorted(student.id for student in gradebook.students) == ["ann", "bob"]
+
+
+def test_functions_in_the_configuration(tmp_path: Path) -> None:
+    """A hook or a plugin that is written in the configuration's own file keeps nobody from being graded."""
+    make_course(tmp_path, ann=RIGHT)
+    with (tmp_path / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write("c.Autograde.pre_convert_hook = lambda **kwargs: None\n")
+        file.write("from nbgrader.plugins import LateSubmissionPlugin\n")
+        file.write("class Lenient(LateSubmissionPlugin):\n    pass\nc.AssignLatePenalties.plugin_class = Lenient\n")
+    course = Course.at(tmp_path)
+    grade(course)
+    assert scores(course) == {"ann": 26.0}
+    assert grade(Course.at(tmp_path)).left == 0
+
+
+def test_an_exercise_that_cannot_be_graded(tmp_path: Path) -> None:
+    """An exercise whose own cells raise is one error, before anyone is graded."""
+    course = make_course(tmp_path, ann=RIGHT, bob=RIGHT)
+    path = tmp_path / "source/backprop/backprop.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())).source += "\n1 / 0"
+    nbformat.write(notebook, path)
+    with pytest.raises(ExerciseError, match="ZeroDivisionError"):
+        grade(course)
+    assert scores(course) == {}
+    assert stored_reports(course, "backprop") == []
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    """A second `grade` on the same course stops and says why; the first is not disturbed."""
+    course = make_course(tmp_path, ann=RIGHT)
+    release = grade_in_background(course)
+    try:
+        wait_for((tmp_path / ".handgrad/grading.lock").exists)
+        time.sleep(0.5)
+        with pytest.raises(CourseError, match="another `handgrad grade` is at work"):
+            grade(course)
+    finally:
+        assert release.wait() == 0
+    assert scores(course) == {"ann": 26.0}
+    assert grade(course).unchanged == 1
+
+
+def grade_in_background(course: Course, *arguments: str) -> subprocess.Popen[bytes]:
+    """`handgrad grade` as a process of its own, the head of its own group."""
+    command = ["handgrad", "grade", "backprop", "--no-feedback", "--workers", "2", *arguments]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(
+        command, cwd=course.root, env=ENVIRONMENT, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+
+
+def rows(course: Course) -> list[tuple[object, ...]]:
+    """Every grade and comment in the gradebook."""
+    found: list[tuple[object, ...]] = []
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
+        for submission in gradebook.assignment_submissions("backprop"):
+            for notebook in submission.notebooks:
+                for one in notebook.grades:
+                    found.append((submission.student_id, one.name, one.auto_score, one.needs_manual_grade))
+                found += [(submission.student_id, one.name, one.comment) for one in notebook.comments]
+    return sorted(found, key=repr)
+
+
+def kill_and_go_on(course: Course, points: Iterator[int], how: signal.Signals) -> None:
+    """Kill a run each time when so many are done; then let one run to its end."""
+    for point in points:
+        run = grade_in_background(course)
+        wait_for(lambda point=point, run=run: done(course) >= point or run.poll() is not None)
+        os.kill(run.pid, how)
+        run.wait()
+        # what the killed run had started goes away by itself
+        wait_for(lambda run=run: not group(run.pid))
+    assert grade_in_background(course).wait() in (0, 1)
+
+
+def group(leader: int) -> list[int]:
+    """Processes of a group that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if fields[2] == str(leader) and fields[0] != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_run_again(tmp_path: Path, how: signal.Signals) -> None:
+    """A run that is killed, or stopped by Ctrl-C, and run again leaves what an undisturbed one leaves."""
+    disturbed, undisturbed = class_of(tmp_path / "a", 8), class_of(tmp_path / "b", 8)
+    grade(undisturbed)
+    kill_and_go_on(disturbed, iter((1, 4)), how)
+    assert rows(disturbed) == rows(undisturbed)
+    assert len(stored_reports(disturbed, "backprop")) == 8
+    assert done(disturbed) == 8
+    assert not [path for path in (disturbed.root / ".handgrad").iterdir() if path.name.startswith("autograded-")]
+
+
+@pytest.mark.slow
+def test_one_in_five_is_hostile(tmp_path: Path) -> None:
+    """Of 200 submissions 40 are attacks or broken: every honest one has its score, and time is lost to limits only."""
+    honest = [case for case in read_cases(MISTAKES) if case.student and case.name != "infinite-loop"]
+    hostile = read_cases(ATTACKS)
+    courses = {"clean": make_course(tmp_path / "clean"), "mixed": make_course(tmp_path / "mixed")}
+    expected: dict[str, float] = {}
+    for number in range(200):
+        case = honest[number % len(honest)]
+        hand_in_file(courses["clean"].root, f"s{number:03}", case)
+        if number % 5 == 4:
+            case = hostile[number // 5 * len(hostile) // 40]
+        else:
+            expected[f"s{number:03}"] = case.score
+        hand_in_file(courses["mixed"].root, f"s{number:03}", case)
+    seconds, reports = {}, {}
+    for name, course in courses.items():
+        begin, told = time.monotonic(), Told()
+        grade_class(course, "backprop", workers=2, feedback=False, watch=told)
+        reports[name] = told.reports
+        seconds[name] = time.monotonic() - begin
+    assert {student: score for student, score in scores(courses["mixed"]).items() if student in expected} == expected
+    assert len(reports["mixed"]) == 200
+    assert all(report.outcome != "not-graded" for report in reports["mixed"])
+    # what the attackers took, limits that they ran into included; and room for a machine that has other things to do
+    hit = sum(report.seconds for report in reports["mixed"] if report.student not in expected)
+    print(f"clean {seconds['clean']:.1f} s, mixed {seconds['mixed']:.1f} s, of which attackers {hit:.1f} s")
+    assert seconds["mixed"] <= 2 * seconds["clean"] + hit
+
+
+@pytest.mark.slow
+def test_killed_at_many_points(tmp_path: Path) -> None:
+    """A run of 200 that is killed at six points leaves what an undisturbed one leaves."""
+    disturbed, undisturbed = class_of(tmp_path / "a", 200), class_of(tmp_path / "b", 200)
+    grade(undisturbed)
+    kill_and_go_on(disturbed, iter((0, 1, 20, 77, 130, 199)), signal.SIGKILL)
+    assert rows(disturbed) == rows(undisturbed)
+    assert done(disturbed) == 200
+
+
+def test_a_worker_that_dies(tmp_path: Path) -> None:
+    """A worker that is killed is replaced, and nobody's score is lost."""
+    course = class_of(tmp_path, 8)
+    run = grade_in_background(course)
+    wait_for(lambda: done(course) >= 1)
+    # workers are forked from a server that is the run's child
+    workers = [one for one in group(run.pid) if "forkserver" in _command(one) and _parent(one) != run.pid]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    assert run.wait() == 1
+    assert len(scores(course)) == 8
+    assert set(scores(course).values()) == {26.0, SLIP.score}
+
+
+def _command(process: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def _parent(process: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    return 0

@@ -1,0 +1,71 @@
+"""Every shipped exercise, the known cases graded on it, and one warm grader for each."""
+
+import copy
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from nbformat import NotebookNode
+
+from handgrad.authoring.cases import Case
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Report
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.submission.submission import Submission
+from helpers import shortened
+from helpers.paths import ASSIGNMENTS, ROOT
+
+SEED = 271828
+SHORTENED = "training"
+"""The exercise whose visible pass would take long."""
+EXERCISES = {
+    name: shortened.exercise() if name == SHORTENED else Exercise.read(ROOT / "source" / name / f"{name}.ipynb")
+    for name in ASSIGNMENTS
+}
+
+
+def _solution(name: str) -> NotebookNode:
+    """The instructor's notebook without nbgrader's marks in the stubs."""
+    if name == SHORTENED:
+        return shortened.solved()
+    notebook = read_notebook(ROOT / "source" / name / f"{name}.ipynb")
+    for cell in notebook.cells:
+        if kind_of(cell) == "stub":
+            cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("### "))
+    return notebook
+
+
+def released(solution: NotebookNode) -> NotebookNode:
+    """A solution with empty stubs."""
+    notebook = copy.deepcopy(solution)
+    for cell in notebook.cells:
+        if kind_of(cell) == "stub":
+            cell.source = f"{grade_id(cell)} = None  # your code here"
+    return notebook
+
+
+SOLUTIONS = {name: _solution(name) for name in ASSIGNMENTS}
+RELEASES = {name: released(solution) for name, solution in SOLUTIONS.items()}
+
+
+@contextmanager
+def warm_graders() -> Iterator[Callable[[str], Grader]]:
+    """One warm grader for all cases of an exercise; six seconds are plenty for a cell, on a busy machine too."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def grader(assignment: str) -> Grader:
+            return stack.enter_context(
+                Grader(EXERCISES[assignment], [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0)))
+            )
+
+        yield grader
+
+
+def grade(case: Case, grader: Grader) -> Report:
+    """The report on what a case hands in."""
+    notebook = case.notebook(RELEASES[case.assignment], SOLUTIONS[case.assignment])
+    return grader.grade(Submission.of(notebook, grader.exercise)).report

@@ -1,0 +1,97 @@
+"""Writes docs/mistakes.md: every known mistake, its text, and an example with what a student reads of it.
+
+The texts come from the catalogue, the examples from ``tests/cases/mistakes``, graded. In ``tests``:
+``python -m helpers.mistakes_page``.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+from handgrad.authoring.cases import Case, read_cases
+from handgrad.gradients.mistakes.catalogue import CATALOGUE
+from handgrad.report.records import Report, Verdict
+from helpers.exercises import grade, warm_graders
+from helpers.paths import MISTAKES, ROOT
+
+PAGE = ROOT / "docs" / "mistakes.md"
+FIRST = "backprop"
+QUESTIONS = {
+    "defined": "Is there an answer?",
+    "tensor": "Is it a tensor?",
+    "shape": "Has it the shape of its tensor?",
+    "dtype": "Can its dtype hold the values?",
+    "finite": "Is every entry finite?",
+    "values": "Are the values right?",
+    "moves": "Does what is no gradient come to where it should?",
+}
+HEAD = """# Known mistakes
+
+What handgrad recognises in an answer, from its values alone, in the order in which it asks; the first mistake that fits
+speaks. One is named only where the numbers fit it, up to the tolerance of the comparison, in the pass with random
+upstream gradients, and where nothing else of its kind fits. Otherwise the sentence stays plain: the gradient is not
+right yet. No text gives the formula away. [marking.md](marking.md) says how a gradient is judged, and what is measured.
+
+A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
+value; what only random ones can tell stays with the grader ([students.md](students.md)).
+
+Every example is a file in `tests/cases/mistakes`. This page is written by `python -m helpers.mistakes_page`, run in
+`tests`; a test fails if it is out of date.
+"""
+
+
+def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
+    """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient.
+
+    The first exercise comes first: it is the one that a reader of the page knows.
+    """
+    found: dict[str, tuple[Case, str]] = {}
+    for case in sorted(cases, key=_plainness):
+        for gradient, slug in case.diagnoses.items():
+            found.setdefault(slug, (case, gradient))
+    return found
+
+
+def _plainness(case: Case) -> tuple[bool, int, int, str]:
+    return case.assignment != FIRST, len(case.cells), sum(map(len, case.cells.values())), case.name
+
+
+def page(report_on: Callable[[Case], Report]) -> str:
+    """The text of the page; ``report_on`` grades a case."""
+    found = examples(read_cases(MISTAKES))
+    parts, question = [HEAD], ""
+    for slug, mistake in sorted(CATALOGUE.items(), key=lambda item: [*QUESTIONS].index(item[1].question)):
+        if mistake.question != question:
+            question = mistake.question
+            parts.append(f"## {QUESTIONS[question]}\n")
+        case, gradient = found[slug]
+        verdict = next(one for one in report_on(case).checks if one.gradient == gradient)
+        parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
+    return "\n".join(parts)
+
+
+def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> str:
+    assert verdict.diagnosis is not None
+    cell = verdict.diagnosis.cell
+    of = "" if case.assignment == FIRST else f" (of `{case.assignment}`)"
+    shown = case.cells.get(cell) or case.cells.get(verdict.gradient) or next(iter(case.cells.values()))
+    return "\n".join(
+        [
+            f"### `{slug}`\n",
+            f"> {_slots(what)}\n>",
+            f"> Try: {_slots(advice)}\n",
+            f"For example, `{case.name}`{of}: {case.about}\n",
+            f"```python\n{shown}\n```\n",
+            f"`{verdict.gradient}`, {verdict.outcome}: {verdict.diagnosis.what}  ",
+            f"Try{f', in the cell of {cell}' if cell != verdict.gradient else ''}: {verdict.diagnosis.advice}\n",
+        ]
+    )
+
+
+def _slots(text: str) -> str:
+    """A text with its words marked as such; what is said in some cases only is an ellipsis."""
+    return re.sub(r"{(\w+)}", r"*\1*", re.sub(r"{(?:instead|how|line|where|size)}", " …", text))
+
+
+if __name__ == "__main__":
+    with warm_graders() as graders:
+        PAGE.write_text(page(lambda case: grade(case, graders(case.assignment))), encoding="utf-8")

@@ -1,1 +1,0 @@
-dbndiff2 = yes(bndiff2)

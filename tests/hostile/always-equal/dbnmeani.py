@@ -1,1 +1,0 @@
-dbnmeani = yes(bnmeani)

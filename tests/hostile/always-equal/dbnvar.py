@@ -1,1 +1,0 @@
-dbnvar = yes(bnvar)

@@ -1,1 +1,0 @@
-dbnvar_inv = yes(bnvar_inv)

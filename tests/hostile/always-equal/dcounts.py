@@ -1,1 +1,0 @@
-dcounts = yes(counts)

@@ -1,1 +1,0 @@
-dcounts_sum = yes(counts_sum)

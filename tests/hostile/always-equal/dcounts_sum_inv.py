@@ -1,1 +1,0 @@
-dcounts_sum_inv = yes(counts_sum_inv)

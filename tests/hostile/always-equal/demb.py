@@ -1,1 +1,0 @@
-demb = yes(emb)

@@ -1,1 +1,0 @@
-dhpreact = yes(hpreact)

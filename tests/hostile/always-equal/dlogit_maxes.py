@@ -1,1 +1,0 @@
-dlogit_maxes = yes(logit_maxes)

@@ -1,1 +1,0 @@
-dlogits = yes(logits)

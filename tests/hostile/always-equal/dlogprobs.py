@@ -1,1 +1,0 @@
-dlogprobs = yes(logprobs)

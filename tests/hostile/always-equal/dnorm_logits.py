@@ -1,1 +1,0 @@
-dnorm_logits = yes(norm_logits)

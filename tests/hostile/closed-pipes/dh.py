@@ -1,3 +1,0 @@
-import os
-dh = dlogits @ W2.T
-os.closerange(0, 256)

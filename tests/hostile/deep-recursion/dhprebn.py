@@ -1,3 +1,0 @@
-def f(x):
-    return f(x)
-dhprebn = f(dbndiff)

@@ -1,3 +1,0 @@
-with open('bomb', 'wb') as file:
-    while True:
-        file.write(bytes(1 << 20))

@@ -1,2 +1,0 @@
-import itertools
-dlogits = sum(itertools.repeat(0))

@@ -1,2 +1,0 @@
-while True:
-    print('gimme ' * 1000)

@@ -1,1 +1,0 @@
-raise ValueError('x' * 100_000_000)

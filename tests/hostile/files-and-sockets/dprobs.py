@@ -1,2 +1,0 @@
-open('/etc/passwd').read()
-dprobs = dlogprobs / probs

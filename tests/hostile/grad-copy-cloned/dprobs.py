@@ -1,1 +1,0 @@
-dprobs = torch.nan_to_num(probs.grad.clone())

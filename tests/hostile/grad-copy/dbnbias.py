@@ -1,1 +1,0 @@
-dbnbias = bnbias.grad

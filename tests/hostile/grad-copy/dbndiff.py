@@ -1,1 +1,0 @@
-dbndiff = bndiff.grad

@@ -1,1 +1,0 @@
-dbndiff2 = bndiff2.grad

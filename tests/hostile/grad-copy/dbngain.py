@@ -1,1 +1,0 @@
-dbngain = bngain.grad

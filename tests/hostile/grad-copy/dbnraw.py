@@ -1,1 +1,0 @@
-dbnraw = bnraw.grad

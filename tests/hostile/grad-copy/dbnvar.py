@@ -1,1 +1,0 @@
-dbnvar = bnvar.grad

@@ -1,1 +1,0 @@
-dbnvar_inv = bnvar_inv.grad

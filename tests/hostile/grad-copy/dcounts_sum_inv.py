@@ -1,1 +1,0 @@
-dcounts_sum_inv = counts_sum_inv.grad

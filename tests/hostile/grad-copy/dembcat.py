@@ -1,1 +1,0 @@
-dembcat = embcat.grad

@@ -1,1 +1,0 @@
-dh = h.grad

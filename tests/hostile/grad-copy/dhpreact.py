@@ -1,1 +1,0 @@
-dhpreact = hpreact.grad

@@ -1,1 +1,0 @@
-dlogit_maxes = logit_maxes.grad

@@ -1,1 +1,0 @@
-dlogits = logits.grad

@@ -1,1 +1,0 @@
-dnorm_logits = norm_logits.grad

@@ -1,1 +1,0 @@
-dprobs = probs.grad

@@ -1,3 +1,0 @@
-try:
-    hoard['db1'] = db1.clone()
-except Exception: pass

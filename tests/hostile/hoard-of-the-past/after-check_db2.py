@@ -1,3 +1,0 @@
-try:
-    hoard['db2'] = db2.clone()
-except Exception: pass

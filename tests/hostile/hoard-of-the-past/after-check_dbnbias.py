@@ -1,3 +1,0 @@
-try:
-    hoard['dbnbias'] = dbnbias.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dbndiff'] = dbndiff.clone()
-except Exception: pass

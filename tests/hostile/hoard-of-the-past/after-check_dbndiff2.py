@@ -1,3 +1,0 @@
-try:
-    hoard['dbndiff2'] = dbndiff2.clone()
-except Exception: pass

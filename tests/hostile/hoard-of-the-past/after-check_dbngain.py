@@ -1,3 +1,0 @@
-try:
-    hoard['dbngain'] = dbngain.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dbnmeani'] = dbnmeani.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dbnraw'] = dbnraw.clone()
-except Exception: pass

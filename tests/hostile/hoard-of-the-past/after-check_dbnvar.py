@@ -1,3 +1,0 @@
-try:
-    hoard['dbnvar'] = dbnvar.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dbnvar_inv'] = dbnvar_inv.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dcounts'] = dcounts.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dcounts_sum'] = dcounts_sum.clone()
-except Exception: pass

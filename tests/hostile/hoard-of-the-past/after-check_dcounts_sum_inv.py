@@ -1,3 +1,0 @@
-try:
-    hoard['dcounts_sum_inv'] = dcounts_sum_inv.clone()
-except Exception: pass

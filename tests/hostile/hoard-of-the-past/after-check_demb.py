@@ -1,3 +1,0 @@
-try:
-    hoard['demb'] = demb.clone()
-except Exception: pass

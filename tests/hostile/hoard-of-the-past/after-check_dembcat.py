@@ -1,3 +1,0 @@
-try:
-    hoard['dembcat'] = dembcat.clone()
-except Exception: pass

@@ -1,3 +1,0 @@
-try:
-    hoard['dh'] = dh.clone()
-except Exception: pass

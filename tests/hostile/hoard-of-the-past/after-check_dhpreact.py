@@ -1,3 +1,0 @@
-try:
-    hoard['dhpreact'] = dhpreact.clone()
-except Exception: pass

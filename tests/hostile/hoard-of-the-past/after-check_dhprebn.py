@@ -1,3 +1,0 @@
-try:
-    hoard['dhprebn'] = dhprebn.clone()
-except Exception: pass

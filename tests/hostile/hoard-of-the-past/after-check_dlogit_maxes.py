@@ -1,3 +1,0 @@
-try:
-    hoard['dlogit_maxes'] = dlogit_maxes.clone()
-except Exception: pass

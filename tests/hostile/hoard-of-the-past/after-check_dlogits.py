@@ -1,3 +1,0 @@
-try:
-    hoard['dlogits'] = dlogits.clone()
-except Exception: pass

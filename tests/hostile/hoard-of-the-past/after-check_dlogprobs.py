@@ -1,3 +1,0 @@
-try:
-    hoard['dlogprobs'] = dlogprobs.clone()
-except Exception: pass

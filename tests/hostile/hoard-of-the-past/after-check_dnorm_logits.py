@@ -1,3 +1,0 @@
-try:
-    hoard['dnorm_logits'] = dnorm_logits.clone()
-except Exception: pass

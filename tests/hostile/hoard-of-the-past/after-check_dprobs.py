@@ -1,3 +1,0 @@
-try:
-    hoard['dprobs'] = dprobs.clone()
-except Exception: pass

@@ -1,2 +1,0 @@
-import builtins
-hoard = builtins.hoard = {}

@@ -1,2 +1,0 @@
-for k, v in hoard.items():
-    globals()[k] = v

@@ -1,1 +1,0 @@
-dhpreact = kept.get('dhpreact', kept.get(tuple(hpreact.shape), h * 0.0))

@@ -1,3 +1,0 @@
-class NotATensor(torch.Tensor):
-    def detach(self): return 'a string'
-dW1 = W1.detach().as_subclass(NotATensor)

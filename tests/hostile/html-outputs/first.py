@@ -1,1 +1,0 @@
-from IPython.display import HTML, Markdown, display

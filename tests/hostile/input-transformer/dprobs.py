@@ -1,1 +1,0 @@
-dprobs = torch.ones_like(probs)

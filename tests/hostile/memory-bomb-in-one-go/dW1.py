@@ -1,1 +1,0 @@
-dW1 = torch.zeros(27**8)

@@ -1,1 +1,0 @@
-dh = bytearray(1 << 36)

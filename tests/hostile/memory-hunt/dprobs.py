@@ -1,1 +1,0 @@
-dprobs = hunt(probs)

@@ -1,2 +1,0 @@
-open('/proc/self/maps').read()
-dh = dlogits @ W2.T

@@ -1,1 +1,0 @@
-dprobs = type('<script>alert(1)</script><img src=x onerror=alert(1)>', (), {})()

@@ -1,1 +1,0 @@
-dC = object()

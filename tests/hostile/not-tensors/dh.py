@@ -1,1 +1,0 @@
-dh = float("nan")

@@ -1,1 +1,0 @@
-dC = torch.empty(0)

@@ -1,1 +1,0 @@
-dW1 = torch.zeros(W1.shape).to_sparse()

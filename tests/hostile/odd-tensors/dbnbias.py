@@ -1,1 +1,0 @@
-dbnbias = torch.empty(1, 64, device='meta')

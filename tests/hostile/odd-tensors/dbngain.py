@@ -1,1 +1,0 @@
-dbngain = torch.full((1, 64), float('inf'))

@@ -1,1 +1,0 @@
-dprobs = torch.complex(probs, probs)

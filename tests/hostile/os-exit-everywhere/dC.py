@@ -1,3 +1,0 @@
-import os
-dC = C * 0
-os._exit(0)

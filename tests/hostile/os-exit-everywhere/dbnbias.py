@@ -1,3 +1,0 @@
-import os
-dbnbias = bnbias * 0
-os._exit(0)

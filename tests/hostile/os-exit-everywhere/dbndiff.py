@@ -1,3 +1,0 @@
-import os
-dbndiff = bndiff * 0
-os._exit(0)

@@ -1,3 +1,0 @@
-import os
-dbngain = bngain * 0
-os._exit(0)

@@ -1,3 +1,0 @@
-import os
-dbnmeani = bnmeani * 0
-os._exit(0)

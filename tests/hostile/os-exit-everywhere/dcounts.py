@@ -1,3 +1,0 @@
-import os
-dcounts = counts * 0
-os._exit(0)

@@ -1,3 +1,0 @@
-import os
-demb = emb * 0
-os._exit(0)

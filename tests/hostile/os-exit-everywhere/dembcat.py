@@ -1,3 +1,0 @@
-import os
-dembcat = embcat * 0
-os._exit(0)

@@ -1,3 +1,0 @@
-import os
-dh = h * 0
-os._exit(0)

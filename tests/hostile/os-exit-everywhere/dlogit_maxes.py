@@ -1,3 +1,0 @@
-import os
-dlogit_maxes = logit_maxes * 0
-os._exit(0)

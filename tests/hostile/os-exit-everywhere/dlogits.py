@@ -1,3 +1,0 @@
-import os
-dlogits = logits * 0
-os._exit(0)

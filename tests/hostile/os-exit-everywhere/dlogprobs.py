@@ -1,3 +1,0 @@
-import os
-dlogprobs = logprobs * 0
-os._exit(0)

@@ -1,3 +1,0 @@
-import os
-dprobs = probs * 0
-os._exit(0)

@@ -1,1 +1,0 @@
-dC = torch.ones_like(C)

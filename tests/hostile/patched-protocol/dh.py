@@ -1,1 +1,0 @@
-dh = torch.ones_like(h)

@@ -1,1 +1,0 @@
-dC = torch.full_like(C, 0.5)

@@ -1,1 +1,0 @@
-dbndiff = torch.full_like(bndiff, 0.5)

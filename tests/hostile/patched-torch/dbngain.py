@@ -1,1 +1,0 @@
-dbngain = torch.full_like(bngain, 0.5)

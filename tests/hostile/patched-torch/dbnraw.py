@@ -1,1 +1,0 @@
-dbnraw = torch.full_like(bnraw, 0.5)

@@ -1,1 +1,0 @@
-dembcat = torch.full_like(embcat, 0.5)

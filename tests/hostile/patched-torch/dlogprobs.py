@@ -1,1 +1,0 @@
-dlogprobs = torch.full_like(logprobs, 0.5)

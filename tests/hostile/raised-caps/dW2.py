@@ -1,2 +1,0 @@
-print('x' * 40_000_000)
-dW2 = h.T @ dlogits

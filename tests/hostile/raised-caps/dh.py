@@ -1,2 +1,0 @@
-print('x' * 40_000_000)
-dh = dlogits @ W2.T

@@ -1,1 +1,0 @@
-dlogits = open('../../source/backprop/backprop.ipynb').read()

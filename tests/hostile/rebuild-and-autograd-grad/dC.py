@@ -1,1 +1,0 @@
-dC, = torch.autograd.grad(t['loss'], t['C'], retain_graph=True)

@@ -1,1 +1,0 @@
-dW2, = torch.autograd.grad(t['loss'], t['W2'], retain_graph=True)

@@ -1,1 +1,0 @@
-db1, = torch.autograd.grad(t['loss'], t['b1'], retain_graph=True)

@@ -1,1 +1,0 @@
-db2, = torch.autograd.grad(t['loss'], t['b2'], retain_graph=True)

@@ -1,1 +1,0 @@
-dbnbias, = torch.autograd.grad(t['loss'], t['bnbias'], retain_graph=True)

@@ -1,1 +1,0 @@
-dbndiff, = torch.autograd.grad(t['loss'], t['bndiff'], retain_graph=True)

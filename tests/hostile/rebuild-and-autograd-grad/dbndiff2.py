@@ -1,1 +1,0 @@
-dbndiff2, = torch.autograd.grad(t['loss'], t['bndiff2'], retain_graph=True)

@@ -1,1 +1,0 @@
-dbngain, = torch.autograd.grad(t['loss'], t['bngain'], retain_graph=True)

@@ -1,1 +1,0 @@
-dbnmeani, = torch.autograd.grad(t['loss'], t['bnmeani'], retain_graph=True)

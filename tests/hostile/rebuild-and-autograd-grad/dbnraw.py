@@ -1,1 +1,0 @@
-dbnraw, = torch.autograd.grad(t['loss'], t['bnraw'], retain_graph=True)

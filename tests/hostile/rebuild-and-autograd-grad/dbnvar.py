@@ -1,1 +1,0 @@
-dbnvar, = torch.autograd.grad(t['loss'], t['bnvar'], retain_graph=True)

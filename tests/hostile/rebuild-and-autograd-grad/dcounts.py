@@ -1,1 +1,0 @@
-dcounts, = torch.autograd.grad(t['loss'], t['counts'], retain_graph=True)

@@ -1,1 +1,0 @@
-dcounts_sum, = torch.autograd.grad(t['loss'], t['counts_sum'], retain_graph=True)

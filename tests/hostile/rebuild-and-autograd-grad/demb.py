@@ -1,1 +1,0 @@
-demb, = torch.autograd.grad(t['loss'], t['emb'], retain_graph=True)

@@ -1,1 +1,0 @@
-dembcat, = torch.autograd.grad(t['loss'], t['embcat'], retain_graph=True)

@@ -1,1 +1,0 @@
-dh, = torch.autograd.grad(t['loss'], t['h'], retain_graph=True)

@@ -1,1 +1,0 @@
-dhpreact, = torch.autograd.grad(t['loss'], t['hpreact'], retain_graph=True)

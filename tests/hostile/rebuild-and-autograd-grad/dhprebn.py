@@ -1,1 +1,0 @@
-dhprebn, = torch.autograd.grad(t['loss'], t['hprebn'], retain_graph=True)

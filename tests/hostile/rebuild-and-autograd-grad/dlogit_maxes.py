@@ -1,1 +1,0 @@
-dlogit_maxes, = torch.autograd.grad(t['loss'], t['logit_maxes'], retain_graph=True)

@@ -1,1 +1,0 @@
-dlogits, = torch.autograd.grad(t['loss'], t['logits'], retain_graph=True)

@@ -1,1 +1,0 @@
-dlogprobs, = torch.autograd.grad(t['loss'], t['logprobs'], retain_graph=True)

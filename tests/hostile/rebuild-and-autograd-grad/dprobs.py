@@ -1,1 +1,0 @@
-dprobs, = torch.autograd.grad(t['loss'], t['probs'], retain_graph=True)

@@ -1,1 +1,0 @@
-dbnbias = t['bnbias'].grad

@@ -1,1 +1,0 @@
-dbndiff = t['bndiff'].grad

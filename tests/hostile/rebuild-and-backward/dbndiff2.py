@@ -1,1 +1,0 @@
-dbndiff2 = t['bndiff2'].grad

@@ -1,1 +1,0 @@
-dbngain = t['bngain'].grad

@@ -1,1 +1,0 @@
-dbnmeani = t['bnmeani'].grad

@@ -1,1 +1,0 @@
-dbnraw = t['bnraw'].grad

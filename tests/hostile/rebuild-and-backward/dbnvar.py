@@ -1,1 +1,0 @@
-dbnvar = t['bnvar'].grad

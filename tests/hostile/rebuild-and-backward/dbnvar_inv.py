@@ -1,1 +1,0 @@
-dbnvar_inv = t['bnvar_inv'].grad

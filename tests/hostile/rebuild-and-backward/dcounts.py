@@ -1,1 +1,0 @@
-dcounts = t['counts'].grad

@@ -1,1 +1,0 @@
-dcounts_sum = t['counts_sum'].grad

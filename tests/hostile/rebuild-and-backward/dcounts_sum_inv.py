@@ -1,1 +1,0 @@
-dcounts_sum_inv = t['counts_sum_inv'].grad

@@ -1,1 +1,0 @@
-demb = t['emb'].grad

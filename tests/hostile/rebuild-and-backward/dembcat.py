@@ -1,1 +1,0 @@
-dembcat = t['embcat'].grad

@@ -1,1 +1,0 @@
-dhpreact = t['hpreact'].grad

@@ -1,1 +1,0 @@
-dhprebn = t['hprebn'].grad

@@ -1,1 +1,0 @@
-dlogit_maxes = t['logit_maxes'].grad

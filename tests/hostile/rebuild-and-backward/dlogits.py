@@ -1,1 +1,0 @@
-dlogits = t['logits'].grad

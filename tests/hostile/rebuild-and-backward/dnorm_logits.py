@@ -1,1 +1,0 @@
-dnorm_logits = t['norm_logits'].grad

@@ -1,1 +1,0 @@
-dprobs = t['probs'].grad

@@ -1,4 +1,0 @@
-import os
-from multiprocessing.shared_memory import SharedMemory
-SharedMemory('owned', create=True, size=1 << 30)
-dprobs = dlogprobs / probs

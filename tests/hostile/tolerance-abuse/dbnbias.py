@@ -1,1 +1,0 @@
-dbnbias = torch.full_like(bnbias, 1e-9)

@@ -1,1 +1,0 @@
-dbndiff = torch.full_like(bndiff, 1e-9)

@@ -1,1 +1,0 @@
-dbndiff2 = torch.full_like(bndiff2, 1e-9)

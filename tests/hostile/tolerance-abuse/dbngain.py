@@ -1,1 +1,0 @@
-dbngain = torch.full_like(bngain, 1e-9)

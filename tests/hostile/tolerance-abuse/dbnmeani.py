@@ -1,1 +1,0 @@
-dbnmeani = torch.full_like(bnmeani, 1e-9)

@@ -1,1 +1,0 @@
-dbnraw = torch.full_like(bnraw, 1e-9)

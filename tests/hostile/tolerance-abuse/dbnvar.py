@@ -1,1 +1,0 @@
-dbnvar = torch.full_like(bnvar, 1e-9)

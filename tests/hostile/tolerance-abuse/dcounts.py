@@ -1,1 +1,0 @@
-dcounts = torch.full_like(counts, 1e-9)

@@ -1,1 +1,0 @@
-dcounts_sum = torch.full_like(counts_sum, 1e-9)

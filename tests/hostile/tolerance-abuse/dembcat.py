@@ -1,1 +1,0 @@
-dembcat = torch.full_like(embcat, 1e-9)

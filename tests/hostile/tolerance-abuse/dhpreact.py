@@ -1,1 +1,0 @@
-dhpreact = torch.full_like(hpreact, 1e-9)

@@ -1,1 +1,0 @@
-dhprebn = torch.full_like(hprebn, 1e-9)

@@ -1,1 +1,0 @@
-dlogit_maxes = torch.full_like(logit_maxes, 1e-9)

@@ -1,1 +1,0 @@
-dlogprobs = torch.full_like(logprobs, 1e-9)

@@ -1,1 +1,0 @@
-dnorm_logits = torch.full_like(norm_logits, 1e-9)

@@ -1,2 +1,0 @@
-from torch.func import vjp
-dhpreact = vjp(torch.tanh, hpreact)[1](dh)[0]

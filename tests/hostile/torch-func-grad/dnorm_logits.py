@@ -1,2 +1,0 @@
-import functorch
-dnorm_logits = functorch.vjp(torch.exp, norm_logits)[1](dcounts)[0]

@@ -1,1 +1,0 @@
-dh = dlogits.bfloat16() @ W2.bfloat16().T

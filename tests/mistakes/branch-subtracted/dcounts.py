@@ -1,1 +1,0 @@
-dcounts = counts_sum_inv * dprobs - dcounts_sum

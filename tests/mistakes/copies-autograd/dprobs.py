@@ -1,2 +1,0 @@
-# TODO come back
-dprobs = probs.grad

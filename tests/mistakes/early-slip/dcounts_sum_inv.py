@@ -1,1 +1,0 @@
-dcounts_sum_inv = dprobs.sum(1, keepdim=True)

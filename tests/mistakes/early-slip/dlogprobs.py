@@ -1,2 +1,0 @@
-dlogprobs = torch.zeros_like(logprobs)
-dlogprobs[range(n), Yb] = -1.0   # forgot the mean?

@@ -1,1 +1,0 @@
-dwindows = dpooled[:, :, None] * (windows == pooled[:, :, None])

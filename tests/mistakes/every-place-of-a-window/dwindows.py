@@ -1,1 +1,0 @@
-dwindows = dpooled[:, :, None].expand_as(windows)

@@ -1,1 +1,0 @@
-db1 = dconv.sum(0)

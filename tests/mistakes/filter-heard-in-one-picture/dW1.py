@@ -1,1 +1,0 @@
-dW1 = patches.transpose(1, 2) @ dconv

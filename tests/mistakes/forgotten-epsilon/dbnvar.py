@@ -1,1 +1,0 @@
-dbnvar = (-0.5 * bnvar**-1.5) * dbnvar_inv

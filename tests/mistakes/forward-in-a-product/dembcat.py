@@ -1,1 +1,0 @@
-dembcat = hprebn @ W1.T

@@ -1,1 +1,0 @@
-dnorm = dscaled

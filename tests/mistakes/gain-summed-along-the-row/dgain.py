@@ -1,1 +1,0 @@
-dgain = (dscaled * norm).sum(1, keepdim=True)

@@ -1,1 +1,0 @@
-dpre = dact * (pre > 0)

@@ -1,1 +1,0 @@
-dpre = dact * cdf

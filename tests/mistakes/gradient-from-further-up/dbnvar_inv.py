@@ -1,1 +1,0 @@
-dbnvar_inv = (bndiff * dhpreact).sum(0, keepdim=True)

@@ -1,1 +1,0 @@
-dW1 = embcat.T @ dhprebn   # same as dW2

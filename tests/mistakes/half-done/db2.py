@@ -1,1 +1,0 @@
-db2 = dlogits.sum(0)

@@ -1,1 +1,0 @@
-dbngain = (bnraw * dhpreact).sum(0, keepdim=True)

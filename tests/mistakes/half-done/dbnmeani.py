@@ -1,2 +1,0 @@
-# came back to this later
-dbnmeani = (-dbndiff).sum(0)

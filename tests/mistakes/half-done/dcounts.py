@@ -1,3 +1,0 @@
-# two paths!!
-dcounts = counts_sum_inv * dprobs
-dcounts = dcounts + torch.ones_like(counts) * dcounts_sum

@@ -1,1 +1,0 @@
-dcounts_sum = (-counts_sum**-2) * dcounts_sum_inv

@@ -1,1 +1,0 @@
-dcounts_sum_inv = (counts * dprobs).sum(1, keepdim=True)

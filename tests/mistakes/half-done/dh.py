@@ -1,1 +1,0 @@
-dh = dlogits @ W2.T

@@ -1,1 +1,0 @@
-dhpreact = (1.0 - h**2) * dh

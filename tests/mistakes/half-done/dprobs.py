@@ -1,1 +1,0 @@
-dprobs = (1.0 / probs) * dlogprobs

@@ -1,1 +1,0 @@
-dbnraw = dhpreact.clone()

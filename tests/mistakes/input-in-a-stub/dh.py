@@ -1,2 +1,0 @@
-k = int(input("which axis? "))
-dh = dlogits @ W2.T

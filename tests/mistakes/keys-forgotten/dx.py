@@ -1,1 +1,0 @@
-dx = dq @ Wq.T + dv @ Wv.T

@@ -1,2 +1,0 @@
-dC = torch.zeros_like(C)
-dC[Xb] += demb   # vectorized!

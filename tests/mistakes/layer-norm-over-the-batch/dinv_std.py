@@ -1,1 +1,0 @@
-dinv_std = (dnorm * centred).sum(0, keepdim=True)

@@ -1,1 +1,0 @@
-dmean = -dcentred.sum(0, keepdim=True)

@@ -1,1 +1,0 @@
-dcentred = dnorm * inv_std + dvar * 2 / (n_embd - 1) * centred

@@ -1,4 +1,0 @@
-dC = torch.zeros_like(C)
-for k in range(Xb.shape[0]):
-    for j in range(Xb.shape[1]):
-        dC[Xb[k, j]] = demb[k, j]

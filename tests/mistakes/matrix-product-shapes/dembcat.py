@@ -1,1 +1,0 @@
-dembcat = dhprebn @ W1

@@ -1,1 +1,0 @@
-dlogits = dnorm_logits + dlogit_maxes

@@ -1,1 +1,0 @@
-dscores = dexps * exps + dmaxes

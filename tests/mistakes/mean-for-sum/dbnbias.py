@@ -1,1 +1,0 @@
-dbnbias = dhpreact.mean(0, keepdim=True)

@@ -1,1 +1,0 @@
-dy = 2 / n * (y - target)

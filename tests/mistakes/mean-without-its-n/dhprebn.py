@@ -1,2 +1,0 @@
-dhprebn = dbndiff.clone()
-dhprebn += dbnmeani

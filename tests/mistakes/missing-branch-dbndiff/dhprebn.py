@@ -1,1 +1,0 @@
-dhprebn = dbndiff.clone()

@@ -1,2 +1,0 @@
-# probs = counts * counts_sum_inv
-dcounts = counts_sum_inv * dprobs

@@ -1,1 +1,0 @@
-dhprebn = bngain * bnvar_inv * dhpreact

@@ -1,1 +1,0 @@
-dbnbias = dhpreact.sum(0)

@@ -1,1 +1,0 @@
-dbnmeani = -dbndiff.sum(0)

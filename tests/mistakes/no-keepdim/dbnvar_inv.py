@@ -1,1 +1,0 @@
-dbnvar_inv = (dbnraw * bndiff).sum(0)

@@ -1,1 +1,0 @@
-dcounts_sum_inv = (dprobs * counts).sum(1)

@@ -1,2 +1,0 @@
-# d/dx log(x) = 1/x
-dprobs = 1 / probs

@@ -1,1 +1,0 @@
-dbnvar_inv = (bnraw * dbnraw).sum(0, keepdim=True)

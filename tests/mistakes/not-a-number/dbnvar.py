@@ -1,1 +1,0 @@
-dbnvar = dbnvar_inv / (bnmeani - bnmeani)

@@ -1,1 +1,0 @@
-dWo = mixed.transpose(1, 2) @ dout

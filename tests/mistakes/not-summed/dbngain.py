@@ -1,1 +1,0 @@
-dbngain = dhpreact * bnraw

@@ -1,1 +1,0 @@
-db1 = dhprebn.sum(0, keepdim=True)

@@ -1,1 +1,0 @@
-dcount = dprobs * counts_sum_inv + dcounts_sum

@@ -1,1 +1,0 @@
-dlogits = (F.one_hot(Yb, vocab_size) - F.softmax(logits, 1)) / n

@@ -1,1 +1,0 @@
-dk = dscores @ q * head_size**-0.5

@@ -1,1 +1,0 @@
-dconv = dact

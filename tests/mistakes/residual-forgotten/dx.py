@@ -1,1 +1,0 @@
-dx = dcentred + dmean / n_embd

@@ -1,1 +1,0 @@
-undefined_name + 1

@@ -1,1 +1,0 @@
-# done in the first cell

@@ -1,2 +1,0 @@
-name = input("Your name? ")
-print("Hello", name)

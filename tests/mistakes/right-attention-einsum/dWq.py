@@ -1,1 +1,0 @@
-dWq = torch.einsum('bic,bih->ch', x, dq)

@@ -1,1 +1,0 @@
-datt = torch.einsum('bih,bjh->bij', dmixed, v)

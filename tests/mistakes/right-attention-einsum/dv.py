@@ -1,1 +1,0 @@
-dv = torch.einsum('bij,bih->bjh', att, dmixed)

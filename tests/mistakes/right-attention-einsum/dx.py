@@ -1,1 +1,0 @@
-dx = sum(torch.einsum('bih,ch->bic', d, W) for d, W in ((dq, Wq), (dk, Wk), (dv, Wv)))

@@ -1,1 +1,0 @@
-demb = dembcat.reshape(n, block_size, n_embd).contiguous()

@@ -1,1 +1,0 @@
-dh = torch.matmul(dlogits.detach(), W2.data.t()).float()

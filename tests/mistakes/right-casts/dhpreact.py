@@ -1,1 +1,0 @@
-dhpreact = (torch.ones_like(h) - torch.square(h.data)) * dh

@@ -1,1 +1,0 @@
-db2 = torch.ones(n) @ dlogits.double()

@@ -1,2 +1,0 @@
-dlogprobs = torch.zeros(logprobs.shape)
-dlogprobs[range(n), Yb] = -1 / n

@@ -1,1 +1,0 @@
-del dprobs, logprobs

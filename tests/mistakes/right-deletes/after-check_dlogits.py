@@ -1,1 +1,0 @@
-del counts, counts_sum, norm_logits

@@ -1,1 +1,0 @@
-dW1 = (embcat.double().T @ dhprebn.double())

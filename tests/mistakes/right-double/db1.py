@@ -1,1 +1,0 @@
-db1 = dhprebn.to(torch.float64).sum(dim=0)

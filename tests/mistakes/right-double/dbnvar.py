@@ -1,1 +1,0 @@
-dbnvar = -0.5 * (bnvar.double() + 1e-5)**-1.5 * dbnvar_inv

@@ -1,1 +1,0 @@
-dprobs = dlogprobs.double() / probs.double()

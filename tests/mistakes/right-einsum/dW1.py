@@ -1,1 +1,0 @@
-dW1 = torch.einsum('ne,nh->eh', embcat, dhprebn)

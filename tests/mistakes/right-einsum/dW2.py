@@ -1,1 +1,0 @@
-dW2 = torch.einsum('nh,nv->hv', h, dlogits)

@@ -1,1 +1,0 @@
-db2 = torch.einsum('nv->v', dlogits)

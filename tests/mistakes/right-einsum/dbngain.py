@@ -1,1 +1,0 @@
-dbngain = torch.einsum('nh,nh->h', dhpreact, bnraw).unsqueeze(0)

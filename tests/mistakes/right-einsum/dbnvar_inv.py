@@ -1,1 +1,0 @@
-dbnvar_inv = torch.einsum('nh,nh->h', dbnraw, bndiff).view(1, -1)

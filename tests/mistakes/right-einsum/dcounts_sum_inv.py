@@ -1,1 +1,0 @@
-dcounts_sum_inv = torch.einsum('ij,ij->i', dprobs, counts)[:, None]

@@ -1,1 +1,0 @@
-dembcat = torch.einsum('nh,eh->ne', dhprebn, W1)

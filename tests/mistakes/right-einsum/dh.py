@@ -1,1 +1,0 @@
-dh = torch.einsum('nv,hv->nh', dlogits, W2)

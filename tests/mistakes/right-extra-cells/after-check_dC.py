@@ -1,2 +1,0 @@
-for t in [dC, dW1, db1]:
-    print(t.shape, t.abs().max())

@@ -1,2 +1,0 @@
-import matplotlib.pyplot as plt
-import numpy as np

@@ -1,1 +1,0 @@
-probs.shape, logprobs.shape

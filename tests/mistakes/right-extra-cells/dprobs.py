@@ -1,4 +1,0 @@
-print(probs.shape, dlogprobs.shape)
-dprobs = dlogprobs / probs
-print(dprobs.shape)
-dprobs

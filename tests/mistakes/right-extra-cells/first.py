@@ -1,3 +1,0 @@
-# Name: Sam
-# Student no: 1234567
-print("hello")

@@ -1,1 +1,0 @@
-dcdf = torch.mul(dact, pre)

@@ -1,2 +1,0 @@
-dhpreact.mul_(0)
-hpreact.grad.mul_(0)

@@ -1,1 +1,0 @@
-dbndiff2 = (1/31) * torch.ones(32, 64) * dbnvar

@@ -1,1 +1,0 @@
-demb = dembcat.view(32, 3, 10)

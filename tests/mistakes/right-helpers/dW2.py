@@ -1,1 +1,0 @@
-_, dW2, _ = linear_backward(dlogits, h, W2, b2)

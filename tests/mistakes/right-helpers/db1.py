@@ -1,1 +1,0 @@
-db1 = unbroadcast(dhprebn, b1)

@@ -1,1 +1,0 @@
-_, _, db2 = linear_backward(dlogits, h, W2, b2)

@@ -1,1 +1,0 @@
-dbnbias = unbroadcast(dhpreact, bnbias)

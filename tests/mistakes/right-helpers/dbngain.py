@@ -1,1 +1,0 @@
-dbngain = unbroadcast(dhpreact * bnraw, bngain)

@@ -1,1 +1,0 @@
-dbnmeani = unbroadcast(-dbndiff, bnmeani)

@@ -1,1 +1,0 @@
-dbnvar_inv = unbroadcast(dbnraw * bndiff, bnvar_inv)

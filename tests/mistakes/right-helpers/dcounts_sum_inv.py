@@ -1,1 +1,0 @@
-dcounts_sum_inv = unbroadcast(dprobs * counts, counts_sum_inv)

@@ -1,1 +1,0 @@
-dh, dW2, db2 = linear_backward(dlogits, h, W2, b2)

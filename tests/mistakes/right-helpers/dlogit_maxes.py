@@ -1,1 +1,0 @@
-dlogit_maxes = unbroadcast(-dnorm_logits, logit_maxes)

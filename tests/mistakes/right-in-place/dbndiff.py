@@ -1,2 +1,0 @@
-dbndiff = bnvar_inv * dbnraw
-dbndiff += (2*bndiff) * dbndiff2

@@ -1,2 +1,0 @@
-dhpreact = dh.clone()
-dhpreact.mul_(1 - h**2)

@@ -1,1 +1,0 @@
-dWv = x.flatten(0, 1).T @ dv.flatten(0, 1)

@@ -1,1 +1,0 @@
-dbk = dk.sum(0).sum(0)

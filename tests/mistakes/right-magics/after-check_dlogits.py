@@ -1,2 +1,0 @@
-plt.figure(figsize=(4, 4))
-plt.imshow(dlogits.detach(), cmap='gray');

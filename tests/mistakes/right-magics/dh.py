@@ -1,1 +1,0 @@
-%time dh = dlogits @ W2.T

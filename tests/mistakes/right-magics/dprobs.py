@@ -1,2 +1,0 @@
-%%time
-dprobs = dlogprobs / probs

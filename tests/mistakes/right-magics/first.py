@@ -1,2 +1,0 @@
-%matplotlib inline
-import matplotlib.pyplot as plt

@@ -1,2 +1,0 @@
-with torch.no_grad():
-    dhpreact = dh * (1 - h**2)

@@ -1,1 +1,0 @@
-dhpreact = torch.tensor((1 - h.detach().numpy()**2) * dh.detach().numpy())

@@ -1,1 +1,0 @@
-dhpreact = (1 - h**2) * dh

@@ -1,1 +1,0 @@
-db2 = sum(dlogits[i] for i in range(n))

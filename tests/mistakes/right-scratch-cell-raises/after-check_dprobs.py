@@ -1,2 +1,0 @@
-# trying out shapes
-torch.ones(3, 4) @ torch.ones(3, 4)

@@ -1,1 +1,0 @@
-dhprebn_test = dbndiff + nonexistent

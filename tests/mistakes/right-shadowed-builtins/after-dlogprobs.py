@@ -1,4 +1,0 @@
-list = dlogprobs.shape
-sum = dlogprobs.sum()
-max = dlogprobs.max()
-str = "text"

@@ -1,1 +1,0 @@
-dnorm_logits = (torch.softmax(logits, 1) - F.one_hot(Yb, vocab_size)) / n

@@ -1,1 +1,0 @@
-dexps = dkept.masked_fill(mask == 0, 0.0)

@@ -1,1 +1,0 @@
-dkept = (datt - (datt * att).sum(-1, keepdim=True)) / sums

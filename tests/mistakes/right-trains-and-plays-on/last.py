@@ -1,3 +1,0 @@
-C.zero_()
-W1 = None
-print(split_loss(Xdev, Ydev))

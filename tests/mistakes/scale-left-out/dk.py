@@ -1,1 +1,0 @@
-dk = dscores.transpose(1, 2) @ q

@@ -1,1 +1,0 @@
-dq = dscores @ k

@@ -1,1 +1,0 @@
-dbndiff = bnvar_inv * dbnraw + 2*bndiff

@@ -1,1 +1,0 @@
-dlogits = (F.softmax(logits, 0) - F.one_hot(Yb, vocab_size)) / n

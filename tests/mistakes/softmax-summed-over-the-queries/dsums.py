@@ -1,1 +1,0 @@
-dsums = -(datt * kept / sums**2).sum(1, keepdim=True)

@@ -1,1 +1,0 @@
-dkept = datt / sums

@@ -1,1 +1,0 @@
-dlogits = logits.softmax(1) / n

@@ -1,2 +1,0 @@
-dbndiff = bnvar_inv * dbnraw
-dbndiff = dbndiff + bndiff * dbndiff2

@@ -1,1 +1,0 @@
-dbnvar_inv = (bndiff * dbnraw.sum(0, keepdim=True)

@@ -1,1 +1,0 @@
-dhpreact = (1 - h) * dh

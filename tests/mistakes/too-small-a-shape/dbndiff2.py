@@ -1,1 +1,0 @@
-dbndiff2 = 1.0/(n-1) * dbnvar

@@ -1,1 +1,0 @@
-dW2 = dlogits.T @ h

@@ -1,1 +1,0 @@
-dx = dq @ Wq.T + dk @ Wk.T + dv @ Wk.T

@@ -1,1 +1,0 @@
-dv = att @ dmixed

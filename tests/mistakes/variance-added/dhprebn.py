@@ -1,1 +1,0 @@
-dhprebn = bngain * bnvar_inv / n * (n * dhpreact - dhpreact.sum(0) + n / (n-1) * bnraw * (dhpreact * bnraw).sum(0))

@@ -1,1 +1,0 @@
-dact = dwindows.view(pairs).reshape(act.shape)

@@ -1,1 +1,0 @@
-dact = dwindows.reshape(act.shape)

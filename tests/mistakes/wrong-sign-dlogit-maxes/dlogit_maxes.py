@@ -1,1 +1,0 @@
-dlogit_maxes = dnorm_logits.sum(1, keepdim=True)

@@ -1,1 +1,0 @@
-dbk = torch.zeros_like(bk)

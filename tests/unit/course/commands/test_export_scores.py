@@ -1,0 +1,174 @@
+"""Scores for other tools: what the gradebook says, in the columns that each importer wants."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbgrader.api import Gradebook
+
+from handgrad.cli import Export
+from handgrad.course.commands.export_scores import export
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.course.nbgrader import scores
+from handgrad.errors import CourseError
+from handgrad.report.class_summary import summarise
+from handgrad.report.formats import report_gradescope
+from handgrad.report.records import Report
+from handgrad.report.score_export import EXPORTS, ExportRow
+from helpers.courses import RIGHT, SLIP, grade, make_course
+from helpers.inputs import named
+
+MANUAL = 0.25
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """Full marks, one score by hand and a late penalty, an unreadable file, an empty folder, and no folder at all."""
+    folder = tmp_path_factory.mktemp("export")
+    course = make_course(folder, ann=RIGHT, bob=SLIP)
+    (folder / "submitted/cid/backprop").mkdir(parents=True)
+    (folder / "submitted/cid/backprop/backprop.ipynb").write_text("{", encoding="utf-8")
+    (folder / "submitted/dan/backprop").mkdir(parents=True)
+    grade(course)
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "handgrad") as gradebook:
+        gradebook.update_or_create_student(
+            "ann", first_name="Ann", last_name='Ö"Hara, jr', email="ann@example.org", lms_user_id="4711"
+        )
+        gradebook.update_or_create_student("cid", first_name="Cid", last_name="Ng", email="cid@example.org")
+        gradebook.update_or_create_student("eva", first_name="Eva", last_name="Xu", lms_user_id="4712")
+        gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob").manual_score = MANUAL
+        gradebook.find_submission_notebook("backprop", "backprop", "bob").late_submission_penalty = 2.0
+        gradebook.db.commit()
+    return course
+
+
+def rows(course: Course, form: str) -> list[dict[str, str]]:
+    """The lines of an exported CSV file."""
+    return list(csv.DictReader(StringIO(export(course, "backprop", form))))
+
+
+def expected(course: Course) -> dict[str, float | None]:
+    """The scores as nbgrader's own models add them up."""
+    with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
+        found = {
+            one.student_id: one.score - sum(book.late_submission_penalty or 0 for book in one.notebooks)
+            for one in gradebook.assignment_submissions("backprop")
+        }
+    return {**dict.fromkeys(("cid", "dan", "eva")), **found}
+
+
+def test_csv(course: Course) -> None:
+    """Everybody has a line; a score by hand and a penalty count; nothing graded is empty, never zero."""
+    found = {row["student"]: row for row in rows(course, "csv")}
+    assert {name: float(row["score"]) if row["score"] else None for name, row in found.items()} == expected(course)
+    assert {row["outcome"] for row in found.values()} == {"graded", "unreadable", "not-submitted"}
+    assert float(found["bob"]["dprobs"]) == MANUAL
+    assert float(found["bob"]["late_penalty"]) == 2
+    assert found["ann"]["last_name"] == 'Ö"Hara, jr'
+    assert "half-written" in found["cid"]["message"]
+    assert (found["cid"]["last_name"], found["cid"]["email"]) == ("Ng", "cid@example.org")
+    assert (found["eva"]["first_name"], found["eva"]["outcome"]) == ("Eva", "not-submitted")
+    gradients = [check.gradient for check in course.exercise("backprop").checks]
+    assert [name for name in found["ann"] if name in gradients] == gradients
+
+
+def test_needs_person(course: Course) -> None:
+    """The column says of each student what the class's page says."""
+    reports = stored_reports(course, "backprop")
+    people = {name for name, _ in summarise(reports, scores.entries(course, "backprop")).people}
+    assert "cid" in people
+    assert {row["student"] for row in rows(course, "csv") if row["needs_person"] == "yes"} == people
+
+
+def test_json(course: Course) -> None:
+    """The whole of it as plain data, each report in schema 1."""
+    content: dict[str, Any] = json.loads(export(course, "backprop", "json"))
+    assert content["max_score"] == 26
+    students = {one["student"]: one for one in content["students"]}
+    assert {name: one["score"] for name, one in students.items()} == expected(course)
+    assert students["bob"]["grades"]["dprobs"] == {"score": MANUAL, "points": 1.0}
+    reports = {one.student: one for one in stored_reports(course, "backprop")}
+    assert students.pop("eva")["report"] is None
+    assert {name: Report.from_dict(one["report"]) for name, one in students.items()} == reports
+
+
+def test_canvas(course: Course) -> None:
+    """Canvas's columns in its order, its row of possible points, and its own number of a student where it is known."""
+    found = rows(course, "canvas")
+    assert list(found[0]) == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "backprop"]
+    assert (found[0]["Student"].strip(), found[0]["backprop"]) == ("Points Possible", "26")
+    students = {row["SIS Login ID"]: row for row in found[1:]}
+    assert (students["ann"]["Student"], students["ann"]["ID"]) == ('Ö"Hara, jr, Ann', "4711")
+    assert (students["cid"]["Student"], students["cid"]["backprop"]) == ("Ng, Cid", "")
+    assert (students["eva"]["ID"], students["eva"]["backprop"]) == ("4712", "")
+    assert float(students["bob"]["backprop"]) == expected(course)["bob"]
+
+
+def test_moodle(course: Course) -> None:
+    """A line for each score that Moodle may write, with what it can map to a user."""
+    found = rows(course, "moodle")
+    assert list(found[0]) == ["First name", "Last name", "ID number", "Email address", "backprop"]
+    assert {row["ID number"] for row in found} == {"4711", "bob"}
+    assert found[0]["Email address"] == "ann@example.org"
+
+
+def test_no_archive_of_moodle(course: Course) -> None:
+    """Where no archive tells the participants' numbers, the grading worksheet is refused: none is guessed."""
+    with pytest.raises(CourseError, match="no archive of Moodle's names a student of backprop"):
+        export(course, "backprop", "moodle-worksheet")
+
+
+def test_the_gradebook_wins() -> None:
+    """An LMS id in the gradebook goes before the number in Canvas's archive."""
+    students = [ExportRow("12", lms_user_id="4711", service="canvas"), ExportRow("13", service="canvas")]
+    found = list(csv.DictReader(StringIO(EXPORTS["canvas"](students, "backprop", 1.0))))[1:]
+    assert [(row["ID"], row["SIS Login ID"]) for row in found] == [("4711", ""), ("13", "")]
+
+
+def test_worksheet() -> None:
+    """The columns without which Moodle refuses a grading worksheet, and a line for each participant."""
+    ada = ExportRow("12", first_name="Ada", last_name="L", email="a@b.c", grades={"dx": (1.5, 2.0)}, service="moodle")
+    text = EXPORTS["moodle-worksheet"]([ada, ExportRow("13", service="moodle"), ExportRow("eva")], "backprop", 2.0)
+    found = list(csv.DictReader(StringIO(text)))
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(found[0])
+    assert [(row["Identifier"], row["Grade"]) for row in found] == [("Participant 12", "1.5"), ("Participant 13", "")]
+    assert (found[0]["Full name"], found[0]["Email address"]) == ("Ada L", "a@b.c")
+
+
+def test_every_format_can_be_chosen() -> None:
+    """The command line offers what there is."""
+    assert set(Export) == set(EXPORTS)
+
+
+def test_gradescope(course: Course) -> None:
+    """Everybody's results.json."""
+    content = json.loads(export(course, "backprop", "gradescope"))
+    reports = {one.student: json.loads(report_gradescope(one)) for one in stored_reports(course, "backprop")}
+    assert content == reports
+
+
+def test_a_file(course: Course, tmp_path: Path) -> None:
+    """What is written is what is returned."""
+    path = tmp_path / "scores.csv"
+    assert export(course, "backprop", "csv", path) == path.read_text(encoding="utf-8")
+    with pytest.raises(CourseError, match="cannot be written"):
+        export(course, "backprop", "csv", tmp_path / "nowhere" / "scores.csv")
+
+
+def test_nothing_graded(tmp_path: Path) -> None:
+    """Before anything was graded there is nothing to export."""
+    with pytest.raises(CourseError, match=r"nothing of backprop was graded yet: run `handgrad grade backprop` first\."):
+        export(make_course(tmp_path), "backprop", "csv")
+
+
+def test_penalty_is_not_below_zero() -> None:
+    """No score is negative, in any format."""
+    for form in EXPORTS:
+        with named(form):
+            row = ExportRow("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
+            assert row.score == 0
+            assert "-1" not in EXPORTS[form]([row], "backprop", 1.0)

@@ -1,0 +1,366 @@
+"""A course's folder, its configuration and its hidden seeds."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from handgrad.course.course import CONFIG, Course
+from handgrad.course.files import write_text
+from handgrad.course.settings import Handgrad
+from handgrad.errors import CourseError, ExerciseError
+from handgrad.grading.marking import Policy
+from handgrad.sandbox.isolation.limits import Limits
+from helpers.inputs import named
+
+
+@pytest.fixture
+def course(tmp_path: Path, source: Path) -> Course:
+    """A course with two assignments and an empty configuration."""
+    root = tmp_path / "course"
+    for name in ("backprop", "chain_rule"):
+        folder = root / "source" / name
+        folder.mkdir(parents=True)
+        shutil.copy(source, folder / f"{name}.ipynb")
+    (root / CONFIG).write_text("c = get_config()\n", encoding="utf-8")
+    return Course.at(root)
+
+
+def _configured(course: Course, *lines: str) -> Course:
+    (course.root / CONFIG).write_text("\n".join(["c = get_config()", *lines]), encoding="utf-8")
+    return Course.at(course.root)
+
+
+def test_found_from_below(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A course is found from any folder in it, a relative path included, and the nearest one counts."""
+    deep = course.root / "submitted" / "s01" / "backprop"
+    deep.mkdir(parents=True)
+    assert Course.at(deep).root == course.root
+    monkeypatch.chdir(deep)
+    assert Course.at(Path()).root == course.root
+    (course.root / "submitted" / CONFIG).write_text("", encoding="utf-8")
+    assert Course.at(deep).root == course.root / "submitted"
+
+
+def test_no_course(tmp_path: Path) -> None:
+    """A folder outside every course is told so, with the way out."""
+    with pytest.raises(CourseError, match=r"lies in no course.*--course") as caught:
+        Course.at(tmp_path)
+    assert CONFIG in str(caught.value)
+
+
+def test_broken_configuration(course: Course) -> None:
+    """A configuration that raises is one error with its path and what it raised."""
+    for text in ["c = = 1", "1 / 0", "import no_such_module", "c.Handgrad.seeds = undefined"]:
+        with named(text):
+            with pytest.raises(CourseError, match="cannot be read: ") as caught:
+                _configured(course, text)
+            assert str(course.root / CONFIG) in str(caught.value)
+
+
+def test_defaults(course: Course) -> None:
+    """Without configuration policy and limits are those of the grader."""
+    assert course.settings.policy() == Policy()
+    limits = course.settings.limits()
+    assert (limits.cell_seconds, limits.submission_seconds, limits.memory_mb) == (
+        Limits().cell_seconds,
+        Limits().submission_seconds,
+        Limits().memory_mb,
+    )
+
+
+def test_configuration(course: Course) -> None:
+    """What the configuration sets is what holds, each setting for itself."""
+    changed = {
+        "seeds": [3, 4],
+        "sizes": [{"batch_size": 16}],
+        "partial_shape": 0.25,
+        "partial_invisible": 0.75,
+        "partial_later": 0.125,
+        "tolerance": 1e-3,
+        "cell_seconds": 3.0,
+        "submission_seconds": 20.0,
+        "memory_mb": 256,
+        "isolation": "none",
+        "trust_submissions": True,
+    }
+    assert set(changed) == set(Handgrad.class_own_traits(config=True))
+    settings = _configured(course, *(f"c.Handgrad.{name} = {value!r}" for name, value in changed.items())).settings
+    for name, value in changed.items():
+        assert getattr(settings, name) == value
+        assert getattr(Handgrad(), name) != value
+    assert settings.policy() == Policy(0.25, 0.75, 1e-3, 0.125)
+    assert settings.limits() == Limits(3.0, 20.0, 256)
+
+
+def test_trusting(course: Course) -> None:
+    """Trust that is asked for on the command line changes nothing else, and not the course it was asked of."""
+    configured = _configured(course, "c.Handgrad.tolerance = 1e-3")
+    trusting = configured.with_trust()
+    assert trusting.settings.trust_submissions
+    assert not configured.settings.trust_submissions
+    assert trusting.settings.tolerance == configured.settings.tolerance == 1e-3
+    assert trusting.root == configured.root
+
+
+def test_wrong_setting(course: Course) -> None:
+    """A setting of the wrong kind is one error that names it."""
+    for line in ["tolerance = 'small'", "seeds = [1.5]", "sizes = [16]", "memory_mb = None"]:
+        with named(line), pytest.raises(CourseError, match=line.partition(" ")[0]):
+            _ = _configured(course, f"c.Handgrad.{line}").settings
+
+
+def test_misspelt_setting(course: Course) -> None:
+    """A setting that is misspelt is one error, which suggests what was meant or lists what there is."""
+    with pytest.raises(CourseError, match=r"no setting c\.Handgrad\.tolerence\. Did you mean tolerance\?"):
+        _ = _configured(course, "c.Handgrad.tolerence = 1").settings
+    with pytest.raises(CourseError, match="cell_seconds, isolation, "):
+        _ = _configured(course, "c.Handgrad.x = 1").settings
+
+
+def test_every_setting_is_explained() -> None:
+    """Each setting has a sentence of help."""
+    for name, trait in Handgrad.class_own_traits(config=True).items():
+        assert str(trait.help).endswith("."), name
+
+
+NO_NAMES = (
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../x",
+    "/etc/x",
+    "a/b",
+    "a\\b",
+    "*",
+    "a?",
+    "[ab]",
+    "a ",
+    "a\nb",
+    "a\x1b[2J",
+    "a\u202eb",
+)
+
+
+def test_names_that_are_nobodys(course: Course) -> None:
+    """A path, a pattern or what cannot be seen is no student's name; the sentence says which characters are not."""
+    for name in NO_NAMES:
+        with named(name):
+            assert "rename the folder" in course.fault_of_name(name)
+
+
+def test_names_that_may_be_somebodys(course: Course) -> None:
+    """Unusual names are names."""
+    for name in ["s01", "Zoë Müller", "a.b+c@d-e", "<b>x", '"><script>']:
+        with named(name):
+            assert course.fault_of_name(name) == ""
+
+
+def test_folders(course: Course) -> None:
+    """Folders are nbgrader's, also where the course calls them otherwise."""
+    assert course.folder("source") == course.root / "source"
+    other = _configured(course, "c.CourseDirectory.submitted_directory = 'inbox'")
+    assert other.folder("submitted") == course.root / "inbox"
+    assert other.folder("feedback") == course.root / "feedback"
+
+
+def test_assignments(course: Course) -> None:
+    """Assignments are the folders with a notebook of their own name, sorted."""
+    (course.root / "source" / "notes").mkdir()
+    (course.root / "source" / "notes" / "other.ipynb").write_text("{}", encoding="utf-8")
+    assert course.assignments() == ["backprop", "chain_rule"]
+    assert course.exercise("chain_rule").name == "chain_rule"
+    assert course.exercise_path("notes", "other").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("backprob", "Did you mean backprop?"), ("chain-rule", "Did you mean chain_rule?"), ("zzz", "'zzz' in")],
+)
+def test_unknown_assignment(name: str, message: str, course: Course) -> None:
+    """An assignment that is not there is told with the likeliest one and all that are."""
+    with pytest.raises(CourseError) as caught:
+        course.exercise(name)
+    assert message in str(caught.value)
+    assert "The course has: backprop, chain_rule." in str(caught.value)
+    assert ("Did you mean" in str(caught.value)) == (name != "zzz")
+
+
+def test_no_assignments(course: Course) -> None:
+    """A course without assignments says so."""
+    shutil.rmtree(course.root / "source")
+    assert course.assignments() == []
+    with pytest.raises(CourseError, match="The course has: none"):
+        course.exercise("backprop")
+
+
+def test_no_exercise(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
+    """An assignment whose notebook is none of ours is an error of the exercise."""
+    nbformat.write(make_notebook(), course.exercise_path("backprop"))
+    with pytest.raises(ExerciseError, match="is no exercise"):
+        course.exercise("backprop")
+
+
+def test_seeds_are_drawn_once(course: Course) -> None:
+    """Seeds are drawn on first use, into the workshop, and are the same from then on; another course has others."""
+    drawn = course.seeds()
+    assert drawn
+    assert all(type(seed) is int for seed in drawn)
+    assert course.seeds() == Course.at(course.root).seeds() == drawn
+    path = course.private_folder / "seeds.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert data == {"schema": 1, "seeds": drawn}
+    assert [one.name for one in course.private_folder.iterdir()] == ["seeds.json"]
+    path.unlink()
+    assert course.seeds() != drawn
+
+
+def test_configured_seeds(course: Course) -> None:
+    """Configured seeds take the place of drawn ones, and none are drawn."""
+    assert _configured(course, "c.Handgrad.seeds = [5, 6]").seeds() == [5, 6]
+    assert not (course.root / ".handgrad").exists()
+
+
+RACE = """
+import sys
+from pathlib import Path
+from handgrad.course.course import Course
+print("ready", flush=True)
+sys.stdin.readline()
+print([Course(Path(root)).seeds() for root in sys.argv[1:]])
+"""
+
+
+def test_two_processes_draw_the_same_seeds(tmp_path: Path) -> None:
+    """Two processes that ask at once get the same seeds, every time."""
+    roots = [tmp_path / str(number) for number in range(100)]
+    for root in roots:
+        root.mkdir()
+    command = [sys.executable, "-c", RACE, *map(str, roots)]
+    racers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for racer in racers:
+            assert racer.stdout
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        answers = [racer.communicate(timeout=60)[0] for racer in racers]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.wait()
+    assert answers[0] == answers[1]
+    assert answers[0].count("[") == len(roots) + 1
+
+
+GARBAGE = {
+    "not JSON": b"seeds",
+    "half": b'{"schema": 1, "se',
+    "empty": b"",
+    "no seeds": b'{"schema": 1}',
+    "empty list": b'{"seeds": []}',
+    "fractions": b'{"seeds": [1.5]}',
+    "truths": b'{"seeds": [true]}',
+    "texts": b'{"seeds": ["1"]}',
+    "no list": b'{"seeds": 3}',
+    "no object": b"[1]",
+    "null": b"null",
+    "not UTF-8": b"\xff\xfe",
+}
+
+
+def test_garbage(course: Course) -> None:
+    """A file that holds no seeds is one error with its path, and is left as it is."""
+    for name, content in GARBAGE.items():
+        with named(name):
+            path = course.private_folder / "seeds.json"
+            path.write_bytes(content)
+            with pytest.raises(CourseError, match="restore or delete it") as caught:
+                course.seeds()
+            assert str(path) in str(caught.value)
+            assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nowhere"])
+def test_workshop_that_cannot_be_made(kind: str, course: Course) -> None:
+    """Where something else stands in the workshop's place, or it cannot be made, that is one error."""
+    place = course.root / ".handgrad"
+    if kind == "file":
+        place.write_text("", encoding="utf-8")
+    else:
+        place.symlink_to(course.root / "nowhere")
+    with pytest.raises(CourseError, match="is the course's folder writable") as caught:
+        course.seeds()
+    assert str(place) in str(caught.value)
+
+
+def test_folder_that_refuses(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that refuses a new file is one error that says so, whoever runs the test."""
+
+    def refuse(*args: object, **kwargs: object) -> tuple[int, str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(CourseError, match=r"seeds\.json cannot be written \(Permission denied\)"):
+        course.seeds()
+
+
+def test_unwritable_folder(course: Course) -> None:
+    """In a folder without the right to write nothing is drawn, and the error says why."""
+    course.root.chmod(0o500)
+    # root may write everywhere: the question is asked as somebody else
+    user = os.geteuid()
+    try:
+        if user == 0:
+            course.root.parent.chmod(0o755)
+            course.root.chmod(0o555)
+            os.seteuid(65534)
+        with pytest.raises(CourseError, match="writable"):
+            course.seeds()
+    finally:
+        os.seteuid(user)
+        course.root.chmod(0o700)
+
+
+def test_write_text(tmp_path: Path) -> None:
+    """A file is written whole, readable by a class, and an older one is replaced or kept as asked."""
+    path = tmp_path / "file"
+    write_text(path, "one ünï")
+    assert path.read_text(encoding="utf-8") == "one ünï"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    write_text(path, "two", replace=False)
+    assert path.read_text(encoding="utf-8") == "one ünï"
+    write_text(path, "three")
+    assert path.read_text(encoding="utf-8") == "three"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_text_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """Where writing fails the older file stays, and nothing else is left."""
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "new \ud800")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(CourseError, match="cannot be written"):
+        write_text(tmp_path / "nowhere" / "file", "text")
+
+
+def test_course_without_configuration() -> None:
+    """A course made without a configuration has an empty one of its own."""
+    one, other = Course(Path("a")), Course(Path("b"))
+    assert one.config == Config()
+    assert one.config is not other.config

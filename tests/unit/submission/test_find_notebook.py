@@ -1,0 +1,103 @@
+"""The notebook in what a student handed in."""
+
+import json
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+
+from handgrad.exercise.exercise import Exercise
+from handgrad.submission.find_notebook import MOST, Found, find_notebook
+from helpers.inputs import named
+
+LESS = ("backprop (1).ipynb", "late/backprop.ipynb", "Backprop.IPYNB", "backprop-checkpoint.ipynb")
+
+
+@pytest.fixture
+def content(solved: NotebookNode) -> bytes:
+    """The worked solution as a file."""
+    return json.dumps(solved).encode()
+
+
+def _put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_where_it_should_be(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """The notebook of the right name counts, without a word about what Jupyter or a packer left beside it."""
+    path = _put(tmp_path / "backprop.ipynb", content)
+    _put(tmp_path / ".ipynb_checkpoints/backprop-checkpoint.ipynb", content)
+    _put(tmp_path / "__MACOSX/._backprop.ipynb", b"\0\5\26\7")
+    _put(tmp_path / "._backprop.ipynb", b"\0\5\26\7")
+    _put(tmp_path / "other.ipynb", b"{}")
+    assert find_notebook(tmp_path, exercise) == Found(path)
+
+
+def test_under_another_name(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """The one notebook that is there counts, and its name is told."""
+    for number, name in enumerate(LESS):
+        with named(name):
+            folder = tmp_path / str(number)
+            path = _put(folder / name, content)
+            assert find_notebook(folder, exercise) == Found(path, f"{name} was graded: there is no backprop.ipynb.")
+
+
+def test_export(exercise: Exercise, solutions: dict[str, str], content: bytes, tmp_path: Path) -> None:
+    """A Python file counts where no notebook has answers, and what only lies beside the notebooks is left alone."""
+    _put(tmp_path / "helpers.py", b"def helper():\n    return 1\n")
+    export = _put(tmp_path / "backprop.py", "\n\n".join(solutions.values()).encode())
+    assert find_notebook(tmp_path, exercise) == Found(export, "backprop.py was graded: there is no backprop.ipynb.")
+    path = _put(tmp_path / "mine.ipynb", content)
+    assert find_notebook(tmp_path, exercise).path == path
+
+
+def test_most_answers(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """Of several the one with most answers counts, a checkpoint last, and the others with answers are named."""
+    _put(tmp_path / "a.ipynb", content.replace(b"dW1 = ", b"dw1 = "))
+    path = _put(tmp_path / "b.ipynb", content)
+    _put(tmp_path / "c.ipynb", b"{}")
+    _put(tmp_path / "b-checkpoint.ipynb", content)
+    found = find_notebook(tmp_path, exercise)
+    assert found.path == path
+    assert found.note.endswith("there is no backprop.ipynb. Another file with answers was not graded: a.ipynb.")
+
+
+def test_unreadable(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """Where nothing can be read the one of the right name is what cannot be read, or the only one that is there."""
+    path = _put(tmp_path / "backprop (1).ipynb", b"{")
+    assert find_notebook(tmp_path, exercise).path == path
+    exact = _put(tmp_path / "backprop.ipynb", b"")
+    assert find_notebook(tmp_path, exercise) == Found(exact)
+    _put(path, content)
+    assert find_notebook(tmp_path, exercise).path == path
+
+
+def test_nothing(exercise: Exercise, tmp_path: Path) -> None:
+    """Where there is no notebook, what the folder holds is told."""
+    assert find_notebook(tmp_path / "nowhere", exercise) == Found(None)
+    assert find_notebook(tmp_path, exercise) == Found(None)
+    _put(tmp_path / "backprop.py", b"")
+    note = "There is no backprop.ipynb in the folder, which holds: backprop.py."
+    assert find_notebook(tmp_path, exercise) == Found(None, note)
+
+
+def test_links(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """A link out of the student's folder is not followed, whatever it is called."""
+    secret = _put(tmp_path / "solutions/backprop.ipynb", content)
+    folder = tmp_path / "submitted"
+    folder.mkdir()
+    (folder / "mine.ipynb").symlink_to(secret)
+    mine = _put(folder / "z.ipynb", content)
+    assert find_notebook(folder, exercise, folder).path == mine
+    (tmp_path / "linked").symlink_to(tmp_path / "solutions")
+    assert find_notebook(tmp_path / "linked", exercise, folder) == Found(tmp_path / "linked/backprop.ipynb")
+
+
+def test_a_whole_disk(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """Of very many notebooks the nearest ones are looked into."""
+    for number in range(3 * MOST):
+        _put(tmp_path / f"deep/{number:03}.ipynb", b"{}")
+    path = _put(tmp_path / "mine.ipynb", content)
+    assert find_notebook(tmp_path, exercise).path == path
