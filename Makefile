@@ -15,10 +15,10 @@ help:
 	@echo "make demo         grade a sample class and write report.html"
 	@echo "make test         formatting, lint, types and every test but the slow ones"
 	@echo "make test-all     the same and the slow ones"
-	@echo "make bench        measure beside nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
-	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the package's own exercises"
-	@echo "make constraints  pin the newest versions of every package anew"
-	@echo "make clean        delete what can be made anew: the environment, builds, wheels"
+	@echo "make bench        measure against nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
+	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the exercises in the package"
+	@echo "make constraints  pin the newest version of every package"
+	@echo "make clean        delete what can be made again: the environment, builds, wheels"
 	@echo "make clean-course delete submissions, grades, seeds and feedback, such as those of \`make demo\`; asks first"
 
 $(READY): pyproject.toml constraints.txt
@@ -66,6 +66,7 @@ clean:
 	rm -rf $(VENV) build dist release/*/*.whl
 
 clean-course:
-	@printf 'This deletes submitted/, autograded/, feedback/, .handgrad/ (seeds and answers), gradebook.db, report.html.\n'
+	@printf 'This deletes submitted/, autograded/, feedback/, .handgrad/ (seeds and reports), gradebook.db, report.html.\n'
 	@read -p 'All grades are lost. Type yes to delete them: ' answer && [ "$$answer" = yes ] || { echo 'Nothing is deleted.'; exit 1; }
-	rm -rf submitted autograded feedback .handgrad gradebook.db* report.html
+	find submitted autograded -mindepth 1 ! -name README.md -delete
+	rm -rf feedback .handgrad gradebook.db* report.html
