@@ -1,4 +1,4 @@
-"""Run the exercise's check cells, in this trusted process, on answers that are only values here."""
+"""Run the exercise's check cells in this trusted process, on answers that are plain tensors here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""From a mark and its comparisons to one sentence that says what happened, and one that says what to try."""
+"""From a mark and its comparisons to a diagnosis: what happened, and what to try."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ __all__ = [
 def why_not(
     gradient: str, collected: PassResults, seen: Comparison | None, right_at_home: bool, facts: ForwardFacts
 ) -> tuple[Outcome, str]:
-    """Outcome and sentence for a gradient that the marking rule did not accept.
+    """Outcome and message for a gradient that the marking rule did not accept.
 
     Parameters
     ----------
@@ -79,15 +79,15 @@ def why_not(
 
 
 def not_tried(gradient: str, collected: PassResults) -> str:
-    """What is said of an answer that is right on a loss which cannot show a mistake, and was not tried on a step."""
+    """Message for an answer that is right on a loss which cannot show a mistake, and was not tested in a step."""
     if collected.out_of_time:
         return (
-            f"{gradient} looks right on this loss, which cannot show every mistake here; the notebook used up its "
-            f"{collected.limits.submission_seconds:g} seconds before it could be tried with other gradients from above."
+            f"{gradient} looks right on this loss, which cannot show every mistake here. The notebook used up its "
+            f"{collected.limits.submission_seconds:g} seconds before it could be tested with other upstream gradients."
         )
     return (
-        f"{gradient} looks right on this loss, which cannot show every mistake here; with other gradients from above "
-        f"its own cell gave no value: write the formula of {gradient} there."
+        f"{gradient} looks right on this loss, which cannot show every mistake here. Its cell gave no value when it "
+        f"was run with other upstream gradients: write the formula of {gradient} in this cell."
     )
 
 
@@ -106,36 +106,36 @@ def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bo
 
 
 def raised(gradient: str, errors: list[CellError], visible: CellError | None, limits: Limits) -> tuple[Outcome, str]:
-    """Outcome and sentence for an answer whose cell raises ``errors``, among them ``visible`` in the visible pass."""
+    """Outcome and message for an answer whose cell raises ``errors``, among them ``visible`` in the visible pass."""
     if any(error.name == "MemoryError" or "can't allocate memory" in error.message for error in errors):
         return "memory", f"The cell of {gradient} asks for more than the {limits.memory_mb} MB that a notebook may use."
     if visible:
         return "error", f"The cell of {gradient} raises {visible.name}: {visible.message}"
-    # the message of an error in a hidden pass may tell the data of that pass: it is not for students
+    # the message of an error in a hidden pass may contain data of that pass: it is not for students
     return "error", f"The cell of {gradient} raises {errors[0].name} once the gradients before it are right."
 
 
 def death_sentence(death: Death, limits: Limits) -> str:
-    """What a person is told about a cell that did not come back."""
+    """Message about a cell that did not come back."""
     match death.reason:
         case "timeout":
             return f"The cell did not finish within {limits.cell_seconds:g} seconds: is there a loop that never ends?"
         case "memory":
             return f"The cell asks for more than the {limits.memory_mb} MB that a notebook may use."
         case "tampered":
-            return "The cell wrote to the grader's own channel; a person has to look at it."
+            return "The cell wrote to the grader's own channel; it needs manual review."
         case "crashed":
             return f"The cell ended the whole Python process ({death.detail}): run it alone in a fresh kernel."
 
 
 @dataclass(frozen=True)
 class Diagnostician:
-    """Finds the mistakes of a submission, in values alone.
+    """Finds the mistakes of a submission by its values alone.
 
     Attributes
     ----------
     passes, references, facts
-        Of the exercise, the references by the names of the passes.
+        Those of the exercise; references by the names of the passes.
     tolerance
         Allowance of a comparison.
     """
@@ -146,36 +146,36 @@ class Diagnostician:
     tolerance: float
 
     def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], collected: PassResults) -> Diagnosis | None:
-        """The mistake in a gradient that is not right, where it is certain.
+        """The mistake in a gradient that is not right, if it is certain.
 
         Parameters
         ----------
         gradient
             The student's variable.
         mark, marks
-            What the marking rule decided, and of each round.
+            What the marking rule decided in all, and for each round.
         collected
             What came back from the submission.
         """
         tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
-        # a round in which the answer is right says nothing about what is wrong with it
+        # a round in which the answer is right shows nothing of what is wrong with it
         there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
         step = [self._view(gradient, one["step"], collected, "step", blind) for one in there]
         if found := recognise_in_any_shape(gradient, step):
             return found
-        # where the true gradient is zero, what comes back with it is rounding
+        # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
             return None
         helped = [self._view(gradient, one["helped"], collected, "true", blind) for one in there]
         if tensor in self.facts.blind:
-            # the loss hides a branch, so a value as a whole must be wrong in the same way without any help
+            # the loss hides a branch, so the value as a whole must be wrong in the same way without any help
             helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
         return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
         self, gradient: str, one: Pass, collected: PassResults, against: Literal["step", "true", "loss"], blind: bool
     ) -> WrongAnswer | None:
-        """The answer at the stub's end in a pass, and what it may have been made from; None where there is none."""
+        """The answer at the stub's end in a pass, and what it may have been made from; None if there is none."""
         tensor, reference = gradient.removeprefix("d"), self.references[one.name]
         answer = collected.tensors(one, gradient)[0]
         if answer is None:
@@ -185,7 +185,7 @@ class Diagnostician:
         return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
     def strange(self, gradient: str, collected: PassResults) -> Diagnosis | None:
-        """What is wrong where no tensor came back for a gradient whose cell was written and ran."""
+        """What is wrong if no tensor came back for a gradient whose cell was written and ran."""
         source = collected.submission.cells[collected.submission.stub_indices()[gradient]].source
         kinds = {answer.kind for answer in collected.all_answers(gradient)}
         if kinds == {"undefined"} and source.strip() and not is_untouched(source, gradient):
@@ -197,7 +197,7 @@ class Diagnostician:
         )
 
     def right(self, gradient: str, step: Sequence[Comparison | None], collected: PassResults) -> Diagnosis | None:
-        """What is worth knowing of a gradient that has its mark: it is changed later, or is not what it seems.
+        """What is worth knowing of a gradient that passed: a later cell changes it, or a small constant is missing.
 
         Parameters
         ----------
@@ -220,7 +220,7 @@ class Diagnostician:
         return None
 
     def _changed_by(self, gradient: str, collected: PassResults) -> str | None:
-        """The later gradient whose cell changes the value of this one because the two are one tensor."""
+        """The later gradient whose cell changes the value of this one, because both names are one tensor."""
         found = set()
         for one in self.passes:
             if one.helps:
@@ -247,7 +247,7 @@ class Diagnostician:
         return all(other is not None and _same(other, value) for other in collected.tensors(one, name))
 
     def carried(self, gradient: str, failed: Sequence[str], collected: PassResults) -> Diagnosis | None:
-        """The first of the gradients that ``failed`` that makes this one, which has its mark, wrong in the notebook."""
+        """The first of the ``failed`` gradients because of which this one, which passed, is wrong in the notebook."""
         tensor = gradient.removeprefix("d")
         above = autograd_graph.above(tensor, self.facts.consumers)
         guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, collected)]
@@ -277,7 +277,7 @@ class Diagnostician:
 
 
 def _near(name: str, source: str) -> str:
-    """The name that a cell assigns and that was probably meant for ``name``; empty where there is none."""
+    """The name that a cell assigns and that was probably meant to be ``name``; empty if there is none."""
     names = sorted(parsed.names()) if (parsed := ParsedCell.of(source)) else []
     alike = [one for one in names if one.lower() == name.lower()] or get_close_matches(name, names, n=1)
     return alike[0] if alike else ""
@@ -289,19 +289,18 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def copies_autograd(gradient: str, facts: ForwardFacts) -> Diagnosis:
-    """What is said of a gradient that is not right, and whose cell asks autograd for it."""
+    """The diagnosis of a gradient that is not right, and whose cell asks autograd for it."""
     upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != LOSS]
     return diagnosis_of("uses-autograd", gradient, source=f"from {listed(upstream)}" if upstream else "from the loss")
 
 
 def reaches_inside(gradient: str, names: Sequence[str]) -> str:
-    """What is said of a gradient whose cell reaches for internals."""
-    what = listed(names)
-    return f"The cell of {gradient} reaches for {what}, which no formula needs; a person has to look at it."
+    """Message about a gradient whose cell uses internals."""
+    return f"The cell of {gradient} uses {listed(names)}, which no formula needs; it needs manual review."
 
 
 def noticed(submission: Submission, reached: Sequence[ForbiddenUse]) -> str:
-    """What a person is told of cells of the student's own that reach for internals; empty where none does."""
+    """Message for the instructor about cells added by the student that use internals; empty if there are none."""
     names = dict.fromkeys(
         name
         for cell, one in zip(submission.cells, reached, strict=True)
@@ -310,4 +309,4 @@ def noticed(submission: Submission, reached: Sequence[ForbiddenUse]) -> str:
     )
     if not names:
         return ""
-    return f"A cell that the student added reaches for {listed(names)}, which no formula needs: look at it."
+    return f"A cell that the student added uses {listed(names)}, which no formula needs: please review it."

@@ -1,4 +1,4 @@
-"""Run the passes of one submission in its children, and keep what came back."""
+"""Run the passes of one submission in child processes, and keep what came back."""
 
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -122,7 +122,7 @@ class PassResults:
 
 
 class Forks(Protocol):
-    """Whatever gives children that hold a submission's cells; in earnest one of the sandboxes."""
+    """Whatever gives children that have a submission's cells: one of the sandboxes."""
 
     limits: Limits
 
@@ -150,7 +150,7 @@ def run_passes(
     reference
         The gradient that takes the place of an answer in a pass, once that answer has been taken; or that is given.
     givens
-        The gradients that are set before the first cell of every pass, each with its tensor; none unless told.
+        The gradients that are set before the first cell of every pass, each with its tensor (default: none).
     values
         Answers that are no gradients: nothing takes their place.
     is_decided

@@ -1,4 +1,4 @@
-"""Worked: what the instructor's own solution gives for one parameter set, the reference of what is no gradient.
+"""Values computed by the instructor's solution for one parameter set: the reference for what is not a gradient.
 
 Runs the instructor's cells in this process: never give it a student's. A release has no solution; what it would give
 for parameters of its own travels with it, as arrays.
@@ -116,7 +116,7 @@ def _run_solution(exercise: Exercise, namespace: dict[str, Any]) -> None:
             if error:
                 raise ExerciseError(
                     f"{exercise.name}: the cell {name} raises {error.name} with its worked solution: {error.message} "
-                    "Run the notebook in Jupyter and mend it."
+                    "Run the notebook in Jupyter and fix it."
                 )
 
 
