@@ -347,9 +347,9 @@ def release(
     from handgrad.authoring.release import release as released
     from handgrad.course.course import Course
 
-    for one in released(Course.at(course), assignments or ()):
-        wheel = f" with {one.wheel}" if one.wheel else ""
-        output.note(f"{one.assignment}: {one.folder}{wheel}; its solution is in {one.solution}")
+    for name in released(Course.at(course), assignments or ()):
+        wheel = f" with {name.wheel}" if name.wheel else ""
+        output.note(f"{name.assignment}: {name.folder}{wheel}; its solution is in {name.solution}")
 
 
 @command(INSTRUCTORS, "handgrad new-autograder gradescope backprop")

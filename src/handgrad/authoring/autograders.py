@@ -89,7 +89,7 @@ def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
         elif not ours[name].has_hidden_tests and ours[name].source != theirs[name].source:
             yield f"{name} is another"
     locked, other = (
-        {one.name: one.source for one in each.cells if one.kind == "locked"} for each in (source, released)
+        {cell.name: cell.source for cell in each.cells if cell.kind == "locked"} for each in (source, released)
     )
     for name in dict.fromkeys((*locked, *other)):
         if locked.get(name) != other.get(name):

@@ -184,9 +184,11 @@ class ForwardPass:
         loss, tensors = _named(path, run, statements)
         differing = [*_differences(run, again), *_no_use_of_seed(run, other, tensors)]
         _refuse(path, differing)
-        by_line = {one.line: one for one in statements}
+        by_line = {statement.line: statement for statement in statements}
         lines = {name: tuple(by_line[line] for line in run.lines[name]) for name in (*tensors, LOSS)}
-        begin = min(run.lines[name][0] for name in (*(one for one in tensors if not tensors[one].is_leaf), LOSS))
+        begin = min(
+            run.lines[name][0] for name in (*(tensor for tensor in tensors if not tensors[tensor].is_leaf), LOSS)
+        )
         return cls(
             path,
             about,

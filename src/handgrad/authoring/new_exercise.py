@@ -191,7 +191,7 @@ def _listed(consumers: Iterable[str]) -> str:
 
 def _source(statements: Iterable[Statement]) -> str:
     """The text of statements, with the comments and the blank lines between them."""
-    return "\n".join(one.source for one in statements).strip("\n")
+    return "\n".join(statement.source for statement in statements).strip("\n")
 
 
 def _text(name: str, source: str) -> NotebookNode:

@@ -29,9 +29,9 @@ def wheel_in(folder: Path) -> Path | None:
 
 def origin() -> Path | None:
     """The folder or the wheel on this machine that handgrad was installed from; None where it was neither."""
-    for one in distributions(name="handgrad"):
+    for name in distributions(name="handgrad"):
         # written by pip, for what was installed from an address and not from an index (PEP 610)
-        url = urlsplit(json.loads(one.read_text("direct_url.json") or "{}").get("url", ""))
+        url = urlsplit(json.loads(name.read_text("direct_url.json") or "{}").get("url", ""))
         path = Path(url2pathname(url.path))
         if url.scheme == "file" and ((path / "pyproject.toml").is_file() or (path.is_file() and path.suffix == ".whl")):
             return path

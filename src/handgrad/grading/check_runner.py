@@ -54,15 +54,17 @@ class Checker:
             for check in exercise.checks
             if not check.is_value
         }
-        self._namespaces = {(one.name, against): self._namespace(one, against) for one in passes for against in AGAINST}
+        self._namespaces = {
+            (pass_.name, against): self._namespace(pass_, against) for pass_ in passes for against in AGAINST
+        }
         self._scales = {
-            (one.name, against): {
-                name: scale_of((references[one.name].step.gradients if name in facts.zero else expected)[name])
+            (pass_.name, against): {
+                name: scale_of((references[pass_.name].step.gradients if name in facts.zero else expected)[name])
                 for name in expected
             }
-            for one in passes
+            for pass_ in passes
             for against in AGAINST
-            for expected in [self._expected(one, against)]
+            for expected in [self._expected(pass_, against)]
         }
         self._seen: dict[tuple[str, str, Against, int], tuple[torch.Tensor, Checked]] = {}
 
@@ -70,22 +72,22 @@ class Checker:
         """Forget the answers that were compared: those that come are another student's."""
         self._seen.clear()
 
-    def compare(self, check: Check, answer: torch.Tensor | None, one: Pass, against: Against = "true") -> Checked:
+    def compare(self, check: Check, answer: torch.Tensor | None, pass_: Pass, against: Against = "true") -> Checked:
         """Run ``check`` on ``answer`` against the references of a pass; its comparison, and what the check raised."""
         if answer is None:
             return None, None
-        key = (check.id, one.name, against, id(answer))
+        key = (check.id, pass_.name, against, id(answer))
         if key not in self._seen:
             # the answer is kept too: as long as it is, no other has its id
-            self._seen[key] = answer, self._compared(check, answer, one, against)
+            self._seen[key] = answer, self._compared(check, answer, pass_, against)
         return self._seen[key][1]
 
-    def _compared(self, check: Check, answer: torch.Tensor, one: Pass, against: Against) -> Checked:
-        expected, scales = self._expected(one, against), self._scales[one.name, against]
+    def _compared(self, check: Check, answer: torch.Tensor, pass_: Pass, against: Against) -> Checked:
+        expected, scales = self._expected(pass_, against), self._scales[pass_.name, against]
         if answer.is_floating_point():
             # double precision is as right as single, also for what else a check asks
             answer = answer.to(expected[self.exercise.tensors[check.gradient]].dtype)
-        calls, error = self._run(check, one, against, {check.gradient: answer})
+        calls, error = self._run(check, pass_, against, {check.gradient: answer})
         comparisons = [
             compare(compared.detach(), expected[name], scales[name], self.tolerance)
             for name, compared in calls
@@ -93,23 +95,23 @@ class Checker:
         ]
         return min(comparisons, key=correctness_of, default=None), error
 
-    def _expected(self, one: Pass, against: Against) -> Mapping[str, torch.Tensor]:
+    def _expected(self, pass_: Pass, against: Against) -> Mapping[str, torch.Tensor]:
         """The references of a pass, by tensor."""
-        reference = self.references[one.name]
+        reference = self.references[pass_.name]
         return reference.gradients if against == "true" else reference.step.gradients
 
-    def _namespace(self, one: Pass, against: Against) -> dict[str, Any]:
+    def _namespace(self, pass_: Pass, against: Against) -> dict[str, Any]:
         """What a check finds: the forward pass, and every gradient at its reference."""
-        expected = self._expected(one, against)
+        expected = self._expected(pass_, against)
         gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.named.items()}
-        return {**self.references[one.name].namespace, **gradients}
+        return {**self.references[pass_.name].namespace, **gradients}
 
     def _run(
-        self, check: Check, one: Pass, against: Against, answers: Mapping[str, torch.Tensor]
+        self, check: Check, pass_: Pass, against: Against, answers: Mapping[str, torch.Tensor]
     ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
         """Run a check's code where every gradient is at its reference but ``answers``: what it compared and raised."""
         with recording() as recorder:
-            error = execution.run_cell(self._cells[check.id], {**self._namespaces[one.name, against], **answers})
+            error = execution.run_cell(self._cells[check.id], {**self._namespaces[pass_.name, against], **answers})
         return list(recorder.calls), error
 
     def validate(self) -> None:
@@ -130,15 +132,15 @@ class Checker:
     def _validate_parameters(self) -> None:
         """What a hidden pass sets must be there to be set, and must change the numbers."""
         name, visible = self.exercise.name, self.references[self.passes[0].name]
-        for one in self.passes[1:]:
-            for parameter in one.parameters:
+        for pass_ in self.passes[1:]:
+            for parameter in pass_.parameters:
                 if parameter not in visible.namespace:
                     raise ExerciseError(
                         f"{name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
                         + closest(parameter, visible.namespace)
                     )
             if visible.gradients and all(
-                map(torch.equal, visible.gradients.values(), self.references[one.name].gradients.values())
+                map(torch.equal, visible.gradients.values(), self.references[pass_.name].gradients.values())
             ):
                 raise ExerciseError(
                     f"{name}: every gradient is the same whatever the seed, so numbers pasted in would be right: "

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def why_not(
-    gradient: str, collected: PassResults, seen: Comparison | None, right_at_home: bool, facts: ForwardFacts
+    gradient: str, results: PassResults, seen: Comparison | None, right_at_home: bool, facts: ForwardFacts
 ) -> tuple[Outcome, str]:
     """Outcome and message for a gradient that the marking rule did not accept.
 
@@ -46,7 +46,7 @@ def why_not(
     ----------
     gradient
         The student's variable.
-    collected
+    results
         What came back from the submission.
     seen
         The comparison that the verdict shows.
@@ -56,34 +56,34 @@ def why_not(
         Which tensors are blind.
     """
     tensor = gradient.removeprefix("d")
-    index = collected.submission.stub_indices()[gradient]
-    if index in collected.deaths:
-        return collected.deaths[index].reason, death_sentence(collected.deaths[index], collected.limits)
-    if collected.out_of_time and not collected.tried(gradient):
-        seconds = collected.limits.submission_seconds
+    index = results.submission.stub_indices()[gradient]
+    if index in results.deaths:
+        return results.deaths[index].reason, death_sentence(results.deaths[index], results.limits)
+    if results.out_of_time and not results.tried(gradient):
+        seconds = results.limits.submission_seconds
         return "timeout", f"The notebook used up its {seconds:g} seconds before {gradient} could be graded."
-    answers = list(collected.all_answers(gradient))
+    answers = list(results.all_answers(gradient))
     if any(answer.kind == "tensor" for answer in answers):
         return "failed", _wrong(gradient, tensor, seen, right_at_home and tensor not in facts.blind)
     if any(answer.kind == "too-large" for answer in answers):
         return "failed", f"{gradient} is far larger than {tensor}: a gradient has the shape of its tensor."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
         return "failed", f"{gradient} is not a tensor but a {strange[0]}: a gradient is a tensor like {tensor}."
-    if errors := collected.errors(index):
-        return raised(gradient, errors, collected.visible_error(index), collected.limits)
-    if deaths := [result.death for result in collected.results.values() if result.death]:
-        return deaths[0].reason, death_sentence(deaths[0], collected.limits)
-    if collected.submission.cells[index].position is None:
+    if errors := results.errors(index):
+        return raised(gradient, errors, results.visible_error(index), results.limits)
+    if deaths := [result.death for result in results.results.values() if result.death]:
+        return deaths[0].reason, death_sentence(deaths[0], results.limits)
+    if results.submission.cells[index].position is None:
         return "missing", f"The cell of {gradient} is not in the notebook."
     return "missing", f"{gradient} is not written yet."
 
 
-def not_tried(gradient: str, collected: PassResults) -> str:
+def not_tried(gradient: str, results: PassResults) -> str:
     """Message for an answer that is right on a loss which cannot show a mistake, and was not tested in a step."""
-    if collected.out_of_time:
+    if results.out_of_time:
         return (
             f"{gradient} looks right on this loss, which cannot show every mistake here. The notebook used up its "
-            f"{collected.limits.submission_seconds:g} seconds before it could be tested with other upstream gradients."
+            f"{results.limits.submission_seconds:g} seconds before it could be tested with other upstream gradients."
         )
     return (
         f"{gradient} looks right on this loss, which cannot show every mistake here. Its cell gave no value when it "
@@ -145,7 +145,7 @@ class Diagnostician:
     facts: ForwardFacts
     tolerance: float
 
-    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], collected: PassResults) -> Diagnosis | None:
+    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], results: PassResults) -> Diagnosis | None:
         """The mistake in a gradient that is not right, if it is certain.
 
         Parameters
@@ -154,49 +154,49 @@ class Diagnostician:
             The student's variable.
         mark, marks
             What the marking rule decided in all, and for each round.
-        collected
+        results
             What came back from the submission.
         """
         tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
         # a round in which the answer is right shows nothing of what is wrong with it
         there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
-        step = [self._view(gradient, one["step"], collected, "step", blind) for one in there]
+        step = [self._view(gradient, one["step"], results, "step", blind) for one in there]
         if found := recognise_in_any_shape(gradient, step):
             return found
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
             return None
-        helped = [self._view(gradient, one["helped"], collected, "true", blind) for one in there]
+        helped = [self._view(gradient, one["helped"], results, "true", blind) for one in there]
         if tensor in self.facts.blind:
             # the loss hides a branch, so the value as a whole must be wrong in the same way without any help
-            helped += [self._view(gradient, one["step"], collected, "loss", blind) for one in there]
+            helped += [self._view(gradient, one["step"], results, "loss", blind) for one in there]
         return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
-        self, gradient: str, one: Pass, collected: PassResults, against: Literal["step", "true", "loss"], blind: bool
+        self, gradient: str, pass_: Pass, results: PassResults, against: Literal["step", "true", "loss"], blind: bool
     ) -> WrongAnswer | None:
         """The answer at the stub's end in a pass, and what it may have been made from; None if there is none."""
-        tensor, reference = gradient.removeprefix("d"), self.references[one.name]
-        answer = collected.tensors(one, gradient)[0]
+        tensor, reference = gradient.removeprefix("d"), self.references[pass_.name]
+        answer = results.tensors(pass_, gradient)[0]
         if answer is None:
             return None
         expected = (reference.step.gradients if against == "step" else reference.gradients)[tensor].double()
         context = reference.backward_context(self.facts, step=against == "step")
         return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
-    def strange(self, gradient: str, collected: PassResults) -> Diagnosis | None:
+    def strange(self, gradient: str, results: PassResults) -> Diagnosis | None:
         """What is wrong if no tensor came back for a gradient whose cell was written and ran."""
-        source = collected.submission.cells[collected.submission.stub_indices()[gradient]].source
-        kinds = {answer.kind for answer in collected.all_answers(gradient)}
+        source = results.submission.cells[results.submission.stub_indices()[gradient]].source
+        kinds = {answer.kind for answer in results.all_answers(gradient)}
         if kinds == {"undefined"} and source.strip() and not is_untouched(source, gradient):
             near = _near(gradient, source)
             return diagnosis_of("undefined", gradient, instead=f"; it assigns {near}" if near else "")
-        types = {answer.type for answer in collected.all_answers(gradient) if answer.kind == "other"}
+        types = {answer.type for answer in results.all_answers(gradient) if answer.kind == "other"}
         return (
             diagnosis_of("not-a-tensor", gradient, type=types.pop()) if len(types) == 1 and kinds == {"other"} else None
         )
 
-    def right(self, gradient: str, step: Sequence[Comparison | None], collected: PassResults) -> Diagnosis | None:
+    def right(self, gradient: str, step: Sequence[Comparison | None], results: PassResults) -> Diagnosis | None:
         """What is worth knowing of a gradient that passed: a later cell changes it, or a small constant is missing.
 
         Parameters
@@ -205,71 +205,71 @@ class Diagnostician:
             The student's variable.
         step
             Its comparisons in the step passes.
-        collected
+        results
             What came back from the submission.
         """
-        if later := self._changed_by(gradient, collected):
-            cell = collected.submission.cells[collected.submission.stub_indices()[later]]
+        if later := self._changed_by(gradient, results):
+            cell = results.submission.cells[results.submission.stub_indices()[later]]
             lines = in_place_lines(cell.source)
             where = f" (line {lines[0]})" if len(lines) == 1 else ""
             return diagnosis_of("alias-mutated", gradient, later, later=later, line=where)
         if all(one is not None and not is_rounded(one) for one in step):
-            views = [self._view(gradient, one["step"], collected, "step", False) for one in rounds(self.passes)]
-            views += [self._view(gradient, one["helped"], collected, "true", False) for one in rounds(self.passes)]
+            views = [self._view(gradient, pass_["step"], results, "step", False) for pass_ in rounds(self.passes)]
+            views += [self._view(gradient, pass_["helped"], results, "true", False) for pass_ in rounds(self.passes)]
             return recognise(gradient, [view for view in views if view], ("missing-eps",))
         return None
 
-    def _changed_by(self, gradient: str, collected: PassResults) -> str | None:
+    def _changed_by(self, gradient: str, results: PassResults) -> str | None:
         """The later gradient whose cell changes the value of this one, because both names are one tensor."""
         found = set()
-        for one in self.passes:
-            if one.helps:
+        for pass_ in self.passes:
+            if pass_.helps:
                 continue
-            stub, end = collected.tensors(one, gradient)
+            stub, end = results.tensors(pass_, gradient)
             if stub is None or end is None or _same(stub, end):
                 return None
-            later = [name for name in self._after(gradient, collected) if self._is_now(name, end, one, collected)]
+            later = [name for name in self._after(gradient, results) if self._is_now(name, end, pass_, results)]
             found.add(later[0] if later else None)
         return found.pop() if len(found) == 1 else None
 
-    def _after(self, gradient: str, collected: PassResults) -> list[str]:
+    def _after(self, gradient: str, results: PassResults) -> list[str]:
         """The gradients whose cells come later and do not assign this one by its own name."""
-        indices = collected.submission.stub_indices()
+        indices = results.submission.stub_indices()
         return [
             name
             for name, index in indices.items()
-            if index > indices[gradient] and not assigned(collected.submission.cells[index].source, gradient)
+            if index > indices[gradient] and not assigned(results.submission.cells[index].source, gradient)
         ]
 
     @staticmethod
-    def _is_now(name: str, value: torch.Tensor, one: Pass, collected: PassResults) -> bool:
+    def _is_now(name: str, value: torch.Tensor, pass_: Pass, results: PassResults) -> bool:
         """Whether ``value`` is bit for bit what ``name`` is, after its own cell and at the end."""
-        return all(other is not None and _same(other, value) for other in collected.tensors(one, name))
+        return all(other is not None and _same(other, value) for other in results.tensors(pass_, name))
 
-    def carried(self, gradient: str, failed: Sequence[str], collected: PassResults) -> Diagnosis | None:
+    def carried(self, gradient: str, failed: Sequence[str], results: PassResults) -> Diagnosis | None:
         """The first of the ``failed`` gradients because of which this one, which passed, is wrong in the notebook."""
         tensor = gradient.removeprefix("d")
         above = autograd_graph.above(tensor, self.facts.consumers)
-        guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, collected)]
-        if not guilty or not self._is_off(gradient, collected):
+        guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, results)]
+        if not guilty or not self._is_off(gradient, results):
             return None
         one = self.passes[0]
         context = self.references[one.name].backward_context(self.facts, step=False)
         total = torch.zeros_like(context.gradient_of(tensor))
         for consumer in self.facts.consumers[tensor]:
-            is_answer = f"d{consumer}" in collected.submission.stub_indices()
-            given = collected.tensors(one, f"d{consumer}")[0] if is_answer else context.gradient_of(consumer)
+            is_answer = f"d{consumer}" in results.submission.stub_indices()
+            given = results.tensors(one, f"d{consumer}")[0] if is_answer else context.gradient_of(consumer)
             if given is None or given.is_complex() or given.shape != context.gradient_of(consumer).shape:
                 return None
             total += context.vjp(tensor, consumer, given)
-        (answer, *_) = collected.tensors(one, gradient)
+        (answer, *_) = results.tensors(one, gradient)
         fits = answer is not None and WrongAnswer(context, tensor, answer, total, self.tolerance).fits(total)
         return diagnosis_of("carried", gradient, guilty[0], first=guilty[0]) if fits else None
 
-    def _is_off(self, gradient: str, collected: PassResults) -> bool:
+    def _is_off(self, gradient: str, results: PassResults) -> bool:
         """Whether the value that a cell gives in the student's own notebook is there, and is not the right one."""
         one, tensor = self.passes[0], gradient.removeprefix("d")
-        answer, reference = collected.tensors(one, gradient)[0], self.references[one.name]
+        answer, reference = results.tensors(one, gradient)[0], self.references[one.name]
         scale = scale_of((reference.step.gradients if tensor in self.facts.zero else reference.gradients)[tensor])
         return (
             answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
@@ -283,9 +283,9 @@ def _near(name: str, source: str) -> str:
     return alike[0] if alike else ""
 
 
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two values are the same, entry by entry, in whatever shape."""
-    return one.numel() == other.numel() and torch.equal(one.reshape(-1), other.reshape(-1))
+    return tensor.numel() == other.numel() and torch.equal(tensor.reshape(-1), other.reshape(-1))
 
 
 def copies_autograd(gradient: str, facts: ForwardFacts) -> Diagnosis:

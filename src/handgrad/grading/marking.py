@@ -125,10 +125,10 @@ def mark(evidence: Evidence, policy: Policy) -> Mark:
         partial.append(Mark("partial", policy.partial_invisible, "invisible"))
     if reason := accepted(Correctness.RESHAPED):
         partial.append(Mark("partial", policy.partial_shape, reason, reshaped=True))
-    return max(partial, key=lambda one: one.share, default=Mark("failed", 0.0, "wrong"))
+    return max(partial, key=lambda mutant: mutant.share, default=Mark("failed", 0.0, "wrong"))
 
 
 def worst(marks: Iterable[Mark]) -> Mark:
     """The mark that several rounds of hidden passes come to: the least favourable one."""
-    ordered: Sequence[Mark] = sorted(marks, key=lambda one: one.share)
+    ordered: Sequence[Mark] = sorted(marks, key=lambda mark_: mark_.share)
     return ordered[0]

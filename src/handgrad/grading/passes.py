@@ -59,7 +59,7 @@ def plan(
     for number, (seed, size) in enumerate(_rounds(seeds, sizes), start=1):
         settled = {**(settings or {}), **size}
         passes += [Pass(kind, number, {**settled, "seed": _derived(seed, number, kind)}) for kind in HIDDEN]
-    return tuple(sorted(passes, key=lambda one: one.is_optional))
+    return tuple(sorted(passes, key=lambda pass_: pass_.is_optional))
 
 
 def plan_values(
@@ -86,7 +86,7 @@ def _derived(seed: int, number: int, kind: str) -> int:
 def rounds(passes: Sequence[Pass]) -> list[Mapping[str, Pass]]:
     """The hidden passes of a plan over gradients, round by round, by kind."""
     found: dict[int, dict[str, Pass]] = {}
-    for one in passes:
-        if one.kind in HIDDEN:
-            found.setdefault(one.round, {})[one.kind] = one
+    for pass_ in passes:
+        if pass_.kind in HIDDEN:
+            found.setdefault(pass_.round, {})[pass_.kind] = pass_
     return list(found.values())

@@ -67,9 +67,9 @@ class PassResults:
     slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
 
-    def tensors(self, one: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
+    def tensors(self, pass_: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
         """The tensors that came back for ``gradient`` in one pass: at the stub's end, at the notebook's end."""
-        return self.answers.get(one.name, {}).get(gradient, AnswerPair()).tensors()
+        return self.answers.get(pass_.name, {}).get(gradient, AnswerPair()).tensors()
 
     def all_answers(self, gradient: str) -> Iterator[Answer]:
         """Every answer for ``gradient``, of any kind, from every pass."""
@@ -78,7 +78,7 @@ class PassResults:
 
     def tried(self, gradient: str) -> bool:
         """Whether a hidden pass brought a tensor for ``gradient``."""
-        return any(value is not None for one in self.passes[1:] for value in self.tensors(one, gradient))
+        return any(value is not None for pass_ in self.passes[1:] for value in self.tensors(pass_, gradient))
 
     def errors(self, index: int) -> list[CellError]:
         """What the cell raised, pass by pass."""
@@ -91,28 +91,28 @@ class PassResults:
         cell = visible.cells.get(index) if visible else None
         return cell.error if cell else None
 
-    def left_empty(self, one: Pass) -> set[int]:
+    def left_empty(self, pass_: Pass) -> set[int]:
         """The cells that are left empty in a pass, since they ended the process of one like it."""
-        return self.deaths.keys() - (set() if one.kind == "visible" else self.slow)
+        return self.deaths.keys() - (set() if pass_.kind == "visible" else self.slow)
 
     def limits_of(self, index: int) -> Limits:
         """The limits under which a cell ended its process."""
         seconds = self.limits.visible_seconds if index in self.slow else None
         return replace(self.limits, cell_seconds=seconds or self.limits.cell_seconds)
 
-    def died(self, one: Pass, index: int, death: Death) -> None:
+    def died(self, pass_: Pass, index: int, death: Death) -> None:
         """Keep how a cell ended the process of a pass."""
-        hidden = one.kind != "visible"
+        hidden = pass_.kind != "visible"
         if hidden or death.reason != "timeout" or self.limits.visible_seconds is None:
             self.slow.discard(index)
         else:
             self.slow.add(index)
         self.deaths[index] = death
 
-    def keep(self, one: Pass, result: PassResult) -> None:
+    def keep(self, pass_: Pass, result: PassResult) -> None:
         """Keep what came back from an attempt at a pass; what an earlier attempt brought stays where this has none."""
-        self.results[one.name] = result
-        kept = self.answers.setdefault(one.name, {})
+        self.results[pass_.name] = result
+        kept = self.answers.setdefault(pass_.name, {})
         for gradient, index in self.submission.stub_indices().items():
             cell = result.cells.get(index)
             before = kept.get(gradient, AnswerPair())
@@ -168,8 +168,8 @@ def run_passes(
         child: ChildClient | None = None
         left_empty: set[int] = set()
         skipped: bool | None = None
-        for one in passes:
-            if one.is_optional:
+        for pass_ in passes:
+            if pass_.is_optional:
                 skipped = is_decided(results) if skipped is None else skipped
                 if skipped:
                     continue
@@ -178,20 +178,20 @@ def run_passes(
                 if left <= 0:
                     results.out_of_time = True
                     return results
-                if child is None or left_empty != results.left_empty(one):
-                    asked, left_empty = time.monotonic(), results.left_empty(one)
+                if child is None or left_empty != results.left_empty(pass_):
+                    asked, left_empty = time.monotonic(), results.left_empty(pass_)
                     child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
                     # where it is a fresh interpreter, its start is not the submission's time
                     end += time.monotonic() - asked
-                run = _run(one, submission, givens or {}, values, sandbox.limits)
-                result = child.run(run, lambda gradient, one=one: reference(one, gradient), left)  # type: ignore[misc]
-                results.keep(one, result)
+                run = _run(pass_, submission, givens or {}, values, sandbox.limits)
+                result = child.run(run, lambda gradient, pass_=pass_: reference(pass_, gradient), left)  # type: ignore[misc]
+                results.keep(pass_, result)
                 if result.death is None:
                     break
                 child = None
                 if result.death.index is None:
                     break
-                results.died(one, result.death.index, result.death)
+                results.died(pass_, result.death.index, result.death)
                 if result.death.reason == "timeout":
                     # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
                     end += run.seconds or sandbox.limits.cell_seconds
@@ -204,23 +204,23 @@ def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
     return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
 
 
-def _run(one: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:
+def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:
     stubs, cells = submission.stub_indices(), submission.cells
     last = len(cells)
     # what locked cells at the end show, such as pictures, is shown of the visible pass alone
-    while one.kind != "visible" and last and cells[last - 1].locked:
+    while pass_.kind != "visible" and last and cells[last - 1].locked:
         last -= 1
     asked = {
-        index: tuple(name for name in cell.gradients if not (one.helps and name in values))
+        index: tuple(name for name in cell.gradients if not (pass_.helps and name in values))
         for index, cell in enumerate(cells)
     }
     return Run(
-        state=one.name,
+        state=pass_.name,
         cells=tuple(range(last)),
         collect={index: names for index, names in asked.items() if names},
-        at_end=() if one.helps else tuple(stubs),
+        at_end=() if pass_.helps else tuple(stubs),
         givens=givens,
-        help=one.helps,
-        outputs=one.kind == "visible",
-        seconds=limits.visible_seconds if one.kind == "visible" else None,
+        help=pass_.helps,
+        outputs=pass_.kind == "visible",
+        seconds=limits.visible_seconds if pass_.kind == "visible" else None,
     )

@@ -29,17 +29,17 @@ class SolutionValues:
 
     Attributes
     ----------
-    start
-        The tensors of floating-point numbers that the locked cells before the first stub leave.
-    values
+    before
+        The floating-point tensors that the locked cells before the first stub leave.
+    after
         The same when the solution has run, and those that it makes.
     """
 
-    start: Mapping[str, torch.Tensor]
-    values: Mapping[str, torch.Tensor]
+    before: Mapping[str, torch.Tensor]
+    after: Mapping[str, torch.Tensor]
 
     @classmethod
-    def of(cls, exercise: Exercise, one: Pass) -> Self:
+    def of(cls, exercise: Exercise, pass_: Pass) -> Self:
         """What the solution of ``exercise`` gives in a pass; where it is a release, what was recorded.
 
         Raises
@@ -47,16 +47,16 @@ class SolutionValues:
         ExerciseError
             A cell raises, or the solution leaves every value of a stub as it was.
         """
-        namespace = run_locked(exercise, one.parameters)
-        start = _tensors(namespace)
-        known = [recorded.values for recorded in exercise.recorded if recorded.parameters == one.parameters]
+        namespace = run_locked(exercise, pass_.parameters)
+        before = _tensors(namespace)
+        known = [recorded.values for recorded in exercise.recorded if recorded.parameters == pass_.parameters]
         if not known:
             _run_solution(exercise, namespace)
-        worked = cls(start, known[0] if known else _tensors(namespace))
-        worked._prove(exercise)
+        worked = cls(before, known[0] if known else _tensors(namespace))
+        worked._validate(exercise)
         return worked
 
-    def _prove(self, exercise: Exercise) -> None:
+    def _validate(self, exercise: Exercise) -> None:
         """What is asked for must be there, and the solution must have done something."""
         for stub in dict.fromkeys(check.stub for check in exercise.values):
             names = [check.gradient for check in exercise.values if check.stub == stub and self.has(check.gradient)]
@@ -69,22 +69,22 @@ class SolutionValues:
 
     def has(self, name: str) -> bool:
         """Whether ``name`` is a tensor when the solution has run."""
-        return name in self.values
+        return name in self.after
 
     def moves(self, name: str) -> bool:
         """Whether the solution changes ``name`` by more than rounding, or makes it."""
-        return self.change(name) > ROUNDING * float(self.values[name].abs().max())
+        return self.change(name) > ROUNDING * float(self.after[name].abs().max())
 
     def change(self, name: str) -> float:
         """By how much the solution changes ``name``; where it makes it, its largest absolute value."""
-        value, start = self.values[name], self.start.get(name)
+        value, start = self.after[name], self.before.get(name)
         if start is not None and start.shape == value.shape:
             value = value - start
         return float(value.abs().max()) if value.numel() else 0.0
 
     def scale(self, name: str) -> float:
         """The yardstick of comparisons with ``name``: its change, where that is more than rounding."""
-        return max(self.change(name), ROUNDING / TOLERANCE * float(self.values[name].abs().max()))
+        return max(self.change(name), ROUNDING / TOLERANCE * float(self.after[name].abs().max()))
 
 
 TOLERANCE = 2e-4
@@ -140,8 +140,8 @@ def record(exercise: Exercise) -> list[dict[str, Any]]:
     """
     passes = passes_of(exercise, [int(exercise.digest[:12], 16)])
     return [
-        {"parameters": dict(one.parameters), "values": _packed(exercise, SolutionValues.of(exercise, one))}
-        for one in passes
+        {"parameters": dict(pass_.parameters), "values": _packed(exercise, SolutionValues.of(exercise, pass_))}
+        for pass_ in passes
     ]
 
 
@@ -149,6 +149,6 @@ def _packed(exercise: Exercise, worked: SolutionValues) -> dict[str, Any]:
     packed = {}
     for check in exercise.values:
         if worked.has(check.gradient):
-            description, data = pack_tensor(worked.values[check.gradient])
+            description, data = pack_tensor(worked.after[check.gradient])
             packed[check.gradient] = {**description, "data": base64.b64encode(data).decode()}
     return packed

@@ -54,7 +54,7 @@ class ValueChecks:
 
     def __init__(self, exercise: Exercise, passes: Sequence[Pass], namespace: dict[str, Any], policy: Policy) -> None:
         self.exercise, self.passes, self.namespace, self.policy = exercise, passes, namespace, policy
-        self.worked = {one.name: SolutionValues.of(exercise, one) for one in passes}
+        self.solutions = {pass_.name: SolutionValues.of(exercise, pass_) for pass_ in passes}
         self._cells = {check.id: execution.CompiledCell(check.source, f"<{check.id}>") for check in exercise.values}
         self.validate()
 
@@ -77,8 +77,8 @@ class ValueChecks:
             return []
         name = check.gradient
         return [
-            Evidence(as_written=tuple(self._compared(name, value, one) for value in results.tensors(one, name)))
-            for one in self.passes
+            Evidence(as_written=tuple(self._compared(name, value, pass_) for value in results.tensors(pass_, name)))
+            for pass_ in self.passes
         ]
 
     def verdict(
@@ -101,7 +101,7 @@ class ValueChecks:
 
     def _judged(self, check: Check, results: PassResults, evidence: Sequence[Evidence]) -> Verdict:
         """The verdict on a value, by what came back alone."""
-        marks = [mark(one, self.policy) for one in evidence]
+        marks = [mark(round_, self.policy) for round_ in evidence]
         outcome, share, message = (
             self._nothing(check, results)
             or (self._marked(check, marks, results) if marks else self._whole(check, results))
@@ -125,7 +125,7 @@ class ValueChecks:
         if index in results.deaths and index not in results.slow:
             death = results.deaths[index]
             return death.reason, 0.0, death_sentence(death, results.limits)
-        if any(self._is_changed(name, one, results) for name in self._moving(stub) for one in self.passes):
+        if any(self._is_changed(name, pass_, results) for name in self._moving(stub) for pass_ in self.passes):
             return None
         if results.out_of_time:
             seconds = results.limits.submission_seconds
@@ -154,7 +154,7 @@ class ValueChecks:
         least = ", ".join(f"{name} = {value}" for name, value in self.exercise.training.hidden[0].items())
         right = f"{check.gradient} is right with {least}, and not with more"
         for other in self._siblings(check.stub):
-            marks = [mark(one, self.policy) for one in self.evidence(other, results)]
+            marks = [mark(round_, self.policy) for round_ in self.evidence(other, results)]
             if self._at_first(marks).outcome == "failed":
                 return f"{right}: {other.gradient}, which is wrong from the start, goes into it."
         return f"{right}: does {check.stub} do at every step what belongs to that step?"
@@ -203,44 +203,44 @@ class ValueChecks:
     def _visible_shape(self, name: str) -> torch.Size:
         """The shape that a value should have with the notebook's own parameters."""
         known = self.namespace.get(name)
-        return (known if isinstance(known, torch.Tensor) else self.worked[self.passes[0].name].values[name]).shape
+        return (known if isinstance(known, torch.Tensor) else self.solutions[self.passes[0].name].after[name]).shape
 
     def _diagnosis(self, check: Check, results: PassResults) -> Diagnosis | None:
         """The mistake in a value that is not right, where it is certain."""
-        first = [one for one in self.passes if _has(one, self.exercise.training.hidden[0])]
+        first = [pass_ for pass_ in self.passes if _has(pass_, self.exercise.training.hidden[0])]
         moves = [self._move(check.gradient, results.tensors(one, check.gradient)[0], one) for one in first]
         there = [move for move in moves if move]
         return diagnose_update(check.gradient, check.stub, there) if len(there) == len(first) else None
 
-    def _move(self, name: str, answer: torch.Tensor | None, one: Pass) -> ParameterUpdate | None:
+    def _move(self, name: str, answer: torch.Tensor | None, pass_: Pass) -> ParameterUpdate | None:
         """Where a value started, came to, and should be; None where these cannot be compared."""
-        worked = self.worked[one.name]
-        expected, start = worked.values[name], worked.start.get(name)
+        worked = self.solutions[pass_.name]
+        expected, start = worked.after[name], worked.before.get(name)
         if answer is None or start is None or answer.is_complex() or not answer.shape == start.shape == expected.shape:
             return None
         return ParameterUpdate(start.double(), answer.double(), expected.double(), TOLERANCE * worked.scale(name))
 
-    def _compared(self, name: str, answer: torch.Tensor | None, one: Pass) -> Comparison | None:
-        worked = self.worked[one.name]
-        return None if answer is None else compare(answer, worked.values[name], worked.scale(name), TOLERANCE)
+    def _compared(self, name: str, answer: torch.Tensor | None, pass_: Pass) -> Comparison | None:
+        worked = self.solutions[pass_.name]
+        return None if answer is None else compare(answer, worked.after[name], worked.scale(name), TOLERANCE)
 
     def _is_compared(self, check: Check) -> bool:
         """Whether a check asks for a tensor; else it is about its stub as a whole."""
-        return all(worked.has(check.gradient) for worked in self.worked.values())
+        return all(worked.has(check.gradient) for worked in self.solutions.values())
 
     def _siblings(self, stub: str) -> list[Check]:
         """The checks of the values that a stub makes."""
-        return [one for one in self.exercise.values if one.stub == stub and self._is_compared(one)]
+        return [check for check in self.exercise.values if check.stub == stub and self._is_compared(check)]
 
     def _moving(self, stub: str) -> list[str]:
         """The values that the solution of a stub changes."""
-        names = [one.gradient for one in self._siblings(stub)]
-        return [name for name in names if any(worked.moves(name) for worked in self.worked.values())]
+        names = [check.gradient for check in self._siblings(stub)]
+        return [name for name in names if any(worked.moves(name) for worked in self.solutions.values())]
 
-    def _is_changed(self, name: str, one: Pass, results: PassResults) -> bool:
+    def _is_changed(self, name: str, pass_: Pass, results: PassResults) -> bool:
         """Whether an answer is not what stood there before the stub ran."""
-        start = self.worked[one.name].start.get(name)
-        there = [answer for answer in results.answers.get(one.name, {}).get(name, AnswerPair()).both() if answer]
+        start = self.solutions[pass_.name].before.get(name)
+        there = [answer for answer in results.answers.get(pass_.name, {}).get(name, AnswerPair()).both() if answer]
         if any(answer.kind in ("other", "too-large") for answer in there):
             return True
         return any(
@@ -263,7 +263,7 @@ class ValueChecks:
         """
         for check in self.exercise.values:
             self._validate_check(check)
-        for parameter in {name for one in self.passes for name in one.parameters} - self.namespace.keys():
+        for parameter in {name for pass_ in self.passes for name in pass_.parameters} - self.namespace.keys():
             raise ExerciseError(
                 f"{self.exercise.name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
                 + closest(parameter, self.namespace)
@@ -282,7 +282,7 @@ class ValueChecks:
                 f"{name}: {check.id} does not compare {check.gradient}: "
                 f"it must say cmp({own!r}, {check.gradient}, {own})."
             )
-        values = self.worked[self.passes[-1].name].values
+        values = self.solutions[self.passes[-1].name].after
         if not self._is_compared(check) and not check.is_whole:
             raise ExerciseError(
                 f"{name}: the solution of {check.stub} makes no tensor {check.gradient}, which {check.id} is about."
@@ -298,14 +298,14 @@ class ValueChecks:
 
     def _depends_on_the_seed(self) -> bool:
         one = self.passes[0]
-        start = self.worked[one.name].start
+        start = self.solutions[one.name].before
         if any(not torch.equal(value, self.namespace[name]) for name, value in start.items()):
             return True
         if self.exercise.recorded:
             # nothing else can be worked out; the course that recorded it has asked
             return True
         other = SolutionValues.of(self.exercise, Pass(one.kind, one.round, {**one.parameters, "seed": 0}))
-        return any(not torch.equal(value, other.values[name]) for name, value in self.worked[one.name].values.items())
+        return any(not torch.equal(value, other.after[name]) for name, value in self.solutions[one.name].after.items())
 
 
 @contextmanager
@@ -330,9 +330,9 @@ def _wrong(check: Check, results: PassResults) -> str:
     return f"There is no tensor {check.gradient} when {check.stub} has run."
 
 
-def _has(one: Pass, settings: Mapping[str, Any]) -> bool:
+def _has(pass_: Pass, settings: Mapping[str, Any]) -> bool:
     """Whether a pass has these settings."""
-    return all(one.parameters.get(name) == value for name, value in settings.items())
+    return all(pass_.parameters.get(name) == value for name, value in settings.items())
 
 
 def _seen(evidence: Sequence[Evidence], marks: Sequence[Mark]) -> Comparison | None:

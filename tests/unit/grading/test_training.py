@@ -84,14 +84,14 @@ def test_the_solution_is_autograd_s(seed: int, steps: int) -> None:
     worked = SolutionValues.of(EXERCISE, Pass("values", 1, parameters))
     for dtype in (torch.float32, torch.float64):
         for name, value in _by_autograd(parameters, dtype).items():
-            allowance = max(TOLERANCE * worked.change(name), ROUNDING * float(worked.values[name].abs().max()))
+            allowance = max(TOLERANCE * worked.change(name), ROUNDING * float(worked.after[name].abs().max()))
             assert TOLERANCE * worked.scale(name) == pytest.approx(allowance)
-            assert float((worked.values[name].double() - value).abs().max()) <= allowance / 3, name
+            assert float((worked.after[name].double() - value).abs().max()) <= allowance / 3, name
 
 
 def test_b1_stays(grader: Grader) -> None:
     """The bias in front of batch norm is the one value that the training leaves alone."""
-    for worked in grader.values.worked.values():
+    for worked in grader.values.solutions.values():
         assert [name for name in NAMES if not worked.moves(name)] == ["b1"]
 
 
@@ -159,7 +159,7 @@ def test_the_release_knows_what_the_solution_gives() -> None:
         worked = SolutionValues.of(source, Pass("values", 1, one.parameters))
         assert set(one.values) == set(NAMES)
         for name, value in one.values.items():
-            assert float((value - worked.values[name]).abs().max()) <= TOLERANCE * worked.scale(name) / 3
+            assert float((value - worked.after[name]).abs().max()) <= TOLERANCE * worked.scale(name) / 3
 
 
 def test_a_student_checks_at_home() -> None:

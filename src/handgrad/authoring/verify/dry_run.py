@@ -159,11 +159,11 @@ def drift(rehearsal: Rehearsal) -> Iterator[Fault]:
                 yield Fault(f"{name}/{file}", "it is not what the source gives", f"run {command}")
 
 
-def _alike(one: Path, other: Path) -> bool:
+def _alike(path: Path, other: Path) -> bool:
     """Whether two files say the same; of notebooks the outputs are not looked at."""
-    if one.suffix != ".ipynb":
-        return one.read_bytes() == other.read_bytes()
-    return _cells(read_notebook(one)) == _cells(read_notebook(other))
+    if path.suffix != ".ipynb":
+        return path.read_bytes() == other.read_bytes()
+    return _cells(read_notebook(path)) == _cells(read_notebook(other))
 
 
 def _cells(notebook: NotebookNode) -> list[tuple[object, ...]]:

@@ -78,7 +78,7 @@ class Worlds:
         with double_precision():
             references = list(self._references())
         self.blind = {f"d{name}" for name in ForwardFacts.of(references).blind}
-        self.worlds = [World.of(one, solutions) for one in references]
+        self.worlds = [World.of(reference, solutions) for reference in references]
 
     def _references(self) -> Iterator[Reference]:
         """Three seeds, other sizes, and weights drawn anew, as far as the exercise takes them."""
@@ -104,9 +104,11 @@ class Worlds:
             Largest difference, as a share of the largest value.
         """
         name = mutant.gradient
-        if all(self._agree(mutant, one.before[name], allowance) for one in self.worlds):
+        if all(self._agree(mutant, setting.before[name], allowance) for setting in self.worlds):
             return True
-        return name not in self.blind and all(self._agree(mutant, one.true[name], allowance) for one in self.worlds)
+        return name not in self.blind and all(
+            self._agree(mutant, setting.true[name], allowance) for setting in self.worlds
+        )
 
     def _agree(self, mutant: Mutant, namespace: Mapping[str, Any], allowance: float) -> bool:
         """Whether a mutant and the worked solution give the same where these names stand."""
@@ -196,8 +198,8 @@ def _with_weights_anew(exercise: Exercise) -> Exercise | None:
             if cell.kind != "locked":
                 continue
             execution.run_cell(execution.CompiledCell(cell.source, f"<{cell.name}>"), namespace)
-            tensors = [one for one in namespace.values() if isinstance(one, torch.Tensor) and one.requires_grad]
-            if any(not one.is_leaf for one in tensors):
+            tensors = [value for value in namespace.values() if isinstance(value, torch.Tensor) and value.requires_grad]
+            if any(not tensor.is_leaf for tensor in tensors):
                 break
             place = number if tensors else None
     if place is None:

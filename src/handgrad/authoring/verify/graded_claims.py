@@ -20,17 +20,21 @@ def faults_of_release(grader: Grader, released: NotebookNode, file: str) -> list
     """The released stubs that do not count as missing."""
     report = grader.grade(Submission.of(released, grader.exercise)).report
     return [
-        Fault(file, f"the released {one.gradient} is {one.outcome}, not missing", "release it with nothing in its stub")
-        for one in report.checks
-        if one.outcome != "missing"
+        Fault(
+            file,
+            f"the released {check.gradient} is {check.outcome}, not missing",
+            "release it with nothing in its stub",
+        )
+        for check in report.checks
+        if check.outcome != "missing"
     ]
 
 
 def faults_of_outcomes(report: Report, file: str, way: str) -> Iterator[Fault]:
     """The worked solutions that do not get full marks in a report; ``way`` is the command that gave it."""
-    for one in report.checks:
-        if one.outcome != "passed":
-            yield Fault(file, f"the worked solution of {one.gradient} is {one.outcome} ({way})", _why(one))
+    for check in report.checks:
+        if check.outcome != "passed":
+            yield Fault(file, f"the worked solution of {check.gradient} is {check.outcome} ({way})", _why(check))
 
 
 def _why(verdict: Verdict) -> str:
@@ -57,14 +61,14 @@ def faults_of_case(
 
 def _differences(case: Case, report: Report, exercise: Exercise, folder: str) -> Iterator[Fault]:
     expected = case.expected(exercise)
-    for one in report.checks:
-        found = one.diagnosis.mistake if one.diagnosis else "none"
-        wanted = case.diagnoses.get(one.gradient)
-        if one.outcome != expected[one.gradient]:
-            what = f"{one.gradient} is {one.outcome}, not {expected[one.gradient]}"
+    for check in report.checks:
+        found = check.diagnosis.mistake if check.diagnosis else "none"
+        wanted = case.diagnoses.get(check.gradient)
+        if check.outcome != expected[check.gradient]:
+            what = f"{check.gradient} is {check.outcome}, not {expected[check.gradient]}"
             yield Fault(folder, what, "fix the cell or [outcomes] in the case")
         elif wanted and found != wanted:
-            what = f"the diagnosis of {one.gradient} is {found}, not {wanted}"
+            what = f"the diagnosis of {check.gradient} is {found}, not {wanted}"
             yield Fault(folder, what, "fix the cell or [diagnoses] in the case")
     if abs(report.score - case.score) > 1e-9:
         yield Fault(folder, f"it gets {report.score:g} points, not {case.score:g}", "fix score in the case")

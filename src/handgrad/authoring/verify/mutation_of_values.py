@@ -43,19 +43,21 @@ def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
         Of a :func:`shortened` exercise.
     """
     solutions = solutions_in(solved)
-    made = [one for name, source in solutions.items() for one in mutants(name, source, [], {})]
+    made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
     wanted = _passed(grader, solved, {})
-    passed = [one for one in made if wanted <= _passed(grader, solved, {one.gradient: one.source})]
+    passed = [mutant for mutant in made if wanted <= _passed(grader, solved, {mutant.gradient: mutant.source})]
     if not passed:
         return Mutation(len(made))
     worlds = [_World.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions) for seed in SEEDS]
-    return sorted_out(len(made), passed, lambda one, allowance: all(world.agrees(one, allowance) for world in worlds))
+    return sorted_out(
+        len(made), passed, lambda mutant, allowance: all(world.agrees(mutant, allowance) for world in worlds)
+    )
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
     """The answers that pass where the stubs hold ``sources``."""
     report = graded(grader, solved, sources)
-    return {one.gradient for one in report.checks if one.outcome == "passed"}
+    return {check.gradient for check in report.checks if check.outcome == "passed"}
 
 
 @dataclass(frozen=True)

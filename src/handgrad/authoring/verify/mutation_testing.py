@@ -46,10 +46,10 @@ def sorted_out(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, fl
     agrees
         Whether a mutant gives what the worked solution gives, up to an allowance.
     """
-    equivalent = [one for one in passed if agrees(one, ALMOST)]
-    wrong = [one for one in passed if one not in equivalent]
-    negligible = [one for one in wrong if agrees(one, NEGLIGIBLE)]
-    survivors = [one for one in wrong if one not in negligible]
+    equivalent = [mutant for mutant in passed if agrees(mutant, ALMOST)]
+    wrong = [mutant for mutant in passed if mutant not in equivalent]
+    negligible = [mutant for mutant in wrong if agrees(mutant, NEGLIGIBLE)]
+    survivors = [mutant for mutant in wrong if mutant not in negligible]
     return Mutation(made, _shown(equivalent), _shown(negligible), _shown(survivors))
 
 
@@ -72,9 +72,9 @@ def _shapes(grader: Grader, above: Sequence[str]) -> dict[str, tuple[int, ...]]:
 def _rows(made: Sequence[Mutant], solutions: Mapping[str, str]) -> Iterator[list[Mutant]]:
     """The mutants, one of each answer together; each alone where an answer uses what another one's cell makes."""
     if _is_woven(solutions):
-        yield from ([one] for one in made)
+        yield from ([mutant] for mutant in made)
         return
-    by_answer = [[one for one in made if one.gradient == name] for name in solutions]
+    by_answer = [[mutant for mutant in made if mutant.gradient == name] for name in solutions]
     for row in itertools.zip_longest(*by_answer):
         yield [one for one in row if one]
 
@@ -95,7 +95,7 @@ def _is_woven(solutions: Mapping[str, str]) -> bool:
 def _passed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
     """The mutants of a row that get full marks."""
     report = graded(grader, solved, {one.gradient: one.source for one in row})
-    outcomes = {one.gradient: one.outcome for one in report.checks}
+    outcomes = {check.gradient: check.outcome for check in report.checks}
     return [one for one in row if outcomes[one.gradient] == "passed"]
 
 

@@ -15,7 +15,7 @@ __all__ = ["as_json", "as_text", "status"]
 
 def status(proofs: Sequence[Proof]) -> int:
     """Exit status: 0 if every assignment is sound, 1 if something is to be mended or written."""
-    return 0 if all(one.sound for one in proofs) else 1
+    return 0 if all(proof.sound for proof in proofs) else 1
 
 
 def as_json(proofs: Sequence[Proof]) -> str:

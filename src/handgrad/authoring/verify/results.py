@@ -78,9 +78,9 @@ class Mutation:
         return {
             "mutants": self.mutants,
             "killed": self.killed,
-            "equivalent": [one.to_dict() for one in self.equivalent],
+            "equivalent": [mutant.to_dict() for mutant in self.equivalent],
             "negligible": [one.to_dict() for one in self.negligible],
-            "survivors": [one.to_dict() for one in self.survivors],
+            "survivors": [mutant.to_dict() for mutant in self.survivors],
         }
 
 
@@ -122,7 +122,7 @@ class Proof:
             "assignment": self.assignment,
             "sound": self.sound,
             "proved": list(self.proved),
-            "faults": [one.to_dict() for one in self.faults],
+            "faults": [fault.to_dict() for fault in self.faults],
             "open": list(self.open),
             "mutation": self.mutation.to_dict() if self.mutation else None,
             "absent": list(self.absent),
@@ -131,4 +131,4 @@ class Proof:
 
 def to_dict(proofs: tuple[Proof, ...]) -> Mapping[str, Any]:
     """The proofs of a course as plain data."""
-    return {"schema": SCHEMA, "handgrad": __version__, "assignments": [one.to_dict() for one in proofs]}
+    return {"schema": SCHEMA, "handgrad": __version__, "assignments": [proof.to_dict() for proof in proofs]}

@@ -146,7 +146,7 @@ class _Trial:
 
     def _commands(self, exercise: Exercise, rehearsal: Rehearsal) -> None:
         """What every command says of two students, and what stands in the notebooks and pages that it writes."""
-        full = sum(one.points for one in exercise.checks)
+        full = sum(check.points for check in exercise.checks)
         secrets = Secrets.of(exercise)
         rehearsal.hand_in()
         for way, faults in (

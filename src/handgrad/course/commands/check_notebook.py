@@ -134,7 +134,7 @@ def _offers(folder: Path) -> Iterator[list[Exercise]]:
     if not around and beside.is_file():
         yield [read_released(beside)]
     yield _exercises_around(Path.cwd())
-    yield [read_released(one) for one in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
+    yield [read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
 
 
 def _assigned(notebook: nbformat.NotebookNode) -> set[str]:
@@ -159,7 +159,7 @@ def gradients(folder: Path) -> tuple[str, ...]:
 
 def verdict(folder: Path, gradient: str) -> Verdict:
     """The verdict on one answer of the notebook in ``folder``; the notebook is graded once."""
-    return next(one for one in _graded(folder).report.checks if one.gradient == gradient)
+    return next(check for check in _graded(folder).report.checks if check.gradient == gradient)
 
 
 @functools.cache
