@@ -112,6 +112,9 @@ def test_make_clean_keeps_grades(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     for name in ("gradebook.db", "report.html", "release/backprop/handgrad.whl"):
         (tmp_path / name).touch()
+    for name in ("submitted/README.md", "submitted/s01/backprop/backprop.ipynb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     grades = {"submitted", "autograded", "feedback", ".handgrad", "gradebook.db", "report.html"}
 
     def make(target: str, answer: str) -> set[str]:
@@ -122,7 +125,8 @@ def test_make_clean_keeps_grades(tmp_path: Path) -> None:
     assert not list((tmp_path / "release/backprop").iterdir())
     for answer in ("", "\n", "no\n"):
         assert make("clean-course", answer) == grades
-    assert make("clean-course", "yes\n") == set()
+    assert make("clean-course", "yes\n") == {"submitted", "autograded"}
+    assert [path.name for path in (tmp_path / "submitted").iterdir()] == ["README.md"]
 
 
 def test_grade_names_everybody(course: Path) -> None:
@@ -291,13 +295,6 @@ def test_broken_configuration(course: Path) -> None:
     done = handgrad("grade", "backprop", folder=course)
     assert done.returncode == 2
     assert "nbgrader_config.py cannot be read: ZeroDivisionError" in done.stderr
-
-
-def test_data_needs_to_be_told(tmp_path: Path) -> None:
-    """`handgrad data` without --lecture says what it can do."""
-    done = handgrad("data", folder=tmp_path)
-    assert done.returncode == 2
-    assert "--lecture" in done.stderr
 
 
 def test_version_and_help() -> None:

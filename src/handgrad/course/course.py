@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -217,7 +218,7 @@ class Course:
         if self._traits.seeds:
             return list(self._traits.seeds)
         path = self.root / PRIVATE / "seeds.json"
-        if not path.exists():
+        if not os.path.lexists(path):
             drawn = [secrets.randbits(48) for _ in range(SEEDS)]
             if not keep:
                 return drawn

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from handgrad.course.files import write_text
 from handgrad.course.settings import Handgrad
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.grading.marking import Policy
+from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from helpers.inputs import named
 
@@ -69,13 +71,7 @@ def test_broken_configuration(course: Course) -> None:
 
 def test_defaults(course: Course) -> None:
     """Without configuration policy and limits are those of the grader."""
-    assert course.settings.policy() == Policy()
-    limits = course.settings.limits()
-    assert (limits.cell_seconds, limits.submission_seconds, limits.memory_mb) == (
-        Limits().cell_seconds,
-        Limits().submission_seconds,
-        Limits().memory_mb,
-    )
+    assert course.settings == GradingSettings()
 
 
 def test_configuration(course: Course) -> None:
@@ -94,21 +90,23 @@ def test_configuration(course: Course) -> None:
         "trust_submissions": True,
     }
     assert set(changed) == set(Handgrad.class_own_traits(config=True))
-    settings = _configured(course, *(f"c.Handgrad.{name} = {value!r}" for name, value in changed.items())).settings
+    configured = _configured(course, *(f"c.Handgrad.{name} = {value!r}" for name, value in changed.items()))
     for name, value in changed.items():
-        assert getattr(settings, name) == value
         assert getattr(Handgrad(), name) != value
-    assert settings.policy() == Policy(0.25, 0.75, 1e-3, 0.125)
-    assert settings.limits() == Limits(3.0, 20.0, 256)
+    assert configured.seeds() == [3, 4]
+    policy, limits = Policy(0.25, 0.75, 1e-3, 0.125), Limits(3.0, 20.0, 256)
+    expected = GradingSettings(policy, limits, ({"batch_size": 16},), isolation="none", trust=True)
+    assert configured.settings == expected
+    assert pickle.loads(pickle.dumps(configured.settings)) == expected
 
 
 def test_trusting(course: Course) -> None:
     """Trust that is asked for on the command line changes nothing else, and not the course it was asked of."""
     configured = _configured(course, "c.Handgrad.tolerance = 1e-3")
     trusting = configured.with_trust()
-    assert trusting.settings.trust_submissions
-    assert not configured.settings.trust_submissions
-    assert trusting.settings.tolerance == configured.settings.tolerance == 1e-3
+    assert trusting.settings.trust
+    assert not configured.settings.trust
+    assert trusting.settings.policy == configured.settings.policy == Policy(tolerance=1e-3)
     assert trusting.root == configured.root
 
 
