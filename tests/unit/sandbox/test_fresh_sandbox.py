@@ -280,7 +280,7 @@ def _course(folder: Path, students: int, settings: str = "") -> Course:
 
 def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
     """A class is refused in one sentence, nobody is graded, and nobody's score is written."""
-    course = _course(tmp_path, 3, 'c.Handgrad.isolation = "none"\n')
+    course = _course(tmp_path, 2, 'c.Handgrad.isolation = "none"\n')
     with pytest.raises(IsolationError, match="nothing on this machine keeps a submission from its files") as caught:
         grade_class.grade_class(course, "backprop", feedback=False, workers=1)
     assert str(caught.value).count("--trust-submissions") == 1
