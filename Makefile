@@ -35,8 +35,9 @@ lint: $(READY)
 	mypy
 
 test: lint
-	# two processes: torch keeps to one processor in each, or time limits are tested on a machine that is too busy
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m "not slow"
+	# two processes: torch keeps to one processor in each, or time limits are tested on a machine that is too busy;
+	# files in their own order: the journeys first, which are few tests and take long
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: test
 	python -m pytest -m slow

@@ -17,10 +17,10 @@ from handgrad.course.commands import grade_class
 from handgrad.course.course import Course
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise.exercise import Exercise
-from handgrad.grading import grader as grader_module
 from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
 from handgrad.report.records import Report
+from handgrad.sandbox import sandbox as sandbox_module
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
@@ -76,7 +76,7 @@ def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subprocess, "Popen", None)
     with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
         Grader(exercise, [1], settings=GradingSettings(isolation="none")).__enter__()
-    monkeypatch.setattr(grader_module, "lacking", lambda: "there is no isolation on such machines")
+    monkeypatch.setattr(sandbox_module, "why_no_isolation", lambda wanted: "there is no isolation on such machines")
     with pytest.raises(IsolationError, match="there is no isolation on such machines"):
         Grader(exercise, [1]).__enter__()
 
@@ -238,7 +238,7 @@ for name in ("fork", "forkpty", "pidfd_open", "setsid", "killpg", "wait4", "getu
 GRADE = """
 from pathlib import Path
 from handgrad.grading import grader as module
-module.lacking = lambda: "there is no isolation on such machines"
+module.why_no_isolation = lambda: "there is no isolation on such machines"
 from handgrad.exercise.exercise import Exercise
 from handgrad.submission.submission import Submission
 from handgrad.notebook.reading import read_notebook
@@ -281,7 +281,7 @@ def _course(folder: Path, students: int, settings: str = "") -> Course:
 
 def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
     """A class is refused in one sentence, nobody is graded, and nobody's score is written."""
-    course = _course(tmp_path, 3, 'c.Handgrad.isolation = "none"\n')
+    course = _course(tmp_path, 2, 'c.Handgrad.isolation = "none"\n')
     with pytest.raises(IsolationError, match="nothing on this machine keeps a submission from its files") as caught:
         grade_class.grade_class(course, "backprop", feedback=False, workers=1)
     assert str(caught.value).count("--trust-submissions") == 1
