@@ -20,10 +20,11 @@ from handgrad.gradients import tensor_bytes
 from handgrad.gradients.tensor_bytes import DTYPES, FrameError, pack_tensor, unpack_tensor
 from handgrad.sandbox import child_client, frames
 from handgrad.sandbox.child_client import ChildClient
-from handgrad.sandbox.fork_server import ForkedZygote, ForkServer
+from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, ParameterSet, PassResult, Run
+from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.sandbox.warm_sandbox import WarmSandbox
 
 SETUP = """
@@ -847,7 +848,7 @@ def test_open_children_end_with_the_sandbox(tmp_path: Path) -> None:
 def test_a_stem(tmp_path: Path) -> None:
     """A stem forks a warm process for everybody who asks, also before it is ready, and they have nothing in common."""
     stem = ForkServer(preload=())
-    processes = [stem.asking.warm() for _ in range(2)]
+    processes = [stem.client.warm() for _ in range(2)]
     limits = Limits(cell_seconds=5.0)
     other_states = [ParameterSet("one", ("import torch", "x = torch.zeros(3)", "scale = 5"))]
     with (
@@ -870,10 +871,10 @@ def test_a_stem(tmp_path: Path) -> None:
         children = [sandbox.child(["pass"]).pid for sandbox in (one, other)]
     stem.close()
     assert all(map(_is_gone, children))
-    assert _is_gone(stem._process.pid)
-    assert not stem.asking.log.exists()
+    assert _is_gone(stem.process.pid)
+    assert not stem.client.log.exists()
     stem.close()
-    assert stem.asking.warm() is None
+    assert stem.client.warm() is None
 
 
 def test_a_stem_keeps_to_processors(tmp_path: Path) -> None:
@@ -882,13 +883,13 @@ def test_a_stem_keeps_to_processors(tmp_path: Path) -> None:
     stem = ForkServer(preload=())
     try:
         os.sched_setaffinity(0, {max(processors)})
-        asked = stem.asking.warm()
+        asked = stem.client.warm()
         os.sched_setaffinity(0, processors)
         source = "import os\na = torch.tensor(sorted(os.sched_getaffinity(0)))"
         with _with(asked, tmp_path) as sandbox:
             kept = _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"])
         assert kept.tolist() == [max(processors)]
-        assert os.sched_getaffinity(stem._process.pid) == processors
+        assert os.sched_getaffinity(stem.process.pid) == processors
     finally:
         os.sched_setaffinity(0, processors)
         stem.close()
@@ -898,17 +899,17 @@ def test_a_stem_that_is_killed(tmp_path: Path) -> None:
     """What a stem that is killed was asked for is an error of the grader's own; later it gives nothing."""
     stem = ForkServer(preload=())
     try:
-        asked = stem.asking.warm()
-        stem._process.kill()
-        stem._process.wait()
+        asked = stem.client.warm()
+        stem.process.kill()
+        stem.process.wait()
         with pytest.raises(SandboxError, match="warm process"), _with(asked, tmp_path) as sandbox:
             sandbox.wait_until_ready()
-        assert stem.asking.warm() is None
+        assert stem.client.warm() is None
     finally:
         stem.close()
 
 
-def _with(process: ForkedZygote | None, folder: Path) -> WarmSandbox:
+def _with(process: WarmProcess | None, folder: Path) -> WarmSandbox:
     assert process is not None
     return WarmSandbox(STATES, folder, Limits(cell_seconds=1.0), process=process)
 

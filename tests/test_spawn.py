@@ -75,7 +75,7 @@ def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subprocess, "Popen", None)
     with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
         Grader(exercise, [1], isolation="none").__enter__()
-    monkeypatch.setattr(grader_module, "lacking", lambda: "there is no isolation on such machines")
+    monkeypatch.setattr(grader_module, "why_no_isolation", lambda: "there is no isolation on such machines")
     with pytest.raises(IsolationError, match="there is no isolation on such machines"):
         Grader(exercise, [1]).__enter__()
 
@@ -236,8 +236,8 @@ for name in ("fork", "forkpty", "pidfd_open", "setsid", "killpg", "wait4", "getu
 """What Windows lacks, in part: with it gone, whoever asks for it fails."""
 GRADE = """
 from pathlib import Path
-from handgrad.grading import grader
-grade.lacking = lambda: "there is no isolation on such machines"
+from handgrad.grading import grader as grade
+grade.why_no_isolation = lambda: "there is no isolation on such machines"
 from handgrad.exercise.exercise import Exercise
 from handgrad.submission.submission import Submission
 from handgrad.notebook.reading import read_notebook

@@ -19,7 +19,7 @@ from handgrad.exercise.exercise import Exercise
 
 if TYPE_CHECKING:
     from handgrad.grading.grader import Grader
-    from handgrad.sandbox.fork_server import ForkedZygote
+    from handgrad.sandbox.warm_process import WarmProcess
 
 __all__ = ["CONFIG", "Course"]
 
@@ -190,7 +190,7 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(self, exercise: Exercise, seeds: Sequence[int] = (), process: "ForkedZygote | None" = None) -> "Grader":
+    def grader(self, exercise: Exercise, seeds: Sequence[int] = (), process: "WarmProcess | None" = None) -> "Grader":
         """A grader of ``exercise`` with the course's settings and hidden seeds, or with ``seeds``; not yet entered.
 
         Where there is a warm ``process`` already, that is the one it uses.

@@ -32,7 +32,6 @@ from handgrad.grading.solution_values import passes_of
 from handgrad.grading.values import Values
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, Verdict
-from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet
@@ -112,7 +111,7 @@ class Grader:
         limits: Limits | None = None,
         trust: bool = False,
         isolation: Literal["best", "none"] = "best",
-        process: WarmProcess | ForkedZygote | None = None,
+        process: WarmProcess | None = None,
     ) -> None:
         self.exercise = exercise
         self.trust = trust

@@ -10,32 +10,28 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from handgrad.errors import SandboxError
 from handgrad.sandbox.isolation import linux
 from handgrad.sandbox.isolation.layers import Isolation
-from handgrad.sandbox.warm_process import PRELOAD, last_words, start
+from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess
 
-__all__ = ["ForkServer", "ForkServerClient", "ForkedZygote", "main"]
+__all__ = ["ForkServer", "ForkServerClient", "main"]
 
 PATIENCE = 5.0
-"""Seconds in which what was forked must have ended when nobody can ask any more."""
+"""Seconds that the forked processes have to end once no worker can ask any more."""
 
 
-class ForkServer:
-    """The process, for who starts the workers; it is gone when :meth:`close` returns.
+class ForkServer(StartedProcess):
+    """The process, for the owner of the workers; close it when all that it forked has been closed.
 
     Attributes
     ----------
-    asking
-        What the workers are given, to ask it for a warm process.
+    client
+        Given to each worker, to ask for a warm process.
 
     Raises
     ------
@@ -43,67 +39,35 @@ class ForkServer:
         It cannot be started.
     """
 
-    def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
-        self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
-        home = Path(self._home.name)
-        # packets, each with a descriptor: two workers that ask at the same time stay two
-        asked, heard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.asking = ForkServerClient(asked, home / "stem.log")
-        try:
-            with heard, self.asking.log.open("w", encoding="utf-8") as log:
-                self._process = start("fork_server", heard, home, log, preload)
-        except OSError as error:
-            asked.close()
-            self._home.cleanup()
-            raise SandboxError(f"the process that warm ones are forked from cannot be started ({error}).") from error
+    module = "fork_server"
+    # packets, each with a descriptor: the requests of two workers cannot mix
+    kind = socket.SOCK_SEQPACKET
+    patience = 2 * PATIENCE
 
-    def close(self) -> None:
-        """End it, when no worker is left that has what it forked; closing twice is allowed."""
-        self.asking.asked.close()
-        try:
-            self._process.wait(timeout=2 * PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        with suppress(OSError):
-            self._home.cleanup()
+    def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
+        super().__init__(preload)
+        # it is never killed while it has time: it ends what it has forked
+        self.has_orders = True
+        self.client = ForkServerClient(self.control, self.log)
 
 
 class ForkServerClient:
-    """How a worker asks a stem: it is given this when it starts."""
+    """A worker's way to ask the fork server; the worker gets it when it starts."""
 
-    def __init__(self, asked: socket.socket, log: Path) -> None:
-        self.asked, self.log = asked, log
+    def __init__(self, control: socket.socket, log: Path) -> None:
+        self.control, self.log = control, log
 
-    def warm(self) -> "ForkedZygote | None":
-        """A warm process, kept to the processors that this one is kept to; None where the stem is gone."""
+    def warm(self) -> WarmProcess | None:
+        """A warm process, kept to the processors of this process; None if the fork server is gone."""
         ours, theirs = socket.socketpair()
         processors = json.dumps(sorted(os.sched_getaffinity(0))).encode()
         with theirs:
             try:
-                socket.send_fds(self.asked, [processors], [theirs.fileno()])
+                socket.send_fds(self.control, [processors], [theirs.fileno()])
             except OSError:
                 ours.close()
                 return None
-        return ForkedZygote(ours, self.log)
-
-
-class ForkedZygote:
-    """A warm process that a stem has forked, for who asked; as :class:`handgrad.sandbox.warm_process.WarmProcess`."""
-
-    def __init__(self, control: socket.socket, log: Path) -> None:
-        self.control, self._log = control, log
-        self.has_orders = False
-
-    def last_words(self) -> str:
-        """A sentence with the last line that it, or another from the same stem, wrote."""
-        with suppress(OSError), self._log.open(encoding="utf-8", errors="replace") as log:
-            return last_words(log)
-        return ""
-
-    def close(self) -> None:
-        """Let it end; closing twice is allowed."""
-        self.control.close()
+        return WarmProcess(ours, self.log)
 
 
 def main() -> None:

@@ -109,18 +109,19 @@ class _Fresh:
     """A fresh interpreter and its channel; ``home`` is the folder in which it lives."""
 
     def __init__(self, home: Path) -> None:
-        self._log = (home.parent / f"{home.name}.log").open("w+", encoding="utf-8", errors="replace")
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "handgrad.sandbox.fresh_process"],
-            # what matplotlib finds out about fonts is kept for the next one; the home is empty when a student comes
-            env=environment(str(home)) | dict.fromkeys(("MPLCONFIGDIR", "IPYTHONDIR"), str(home.parent)),
-            cwd=home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._log = home.parent / f"{home.name}.log"
+        with self._log.open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "handgrad.sandbox.fresh_process"],
+                # matplotlib's font cache is kept for the next process; the home of a submission starts empty
+                env=environment(str(home)) | dict.fromkeys(("MPLCONFIGDIR", "IPYTHONDIR"), str(home.parent)),
+                cwd=home,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
         self.connection = _Pipes(self._process)
 
@@ -150,7 +151,6 @@ class _Fresh:
         self._process.kill()
         code = self._process.wait()
         self.connection.join()
-        self._log.close()
         return code, 0.0
 
 

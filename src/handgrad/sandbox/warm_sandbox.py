@@ -14,10 +14,9 @@ from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
-from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
-from handgrad.sandbox.warm_process import PRELOAD, WarmProcess
+from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess
 
 __all__ = ["WarmSandbox"]
 
@@ -62,7 +61,7 @@ class WarmSandbox:
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
-        process: WarmProcess | ForkedZygote | None = None,
+        process: WarmProcess | None = None,
     ) -> None:
         self.states, self.directory, self.preload = states, directory, preload
         self.isolation = "none"
@@ -73,7 +72,7 @@ class WarmSandbox:
 
     def __enter__(self) -> Self:
         if self._process is None:
-            self._process = WarmProcess(self.preload)
+            self._process = StartedProcess(self.preload)
         self._control = self._process.control
         self._reader = frames.FrameReader(max_payload=1 << 30)
         self._received: list[int] = []

@@ -155,7 +155,7 @@ def _stem(pool: Pool, executor: Executor | None) -> Iterator[None]:
         return
     stem = ForkServer()
     try:
-        pool.first = partial(calls.begin, stem.asking)
+        pool.first = partial(calls.begin, stem.client)
         yield
     finally:
         stem.close()
