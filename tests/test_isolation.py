@@ -476,7 +476,7 @@ def _descendants(pid: int) -> list[int]:
 
 def _all_gone(pids: Sequence[int]) -> bool:
     for _ in range(100):
-        if not any(Path(f"/proc/{pid}").exists() and _status(pid)["ParameterSet"][0] not in "ZX" for pid in pids):
+        if not any(Path(f"/proc/{pid}").exists() and _status(pid)["State"][0] not in "ZX" for pid in pids):
             return True
         time.sleep(0.02)
     return False

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError, closest
+from handgrad.exercise.solution_marks import hidden_tests_in
 from handgrad.notebook import tidying
 from handgrad.notebook.syntax import gradients_taken
 
@@ -22,7 +23,6 @@ PARAMETERS_TAG = "parameters"
 _IMPORTS = re.compile(r"^\s*(from|import) handgrad\b", re.MULTILINE)
 METADATA = "handgrad"
 """Under this key the parameters cell's metadata say what the notebook alone cannot: see :class:`Training`."""
-_HIDDEN_TESTS = re.compile(r"BEGIN HIDDEN TESTS")
 _COMPARES = re.compile(r"\bcmp\s*\(")
 _ONLY_COMPARES = re.compile(r"cmp\((['\"])\w+\1, *\w+, *\w+\)")
 
@@ -78,7 +78,7 @@ class Check:
     @property
     def has_hidden_tests(self) -> bool:
         """Whether a part of the check is kept from students."""
-        return bool(_HIDDEN_TESTS.search(self.source))
+        return bool(hidden_tests_in(self.source))
 
 
 def grade_id(cell: NotebookNode) -> str:

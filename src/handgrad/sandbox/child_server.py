@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -46,23 +46,38 @@ def unpack_json(data: bytes) -> Any:
     return json.loads(data)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Snapshot:
-    """A value as it was: the object, the version of its storage, and a copy of a tensor."""
+    """A value as it was: the object, the version of its storage, and what it held.
+
+    Attributes
+    ----------
+    value
+        The object.
+    version
+        How often a tensor had been written to; None for anything else, and for a tensor that does not count it.
+    copy
+        The values of a tensor, if they are needed to put it back.
+    """
 
     value: Any
-    version: int = 0
+    version: int | None
     copy: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, value: Any) -> "Snapshot":
-        """Remember ``value``."""
-        if isinstance(value, torch.Tensor):
-            return cls(value, value._version, value.detach().clone())
-        return cls(value)
+    def of(cls, value: Any, *, copy: bool = False) -> Self:
+        """The present state of ``value``; with ``copy`` a tensor's values too."""
+        if not isinstance(value, torch.Tensor):
+            return cls(value, None)
+        version = None if value.is_inference() else value._version
+        return cls(value, version, value.detach().clone() if copy else None)
 
-    def overwritten(self, value: Any) -> bool:
-        """Whether the values of a tensor, unless it is a large one, are others than they were."""
+    def is_unwritten(self, value: Any) -> bool:
+        """Whether ``value`` is the same object, and a tensor's version the same: ``.data`` and numpy do not count."""
+        return value is self.value and (self.version is None or value._version == self.version)
+
+    def is_overwritten(self, value: Any) -> bool:
+        """Whether the values of a tensor differ from the copy; large tensors are not compared."""
         return self.copy is not None and self.copy.numel() <= MAX_COMPARED and not torch.equal(value, self.copy)
 
 
@@ -82,12 +97,12 @@ class SavedNamespace:
                 continue
             # whole numbers are data: a student's own `ix` is not put back between two of the cells that use it
             if not isinstance(value, torch.Tensor) or value.is_floating_point():
-                self.kept[name] = Snapshot.of(value)
+                self.kept[name] = Snapshot.of(value, copy=True)
 
     def place(self, name: str, value: torch.Tensor) -> None:
         """Let ``name`` be ``value`` from here on, whatever the cells do with it."""
         self.namespace[name] = value
-        self.kept[name] = Snapshot.of(value)
+        self.kept[name] = Snapshot.of(value, copy=True)
 
     def give(self, name: str, tensor: str, value: torch.Tensor) -> None:
         """Let ``name``, and the ``.grad`` of the tensor called ``tensor``, be ``value``, whatever the cells do."""
@@ -103,9 +118,7 @@ class SavedNamespace:
         """Undo what cells did to the names that are kept; with ``contents`` also what no version counter has seen."""
         for name, kept in self.kept.items():
             value = self.namespace.get(name)
-            # the object that was kept, not written to since
-            unchanged = value is kept.value and (kept.copy is None or value._version == kept.version)
-            if unchanged and not (contents and kept.overwritten(value)):
+            if kept.is_unwritten(value) and not (contents and kept.is_overwritten(value)):
                 continue
             if kept.copy is None:
                 self.namespace[name] = kept.value
@@ -142,28 +155,6 @@ def describe(name: str, namespace: dict[str, Any]) -> Described:
     except Exception:
         return {"name": name, "kind": "other", "type": kind}, b""
     return {"name": name, "kind": "tensor", "size": len(data), **description}, data
-
-
-@dataclass
-class SentAnswer:
-    """An answer as it was sent: the object, its version, and its description."""
-
-    value: Any
-    version: int | None
-    described: Described
-
-    @classmethod
-    def of(cls, value: Any, described: Described) -> "SentAnswer":
-        """Remember ``value``, an answer that was sent as ``described``."""
-        tracked = described[0]["kind"] == "tensor" and not value.is_inference()
-        return cls(value, value._version if tracked else None, described)
-
-    def holds(self, name: str, namespace: dict[str, Any], *, seen: bool) -> bool:
-        """Whether the answer is still what was sent; ``seen``: its version tells whether it was written to."""
-        value = namespace.get(name)
-        if seen and self.version is not None and value is self.value and value._version == self.version:
-            return True
-        return describe(name, namespace) == self.described
 
 
 def preload(modules: Sequence[str]) -> None:
@@ -237,7 +228,7 @@ class Server:
             self.waiting.extend(self.reader.feed(data))
         return self.waiting.pop(0)
 
-    def send(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
+    def reply(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
         """Send ``header`` with answers."""
         header = {**header, "answers": [description for description, _ in answers], "outputs": len(outputs)}
         self.connection.sendall(frames.pack(header, b"".join(data for _, data in answers) + outputs))
@@ -257,7 +248,7 @@ class Server:
         state = self.states.pop(run["state"])
         for name, value in self.references() if run["givens"] else ():
             state.give(name, run["givens"][name], value)
-        sent: dict[str, SentAnswer] = {}
+        sent: dict[str, tuple[Snapshot, Described]] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.modules["__main__"].__dict__.update(state.namespace)
         random.seed(0)
@@ -276,20 +267,15 @@ class Server:
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
                 answers = [describe(name, state.namespace) for name in names]
-                for name, one in zip(names, answers, strict=True):
+                for name, answer in zip(names, answers, strict=True):
                     if name in run["at_end"]:
-                        sent[name] = SentAnswer.of(state.namespace.get(name), one)
-                self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
+                        sent[name] = Snapshot.of(state.namespace.get(name)), answer
+                self.reply({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():
                         state.place(name, value)
-        at_end = [
-            ({"name": name, "kind": "same"}, b"")
-            if name in sent and sent[name].holds(name, state.namespace, seen=not around)
-            else describe(name, state.namespace)
-            for name in run["at_end"]
-        ]
-        self.send({"finished": True}, at_end)
+        at_end = [_at_end(name, state.namespace, sent.get(name), counted=not around) for name in run["at_end"]]
+        self.reply({"finished": True}, at_end)
 
     def references(self) -> list[tuple[str, torch.Tensor]]:
         """Wait for the values that are given, or that take the place of the answers just sent; each with its name."""
@@ -302,6 +288,19 @@ class Server:
             data, payload = payload[: description["size"]], payload[description["size"] :]
             found.append((description["name"], tensor_bytes.unpack_tensor(description, data)))
         return found
+
+
+def _at_end(
+    name: str, namespace: dict[str, Any], sent: tuple[Snapshot, Described] | None, *, counted: bool
+) -> Described:
+    """The answer that ``name`` is at the end, or a note that it is still what was ``sent``.
+
+    If ``counted``, a tensor's version tells of every write, and the tensor is not packed a second time.
+    """
+    if sent and counted and sent[0].version is not None and sent[0].is_unwritten(namespace.get(name)):
+        return {"name": name, "kind": "same"}, b""
+    answer = describe(name, namespace)
+    return ({"name": name, "kind": "same"}, b"") if sent and answer == sent[1] else answer
 
 
 def _packed(outputs: list[dict[str, Any]]) -> bytes:

@@ -7,6 +7,7 @@ answer is where its name is assigned, and its end is the last statement that ass
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nbformat import NotebookNode
 
@@ -58,8 +59,6 @@ class Alignment:
         Cells that are not run: copies that hold nothing.
     found
         For each stub whose id is gone, the statement that ends its answer, where its gradient is assigned.
-    places
-        The notebook's statements; none where every stub has its id.
     notes
         What was mended, as parts of a sentence.
     """
@@ -69,7 +68,6 @@ class Alignment:
     labels: list[str] = field(init=False)
     left_out: set[int] = field(default_factory=set)
     found: dict[str, StatementPosition] = field(default_factory=dict)
-    places: AnswerPlaces = field(init=False)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,17 +75,25 @@ class Alignment:
         self._sources = {cell.name: cell.source for cell in self.exercise.cells if cell.name}
         self.labels = [name if (name := grade_id(node)) in self._kinds else "" for node in self.nodes]
         self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
-        self._parsed: dict[int, ParsedCell | None] = {}
         self._lost: dict[str, ParsedCell] = {}
         checks = {check.id: check.stub for check in self.exercise.checks}
         self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
-        self.places = AnswerPlaces({}, self.exercise)
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
             self._find_between()
             self._find_by_name()
         self._join_halves()
+
+    @cached_property
+    def _cells(self) -> dict[int, ParsedCell | None]:
+        """The code cells, by their position; None for one that is not Python."""
+        return {at: ParsedCell.of(node.source) for at, node in enumerate(self.nodes) if node.cell_type == "code"}
+
+    @cached_property
+    def places(self) -> AnswerPlaces:
+        """The notebook's statements."""
+        return AnswerPlaces(self._cells, self.exercise)
 
     @property
     def is_empty(self) -> bool:
@@ -157,7 +163,7 @@ class Alignment:
         order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
         due = [name for name in order if name not in self.found]
         for position in range(len(self.nodes)):
-            ends, parsed = self._ends(position), self._parse(position)
+            ends, parsed = self._ends(position), self._cells.get(position)
             names = [stub for stub in self.exercise.stubs if stub in ends]
             whole = [(str(self.nodes[position].source), tuple(names))] if names else []
             for text, gradients in parsed.cut(names, ends, kept.get(position, set())) if parsed else whole:
@@ -178,7 +184,7 @@ class Alignment:
     def _pieces(self, position: int, stub: str, others: Mapping[str, int]) -> Iterator[StudentCell]:
         """The cell at ``position``, cut behind the answers of ``others`` and of ``stub`` where it holds several."""
         names = tuple(name for name in self.exercise.stubs if name == stub or name in others)
-        parsed = self._parse(position) if self.lacking else None
+        parsed = ParsedCell.of(self.nodes[position].source) if self.lacking else None
         if parsed is None:
             yield StudentCell(self.nodes[position].source, names, position)
             return
@@ -260,12 +266,8 @@ class Alignment:
 
     def _find_by_name(self) -> None:
         """Where the gradients are assigned whose stub has lost its id, also in a cell that is no Python."""
-        cells = {
-            position: self._parse(position) for position, node in enumerate(self.nodes) if node.cell_type == "code"
-        }
-        self.places = AnswerPlaces(cells, self.exercise)
         self.found = self.places.find(self.lacking, self._checks)
-        broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
+        broken = {position: self.nodes[position].source for position, parsed in self._cells.items() if parsed is None}
         for stub in self.lacking:
             answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
             if not answered and (seen := [*mentioned(broken, stub)]):
@@ -285,15 +287,10 @@ class Alignment:
     def _note_company(self) -> None:
         """Say which answers end in one statement, a loop or a call: there is nothing between them to put right."""
         held = [*self.found.values()]
-        together = [stub for stub, place in self.found.items() if self._parse(place.position) and held.count(place) > 1]
+        together = [stub for stub, place in self.found.items() if self._cells[place.position] and held.count(place) > 1]
         if together:
             names = _counted("the answer of", "the answers of", together, "ends", "end")
             self.notes.append(f"{names} in one statement: an early slip there costs what follows")
-
-    def _parse(self, position: int) -> ParsedCell | None:
-        if position not in self._parsed:
-            self._parsed[position] = ParsedCell.of(self.nodes[position].source)
-        return self._parsed[position]
 
     def _own_part(self, position: int, parsed: ParsedCell) -> set[int] | None:
         """Which statements of a cell are the student's own, where some are of the exercise's locked cells."""

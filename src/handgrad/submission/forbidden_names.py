@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from handgrad.notebook.execution import the_shell
+from handgrad.notebook.execution import parse, the_shell
 
 __all__ = ["ForbiddenUse", "find_forbidden"]
 
@@ -91,17 +91,14 @@ def _after(before: tuple[str, ...], gradients: frozenset[str], given: frozenset[
 
 
 def _parsed(source: str) -> ast.Module:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            if len(source) > MAX_SOURCE:
-                return ast.Module([], [])
-        try:
-            return ast.parse(str(the_shell().transform_cell(source)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return ast.Module([], [])
+        tree = parse(source)
+        if tree is None and len(source) <= MAX_SOURCE:
+            tree = parse(the_shell().transform_cell(source))
+        if tree is not None:
+            return tree
+    return ast.Module([], [])
 
 
 class _Reader(ast.NodeVisitor):
