@@ -1,10 +1,9 @@
 """The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
 
-import functools
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -84,8 +83,6 @@ class ChildClient:
         self._waiting: list[frames.Frame] = []
         self._broken: tensor_bytes.FrameError | None = None
         self._sources: Sequence[str] | None = sources
-        self._queue = _queue_of(self.pid)
-        self._timeout: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -100,9 +97,6 @@ class ChildClient:
         if self.pid < 0:
             return None
         self.pid = -1
-        if self._queue is not None:
-            os.close(self._queue)
-            self._queue = None
         self._connection.close()
         self._forget(self)
         code, self.cpu_seconds = self._process.end()
@@ -174,14 +168,8 @@ class ChildClient:
             raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
 
     def _send(self, frame: bytes, deadline: float) -> None:
-        self._wait_at_most(_left(deadline))
+        self._connection.settimeout(_left(deadline))
         self._connection.sendall(frame)
-
-    def _wait_at_most(self, seconds: float) -> None:
-        """Set the channel's timeout, unless it has that already."""
-        if seconds != self._timeout:
-            self._connection.settimeout(seconds)
-            self._timeout = seconds
 
     def _receive(self, deadline: float) -> frames.Frame:
         latest = deadline + MOST_QUEUED * self.limits.cell_seconds
@@ -190,7 +178,7 @@ class ChildClient:
             if self._broken:
                 raise self._broken
             # what is there already is taken, also where this process had to wait itself
-            self._wait_at_most(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
+            self._connection.settimeout(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
                 data = self._connection.recv(1 << 18)
             except TimeoutError:
@@ -213,32 +201,18 @@ class ChildClient:
         return self._waiting.pop(0)
 
     def _queued(self) -> float:
-        """Seconds that the process has stood in the queue for a processor so far; 0 where the system does not say."""
-        if self._queue is None:
-            return 0.0
+        """Seconds that the process has waited for a processor so far; 0 if the system does not tell."""
         try:
-            return int(os.pread(self._queue, 100, 0).split()[1]) / 1e9
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
         except (OSError, ValueError, IndexError):
             return 0.0
 
 
-@functools.lru_cache(maxsize=512)
 def _placing(references: tuple[tuple[str, torch.Tensor], ...]) -> bytes:
-    """The frame that sets names to references; nothing writes to one, and each goes to every child."""
+    """The frame that sets names to references."""
     packed = [(name, *tensor_bytes.pack_tensor(value)) for name, value in references]
     place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
     return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
-
-
-def _queue_of(pid: int) -> int | None:
-    """A descriptor of the file that says how long a process has waited for a processor; None where there is none.
-
-    It is asked about at every cell, so the file is opened once.
-    """
-    try:
-        return os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
-    except OSError:
-        return None
 
 
 def _left(deadline: float) -> float:
