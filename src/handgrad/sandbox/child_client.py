@@ -1,4 +1,4 @@
-"""The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
+"""The grader's side of one child: sends it a submission's cells, runs passes over them, and reads the answers."""
 
 import signal
 import time
@@ -19,20 +19,20 @@ from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_r
 __all__ = ["ChildClient", "Connection", "Process"]
 
 AT_ONCE = 0.001
-"""Seconds that are waited for what may be there already."""
+"""Seconds to wait for data that may have been received already."""
 SLICE = 0.25
-"""Seconds that are waited at a time; most cells report sooner, and nothing is worked out for them."""
+"""Seconds to wait at a time; most cells take less, and their time in the run queue is never read."""
 MOST_QUEUED = 3.0
-"""By how many times a cell's time is prolonged at most on a machine that has other things to do."""
+"""On a busy machine, the time of a cell is extended by at most this many times."""
 MAX_SHOWN = 1 << 25
-"""Bytes of outputs that are kept from one pass (32 MiB)."""
+"""Maximum bytes of outputs kept from one pass (32 MiB)."""
 
 
 class Connection(Protocol):
-    """The grader's end of a child's channel: what a socket offers. A timeout is a TimeoutError, an end is b""."""
+    """The grader's end of a child's channel, like a socket: a timeout raises TimeoutError, the end is b""."""
 
     def settimeout(self, timeout: float | None, /) -> None:
-        """Seconds that a call may wait."""
+        """Set the seconds that a call may wait."""
 
     def sendall(self, data: bytes, /) -> None:
         """Send ``data``."""
@@ -45,7 +45,7 @@ class Connection(Protocol):
 
 
 class Process(Protocol):
-    """The process of one child, whichever way it was started."""
+    """The process of one child, however it was started."""
 
     pid: int
 
@@ -54,7 +54,7 @@ class Process(Protocol):
         """Its channel."""
 
     def end(self) -> tuple[int, float]:
-        """End it, and what it started, at once: its exit code (negative: a signal) and its CPU seconds."""
+        """Kill it and what it started; its exit code (negative: a signal) and its CPU seconds."""
 
 
 class ChildClient:
@@ -63,13 +63,13 @@ class ChildClient:
     Parameters
     ----------
     process
-        What runs; it has the locked cells behind it.
+        The process, which has run the locked cells.
     sources
         The cells of the submission.
     limits
-        What the submission may use.
+        The limits of the submission.
     forget
-        Called when the child has been ended.
+        Called once the child has been ended.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ChildClient:
         self.close()
 
     def close(self) -> int | None:
-        """End the process and everything that it started; its exit code the first time, then None."""
+        """End the process and what it started; its exit code the first time, then None."""
         if self.pid < 0:
             return None
         self.pid = -1
@@ -108,15 +108,15 @@ class ChildClient:
         reference: Callable[[str], torch.Tensor] | None = None,
         seconds: float | None = None,
     ) -> PassResult:
-        """Run one pass; what came back until its end, or until the child's death.
+        """Run one pass; its results until its end, or until the child's death.
 
         Parameters
         ----------
         run
-            The pass. ``reference(name)`` is the value of every name of ``run.givens``; with ``run.help`` such a value
-            takes the place of every answer too.
+            The pass. ``reference(name)`` is the value of each name in ``run.givens``; with ``run.help`` it also
+            replaces each answer.
         seconds
-            Wall-clock seconds that are left for the submission.
+            Wall-clock seconds left for the submission (default: those of the limits).
         """
         cell_seconds = run.seconds or self.limits.cell_seconds
         end = time.monotonic() + (self.limits.submission_seconds if seconds is None else seconds)
@@ -145,12 +145,12 @@ class ChildClient:
             index = None
             header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
             if header.get("finished") is not True:
-                raise tensor_bytes.FrameError("a pass did not end where it should")
+                raise tensor_bytes.FrameError("a pass did not end as expected")
             at_stubs = {name: answer for cell in result.cells.values() for name, answer in cell.answers.items()}
             result.at_end = answers_in(header, payload, run.at_end, at_stubs)[0]
         except TimeoutError:
             self.close()
-            # the submission's own end is not the fault of the cell that ran then
+            # if the submission's time is up, it is not the fault of the present cell
             result.death = Death(index if time.monotonic() < end else None, "timeout")
         except tensor_bytes.FrameError as error:
             self.close()
@@ -165,7 +165,7 @@ class ChildClient:
         except ConnectionResetError:
             header = {}
         if header.get("serving") is not True:
-            raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
+            raise SandboxError("a child could not be isolated or limited; nothing was run in it.")
 
     def _send(self, frame: bytes, deadline: float) -> None:
         self._connection.settimeout(_left(deadline))
@@ -177,7 +177,7 @@ class ChildClient:
         while not self._waiting:
             if self._broken:
                 raise self._broken
-            # what is there already is taken, also where this process had to wait itself
+            # data that was received in time counts, even if this process itself had to wait for a processor
             self._connection.settimeout(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
                 data = self._connection.recv(1 << 18)
@@ -185,7 +185,7 @@ class ChildClient:
                 if queued is None:
                     queued = self._queued()
                 if deadline <= time.monotonic():
-                    # a cell that stands in the queue for a processor is not a slow cell
+                    # time in the run queue is not the cell's
                     queued, before = self._queued(), queued
                     deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
                     if deadline <= time.monotonic():
@@ -196,7 +196,7 @@ class ChildClient:
             try:
                 self._waiting.extend(self._reader.feed(data))
             except tensor_bytes.FrameError as error:
-                # the frames before it are those of cells that did nothing wrong
+                # the frames before it are valid
                 self._broken = error
         return self._waiting.pop(0)
 

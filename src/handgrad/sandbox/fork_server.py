@@ -1,9 +1,8 @@
-"""One process of a machine that imports torch, and forks into a warm process for each worker that asks.
+"""The fork server: a process that imports torch once, and forks a warm process for each worker that asks.
 
-:class:`ForkServer` is its owner's side and needs no torch. Run as
-``python -I -m handgrad.sandbox.fork_server FD MODULE...``
-this is the process itself: nothing but imports is in it. What it forks enters namespaces of its own, and is from there
-on what :mod:`.zygote_main` starts.
+:class:`ForkServer` is the owner's side and needs no torch. The process itself is
+``python -I -m handgrad.sandbox.fork_server FD MODULE...``; it holds nothing but imported modules. What it forks enters
+namespaces of its own and then does what :mod:`.zygote_main` does.
 """
 
 import json
@@ -58,7 +57,11 @@ class ForkServerClient:
         self.control, self.log = control, log
 
     def warm(self) -> WarmProcess | None:
-        """A warm process, kept to the processors of this process; None if the fork server is gone."""
+        """A warm process, or None if the fork server is gone.
+
+        It runs on the processors of this process only. With worker and warm process on one processor, a
+        submission took 19.8 to 21.7 ms; without that 29.4 ms.
+        """
         ours, theirs = socket.socketpair()
         processors = json.dumps(sorted(os.sched_getaffinity(0))).encode()
         with theirs:
@@ -71,33 +74,33 @@ class ForkServerClient:
 
 
 def main() -> None:
-    """Import the modules that the arguments name, and fork for everybody who asks."""
-    heard = socket.socket(fileno=int(sys.argv[1]))
+    """Import the modules named by the arguments, and fork for each request."""
+    requests = socket.socket(fileno=int(sys.argv[1]))
     from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch
 
     zygote.get_ready(sys.argv[2:])
-    # here, so that it is held once: what each of them did for itself would be held by each
+    # before the forks, so that all warm processes share these pages
     zygote.freeze_and_use_huge_pages(linux.own_memory())
-    # they are waited for as they end: nobody else does, and their seconds are the command's
-    signal.signal(signal.SIGCHLD, lambda *_: _wait())
-    while (asked := socket.recv_fds(heard, 1 << 16, 1))[1]:
-        processors, descriptors, _, _ = asked
+    # reap them as they end, so that their CPU seconds count for the command
+    signal.signal(signal.SIGCHLD, lambda *_: _reap())
+    while (request := socket.recv_fds(requests, 1 << 16, 1))[1]:
+        processors, descriptors, _, _ = request
         if not os.fork():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            heard.close()
+            requests.close()
             os.sched_setaffinity(0, json.loads(processors))
             isolation = Isolation()
             isolation.enter()
             zygote.serve(descriptors[0], isolation, is_cheap=True)
         os.close(descriptors[0])
     deadline = time.monotonic() + PATIENCE
-    while _wait() and time.monotonic() < deadline:
+    while _reap() and time.monotonic() < deadline:
         time.sleep(0.01)
     os._exit(0)
 
 
-def _wait() -> bool:
-    """Wait for what has ended; whether anything is left."""
+def _reap() -> bool:
+    """Reap the children that have ended; whether any is left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -1,6 +1,6 @@
-"""The warm process as its grader starts it: it imports torch while the grader does something else.
+"""The grader's side of a warm process, which imports torch while the grader does something else.
 
-Nothing here needs torch, so that a command can start the process first of all.
+This module needs no torch, so that a command can start the process before anything else.
 """
 
 import os
@@ -20,14 +20,14 @@ from handgrad.sandbox.isolation import linux, seccomp
 __all__ = ["PRELOAD", "StartedProcess", "WarmProcess", "environment", "last_words", "why_no_isolation"]
 
 PRELOAD = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline")
-"""What honest notebooks import besides torch; imported before the locked cells run."""
+"""What notebooks usually import besides torch; imported before the locked cells run."""
 
 _KEPT = ("PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""What Python and its libraries need to know of the grader's environment; Windows has SYSTEMROOT."""
+"""Variables of the grader's environment that Python and its libraries need; SYSTEMROOT is Windows's."""
 
 
 def why_no_isolation() -> str:
-    """Why nothing can isolate a submission on this machine; empty where it may be tried."""
+    """Why submissions cannot be isolated on this machine; empty if it can be tried."""
     if sys.platform != "linux":
         return f"there is no isolation on {sys.platform} yet"
     return "" if seccomp.supported() else f"there is no list of system calls for {linux.ARCHITECTURE}"
@@ -145,7 +145,7 @@ def last_words(log: Path) -> str:
 
 
 def environment(home: str) -> dict[str, str]:
-    """A clean environment: one thread, no settings of the grader's user, a home that is thrown away."""
+    """A clean environment: one thread, no settings of the grader's user, a temporary home."""
     threads = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB_MAXIMUM")}
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {
@@ -160,5 +160,6 @@ def environment(home: str) -> dict[str, str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
+        # huge pages for malloc: the first two children take 23.6 ms in place of 26.3, the process 11 MB less
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     }

@@ -1,4 +1,4 @@
-"""The grader's side of the pipe: starts the zygote, asks it for children, reads what they send, ends them."""
+"""The grader's side of a zygote: starts it, lets it fork children, and ends them."""
 
 import os
 import signal
@@ -31,26 +31,28 @@ class WarmSandbox:
     states
         The parameter sets, each with its locked cells.
     directory
-        Where the locked cells run; they may read what lies there, children may not.
+        Where the locked cells run; they may read its files, children may not.
     limits
-        What a submission may use.
+        Limits of one submission.
     preload
         Modules that the warm process imports.
     process
-        The warm process where it has been started already, with modules of its own; the sandbox ends it.
+        A warm process that runs already, with modules of its own; the sandbox ends it (default: one is started).
 
     Attributes
     ----------
     isolation
-        What stands between a child and the machine, as tried out when the warm process was ready: ``full``,
-        or ``partial: `` and what is missing.
+        The layers between a child and the machine, as tested once the warm process was ready: ``full``, or
+        ``partial: `` and what is missing.
+    printed
+        The outputs of the locked cells, by parameter set and cell; set by :meth:`wait_until_ready`.
 
     Raises
     ------
     SandboxError
         The warm process could not be started, or ended; never the student's fault.
     IsolationError
-        Nothing isolates its children.
+        Its children are not isolated.
     ExerciseError
         A locked cell raised.
     """
@@ -100,7 +102,7 @@ class WarmSandbox:
             self._process.close()
 
     def wait_until_ready(self) -> None:
-        """Wait for the locked cells to have run; what they printed stands in ``printed`` then."""
+        """Wait until the locked cells have run, and set ``printed`` and ``isolation``."""
         if self._ready:
             return
         answer, payload = self._receive(START_SECONDS)
@@ -119,7 +121,7 @@ class WarmSandbox:
             else:
                 socket.send_fds(self._control, [data], [descriptor])
         except OSError as error:
-            raise SandboxError(f"the warm process does not listen ({error}). {self._last_words()}") from error
+            raise SandboxError(f"the warm process takes no orders ({error}). {self._last_words()}") from error
 
     def _receive(self, timeout: float) -> frames.Frame:
         try:
@@ -169,9 +171,9 @@ class _Fork:
     Parameters
     ----------
     inner
-        Its process id, as the warm process, which may have a world of its own, numbers it.
+        Its process id in the PID namespace of the warm process.
     handle
-        A descriptor that stands for it, where there are such.
+        Its pidfd; None if the kernel has no pidfd.
     """
 
     def __init__(self, sandbox: WarmSandbox, inner: int, handle: int | None, connection: socket.socket) -> None:
@@ -192,6 +194,6 @@ class _Fork:
 
 
 def _pid_of(handle: int) -> int:
-    """The id, in this process's own numbering, of the process that ``handle`` stands for."""
+    """The process id, in this process's PID namespace, of the pidfd ``handle``."""
     lines = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))
