@@ -75,7 +75,7 @@ def test_files(name: str, grader: Grader) -> None:
     assert _losses(report) == {}
     assert report.message == (
         "No cell of this notebook is as it was released: the answers were found by the names they assign, "
-        "and the setup and forward pass of backprop took the place of its own."
+        "and the setup and forward pass of backprop replaced its own."
     )
 
 
@@ -314,8 +314,8 @@ def test_other_gradient_s_name(lecture: NotebookNode, grader: Grader) -> None:
         (["bnmeani=bnmeani"], "is not THEIRS=OURS"),
         (["dhh=bnmean"], "backprop has no bnmean. Did you mean bnmeani?"),
         (["embcatt=embcat"], "the notebook has no embcatt. Did you mean embcat?"),
-        (["grads=bnmeani", "grads=bnvar"], "one of the two names stands in another --rename too"),
-        (["grads=bnvar", "lossi=bnvar"], "one of the two names stands in another --rename too"),
+        (["grads=bnmeani", "grads=bnvar"], "one of the two names is in another --rename too"),
+        (["grads=bnvar", "lossi=bnvar"], "one of the two names is in another --rename too"),
         (["h=bnvar"], "the notebook assigns both dh and dbnvar"),
     ],
 )

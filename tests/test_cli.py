@@ -220,7 +220,7 @@ def _foreign(path: Path) -> None:
         (lambda path: path.write_text("<html></html>", encoding="utf-8"), "is a web page"),
         (lambda path: path.mkdir(), "there is no notebook in"),
         (_half, "half-written"),
-        (_foreign, "not one of the 26 answer cells"),
+        (_foreign, "none of the 26 answer cells"),
     ],
 )
 def test_check_bad_input(tmp_path: Path, make: object, sentence: str) -> None:

@@ -101,7 +101,7 @@ class Checker:
     def _namespace(self, one: Pass, against: Against) -> dict[str, Any]:
         """What a check finds: the forward pass, and every gradient at its reference."""
         expected = self._expected(one, against)
-        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.named.items()}
+        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.tensor_of.items()}
         return {**self.references[one.name].namespace, **gradients}
 
     def _run(

@@ -182,7 +182,7 @@ class Grader:
         """
         started = time.monotonic()
         values = {check.gradient for check in self.exercise.values}
-        given = self.exercise.givens
+        given = self.exercise.given_gradients
         self.checker.forget()
         collected = run_passes(
             self.sandbox, submission, self.passes, self._help, givens=given, values=values, settled=self._settled
@@ -217,7 +217,7 @@ class Grader:
         """The gradient that a pass gives, or that takes the place of an answer in it."""
         reference = self.references[one.name]
         values = reference.step.upstream if one.kind == "step" else reference.gradients
-        return values[self.exercise.named[gradient]]
+        return values[self.exercise.tensor_of[gradient]]
 
     def _settled(self, collected: PassResults) -> bool:
         """Whether every gradient is right in every step, so that the other hidden passes change no mark and no word."""
@@ -304,7 +304,7 @@ class Grader:
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
         elif decided.reason == "invisible" and all(one.step is None for one in evidence):
             message = not_tried(check.gradient, collected)
-        elif decided.reason == "invisible" and collected.submission.is_in_company(check.gradient):
+        elif decided.reason == "invisible" and collected.submission.ends_with_others(check.gradient):
             message = (
                 f"{check.gradient} looks right on this loss, which cannot show every mistake here; one statement "
                 "assigns it and others, so it could not be tried with other gradients from above: give it its own."

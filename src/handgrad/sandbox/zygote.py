@@ -66,7 +66,7 @@ class Zygote:
                 raise ValueError(f"unknown command of the zygote: {unknown!r}")
 
     def start(self, directory: str, wanted: list[dict[str, Any]]) -> tuple[dict[str, Any], bytes]:
-        """Run the locked cells of every parameter set in ``directory``, without autograd; answers with their outputs."""
+        """Run the locked cells of every parameter set in ``directory``, without autograd; answer with their outputs."""
         self.states, answer, printed = child_server.run_locked(directory, wanted)
         if answer["error"]:
             return answer, printed
