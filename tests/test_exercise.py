@@ -295,7 +295,10 @@ METADATA = {
     "no table": ([], "may only have the keys hidden, seconds"),
     "no settings": ({"hidden": 3}, "handgrad.hidden of the parameters cell is not an object or a list of objects"),
     "empty list": ({"hidden": []}, "handgrad.hidden of the parameters cell is not an object or a list of objects"),
-    "list of numbers": ({"hidden": [1]}, "handgrad.hidden of the parameters cell is not an object or a list of objects"),
+    "list of numbers": (
+        {"hidden": [1]},
+        "handgrad.hidden of the parameters cell is not an object or a list of objects",
+    ),
     "no number": ({"seconds": "long"}, "handgrad.seconds of the parameters cell is 'long', not a number of seconds"),
     "no time": ({"seconds": 0}, "handgrad.seconds of the parameters cell is 0, not a number of seconds"),
 }
