@@ -297,7 +297,7 @@ class Alignment:
         if self._kinds.get(label) == "stub":
             return None
         known = [ParsedCell.of(self._sources[label])] if label else [*self._lost.values()]
-        alike = [one for one in known if one and (label or _is_copy(parsed, one))]
+        alike = [cell for cell in known if cell and (label or _is_copy(parsed, cell))]
         return parsed.beside(alike) if alike else None
 
     def _join_halves(self) -> None:
@@ -325,10 +325,10 @@ def _is_copy(parsed: ParsedCell, locked: ParsedCell) -> bool:
     return shared >= 2 and shared >= ALIKE * len(locked.names())
 
 
-def _counted(one: str, many: str, names: Sequence[str], verb: str = "is", verbs: str = "are") -> str:
+def _counted(single: str, many: str, names: Sequence[str], verb: str = "is", verbs: str = "are") -> str:
     """``the answer cell of dh is``, ``the answer cells of dh and dW2 are``; of many names the first few."""
     if len(names) == 1:
-        return f"{one} {names[0]} {verb}"
+        return f"{single} {names[0]} {verb}"
     first, rest = list(names[:4]), len(names) - 4
     last = f"{rest} more" if rest > 0 else first.pop()
     return f"{many} {', '.join(first)} and {last} {verbs}"

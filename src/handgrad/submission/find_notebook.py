@@ -71,7 +71,7 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     why = f"{name} cannot be read" if there else f"there is no {name}"
     note = f"{best.relative_to(folder)} was graded: {why}."
     written = [path for path, count in answers.items() if count > 0 and path != best]
-    return Found(best, " ".join(one for one in (note, _left_aside(folder, written)) if one))
+    return Found(best, " ".join(part for part in (note, _left_aside(folder, written)) if part))
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:
@@ -115,6 +115,6 @@ def _nothing(folder: Path, name: str) -> str:
 
 def _entries(folder: Path) -> Iterator[str]:
     try:
-        yield from (one.name for one in folder.iterdir())
+        yield from (path.name for path in folder.iterdir())
     except OSError:
         return

@@ -269,7 +269,7 @@ class _Reader(ast.NodeVisitor):
         path, copies = self.path(value), self.holds_grad(value)
         for target in targets:
             self.visit(target)
-            names = {_root(one) for one in getattr(target, "elts", [target])}
+            names = {_root(part) for part in getattr(target, "elts", [target])}
             self.tainted = self.tainted | names if copies else self.tainted - names
             self.copied |= names & set(self.gradients) if copies else set()
             if isinstance(target, ast.Name):
@@ -301,7 +301,7 @@ def _joined(path: str, name: str) -> str:
 
 def _parameters(arguments: ast.arguments) -> list[str]:
     every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-    return [one.arg for one in every if one is not None]
+    return [argument.arg for argument in every if argument is not None]
 
 
 def _text(node: ast.AST | None) -> str:

@@ -126,7 +126,7 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
     answered = {
         tensor
         for stub, tensor in exercise.tensors.items()
-        if any(places.steps[one].writes(stub) for one in places.written(stub))
+        if any(places.steps[place].writes(stub) for place in places.written(stub))
     }
     assigned = answered | {target for target, _ in theirs}
     pairs = dict.fromkeys(pair for pair in _same_lines(theirs, ours) if pair[0] not in made)
@@ -134,7 +134,7 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
         name: target
         for name, target in pairs
         if target not in assigned
-        and sum(name == one for one, _ in pairs) == sum(target == one for _, one in pairs) == 1
+        and sum(name == other for other, _ in pairs) == sum(target == other for _, other in pairs) == 1
     }
     open_targets = set(ours) - assigned - set(sure.values())
     others = [pair for pair in pairs if pair[0] not in sure]
@@ -180,7 +180,7 @@ def _same_lines(theirs: Sequence[tuple[str, ast.expr]], ours: Mapping[str, ast.e
     values = {target: _normal(value, {}) for target, value in ours.items()}
     for name, value in theirs:
         normal = _normal(value, names)
-        for target in [target for target, one in values.items() if one == normal and target != name]:
+        for target in [target for target, text in values.items() if text == normal and target != name]:
             names.setdefault(name, target)
             yield name, target
 
@@ -200,7 +200,7 @@ def _normal(node: ast.AST, names: Mapping[str, str]) -> str:
     fields = []
     for _, value in ast.iter_fields(node):
         values = value if isinstance(value, list) else [value]
-        fields += [_normal(one, names) if isinstance(one, ast.AST) else repr(one) for one in values]
+        fields += [_normal(part, names) if isinstance(part, ast.AST) else repr(part) for part in values]
     return f"{type(node).__name__}({', '.join(fields)})"
 
 
@@ -286,7 +286,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        own = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+        own = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
         outside, self.names = self.names, self.names - own
         self.generic_visit(node)
         self.names = outside

@@ -84,7 +84,7 @@ def _loads(step: Statement) -> set[str]:
             case ast.AugAssign(target=ast.Name(id=name)):
                 names.add(name)
             case ast.For(target=target) | ast.comprehension(target=target):
-                own |= {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}
+                own |= {name.id for name in ast.walk(target) if isinstance(name, ast.Name)}
             case ast.arg(arg=name):
                 own.add(name)
     return names - own
@@ -122,7 +122,9 @@ class _Effects:
         """Whether a statement's call changes a ``wanted`` name, a gradient, or torch's defaults."""
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             return False
-        calls = [one.value for one in ast.walk(node) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Call)]
+        calls = [
+            part.value for part in ast.walk(node) if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call)
+        ]
         return any(self._changes(call, set(wanted) - self.others - self.gradients) for call in calls)
 
     def _changes(self, call: ast.Call, helpers: set[str]) -> bool:
