@@ -65,7 +65,7 @@ def _run_in(
 ) -> PassResult:
     """One pass over the first ``number`` cells; with ``references`` it helps."""
     run = Run(
-        state=state,
+        parameter_set=state,
         cells=tuple(range(number)),
         collect={index: tuple(names) for index, names in (collect or {}).items()},
         at_end=tuple(at_end),

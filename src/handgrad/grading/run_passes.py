@@ -215,7 +215,7 @@ def _run(one: Pass, submission: Submission, givens: Mapping[str, str], values: C
         for index, cell in enumerate(cells)
     }
     return Run(
-        state=one.name,
+        parameter_set=one.name,
         cells=tuple(range(last)),
         collect={index: names for index, names in asked.items() if names},
         at_end=() if one.helps else tuple(stubs),

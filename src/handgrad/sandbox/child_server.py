@@ -174,24 +174,24 @@ def run_locked(
     The namespaces by parameter set; the answer, with an error or None; and the outputs of the cells, as JSON.
     """
     sys.path.insert(0, directory)
-    states: dict[str, SavedNamespace] = {}
+    namespaces: dict[str, SavedNamespace] = {}
     printed = []
     with chdir(directory):
         for parameters in wanted:
-            state = SavedNamespace()
+            saved = SavedNamespace()
             outputs: list[Any] = []
             for index, source in enumerate(parameters["cells"]):
                 with captured() as taken:
-                    error = run_cell(CompiledCell(source, f"<locked {index}>"), state.namespace)
+                    error = run_cell(CompiledCell(source, f"<locked {index}>"), saved.namespace)
                 outputs.append(taken.take())
                 if error:
-                    return {}, {"error": error.to_dict(), "state": parameters["name"], "cell": index}, b""
-            states[parameters["name"]] = state
-            share_data(state.namespace, next(iter(states.values())).namespace)
-            state.keep()
+                    return {}, {"error": error.to_dict(), "parameter_set": parameters["name"], "cell": index}, b""
+            namespaces[parameters["name"]] = saved
+            share_data(saved.namespace, next(iter(namespaces.values())).namespace)
+            saved.keep()
             printed.append(outputs)
     autograd_off.forbid()
-    return states, {"error": None}, pack_json(printed)
+    return namespaces, {"error": None}, pack_json(printed)
 
 
 class Connection(Protocol):
@@ -204,17 +204,17 @@ class Connection(Protocol):
         """Send ``data``."""
 
 
-def serve(connection: Connection, states: dict[str, SavedNamespace]) -> None:
+def serve(connection: Connection, namespaces: dict[str, SavedNamespace]) -> None:
     """Take cells, then run passes over them until the grader closes the connection."""
-    Server(connection, states).serve()
+    Server(connection, namespaces).serve()
 
 
 class Server:
     """One child: its connection, its cells, and the namespaces it may use, each once."""
 
-    def __init__(self, connection: Connection, states: dict[str, SavedNamespace]) -> None:
+    def __init__(self, connection: Connection, namespaces: dict[str, SavedNamespace]) -> None:
         self.connection = connection
-        self.states = states
+        self.namespaces = namespaces
         self.reader = frames.FrameReader()
         self.waiting: list[frames.Frame] = []
         self.cells: list[CompiledCell] = []
@@ -245,12 +245,12 @@ class Server:
 
     def run(self, run: dict[str, Any]) -> None:
         """One pass: ``run`` names the parameter set, the cells in order, and the answers after each and at the end."""
-        state = self.states.pop(run["state"])
+        saved = self.namespaces.pop(run["parameter_set"])
         for name, value in self.references() if run["givens"] else ():
-            state.give(name, run["givens"][name], value)
+            saved.give(name, run["givens"][name], value)
         sent: dict[str, tuple[Snapshot, Described]] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
-        sys.modules["__main__"].__dict__.update(state.namespace)
+        sys.modules["__main__"].__dict__.update(saved.namespace)
         random.seed(0)
         # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never used
         torch.default_generator.manual_seed(0)
@@ -260,21 +260,21 @@ class Server:
             for index in run["cells"]:
                 names = run["collect"].get(str(index), [])
                 if run["help"] and names:
-                    state.restore(contents=uncounted)
-                error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
+                    saved.restore(contents=uncounted)
+                error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
                 if run["outputs"]:
                     _flush_figures()
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
-                answers = [describe(name, state.namespace) for name in names]
+                answers = [describe(name, saved.namespace) for name in names]
                 for name, answer in zip(names, answers, strict=True):
                     if name in run["at_end"]:
-                        sent[name] = Snapshot.of(state.namespace.get(name)), answer
+                        sent[name] = Snapshot.of(saved.namespace.get(name)), answer
                 self.reply({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():
-                        state.place(name, value)
-        at_end = [_at_end(name, state.namespace, sent.get(name), counted=not uncounted) for name in run["at_end"]]
+                        saved.place(name, value)
+        at_end = [_at_end(name, saved.namespace, sent.get(name), counted=not uncounted) for name in run["at_end"]]
         self.reply({"finished": True}, at_end)
 
     def references(self) -> list[tuple[str, torch.Tensor]]:

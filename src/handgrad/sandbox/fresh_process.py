@@ -54,7 +54,7 @@ def main() -> None:
     execution.the_shell()
     autograd_off.switch_off()
     child_server.preload(header["preload"])
-    states, answer, printed = child_server.run_locked(header["directory"], child_server.unpack_json(payload))
+    namespaces, answer, printed = child_server.run_locked(header["directory"], child_server.unpack_json(payload))
     pipes.sendall(frames.pack(answer, printed))
     # one byte: the time of a submission begins once it is handed over
     if answer["error"] or not pipes.recv(1):
@@ -64,7 +64,7 @@ def main() -> None:
     limits.apply(limits.taken(), alone=False)
     pipes.sendall(frames.pack(child_server.SERVING))
     try:
-        child_server.serve(pipes, states)
+        child_server.serve(pipes, namespaces)
     finally:
         os._exit(0)
 

@@ -23,7 +23,7 @@ from handgrad.sandbox import frames
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
+from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_parameter_sets, printed, start_order
 from handgrad.sandbox.warm_process import PRELOAD, environment, last_words
 
 __all__ = ["FreshSandbox"]
@@ -47,12 +47,12 @@ class FreshSandbox:
 
     def __init__(
         self,
-        states: Sequence[ParameterSet],
+        parameter_sets: Sequence[ParameterSet],
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
     ) -> None:
-        self.states, self.directory, self.preload = states, directory, preload
+        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
         self.limits = limits or Limits()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
         self._children: set[ChildClient] = set()
@@ -81,7 +81,7 @@ class FreshSandbox:
     def wait_until_ready(self) -> None:
         """Wait until the locked cells have run once, and set ``printed``."""
         if not self.printed and self._first is not None:
-            self.printed = printed(*self._first.answer(), self.states, self.directory)
+            self.printed = printed(*self._first.answer(), self.parameter_sets, self.directory)
 
     def child(self, sources: Sequence[str]) -> ChildClient:
         """A child that holds the cells ``sources``."""
@@ -89,7 +89,7 @@ class FreshSandbox:
         process, self._first = self._first, None
         if process is None:
             process = self._start()
-            printed(*process.answer(), self.states, self.directory)
+            printed(*process.answer(), self.parameter_sets, self.directory)
         process.connection.sendall(b"!")
         child = ChildClient(process, sources, self.limits, self._children.discard)
         self._children.add(child)
@@ -101,7 +101,7 @@ class FreshSandbox:
         home.mkdir()
         process = _Fresh(home)
         order = {**start_order(self.directory, self.limits), "preload": list(self.preload)}
-        process.connection.sendall(frames.pack(order, pack_json(plain_states(self.states))))
+        process.connection.sendall(frames.pack(order, pack_json(plain_parameter_sets(self.parameter_sets))))
         return process
 
 

@@ -25,8 +25,8 @@ __all__ = [
     "Run",
     "answers_in",
     "cell_result",
+    "plain_parameter_sets",
     "plain_run",
-    "plain_states",
     "printed",
     "start_order",
 ]
@@ -46,7 +46,7 @@ class Run:
 
     Attributes
     ----------
-    state
+    parameter_set
         Name of the parameter set; a child uses each once.
     cells
         Indices of the cells to run, in order.
@@ -64,7 +64,7 @@ class Run:
         Wall-clock seconds for one cell (default: those of the limits).
     """
 
-    state: str
+    parameter_set: str
     cells: tuple[int, ...]
     collect: Mapping[int, tuple[str, ...]]
     at_end: tuple[str, ...] = ()
@@ -116,15 +116,15 @@ class PassResult:
     death: Death | None = None
 
 
-def plain_states(states: Sequence[ParameterSet]) -> list[dict[str, Any]]:
+def plain_parameter_sets(parameter_sets: Sequence[ParameterSet]) -> list[dict[str, Any]]:
     """The parameter sets as plain data."""
-    return [{"name": state.name, "cells": list(state.cells)} for state in states]
+    return [{"name": parameters.name, "cells": list(parameters.cells)} for parameters in parameter_sets]
 
 
 def plain_run(run: Run) -> dict[str, Any]:
     """A pass as plain data."""
     return {
-        "state": run.state,
+        "parameter_set": run.parameter_set,
         "cells": list(run.cells),
         "collect": {str(index): list(names) for index, names in run.collect.items()},
         "at_end": list(run.at_end),
@@ -237,7 +237,7 @@ def start_order(directory: Path, limits: Limits) -> dict[str, Any]:
 
 
 def printed(
-    answer: Mapping[str, Any], payload: bytes, states: Sequence[ParameterSet], directory: Path
+    answer: Mapping[str, Any], payload: bytes, parameter_sets: Sequence[ParameterSet], directory: Path
 ) -> dict[str, list[list[dict[str, Any]]]]:
     """The outputs of the locked cells, by parameter set and cell, from a process's answer.
 
@@ -249,6 +249,6 @@ def printed(
     if error := answer["error"]:
         raise ExerciseError(
             f"locked cell {answer['cell'] + 1} in {directory} raises {error['name']} when the sandbox runs "
-            f"it ({answer['state']} parameters): {error['message']} Run the notebook in Jupyter and fix it."
+            f"it ({answer['parameter_set']} parameters): {error['message']} Run the notebook in Jupyter and fix it."
         )
-    return dict(zip((state.name for state in states), unpack_json(payload), strict=True))
+    return dict(zip((parameters.name for parameters in parameter_sets), unpack_json(payload), strict=True))

@@ -15,7 +15,7 @@ from handgrad.sandbox import frames
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
+from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_parameter_sets, printed, start_order
 from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess
 
 __all__ = ["WarmSandbox"]
@@ -28,7 +28,7 @@ class WarmSandbox:
 
     Parameters
     ----------
-    states
+    parameter_sets
         The parameter sets, each with its locked cells.
     directory
         Where the locked cells run; they may read its files, children may not.
@@ -59,13 +59,13 @@ class WarmSandbox:
 
     def __init__(
         self,
-        states: Sequence[ParameterSet],
+        parameter_sets: Sequence[ParameterSet],
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
         process: WarmProcess | None = None,
     ) -> None:
-        self.states, self.directory, self.preload = states, directory, preload
+        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
         self.isolation = "none"
         self.limits = limits or Limits()
         self._process = process
@@ -81,7 +81,7 @@ class WarmSandbox:
         self._ready = False
         try:
             order = start_order(self.directory, self.limits)
-            self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
+            self._send({"command": "start", **order}, pack_json(plain_parameter_sets(self.parameter_sets)))
             self._process.has_orders = True
         except BaseException:
             self.close()
@@ -106,7 +106,7 @@ class WarmSandbox:
         if self._ready:
             return
         answer, payload = self._receive(START_SECONDS)
-        self.printed = printed(answer, payload, self.states, self.directory)
+        self.printed = printed(answer, payload, self.parameter_sets, self.directory)
         self.isolation = answer["isolation"]
         if self.isolation == "none":
             raise IsolationError.because(answer["reason"])

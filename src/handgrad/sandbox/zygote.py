@@ -34,7 +34,7 @@ class Zygote:
         self.control = control
         self.is_cheap = is_cheap
         self.isolation = isolation
-        self.states: dict[str, child_server.SavedNamespace] = {}
+        self.namespaces: dict[str, child_server.SavedNamespace] = {}
         self.limits = Limits()
         self._forked = 0
         self._memory: list[tuple[int, int]] = []
@@ -67,7 +67,7 @@ class Zygote:
 
     def start(self, directory: str, wanted: list[dict[str, Any]]) -> tuple[dict[str, Any], bytes]:
         """Run the locked cells of every parameter set in ``directory``, without autograd; answer with their outputs."""
-        self.states, answer, printed = child_server.run_locked(directory, wanted)
+        self.namespaces, answer, printed = child_server.run_locked(directory, wanted)
         if answer["error"]:
             return answer, printed
         _detect_cpu()
@@ -98,7 +98,7 @@ class Zygote:
                 raise
             # the grader waits for this before it sends a cell
             connection.sendall(frames.pack(child_server.SERVING))
-            child_server.serve(connection, self.states)
+            child_server.serve(connection, self.namespaces)
         finally:
             os._exit(0)
 
