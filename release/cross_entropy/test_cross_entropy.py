@@ -11,6 +11,6 @@ FOLDER = Path(__file__).parent
 
 @pytest.mark.parametrize("gradient", gradients(FOLDER))
 def test_gradient(gradient: str) -> None:
-    """The gradient is right, whatever gradients arrive from above."""
+    """The gradient is right for any upstream gradients."""
     outcome = verdict(FOLDER, gradient)
     assert outcome.outcome == "passed", outcome.sentence

@@ -176,10 +176,10 @@ def check(
 
     Exit status: 0 if all passed, 1 if something did not.
     """
-    from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
+    from handgrad.sandbox.warm_process import StartedProcess, why_no_isolation
 
     # it imports torch while this process does
-    with nullcontext() if why_no_isolation() else WarmProcess() as process:
+    with nullcontext() if why_no_isolation() else StartedProcess() as process:
         from handgrad.course.commands import check_notebook
         from handgrad.course.course import Course
         from handgrad.exercise.release_file import read_exercise

@@ -1,5 +1,6 @@
 """Notebooks that were not made from the released one: a student's own, in the shape of the lecture's."""
 
+import ast
 import copy
 import json
 import os
@@ -8,8 +9,10 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nbformat import NotebookNode
@@ -20,8 +23,10 @@ from handgrad.errors import RenameError
 from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
+from handgrad.notebook import execution, syntax
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
+from handgrad.submission import forbidden_names
 from handgrad.submission.submission import Submission
 from helpers.inputs import named
 from helpers.paths import MISTAKES, NOTEBOOKS, ROOT
@@ -70,7 +75,7 @@ def test_files(name: str, grader: Grader) -> None:
     assert _losses(report) == {}
     assert report.message == (
         "No cell of this notebook is as it was released: the answers were found by the names they assign, "
-        "and the setup and forward pass of backprop took the place of its own."
+        "and the setup and forward pass of backprop replaced its own."
     )
 
 
@@ -309,8 +314,8 @@ def test_bad_renames(lecture: NotebookNode, exercise: Exercise) -> None:
         (["bnmeani=bnmeani"], "is not THEIRS=OURS"),
         (["dhh=bnmean"], "backprop has no bnmean. Did you mean bnmeani?"),
         (["embcatt=embcat"], "the notebook has no embcatt. Did you mean embcat?"),
-        (["grads=bnmeani", "grads=bnvar"], "one of the two names stands in another --rename too"),
-        (["grads=bnvar", "lossi=bnvar"], "one of the two names stands in another --rename too"),
+        (["grads=bnmeani", "grads=bnvar"], "one of the two names is in another --rename too"),
+        (["grads=bnvar", "lossi=bnvar"], "one of the two names is in another --rename too"),
         (["h=bnvar"], "the notebook assigns both dh and dbnvar"),
     ]:
         with named(renames, sentence), pytest.raises(RenameError, match=re.escape(sentence)):
@@ -410,3 +415,49 @@ def test_command(tmp_path: Path, lecture: NotebookNode) -> None:
     done = _check(path, "--rename", "avg=bnmean", folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "handgrad: --rename avg=bnmean: backprop has no bnmean. Did you mean bnmeani?\n"
+
+
+def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that looks into a cell shares one syntax tree, also when names are replaced and cells are cut."""
+    parsed: list[str] = []
+    parse = ast.parse
+
+    def counting(source: str, *arguments: Any, **keywords: Any) -> ast.Module:
+        # what runs in a student's notebook does not use what the grader uses
+        if not sys._getframe(1).f_code.co_filename.endswith("student/explain.py"):
+            parsed.append(source)
+        return parse(source, *arguments, **keywords)
+
+    execution._tree.cache_clear()
+    syntax._parsed_cell.cache_clear()
+    forbidden_names._after.cache_clear()
+    monkeypatch.setattr(ast, "parse", counting)
+    submission = Submission.of(read_notebook(ROOT / "tests/notebooks/colab.ipynb"), exercise)
+    with Grader(exercise, [314159], trust=True) as grader:
+        grader.grade(submission)
+    assert len(parsed) > 50
+    assert [source for source, count in Counter(parsed).items() if count > 1] == []
+
+
+def test_few_syntax_trees_are_kept() -> None:
+    """A worker that grades hundreds of submissions keeps the trees of the newest cells, and of no long cell."""
+    for number in range(400):
+        assert syntax.ParsedCell.of(f"x = {number}") is not None
+    long = "x = 1\n" * execution.MAX_CACHED
+    held = syntax._parsed_cell.cache_info().currsize, execution._tree.cache_info().currsize
+    assert held == (256, 256)
+    before = execution._tree.cache_info()
+    assert syntax.ParsedCell.of(long) is not None
+    assert execution._tree.cache_info() == before
+
+
+def test_a_tree_is_not_changed() -> None:
+    """Running a cell, reading it and replacing names in it leave the shared tree as it was."""
+    source = "import torch\nx = torch.ones(2).grad\nfor i in range(1):\n    dx = x\ndx"
+    before = ast.dump(execution.parse(source) or ast.Module([], []))
+    execution.CompiledCell(source).code()
+    forbidden_names.find_forbidden([source], ["dx"])
+    parsed = syntax.ParsedCell.of(source)
+    assert parsed is not None
+    parsed.cut(["dx"])
+    assert ast.dump(execution.parse(source) or ast.Module([], [])) == before

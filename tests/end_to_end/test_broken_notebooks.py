@@ -221,23 +221,23 @@ def _foreign(notebook: NotebookNode) -> None:
     notebook.cells = [_new("import pandas"), _new("x = 1")]
 
 
-GONE = "metadata is gone: the answers were found by the names they assign"
+GONE = "metadata is missing: the answers were found by the names they assign"
 CELLS: dict[str, tuple[Callable[[NotebookNode], None], float, str]] = {
     "as-it-is": (_as_it_is, 26, ""),
-    "copy-before": (_copy_before, 26, "The answer cell of dlogits is more than once there"),
-    "untouched-copy-behind": (_untouched_copy_behind, 26, "The answer cell of dlogits is more than once there"),
+    "copy-before": (_copy_before, 26, "The answer cell of dlogits is there more than once"),
+    "untouched-copy-behind": (_untouched_copy_behind, 26, "The answer cell of dlogits is there more than once"),
     "untouched-copies-at-the-end": (_untouched_copies_at_the_end, 26, "answer cells of dprobs, dlogits and db1 are"),
-    "same-copy-at-the-end": (_same_copy_at_the_end, 26, "The answer cell of dnorm_logits is more than once there"),
-    "copy-used-for-another": (_copy_used_for_another, 26, "the answer cell of dlogit_maxes is gone"),
-    "first-try-kept": (_first_try_kept, 26, "the last one that assigns its gradient counts"),
-    "split-in-lab": (_split_in_lab, 26, "The answer cells of dlogits and dC are more than once there"),
-    "split-elsewhere": (_split_elsewhere, 26, "The answers of dlogits and dC go on in the cell behind"),
-    "merged": (_merged, 26, "The answer cells of dlogit_maxes and dlogits are gone"),
-    "merged-into-a-check": (_merged_into_a_check, 26, "The answer cell of dlogit_maxes is gone"),
+    "same-copy-at-the-end": (_same_copy_at_the_end, 26, "The answer cell of dnorm_logits is there more than once"),
+    "copy-used-for-another": (_copy_used_for_another, 26, "the answer cell of dlogit_maxes is missing"),
+    "first-try-kept": (_first_try_kept, 26, "the last copy that assigns its gradient counts"),
+    "split-in-lab": (_split_in_lab, 26, "The answer cells of dlogits and dC are there more than once"),
+    "split-elsewhere": (_split_elsewhere, 26, "The answers of dlogits and dC continue in the cell after"),
+    "merged": (_merged, 26, "The answer cells of dlogit_maxes and dlogits are missing"),
+    "merged-into-a-check": (_merged_into_a_check, 26, "The answer cell of dlogit_maxes is missing"),
     "moved": (_moved, 26, ""),
     "moved-too-far": (_moved_too_far, 25, ""),
-    "answered-elsewhere": (_answered_elsewhere, 26, "The answer cells of dlogit_maxes and dlogits are gone"),
-    "answered-at-the-end": (_answered_at_the_end, 26, "The answer cells of demb and dC are gone"),
+    "answered-elsewhere": (_answered_elsewhere, 26, "The answer cells of dlogit_maxes and dlogits are missing"),
+    "answered-at-the-end": (_answered_at_the_end, 26, "The answer cells of demb and dC are missing"),
     "deleted": (_deleted, 25, ""),
     "checks-gone": (_checks_gone, 26, ""),
     "checks-edited": (_checks_edited, 26, ""),
@@ -407,7 +407,7 @@ FILES: dict[str, tuple[Callable[[NotebookNode, Path], None], ReportOutcome, floa
         lambda notebook, folder: _put(folder / "backprop.ipynb", _text(_changed(notebook, _foreign)).encode()),
         "unreadable",
         0,
-        "not one of the 26 answer cells",
+        "none of the 26 answer cells",
     ),
 }
 """Submissions by what happened to the file, with the outcome, the score and a part of the message."""

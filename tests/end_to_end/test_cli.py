@@ -225,7 +225,7 @@ def test_check_bad_input(tmp_path: Path) -> None:
         (lambda path: path.write_text("<html></html>", encoding="utf-8"), "is a web page"),
         (lambda path: path.mkdir(), "there is no notebook in"),
         (_half, "half-written"),
-        (_foreign, "not one of the 26 answer cells"),
+        (_foreign, "none of the 26 answer cells"),
     ]:
         with named(make, sentence):
             path = tmp_path / "mine.ipynb"

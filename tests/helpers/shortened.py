@@ -4,6 +4,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.solution_marks import without_marks
 from helpers.paths import ROOT
 
 SOURCE = ROOT / "source/training/training.ipynb"
@@ -11,7 +12,6 @@ CHANGES = {
     "parameters": (("steps = 30000 ", "steps = 600 "), ("decay_step = 15000 ", "decay_step = 300 ")),
     "check_train": (("2.219 + 0.02", "2.52 + 0.05"),),
 }
-_MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 
 def shortened() -> NotebookNode:
@@ -34,5 +34,5 @@ def solved() -> NotebookNode:
     notebook = shortened()
     for cell in notebook.cells:
         if kind_of(cell) == "stub":
-            cell.source = "\n".join(line for line in cell.source.splitlines() if line.strip() not in _MARKS)
+            cell.source = without_marks(cell.source)
     return notebook

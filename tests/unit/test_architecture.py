@@ -126,3 +126,20 @@ with ClassGrading(Course.at("."), "backprop") as grading:
 """
     done = run([executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_bytes_leave_a_sandbox() -> None:
+    """No module that talks to a child can unpickle: no pickle, no connection of multiprocessing, no ``torch.load``."""
+    for path in (PACKAGE / "sandbox").rglob("*.py"):
+        roots = {name.split(".")[0] for name in _imports(path)}
+        assert roots.isdisjoint(("pickle", "_pickle", "marshal", "shelve", "copyreg", "multiprocessing")), path
+        assert not any("multiprocessing" in name or "serialization" in name for name in _imports(path)), path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="torch" | "pickle" | "np"), attr="load")):
+                    raise AssertionError(f"{path}:{node.lineno} unpickles")
+                # a socket's recv has a size; without one it is a connection's, which unpickles
+                case ast.Call(func=ast.Attribute(attr="recv" | "send"), args=[]):
+                    raise AssertionError(f"{path}:{node.lineno} receives an object")
+                case ast.Call(func=ast.Attribute(attr="send")):
+                    raise AssertionError(f"{path}:{node.lineno} may pickle: use sendall")

@@ -51,12 +51,12 @@ from nbformat import NotebookNode
 
 from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.solution_marks import without_marks
 from handgrad.report.records import Outcome, ReportOutcome
 
 __all__ = ["MISTAKES", "Case", "known_mistakes", "read_cases"]
 
 Start = Literal["solution", "release"]
-_MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 
 MISTAKES = "tests/cases/mistakes"
 """Folder of a course's known mistakes, from its root."""
@@ -198,7 +198,7 @@ class Case:
         if self.raw is not None:
             return self._handed_in(self.raw)
         notebook = copy.deepcopy(release)
-        solved = {grade_id(cell): _without_marks(cell.source) for cell in solution.cells if kind_of(cell) == "stub"}
+        solved = {grade_id(cell): without_marks(cell.source) for cell in solution.cells if kind_of(cell) == "stub"}
         stubs = {grade_id(cell): cell for cell in notebook.cells if kind_of(cell) == "stub"}
         names = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
         faults = _unknown_cells(self.cells, stubs, names) + _unknown_cells(self.texts, (), names, "texts")
@@ -388,11 +388,6 @@ def _unknown_cells(
         for place in places
         if place not in known
     ]
-
-
-def _without_marks(source: str) -> str:
-    """A worked solution as a student would write it: without nbgrader's ``### BEGIN SOLUTION``."""
-    return "\n".join(line for line in source.splitlines() if line.strip() not in _MARKS)
 
 
 def _no_case(folder: Path, faults: Iterable[str]) -> CourseError:

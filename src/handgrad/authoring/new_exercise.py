@@ -14,6 +14,7 @@ from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import PARAMETERS_TAG
+from handgrad.exercise.solution_marks import marked_solution
 
 __all__ = ["OPEN", "new_exercise"]
 
@@ -118,7 +119,7 @@ def _notebook(name: str, forward: ForwardPass) -> NotebookNode:
     for number, tensor in enumerate(tensors, start=1):
         notebook.cells += [
             _text(f"about_d{tensor}", _lead(number, tensor, forward)),
-            _stub(f"d{tensor}", f"### BEGIN SOLUTION\nd{tensor} = None\n### END SOLUTION"),
+            _stub(f"d{tensor}", marked_solution(f"d{tensor} = None")),
             _check(f"check_d{tensor}", f"cmp({tensor!r}, d{tensor}, {tensor})"),
         ]
     notebook.cells += [_text("about_progress", _ABOUT_PROGRESS), _locked("progress", "progress()")]

@@ -1,1 +1,1 @@
-"""What the instructor's notebook asks for, its reference gradients, and the files of its release."""
+"""The instructor's notebook: what it asks for, its reference gradients, and the files of its release."""

@@ -1,4 +1,4 @@
-"""Exercise: what one instructor notebook asks for, read from the notebook alone."""
+"""Exercise: what an instructor's notebook asks for, read from the notebook alone."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError, closest
+from handgrad.exercise.solution_marks import hidden_tests_in
 from handgrad.notebook import tidying
 from handgrad.notebook.syntax import gradients_taken
 
@@ -21,15 +22,14 @@ Kind = Literal["text", "locked", "stub", "check", "free"]
 PARAMETERS_TAG = "parameters"
 _IMPORTS = re.compile(r"^\s*(from|import) handgrad\b", re.MULTILINE)
 METADATA = "handgrad"
-"""Under this key the parameters cell's metadata say what the notebook alone cannot: see :class:`Training`."""
-_HIDDEN_TESTS = re.compile(r"BEGIN HIDDEN TESTS")
+"""The key of :class:`Training` in the metadata of the parameters cell."""
 _COMPARES = re.compile(r"\bcmp\s*\(")
 _ONLY_COMPARES = re.compile(r"cmp\((['\"])\w+\1, *\w+, *\w+\)")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what it is for, its nbgrader grade_id (may be empty), its source."""
+    """One cell: its kind, its nbgrader grade_id (may be empty), its source."""
 
     kind: Kind
     name: str
@@ -45,13 +45,13 @@ class Check:
     id
         Its grade_id: ``check_`` and the name of the answer.
     gradient
-        Name of the answer: of a gradient, or of a value.
+        Name of the answer: a gradient, or another value.
     points
-        What it is worth.
+        Its maximum points.
     source
         The cell, with its hidden tests.
     stub
-        The stub that answers it: the one of the answer's name, else the last one above.
+        The stub that answers it: the one with the answer's name, else the last one above.
     """
 
     id: str
@@ -62,34 +62,34 @@ class Check:
 
     @property
     def is_value(self) -> bool:
-        """Whether the answer is no gradient: the check does not compare it with autograd's."""
+        """Whether the answer is not a gradient: the check does not compare it with autograd's."""
         return not _COMPARES.search(self.source)
 
     @property
     def only_compares(self) -> bool:
-        """Whether it is one call of ``cmp`` and nothing else: it asks for no further condition."""
+        """Whether it is one call of ``cmp`` and nothing else: there is no further condition."""
         return bool(_ONLY_COMPARES.fullmatch(self.source.strip()))
 
     @property
     def is_whole(self) -> bool:
-        """Whether it bears the name of its stub, and may be about all that the stub makes."""
+        """Whether it has the name of its stub, and so may be about all values of the stub."""
         return self.gradient == self.stub
 
     @property
     def has_hidden_tests(self) -> bool:
-        """Whether a part of the check is kept from students."""
-        return bool(_HIDDEN_TESTS.search(self.source))
+        """Whether a part of the check is hidden from students."""
+        return bool(hidden_tests_in(self.source))
 
 
 def grade_id(cell: NotebookNode) -> str:
-    """The cell's nbgrader id; empty where it has none."""
+    """The cell's nbgrader id; empty if it has none."""
     metadata = cell.metadata.get("nbgrader")
     name = metadata.get("grade_id", "") if isinstance(metadata, Mapping) else ""
     return name if isinstance(name, str) else ""
 
 
 def kind_of(cell: NotebookNode) -> Kind:
-    """What the cell is for, by its nbgrader metadata."""
+    """The kind of the cell, by its nbgrader metadata."""
     if cell.cell_type != "code":
         return "text"
     metadata = cell.metadata.get("nbgrader")
@@ -103,7 +103,7 @@ def kind_of(cell: NotebookNode) -> Kind:
 
 
 def is_exercise(notebook: NotebookNode) -> bool:
-    """Whether ``notebook`` is meant to be an exercise of ours: it has a parameters cell and imports handgrad."""
+    """Whether ``notebook`` is meant to be a handgrad exercise: it has a parameters cell and imports handgrad."""
     return any(PARAMETERS_TAG in (cell.metadata.get("tags") or ()) for cell in notebook.cells) and any(
         cell.cell_type == "code" and _IMPORTS.search(cell.source) for cell in notebook.cells
     )
@@ -111,14 +111,14 @@ def is_exercise(notebook: NotebookNode) -> bool:
 
 @dataclass(frozen=True)
 class Training:
-    """What the parameters cell's metadata say of a notebook that takes long, under the key ``handgrad``.
+    """Settings of a notebook that takes long, in the parameters cell's metadata under the key ``handgrad``.
 
     Attributes
     ----------
     hidden
-        What hidden passes set beside the seed, such as ``{"steps": 10}``; the least first, one round for each.
+        Parameters that hidden passes set besides the seed, such as ``{"steps": 10}``; smallest first, one round each.
     seconds
-        Seconds that one cell may take in the visible pass; None: as in any other.
+        Seconds for one cell in the visible pass (default: as in the other passes).
     """
 
     hidden: tuple[Mapping[str, Any], ...] = ({},)
@@ -126,27 +126,25 @@ class Training:
 
     @classmethod
     def of(cls, metadata: Any, faults: list[str]) -> Self:
-        """What ``metadata`` say; what is wrong with them is added to ``faults``."""
+        """The settings in ``metadata``; errors in them are added to ``faults``."""
         known = ("hidden", "seconds")
         if not isinstance(metadata, Mapping) or not set(known).issuperset(metadata):
-            faults.append(
-                f"the metadata {METADATA!r} of the parameters cell hold something else than {', '.join(known)}"
-            )
+            faults.append(f"the metadata {METADATA!r} of the parameters cell may only have the keys {', '.join(known)}")
             return cls()
         hidden, seconds = metadata.get("hidden", {}), metadata.get("seconds")
         hidden = [hidden] if isinstance(hidden, Mapping) else hidden
-        if not (isinstance(hidden, list) and hidden and all(isinstance(one, Mapping) for one in hidden)):
-            faults.append(f"{METADATA}.hidden of the parameters cell is no table and no list of tables")
+        if not (isinstance(hidden, list) and hidden and all(isinstance(parameters, Mapping) for parameters in hidden)):
+            faults.append(f"{METADATA}.hidden of the parameters cell is not an object or a list of objects")
             hidden = [{}]
         if seconds is not None and (type(seconds) not in (int, float) or seconds <= 0):
             faults.append(f"{METADATA}.seconds of the parameters cell is {seconds!r}, not a number of seconds")
             seconds = None
-        return cls(tuple(dict(one) for one in hidden), seconds)
+        return cls(tuple(dict(parameters) for parameters in hidden), seconds)
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the worked solution gives for one parameter set: it travels with a release in the solution's place."""
+    """Values computed by the worked solution for one parameter set; part of a release, which has no solution."""
 
     parameters: Mapping[str, Any]
     values: Mapping[str, Any]
@@ -161,7 +159,7 @@ class Exercise:
     name
         Name of the assignment and of its notebook.
     directory
-        Where the notebook stands; its cells find their files there.
+        The notebook's folder, in which its cells find their files.
     cells
         Every cell, in order.
     checks
@@ -169,9 +167,9 @@ class Exercise:
     parameters_cell
         Index of the cell with the tag ``parameters``.
     training
-        What hidden passes set beside the seed, and how long the visible one may take.
+        Parameters of hidden passes besides the seed, and the time of the visible pass.
     recorded
-        What the worked solution gives, where this is a release, which has none.
+        Values computed by the worked solution, if this is a release.
     """
 
     name: str
@@ -189,7 +187,7 @@ class Exercise:
         Raises
         ------
         ExerciseError
-            The file is not there, is not a notebook, or is no exercise; every fault that was found is listed.
+            The file does not exist, is not a notebook, or is not an exercise; the message lists all faults.
         """
         try:
             notebook = tidying.parse(path.read_text(encoding="utf-8"))
@@ -201,10 +199,10 @@ class Exercise:
 
     @classmethod
     def of(cls, notebook: NotebookNode, name: str, directory: Path) -> Self:
-        """The exercise in ``notebook``; raises :class:`ExerciseError` with every fault that was found."""
+        """The exercise in ``notebook``; raises :class:`ExerciseError` with all faults."""
         cells = tuple(Cell(kind_of(cell), grade_id(cell), cell.source) for cell in notebook.cells)
         names = [cell.name for cell in cells if cell.name]
-        faults = [f"grade_id {one!r} is used more than once" for one in sorted(set(names)) if names.count(one) > 1]
+        faults = [f"grade_id {name!r} is used more than once" for name in sorted({*names}) if names.count(name) > 1]
         points = [
             cell.metadata["nbgrader"].get("points", 0) if kind_of(cell) == "check" else 0 for cell in notebook.cells
         ]
@@ -213,23 +211,23 @@ class Exercise:
             index for index, node in enumerate(notebook.cells) if PARAMETERS_TAG in (node.metadata.get("tags") or ())
         ]
         if len(tagged) != 1:
-            faults.append(f"{len(tagged)} cells carry the tag 'parameters'; the one that sets `seed` must")
+            faults.append(f"{len(tagged)} cells have the tag 'parameters'; only the cell that sets `seed` must have it")
         training = Training.of(notebook.cells[tagged[0]].metadata.get(METADATA, {}), faults) if tagged else Training()
         if not any(cell.kind == "stub" for cell in cells):
             faults.append("there is no stub: no code cell is marked as a solution")
         if faults:
-            raise ExerciseError(f"{directory / (name + '.ipynb')} is no exercise: " + "; ".join(faults) + ".")
+            raise ExerciseError(f"{directory / (name + '.ipynb')} is not an exercise: " + "; ".join(faults) + ".")
         return cls(name, directory, cells, tuple(checks), tagged[0], training)
 
     @cached_property
     def stubs(self) -> tuple[str, ...]:
-        """Names of the stubs, in order; that of a gradient is called as the gradient is."""
+        """Names of the stubs, in order; the stub of a gradient has the gradient's name."""
         return tuple(cell.name for cell in self.cells if cell.kind == "stub")
 
     @cached_property
     def answers(self) -> dict[str, tuple[str, ...]]:
         """For each stub the names that it answers, gradients and values, in order."""
-        return {stub: tuple(one.gradient for one in self.checks if one.stub == stub) for stub in self.stubs}
+        return {stub: tuple(check.gradient for check in self.checks if check.stub == stub) for stub in self.stubs}
 
     @cached_property
     def tensors(self) -> dict[str, str]:
@@ -239,19 +237,19 @@ class Exercise:
 
     @cached_property
     def values(self) -> tuple[Check, ...]:
-        """The checks whose answer is no gradient, in order."""
+        """The checks whose answer is not a gradient, in order."""
         return tuple(check for check in self.checks if check.is_value)
 
     @cached_property
-    def givens(self) -> dict[str, str]:
+    def given_gradients(self) -> dict[str, str]:
         """The gradients without a stub that a locked cell takes from autograd, each with its tensor."""
         taken = gradients_taken(cell.source for cell in self.cells if cell.kind == "locked")
         return {gradient: tensor for gradient, tensor in taken.items() if gradient not in self.stubs}
 
     @cached_property
-    def named(self) -> dict[str, str]:
-        """The named tensor of each gradient: of those with a stub, and of those that are given."""
-        return {**self.tensors, **self.givens}
+    def tensor_of(self) -> dict[str, str]:
+        """The named tensor of each gradient, with a stub or given."""
+        return {**self.tensors, **self.given_gradients}
 
     @cached_property
     def first_stub(self) -> int:
@@ -267,7 +265,7 @@ class Exercise:
         return tuple(cell.name for cell in self.cells[: self.first_stub] if cell.kind == "locked")
 
     def solution(self) -> tuple[tuple[str, str], ...]:
-        """Names and sources of the stubs, and of the locked cells among them, up to the last that a value needs."""
+        """Names and sources of the stubs, and of the locked cells among them, up to the last stub of a value."""
         last = max((self._index_of(check.stub) for check in self.values), default=-1)
         later = self.cells[self.first_stub : last + 1]
         return tuple((cell.name, cell.source) for cell in later if cell.kind in ("stub", "locked"))
@@ -276,7 +274,7 @@ class Exercise:
         return next(index for index, cell in enumerate(self.cells) if cell.name == name)
 
     def setup(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        """Sources of the locked cells before the first stub, ``parameters`` set after the cell with that tag."""
+        """Sources of the locked cells before the first stub, with ``parameters`` set after the parameters cell."""
         sources: list[str] = []
         for index, cell in enumerate(self.cells[: self.first_stub]):
             if cell.kind == "locked":
@@ -301,13 +299,13 @@ class Exercise:
 
 
 def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> list[Check]:
-    """The checks among ``cells``, with their ``points`` and stubs; what is wrong with them is added to ``faults``."""
+    """The checks among ``cells``, with their ``points`` and stubs; errors in them are added to ``faults``."""
     stubs = [cell.name for cell in cells if cell.kind == "stub"]
     compared = [cell.name for cell in cells if cell.kind == "check" and _COMPARES.search(cell.source)]
     checks, above = [], ""
     for cell, worth in zip(cells, points, strict=True):
         if cell.kind == "stub":
-            # the stub of a gradient answers nothing else: a check beside its own one has a name that is misspelt
+            # the stub of a gradient answers nothing else: another check after it has a misspelt name
             above = "" if f"check_{cell.name}" in compared else cell.name
         if cell.kind != "check":
             continue
@@ -316,11 +314,11 @@ def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> 
         stub = answer if answer in stubs else above if is_shared else ""
         if not stub:
             faults.append(
-                f"check {cell.name!r} has no stub: a check is called check_ and the grade_id of its stub, or the name "
-                f"of a value that the last stub above it makes.{closest(answer, stubs)}"
+                f"check {cell.name!r} has no stub: name it check_ and the grade_id of its stub, or check_ and a value "
+                f"that the last stub above it assigns.{closest(answer, stubs)}"
             )
         if not isinstance(worth, (int, float)) or worth < 0:
-            faults.append(f"check {cell.name!r} has points {worth!r}")
+            faults.append(f"check {cell.name!r} has points {worth!r}, not a number of at least 0")
         else:
             checks.append(Check(cell.name, answer, float(worth), cell.source, stub))
     faults += _unasked(stubs, checks)
@@ -328,7 +326,7 @@ def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> 
 
 
 def _unasked(stubs: Sequence[str], checks: Sequence[Check]) -> list[str]:
-    """What is wrong with stubs that no check asks about; a later one that makes values may use what they make."""
+    """Faults of stubs without a check; a stub before the last one that assigns values needs none."""
     answered = {check.stub for check in checks}
     last = max((stubs.index(check.stub) for check in checks if check.is_value and check.stub), default=0)
     return [

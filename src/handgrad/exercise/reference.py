@@ -1,6 +1,6 @@
-"""Reference: the right answers for one parameter set, from the exercise's own forward pass under autograd.
+"""Reference: the right answers for one parameter set, from the exercise's forward pass under autograd.
 
-Runs the instructor's locked cells in this process: never give it a student's.
+It runs the instructor's locked cells in this process, and must never run a student's.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ class Reference:
     Attributes
     ----------
     parameters
-        What was set after the ``parameters`` cell.
+        The parameters set after the ``parameters`` cell.
     namespace
         Every name that the locked cells define; forward tensors are part of the autograd graph.
     tensors
         The named tensors: those with a stub in forward order, then those whose gradient is given.
     gradients
-        For each named tensor, the true gradient of the loss; shape and dtype of the tensor.
+        For each named tensor, the true gradient of the loss, with the tensor's shape and dtype.
     step
         The gradients of single steps under random upstream gradients (see :func:`.autograd_graph.random_step`).
     """
@@ -51,7 +51,7 @@ class Reference:
 
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
-        """Run the locked cells of ``exercise`` with ``parameters`` and ask autograd.
+        """Run the locked cells of ``exercise`` with ``parameters``, and compute the gradients with autograd.
 
         Raises
         ------
@@ -71,24 +71,24 @@ class Reference:
                 found = torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
         except RuntimeError as error:
             raise ExerciseError(
-                f"{exercise.name}: the graph of the loss is gone ({error}). "
-                "The locked cell must say loss.backward(retain_graph=True)."
+                f"{exercise.name}: the graph of the loss was freed ({error}). "
+                "The locked cell must call loss.backward(retain_graph=True)."
             ) from error
         gradients = {}
         for (name, _), gradient in zip(tensors.items(), found, strict=True):
             if gradient is None:
-                has = "has a given gradient" if name in exercise.givens.values() else "has a stub"
+                has = "has a given gradient" if name in exercise.given_gradients.values() else "has a stub"
                 raise ExerciseError(f"{exercise.name}: the tensor {name} {has} but does not lead to the loss.")
             gradients[name] = gradient.detach().clone()
-        for given in exercise.givens.keys() & namespace.keys():
-            _prove_given(exercise, given, namespace[given], gradients[exercise.givens[given]])
+        for given in exercise.given_gradients.keys() & namespace.keys():
+            _validate_given(exercise, given, namespace[given], gradients[exercise.given_gradients[given]])
         step = autograd_graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
         return cls(parameters, namespace, tensors, gradients, step)
 
     def backward_context(self, facts: "ForwardFacts", *, step: bool) -> BackwardContext:
-        """What a wrong answer may have been made from, in a pass with random upstream gradients or with the true ones.
+        """What the diagnosis of a wrong answer needs, for random upstream gradients (``step``) or the true ones.
 
-        It is kept, and works its branches out when they are asked for: where every answer is right, none is.
+        It is cached, and computes its branches only if they are needed: not if every answer is right.
         """
         if step not in self._contexts:
             gradients = self.step.upstream if step else self.gradients
@@ -98,7 +98,7 @@ class Reference:
         return self._contexts[step]
 
     def zero(self) -> frozenset[str]:
-        """Tensors whose true gradient is nothing but rounding noise on this parameter set."""
+        """Tensors whose true gradient is only rounding noise for this parameter set."""
         return frozenset(
             name for name, true in self.gradients.items() if autograd_graph.is_zero(true, self.step.gradients[name])
         )
@@ -106,7 +106,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ForwardFacts:
-    """What is true of an exercise whatever the data.
+    """Facts about an exercise that do not depend on the data.
 
     Attributes
     ----------
@@ -115,9 +115,9 @@ class ForwardFacts:
     zero
         Tensors whose true gradient is zero by construction.
     blind
-        Tensors that are zero, or that have a consumer that is: the loss cannot see a mistake there.
+        Tensors that are zero or have such a consumer: the loss does not reveal a mistake there.
     lines
-        The line of the forward pass that assigns each name, where it stands on one line.
+        The line of the forward pass that assigns each name, if the statement is a single line.
     """
 
     consumers: Mapping[str, tuple[str, ...]]
@@ -127,7 +127,7 @@ class ForwardFacts:
 
     @classmethod
     def of(cls, references: Iterable[Reference], sources: Iterable[str] = ()) -> Self:
-        """The facts that hold on all ``references`` of one exercise, whose locked cells have these ``sources``."""
+        """The facts that hold for all ``references`` of one exercise, whose locked cells are ``sources``."""
         references = list(references)
         tensors = references[0].tensors
         consumers = autograd_graph.consumers(references[0].namespace[LOSS], tensors) if tensors else {}
@@ -139,48 +139,48 @@ class ForwardFacts:
 
 
 def forward_graph(reference: Reference, consumers: Mapping[str, tuple[str, ...]] | None = None) -> ForwardGraph:
-    """The forward graph that a reference was computed along, from the inputs to the loss; empty without gradients."""
+    """The forward graph of a reference, from the inputs to the loss; empty without gradients."""
     if not reference.tensors:
         return ForwardGraph({}, frozenset())
     consumers = consumers or autograd_graph.consumers(reference.namespace[LOSS], reference.tensors)
     far = autograd_graph.distances(consumers)
     leaves = frozenset(name for name, tensor in reference.tensors.items() if tensor.is_leaf)
-    return ForwardGraph({name: consumers[name] for name in sorted(consumers, key=lambda one: -far[one])}, leaves)
+    return ForwardGraph({name: consumers[name] for name in sorted(consumers, key=lambda name: -far[name])}, leaves)
 
 
 def _named_tensors(exercise: Exercise, namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """The tensors with a stub in forward order, the last stub's first, then those whose gradient is given."""
     tensors: dict[str, torch.Tensor] = {}
     faults = []
-    for name in (*reversed(exercise.tensors.values()), *exercise.givens.values()):
+    for name in (*reversed(exercise.tensors.values()), *exercise.given_gradients.values()):
         value = namespace.get(name)
         if isinstance(value, torch.Tensor) and value.requires_grad:
             tensors[name] = value
         else:
-            what = "a locked cell gives" if name in exercise.givens.values() else "there is a stub for"
+            what = "a locked cell gives" if name in exercise.given_gradients.values() else "there is a stub for"
             faults.append(f"{what} d{name}, but no tensor {name} that has a gradient.{closest(name, namespace)}")
     if faults:
         raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
     return tensors
 
 
-def _prove_given(exercise: Exercise, given: str, value: Any, gradient: torch.Tensor) -> None:
-    """What students are given must be the gradient."""
+def _validate_given(exercise: Exercise, given: str, value: Any, gradient: torch.Tensor) -> None:
+    """Raise :class:`ExerciseError` if the given ``value`` is not the ``gradient``."""
     if not isinstance(value, torch.Tensor) or not torch.equal(value, gradient):
         raise ExerciseError(_not_given(exercise, given))
 
 
 def _not_given(exercise: Exercise, given: str) -> str:
-    tensor = exercise.givens[given]
+    tensor = exercise.given_gradients[given]
     return (
-        f"{exercise.name}: what a locked cell gives as {given} is not the gradient of {tensor}. It must follow "
-        f"loss.backward(retain_graph=True), and {tensor} must lead to the loss and, unless it is a leaf, say "
-        "retain_grad() before that."
+        f"{exercise.name}: the {given} of a locked cell is not the gradient of {tensor}. It must be assigned after "
+        f"loss.backward(retain_graph=True), and {tensor} must lead to the loss; if it is not a leaf, call "
+        f"{tensor}.retain_grad() before backward."
     )
 
 
 def run_locked(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the locked cells before the first stub, with ``parameters`` set; the names that they make.
+    """Run the locked cells before the first stub, with ``parameters`` set; the resulting namespace.
 
     Raises
     ------
@@ -196,18 +196,18 @@ def run_locked(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, A
             if error:
                 raise ExerciseError(
                     f"{exercise.name}: locked cell {index + 1} raises {error.name}: {error.message} "
-                    "Run the notebook in Jupyter and mend it."
+                    "Run the notebook in Jupyter and fix it."
                 )
     return namespace
 
 
 def _given_as_nothing(exercise: Exercise, source: str, namespace: Mapping[str, Any]) -> str:
-    """The gradient that a locked cell, which raised, takes from a tensor that has none; empty where there is none."""
+    """The gradient that a locked cell, which raised, takes from a tensor without one; empty if there is none."""
     for given, tensor in gradients_taken([source]).items():
         value = namespace.get(tensor)
-        if given in exercise.givens and isinstance(value, torch.Tensor):
+        if given in exercise.given_gradients and isinstance(value, torch.Tensor):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch warns of what is asked here
+                warnings.simplefilter("ignore")  # torch warns about .grad of a tensor that is not a leaf
                 if value.grad is None:
                     return given
     return ""

@@ -1,4 +1,4 @@
-"""What travels with a released exercise so that a student can check it alone, offline."""
+"""The files beside a released notebook, with which a student can check it offline."""
 
 import base64
 import json
@@ -18,10 +18,10 @@ from handgrad.notebook import tidying
 __all__ = ["EXERCISE_FILE", "WHEEL", "read_exercise", "read_released", "recorded_in", "self_check"]
 
 WHEEL = f"handgrad-{__version__}-py3-none-any.whl"
-"""The name of this version's wheel, as a released ``requirements.txt`` has it."""
+"""The name of this version's wheel, used in a released ``requirements.txt``."""
 
 EXERCISE_FILE = "exercise.json"
-"""The pristine released cells, beside the notebook in which the student works."""
+"""The file of the unchanged released cells, next to the student's notebook."""
 
 _TEST = '''"""Check your notebook: run `pytest` in this folder. One test for each gradient."""
 
@@ -36,16 +36,16 @@ FOLDER = Path(__file__).parent
 
 @pytest.mark.parametrize("gradient", gradients(FOLDER))
 def test_gradient(gradient: str) -> None:
-    """The gradient is right, whatever gradients arrive from above."""
+    """The gradient is right for any upstream gradients."""
     outcome = verdict(FOLDER, gradient)
     assert outcome.outcome == "passed", outcome.sentence
 '''
 
 
 def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
-    """The files beside the released notebook ``name``, by their names: a test, the pristine cells, the requirements.
+    """The files next to the released notebook ``name``, by file name: a test, the released cells, the requirements.
 
-    ``recorded`` is what the worked solution gives, where answers are asked for that are no gradients.
+    ``recorded`` has the values of the worked solution, for answers that are not gradients.
     """
     facts = {"schema": 1, "name": name, "notebook": json.loads(nbformat.writes(released))}
     if recorded:
@@ -68,21 +68,21 @@ def _requirements() -> str:
 
 
 def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:
-    """What :func:`record` gave.
+    """The values of the worked solution, from their JSON form.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        It is something else.
+        ``data`` does not have that form.
     """
     from handgrad.gradients.tensor_bytes import unpack_tensor  # noqa: PLC0415 - torch is imported only to decode
 
     return tuple(
         Recorded(
-            dict(one["parameters"]),
-            {name: unpack_tensor(value, base64.b64decode(value["data"])) for name, value in one["values"].items()},
+            dict(item["parameters"]),
+            {name: unpack_tensor(value, base64.b64decode(value["data"])) for name, value in item["values"].items()},
         )
-        for one in data
+        for item in data
     )
 
 
@@ -98,7 +98,7 @@ def read_exercise(path: Path) -> Exercise:
 
 
 def read_released(path: Path) -> Exercise:
-    """The exercise whose pristine released cells stand in the ``exercise.json`` at ``path``.
+    """The exercise whose released cells are in the ``exercise.json`` at ``path``.
 
     Raises
     ------
@@ -110,5 +110,5 @@ def read_released(path: Path) -> Exercise:
         notebook = tidying.parse(json.dumps(data["notebook"]))
         name, recorded = str(data["name"]), recorded_in(data.get("recorded", ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ExerciseError(f"{path} cannot be read ({error}): get the released folder again.") from error
+        raise ExerciseError(f"{path} cannot be read ({error}): download the released folder again.") from error
     return replace(Exercise.of(notebook, name, path.parent), recorded=recorded)

@@ -103,7 +103,7 @@ class Checker:
     def _namespace(self, pass_: Pass, against: Against) -> dict[str, Any]:
         """What a check finds: the forward pass, and every gradient at its reference."""
         expected = self._expected(pass_, against)
-        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.named.items()}
+        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.tensor_of.items()}
         return {**self.references[pass_.name].namespace, **gradients}
 
     def _run(

@@ -23,7 +23,6 @@ from handgrad.grading.solution_values import passes_of
 from handgrad.grading.value_checks import ValueChecks
 from handgrad.notebook import execution
 from handgrad.report.records import Diagnosis, Report, Verdict
-from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
@@ -110,7 +109,7 @@ class Grader:
         exercise: Exercise,
         seeds: Sequence[int],
         settings: GradingSettings | None = None,
-        process: WarmProcess | ForkedZygote | None = None,
+        process: WarmProcess | None = None,
     ) -> None:
         self.exercise, self.settings = exercise, settings or GradingSettings()
         planned = plan(seeds, self.settings.sizes, exercise.training.hidden[0])
@@ -165,7 +164,7 @@ class Grader:
         """
         started = time.monotonic()
         values = {check.gradient for check in self.exercise.values}
-        given = self.exercise.givens
+        given = self.exercise.given_gradients
         self.gradients.begin()
         results = run_passes(
             self.sandbox, submission, self.passes, self._help, givens=given, values=values, is_decided=self._is_decided
@@ -201,7 +200,7 @@ class Grader:
         """The gradient that a pass gives, or that takes the place of an answer in it."""
         reference = self.references[pass_.name]
         values = reference.step.upstream if pass_.kind == "step" else reference.gradients
-        return values[self.exercise.named[gradient]]
+        return values[self.exercise.tensor_of[gradient]]
 
     def _is_decided(self, results: PassResults) -> bool:
         """Whether every mark and every note is decided without the optional passes."""

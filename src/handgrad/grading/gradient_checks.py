@@ -128,7 +128,7 @@ class GradientChecks:
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
         elif decided.reason == "invisible" and all(round_.step is None for round_ in evidence):
             message = not_tried(check.gradient, results)
-        elif decided.reason == "invisible" and results.submission.is_in_company(check.gradient):
+        elif decided.reason == "invisible" and results.submission.ends_with_others(check.gradient):
             message = (
                 f"{check.gradient} looks right on this loss, which cannot show every mistake here. One statement "
                 "assigns it together with others, so it could not be tested with other upstream gradients: give it a "

@@ -28,7 +28,17 @@ from traitlets.config import Config
 
 from handgrad.notebook import untrusted_json
 
-__all__ = ["CellError", "CompiledCell", "Outputs", "captured", "forbid_input", "new_namespace", "run_cell", "the_shell"]
+__all__ = [
+    "CellError",
+    "CompiledCell",
+    "Outputs",
+    "captured",
+    "forbid_input",
+    "new_namespace",
+    "parse",
+    "run_cell",
+    "the_shell",
+]
 
 MAX_TEXT = 200_000
 """Characters of printed text kept for one cell; what a run-away loop prints beyond them is cut."""
@@ -42,6 +52,8 @@ MAX_TRACEBACK = 20_000
 """Characters kept of a formatted traceback."""
 MAX_FRAMES = 10
 """Frames kept at each end of a long traceback."""
+MAX_CACHED = 2_500
+"""Characters of the longest text whose tree is cached: 256 trees are 3 MB of usual cells, 250 MB of `a=1` lines."""
 
 
 class Shell(InteractiveShell):
@@ -79,6 +91,25 @@ def the_shell() -> InteractiveShell:
     return shell
 
 
+def parse(text: str) -> ast.Module | None:
+    """The syntax tree of ``text``; None if it is not Python. It is shared by all callers: do not change it.
+
+    Raises
+    ------
+    RecursionError, MemoryError
+        It is nested too deeply.
+    """
+    return _tree(text) if len(text) <= MAX_CACHED else _tree.__wrapped__(text)
+
+
+@functools.lru_cache(maxsize=256)
+def _tree(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):  # a ValueError is a null byte
+        return None
+
+
 @dataclass(frozen=True)
 class CellError:
     """What a cell raised: ``name`` of the exception's class, its ``message``, and IPython's ``traceback`` lines."""
@@ -101,12 +132,12 @@ class CompiledCell:
     _code: list[types.CodeType] | None = field(default=None, repr=False)
 
     def _parsed(self) -> tuple[str, ast.Module]:
-        """The cell as Python: as it stands, or, where that is no Python, after IPython's transformation."""
-        try:
-            return self.source, ast.parse(self.source, self.filename)
-        except SyntaxError:
-            transformed = the_shell().transform_cell(self.source)
-            return transformed, ast.parse(transformed, self.filename)
+        """The cell as Python: unchanged or, if that is not Python, after IPython's transformation."""
+        if tree := parse(self.source):
+            return self.source, tree
+        transformed = the_shell().transform_cell(self.source)
+        # the second call raises, with the name of this cell
+        return transformed, parse(transformed) or ast.parse(transformed, self.filename)
 
     def code(self) -> list[types.CodeType]:
         """Code objects in order; the last expression of the cell is compiled to show its value.
@@ -125,8 +156,7 @@ class CompiledCell:
                 and isinstance(tree.body[-1], ast.Expr)
                 and not DisplayHook.semicolon_at_end_of_expression(transformed)
             ):
-                last = tree.body.pop()
-                statements = [ast.Module(tree.body, []), ast.Interactive([last])]
+                statements = [ast.Module(tree.body[:-1], []), ast.Interactive(tree.body[-1:])]
             else:
                 statements = [tree]
             self._code = [

@@ -1,15 +1,16 @@
 """What the source of a cell assigns, by its syntax alone; nothing is run."""
 
 import ast
+import functools
 import io
 import itertools
 import re
 import warnings
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeGuard
+from typing import TypeGuard
 
-from handgrad.notebook.execution import the_shell
+from handgrad.notebook.execution import MAX_CACHED, parse, the_shell
 
 __all__ = [
     "ParsedCell",
@@ -99,23 +100,17 @@ class ParsedCell:
     steps: tuple[Statement, ...]
     whole: bool
 
-    @classmethod
-    def of(cls, source: str) -> Self | None:
-        """The cell with this source; None where it is not Python."""
+    @staticmethod
+    def of(source: str) -> "ParsedCell | None":
+        """The cell with this source; None if it is not Python. Short cells are cached."""
         if len(source) > MAX_SOURCE:
             return None
-        source = _TIMED.sub("", source)
-        magic = _MAGIC.match(source)
         try:
-            text = "#" + source[magic.end() :] if magic else the_shell().transform_cell(source)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                body = ast.parse(text).body
-            steps = tuple(statements_of(body))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+                return _parsed_cell(source) if len(source) <= MAX_CACHED else _parsed_cell.__wrapped__(source)
+        except (RecursionError, MemoryError):
             return None
-        lines = io.StringIO(text, newline="\n").readlines()
-        return cls(tuple(lines), steps, magic is not None)
 
     def names(self) -> set[str]:
         """What the cell assigns, functions and classes included, imports left out."""
@@ -194,6 +189,23 @@ class ParsedCell:
         for number in {number for _, step in here for number in step.all_lines}:
             lines[number - 1] = self.lines[number - 1] if number in needed else "#\n"
         return "".join(lines)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed_cell(source: str) -> ParsedCell | None:
+    magic, text, tree = None, source, parse(source)
+    if tree is None:
+        source = _TIMED.sub("", source)
+        magic = _MAGIC.match(source)
+        try:
+            text = "#" + source[magic.end() :] if magic else the_shell().transform_cell(source)
+        except (SyntaxError, ValueError):
+            return None
+        tree = parse(text)
+    if tree is None:
+        return None
+    lines = io.StringIO(text if text.endswith("\n") else text + "\n", newline="\n").readlines()
+    return ParsedCell(tuple(lines), tuple(statements_of(tree.body)), magic is not None)
 
 
 def assigned(source: str, name: str) -> bool:

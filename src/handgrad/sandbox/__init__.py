@@ -1,12 +1,12 @@
-"""Run untrusted notebook cells in a child process; named arrays come back, nothing else.
+"""Run untrusted notebook cells in a child process, which sends back named arrays and nothing else.
 
 ::
 
     grader process                zygote (torch imported once)          child (one for each submission)
-    Sandbox.start      ------->   runs the locked cells, once
-    Sandbox.child      ------->   forks                        ------>  waits for cells
-    Child.run          <--------------------------------------------->  runs one pass, sends answers
+    WarmSandbox        ------->   runs the locked cells, once
+    WarmSandbox.child  ------->   forks                        ------>  waits for cells
+    ChildClient.run    <--------------------------------------------->  runs one pass, sends answers
 
-Where nothing isolates, and the code is trusted, :class:`FreshSandbox` starts a fresh interpreter for each submission
-instead. The zygote and the child know cells, names and bytes; they know no notebook, no reference and no grade.
+If there is no isolation and the code is trusted, :class:`FreshSandbox` starts a fresh interpreter for each submission
+instead. The zygote and the child know cells, names and bytes, but no notebook, reference or grade.
 """

@@ -1,10 +1,9 @@
 """Switch autograd off in this process, for good.
 
 A process that runs student code must not be able to compute the gradients that the student is asked for. The
-instructor's locked cells run here too, so what they do with autograd (``requires_grad``, ``retain_grad``,
-``loss.backward()``) quietly computes nothing, while student code that asks for a gradient gets a clear error. Reading
-``x.grad`` gives NaN where the notebook would hold a gradient: a line that prints or compares it still runs, and an
-answer copied from it is worth nothing.
+instructor's locked cells run here too: their ``requires_grad``, ``retain_grad`` and ``loss.backward()`` silently do
+nothing, while student code that asks for a gradient gets a clear error. ``x.grad`` is NaN if the notebook would hold a
+gradient: a line that prints or compares it still runs, and an answer copied from it earns nothing.
 """
 
 import _thread
@@ -21,13 +20,13 @@ __all__ = ["AutogradOff", "blank_gradients", "forbid", "switch_off"]
 
 
 class AutogradOff(RuntimeError):
-    """Autograd is switched off while a notebook is graded: the gradients are yours to write."""
+    """Autograd is switched off while a notebook is graded."""
 
 
 def _refuse(name: str) -> Callable[..., NoReturn]:
     def refuse(*args: Any, **kwargs: Any) -> NoReturn:
         raise AutogradOff(
-            f"{name} is switched off while your notebook is graded: the gradient has to come from your own formula."
+            f"{name} is switched off while your notebook is graded: compute the gradient with your own formula."
         )
 
     refuse.__name__ = refuse.__qualname__ = name.rpartition(".")[2]
@@ -39,10 +38,10 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 
 
 class _NoGradMode(torch.no_grad):
-    """``torch.enable_grad`` and ``torch.set_grad_enabled`` as they are here: autograd stays off."""
+    """Replaces ``torch.enable_grad`` and ``torch.set_grad_enabled``: autograd stays off."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        # torch's decorators may be used with or without a call around them
+        # torch's decorators can be used with or without parentheses
         if args and callable(args[0]):
             return args[0]
         return object.__new__(cls)
@@ -68,22 +67,22 @@ _BELOW = (
     "_enter_dual_level",
     "_jit_differentiate",
 )
-"""What could undo the switch below Python, or get round it."""
+"""Functions that could undo or bypass the switch below Python."""
 _retained: set[int] = set()
 
 
 def _retain(tensor: torch.Tensor) -> None:
-    """``Tensor.retain_grad`` for locked cells: remember that this tensor would have a gradient."""
+    """``Tensor.retain_grad`` for locked cells: record that this tensor would have a gradient."""
     _retained.add(id(tensor))
 
 
 def _backward(*args: Any, **kwargs: Any) -> None:
-    """``backward`` for locked cells: what would have a gradient has NaN from here on, for their next lines to read."""
+    """``backward`` for locked cells: set NaN as the gradient of each tensor that would have one, for the next lines."""
     blank_gradients(list(sys._getframe(1).f_globals.values()))
 
 
 def _refuse_all(prefix: str, names: Iterable[str], *owners: Any) -> None:
-    """Put a refusal in the place of each of ``names``, wherever it is found."""
+    """Replace each of ``names`` in each of ``owners`` by a function that raises."""
     for name in names:
         refuse = _refuse(f"{prefix}.{name}")
         for owner in owners:
@@ -92,12 +91,12 @@ def _refuse_all(prefix: str, names: Iterable[str], *owners: Any) -> None:
 
 
 def _empty_kernels() -> None:
-    """Let no operation of this process record a graph, in any thread, whatever grad mode and dispatch keys say.
+    """Let no operation of this process record a graph, in any thread, whatever the grad mode and dispatch keys.
 
-    Every autograd kernel is replaced by one that passes the call on. What holds the replacements is made unreachable
-    from Python: it is what could take them away again.
+    Every autograd kernel is replaced by one that passes the call on. The library object, which could remove the
+    replacements, is made unreachable from Python.
     """
-    # not torch.library.Library, which keeps a list of those that are open
+    # not torch.library.Library, which keeps a list of open libraries
     library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,7 +107,7 @@ def _empty_kernels() -> None:
 
 
 def _thread_switch() -> Callable[[], None]:
-    """What switches autograd off in the thread that calls it: grad mode and dispatch keys belong to a thread."""
+    """A function that switches autograd off in the calling thread: grad mode and dispatch keys are per thread."""
     keys = [key for name, key in torch._C.DispatchKey.__members__.items() if name.startswith("Autograd")]
     grad, forward = torch._C._set_grad_enabled, torch._C._set_fwd_grad_enabled
     exclude = torch._C._dispatch_tls_set_dispatch_key_excluded
@@ -117,14 +116,14 @@ def _thread_switch() -> Callable[[], None]:
         grad(False)
         forward(False)
         for key in keys:
-            # below Python: no operation of this thread records a graph, whatever grad mode says
+            # below Python: no operation of this thread records a graph, whatever the grad mode
             exclude(key, True)
 
     return off
 
 
 def _in_every_thread(off: Callable[[], None]) -> None:
-    """Let every thread that is started from here on call ``off`` before its own work."""
+    """Let every thread started from here on call ``off`` first."""
     start = _thread.start_new_thread
 
     def start_new_thread(function: Callable[..., Any], *rest: Any) -> int:
@@ -138,13 +137,13 @@ def _in_every_thread(off: Callable[[], None]) -> None:
 
 
 def switch_off() -> None:
-    """Take autograd away; locked cells may still call what they call in Jupyter (see :func:`forbid`)."""
+    """Switch autograd off; the calls of locked cells still do not raise (see :func:`forbid`)."""
     _empty_kernels()
     off = _thread_switch()
     off()
     _in_every_thread(off)
     for owner in (torch, torch.autograd, torch.autograd.grad_mode):
-        # inference_mode(False) would put the keys back
+        # inference_mode(False) would restore the keys
         for name in ("enable_grad", "set_grad_enabled", "inference_mode"):
             if hasattr(owner, name):
                 setattr(owner, name, _NoGradMode)
@@ -165,14 +164,14 @@ def switch_off() -> None:
 
 
 def forbid() -> None:
-    """From here on ``backward`` is an error with a sentence: the cells that follow are a student's."""
+    """Let ``backward`` raise from here on: the cells that follow are a student's."""
     torch.Tensor.backward = _refuse("Tensor.backward")
     torch.autograd.backward = _refuse("torch.autograd.backward")
     torch.Tensor.retain_grad = _nothing
 
 
 def blank_gradients(values: Iterable[Any]) -> None:
-    """Give NaN as ``.grad`` to every tensor that would hold a gradient in Jupyter."""
+    """Set ``.grad`` to NaN for every tensor that would have a gradient in Jupyter."""
     for value in values:
         if isinstance(value, torch.Tensor) and (value.requires_grad or id(value) in _retained):
             value.grad = torch.full_like(value, float("nan"), requires_grad=False)

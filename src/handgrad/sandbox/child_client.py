@@ -1,10 +1,9 @@
-"""The grader's side of one child: sends it a submission's cells, runs passes over them, reads what comes back."""
+"""The grader's side of one child: sends it a submission's cells, runs passes over them, and reads the answers."""
 
-import functools
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -20,20 +19,20 @@ from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_r
 __all__ = ["ChildClient", "Connection", "Process"]
 
 AT_ONCE = 0.001
-"""Seconds that are waited for what may be there already."""
+"""Seconds to wait for data that may have been received already."""
 SLICE = 0.25
-"""Seconds that are waited at a time; most cells report sooner, and nothing is worked out for them."""
+"""Seconds to wait at a time; most cells take less, and their time in the run queue is never read."""
 MOST_QUEUED = 3.0
-"""By how many times a cell's time is prolonged at most on a machine that has other things to do."""
+"""On a busy machine, the time of a cell is extended by at most this many times."""
 MAX_SHOWN = 1 << 25
-"""Bytes of outputs that are kept from one pass (32 MiB)."""
+"""Maximum bytes of outputs kept from one pass (32 MiB)."""
 
 
 class Connection(Protocol):
-    """The grader's end of a child's channel: what a socket offers. A timeout is a TimeoutError, an end is b""."""
+    """The grader's end of a child's channel, like a socket: a timeout raises TimeoutError, the end is b""."""
 
     def settimeout(self, timeout: float | None, /) -> None:
-        """Seconds that a call may wait."""
+        """Set the seconds that a call may wait."""
 
     def sendall(self, data: bytes, /) -> None:
         """Send ``data``."""
@@ -46,7 +45,7 @@ class Connection(Protocol):
 
 
 class Process(Protocol):
-    """The process of one child, whichever way it was started."""
+    """The process of one child, however it was started."""
 
     pid: int
 
@@ -55,7 +54,7 @@ class Process(Protocol):
         """Its channel."""
 
     def end(self) -> tuple[int, float]:
-        """End it, and what it started, at once: its exit code (negative: a signal) and its CPU seconds."""
+        """Kill it and what it started; its exit code (negative: a signal) and its CPU seconds."""
 
 
 class ChildClient:
@@ -64,13 +63,13 @@ class ChildClient:
     Parameters
     ----------
     process
-        What runs; it has the locked cells behind it.
+        The process, which has run the locked cells.
     sources
         The cells of the submission.
     limits
-        What the submission may use.
+        The limits of the submission.
     forget
-        Called when the child has been ended.
+        Called once the child has been ended.
     """
 
     def __init__(
@@ -84,8 +83,6 @@ class ChildClient:
         self._waiting: list[frames.Frame] = []
         self._broken: tensor_bytes.FrameError | None = None
         self._sources: Sequence[str] | None = sources
-        self._queue = _queue_of(self.pid)
-        self._timeout: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,13 +93,10 @@ class ChildClient:
         self.close()
 
     def close(self) -> int | None:
-        """End the process and everything that it started; its exit code the first time, then None."""
+        """End the process and what it started; its exit code the first time, then None."""
         if self.pid < 0:
             return None
         self.pid = -1
-        if self._queue is not None:
-            os.close(self._queue)
-            self._queue = None
         self._connection.close()
         self._forget(self)
         code, self.cpu_seconds = self._process.end()
@@ -114,15 +108,15 @@ class ChildClient:
         reference: Callable[[str], torch.Tensor] | None = None,
         seconds: float | None = None,
     ) -> PassResult:
-        """Run one pass; what came back until its end, or until the child's death.
+        """Run one pass; its results until its end, or until the child's death.
 
         Parameters
         ----------
         run
-            The pass. ``reference(name)`` is the value of every name of ``run.givens``; with ``run.help`` such a value
-            takes the place of every answer too.
+            The pass. ``reference(name)`` is the value of each name in ``run.givens``; with ``run.help`` it also
+            replaces each answer.
         seconds
-            Wall-clock seconds that are left for the submission.
+            Wall-clock seconds left for the submission (default: those of the limits).
         """
         cell_seconds = run.seconds or self.limits.cell_seconds
         end = time.monotonic() + (self.limits.submission_seconds if seconds is None else seconds)
@@ -151,12 +145,12 @@ class ChildClient:
             index = None
             header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
             if header.get("finished") is not True:
-                raise tensor_bytes.FrameError("a pass did not end where it should")
+                raise tensor_bytes.FrameError("a pass did not end as expected")
             at_stubs = {name: answer for cell in result.cells.values() for name, answer in cell.answers.items()}
             result.at_end = answers_in(header, payload, run.at_end, at_stubs)[0]
         except TimeoutError:
             self.close()
-            # the submission's own end is not the fault of the cell that ran then
+            # if the submission's time is up, it is not the fault of the present cell
             result.death = Death(index if time.monotonic() < end else None, "timeout")
         except tensor_bytes.FrameError as error:
             self.close()
@@ -171,17 +165,11 @@ class ChildClient:
         except ConnectionResetError:
             header = {}
         if header.get("serving") is not True:
-            raise SandboxError("a child could not be closed in or limited; nothing was run in it.")
+            raise SandboxError("a child could not be isolated or limited; nothing was run in it.")
 
     def _send(self, frame: bytes, deadline: float) -> None:
-        self._wait_at_most(_left(deadline))
+        self._connection.settimeout(_left(deadline))
         self._connection.sendall(frame)
-
-    def _wait_at_most(self, seconds: float) -> None:
-        """Set the channel's timeout, unless it has that already."""
-        if seconds != self._timeout:
-            self._connection.settimeout(seconds)
-            self._timeout = seconds
 
     def _receive(self, deadline: float) -> frames.Frame:
         latest = deadline + MOST_QUEUED * self.limits.cell_seconds
@@ -189,15 +177,15 @@ class ChildClient:
         while not self._waiting:
             if self._broken:
                 raise self._broken
-            # what is there already is taken, also where this process had to wait itself
-            self._wait_at_most(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
+            # data that was received in time counts, even if this process itself had to wait for a processor
+            self._connection.settimeout(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
                 data = self._connection.recv(1 << 18)
             except TimeoutError:
                 if queued is None:
                     queued = self._queued()
                 if deadline <= time.monotonic():
-                    # a cell that stands in the queue for a processor is not a slow cell
+                    # time in the run queue is not the cell's
                     queued, before = self._queued(), queued
                     deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
                     if deadline <= time.monotonic():
@@ -208,37 +196,23 @@ class ChildClient:
             try:
                 self._waiting.extend(self._reader.feed(data))
             except tensor_bytes.FrameError as error:
-                # the frames before it are those of cells that did nothing wrong
+                # the frames before it are valid
                 self._broken = error
         return self._waiting.pop(0)
 
     def _queued(self) -> float:
-        """Seconds that the process has stood in the queue for a processor so far; 0 where the system does not say."""
-        if self._queue is None:
-            return 0.0
+        """Seconds that the process has waited for a processor so far; 0 if the system does not tell."""
         try:
-            return int(os.pread(self._queue, 100, 0).split()[1]) / 1e9
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
         except (OSError, ValueError, IndexError):
             return 0.0
 
 
-@functools.lru_cache(maxsize=512)
 def _placing(references: tuple[tuple[str, torch.Tensor], ...]) -> bytes:
-    """The frame that sets names to references; nothing writes to one, and each goes to every child."""
+    """The frame that sets names to references."""
     packed = [(name, *tensor_bytes.pack_tensor(value)) for name, value in references]
     place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
     return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
-
-
-def _queue_of(pid: int) -> int | None:
-    """A descriptor of the file that says how long a process has waited for a processor; None where there is none.
-
-    It is asked about at every cell, so the file is opened once.
-    """
-    try:
-        return os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
-    except OSError:
-        return None
 
 
 def _left(deadline: float) -> float:

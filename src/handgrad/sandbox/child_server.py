@@ -1,4 +1,4 @@
-"""The child's side of the pipe: runs the cells of one submission, pass by pass, and sends back named arrays."""
+"""The child's side: runs the cells of one submission, pass by pass, and sends back named arrays."""
 
 import importlib
 import json
@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -22,17 +22,17 @@ from handgrad.sandbox import autograd_off, frames
 __all__ = ["SERVING", "SavedNamespace", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
 
 SERVING = {"serving": True}
-"""What a child sends when it may be given cells."""
+"""The message of a child that is ready for cells."""
 MAX_ANSWER = 1 << 25
-"""Bytes of one answer (32 MiB); a larger one is described, not sent."""
+"""Maximum bytes of one answer (32 MiB); of a larger one only the shape is sent."""
 MAX_OUTPUTS = 1 << 24
-"""Bytes of the outputs of one cell, as JSON (16 MiB)."""
+"""Maximum bytes of the outputs of one cell, as JSON (16 MiB)."""
 TOO_MUCH = "(the outputs of this cell were too large to keep)\n"
-"""What is shown in the place of such outputs."""
+"""Shown in place of such outputs."""
 MAX_COMPARED = 1 << 16
-"""Elements of the largest tensor whose values are looked at to see whether a cell wrote to it."""
-_AROUND = re.compile(r"\.data\b|numpy|storage|dlpack|memoryview")
-"""Ways of writing to a tensor that its version counter does not see."""
+"""Elements of the largest tensor whose values are compared to see whether a cell wrote to it."""
+_UNCOUNTED = re.compile(r"\.data\b|numpy|storage|dlpack|memoryview")
+"""Ways of writing to a tensor that its version counter does not count."""
 _PLAIN = (torch.Tensor, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, int, float, str)
 
 
@@ -46,28 +46,43 @@ def unpack_json(data: bytes) -> Any:
     return json.loads(data)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Snapshot:
-    """A value as it was: the object, the version of its storage, and a copy of a tensor."""
+    """A value as it was: the object, the version of its storage, and what it held.
+
+    Attributes
+    ----------
+    value
+        The object.
+    version
+        How often a tensor had been written to; None for anything else, and for a tensor that does not count it.
+    copy
+        The values of a tensor, if they are needed to put it back.
+    """
 
     value: Any
-    version: int = 0
+    version: int | None
     copy: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, value: Any) -> "Snapshot":
-        """Remember ``value``."""
-        if isinstance(value, torch.Tensor):
-            return cls(value, value._version, value.detach().clone())
-        return cls(value)
+    def of(cls, value: Any, *, copy: bool = False) -> Self:
+        """The present state of ``value``; with ``copy`` a tensor's values too."""
+        if not isinstance(value, torch.Tensor):
+            return cls(value, None)
+        version = None if value.is_inference() else value._version
+        return cls(value, version, value.detach().clone() if copy else None)
 
-    def overwritten(self, value: Any) -> bool:
-        """Whether the values of a tensor, unless it is a large one, are others than they were."""
+    def is_unwritten(self, value: Any) -> bool:
+        """Whether ``value`` is the same object, and a tensor's version the same: ``.data`` and numpy do not count."""
+        return value is self.value and (self.version is None or value._version == self.version)
+
+    def is_overwritten(self, value: Any) -> bool:
+        """Whether the values of a tensor differ from the copy; large tensors are not compared."""
         return self.copy is not None and self.copy.numel() <= MAX_COMPARED and not torch.equal(value, self.copy)
 
 
 class SavedNamespace:
-    """A namespace as the locked cells left it, and what is needed to put it back."""
+    """A namespace as the locked cells left it, and what is needed to restore it."""
 
     def __init__(self) -> None:
         self.namespace = new_namespace()
@@ -80,32 +95,30 @@ class SavedNamespace:
         for name, value in self.namespace.items():
             if name.startswith("_") or not isinstance(value, _PLAIN):
                 continue
-            # whole numbers are data: a student's own `ix` is not put back between two of the cells that use it
+            # whole numbers are data: a student's own `ix` is not restored between two cells that use it
             if not isinstance(value, torch.Tensor) or value.is_floating_point():
-                self.kept[name] = Snapshot.of(value)
+                self.kept[name] = Snapshot.of(value, copy=True)
 
     def place(self, name: str, value: torch.Tensor) -> None:
-        """Let ``name`` be ``value`` from here on, whatever the cells do with it."""
+        """Set ``name`` to ``value``, to which it is restored from here on."""
         self.namespace[name] = value
-        self.kept[name] = Snapshot.of(value)
+        self.kept[name] = Snapshot.of(value, copy=True)
 
     def give(self, name: str, tensor: str, value: torch.Tensor) -> None:
-        """Let ``name``, and the ``.grad`` of the tensor called ``tensor``, be ``value``, whatever the cells do."""
+        """Set ``name``, and the ``.grad`` of the tensor called ``tensor``, to ``value``, and restore them to it."""
         self.place(name, value)
         self.given[tensor] = value.clone()
-        self._put_back_gradients()
+        self._restore_gradients()
 
-    def _put_back_gradients(self) -> None:
+    def _restore_gradients(self) -> None:
         for tensor, value in self.given.items():
             self.namespace[tensor].grad = value.clone()
 
-    def put_back(self, *, contents: bool = False) -> None:
-        """Undo what cells did to the names that are kept; with ``contents`` also what no version counter has seen."""
+    def restore(self, *, contents: bool = False) -> None:
+        """Undo the changes of cells to the names that are kept; with ``contents`` also those that no version counts."""
         for name, kept in self.kept.items():
             value = self.namespace.get(name)
-            # the object that was kept, not written to since
-            unchanged = value is kept.value and (kept.copy is None or value._version == kept.version)
-            if unchanged and not (contents and kept.overwritten(value)):
+            if kept.is_unwritten(value) and not (contents and kept.is_overwritten(value)):
                 continue
             if kept.copy is None:
                 self.namespace[name] = kept.value
@@ -115,7 +128,7 @@ class SavedNamespace:
                     fresh.grad = torch.full_like(fresh, float("nan"))
                 self.namespace[name] = fresh
                 self.kept[name] = Snapshot(fresh, fresh._version, kept.copy)
-        self._put_back_gradients()
+        self._restore_gradients()
 
 
 Described = tuple[dict[str, Any], bytes]
@@ -123,7 +136,7 @@ Described = tuple[dict[str, Any], bytes]
 
 
 def describe(name: str, namespace: dict[str, Any]) -> Described:
-    """The answer that ``name`` is in ``namespace``: what kind of thing, and for a tensor its bytes."""
+    """The value of ``name`` in ``namespace`` as an answer: its kind, and the bytes of a tensor."""
     if name not in namespace:
         return {"name": name, "kind": "undefined"}, b""
     value = namespace[name]
@@ -144,28 +157,6 @@ def describe(name: str, namespace: dict[str, Any]) -> Described:
     return {"name": name, "kind": "tensor", "size": len(data), **description}, data
 
 
-@dataclass
-class SentAnswer:
-    """An answer as it was sent: the object, its version, and its description."""
-
-    value: Any
-    version: int | None
-    described: Described
-
-    @classmethod
-    def of(cls, value: Any, described: Described) -> "SentAnswer":
-        """Remember ``value``, an answer that was sent as ``described``."""
-        tracked = described[0]["kind"] == "tensor" and not value.is_inference()
-        return cls(value, value._version if tracked else None, described)
-
-    def holds(self, name: str, namespace: dict[str, Any], *, seen: bool) -> bool:
-        """Whether the answer is still what was sent; ``seen``: its version tells whether it was written to."""
-        value = namespace.get(name)
-        if seen and self.version is not None and value is self.value and value._version == self.version:
-            return True
-        return describe(name, namespace) == self.described
-
-
 def preload(modules: Sequence[str]) -> None:
     """Import the ``modules`` that are installed."""
     for module in modules:
@@ -176,60 +167,60 @@ def preload(modules: Sequence[str]) -> None:
 def run_locked(
     directory: str, wanted: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, SavedNamespace], dict[str, Any], bytes]:
-    """Run the locked cells of every state that is ``wanted`` in ``directory``; from here on backward is an error.
+    """Run the locked cells of each of the parameter sets ``wanted`` in ``directory``; then forbid ``backward``.
 
     Returns
     -------
-    The states, and what is answered: an error or None, and what the cells printed.
+    The namespaces by parameter set; the answer, with an error or None; and the outputs of the cells, as JSON.
     """
     sys.path.insert(0, directory)
-    states: dict[str, SavedNamespace] = {}
+    namespaces: dict[str, SavedNamespace] = {}
     printed = []
     with chdir(directory):
-        for one in wanted:
-            state = SavedNamespace()
+        for parameters in wanted:
+            saved = SavedNamespace()
             outputs: list[Any] = []
-            for index, source in enumerate(one["cells"]):
+            for index, source in enumerate(parameters["cells"]):
                 with captured() as taken:
-                    error = run_cell(CompiledCell(source, f"<locked {index}>"), state.namespace)
+                    error = run_cell(CompiledCell(source, f"<locked {index}>"), saved.namespace)
                 outputs.append(taken.take())
                 if error:
-                    return {}, {"error": error.to_dict(), "state": one["name"], "cell": index}, b""
-            states[one["name"]] = state
-            share_data(state.namespace, next(iter(states.values())).namespace)
-            state.keep()
+                    return {}, {"error": error.to_dict(), "parameter_set": parameters["name"], "cell": index}, b""
+            namespaces[parameters["name"]] = saved
+            share_data(saved.namespace, next(iter(namespaces.values())).namespace)
+            saved.keep()
             printed.append(outputs)
     autograd_off.forbid()
-    return states, {"error": None}, pack_json(printed)
+    return namespaces, {"error": None}, pack_json(printed)
 
 
 class Connection(Protocol):
-    """The child's end of its channel: what a socket offers."""
+    """The child's end of its channel, like a socket."""
 
     def recv(self, size: int, /) -> bytes:
-        """The next bytes; none when the grader has closed its end."""
+        """The next bytes; empty if the grader has closed its end."""
 
     def sendall(self, data: bytes, /) -> None:
         """Send ``data``."""
 
 
-def serve(connection: Connection, states: dict[str, SavedNamespace]) -> None:
+def serve(connection: Connection, namespaces: dict[str, SavedNamespace]) -> None:
     """Take cells, then run passes over them until the grader closes the connection."""
-    Server(connection, states).serve()
+    Server(connection, namespaces).serve()
 
 
 class Server:
-    """One child: its connection, its cells and the states it may use, each once."""
+    """One child: its connection, its cells, and the namespaces it may use, each once."""
 
-    def __init__(self, connection: Connection, states: dict[str, SavedNamespace]) -> None:
+    def __init__(self, connection: Connection, namespaces: dict[str, SavedNamespace]) -> None:
         self.connection = connection
-        self.states = states
+        self.namespaces = namespaces
         self.reader = frames.FrameReader()
         self.waiting: list[frames.Frame] = []
         self.cells: list[CompiledCell] = []
 
     def receive(self) -> frames.Frame | None:
-        """The next frame from the grader; None when it has closed the connection."""
+        """The next frame from the grader; None if it has closed the connection."""
         while not self.waiting:
             data = self.connection.recv(1 << 16)
             if not data:
@@ -237,7 +228,7 @@ class Server:
             self.waiting.extend(self.reader.feed(data))
         return self.waiting.pop(0)
 
-    def send(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
+    def reply(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
         """Send ``header`` with answers."""
         header = {**header, "answers": [description for description, _ in answers], "outputs": len(outputs)}
         self.connection.sendall(frames.pack(header, b"".join(data for _, data in answers) + outputs))
@@ -253,46 +244,41 @@ class Server:
                 self.run(header["run"])
 
     def run(self, run: dict[str, Any]) -> None:
-        """One pass: ``run`` names the state, the cells in order, and the answers wanted after each and at the end."""
-        state = self.states.pop(run["state"])
+        """One pass: ``run`` names the parameter set, the cells in order, and the answers after each and at the end."""
+        saved = self.namespaces.pop(run["parameter_set"])
         for name, value in self.references() if run["givens"] else ():
-            state.give(name, run["givens"][name], value)
-        sent: dict[str, SentAnswer] = {}
+            saved.give(name, run["givens"][name], value)
+        sent: dict[str, tuple[Snapshot, Described]] = {}
         sys.modules["__main__"] = types.ModuleType("__main__")
-        sys.modules["__main__"].__dict__.update(state.namespace)
+        sys.modules["__main__"].__dict__.update(saved.namespace)
         random.seed(0)
-        # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never started
+        # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never used
         torch.default_generator.manual_seed(0)
         torch.set_default_dtype(torch.float32)
-        around = any(_AROUND.search(cell.source) for cell in self.cells)
+        uncounted = any(_UNCOUNTED.search(cell.source) for cell in self.cells)
         with captured(results=run["outputs"]) as outputs:
             for index in run["cells"]:
                 names = run["collect"].get(str(index), [])
                 if run["help"] and names:
-                    state.put_back(contents=around)
-                error = run_cell(self.cells[index], state.namespace, traceback=run["outputs"])
+                    saved.restore(contents=uncounted)
+                error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
                 if run["outputs"]:
                     _flush_figures()
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
-                answers = [describe(name, state.namespace) for name in names]
-                for name, one in zip(names, answers, strict=True):
+                answers = [describe(name, saved.namespace) for name in names]
+                for name, answer in zip(names, answers, strict=True):
                     if name in run["at_end"]:
-                        sent[name] = SentAnswer.of(state.namespace.get(name), one)
-                self.send({"done": index, "error": error and error.to_dict()}, answers, shown)
+                        sent[name] = Snapshot.of(saved.namespace.get(name)), answer
+                self.reply({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():
-                        state.place(name, value)
-        at_end = [
-            ({"name": name, "kind": "same"}, b"")
-            if name in sent and sent[name].holds(name, state.namespace, seen=not around)
-            else describe(name, state.namespace)
-            for name in run["at_end"]
-        ]
-        self.send({"finished": True}, at_end)
+                        saved.place(name, value)
+        at_end = [_at_end(name, saved.namespace, sent.get(name), counted=not uncounted) for name in run["at_end"]]
+        self.reply({"finished": True}, at_end)
 
     def references(self) -> list[tuple[str, torch.Tensor]]:
-        """Wait for the values that are given, or that take the place of the answers just sent; each with its name."""
+        """Wait for given gradients, or for the references that replace the answers just sent; each with its name."""
         frame = self.receive()
         if frame is None:
             raise SystemExit
@@ -304,8 +290,21 @@ class Server:
         return found
 
 
+def _at_end(
+    name: str, namespace: dict[str, Any], sent: tuple[Snapshot, Described] | None, *, counted: bool
+) -> Described:
+    """The answer that ``name`` is at the end, or a note that it is still what was ``sent``.
+
+    If ``counted``, a tensor's version tells of every write, and the tensor is not packed a second time.
+    """
+    if sent and counted and sent[0].version is not None and sent[0].is_unwritten(namespace.get(name)):
+        return {"name": name, "kind": "same"}, b""
+    answer = describe(name, namespace)
+    return ({"name": name, "kind": "same"}, b"") if sent and answer == sent[1] else answer
+
+
 def _packed(outputs: list[dict[str, Any]]) -> bytes:
-    """What a cell showed, as the grader takes it; a note where it is too much, or nothing that can be written."""
+    """The outputs of a cell as JSON; a note if they are too large or not JSON."""
     try:
         shown = pack_json(outputs)
         if len(shown) <= MAX_OUTPUTS and untrusted_json.is_shallow(outputs):

@@ -1,7 +1,7 @@
-"""The one format that crosses the sandbox's border: a JSON header and raw bytes.
+"""The only format that crosses the border of the sandbox: a JSON header and raw bytes.
 
-A frame is two little-endian unsigned 32-bit lengths, a JSON object and a payload. The side that reads trusts nothing:
-lengths are checked before a byte is kept, and what does not fit is a :class:`FrameError`. No pickle, ever.
+A frame is two little-endian unsigned 32-bit lengths, a JSON object and a payload. The reader trusts nothing: lengths
+are checked before data is kept, and anything invalid is a :class:`FrameError`. Pickle is never used.
 """
 
 import json
@@ -15,7 +15,7 @@ from handgrad.notebook import untrusted_json
 __all__ = ["Frame", "FrameReader", "pack"]
 
 MAX_HEADER = 1 << 18
-"""Bytes of JSON in one frame."""
+"""Maximum bytes of JSON in one frame."""
 _LENGTHS = struct.Struct("<II")
 
 
@@ -29,14 +29,14 @@ def pack(header: dict[str, Any], payload: bytes = b"") -> bytes:
 
 
 class FrameReader:
-    """Cut a stream of bytes into frames, whatever the pieces in which it comes."""
+    """Cut a stream of bytes into frames, in whatever pieces it is received."""
 
     def __init__(self, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> None:
         self.max_header, self.max_payload = max_header, max_payload
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take ``data`` and give the frames that are complete.
+        """Add ``data``, and yield the frames that are complete.
 
         Raises
         ------

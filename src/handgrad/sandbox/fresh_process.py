@@ -1,7 +1,7 @@
-"""A fresh interpreter for one submission, where nothing isolates: runs the locked cells itself, then serves as a child.
+"""A fresh interpreter for one submission, without isolation: runs the locked cells itself, then serves as a child.
 
-Started by :class:`.fresh_sandbox.FreshSandbox` as ``python -I -m handgrad.sandbox.fresh_process``; standard input and
-output are its channel until it has put them aside. Needs nothing that only some systems have.
+Started by :class:`.fresh_sandbox.FreshSandbox` as ``python -I -m handgrad.sandbox.fresh_process``. Its channel is its
+standard input and output, which it then replaces. It needs nothing that only some systems have.
 """
 
 import os
@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 
 class Pipes:
-    """The child's end of its channel, out of the way of whatever reads standard input or prints."""
+    """The child's end of its channel: its original standard input and output, which become the null device."""
 
     def __init__(self) -> None:
         self._reading, self._writing = os.dup(0), os.dup(1)
@@ -27,7 +27,7 @@ class Pipes:
         os.close(null)
 
     def recv(self, size: int, /) -> bytes:
-        """The next bytes; none when the grader has closed its end."""
+        """The next bytes; empty if the grader has closed its end."""
         return os.read(self._reading, size)
 
     def sendall(self, data: bytes, /) -> None:
@@ -38,7 +38,7 @@ class Pipes:
 
 
 def _order(pipes: Pipes) -> frames.Frame:
-    """What this process is to start with."""
+    """The order to start."""
     reader = frames.FrameReader(max_payload=1 << 30)
     while data := pipes.recv(1 << 16):
         for frame in reader.feed(data):
@@ -47,16 +47,16 @@ def _order(pipes: Pipes) -> frames.Frame:
 
 
 def main() -> None:
-    """Run the locked cells, and serve when the grader asks for it."""
+    """Run the locked cells, and serve once the grader asks for it."""
     pipes = Pipes()
     header, payload = _order(pipes)
     torch.set_num_threads(1)
     execution.the_shell()
     autograd_off.switch_off()
     child_server.preload(header["preload"])
-    states, answer, printed = child_server.run_locked(header["directory"], child_server.unpack_json(payload))
+    namespaces, answer, printed = child_server.run_locked(header["directory"], child_server.unpack_json(payload))
     pipes.sendall(frames.pack(answer, printed))
-    # one byte, so that the seconds of a submission do not begin before it is there
+    # one byte: the time of a submission begins once it is handed over
     if answer["error"] or not pipes.recv(1):
         return
     os.chdir(Path(os.environ["HOME"]))
@@ -64,7 +64,7 @@ def main() -> None:
     limits.apply(limits.taken(), alone=False)
     pipes.sendall(frames.pack(child_server.SERVING))
     try:
-        child_server.serve(pipes, states)
+        child_server.serve(pipes, namespaces)
     finally:
         os._exit(0)
 

@@ -1,7 +1,7 @@
-"""Where nothing isolates: a fresh interpreter for each submission, used once and killed. For code that is trusted.
+"""Without isolation: a fresh interpreter for each submission, used once and killed. For trusted code only.
 
-No fork, no warm process, nothing that only some systems have. What it costs is the start, a few seconds for each
-submission; what it promises is no more than a process of its own, autograd off, and the limits that the system has.
+It needs no fork and nothing else that only some systems have. Each submission costs the start of an interpreter, a few
+seconds, and gets no more than a process of its own, autograd off, and the limits that the system offers.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ from handgrad.sandbox import frames
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
+from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_parameter_sets, printed, start_order
 from handgrad.sandbox.warm_process import PRELOAD, environment, last_words
 
 __all__ = ["FreshSandbox"]
 
 WAITING = 64
-"""Pieces of at most 256 KiB that are read ahead of the grader."""
+"""Pieces of at most 256 KiB that are read ahead."""
 
 
 class FreshSandbox:
-    """Gives children that are fresh interpreters; the first of them is started, and tells what is printed, at once.
+    """Its children are fresh interpreters; the first one is started at once, to get the output of the locked cells.
 
-    A context manager like :class:`handgrad.sandbox.Sandbox`, with the same parameters and errors.
+    A context manager like :class:`.warm_sandbox.WarmSandbox`, with the same parameters and errors.
 
     Attributes
     ----------
@@ -47,12 +47,12 @@ class FreshSandbox:
 
     def __init__(
         self,
-        states: Sequence[ParameterSet],
+        parameter_sets: Sequence[ParameterSet],
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
     ) -> None:
-        self.states, self.directory, self.preload = states, directory, preload
+        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
         self.limits = limits or Limits()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
         self._children: set[ChildClient] = set()
@@ -79,9 +79,9 @@ class FreshSandbox:
             self._home.cleanup()
 
     def wait_until_ready(self) -> None:
-        """Wait for the locked cells to have run once; what they printed stands in ``printed`` then."""
+        """Wait until the locked cells have run once, and set ``printed``."""
         if not self.printed and self._first is not None:
-            self.printed = printed(*self._first.answer(), self.states, self.directory)
+            self.printed = printed(*self._first.answer(), self.parameter_sets, self.directory)
 
     def child(self, sources: Sequence[str]) -> ChildClient:
         """A child that holds the cells ``sources``."""
@@ -89,7 +89,7 @@ class FreshSandbox:
         process, self._first = self._first, None
         if process is None:
             process = self._start()
-            printed(*process.answer(), self.states, self.directory)
+            printed(*process.answer(), self.parameter_sets, self.directory)
         process.connection.sendall(b"!")
         child = ChildClient(process, sources, self.limits, self._children.discard)
         self._children.add(child)
@@ -101,36 +101,37 @@ class FreshSandbox:
         home.mkdir()
         process = _Fresh(home)
         order = {**start_order(self.directory, self.limits), "preload": list(self.preload)}
-        process.connection.sendall(frames.pack(order, pack_json(plain_states(self.states))))
+        process.connection.sendall(frames.pack(order, pack_json(plain_parameter_sets(self.parameter_sets))))
         return process
 
 
 class _Fresh:
-    """A fresh interpreter and its channel; ``home`` is the folder in which it lives."""
+    """A fresh interpreter and its channel; ``home`` is its folder."""
 
     def __init__(self, home: Path) -> None:
-        self._log = (home.parent / f"{home.name}.log").open("w+", encoding="utf-8", errors="replace")
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "handgrad.sandbox.fresh_process"],
-            # what matplotlib finds out about fonts is kept for the next one; the home is empty when a student comes
-            env=environment(str(home)) | dict.fromkeys(("MPLCONFIGDIR", "IPYTHONDIR"), str(home.parent)),
-            cwd=home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._log = home.parent / f"{home.name}.log"
+        with self._log.open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "handgrad.sandbox.fresh_process"],
+                # matplotlib's font cache is kept for the next process; the home of a submission starts empty
+                env=environment(str(home)) | dict.fromkeys(("MPLCONFIGDIR", "IPYTHONDIR"), str(home.parent)),
+                cwd=home,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
         self.connection = _Pipes(self._process)
 
     def answer(self) -> frames.Frame:
-        """What it says when it has run the locked cells.
+        """Its message once it has run the locked cells.
 
         Raises
         ------
         SandboxError
-            It says nothing.
+            There is no message.
         """
         reader = frames.FrameReader(max_payload=1 << 30)
         self.connection.settimeout(START_SECONDS)
@@ -143,19 +144,22 @@ class _Fresh:
         raise SandboxError(f"a fresh process ended. {last_words(self._log)}")
 
     def end(self) -> tuple[int, float]:
-        """Kill it, and on all systems but Windows what it started; its exit code."""
+        """Kill it and, except on Windows, what it started; its exit code."""
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.kill()
         code = self._process.wait()
         self.connection.join()
-        self._log.close()
         return code, 0.0
 
 
 class _Pipes:
-    """The grader's end of a child's channel, as if it were a socket: pipes know no timeout, so threads wait."""
+    """The grader's end of a child's channel, with the interface of a socket.
+
+    Pipes have no timeouts, so threads read and write. ``multiprocessing.connection`` would not replace them: it waits
+    for what can be read, but a child that reads nothing would block the grader's ``send_bytes``.
+    """
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None
@@ -164,7 +168,7 @@ class _Pipes:
         self._timeout: float | None = None
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._incoming: queue.Queue[bytes] = queue.Queue(WAITING)
-        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._write, self._read)]
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
         for thread in self._threads:
             thread.start()
 
@@ -173,11 +177,11 @@ class _Pipes:
         self._timeout = timeout
 
     def sendall(self, data: bytes, /) -> None:
-        """Send ``data``, without waiting: who does not take it is found out by having no answer."""
+        """Send ``data`` without waiting: a child that does not read it will not answer in time."""
         self._outgoing.put(data)
 
     def recv(self, size: int, /) -> bytes:
-        """The next bytes, ``size`` of them or a piece of 256 KiB; none at the end."""
+        """The next piece of at most 256 KiB, whatever ``size`` is; empty at the end."""
         try:
             data = self._incoming.get(timeout=self._timeout)
         except queue.Empty:
@@ -187,11 +191,11 @@ class _Pipes:
         return data
 
     def close(self) -> None:
-        """Let the child find the end of its input."""
+        """Close the child's input."""
         self._outgoing.put(b"")
 
     def join(self) -> None:
-        """End the threads, when the process has been ended."""
+        """End the threads; the process must have ended."""
         self.close()
         while any(thread.is_alive() for thread in self._threads):
             with contextlib.suppress(queue.Empty):

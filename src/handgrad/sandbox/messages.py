@@ -1,4 +1,4 @@
-"""What crosses the border between grader and child, as records; decoded with distrust."""
+"""The messages between grader and child, as records; what a child sends is validated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +25,8 @@ __all__ = [
     "Run",
     "answers_in",
     "cell_result",
+    "plain_parameter_sets",
     "plain_run",
-    "plain_states",
     "printed",
     "start_order",
 ]
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ParameterSet:
-    """One parameter set: a name and the sources of the locked cells that make it."""
+    """One parameter set: a name, and the sources of its locked cells."""
 
     name: str
     cells: tuple[str, ...]
@@ -46,25 +46,25 @@ class Run:
 
     Attributes
     ----------
-    state
+    parameter_set
         Name of the parameter set; a child uses each once.
     cells
         Indices of the cells to run, in order.
     collect
-        For a cell, the names whose values are taken when it has run.
+        For each cell, the names whose values are taken after it.
     at_end
         The names whose values are taken after the last cell.
     givens
-        The gradients that are set before the first cell, each with the tensor whose ``.grad`` it is too.
+        The given gradients, set before the first cell, each with its tensor (whose ``.grad`` is set too).
     help
-        Whether references replace the names that were taken (and what a cell changed is put back before).
+        Whether references replace the names that were taken, and what a cell changed is restored before each stub.
     outputs
-        Whether what the cells show is wanted.
+        Whether the outputs of the cells are sent.
     seconds
-        Wall-clock seconds for one cell, where they are not those of the limits.
+        Wall-clock seconds for one cell (default: those of the limits).
     """
 
-    state: str
+    parameter_set: str
     cells: tuple[int, ...]
     collect: Mapping[int, tuple[str, ...]]
     at_end: tuple[str, ...] = ()
@@ -76,10 +76,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one name.
+    """The value of one name.
 
-    ``kind`` is ``tensor`` (with ``value``), ``none`` (None or ``...``), ``undefined``, ``other`` (``type`` says what)
-    or ``too-large``.
+    ``kind`` is ``tensor`` (with ``value``), ``none`` (None or ``...``), ``undefined``, ``other`` (with ``type``) or
+    ``too-large``.
     """
 
     kind: Literal["tensor", "none", "undefined", "other", "too-large"]
@@ -89,7 +89,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell in one pass: the error it raised, the answers taken after it, what it showed, and in how many bytes."""
+    """One cell in one pass: its error, the answers taken after it, its outputs, and their size in bytes."""
 
     index: int
     error: CellError | None
@@ -100,7 +100,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Death:
-    """Why a pass did not reach its end: the cell that ran then, and the reason."""
+    """Why a pass did not reach its end: the cell that was running, and the reason."""
 
     index: int | None
     reason: Literal["timeout", "memory", "crashed", "tampered"]
@@ -109,22 +109,22 @@ class Death:
 
 @dataclass
 class PassResult:
-    """What came back from one pass."""
+    """The results of one pass."""
 
     cells: dict[int, CellResult] = field(default_factory=dict)
     at_end: Mapping[str, Answer] = field(default_factory=dict)
     death: Death | None = None
 
 
-def plain_states(states: Sequence[ParameterSet]) -> list[dict[str, Any]]:
+def plain_parameter_sets(parameter_sets: Sequence[ParameterSet]) -> list[dict[str, Any]]:
     """The parameter sets as plain data."""
-    return [{"name": state.name, "cells": list(state.cells)} for state in states]
+    return [{"name": parameters.name, "cells": list(parameters.cells)} for parameters in parameter_sets]
 
 
 def plain_run(run: Run) -> dict[str, Any]:
     """A pass as plain data."""
     return {
-        "state": run.state,
+        "parameter_set": run.parameter_set,
         "cells": list(run.cells),
         "collect": {str(index): list(names) for index, names in run.collect.items()},
         "at_end": list(run.at_end),
@@ -135,14 +135,14 @@ def plain_run(run: Run) -> dict[str, Any]:
 
 
 def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int | None) -> CellResult:
-    """What a frame says about the cell ``index``, after which ``names`` were asked for.
+    """The message about the cell ``index``, after which ``names`` were asked for.
 
-    Outputs of more than ``room`` bytes are left out, whatever the child's own limits; None: there may not be any.
+    Outputs of more than ``room`` bytes are left out, whatever the child's own limits. None: outputs are not allowed.
 
     Raises
     ------
     FrameError
-        It speaks of another cell, of other names, shows what nobody asked for, or is no such message.
+        It is about another cell or other names, has outputs that are not allowed, or is not such a message.
     """
     header, payload = frame
     if header.get("done") != index:
@@ -150,7 +150,7 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int
     answers, rest = answers_in(header, payload, names)
     outputs: list[Any] = []
     if rest and room is None:
-        raise tensor_bytes.FrameError("a cell showed something where nothing was asked for")
+        raise tensor_bytes.FrameError("a cell sent outputs that were not asked for")
     if room is not None and len(rest) > room:
         outputs, rest = [{"output_type": "stream", "name": "stderr", "text": TOO_MUCH}], b""
     elif rest:
@@ -163,7 +163,7 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int
             or not untrusted_json.is_shallow(outputs, text=rest)
             or not all(map(_is_output, outputs))
         ):
-            raise tensor_bytes.FrameError("a cell's outputs are not a notebook's")
+            raise tensor_bytes.FrameError("a cell's outputs are not those of a notebook")
     return CellResult(index, _error(header.get("error")), answers, outputs, len(rest))
 
 
@@ -199,9 +199,9 @@ def _error(data: Any) -> CellError | None:
 def answers_in(
     header: dict[str, Any], payload: bytes, names: Sequence[str], before: Mapping[str, Answer] | None = None
 ) -> tuple[dict[str, Answer], bytes]:
-    """The answers in a frame, which must be those for ``names`` in this order, and the bytes behind them.
+    """The answers in a frame, which must be those for ``names`` in this order, and the bytes after them.
 
-    An answer that is the ``same`` is the one in ``before``: it is sent once, and is one object here.
+    An answer of kind ``same`` is the one in ``before``: it is sent once, and is one object here.
     """
     described = header.get("answers")
     if not isinstance(described, list) or len(described) != len(names):
@@ -210,12 +210,12 @@ def answers_in(
     start = 0
     for name, description in zip(names, described, strict=True):
         if not isinstance(description, dict) or description.get("name") != name:
-            raise tensor_bytes.FrameError(f"a frame holds another answer where {name} was asked for")
+            raise tensor_bytes.FrameError(f"a frame holds another answer in place of {name}")
         kind = description.get("kind")
         if kind == "tensor":
             size = description.get("size")
             if type(size) is not int or not 0 <= size <= len(payload) - start:
-                raise tensor_bytes.FrameError(f"the bytes of {name} are not all there")
+                raise tensor_bytes.FrameError(f"some bytes of {name} are missing")
             answers[name] = Answer("tensor", tensor_bytes.unpack_tensor(description, payload[start : start + size]))
             start += size
         elif kind == "same" and before and name in before:
@@ -223,7 +223,7 @@ def answers_in(
         elif kind in ("none", "undefined", "other", "too-large"):
             answers[name] = Answer(kind, type=str(description.get("type", ""))[:80])
         else:
-            raise tensor_bytes.FrameError(f"the answer for {name} is of no known kind")
+            raise tensor_bytes.FrameError(f"the answer for {name} is of an unknown kind")
     return answers, payload[start:]
 
 
@@ -232,14 +232,14 @@ START_SECONDS = 300.0
 
 
 def start_order(directory: Path, limits: Limits) -> dict[str, Any]:
-    """What a process is told before it runs the locked cells, as plain data."""
+    """The order to run the locked cells, as plain data."""
     return {"directory": str(directory.resolve()), "limits": limits.to_dict()}
 
 
 def printed(
-    answer: Mapping[str, Any], payload: bytes, states: Sequence[ParameterSet], directory: Path
+    answer: Mapping[str, Any], payload: bytes, parameter_sets: Sequence[ParameterSet], directory: Path
 ) -> dict[str, list[list[dict[str, Any]]]]:
-    """What the locked cells printed, by parameter set and cell, from a process's answer.
+    """The outputs of the locked cells, by parameter set and cell, from a process's answer.
 
     Raises
     ------
@@ -249,6 +249,6 @@ def printed(
     if error := answer["error"]:
         raise ExerciseError(
             f"locked cell {answer['cell'] + 1} in {directory} raises {error['name']} when the sandbox runs "
-            f"it ({answer['state']} parameters): {error['message']} Run the notebook in Jupyter and mend it."
+            f"it ({answer['parameter_set']} parameters): {error['message']} Run the notebook in Jupyter and fix it."
         )
-    return dict(zip((state.name for state in states), unpack_json(payload), strict=True))
+    return dict(zip((parameters.name for parameters in parameter_sets), unpack_json(payload), strict=True))

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 
 from handgrad.errors import IsolationError
 from handgrad.sandbox.child_client import ChildClient
-from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet
@@ -56,7 +55,7 @@ class Sandbox:
         *,
         isolation: Literal["best", "none"] = "best",
         trust: bool = False,
-        process: WarmProcess | ForkedZygote | None = None,
+        process: WarmProcess | None = None,
     ) -> None:
         self._fresh = FreshSandbox(parameter_sets, directory, limits)
         self._warm = WarmSandbox(parameter_sets, directory, limits, process=process)

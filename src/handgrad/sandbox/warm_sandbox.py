@@ -1,4 +1,4 @@
-"""The grader's side of the pipe: starts the zygote, asks it for children, reads what they send, ends them."""
+"""The grader's side of a zygote: starts it, lets it fork children, and ends them."""
 
 import os
 import signal
@@ -14,10 +14,9 @@ from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.child_server import pack_json
-from handgrad.sandbox.fork_server import ForkedZygote
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_states, printed, start_order
-from handgrad.sandbox.warm_process import PRELOAD, WarmProcess
+from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_parameter_sets, printed, start_order
+from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess
 
 __all__ = ["WarmSandbox"]
 
@@ -29,42 +28,44 @@ class WarmSandbox:
 
     Parameters
     ----------
-    states
+    parameter_sets
         The parameter sets, each with its locked cells.
     directory
-        Where the locked cells run; they may read what lies there, children may not.
+        Where the locked cells run; they may read its files, children may not.
     limits
-        What a submission may use.
+        Limits of one submission.
     preload
         Modules that the warm process imports.
     process
-        The warm process where it has been started already, with modules of its own; the sandbox ends it.
+        A warm process that runs already, with modules of its own; the sandbox ends it (default: one is started).
 
     Attributes
     ----------
     isolation
-        What stands between a child and the machine, as tried out when the warm process was ready: ``full``,
-        or ``partial: `` and what is missing.
+        The layers between a child and the machine, as tested once the warm process was ready: ``full``, or
+        ``partial: `` and what is missing.
+    printed
+        The outputs of the locked cells, by parameter set and cell; set by :meth:`wait_until_ready`.
 
     Raises
     ------
     SandboxError
         The warm process could not be started, or ended; never the student's fault.
     IsolationError
-        Nothing isolates its children.
+        Its children are not isolated.
     ExerciseError
         A locked cell raised.
     """
 
     def __init__(
         self,
-        states: Sequence[ParameterSet],
+        parameter_sets: Sequence[ParameterSet],
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
-        process: WarmProcess | ForkedZygote | None = None,
+        process: WarmProcess | None = None,
     ) -> None:
-        self.states, self.directory, self.preload = states, directory, preload
+        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
         self.isolation = "none"
         self.limits = limits or Limits()
         self._process = process
@@ -73,14 +74,14 @@ class WarmSandbox:
 
     def __enter__(self) -> Self:
         if self._process is None:
-            self._process = WarmProcess(self.preload)
+            self._process = StartedProcess(self.preload)
         self._control = self._process.control
         self._reader = frames.FrameReader(max_payload=1 << 30)
         self._received: list[int] = []
         self._ready = False
         try:
             order = start_order(self.directory, self.limits)
-            self._send({"command": "start", **order}, pack_json(plain_states(self.states)))
+            self._send({"command": "start", **order}, pack_json(plain_parameter_sets(self.parameter_sets)))
             self._process.has_orders = True
         except BaseException:
             self.close()
@@ -101,11 +102,11 @@ class WarmSandbox:
             self._process.close()
 
     def wait_until_ready(self) -> None:
-        """Wait for the locked cells to have run; what they printed stands in ``printed`` then."""
+        """Wait until the locked cells have run, and set ``printed`` and ``isolation``."""
         if self._ready:
             return
         answer, payload = self._receive(START_SECONDS)
-        self.printed = printed(answer, payload, self.states, self.directory)
+        self.printed = printed(answer, payload, self.parameter_sets, self.directory)
         self.isolation = answer["isolation"]
         if self.isolation == "none":
             raise IsolationError.because(answer["reason"])
@@ -120,7 +121,7 @@ class WarmSandbox:
             else:
                 socket.send_fds(self._control, [data], [descriptor])
         except OSError as error:
-            raise SandboxError(f"the warm process does not listen ({error}). {self._last_words()}") from error
+            raise SandboxError(f"the warm process takes no orders ({error}). {self._last_words()}") from error
 
     def _receive(self, timeout: float) -> frames.Frame:
         try:
@@ -170,9 +171,9 @@ class _Fork:
     Parameters
     ----------
     inner
-        Its process id, as the warm process, which may have a world of its own, numbers it.
+        Its process id in the PID namespace of the warm process.
     handle
-        A descriptor that stands for it, where there are such.
+        Its pidfd; None if the kernel has no pidfd.
     """
 
     def __init__(self, sandbox: WarmSandbox, inner: int, handle: int | None, connection: socket.socket) -> None:
@@ -193,6 +194,6 @@ class _Fork:
 
 
 def _pid_of(handle: int) -> int:
-    """The id, in this process's own numbering, of the process that ``handle`` stands for."""
+    """The process id, in this process's PID namespace, of the pidfd ``handle``."""
     lines = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pid:"))

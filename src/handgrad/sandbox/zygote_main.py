@@ -1,7 +1,8 @@
-"""The first lines of the warm process: it enters its namespaces, and only then imports torch.
+"""The main module of a warm process: it enters its namespaces, and only then imports torch.
 
-Started by :class:`.warm_process.WarmProcess` as ``python -I -m handgrad.sandbox.zygote_main FD MODULE...``. What
-stays outside the namespaces does nothing but wait, and takes as little memory as Python itself.
+Started by :class:`.warm_process.StartedProcess` as ``python -I -m handgrad.sandbox.zygote_main FD MODULE...``. The
+process that stays outside the namespaces only waits. It has a module of its own because it should need no more
+memory than Python itself.
 """
 
 import sys
@@ -12,7 +13,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve the control socket whose descriptor is the first argument; the others are modules to import."""
+    """Serve the control socket whose descriptor is the first argument; import the modules named by the others."""
     isolation = Isolation()
     isolation.enter()
     from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch

@@ -1,12 +1,13 @@
-"""Alignment: which cell of a student's notebook answers what, also where nbgrader's ids were copied or lost.
+"""Alignment: which cell of a student's notebook answers what, even if nbgrader's ids were copied or lost.
 
-Where every stub's grade_id stands once, the ids decide. Tools and editors copy, merge, split and strip cells; then an
-answer is where its name is assigned, and its end is the last statement that assigns it.
+If every stub's grade_id occurs once, the ids decide. Tools and editors copy, merge, split and strip cells. Then an
+answer is where its name is assigned, and it ends at the last statement that assigns it.
 """
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nbformat import NotebookNode
 
@@ -30,12 +31,11 @@ class StudentCell:
     Attributes
     ----------
     source
-        What is run.
+        The code that is run.
     gradients
-        The gradients whose stub ends here; most often one or none.
+        The gradients whose stub ends here; usually one or none.
     position
-        The cell's place in the notebook; None for a cell that the notebook lacks: a locked one, or a stub, which is
-        empty then.
+        The cell's position in the notebook; None for a cell that the notebook lacks: a locked cell, or an empty stub.
     locked
         Whether it is one of the exercise's locked cells.
     """
@@ -48,20 +48,18 @@ class StudentCell:
 
 @dataclass
 class Alignment:
-    """One notebook laid onto one exercise.
+    """One notebook aligned with one exercise.
 
     Attributes
     ----------
     labels
-        For each cell of the notebook the cell of the exercise that it is; empty for a student's own.
+        For each cell of the notebook, the name of the exercise's cell that it is; empty for a student's own.
     left_out
-        Cells that are not run: copies that hold nothing.
+        Cells that are not run: untouched copies of stubs.
     found
-        For each stub whose id is gone, the statement that ends its answer, where its gradient is assigned.
-    places
-        The notebook's statements; none where every stub has its id.
+        For each stub whose id is missing and whose gradient is assigned, the statement at which its answer ends.
     notes
-        What was mended, as parts of a sentence.
+        What was repaired, as parts of a sentence.
     """
 
     nodes: Sequence[NotebookNode]
@@ -69,7 +67,6 @@ class Alignment:
     labels: list[str] = field(init=False)
     left_out: set[int] = field(default_factory=set)
     found: dict[str, StatementPosition] = field(default_factory=dict)
-    places: AnswerPlaces = field(init=False)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,11 +74,9 @@ class Alignment:
         self._sources = {cell.name: cell.source for cell in self.exercise.cells if cell.name}
         self.labels = [name if (name := grade_id(node)) in self._kinds else "" for node in self.nodes]
         self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
-        self._parsed: dict[int, ParsedCell | None] = {}
         self._lost: dict[str, ParsedCell] = {}
         checks = {check.id: check.stub for check in self.exercise.checks}
         self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
-        self.places = AnswerPlaces({}, self.exercise)
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
@@ -89,24 +84,34 @@ class Alignment:
             self._find_by_name()
         self._join_halves()
 
+    @cached_property
+    def _cells(self) -> dict[int, ParsedCell | None]:
+        """The code cells, by their position; None for one that is not Python."""
+        return {at: ParsedCell.of(node.source) for at, node in enumerate(self.nodes) if node.cell_type == "code"}
+
+    @cached_property
+    def places(self) -> AnswerPlaces:
+        """The notebook's statements."""
+        return AnswerPlaces(self._cells, self.exercise)
+
     @property
     def is_empty(self) -> bool:
-        """Whether no stub of the exercise is there, and no gradient is assigned anywhere."""
+        """Whether the notebook has no stub of the exercise and assigns none of its gradients."""
         return not self.found and len(self.lacking) == len(self.exercise.stubs)
 
     @property
     def is_foreign(self) -> bool:
-        """Whether no cell is as it was released, stub or setup: it is a notebook of the student's own."""
+        """Whether it is a notebook of the student's own: it has no stub and no setup cell of the exercise."""
         setup = set(self.exercise.setup_names())
         return len(self.lacking) == len(self.exercise.stubs) and setup.isdisjoint(self.labels)
 
     def note(self) -> str:
-        """What was mended, in one sentence; empty where there was nothing."""
+        """What was repaired, in one sentence; empty if nothing was."""
         text = "; ".join(self.notes)
         return f"{text[:1].upper()}{text[1:]}." if text else ""
 
     def ids(self) -> tuple[str, ...]:
-        """For each cell of the notebook the grade_id that it should have, each once; empty for a student's own."""
+        """For each cell of the notebook, the grade_id that it should have, each once; empty for a student's own."""
         places = {name: place for place, name in enumerate(self.labels) if name}
         found = {name: place.position for name, place in self.found.items()}
         held = [*found.values(), *places.values()]
@@ -128,7 +133,7 @@ class Alignment:
         absent = [stub for stub in self.lacking if stub not in self.found]
 
         def absent_until(to: int) -> Iterator[StudentCell]:
-            """Empty cells in the place of the stubs, of the first ``to``, that are nowhere."""
+            """Empty cells for the missing stubs among the first ``to``."""
             while absent and stubs.index(absent[0]) < to:
                 yield StudentCell("", (absent.pop(0),), None)
 
@@ -136,7 +141,7 @@ class Alignment:
             kind = self._kinds.get(label)
             ends = self._ends(position)
             if kind == "check":
-                # a cell of the student's own, written in the stub's place, stands before the check
+                # a student's own cell, written in place of the stub, is before the check
                 yield from absent_until(stubs.index(stub_of[label]) + 1)
             elif kind == "stub":
                 yield from absent_until(stubs.index(label))
@@ -149,15 +154,15 @@ class Alignment:
         yield from (StudentCell(self._sources[name], (), None, locked=True) for name in later)
 
     def _sliced_cells(self) -> Iterator[StudentCell]:
-        """The answers and what they use; what they lack of the exercise comes where the exercise has it."""
+        """The answers and what they use, and missing cells of the exercise in the exercise's order."""
         ours = {name for parsed in map(ParsedCell.of, self._sources.values()) if parsed for name in parsed.bound()}
         steps = {place: step for place, step in self.places.steps.items() if not self.places.is_training(step)}
-        theirs = {*self.exercise.named.values(), *self.exercise.givens}
+        theirs = {*self.exercise.tensor_of.values(), *self.exercise.given_gradients}
         kept = needed(steps, self.exercise.stubs, theirs, ours)
         order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
         due = [name for name in order if name not in self.found]
         for position in range(len(self.nodes)):
-            ends, parsed = self._ends(position), self._parse(position)
+            ends, parsed = self._ends(position), self._cells.get(position)
             names = [stub for stub in self.exercise.stubs if stub in ends]
             whole = [(str(self.nodes[position].source), tuple(names))] if names else []
             for text, gradients in parsed.cut(names, ends, kept.get(position, set())) if parsed else whole:
@@ -167,7 +172,7 @@ class Alignment:
         yield from map(self._lacking, due)
 
     def _lacking(self, name: str) -> StudentCell:
-        """A locked cell that the notebook does not have, or an empty one in the place of a stub."""
+        """A locked cell that the notebook lacks, or an empty cell in place of a stub."""
         is_stub = self._kinds[name] == "stub"
         return StudentCell("" if is_stub else self._sources[name], (name,) if is_stub else (), None, locked=not is_stub)
 
@@ -176,9 +181,9 @@ class Alignment:
         return {stub: place.step for stub, place in self.found.items() if place.position == position}
 
     def _pieces(self, position: int, stub: str, others: Mapping[str, int]) -> Iterator[StudentCell]:
-        """The cell at ``position``, cut behind the answers of ``others`` and of ``stub`` where it holds several."""
+        """The cell at ``position``, cut after the answers of ``others`` and ``stub`` if it has several."""
         names = tuple(name for name in self.exercise.stubs if name == stub or name in others)
-        parsed = self._parse(position) if self.lacking else None
+        parsed = ParsedCell.of(self.nodes[position].source) if self.lacking else None
         if parsed is None:
             yield StudentCell(self.nodes[position].source, names, position)
             return
@@ -195,7 +200,7 @@ class Alignment:
             yield StudentCell(text, (*gradients, *rest), position)
 
     def _choose_among_copies(self) -> None:
-        """Of the copies of a stub keep the label of the one that holds the answer, and leave out the untouched ones."""
+        """Of several copies of a stub, keep the label of the one with the answer, and skip untouched ones."""
         copied = []
         for stub in self.exercise.stubs:
             copies = [position for position, label in enumerate(self.labels) if label == stub]
@@ -206,7 +211,7 @@ class Alignment:
             written = [position for position in copies if not is_untouched(sources[position], stub)]
             answers = [position for position in written if assigned(sources[position], stub)]
             last = (answers or written or copies)[-1]
-            # of copies that say the same the first is the answer: later cells build on it
+            # of equal copies the first is the answer: later cells use it
             chosen = next(position for position in copies if same(sources[position], sources[last]))
             for position in copies:
                 if position != chosen:
@@ -214,10 +219,10 @@ class Alignment:
                     self.left_out |= {position} - set(written)
         if copied:
             cells = _counted("the answer cell of", "the answer cells of", copied)
-            self.notes.append(f"{cells} more than once there: the last one that assigns its gradient counts")
+            self.notes.append(f"{cells} there more than once: the last copy that assigns its gradient counts")
 
     def _recognise(self) -> None:
-        """Know locked cells and checks without an id by what they say."""
+        """Recognise locked cells and checks that have lost their id, by their source."""
         values = {check.id for check in self.exercise.values}
         locked = {
             name: source
@@ -237,7 +242,7 @@ class Alignment:
         self._lost = {name: parsed for name, parsed in lost.items() if parsed}
 
     def _own(self) -> list[int]:
-        """Places of the code cells that are the student's own."""
+        """Positions of the code cells that are the student's own."""
         return [
             position
             for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True))
@@ -245,7 +250,7 @@ class Alignment:
         ]
 
     def _find_between(self) -> None:
-        """Know the stubs of values, which no name gives away, by the cells of the exercise around them."""
+        """Recognise the stubs of values, which cannot be found by name, by the exercise's cells around them."""
         order = [cell.name for cell in self.exercise.cells if cell.name]
         gradients = [stub for stub, names in self.exercise.answers.items() if {*names} & {*self.exercise.tensors}]
         for stub in [stub for stub in self.lacking if stub not in gradients]:
@@ -256,16 +261,12 @@ class Alignment:
             if between:
                 self.labels[between[-1]] = stub
                 self.lacking.remove(stub)
-                self.notes.append(f"the answer cell of {stub} has lost nbgrader's metadata: what stands there counts")
+                self.notes.append(f"the answer cell of {stub} has lost nbgrader's metadata: the cell there counts")
 
     def _find_by_name(self) -> None:
-        """Where the gradients are assigned whose stub has lost its id, also in a cell that is no Python."""
-        cells = {
-            position: self._parse(position) for position, node in enumerate(self.nodes) if node.cell_type == "code"
-        }
-        self.places = AnswerPlaces(cells, self.exercise)
+        """Find where the gradients of stubs without an id are assigned, also in cells that are not Python."""
         self.found = self.places.find(self.lacking, self._checks)
-        broken = {position: self.nodes[position].source for position, parsed in cells.items() if parsed is None}
+        broken = {position: self.nodes[position].source for position, parsed in self._cells.items() if parsed is None}
         for stub in self.lacking:
             answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
             if not answered and (seen := [*mentioned(broken, stub)]):
@@ -273,50 +274,45 @@ class Alignment:
         if self.found and self.is_foreign:
             self.notes.append(
                 "no cell of this notebook is as it was released: the answers were found by the names they assign, "
-                f"and the setup and forward pass of {self.exercise.name} took the place of its own"
+                f"and the setup and forward pass of {self.exercise.name} replaced its own"
             )
         elif self.found and len(self.lacking) == len(self.exercise.stubs):
-            self.notes.append("nbgrader's cell metadata is gone: the answers were found by the names they assign")
+            self.notes.append("nbgrader's cell metadata is missing: the answers were found by the names they assign")
         elif self.found:
             names = _counted("the answer cell of", "the answer cells of", list(self.found))
-            self.notes.append(f"{names} gone, or without nbgrader's metadata: what assigns the gradient counts")
+            self.notes.append(f"{names} missing, or without nbgrader's metadata: what assigns the gradient counts")
         self._note_company()
 
     def _note_company(self) -> None:
-        """Say which answers end in one statement, a loop or a call: there is nothing between them to put right."""
+        """Note which answers end in one statement, a loop or a call: no reference can be set between them."""
         held = [*self.found.values()]
-        together = [stub for stub, place in self.found.items() if self._parse(place.position) and held.count(place) > 1]
+        together = [stub for stub, place in self.found.items() if self._cells[place.position] and held.count(place) > 1]
         if together:
             names = _counted("the answer of", "the answers of", together, "ends", "end")
-            self.notes.append(f"{names} in one statement: an early slip there costs what follows")
-
-    def _parse(self, position: int) -> ParsedCell | None:
-        if position not in self._parsed:
-            self._parsed[position] = ParsedCell.of(self.nodes[position].source)
-        return self._parsed[position]
+            self.notes.append(f"{names} in one statement: an early mistake there costs the later answers too")
 
     def _own_part(self, position: int, parsed: ParsedCell) -> set[int] | None:
-        """Which statements of a cell are the student's own, where some are of the exercise's locked cells."""
+        """Indices of the student's own statements in a cell that also has some of locked cells; None: all."""
         label = self.labels[position]
         if self._kinds.get(label) == "stub":
             return None
         known = [ParsedCell.of(self._sources[label])] if label else [*self._lost.values()]
-        alike = [one for one in known if one and (label or _is_copy(parsed, one))]
+        alike = [cell for cell in known if cell and (label or _is_copy(parsed, cell))]
         return parsed.beside(alike) if alike else None
 
     def _join_halves(self) -> None:
-        """Where a stub's answer goes on in the student's own cells right behind it, it ends there."""
+        """Let a stub's answer end in the student's own cells directly after it, if they assign it too."""
         halves = []
         for position, stub in list(enumerate(self.labels)):
             if self._kinds.get(stub) != "stub":
                 continue
-            behind = itertools.takewhile(self._has_no_id, range(position + 1, len(self.nodes)))
-            if ends := [place for place in behind if assigned(self.nodes[place].source, stub)]:
+            after = itertools.takewhile(self._has_no_id, range(position + 1, len(self.nodes)))
+            if ends := [place for place in after if assigned(self.nodes[place].source, stub)]:
                 self.labels[position], self.labels[ends[-1]] = "", stub
                 halves.append(stub)
         if halves:
-            cells = _counted("the answer of", "the answers of", halves, "goes", "go")
-            self.notes.append(f"{cells} on in the cell behind the answer cell: it counts as it stands there")
+            cells = _counted("the answer of", "the answers of", halves, "continues", "continue")
+            self.notes.append(f"{cells} in the cell after the answer cell: its value there counts")
 
     def _has_no_id(self, position: int) -> bool:
         node = self.nodes[position]
@@ -329,10 +325,10 @@ def _is_copy(parsed: ParsedCell, locked: ParsedCell) -> bool:
     return shared >= 2 and shared >= ALIKE * len(locked.names())
 
 
-def _counted(one: str, many: str, names: Sequence[str], verb: str = "is", verbs: str = "are") -> str:
+def _counted(single: str, many: str, names: Sequence[str], verb: str = "is", verbs: str = "are") -> str:
     """``the answer cell of dh is``, ``the answer cells of dh and dW2 are``; of many names the first few."""
     if len(names) == 1:
-        return f"{one} {names[0]} {verb}"
+        return f"{single} {names[0]} {verb}"
     first, rest = list(names[:4]), len(names) - 4
     last = f"{rest} more" if rest > 0 else first.pop()
     return f"{many} {', '.join(first)} and {last} {verbs}"

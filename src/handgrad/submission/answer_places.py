@@ -1,4 +1,4 @@
-"""Where in a notebook a gradient is answered whose stub has lost its id: by the names that statements assign."""
+"""Where a notebook answers gradients whose stubs have lost their ids: by the names that statements assign."""
 
 import ast
 import re
@@ -13,21 +13,21 @@ __all__ = ["AnswerPlaces", "StatementPosition"]
 
 
 class StatementPosition(NamedTuple):
-    """A statement: the place of its cell in the notebook, and its index among the statements of the cell."""
+    """A statement: the position of its cell in the notebook, and its index in the cell."""
 
     position: int
     step: int
 
 
 class AnswerPlaces:
-    """The statements of a notebook, as far as they tell where an answer stands.
+    """The statements of a notebook, and which of them answer what.
 
     Parameters
     ----------
     cells
-        The code cells, by their place in the notebook; None for one that is not Python.
+        The code cells, by their position in the notebook; None for one that is not Python.
     exercise
-        What the notebook answers.
+        The exercise that the notebook answers.
     """
 
     def __init__(self, cells: Mapping[int, ParsedCell | None], exercise: Exercise) -> None:
@@ -47,31 +47,31 @@ class AnswerPlaces:
 
     @cached_property
     def _forward(self) -> set[str]:
-        """The named tensors, and what else the locked cells assign that make them."""
-        tensors = set(self.exercise.named.values())
+        """The named tensors, and the other names that the same locked cells assign."""
+        tensors = set(self.exercise.tensor_of.values())
         locked = [ParsedCell.of(cell.source) for cell in self.exercise.cells if cell.kind == "locked"]
         return tensors.union(*(parsed.names() for parsed in locked if parsed and parsed.names() & tensors))
 
     def is_training(self, step: Statement) -> bool:
-        """Whether a statement is a loop with a forward pass of its own: it trains, or samples, and answers nothing."""
+        """Whether a statement is a loop with its own forward pass: it trains or samples, and answers nothing."""
         names = {name for name, _ in step.assignments}
         return isinstance(step.node, (ast.For, ast.While)) and len(names & self._forward) > 1
 
     def written(self, stub: str) -> list[StatementPosition]:
-        """Where ``stub`` is assigned, training loops left out; where it is only set to nothing, that."""
+        """Where ``stub`` is assigned, except in training loops; if only None or ``...`` is assigned, where that is."""
         named = self._assigned.get(stub, [])
         return [place for place, written in named if written] or [place for place, _ in named]
 
     def find(self, stubs: Collection[str], checks: Mapping[str, int]) -> dict[str, StatementPosition]:
         """For each of ``stubs`` that is assigned, the statement at which its answer ends.
 
-        It ends before the last comparison that still belongs to the exercise: one behind which every gradient has been
-        assigned, and compared where it is, is the business of what follows (the closed forms, the training).
+        It ends before the last comparison that still belongs to the exercise. Comparisons after every gradient has been
+        assigned (and compared, if it is) belong to what follows: the closed forms, the training.
 
         Parameters
         ----------
         checks
-            By gradient, the place of the check cell that nbgrader knows.
+            By gradient, the position of its check cell, if that still has its id.
         """
         written = {stub: places for stub in stubs if (places := self.written(stub))}
         compared = {stub: self._comparisons(stub) for stub in written}
@@ -96,6 +96,6 @@ class AnswerPlaces:
 
 
 def mentioned(sources: Mapping[int, str], stub: str) -> Iterator[int]:
-    """The cells, among those that are not Python, that seem to assign ``stub``."""
+    """Of these cells, which are not Python, those that seem to assign ``stub``."""
     pattern = re.compile(rf"^\s*{re.escape(stub)}\s*=[^=]", re.MULTILINE)
     yield from (position for position, source in sources.items() if pattern.search(source))

@@ -1,4 +1,4 @@
-"""Find the notebook in what a student handed in: by its name, or under another one."""
+"""Find the notebook among the files that a student submitted: by its name, or under another name."""
 
 import os
 from collections.abc import Iterator
@@ -12,22 +12,24 @@ from handgrad.submission.submission import Submission
 
 __all__ = ["Found", "find_notebook"]
 
+CHECKPOINTS = ".ipynb_checkpoints"
+"""Jupyter's folder of automatic copies."""
 MOST = 20
-"""Notebooks that are looked into at most."""
+"""Maximum number of notebooks that are read."""
 MOST_FOLDERS = 500
-"""Folders that are looked into at most: somebody may have handed in a whole environment."""
+"""Maximum number of folders that are searched: a student may submit a whole environment."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found.
+    """The result of the search.
 
     Attributes
     ----------
     path
-        The notebook that counts; None where there is none.
+        The notebook that counts; None if there is none.
     note
-        What a person should know of the choice, in a sentence; empty where the notebook stands where it should.
+        A sentence about the choice; empty if the notebook has its expected name and nothing else could count.
     """
 
     path: Path | None
@@ -37,19 +39,19 @@ class Found:
 def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) -> Found:
     """The notebook in ``folder`` that answers ``exercise``.
 
-    The one that is called after the exercise counts. Where there is none, or it cannot be read, it is the one with
-    most answers under another name, also in a folder of its own. Where no notebook has answers it is a Python file that
-    has some: an export. Copies that Jupyter saved by itself come last.
+    The one named after the exercise counts. If there is none, or it cannot be read, it is the notebook with the most
+    answers under another name, also in a subfolder. If no notebook has answers, it is a Python file that has some: an
+    export. Jupyter's checkpoints come last.
 
     Parameters
     ----------
     inside
-        The folder that a link may not lead out of.
+        The folder that links may not leave (default: any link is followed).
     """
     name = f"{exercise.name}.ipynb"
     exact = folder / name
     if inside is not None and not folder.resolve().is_relative_to(inside.resolve()):
-        return Found(exact)  # reading it says that it is a link
+        return Found(exact)  # reading it reports the link
     others = [path for path in _files(folder, ".ipynb") if path != exact]
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
     if max(answers.values(), default=0) < 1:
@@ -69,28 +71,28 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     why = f"{name} cannot be read" if there else f"there is no {name}"
     note = f"{best.relative_to(folder)} was graded: {why}."
     written = [path for path, count in answers.items() if count > 0 and path != best]
-    return Found(best, " ".join(one for one in (note, _left_aside(folder, written)) if one))
+    return Found(best, " ".join(part for part in (note, _left_aside(folder, written)) if part))
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:
-    """The files with this suffix in ``folder`` and in folders inside it, nearest first, then by name."""
+    """The files with this suffix in ``folder`` and its subfolders, nearest first, then by name."""
     found: list[Path] = []
     for number, (place, folders, files) in enumerate(os.walk(folder)):
-        folders[:] = sorted(one for one in folders if not one.startswith((".", "__")) or one == ".ipynb_checkpoints")
-        # a name that begins with a dot is another system's note about a file
-        names = [one for one in files if one.lower().endswith(suffix) and not one.startswith(".")]
-        found += [Path(place) / one for one in names]
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) or name == CHECKPOINTS)
+        # a name that begins with a dot is another system's metadata of a file
+        names = [name for name in files if name.lower().endswith(suffix) and not name.startswith(".")]
+        found += [Path(place) / name for name in names]
         if len(found) > MOST or number > MOST_FOLDERS:
             break
     return sorted(found, key=lambda path: (len(path.parts), str(path)))[:MOST]
 
 
 def _is_checkpoint(path: Path) -> bool:
-    return ".ipynb_checkpoints" in path.parts or path.stem.endswith("-checkpoint")
+    return CHECKPOINTS in path.parts or path.stem.endswith("-checkpoint")
 
 
 def _answers(path: Path, exercise: Exercise, inside: Path | None) -> int:
-    """How many gradients are written in the notebook at ``path``; -1 where it is no notebook of the exercise."""
+    """How many gradients the notebook at ``path`` assigns; -1 if it is not a notebook of the exercise."""
     try:
         return len(Submission.of(read_notebook(path, inside), exercise).written())
     except SubmissionError:
@@ -113,6 +115,6 @@ def _nothing(folder: Path, name: str) -> str:
 
 def _entries(folder: Path) -> Iterator[str]:
     try:
-        yield from (one.name for one in folder.iterdir())
+        yield from (path.name for path in folder.iterdir())
     except OSError:
         return

@@ -1,8 +1,8 @@
-"""What the cells of a notebook reach for beside their formulas: autograd, whose answer they would copy, or internals.
+"""Names in a notebook's cells that no formula needs: autograd, whose gradients could be copied, and Python internals.
 
-Read from the syntax tree, and never guessed: comments, texts, what is only printed or compared, and the student's own
-variables that are called like a module, are left alone. What is noticed here is not what keeps a submission in its
-place (the sandbox does); it is what a person is told.
+They are read from the syntax tree. Comments, strings, what is only printed or compared, and the student's own variables
+with the name of a module are ignored. This is no protection, which is the task of the sandbox: it is a hint for manual
+review.
 """
 
 import ast
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from handgrad.notebook.execution import the_shell
+from handgrad.notebook.execution import parse, the_shell
 
 __all__ = ["ForbiddenUse", "find_forbidden"]
 
@@ -27,7 +27,7 @@ _HARMLESS = (
     "set_detect_anomaly",
     "Variable",
 )
-"""Of ``torch.autograd``, what gives no gradient."""
+"""Names in ``torch.autograd`` that give no gradient."""
 _INTERNALS = (
     *("torch._C", "torch._functorch", "handgrad.sandbox", "ctypes", "_ctypes", "cffi", "os._exit", "posix._exit"),
     *("gc.get_objects", "gc.get_referrers", "gc.get_referents"),
@@ -38,21 +38,21 @@ _INSIDE = ("__closure__", "cell_contents", "f_back", "tb_frame")
 _OPENERS = ("open", "io.open", "os.open", "os.listdir", "os.scandir", "os.readlink", "pathlib.Path", "glob.glob")
 _SIZES = ("shape", "dtype", "device", "ndim", "size", "dim", "numel")
 _TIMERS = ("time", "timeit", "capture")
-"""IPython's magics whose text is Python."""
+"""IPython's magics whose body is Python."""
 MAX_SOURCE = 50_000
-"""Characters of the longest cell that is given to IPython, whose transformation takes its time."""
+"""Characters of the longest cell that IPython transforms, which is slow."""
 
 
 @dataclass(frozen=True)
 class ForbiddenUse:
-    """What one cell reaches for.
+    """The forbidden names that one cell uses.
 
     Attributes
     ----------
     copied
         Gradients that are assigned from a ``.grad``.
     autograd, internals
-        Names such as ``torch.autograd.grad`` and ``torch._C``, in the order in which they are used.
+        Names such as ``torch.autograd.grad`` and ``torch._C``, in the order of their use.
     """
 
     copied: frozenset[str] = frozenset()
@@ -63,16 +63,16 @@ class ForbiddenUse:
 def find_forbidden(
     sources: Sequence[str], gradients: Collection[str], before: Sequence[str] = (), given: Collection[str] = ()
 ) -> list[ForbiddenUse]:
-    """What each cell reaches for; a cell that is not Python reaches for nothing.
+    """The forbidden names that each cell uses; none for a cell that is not Python.
 
     Parameters
     ----------
     sources
-        The cells, in the order in which they run: what one imports, the next may use.
+        The cells, in the order in which they run: the imports of one hold in the next.
     gradients
         Names of the student's gradients.
     before
-        Cells that run before them, for what they import.
+        Cells that run before them, for their imports.
     given
         Names of the tensors whose ``.grad`` is given to the student.
     """
@@ -91,21 +91,18 @@ def _after(before: tuple[str, ...], gradients: frozenset[str], given: frozenset[
 
 
 def _parsed(source: str) -> ast.Module:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            if len(source) > MAX_SOURCE:
-                return ast.Module([], [])
-        try:
-            return ast.parse(str(the_shell().transform_cell(source)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return ast.Module([], [])
+        tree = parse(source)
+        if tree is None and len(source) <= MAX_SOURCE:
+            tree = parse(the_shell().transform_cell(source))
+        if tree is not None:
+            return tree
+    return ast.Module([], [])
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads cells one after the other; knows which names are modules by then."""
+    """Reads cells one after the other, and keeps track of which names are modules."""
 
     def __init__(self, gradients: Collection[str], given: Collection[str]) -> None:
         self.gradients, self.given = gradients, given
@@ -113,11 +110,11 @@ class _Reader(ast.NodeVisitor):
         self.tainted: set[str] = set()
 
     def read(self, source: str) -> ForbiddenUse:
-        """What one cell reaches for."""
+        """The forbidden names that one cell uses."""
         self.copied: set[str] = set()
         self.autograd: list[str] = []
         self.internals: list[str] = []
-        # what is nested that deep was not written by a person
+        # code that is nested so deeply is not a formula
         with suppress(RecursionError):
             self.visit(_parsed(source))
         return ForbiddenUse(
@@ -127,7 +124,7 @@ class _Reader(ast.NodeVisitor):
     # names
 
     def path(self, node: ast.AST) -> str:
-        """The full name of the module, or of what is in it, that ``node`` stands for; empty where it is neither."""
+        """The full name of the module, or of the name in a module, that ``node`` refers to; empty if it is neither."""
         match node:
             case ast.Name(id=name):
                 return self.modules.get(name, "")
@@ -142,24 +139,24 @@ class _Reader(ast.NodeVisitor):
         return ""
 
     def note(self, path: str) -> bool:
-        """Remember ``path`` if it is something that a formula does not need; whether it stands for anything."""
+        """Record ``path`` if no formula needs it; whether it is the name of anything in a module."""
         if not path:
             return False
-        self.internals += [one for one in _INTERNALS if path == one or path.startswith(f"{one}.")]
+        self.internals += [name for name in _INTERNALS if path == name or path.startswith(f"{name}.")]
         parts = path.split(".")
-        if any(path.startswith(f"{one}.") for one in _AUTOGRAD) and parts[len(parts) > 2 and 2] not in _HARMLESS:
+        if any(path.startswith(f"{name}.") for name in _AUTOGRAD) and parts[len(parts) > 2 and 2] not in _HARMLESS:
             self.autograd.append(path)
         return True
 
     def bind(self, name: str, path: str = "") -> None:
-        """Let ``name`` stand for ``path``, or for something of the student's own."""
+        """Let ``name`` refer to ``path``, or to something of the student's own."""
         self.modules.pop(name, None)
         if path:
             self.modules[name] = path
 
     @contextmanager
     def scope(self, *names: str) -> Iterator[None]:
-        """A scope of its own, in which ``names`` are the student's."""
+        """An inner scope, in which ``names`` are the student's."""
         outside = dict(self.modules)
         for name in names:
             self.bind(name)
@@ -221,12 +218,12 @@ class _Reader(ast.NodeVisitor):
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
         with self.scope():
-            for one in (*node.generators, node.elt):
-                self.visit(one)
+            for part in (*node.generators, node.elt):
+                self.visit(part)
 
     visit_SetComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
 
-    # what is reached for
+    # uses
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not self.note(self.path(node)):
@@ -272,14 +269,14 @@ class _Reader(ast.NodeVisitor):
         path, copies = self.path(value), self.holds_grad(value)
         for target in targets:
             self.visit(target)
-            names = {_root(one) for one in getattr(target, "elts", [target])}
+            names = {_root(part) for part in getattr(target, "elts", [target])}
             self.tainted = self.tainted | names if copies else self.tainted - names
             self.copied |= names & set(self.gradients) if copies else set()
             if isinstance(target, ast.Name):
                 self.bind(target.id, path)
 
     def holds_grad(self, node: ast.AST) -> bool:
-        """Whether the value of ``node`` is made from a ``.grad``: not from its size, and not from a comparison."""
+        """Whether the value of ``node`` is computed from a ``.grad``, not only from its size or a comparison."""
         match node:
             case ast.Name(id=name):
                 return name in self.tainted
@@ -304,11 +301,11 @@ def _joined(path: str, name: str) -> str:
 
 def _parameters(arguments: ast.arguments) -> list[str]:
     every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-    return [one.arg for one in every if one is not None]
+    return [argument.arg for argument in every if argument is not None]
 
 
 def _text(node: ast.AST | None) -> str:
-    """The text that ``node`` begins with; empty where it is none."""
+    """The text with which ``node`` begins; empty if it is not a text."""
     if isinstance(node, ast.JoinedStr) and node.values:
         node = node.values[0]
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -1,4 +1,4 @@
-"""A student's names for what the exercise calls otherwise: told with ``--rename``, or known by the forward pass."""
+"""A student's names for the exercise's tensors: given with ``--rename``, or recognised by the forward pass."""
 
 import ast
 import copy
@@ -17,7 +17,7 @@ from handgrad.submission.answer_places import AnswerPlaces
 __all__ = ["Guesses", "Renames", "guess"]
 
 CLOSE = 0.8
-"""How alike two names are, by difflib's measure, of which one may be meant by the other."""
+"""Similarity, by difflib's measure, from which one name may mean the other."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Renames:
 
     @classmethod
     def of_tensors(cls, pairs: Mapping[str, str]) -> Self:
-        """Tensors by the student's names; each stands for its gradient too."""
+        """Tensors by the student's names, each with its gradient."""
         return cls({**pairs, **{f"d{theirs}": f"d{ours}" for theirs, ours in pairs.items()}})
 
     @classmethod
-    def told(cls, options: Sequence[str], nodes: Sequence[NotebookNode], exercise: Exercise) -> Self:
-        """What ``THEIRS=OURS`` options say.
+    def from_options(cls, options: Sequence[str], nodes: Sequence[NotebookNode], exercise: Exercise) -> Self:
+        """The renames of ``THEIRS=OURS`` options.
 
         Raises
         ------
         RenameError
-            An option is not of that form, or speaks of a name that is not there.
+            An option is not of that form, or has a name that does not exist.
         """
         if not options:
             return cls()
@@ -47,25 +47,25 @@ class Renames:
         names: dict[str, str] = {}
         for option in options:
             theirs, _, ours = (part.strip() for part in option.partition("="))
-            said = f"--rename {option}"
+            text = f"--rename {option}"
             if not (theirs.isidentifier() and ours.isidentifier() and theirs != ours):
-                raise RenameError(f"{said} is not THEIRS=OURS, two names such as bnmean=bnmeani.")
+                raise RenameError(f"{text} is not THEIRS=OURS, two names such as bnmean=bnmeani.")
             if ours not in known:
-                raise RenameError(f"{said}: {exercise.name} has no {ours}.{closest(ours, known)}")
+                raise RenameError(f"{text}: {exercise.name} has no {ours}.{closest(ours, known)}")
             new = cls._pair(theirs, ours, exercise)
             if not used.intersection(new):
-                raise RenameError(f"{said}: the notebook has no {theirs}.{closest(theirs, used)}")
+                raise RenameError(f"{text}: the notebook has no {theirs}.{closest(theirs, used)}")
             if any(name in names or target in names.values() for name, target in new.items()):
-                raise RenameError(f"{said}: one of the two names stands in another --rename too.")
+                raise RenameError(f"{text}: one of the two names is in another --rename too.")
             for name, target in new.items():
                 if target in exercise.stubs and places.written(name) and places.written(target):
-                    raise RenameError(f"{said}: the notebook assigns both {name} and {target}: delete the old one.")
+                    raise RenameError(f"{text}: the notebook assigns both {name} and {target}: delete the old one.")
             names |= new
         return cls(names)
 
     @classmethod
     def _pair(cls, theirs: str, ours: str, exercise: Exercise) -> Mapping[str, str]:
-        """What one option says: of a tensor and its gradient, or of a name alone."""
+        """The names of one option: of a tensor and its gradient, or one name alone."""
         if ours in exercise.tensors and theirs.startswith("d"):
             theirs, ours = theirs.removeprefix("d"), exercise.tensors[ours]
         return cls.of_tensors({theirs: ours}).names if ours in exercise.tensors.values() else {theirs: ours}
@@ -77,14 +77,14 @@ class Renames:
 
 @dataclass(frozen=True)
 class Guesses:
-    """What the student's names seem to stand for.
+    """The probable meanings of the student's names.
 
     Attributes
     ----------
     sure
-        The exercise's tensors by the student's names, where the same line of the forward pass makes both.
+        The exercise's tensors by the student's names, if the same line of the forward pass computes both.
     unsure
-        Pairs of a student's name and the exercise's that are not followed.
+        Pairs of a student's name and an exercise's name that are not applied.
     """
 
     sure: Mapping[str, str] = field(default_factory=dict)
@@ -96,24 +96,24 @@ class Guesses:
         return Renames.of_tensors(self.sure)
 
     def note(self) -> str:
-        """What was assumed, and what to type where something was not; empty where there is nothing to say."""
+        """The names that were replaced, and the options to add for those that were not; empty without any."""
         pairs = [f"{theirs} as {ours}" for theirs, ours in self.sure.items()]
-        sentences = [f"Names were read as the forward pass has them: {', '.join(pairs)}."] if pairs else []
+        sentences = [f"Names were read as in the forward pass: {', '.join(pairs)}."] if pairs else []
         if self.unsure:
             options = ", ".join(f"--rename {theirs}={ours}" for theirs, ours in self.unsure)
-            sentences.append(f"Names that may be others of the exercise were left alone; where one is, add {options}.")
+            sentences.append(f"Some names may mean others of the exercise; if so, add {options}.")
         return " ".join(sentences)
 
 
 def guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
-    """What the names in a notebook stand for, by its own forward pass beside the exercise's.
+    """The meanings of the names in a notebook, by comparing its forward pass with the exercise's.
 
-    A name is sure if it and one name of the exercise, and no other, are made by the same line, and the notebook does
-    not use the latter itself.
+    A name is sure if exactly one name of the exercise is computed by the same line, and the notebook does not use that
+    name itself.
     """
     try:
         return _guess(places, exercise)
-    except RecursionError:  # what is nested that deep was not written by a person
+    except RecursionError:  # not written by hand
         return Guesses()
 
 
@@ -126,7 +126,7 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
     answered = {
         tensor
         for stub, tensor in exercise.tensors.items()
-        if any(places.steps[one].writes(stub) for one in places.written(stub))
+        if any(places.steps[place].writes(stub) for place in places.written(stub))
     }
     assigned = answered | {target for target, _ in theirs}
     pairs = dict.fromkeys(pair for pair in _same_lines(theirs, ours) if pair[0] not in made)
@@ -134,7 +134,7 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
         name: target
         for name, target in pairs
         if target not in assigned
-        and sum(name == one for one, _ in pairs) == sum(target == one for _, one in pairs) == 1
+        and sum(name == other for other, _ in pairs) == sum(target == other for _, other in pairs) == 1
     }
     open_targets = set(ours) - assigned - set(sure.values())
     others = [pair for pair in pairs if pair[0] not in sure]
@@ -157,7 +157,7 @@ def _setup(exercise: Exercise) -> Iterator[Statement]:
 
 
 def _made(exercise: Exercise) -> set[str]:
-    """The names that the locked cells make."""
+    """The names that the locked cells assign."""
     return {name for step in _setup(exercise) for name in step.bound}
 
 
@@ -175,12 +175,12 @@ def _line(step: Statement) -> tuple[str, ast.expr] | None:
 
 
 def _same_lines(theirs: Sequence[tuple[str, ast.expr]], ours: Mapping[str, ast.expr]) -> Iterator[tuple[str, str]]:
-    """Pairs of names for which the same line of the forward pass stands, the names found before replaced."""
+    """Pairs of names that the same line of the forward pass computes, with the names found before replaced."""
     names: dict[str, str] = {}
     values = {target: _normal(value, {}) for target, value in ours.items()}
     for name, value in theirs:
         normal = _normal(value, names)
-        for target in [target for target, one in values.items() if one == normal and target != name]:
+        for target in [target for target, text in values.items() if text == normal and target != name]:
             names.setdefault(name, target)
             yield name, target
 
@@ -200,7 +200,7 @@ def _normal(node: ast.AST, names: Mapping[str, str]) -> str:
     fields = []
     for _, value in ast.iter_fields(node):
         values = value if isinstance(value, list) else [value]
-        fields += [_normal(one, names) if isinstance(one, ast.AST) else repr(one) for one in values]
+        fields += [_normal(part, names) if isinstance(part, ast.AST) else repr(part) for part in values]
     return f"{type(node).__name__}({', '.join(fields)})"
 
 
@@ -214,20 +214,20 @@ def _operands(node: ast.expr, operator: type[ast.operator]) -> Iterator[ast.expr
 
 
 def _unified(theirs: Sequence[tuple[str, ast.expr]], ours: Mapping[str, ast.expr]) -> Iterator[tuple[str, str]]:
-    """Pairs of names of which one stands where the other does in lines that make the same tensor."""
+    """Pairs of names that are in the same place of lines that compute the same tensor."""
     for name, value in theirs:
         if name in ours:
             yield from _differences(value, ours[name]) or ()
 
 
-def _differences(one: ast.AST, other: ast.AST) -> list[tuple[str, str]] | None:
-    """The names in which two expressions differ; None where they differ in more."""
-    match one, other:
+def _differences(first: ast.AST, second: ast.AST) -> list[tuple[str, str]] | None:
+    """The names in which two expressions differ; None if they differ in more."""
+    match first, second:
         case ast.Name(id=name), ast.Name(id=target):
             return [(name, target)] if name != target else []
-    if type(one) is not type(other):
+    if type(first) is not type(second):
         return None
-    children = list(ast.iter_child_nodes(one)), list(ast.iter_child_nodes(other))
+    children = list(ast.iter_child_nodes(first)), list(ast.iter_child_nodes(second))
     if len(children[0]) != len(children[1]):
         return None
     found = [_differences(*pair) for pair in zip(*children, strict=True)]
@@ -237,7 +237,7 @@ def _differences(one: ast.AST, other: ast.AST) -> list[tuple[str, str]] | None:
 
 
 def _alike(places: AnswerPlaces, exercise: Exercise) -> Iterator[tuple[str, str]]:
-    """Pairs of an unknown gradient's tensor and one of the exercise that is spelled almost like it."""
+    """Pairs of an unknown gradient's tensor and a tensor of the exercise with a similar name."""
     assigned = {name for step in places.steps.values() for name, _ in step.assignments}
     tensors = list(exercise.tensors.values())
     for name in sorted(assigned - set(exercise.stubs)):
@@ -247,19 +247,19 @@ def _alike(places: AnswerPlaces, exercise: Exercise) -> Iterator[tuple[str, str]
 
 
 def _renamed(node: NotebookNode, names: Mapping[str, str]) -> NotebookNode:
-    """The cell with other names; one that is no Python stays as it is."""
+    """The cell with its names replaced; unchanged if it is not Python."""
     parsed = ParsedCell.of(node.source)
     if parsed is None:
         return node
     finder = _Finder(names)
     try:
         finder.visit(ast.parse("".join(parsed.lines)))
-    except RecursionError:  # what is nested that deep was not written by a person
+    except RecursionError:  # not written by hand
         return node
     lines = [line.encode() for line in parsed.lines]
     for number, column, name in sorted(finder.found, reverse=True):
         line, end = lines[number - 1], column + len(name.encode())
-        # what stands in an f-string is not where older Pythons say
+        # the positions of names in f-strings are wrong before Python 3.12
         if line[column:end] == name.encode():
             lines[number - 1] = line[:column] + names[name].encode() + line[end:]
     changed = copy.copy(node)
@@ -268,7 +268,7 @@ def _renamed(node: NotebookNode, names: Mapping[str, str]) -> NotebookNode:
 
 
 class _Finder(ast.NodeVisitor):
-    """Finds where names stand, but for functions with a parameter of that name."""
+    """Finds the positions of names, except in functions with a parameter of that name."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = set(names)
@@ -282,11 +282,11 @@ class _Finder(ast.NodeVisitor):
         match node:
             case ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)) as text, *_]):
                 if name in self.names:
-                    self.found.append((text.lineno, text.col_offset + 1, name))  # behind the quote
+                    self.found.append((text.lineno, text.col_offset + 1, name))  # after the quote
         self.generic_visit(node)
 
     def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        own = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+        own = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
         outside, self.names = self.names, self.names - own
         self.generic_visit(node)
         self.names = outside

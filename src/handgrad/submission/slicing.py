@@ -1,7 +1,7 @@
-"""What of a notebook has to run for its answers: the statements that assign them, and what these use.
+"""The part of a notebook that its answers need: the statements that assign them, and what these use.
 
-For a notebook that was not made from the released one. Its setup, forward pass, training and plots do not run: the
-exercise's own locked cells take their place.
+For notebooks that were not made from the release. Their setup, forward pass, training and plots are not run: the
+exercise's locked cells replace them.
 """
 
 import ast
@@ -26,17 +26,17 @@ def needed(
     tensors: Collection[str],
     ours: Collection[str],
 ) -> dict[int, set[int]]:
-    """For each cell the indices of the statements that the answers need.
+    """For each cell, the indices of the statements that the answers need.
 
     Parameters
     ----------
     steps
         The notebook's statements, in order, without those that are never an answer.
     gradients, tensors
-        The names of the exercise's gradients, and of what is never the student's: their tensors, and what is given.
+        The names of the exercise's gradients; and those that are never the student's: tensors and given gradients.
     ours
-        What the locked cells make. Such names are theirs: the notebook's own statements for them count only behind
-        the first answer, where a student uses one again as a variable of another kind.
+        The names that the locked cells assign. The notebook's own assignments to them count only after the first
+        answer, where a student may use a name again for something else.
     """
     answers = {place for place, step in steps.items() if any(step.writes(name) for name in gradients)}
     first = min(answers, default=None)
@@ -50,7 +50,7 @@ def needed(
             if place in answers or own & wanted or effects.has(step.node, wanted):
                 kept.setdefault(place.position, set()).add(place.step)
                 wanted = wanted - _rebound(step) | _loads(step)
-                # what a function uses may be assigned behind it
+                # what a function uses may be assigned after it
                 used |= _loads(step) if isinstance(step.node, _FUNCTIONS) else set()
         if used == functions:
             return kept
@@ -58,7 +58,7 @@ def needed(
 
 
 def _rebound(step: Statement) -> set[str]:
-    """The names whose earlier value is gone behind a statement."""
+    """The names whose earlier value is lost after a statement."""
     match step.node:
         case ast.Assign(targets=targets):
             return {
@@ -73,7 +73,7 @@ def _rebound(step: Statement) -> set[str]:
 
 
 def _loads(step: Statement) -> set[str]:
-    """The names that a statement uses; loop variables and parameters of its own are not among them."""
+    """The names that a statement uses, without its own loop variables and parameters."""
     names: set[str] = set()
     own: set[str] = set()
     headers = (item for block in step.blocks if isinstance(block, ast.With) for item in block.items)
@@ -84,7 +84,7 @@ def _loads(step: Statement) -> set[str]:
             case ast.AugAssign(target=ast.Name(id=name)):
                 names.add(name)
             case ast.For(target=target) | ast.comprehension(target=target):
-                own |= {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}
+                own |= {name.id for name in ast.walk(target) if isinstance(name, ast.Name)}
             case ast.arg(arg=name):
                 own.add(name)
     return names - own
@@ -92,22 +92,22 @@ def _loads(step: Statement) -> set[str]:
 
 @dataclass(frozen=True)
 class _Effects:
-    """What the statements of a notebook do to what they are given.
+    """Which calls in a notebook change their arguments.
 
     Attributes
     ----------
     gradients
         The names of the exercise's gradients.
     others
-        Names that no call changes: modules, and what the locked cells make.
-    mutators, lookers
-        Functions that change what they are given, of the student's own, and functions that do not.
+        Names that no call changes: modules, and the names that the locked cells assign.
+    mutators, readers
+        Functions of the student's that change an argument, and functions that do not.
     """
 
     gradients: frozenset[str]
     others: frozenset[str]
     mutators: frozenset[str]
-    lookers: frozenset[str]
+    readers: frozenset[str]
 
     @classmethod
     def of(cls, steps: Collection[Statement], gradients: Collection[str], ours: Collection[str]) -> Self:
@@ -115,14 +115,16 @@ class _Effects:
         modules = {name for step in steps if isinstance(step.node, _IMPORTS) for name in step.bound}
         functions = {step.node.name for step in steps if isinstance(step.node, _FUNCTIONS)}
         mutators = {name for step in steps for name in _mutator(step.node)} - set(ours)
-        lookers = {*_SHOWS, *ours, *functions} - mutators
-        return cls(frozenset(gradients), frozenset({*ours, *modules}), frozenset(mutators), frozenset(lookers))
+        readers = {*_SHOWS, *ours, *functions} - mutators
+        return cls(frozenset(gradients), frozenset({*ours, *modules}), frozenset(mutators), frozenset(readers))
 
     def has(self, node: ast.stmt, wanted: Collection[str]) -> bool:
-        """Whether a statement calls something for its effect: on what is wanted, on a gradient, on torch's defaults."""
+        """Whether a statement's call changes a ``wanted`` name, a gradient, or torch's defaults."""
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             return False
-        calls = [one.value for one in ast.walk(node) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Call)]
+        calls = [
+            part.value for part in ast.walk(node) if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call)
+        ]
         return any(self._changes(call, set(wanted) - self.others - self.gradients) for call in calls)
 
     def _changes(self, call: ast.Call, helpers: set[str]) -> bool:
@@ -135,12 +137,12 @@ class _Effects:
                 return bool(helpers & {*names, *([owner.id] if isinstance(owner, ast.Name) else [])})
             case ast.Name(id=name):
                 changed = helpers | self.gradients if name in self.mutators else helpers
-                return name not in self.lookers and bool(changed & names)
+                return name not in self.readers and bool(changed & names)
         return False
 
 
 def _mutator(node: ast.stmt) -> Iterator[str]:
-    """The name of a function that changes what it is given."""
+    """The name of a function that changes an argument."""
     if isinstance(node, _FUNCTIONS):
         changed = {name for step in statements_of(node.body) for name in step.bound - _rebound(step)}
         if changed & {argument.arg for argument in node.args.args}:

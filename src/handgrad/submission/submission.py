@@ -1,4 +1,4 @@
-"""Submission: a student's notebook, read and laid onto the exercise's stubs."""
+"""Submission: a student's notebook, aligned with the exercise's stubs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ __all__ = ["StudentCell", "Submission"]
 
 @dataclass(frozen=True)
 class Submission:
-    """The cells of one student, in the order in which they run after the locked ones.
+    """The cells of one student, in the order in which they run after the setup.
 
     Attributes
     ----------
     notebook
-        The notebook as it was handed in.
+        The notebook as submitted.
     cells
-        The student's cells, and the locked cells from the first stub on, the latter from the exercise.
+        The student's cells and, from the exercise, the locked cells from the first stub on.
     ids
-        For each cell of the notebook the grade_id that it should have; empty for the student's own.
+        For each cell of the notebook, the grade_id that it should have; empty for the student's own.
     note
-        What was mended, in one sentence; empty where there was nothing.
+        What was repaired; empty if nothing was.
     """
 
     notebook: NotebookNode
@@ -38,21 +38,21 @@ class Submission:
 
     @classmethod
     def of(cls, notebook: NotebookNode, exercise: Exercise, renames: Sequence[str] = ()) -> Self:
-        """Lay ``notebook`` onto ``exercise``, cell by cell: see :mod:`handgrad.submission.alignment`.
+        """Align ``notebook`` with ``exercise``, cell by cell: see :mod:`handgrad.submission.alignment`.
 
         Parameters
         ----------
         renames
-            ``THEIRS=OURS`` for each name of the notebook that the exercise calls otherwise.
+            ``THEIRS=OURS`` for each name of the notebook that differs from the exercise's.
 
         Raises
         ------
         SubmissionError
-            Not one stub of the exercise is in the notebook, and no gradient is assigned in it.
+            The notebook has no stub of the exercise and assigns none of its gradients.
         RenameError
-            One of ``renames`` cannot be followed.
+            One of ``renames`` cannot be applied.
         """
-        nodes = Renames.told(renames, notebook.cells, exercise).applied(notebook.cells)
+        nodes = Renames.from_options(renames, notebook.cells, exercise).applied(notebook.cells)
         alignment, note = Alignment(nodes, exercise), ""
         if alignment.is_foreign:
             guesses = guess(alignment.places, exercise)
@@ -61,20 +61,20 @@ class Submission:
                 alignment = Alignment(guesses.renames.applied(nodes), exercise)
         if alignment.is_empty:
             raise SubmissionError(
-                f"not one of the {len(exercise.stubs)} answer cells of {exercise.name} is in this notebook, and no "
-                "cell assigns one of its gradients: is it a notebook of another exercise?"
+                f"this notebook has none of the {len(exercise.stubs)} answer cells of {exercise.name}, and assigns "
+                "none of its gradients: is it for another exercise?"
             )
-        note = " ".join(one for one in (alignment.note(), note) if one)
+        note = " ".join(part for part in (alignment.note(), note) if part)
         return cls(notebook, tuple(alignment.cells()), alignment.ids(), note)
 
     def written(self) -> set[str]:
-        """The gradients to which a cell assigns something: neither None nor ``...``."""
+        """The gradients to which a cell assigns something other than None or ``...``."""
         names = {gradient for cell in self.cells for gradient in cell.gradients}
         parsed = [ParsedCell.of(cell.source) for cell in self.cells]
-        return {name for one in parsed if one for name in one.ends(names)}
+        return {name for cell in parsed if cell for name in cell.ends(names)}
 
-    def is_in_company(self, gradient: str) -> bool:
-        """Whether the answer of ``gradient`` ends together with others, so that they get no help in between."""
+    def ends_with_others(self, gradient: str) -> bool:
+        """Whether the answer of ``gradient`` ends at the same place as others, with no references set in between."""
         return any(gradient in cell.gradients and len(cell.gradients) > 1 for cell in self.cells)
 
     def stub_indices(self) -> dict[str, int]:

@@ -205,7 +205,7 @@ def test_no_assignments(course: Course) -> None:
 def test_no_exercise(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
     """An assignment whose notebook is none of ours is an error of the exercise."""
     nbformat.write(make_notebook(), course.exercise_path("backprop"))
-    with pytest.raises(ExerciseError, match="is no exercise"):
+    with pytest.raises(ExerciseError, match="is not an exercise"):
         course.exercise("backprop")
 
 

@@ -56,12 +56,12 @@ def test_the_exercise(source: Path, exercise: Exercise) -> None:
 def test_givens(make_exercise: Callable[..., Exercise], make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """A gradient that a locked cell takes is given, wherever the cell stands, unless it has a stub."""
     exercise = make_exercise("dy = y.grad.clone()\ndx = x.grad", "x")
-    assert (exercise.givens, exercise.tensors) == ({"dy": "y"}, {"dx": "x"})
-    assert exercise.named == {"dx": "x", "dy": "y"}
+    assert (exercise.given_gradients, exercise.tensors) == ({"dy": "y"}, {"dx": "x"})
+    assert exercise.tensor_of == {"dx": "x", "dy": "y"}
     later = Exercise.of(
         make_notebook(*GOOD, ("locked", "more", "dw = w.grad"), ("free", "", "dv = v.grad")), "g", tmp_path
     )
-    assert later.givens == {"dw": "w"}
+    assert later.given_gradients == {"dw": "w"}
 
 
 def test_parameters_are_set_after_their_cell(exercise: Exercise) -> None:
@@ -93,8 +93,8 @@ FAULTS: dict[str, tuple[tuple[tuple[str, str, str], ...], str]] = {
     "did you mean": ((*GOOD, ("check", "check_dxx", "")), "Did you mean dx?"),
     "check by another name": ((*GOOD, ("check", "test_dx", "")), "check 'test_dx' has no stub"),
     "stub without check": ((*GOOD, ("stub", "dw", "")), "stub 'dw' has no check: add a graded cell check_dw after it"),
-    "no parameters": (GOOD[1:], "0 cells carry the tag 'parameters'"),
-    "two parameters": ((*GOOD, ("locked", "parameters", "")), "2 cells carry the tag 'parameters'"),
+    "no parameters": (GOOD[1:], "0 cells have the tag 'parameters'"),
+    "two parameters": ((*GOOD, ("locked", "parameters", "")), "2 cells have the tag 'parameters'"),
     "no stub": (GOOD[:3], "there is no stub"),
     "nothing": ((), "there is no stub"),
 }
@@ -115,7 +115,7 @@ def test_all_faults_at_once(make_notebook: MakeNotebook, tmp_path: Path) -> None
     cells = (("locked", "a", ""), ("locked", "a", ""), ("check", "check_dx", ""), ("stub", "dy", ""))
     with pytest.raises(ExerciseError) as caught:
         Exercise.of(make_notebook(*cells), "bad", tmp_path)
-    for message in ("'a' is used more than once", "'check_dx' has no stub", "'dy' has no check", "0 cells carry"):
+    for message in ("'a' is used more than once", "'check_dx' has no stub", "'dy' has no check", "0 cells have"):
         assert message in str(caught.value)
 
 
@@ -294,11 +294,14 @@ def test_faults_of_values(make_notebook: MakeNotebook, tmp_path: Path) -> None:
 
 
 METADATA = {
-    "other key": ({"hiden": {}}, "hold something else than hidden, seconds"),
-    "no table": ([], "hold something else than hidden, seconds"),
-    "no settings": ({"hidden": 3}, "handgrad.hidden of the parameters cell is no table and no list of tables"),
-    "empty list": ({"hidden": []}, "handgrad.hidden of the parameters cell is no table and no list of tables"),
-    "list of numbers": ({"hidden": [1]}, "handgrad.hidden of the parameters cell is no table and no list of tables"),
+    "other key": ({"hiden": {}}, "may only have the keys hidden, seconds"),
+    "no table": ([], "may only have the keys hidden, seconds"),
+    "no settings": ({"hidden": 3}, "handgrad.hidden of the parameters cell is not an object or a list of objects"),
+    "empty list": ({"hidden": []}, "handgrad.hidden of the parameters cell is not an object or a list of objects"),
+    "list of numbers": (
+        {"hidden": [1]},
+        "handgrad.hidden of the parameters cell is not an object or a list of objects",
+    ),
     "no number": ({"seconds": "long"}, "handgrad.seconds of the parameters cell is 'long', not a number of seconds"),
     "no time": ({"seconds": 0}, "handgrad.seconds of the parameters cell is 0, not a number of seconds"),
 }

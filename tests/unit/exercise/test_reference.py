@@ -102,7 +102,7 @@ FAULTS = {
     "loss is a number": (FORWARD + "loss = loss.item()", ("x",), "define no scalar tensor called 'loss'"),
     "loss is a vector": (FORWARD + "loss = z * 1", ("x",), "define no scalar tensor called 'loss'"),
     "loss is cut off": (FORWARD + "loss = loss.detach()", ("x",), "define no scalar tensor called 'loss'"),
-    "graph is gone": (FORWARD + "loss.backward()", ("y",), "must say loss.backward(retain_graph=True)"),
+    "graph is gone": (FORWARD + "loss.backward()", ("y",), "must call loss.backward(retain_graph=True)"),
     "aside": (FORWARD + "aside = y * 2", ("aside", "y"), "aside has a stub but does not lead to the loss"),
     "no tensor": (FORWARD, ("zz",), "there is a stub for dzz, but no tensor zz that has a gradient. Did you mean z?"),
     "two faults": (FORWARD, ("xs", "ys"), "dys, but no tensor ys that has a gradient. Did you mean y?"),

@@ -114,7 +114,7 @@ def test_it_may_be_given_later(make_notebook: Callable[..., NotebookNode], tmp_p
         ("check", "check_dx", "cmp('x', dx, x)"),
     )
     exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)  # type: ignore[arg-type]
-    assert exercise.givens == {"dy": "y"}
+    assert exercise.given_gradients == {"dy": "y"}
     with Grader(exercise, [5]) as grader:
         for handed_in in (cells, (cells[2], cells[5])):
             graded = grader.grade(Submission.of(make_notebook(*handed_in), exercise))

@@ -247,7 +247,7 @@ def test_metadata_may_be_lost(grader: Grader) -> None:
     """Where a tool has taken nbgrader's metadata away, the answers are where the cells around them say."""
     report = _graded(grader, _stripped(copy.deepcopy(SOLVED)))
     assert report.score == 9
-    assert "what stands there counts" in report.message
+    assert "the cell there counts" in report.message
     split = _solved()
     place = next(index for index, cell in enumerate(split.cells) if grade_id(cell) == "train")
     first, rest = split.cells[place].source.split("\n", 1)

@@ -156,6 +156,18 @@ def test_syntax_errors() -> None:
                 assert outputs.take() == []
 
 
+@pytest.mark.parametrize("source", ["x = 1\ny = (2", "a b", "%%time\nz = = 3"])
+def test_the_traceback_of_a_syntax_error(source: str) -> None:
+    """It shows the cell, as in Jupyter, and no file of the grader's."""
+    error = run_cell(CompiledCell(source, "<cell 1>"), new_namespace(), traceback=True)
+    assert error is not None
+    text = "\n".join(error.traceback)
+    assert "SyntaxError" in text
+    assert "execution.py" not in text
+    assert "ast.py" not in text
+    assert "During handling" not in text
+
+
 def test_traceback_shows_the_line() -> None:
     """A traceback shows the source of the cell, and is left out where it is not wanted."""
     error, _ = _run("a = 1\nb = a / 0  # here", traceback=True)

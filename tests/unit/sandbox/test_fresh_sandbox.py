@@ -237,8 +237,8 @@ for name in ("fork", "forkpty", "pidfd_open", "setsid", "killpg", "wait4", "getu
 """What Windows lacks, in part: with it gone, whoever asks for it fails."""
 GRADE = """
 from pathlib import Path
-from handgrad.grading import grader as module
-module.why_no_isolation = lambda: "there is no isolation on such machines"
+from handgrad.sandbox import sandbox as module
+module.why_no_isolation = lambda wanted: "there is no isolation on such machines"
 from handgrad.exercise.exercise import Exercise
 from handgrad.submission.submission import Submission
 from handgrad.notebook.reading import read_notebook

@@ -20,10 +20,11 @@ from handgrad.gradients import tensor_bytes
 from handgrad.gradients.tensor_bytes import DTYPES, FrameError, pack_tensor, unpack_tensor
 from handgrad.sandbox import child_client, frames
 from handgrad.sandbox.child_client import ChildClient
-from handgrad.sandbox.fork_server import ForkedZygote, ForkServer
+from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, ParameterSet, PassResult, Run
+from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.sandbox.warm_sandbox import WarmSandbox
 from helpers.inputs import named
 
@@ -65,7 +66,7 @@ def _run_in(
 ) -> PassResult:
     """One pass over the first ``number`` cells; with ``references`` it helps."""
     run = Run(
-        state=state,
+        parameter_set=state,
         cells=tuple(range(number)),
         collect={index: tuple(names) for index, names in (collect or {}).items()},
         at_end=tuple(at_end),
@@ -846,10 +847,10 @@ def test_open_children_end_with_the_sandbox(tmp_path: Path) -> None:
         assert _is_gone(pid)
 
 
-def test_a_stem(tmp_path: Path) -> None:
-    """A stem forks a warm process for everybody who asks, also before it is ready, and they have nothing in common."""
-    stem = ForkServer(preload=())
-    processes = [stem.asking.warm() for _ in range(2)]
+def test_a_fork_server(tmp_path: Path) -> None:
+    """A fork server forks a warm process per request, also before it is ready; they have nothing in common."""
+    server = ForkServer(preload=())
+    processes = [server.client.warm() for _ in range(2)]
     limits = Limits(cell_seconds=5.0)
     other_states = [ParameterSet("one", ("import torch", "x = torch.zeros(3)", "scale = 5"))]
     with (
@@ -870,47 +871,47 @@ def test_a_stem(tmp_path: Path) -> None:
             assert first.shape == (2, 3)
             assert second.tolist() == [5, 5, 5]
         children = [sandbox.child(["pass"]).pid for sandbox in (one, other)]
-    stem.close()
+    server.close()
     assert all(map(_is_gone, children))
-    assert _is_gone(stem._process.pid)
-    assert not stem.asking.log.exists()
-    stem.close()
-    assert stem.asking.warm() is None
+    assert _is_gone(server.process.pid)
+    assert not server.client.log.exists()
+    server.close()
+    assert server.client.warm() is None
 
 
-def test_a_stem_keeps_to_processors(tmp_path: Path) -> None:
-    """A warm process, and so its children, keep to the processors of who asked; the stem itself does not."""
+def test_a_fork_server_keeps_to_processors(tmp_path: Path) -> None:
+    """A warm process, and so its children, keep to the processors of who asked; the fork server itself does not."""
     processors = os.sched_getaffinity(0)
-    stem = ForkServer(preload=())
+    server = ForkServer(preload=())
     try:
         os.sched_setaffinity(0, {max(processors)})
-        asked = stem.asking.warm()
+        asked = server.client.warm()
         os.sched_setaffinity(0, processors)
         source = "import os\na = torch.tensor(sorted(os.sched_getaffinity(0)))"
         with _with(asked, tmp_path) as sandbox:
             kept = _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"])
         assert kept.tolist() == [max(processors)]
-        assert os.sched_getaffinity(stem._process.pid) == processors
+        assert os.sched_getaffinity(server.process.pid) == processors
     finally:
         os.sched_setaffinity(0, processors)
-        stem.close()
+        server.close()
 
 
-def test_a_stem_that_is_killed(tmp_path: Path) -> None:
-    """What a stem that is killed was asked for is an error of the grader's own; later it gives nothing."""
-    stem = ForkServer(preload=())
+def test_a_fork_server_that_is_killed(tmp_path: Path) -> None:
+    """A process asked of a fork server that was killed is an error of the grader; later it gives none."""
+    server = ForkServer(preload=())
     try:
-        asked = stem.asking.warm()
-        stem._process.kill()
-        stem._process.wait()
+        asked = server.client.warm()
+        server.process.kill()
+        server.process.wait()
         with pytest.raises(SandboxError, match="warm process"), _with(asked, tmp_path) as sandbox:
             sandbox.wait_until_ready()
-        assert stem.asking.warm() is None
+        assert server.client.warm() is None
     finally:
-        stem.close()
+        server.close()
 
 
-def _with(process: ForkedZygote | None, folder: Path) -> WarmSandbox:
+def _with(process: WarmProcess | None, folder: Path) -> WarmSandbox:
     assert process is not None
     return WarmSandbox(STATES, folder, Limits(cell_seconds=1.0), process=process)
 

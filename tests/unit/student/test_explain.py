@@ -78,7 +78,7 @@ def spend() -> Callable[[str], Evening]:
         case, evening, output = CASES[name], Evening(), io.StringIO()
         namespace = dict(_opened(case.assignment))
         # what is given belongs to one evening: a case may write into it
-        given = Exercise.read(ROOT / "source" / case.assignment / f"{case.assignment}.ipynb").givens
+        given = Exercise.read(ROOT / "source" / case.assignment / f"{case.assignment}.ipynb").given_gradients
         namespace |= {one: namespace[one].clone() for one in given}
         for cell in case.notebook(_notebook("release", case.assignment), _notebook("solutions", case.assignment)).cells:
             if kind_of(cell) not in ("stub", "check"):

@@ -83,7 +83,7 @@ def test_moved_and_duplicated(small: Exercise, make_notebook: MakeNotebook) -> N
     submission = Submission.of(notebook, small)
     assert [cell.source for cell in submission.cells] == ["dz = None", "dy = 3", "dx = 2"]
     assert submission.stub_indices() == {"dz": 0, "dx": 2}
-    assert submission.note.startswith("The answer cell of dx is more than once there")
+    assert submission.note.startswith("The answer cell of dx is there more than once")
 
 
 def test_missing_cells(small: Exercise, make_notebook: MakeNotebook) -> None:
@@ -113,7 +113,7 @@ def test_another_exercise(strip: str, small: Exercise, solved: NotebookNode) -> 
         notebook.cells = [cell for cell in notebook.cells if kind_of(cell) != "stub"]
     else:
         notebook.cells = []
-    with pytest.raises(SubmissionError, match="not one of the 2 answer cells of small") as caught:
+    with pytest.raises(SubmissionError, match="none of the 2 answer cells of small") as caught:
         Submission.of(notebook, small)
     assert "another exercise" in str(caught.value)
 

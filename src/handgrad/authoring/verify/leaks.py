@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from handgrad.authoring.verify.notebook_claims import SOLUTION_MARKS, open_answers
+from handgrad.authoring.verify.notebook_claims import open_answers
 from handgrad.authoring.verify.results import Fault
 from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.solution_marks import (
+    HIDDEN_TEST_MARKS,
+    SOLUTION_MARKS,
+    hidden_tests_in,
+    solutions_in,
+    without_hidden_tests,
+    without_solutions,
+)
 
 __all__ = ["Secrets"]
 
-_HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS\n(.*?)### END HIDDEN TESTS", re.DOTALL)
-_SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 SHORT = 12
 """Characters of a line that may stand in another one by chance."""
-TEST_MARKS = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 _BINARY = (".whl", ".png", ".jpg", ".pt", ".npy", ".zip", ".gz")
 
 
@@ -43,15 +48,15 @@ class Secrets:
             line
             for cell in exercise.cells
             if cell.kind in ("locked", "check", "free")
-            for line in _lines(_HIDDEN.sub("", cell.source))
+            for line in _lines(without_hidden_tests(cell.source))
         }
         unwritten = open_answers(exercise)
         stubs = [cell.source for cell in exercise.cells if cell.kind == "stub" and cell.name not in unwritten]
         # what stands around the marks is given to students; a stub without marks is cleared as a whole
-        public |= {line for source in stubs if _SOLUTION.search(source) for line in _lines(_SOLUTION.sub("", source))}
-        parts = (part for source in stubs for part in _SOLUTION.findall(source) or [source])
+        public |= {line for source in stubs if solutions_in(source) for line in _lines(without_solutions(source))}
+        parts = (part for source in stubs for part in solutions_in(source) or [source])
         solutions = {line for part in parts for line in _lines(part)}
-        tests = {line for check in exercise.checks for part in _HIDDEN.findall(check.source) for line in _lines(part)}
+        tests = {line for check in exercise.checks for part in hidden_tests_in(check.source) for line in _lines(part)}
         return cls(_unsaid(solutions, public), _unsaid(tests, public))
 
     def told_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
@@ -67,7 +72,7 @@ class Secrets:
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _BINARY):
             text = _text(path)
             lines = set(_lines(text))
-            kinds = {"hidden test": {*self.tests, *TEST_MARKS}}
+            kinds = {"hidden test": {*self.tests, *HIDDEN_TEST_MARKS}}
             if not solved:
                 kinds["solution"] = {*self.solutions, *SOLUTION_MARKS}
             for kind, secrets in kinds.items():

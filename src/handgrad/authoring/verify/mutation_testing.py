@@ -9,9 +9,9 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.mutants import Mutant, mutants
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, Worlds
-from handgrad.authoring.verify.notebook_claims import solution_of
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.exercise.exercise import grade_id, kind_of
+from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Report
@@ -35,7 +35,7 @@ def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
 
 def solutions_in(solved: NotebookNode) -> dict[str, str]:
     """The worked solution of each stub in the notebook ``solved``, in order."""
-    return {grade_id(cell): solution_of(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
+    return {grade_id(cell): without_marks(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
 
 
 def sorted_out(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, float], bool]) -> Mutation:

@@ -8,19 +8,14 @@ import torch
 from handgrad.authoring.new_exercise import OPEN
 from handgrad.authoring.verify.results import Fault
 from handgrad.exercise.exercise import Cell, Exercise
+from handgrad.exercise.solution_marks import SOLUTION_MARKS, without_marks
 from handgrad.gradients.comparison import identical
 from handgrad.notebook import execution
 from handgrad.notebook.syntax import is_untouched
 
-__all__ = ["SOLUTION_MARKS", "faults_of_cells", "faults_of_randomness", "open_answers", "solution_of"]
+__all__ = ["faults_of_cells", "faults_of_randomness", "open_answers"]
 
-SOLUTION_MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 SEEDS = (1, 2)
-
-
-def solution_of(source: str) -> str:
-    """The worked solution in a stub of the instructor's: what stands in it, without nbgrader's marks."""
-    return "\n".join(line for line in source.splitlines() if line.strip() not in SOLUTION_MARKS)
 
 
 def open_answers(exercise: Exercise) -> tuple[str, ...]:
@@ -28,7 +23,7 @@ def open_answers(exercise: Exercise) -> tuple[str, ...]:
     return tuple(
         cell.name
         for cell in exercise.cells
-        if cell.kind == "stub" and is_untouched(solution_of(cell.source), cell.name)
+        if cell.kind == "stub" and is_untouched(without_marks(cell.source), cell.name)
     )
 
 

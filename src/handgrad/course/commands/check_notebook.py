@@ -103,7 +103,7 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
         return (
             len(ids.intersection(exercise.stubs)),
             len(ids.intersection(every)),
-            len(names.intersection(exercise.named)),
+            len(names.intersection(exercise.tensor_of)),
         )
 
     def fits(exercise: Exercise) -> bool:

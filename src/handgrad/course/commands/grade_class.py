@@ -282,7 +282,7 @@ class ClassGrading:
             return
         fork_server = ForkServer()
         try:
-            pool.first = ("begin", fork_server.asking)
+            pool.first = ("begin", fork_server.client)
             yield
         finally:
             fork_server.close()

@@ -16,6 +16,7 @@ from traitlets import Bool, Instance
 
 from handgrad.course.nbgrader.sanitize import sanitize_comment
 from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
+from handgrad.exercise.solution_marks import without_marks
 from handgrad.report.check_output import comment
 from handgrad.report.feedback_html import Feedback, Piece, feedback_page
 from handgrad.report.graph.forward_graph import ForwardGraph
@@ -26,7 +27,6 @@ __all__ = ["FeedbackExporter", "with_verdicts"]
 FACTS = "handgrad"
 """Where the autograded notebook holds its report and the exercise's graph."""
 _HEADING = re.compile(r"\s*#{1,6}\s+(.+?)\s*(?:\n|$)")
-_MARKS = re.compile(r"^\s*### (BEGIN|END) SOLUTION\s*\n?", re.MULTILINE)
 _PICTURES = ("image/png", "image/jpeg")
 _NO_RESPONSE = "No response."
 """nbgrader's own comment on a stub that was left alone."""
@@ -97,7 +97,7 @@ def _source(converter: Any, resources: Any) -> NotebookNode | None:
 
 def _solutions(source: NotebookNode) -> dict[str, str]:
     """The worked solution of each stub."""
-    return {grade_id(cell): _MARKS.sub("", cell.source) for cell in source.cells if kind_of(cell) == "stub"}
+    return {grade_id(cell): without_marks(cell.source) for cell in source.cells if kind_of(cell) == "stub"}
 
 
 def _grades(notebook: NotebookNode) -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Landlock: what a process may still do with files, with TCP and with signals, kept by the kernel for good."""
+"""Landlock: restrict the files, TCP and signals of a process, for good."""
 
 import os
 import stat
@@ -14,14 +14,14 @@ _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 _WRITE_FILE, _TRUNCATE, _DEVICE = 1 << 1, 1 << 14, 1 << 15
 _OF_A_FILE = 1 | _READ_FILE | _WRITE_FILE | _TRUNCATE | _DEVICE
-"""The rights that make sense for a file; the kernel refuses a rule for a file that names others."""
+"""The rights that apply to a file; the kernel refuses a rule for a file with others."""
 _EXECUTE = 1
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-"""Number of rights over files that each version of landlock knows; later versions know as many as 5."""
+"""Number of file rights in each version of landlock; later versions have as many as 5."""
 
 
 def version() -> int:
-    """The kernel's version of landlock; 0 where it has none."""
+    """The kernel's version of landlock; 0 if it has none."""
     try:
         return syscall(_CREATE, None, 0, 1)
     except OSError:
@@ -31,8 +31,8 @@ def version() -> int:
 def ruleset(readable: Iterable[Path], writable: Iterable[Path]) -> int:
     """A descriptor of rules: read beneath ``readable``, read and write beneath ``writable``, nothing else.
 
-    TCP is refused from version 4 on, signals and abstract sockets to processes outside from version 6 on. Paths
-    that are not there are left out.
+    TCP is refused from version 4 on; signals and abstract sockets to outside processes from version 6 on. Missing paths
+    are skipped.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def ruleset(readable: Iterable[Path], writable: Iterable[Path]) -> int:
     for path in readable:
         _allow(rules, path, _READ_FILE | _READ_FOLDER)
     for path in writable:
-        # nothing is ever to be executed, and no device is to be asked for more than its bytes
+        # nothing may be executed, and devices may only be read and written
         _allow(rules, path, known & ~_EXECUTE & ~_DEVICE)
     return rules
 

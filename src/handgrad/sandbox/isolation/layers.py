@@ -1,9 +1,9 @@
-"""What stands between a child and the machine: the layers joined, and proved by trying to get out.
+"""All layers between a child and the machine, tested by trying to escape.
 
-The warm process enters namespaces of its own, runs the locked cells, and then closes its root (:func:`enter`,
-:meth:`Isolation.close`). Every child puts the rest on itself before it is given a submission
-(:meth:`Isolation.confine`): a private home, limits, landlock, no capabilities, a filter of system calls. Where a
-machine lacks a layer the others stay, and :attr:`Isolation.name` says so.
+The warm process enters its own namespaces (:meth:`Isolation.enter`), runs the locked cells, and then closes its root
+(:meth:`Isolation.close`). Every child applies the rest to itself before it gets a submission
+(:meth:`Isolation.confine`): a private home, limits, landlock, no capabilities, a filter of system calls. If a machine
+lacks a layer, the others are still used, and :attr:`Isolation.name` tells which is missing.
 """
 
 import json
@@ -28,7 +28,7 @@ class Isolation:
     Attributes
     ----------
     name
-        ``full``, ``partial: no user namespaces``, ``partial: no landlock`` or ``none``; once the root is closed.
+        ``full``, ``partial: no user namespaces``, ``partial: no landlock`` or ``none``; set by :meth:`close`.
     reason
         Why it is not ``full``.
     """
@@ -43,12 +43,12 @@ class Isolation:
         self._folders: list[Path] = []
 
     def enter(self) -> None:
-        """Enter the namespaces, where the machine allows it; see :func:`.namespaces.enter`."""
+        """Enter the namespaces if the machine allows it; see :func:`.namespaces.enter`."""
         if self._filtered:
             self.namespaces = namespaces.enter()
 
     def close(self, limits: Limits) -> None:
-        """Close the root, when everything outside has been read; then prove in a child that what is left holds.
+        """Close the root, after all files outside have been read; then let a child test whether it can escape.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Isolation:
         os.close(descriptor)
         if self._filtered:
             self._close_root()
-            # what it works out for every process is worked out here, once
+            # its part for all processes is computed here, once
             seccomp.program(os.getpid(), without=self._without)
         self.name, self.reason = self._named(self._escapes(Path(name)))
 
@@ -81,14 +81,14 @@ class Isolation:
             os.environ.update(HOME=namespaces.HOME, TMPDIR=namespaces.HOME)
             tempfile.tempdir = None
         if landlock.version():
-            devices = [Path(one) for one in namespaces.DEVICES]
+            devices = [Path(device) for device in namespaces.DEVICES]
             shown = [Path("/")] if self.namespaces else [*self._folders, *devices]
             # the home of a child is mounted beneath the folder that its rule names
             writable = [Path(namespaces.HOME).parent] if self.namespaces else []
             self._rules = landlock.ruleset(shown, [*writable, Path("/dev/null")])
 
     def _named(self, escapes: list[str]) -> tuple[str, str]:
-        """The isolation by its name, and why it is not full, from the ways out that a child has found."""
+        """The name of the isolation, and why it is not full, given what a child could still reach."""
         if not self._filtered:
             return "none", f"there is no list of system calls for {linux.ARCHITECTURE}"
         if escapes:
@@ -100,12 +100,12 @@ class Isolation:
         return "full", ""
 
     def confine(self, connection: socket.socket) -> None:
-        """Close this process, which was just forked, in; only ``connection`` stays open.
+        """Isolate this process, which was just forked; only ``connection`` stays open.
 
         Raises
         ------
         OSError
-            A layer that is there does not close: nothing may be run.
+            A layer that the machine has cannot be applied: nothing may be run.
         """
         os.setsid()
         if self._filtered:
@@ -127,15 +127,15 @@ class Isolation:
         namespaces.end_with_parent()
         seccomp.apply(seccomp.program(os.getpid(), without=self._without))
 
-    def _escapes(self, witness: Path) -> list[str]:
-        """What a child can still reach of what it must not."""
+    def _escapes(self, probe: Path) -> list[str]:
+        """What a child can still reach but must not."""
         ours, theirs = socket.socketpair()
         child = os.fork()
         if not child:
             found = ["everything"]
             with suppress(BaseException):
                 self.confine(theirs)
-                found = [name for name, reach in ESCAPES.items() if _succeeds(reach, witness)]
+                found = [name for name, reach in ESCAPES.items() if _succeeds(reach, probe)]
             with suppress(BaseException):
                 theirs.sendall(json.dumps(found).encode())
             os._exit(0)
@@ -152,7 +152,7 @@ def threads() -> int:
 
 
 def _close_all_but(descriptor: int) -> None:
-    """Close every descriptor but one; what is printed to the standard ones is lost."""
+    """Close every descriptor but one; the standard ones become the null device."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -160,9 +160,9 @@ def _close_all_but(descriptor: int) -> None:
     os.closerange(max(3, descriptor + 1), os.sysconf("SC_OPEN_MAX"))
 
 
-def _succeeds(reach: Callable[[Path], object], witness: Path) -> bool:
+def _succeeds(reach: Callable[[Path], object], probe: Path) -> bool:
     try:
-        reach(witness)
+        reach(probe)
     except OSError:
         return False
     return True
@@ -177,7 +177,7 @@ def _execute(_: Path) -> None:
     try:
         os.execv("/nothing", ["nothing"])
     except FileNotFoundError:
-        return  # it was looked for: only the file is missing
+        return  # the call was allowed: only the file is missing
 
 
 def _connect(_: Path) -> None:
@@ -185,12 +185,12 @@ def _connect(_: Path) -> None:
 
 
 ESCAPES: dict[str, Callable[[Path], object]] = {
-    "files": lambda witness: witness.read_bytes(),
-    "writing": lambda witness: os.close(os.open(witness, os.O_WRONLY)),
+    "files": lambda probe: probe.read_bytes(),
+    "writing": lambda probe: os.close(os.open(probe, os.O_WRONLY)),
     "processes": lambda _: os.listdir("/proc/self"),  # noqa: PTH208 (whether it works is the question)
     "signals": lambda _: os.kill(os.getppid(), 0),
     "the network": _connect,
     "new processes": _fork,
     "programs": _execute,
 }
-"""What a child must not reach, and how it is tried; an OSError is what is wanted."""
+"""What a child must not reach, and the attempt to reach it, which must raise OSError."""

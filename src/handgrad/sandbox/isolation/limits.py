@@ -1,4 +1,4 @@
-"""What a submission may use: time, memory, processes, files."""
+"""The limits of a submission: time, memory, processes, files."""
 
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any
 
 try:
     import resource
-except ModuleNotFoundError:  # Windows has no limits but those of time
+except ModuleNotFoundError:  # Windows has time limits only
     resource = None  # type: ignore[assignment]
 
 __all__ = ["Limits"]
@@ -22,17 +22,17 @@ class Limits:
     cell_seconds
         Wall-clock seconds for one cell in one pass.
     submission_seconds
-        Wall-clock seconds for a submission over all its passes; also its limit of CPU seconds in one child.
+        Wall-clock seconds for a submission, all passes together; also the CPU seconds of one child.
     memory_mb
-        MiB of address space that a child may take beyond what the warm process has.
+        MiB of address space of a child beyond that of the warm process.
     file_mb
         MiB of the largest file that a child may write.
     processes
-        Processes and threads that the child's user may have (it has no effect for root).
+        Processes and threads of the child's user (no effect for root).
     descriptors
-        Files, pipes and sockets that a child may have open.
+        Open files, pipes and sockets of a child.
     visible_seconds
-        Wall-clock seconds for one cell in the visible pass; ``cell_seconds`` where it is None.
+        Wall-clock seconds for one cell in the visible pass (default: ``cell_seconds``).
     """
 
     cell_seconds: float = 10.0
@@ -44,7 +44,7 @@ class Limits:
     visible_seconds: float | None = None
 
     def with_visible(self, seconds: float | None) -> "Limits":
-        """The limits of an exercise whose visible pass may take ``seconds`` for one cell, and so much more in all."""
+        """These limits with ``seconds`` for one cell of the visible pass, and as many more for the submission."""
         if seconds is None:
             return self
         return replace(self, visible_seconds=seconds, submission_seconds=self.submission_seconds + seconds)
@@ -55,18 +55,18 @@ class Limits:
 
     @staticmethod
     def taken() -> int:
-        """Bytes of address space that this process has now; 0 where they are not limited."""
+        """Bytes of address space that this process uses now; 0 on systems without that limit."""
         if resource is None or sys.platform != "linux":
             return 0
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
     def apply(self, taken: int, *, alone: bool = True) -> None:
-        """Put the limits on this process, where the system has such; they cannot be raised again.
+        """Apply the limits that the system has to this process; they cannot be raised again.
 
         Parameters
         ----------
         taken
-            What :meth:`taken` said in the warm process: the child itself may not be able to see it.
+            The result of :meth:`taken` in the warm process: the child may not be able to read it.
         alone
             Whether its user has no other processes, which would count too.
         """

@@ -1,4 +1,4 @@
-"""Linux system calls that Python does not offer, each an exception when it fails."""
+"""Linux system calls that Python does not offer; each raises OSError if it fails."""
 
 import ctypes
 import functools
@@ -22,18 +22,18 @@ __all__ = [
 ]
 
 ARCHITECTURE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-"""This machine's architecture, by the name that the kernel gives it."""
+"""This machine's architecture, as the kernel names it."""
 
 _CAPABILITY_VERSION_3 = 0x20080522
 _HUGE = 1 << 21
 """Bytes of a huge page."""
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
 _WRITABLE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw.p \S+ \S+ 0 *(?:\[heap\])?$", re.MULTILINE)
-"""A range of memory in /proc/self/maps that is this process's own, and no file's."""
+"""A range of memory in /proc/self/maps that is private and not mapped from a file."""
 
 
 class PR:
-    """What prctl may be asked to do."""
+    """Options of prctl."""
 
     SET_PDEATHSIG = 1
     SET_KEEPCAPS = 8
@@ -56,7 +56,7 @@ def _checked(result: int, what: str) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """A variadic C function takes whole words only."""
+    """An argument of a variadic C function, which must be a whole word."""
     return ctypes.c_long(value) if isinstance(value, int) else value
 
 
@@ -72,7 +72,7 @@ def syscall(number: int, *arguments: Any) -> int:
 
 
 def prctl(option: int, *arguments: Any) -> int:
-    """Change something about this process; see :class:`PR`.
+    """Call prctl for this process; ``option`` is one of :class:`PR`.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
 
 
 def umount(target: str, flags: int) -> None:
-    """Take away what is mounted at ``target``.
+    """Unmount ``target``.
 
     Raises
     ------
@@ -107,14 +107,14 @@ def umount(target: str, flags: int) -> None:
 
 
 def drop_capabilities(*kept: int) -> None:
-    """Give up every capability but ``kept``, which must be among those that this process has.
+    """Give up every capability but ``kept``, which this process must have.
 
     Raises
     ------
     OSError
         The kernel refuses it.
     """
-    words = [sum(1 << (one % 32) for one in kept if one // 32 == word) for word in (0, 1)]
+    words = [sum(1 << (number % 32) for number in kept if number // 32 == word) for word in (0, 1)]
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     # effective, permitted, inheritable: for the lower 32 capabilities, then for the upper
     data = (ctypes.c_uint32 * 6)(words[0], words[0], 0, words[1], words[1], 0)
@@ -123,15 +123,15 @@ def drop_capabilities(*kept: int) -> None:
 
 
 def own_memory() -> list[tuple[int, int]]:
-    """The ranges of memory, as addresses, that are this process's own and no file's; it needs /proc."""
+    """The address ranges of this process's private memory that are not mapped from files; it needs /proc."""
     found = _WRITABLE.findall(Path("/proc/self/maps").read_text(encoding="utf-8"))
     return [(int(first, 16), int(last, 16)) for first, last in found]
 
 
 def use_huge_pages(ranges: Iterable[tuple[int, int]]) -> None:
-    """Ask the kernel to hold ``ranges`` of memory in huge pages, as far as it can (Linux 6.1 or newer).
+    """Ask the kernel to put ``ranges`` of memory into huge pages, as far as possible (Linux 6.1 or newer).
 
-    A fork copies one entry for each page, and the end of a child gives each one back: a huge page stands for 512.
+    A fork copies one entry per page, and the end of a child frees it: a huge page replaces 512 small ones.
     """
     for first, last in ranges:
         for address in range(-(-first // _HUGE) * _HUGE, last // _HUGE * _HUGE, _HUGE):

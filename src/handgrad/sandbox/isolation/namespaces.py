@@ -1,7 +1,7 @@
-"""A world of its own for the warm process: its ids, processes, mounts, network; and a root that holds libraries only.
+"""Put the warm process into its own namespaces (user, PID, mount, network), with a read-only root of libraries only.
 
-The world is entered before anything is run, and its root is closed when the locked cells have read what they need.
-Works for root and, where the machine allows user namespaces, for anyone else.
+It enters them before anything is run. Its root is closed once the locked cells have read their files. This works for
+root and, if the machine allows user namespaces, for anyone else.
 """
 
 import os
@@ -18,9 +18,9 @@ from handgrad.sandbox.isolation.linux import ARCHITECTURE, PR, drop_capabilities
 __all__ = ["HOME", "close_root", "drop_root", "enter", "library_folders", "private_home"]
 
 HOME = "/handgrad/home"
-"""The one writable folder of a child; ``/tmp`` is another name for it, unless packages lie there."""
+"""The only writable folder of a child; ``/tmp`` is a link to it, unless packages are in ``/tmp``."""
 NOBODY = 65534
-"""The id of a process that was root."""
+"""The user id of a process that was root."""
 
 _CAP_SYS_ADMIN = 21
 _CLONE_NEWNS = 0x00020000
@@ -38,33 +38,33 @@ SYSTEM = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store", "/gnu/store"),
     *("/usr/share/fonts", "/usr/share/zoneinfo", "/etc/fonts", "/etc/localtime", "/etc/ld.so.cache"),
 )
-"""What libraries read beside themselves."""
+"""What libraries read besides their own files."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
 def library_folders() -> list[Path]:
-    """The folders and files that Python and its packages are loaded from, none of them inside another."""
+    """The folders and files that Python and its packages are loaded from; none is inside another."""
     prefixes = dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix))
     wanted = [Path(prefix) / name for prefix in prefixes for name in ("lib", "lib64")]
     wanted += map(Path, SYSTEM)
     found: list[Path] = []
-    for path in sorted(wanted, key=lambda one: len(one.parts)):
-        held = any(one == path or (one in path.parents and not one.is_symlink()) for one in found)
+    for path in sorted(wanted, key=lambda path: len(path.parts)):
+        held = any(other == path or (other in path.parents and not other.is_symlink()) for other in found)
         if path.exists() and not held:
             found.append(path)
     return found
 
 
 def enter() -> bool:
-    """Enter new user, mount, net, ipc, uts, cgroup and pid namespaces; False where the machine does not allow it.
+    """Enter new user, mount, net, ipc, uts, cgroup and pid namespaces; False if the machine does not allow it.
 
-    The process forks: what called goes on as the first process of the new world, in which every id is what it was,
-    while the original only waits for it and ends as it does.
+    The process forks. The caller continues as the first process of the new namespaces, where every id is as before; the
+    original process only waits for it, and ends with its exit status.
     """
     attempt = os.fork()
     if not attempt:
         try:
-            # some machines allow the namespaces and forbid all that they are for
+            # some machines allow the namespaces and forbid what is done in them
             _unshare()
             close_root(())
             os.pidfd_open(os.getpid())
@@ -83,12 +83,12 @@ def enter() -> bool:
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends; a change of the user id forgets it."""
+    """Let the kernel kill this process when its parent ends; a change of the user id resets this."""
     prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _unshare() -> None:
-    """Leave this process's namespaces for new ones; processes that it forks from here on are in the new pid namespace.
+    """Move this process into new namespaces; the processes that it forks are in the new PID namespace.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _unshare() -> None:
     reading, writing = os.pipe()
     helper = os.fork()
     if not helper:
-        # only a process outside may say what the ids are
+        # only a process outside may set the ids
         try:
             os.close(writing)
             process = Path(f"/proc/{os.getppid()}")
@@ -123,7 +123,7 @@ def _unshare() -> None:
 
 
 def _identity(name: str, own: int) -> str:
-    """The map that lets every id be what it was; for anyone but root, their own id alone."""
+    """The identity map of ids; for anyone but root, of their own id only."""
     if os.geteuid():
         return f"{own} {own} 1\n"
     extents = Path(f"/proc/self/{name}_map").read_text(encoding="ascii").splitlines()
@@ -131,7 +131,7 @@ def _identity(name: str, own: int) -> str:
 
 
 def close_root(folders: Iterable[Path]) -> None:
-    """Leave this world's root for one that holds ``folders``, read-only, and nothing else: no /proc, no home.
+    """Change the root to one that holds ``folders``, read-only, and nothing else: no /proc, no home.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def _inside(root: Path, path: Path) -> Path:
 
 
 def _show(path: Path, new: Path, attributes: int) -> None:
-    """Let ``path`` be the same thing inside the root ``new``."""
+    """Mount ``path`` at the same place inside the root ``new``."""
     target = _inside(new, path)
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() and path.resolve().is_dir():
@@ -178,20 +178,19 @@ def _show(path: Path, new: Path, attributes: int) -> None:
 
 
 def _set_attributes(target: str, attributes: int, flags: int) -> None:
-    # not a remount: that would have to repeat the flags which the outer world has locked
-    words = b"".join(one.to_bytes(8, sys.byteorder) for one in (attributes, 0, 0, 0))
+    # not a remount, which would have to repeat the flags that the outer namespace has locked
+    words = b"".join(word.to_bytes(8, sys.byteorder) for word in (attributes, 0, 0, 0))
     syscall(_MOUNT_SETATTR, _AT_FDCWD, target.encode(), flags, words, len(words))
 
 
 def drop_root(folders: Iterable[Path], *capabilities: int) -> None:
     """Become nobody if this process is root, and give up every capability but ``capabilities``.
 
-    Where root alone may read the packages, the id stays, without its privileges: an import that comes late has to
-    work.
+    If only root can read the packages, the id stays, without its privileges: late imports have to work.
     """
     if not os.geteuid() and all(map(_others_may_read, (*folders, Path(os.__file__)))):
         prctl(PR.SET_KEEPCAPS, 1)
-        with suppress(PermissionError):  # of a root without the right to be someone else
+        with suppress(PermissionError):  # of a root that may not change its id
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
@@ -204,7 +203,7 @@ def _others_may_read(path: Path) -> bool:
 
 
 def private_home(megabytes: int) -> None:
-    """Give this process an empty home of its own, in memory, which is gone when it ends.
+    """Give this process an empty home of its own, in memory, which disappears when the process ends.
 
     Raises
     ------

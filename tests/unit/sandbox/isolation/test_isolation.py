@@ -600,7 +600,7 @@ Isolation.close = close
     _lack("fail", tmp_path, monkeypatch)
     with _sandbox(tmp_path) as sandbox:
         sandbox.wait_until_ready()
-        with sandbox.child(["a = x"]) as child, pytest.raises(SandboxError, match="could not be closed in"):
+        with sandbox.child(["a = x"]) as child, pytest.raises(SandboxError, match="could not be isolated"):
             child.run(Run("one", (0,), {0: ("a",)}))
 
 
