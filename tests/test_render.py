@@ -28,8 +28,7 @@ from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.item_analysis import items
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
-from handgrad.report.wording import LONGEST, clean
-from handgrad.student.check import line
+from handgrad.report.wording import LONGEST, clean, comparison_line
 
 HOSTILE = (
     "<script>alert('x')</script><img src=x onerror=alert(1)> "
@@ -203,7 +202,7 @@ class TestCell:
     def test_the_line_is_that_of_cmp(self, comparison: Comparison) -> None:
         """The line is the one that the student's own cmp prints."""
         outputs = check_outputs(replace(PASSED, comparison=comparison))
-        assert outputs[0]["text"] == line("probs", comparison) + "\n"
+        assert outputs[0]["text"] == comparison_line("probs", comparison) + "\n"
 
     def test_a_passed_check_may_have_something_to_say(self) -> None:
         """A pass with a message keeps its points and says it on stdout."""

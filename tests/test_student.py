@@ -83,7 +83,7 @@ def test_the_whole_notebook(
             noted.add(name)
         else:
             # where no bit is different there is nothing to say
-            assert rest == ([] if seen[2] == "True " else ["  right: the two differ by rounding alone"])
+            assert rest == ([] if seen[2] == "True " else ["  right: the two differ by rounding only"])
     assert noted == blind == {"b1", "logit_maxes", "logits"}
     for name, gradient in gradients.items():
         assert torch.equal(namespace[name].grad, gradient), name

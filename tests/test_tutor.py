@@ -3,6 +3,7 @@
 import functools
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ from nbformat import NotebookNode
 from handgrad import CheckFailed
 from handgrad.authoring.cases import read_cases
 from handgrad.exercise.exercise import Exercise, kind_of
+from handgrad.gradients import autograd_graph
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.report.records import Diagnosis
-from handgrad.student.check import explain
+from handgrad.student import explain
 
 ROOT = Path(__file__).parents[1]
 FIRST = "backprop"
@@ -88,7 +90,9 @@ def spend() -> Callable[[str], Evening]:
                 try:
                     exec(cell.source, namespace)
                 except CheckFailed as error:
-                    evening.found[error.found.cell if error.found.mistake != "carried" else _of(cell)] = error.found
+                    evening.found[error.diagnosis.cell if error.diagnosis.mistake != "carried" else _of(cell)] = (
+                        error.diagnosis
+                    )
                 except Exception as error:
                     # Python's own message is what the student reads
                     print(error)
@@ -229,7 +233,7 @@ def _told(namespace: dict[str, Any], name: str, *lines: str) -> Diagnosis:
         exec(line, namespace)
     with redirect_stdout(io.StringIO()), pytest.raises(CheckFailed) as caught:
         exec(f"cmp({name!r}, d{name}, {name})", namespace)
-    return caught.value.found
+    return caught.value.diagnosis
 
 
 def _printed(namespace: dict[str, Any], name: str, *lines: str) -> str:
@@ -299,7 +303,7 @@ COPIES = ["hpreact.grad", "hpreact.grad.view(-1, n_hidden)", "hpreact.grad.detac
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_of_autograds_answer(copied: str, finished: dict[str, Any]) -> None:
     """It passes, and is told kindly what will become of it; a right formula, and one that agrees bit by bit, is not."""
-    note = "this copies autograd's answer; the grader takes it away"
+    note = "this copies autograd's gradient, which the grader removes"
     assert note not in _printed(finished, "hpreact")
     assert note in _printed(finished, "hpreact", f"dhpreact = {copied}")
     assert note in _printed(finished, "logits", "dlogits = logits.grad")
@@ -308,7 +312,7 @@ def test_a_copy_of_autograds_answer(copied: str, finished: dict[str, Any]) -> No
 
 def test_rounding_is_told(finished: dict[str, Any]) -> None:
     """A value that is not autograd's to the last bit is said to be right; one that is off by more is not said to."""
-    right = "right: the two differ by rounding alone"
+    right = "right: the two differ by rounding only"
     assert right in _printed(finished, "h", "dh = dh * (1 + 1e-6)")
     assert "rounding" not in _printed(finished, "h", "dh = dh * (1 + 5e-5)")
     note = _printed(finished, "bnvar", "dbnvar = (-0.5 * bnvar**-1.5) * dbnvar_inv")
@@ -369,8 +373,8 @@ def test_a_broken_diagnosis_falls_back(finished: dict[str, Any], monkeypatch: py
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(explain, "explain", broken)
-    monkeypatch.setattr(explain, "remark", broken)
+    monkeypatch.setattr(explain, "catalogue_diagnosis", broken)
+    monkeypatch.setattr(explain, "catalogue_note", broken)
     assert _told(finished, "probs", "dprobs = -dprobs").mistake == "values"
     assert "approximate: True" in _printed(finished, "h", "dh = dh * (1 + 5e-5)")
 
@@ -390,3 +394,40 @@ def test_lines_as_ipython_remembers_them(finished: dict[str, Any]) -> None:
     assert "Follow the minus signs of `logprobs = probs.log()`," in _told(finished, "probs", "dprobs = -dprobs").advice
     finished["In"] = ["logprobs = (\n    probs.log()\n)"]
     assert "Follow the minus signs of the line of logprobs," in _told(finished, "probs").advice
+
+
+@pytest.mark.parametrize("answer", ["counts_sum_inv * dprobs", "-dcounts", "dcounts + 0.01 * torch.randn_like(counts)"])
+def test_a_failed_check_reads_the_forward_pass_once(
+    answer: str, finished: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that fails takes one random step and a few dozen backward passes; one that passes takes a few."""
+    calls: Counter[str] = Counter()
+
+    def counted(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def count(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(torch.autograd, "grad")
+    counted(autograd_graph, "random_step")
+    counted(autograd_graph, "forward_tensors")
+    _printed(finished, "counts", "")
+    assert calls.pop("grad") <= 3
+    assert calls == {"random_step": 1, "forward_tensors": 1}
+    calls.clear()
+    _told(finished, "counts", f"dcounts = {answer}")
+    assert calls.pop("grad") < 60
+    assert calls == {"random_step": 1, "forward_tensors": 1}
+
+
+def test_a_tensor_that_has_another_name_is_diagnosed(finished: dict[str, Any]) -> None:
+    """The tensor that is passed belongs to the forward pass even if the namespace has no such name."""
+    finished["kept"] = finished.pop("probs")
+    exec("dprobs = -dprobs", finished)
+    with pytest.raises(CheckFailed) as caught:
+        exec("cmp('probs', dprobs, kept)", finished)
+    assert caught.value.diagnosis.mistake == "sign"

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -26,13 +26,16 @@ __all__ = [
     "forward_tensors",
     "gradients_given",
     "gradients_kept",
+    "is_scalar_loss",
     "is_zero",
     "random_step",
     "reaches",
 ]
 
+LOSS = "loss"
+"""Name of the scalar at the end of every forward pass."""
 ZERO = 1e-5
-"""A true gradient below this share of the step gradient is zero by construction, and what is there is rounding."""
+"""A true gradient below this share of the step gradient is zero by construction; what it holds is rounding."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class StepGradients:
 def is_zero(true: torch.Tensor, step: torch.Tensor) -> bool:
     """Whether ``true`` is zero by construction, judged by the scale of the step gradient ``step``."""
     return scale_of(true) < ZERO * scale_of(step)
+
+
+def is_scalar_loss(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether ``value`` is a tensor of one element that has a graph to go back along."""
+    return isinstance(value, torch.Tensor) and value.numel() == 1 and value.grad_fn is not None
 
 
 def random_step(
@@ -199,7 +207,8 @@ def arriving(
 
     if tensor.grad_fn is None:
         return arrived
-    with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
+    # a notebook may have switched autograd off since its forward pass
+    with torch.enable_grad(), gradients_kept([tensor, *others.values()]), _hooks(others, cut):
         asked = [others[only]] if only else list(others.values())
         # a sum, since torch imports sympy, for as long as half of itself, when it is handed a gradient to begin with
         begin = (tensor * gradient).sum()
@@ -235,7 +244,3 @@ def _root_mean_square(tensor: torch.Tensor) -> torch.Tensor:
     """Root mean square of the elements that are not zero; zero where all are."""
     values = tensor[tensor != 0]
     return values.square().mean().sqrt() if values.numel() else torch.zeros((), dtype=tensor.dtype)
-
-
-LOSS = "loss"
-"""Name of the scalar at the end of every forward pass."""

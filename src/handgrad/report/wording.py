@@ -8,6 +8,7 @@ from handgrad.report.records import Comparison, Outcome, Report, ReportOutcome, 
 __all__ = [
     "MARKS",
     "clean",
+    "comparison_line",
     "headline",
     "isolation",
     "lecture_line",
@@ -114,14 +115,19 @@ def match(comparison: Comparison | None) -> str:
     return "other shape" if comparison.shape != comparison.expected_shape else "no"
 
 
+def comparison_line(name: str, comparison: Comparison) -> str:
+    """The line that the lecture's ``cmp`` prints about the tensor ``name``."""
+    maxdiff = "-" if comparison.maxdiff is None else comparison.maxdiff
+    return (
+        f"{name:15s} | exact: {comparison.exact!s:5s} | approximate: {comparison.approximate!s:5s} | maxdiff: {maxdiff}"
+    )
+
+
 def lecture_line(verdict: Verdict) -> str:
-    """The line that the lecture's ``cmp`` prints, the same as ``handgrad.cmp``; empty where nothing was compared."""
-    seen = verdict.comparison
-    if seen is None:
+    """The lecture's line about a verdict; empty if nothing was compared."""
+    if verdict.comparison is None:
         return ""
-    maxdiff = "-" if seen.maxdiff is None else str(seen.maxdiff)
-    name = one_line(verdict.gradient).removeprefix("d")
-    return f"{name:15s} | exact: {seen.exact!s:5s} | approximate: {seen.approximate!s:5s} | maxdiff: {maxdiff}"
+    return comparison_line(one_line(verdict.gradient).removeprefix("d"), verdict.comparison)
 
 
 def sentence(verdict: Verdict) -> str:

@@ -20,7 +20,7 @@ class Card:
     ----------
     gradient
         The student's variable.
-    found
+    diagnosis
         What happened, and what to try (may be empty).
     line
         The lecture's line; empty where there was nothing to compare.
@@ -31,7 +31,7 @@ class Card:
     """
 
     gradient: str
-    found: Diagnosis
+    diagnosis: Diagnosis
     line: str = ""
     comparison: Comparison | None = None
     picture: HeatMap | None = None
@@ -39,7 +39,7 @@ class Card:
     @property
     def state(self) -> Status:
         """How the gradient stands, as the map has it."""
-        return _STATES.get(self.found.mistake, "wrong")
+        return _STATES.get(self.diagnosis.mistake, "wrong")
 
     @property
     def headline(self) -> str:
@@ -48,7 +48,7 @@ class Card:
 
     def sentence(self) -> str:
         """What happened and what to try, as the text of an exception."""
-        return self.found.what + (f"\nTry: {self.found.advice}" if self.found.advice else "")
+        return self.diagnosis.what + (f"\nTry: {self.diagnosis.advice}" if self.diagnosis.advice else "")
 
     def text(self) -> str:
         """The card for a reader without HTML."""
@@ -63,10 +63,10 @@ class Card:
         parts = [f'<div style="margin-bottom:4px">{_line(self.line)}</div>'] if self.line else []
         parts.append(
             f'<div style="font-weight:600"><span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span> '
-            f"{with_code(self.found.what)}</div>"
+            f"{with_code(self.diagnosis.what)}</div>"
         )
-        if self.found.advice:
-            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.found.advice)}</div>')
+        if self.diagnosis.advice:
+            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.diagnosis.advice)}</div>')
         if shapes := self._shapes():
             parts.append(f'<div style="opacity:0.75;margin-top:2px">{escape(shapes)}</div>')
         if self.picture:

@@ -59,20 +59,26 @@ def overwritten(view: WrongAnswer) -> Iterator[TemplateValues]:
             continue
         sent = view.context.gradient_of(consumer)
         for dim, size in enumerate(sent.shape):
-            if 1 < size <= MOST_PLACES and view.fits(view.other_branches(consumer) + _last_sent(view, consumer, dim)):
+            if 1 < size <= MOST_PLACES and _keeps_last(view, consumer, dim):
                 yield {"consumer": consumer, "dim": str(dim)}
 
 
-def _last_sent(view: WrongAnswer, consumer: str, dim: int) -> torch.Tensor:
-    """What each entry is sent by the last of the places of ``consumer`` along ``dim`` that send it anything."""
-    sent = view.context.gradient_of(consumer)
-    last = torch.zeros(view.expected_shape, dtype=torch.float64)
-    for place in range(sent.shape[dim]):
-        mask = torch.zeros_like(sent)
-        mask.select(dim, place).fill_(1)
-        reached = view.context.vjp(view.name, consumer, mask) != 0
-        last = torch.where(reached, view.context.vjp(view.name, consumer, sent * mask), last)
-    return last
+def _keeps_last(view: WrongAnswer, consumer: str, dim: int) -> bool:
+    """Whether each entry holds only the contribution of the last position along ``dim`` that contributes to it."""
+    upstream, rest = view.context.gradient_of(consumer), view.other_branches(consumer)
+    candidate = rest.clone()
+    open_entries = torch.ones(view.expected_shape, dtype=torch.bool)
+    # an answer that fits the candidate is no further from it than this; most are, at the first position
+    most = 2 * view.tolerance * scale_of(view.value)
+    for position in reversed(range(upstream.shape[dim])):
+        mask = torch.zeros_like(upstream)
+        mask.select(dim, position).fill_(1)
+        reached = open_entries & (view.context.vjp(view.name, consumer, mask) != 0)
+        candidate[reached] += view.context.vjp(view.name, consumer, upstream * mask)[reached]
+        if scale_of((view.value - candidate)[reached]) > most:
+            return False
+        open_entries &= ~reached
+    return view.fits(candidate)
 
 
 @mistake("values")
