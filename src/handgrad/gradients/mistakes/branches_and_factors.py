@@ -1,9 +1,7 @@
-"""The catalogue of known mistakes: how each is recognised from values, and what a student reads.
+"""Known mistakes in the branches of a gradient, its sign, its factors and the variables it uses.
 
-An entry is a generator: it yields the words of every reading that fits one answer in one pass. Its docstring is the
-text: what happened, and behind ``Try:`` what to try. A mistake is named only if one reading, and no other of its kind,
-fits in every pass that was looked at; of several mistakes the first speaks, in the order of ``MODULES`` and of
-the file.
+In this and the other modules an entry is a generator: it yields the template values of every explanation that fits one
+answer in one pass. Its docstring is the text: what happened, and after ``Try:`` what to try.
 """
 
 from collections.abc import Iterator
@@ -19,13 +17,13 @@ from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
 
-# values: what the loss cannot show
+# what the loss cannot show
 
 
 @mistake("values")
 def zero_in_theory(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data: what {tensor}
-    adds is taken away again further on, and the loss stays as it is. For another gradient from above it is wrong.
+    """{gradient} looks right on this loss, but only because the true gradient of {tensor} is zero whatever the data:
+    later steps cancel what {tensor} adds. With other upstream gradients it is wrong.
 
     Try: Write the step from {consumers} back to {tensor} as if the result were not zero.
     """
@@ -35,24 +33,24 @@ def zero_in_theory(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def invisible_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} looks right on this loss, but what comes back through {hidden}, zero here whatever the data, is
-    missing or wrong.
+    """{gradient} looks right on this loss, but the contribution through {hidden}, which is zero here whatever the data,
+    is missing or wrong.
 
-    Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
+    Try: {tensor} has {count} consumers ({consumers}): add the contributions through all of them.
     """
     hidden = [name for name in view.consumers if name in view.zero]
     if view.blind and hidden:
         yield {**branches(view), "hidden": listed(hidden)}
 
 
-# values: the whole, or a branch of it
+# the whole gradient, or a branch of it
 
 
 @mistake("values")
 def zeros(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is zero everywhere, and the gradient of {tensor} is not.
+    """{gradient} is zero everywhere, but the gradient of {tensor} is not.
 
-    Try: See whether what is worked out for {tensor} is ever put into {gradient}.
+    Try: Check whether the result for {tensor} is ever put into {gradient}.
     """
     if view.shape == view.expected_shape and not bool(view.answer.any()) and bool(view.expected.any()):
         yield {}
@@ -60,30 +58,30 @@ def zeros(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def missing_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} lacks what comes back through {missing}.
+    """{gradient} lacks the contribution through {missing}.
 
-    Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
+    Try: {tensor} has {count} consumers ({consumers}): add the contributions through all of them.
     """
     for missing in strict_subsets(view.consumers):
-        left = sum(view.context.branch(view.name, one) for one in view.consumers if one not in missing)
+        left = sum(view.context.branch(view.name, name) for name in view.consumers if name not in missing)
         if isinstance(left, torch.Tensor) and view.fits(left):
             yield {**branches(view), "missing": listed(missing)}
 
 
 @mistake("values")
 def branch_sign(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, what comes back through {wrong} has the wrong sign; the rest of it is right.
+    """In {gradient}, the contribution through {wrong} has the wrong sign; the rest is right.
 
     Try: Look at the line of {wrong}: does it grow or fall when {tensor} grows? Branches are always added.
     """
     for wrong in strict_subsets(view.consumers):
-        if view.fits(view.expected - 2 * sum(view.context.branch(view.name, one) for one in wrong)):
+        if view.fits(view.expected - 2 * sum(view.context.branch(view.name, name) for name in wrong)):
             yield {"wrong": listed(wrong)}
 
 
 @mistake("values")
 def sign(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has the wrong sign everywhere, and is right otherwise.
+    """{gradient} has the wrong sign everywhere; its absolute values are right.
 
     Try: Follow the minus signs of {lines}, each of them once.
     """
@@ -95,7 +93,7 @@ def sign(view: WrongAnswer) -> Iterator[TemplateValues]:
 def scale(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is {factor} times what it should be{size}.
 
-    Try: Compare with {lines}: which factors stand there, and which in your formula?
+    Try: Compare the factors in {lines} with those in your formula.
     """
     for consumers, number in view.scales.items():
         yield from scaled(view, number, consumers)
@@ -103,25 +101,26 @@ def scale(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def last_write_wins(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} does not add up: {index} names some rows of {tensor} more than once, and for each of them only one of
-    the values sent back by {consumer} survives.
+    """{index} contains some rows of {tensor} more than once. The upstream gradients of such a row, from {consumer},
+    must be added; {gradient} keeps only one of them.
 
-    Try: Let every lookup add to its row: in a loop, or with an operation of torch that accumulates.
+    Try: Let every lookup add to its row: in a loop, or with a torch operation that accumulates.
     """
     for consumer in view.consumers:
         if consumer == LOSS or view.shape != view.expected_shape:
             continue
-        sent = view.context.gradient_of(consumer)
+        upstream = view.context.gradient_of(consumer)
         for name, index in view.context.indices.items():
-            if tuple(sent.shape) == (*index.shape, *view.expected_shape[1:]) and one_of_each(view, index, sent):
+            if tuple(upstream.shape) == (*index.shape, *view.expected_shape[1:]) and one_of_each(view, index, upstream):
                 yield {"index": name, "consumer": consumer}
 
 
 @mistake("values")
 def other_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is {other}{how}, a gradient of another tensor: the step from {tensor} to {consumer} has left no trace.
+    """{part} is {other}{how}, the gradient of another tensor: it is not multiplied by the local derivative of
+    {consumer} with respect to {tensor}.
 
-    Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
+    Try: Ask how {consumer} changes when one entry of {tensor} is nudged; the upstream gradient is multiplied by that.
     """
     if view.is_scaled:
         return
@@ -130,67 +129,65 @@ def other_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
         if name != view.name and not below and view.fits(view.context.gradient_of(name)):
             yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
     for consumer in view.consumers:
-        sent = view.reduced_to(view.context.gradient_of(consumer)) if consumer != LOSS else None
-        number = view.multiple(sent, view.other_branches(consumer)) if sent is not None else None
+        upstream = view.reduced_to(view.context.gradient_of(consumer)) if consumer != LOSS else None
+        number = view.multiple(upstream, view.other_branches(consumer)) if upstream is not None else None
         if number is not None:
             factor = factor_name(view, number)
             how = "" if factor == "1" else f" times {factor}"
-            how += (
-                ", summed up"
-                if broadcast_dims(view.expected_shape, tuple(view.context.tensors[consumer].shape))
-                else ""
-            )
+            if broadcast_dims(view.expected_shape, tuple(view.context.tensors[consumer].shape)):
+                how += ", summed"
             yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
 
 
 @mistake("values")
 def local_only(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is the slope of the step from {tensor} to {consumer} alone: {upstream}, which arrives there, is missing.
+    """{part} is only the local derivative of {consumer} with respect to {tensor}; the upstream gradient {upstream} is
+    missing.
 
-    Try: The chain rule multiplies the slope of a step by what arrives from above.
+    Try: The chain rule multiplies the local derivative of a step by the upstream gradient.
     """
     for consumer in view.consumers:
         if consumer == LOSS or view.is_scaled:
             continue
-        slope = view.context.vjp(view.name, consumer, torch.ones((), dtype=torch.float64))
-        if view.multiple(slope, view.other_branches(consumer)) is not None:
+        local = view.context.vjp(view.name, consumer, torch.ones((), dtype=torch.float64))
+        if view.multiple(local, view.other_branches(consumer)) is not None:
             yield {"part": part(view, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 
 
 @mistake("values")
 def wrong_variable(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is worked out with {used}{where}.
+    """{part} is computed with {used}{where}.
 
-    Try: Look at {lines}, and at the gradient that arrives there: is that what your formula needs?
+    Try: Look at {lines}, and at the upstream gradient: is that what your formula needs?
     """
-    for stage in () if view.is_scaled else WRONG_VARIABLE_CANDIDATES:
-        found = list(stage(view))
-        yield from found
-        if found:
+    for candidates in () if view.is_scaled else WRONG_VARIABLE_CANDIDATES:
+        explanations = list(candidates(view))
+        yield from explanations
+        if explanations:
             return
 
 
 @mistake("values")
 def factor_count(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right but for {factor}, a factor of every entry that {how}.
+    """{gradient} is right except that the factor {factor} {problem} in every entry.
 
-    Try: Follow {lines}, and count how often {factor} is met on the way back.
+    Try: Follow {lines}, and count how often {factor} occurs on the way back.
     """
     for name, value in view.context.forward.items():
-        over = broadcast_dims(tuple(value.shape), view.expected_shape) or tuple(value.shape) == view.expected_shape
-        if not over or name == view.name or view.shape != view.expected_shape or not bool((value != 0).all()):
+        fits = broadcast_dims(tuple(value.shape), view.expected_shape) or tuple(value.shape) == view.expected_shape
+        if not fits or name == view.name or view.shape != view.expected_shape or not bool((value != 0).all()):
             continue
-        for how, candidate in (("is missing", view.expected / value), ("is there twice", view.expected * value)):
+        for problem, candidate in (("is missing", view.expected / value), ("appears twice", view.expected * value)):
             if view.fits(candidate):
-                yield {"factor": name, "how": how, "lines": lines(view, view.consumers)}
+                yield {"factor": name, "problem": problem, "lines": lines(view, view.consumers)}
 
 
 @mistake("values", is_note=True)
 def missing_eps(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is a little off, most where {tensor} is smallest, as if a small constant were added to {tensor} in the
-    forward pass and not in your formula, or the other way round.
+    """{gradient} is slightly off, most where {tensor} is smallest, as if the forward pass added a small constant to
+    {tensor} and your formula did not, or the other way round.
 
-    Try: Look at {lines}, and let your formula use {tensor} exactly as it stands there.
+    Try: Look at {lines}, and use {tensor} in your formula exactly as it is used there.
     """
     values = view.context.tensors[view.name].detach().double()
     if view.shape != view.expected_shape or not bool((values > 0).all()):
@@ -206,23 +203,23 @@ def missing_eps(view: WrongAnswer) -> Iterator[TemplateValues]:
         yield {"lines": lines(view, view.consumers)}
 
 
-# values: right, with something to know
+# right, with a note
 
 
 @mistake("values", is_note=True)
 def alias_mutated(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right after its own cell and keeps its mark; the cell of {later} changes it afterwards{line},
-    because {later} was made another name of the same tensor.
+    """{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line},
+    because {later} is another name of the same tensor.
 
-    Try: Build {later} in one expression, or from {gradient}.clone(); += writes into the tensor that is there.
+    Try: Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.
     """
     yield from ()
 
 
 @mistake("values", is_note=True)
 def carried(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right for what it was made from; the error is in {first}.
+    """{gradient} is right for its upstream gradients; the error is in {first}.
 
-    Try: Mend {first}, and run the cells below it again.
+    Try: Fix {first}, then rerun the cells below it.
     """
     yield from ()

@@ -1,7 +1,4 @@
-"""Entries of the catalogue for a gradient found in one expression: its ways back are not named tensors of their own.
-
-They are asked before those of ``mistakes``, being about a part of the answer where the rest of it is right.
-"""
+"""Known mistakes in a step that is one long expression: its paths go through unnamed tensors."""
 
 from collections.abc import Iterator
 
@@ -19,14 +16,14 @@ __all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]
 
 @mistake("values")
 def missing_way(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} lacks what comes back by way of {missing}.
+    """{part} lacks the path through {missing}.
 
-    Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and what does that do to {consumer}?
+    Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and how does that change {consumer}?
     """
     for consumer in view.consumers:
-        ways = view.context.unnamed_paths(view.name, consumer)
-        for missing in strict_subsets(tuple(ways), whole=True):
-            if view.fits(view.expected - torch.stack([ways[one] for one in missing]).sum(0)):
+        paths = view.context.unnamed_paths(view.name, consumer)
+        for missing in strict_subsets(tuple(paths), whole=True):
+            if view.fits(view.expected - torch.stack([paths[name] for name in missing]).sum(0)):
                 yield {
                     "part": part(view, consumer),
                     "missing": listed(missing),
@@ -37,9 +34,9 @@ def missing_way(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def way_scale(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, what comes back by way of {way} is {factor} times what it should be{size}.
+    """In {gradient}, the path through {way} is {factor} times what it should be{size}.
 
-    Try: Compare with {lines}: which factors stand there, and which in your formula?
+    Try: Compare the factors in {lines} with those in your formula.
     """
     for consumer in view.consumers:
         for way, share in view.context.unnamed_paths(view.name, consumer).items():
@@ -55,7 +52,7 @@ def way_scale(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def picked_entries(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right but for the entries that {index} picks, one in each row{how}.
+    """{gradient} is right except for the entries that {index} picks, one in each row{how}.
 
     Try: Ask what {lines} does with these entries that it does with no others.
     """
@@ -74,9 +71,9 @@ def picked_entries(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def wrong_index(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} changes the entries that {used} picks, one in each row, where {index} should pick them.
+    """{gradient} changes the entries that {used} picks, one in each row; {index} should pick them.
 
-    Try: Look at {lines}: with which index are the entries picked there?
+    Try: Look at {lines}: which index picks the entries there?
     """
     picks = dict(_picks(view))
     for index, right in picks.items():
@@ -88,9 +85,9 @@ def wrong_index(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 def _picks(view: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """The entries, one in each row, that a tensor of whole numbers or a column of one picks, as a mask; by its name.
+    """The entries, one in each row, that an index tensor or a column of it picks, as a mask; by its name.
 
-    Of gradients that come from the loss alone: further down, what is picked there is a branch like any other.
+    Only for tensors that the loss alone is computed from: further down, a pick is a branch like any other.
     """
     if view.consumers != (LOSS,) or view.shape != view.expected_shape or len(view.expected_shape) != 2:
         return
@@ -99,8 +96,10 @@ def _picks(view: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
         if len(value) != rows or value.ndim > 2:
             continue
         named = (
-            {name: value} if value.ndim == 1 else {f"{name}[:, {one}]": value[:, one] for one in range(value.shape[1])}
+            {name: value}
+            if value.ndim == 1
+            else {f"{name}[:, {column}]": value[:, column] for column in range(value.shape[1])}
         )
-        for one, index in named.items():
+        for shown, index in named.items():
             if 0 <= int(index.min()) <= int(index.max()) < columns:
-                yield one, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, index[:, None], value=True)
+                yield shown, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, index[:, None], value=True)

@@ -1,4 +1,4 @@
-"""Entries of the catalogue for steps that compute little: they mask, pick, move, repeat and turn entries."""
+"""Known mistakes in steps that mask, pick, move, repeat or transpose entries."""
 
 from collections.abc import Iterator
 
@@ -14,23 +14,23 @@ from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 __all__ = ["moved", "overwritten", "turned", "unreached"]
 
 MOST_PLACES = 64
-"""Places along a dimension that are asked one by one what they send back."""
+"""Largest size of a dimension whose positions are tried one by one; each takes two backward passes."""
 
 
 @mistake("values")
 def unreached(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right wherever the gradient of {tensor} is not zero, but it is not zero in the other places.
+    """{gradient} is right where the gradient of {tensor} is not zero, but it should be zero in all other places.
 
-    Try: Look at {lines}: which entries of {tensor} get through there? A nudge to any other changes nothing.
+    Try: Look at {lines}: on which entries of {tensor} does the result depend? Nudging any other entry changes nothing.
     """
     if view.blind or view.shape != view.expected_shape:
         return
-    there = view.expected != 0
+    reached = view.expected != 0
     allowance = view.tolerance * scale_of(view.expected)
-    stray = (view.value.abs() > allowance) & ~there
-    right = scale_of((view.value - view.expected)[there]) <= allowance
-    # a single entry may be anything
-    if right and min(int(there.sum()), int(stray.sum())) > 1:
+    stray = (view.value.abs() > allowance) & ~reached
+    right = scale_of((view.value - view.expected)[reached]) <= allowance
+    # a single entry may be chance
+    if right and min(int(reached.sum()), int(stray.sum())) > 1:
         yield {"lines": lines(view, view.consumers)}
 
 
@@ -38,27 +38,26 @@ def unreached(view: WrongAnswer) -> Iterator[TemplateValues]:
 def moved(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds the right numbers in the wrong places.
 
-    Try: Follow one entry of {tensor} through {lines}: what comes back to it belongs in its own place.
+    Try: Follow one entry of {tensor} through {lines}: its gradient belongs in the place of that entry.
     """
     if view.shape == view.expected_shape and not view.is_right and bool(torch.isfinite(view.value).all()):
-        found, due = (value.flatten().sort().values for value in (view.value, view.expected))
-        # of few different numbers the same ones come together by chance
-        if len(set(due.tolist())) > 3 and view.close(found, due):
+        answer, expected = (value.flatten().sort().values for value in (view.value, view.expected))
+        # few different numbers may be the same by chance
+        if len(set(expected.tolist())) > 3 and view.close(answer, expected):
             yield {"lines": lines(view, view.consumers)}
 
 
 @mistake("values")
 def overwritten(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} does not add up: several places of {consumer} along dimension {dim} send something back to the same
-    entry of {tensor}, and only what the last of them sends survives.
+    """{gradient} keeps only the last contribution to an entry: several positions of {consumer} along dimension {dim}
+    contribute to the same entry of {tensor}, and they must be added.
 
-    Try: Begin with zeros, and let each place add to what the others have sent.
+    Try: Start with zeros, and add the contribution of each position.
     """
     for consumer in view.consumers if view.shape == view.expected_shape else ():
         if consumer == LOSS:
             continue
-        sent = view.context.gradient_of(consumer)
-        for dim, size in enumerate(sent.shape):
+        for dim, size in enumerate(view.context.gradient_of(consumer).shape):
             if 1 < size <= MOST_PLACES and _keeps_last(view, consumer, dim):
                 yield {"consumer": consumer, "dim": str(dim)}
 
@@ -83,23 +82,23 @@ def _keeps_last(view: WrongAnswer, consumer: str, dim: int) -> bool:
 
 @mistake("values")
 def turned(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} multiplies with {factor} the wrong way round: its rows stand where its columns belong.
+    """In the matrix product of {gradient}, {factor} has to be transposed (or must not be).
 
     Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?
     """
     for consumer in view.consumers:
-        sent, branch, rest = (
+        upstream, branch, rest = (
             view.context.gradient_of(consumer),
             view.context.branch(view.name, consumer),
             view.other_branches(consumer),
         )
         for name, value in view.context.forward.items():
-            products = matrix_products(sent, value, view.expected_shape)
-            for (swapped, sent_turned, value_turned), right in products.items():
+            products = matrix_products(upstream, value, view.expected_shape)
+            for (swapped, upstream_turned, value_turned), right in products.items():
                 number = multiple_of(branch, right)
                 for factor, wrong in (
-                    (f"d{consumer}", products.get((swapped, not sent_turned, value_turned))),
-                    (name, products.get((swapped, sent_turned, not value_turned))),
+                    (f"d{consumer}", products.get((swapped, not upstream_turned, value_turned))),
+                    (name, products.get((swapped, upstream_turned, not value_turned))),
                 ):
                     if number and wrong is not None and view.fits(rest + number * wrong):
                         yield {"factor": factor, "lines": lines(view, (consumer,))}

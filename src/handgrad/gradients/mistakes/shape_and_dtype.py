@@ -1,4 +1,4 @@
-"""Entries of the catalogue for what an answer is before its values are looked at: its shape, its dtype."""
+"""Known mistakes in an answer before its values are compared: its type, its shape, its dtype."""
 
 import itertools
 from collections.abc import Iterator
@@ -30,16 +30,16 @@ __all__ = [
 
 @mistake("defined")
 def undefined(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The cell of {gradient} ran, and there is no variable {gradient} after it{instead}.
+    """The cell of {gradient} ran, but there is no variable {gradient} after it{instead}.
 
-    Try: Assign the result to {gradient}; the name is looked up as it is written, capital letters included.
+    Try: Assign the result to {gradient}; upper and lower case must be the same.
     """
     yield from ()
 
 
 @mistake("defined")
 def uses_autograd(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} copies autograd's answer, which is taken away while a notebook is graded.
+    """{gradient} copies autograd's gradient, which is removed while a notebook is graded.
 
     Try: Write the formula of {gradient} itself, {source}.
     """
@@ -50,7 +50,7 @@ def uses_autograd(view: WrongAnswer) -> Iterator[TemplateValues]:
 def not_a_tensor(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is not a tensor but a {type}: a gradient is a tensor like {tensor}.
 
-    Try: Keep to torch's own functions, or make a tensor of the result at the end.
+    Try: Use torch's own functions, or convert the result to a tensor at the end.
     """
     yield from ()
 
@@ -60,29 +60,29 @@ def not_a_tensor(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("shape")
 def shape_rank(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+    """The values of {gradient} are right, but its shape is {shape} instead of {wanted}, the shape of {tensor}.
 
-    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
+    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that is summed over.
     """
-    laid_over = view.broadcast_to_expected()
-    if laid_over and len(view.shape) != len(view.expected_shape) and laid_over.fits(view.expected):
+    reshaped = view.broadcast_to_expected()
+    if reshaped and len(view.shape) != len(view.expected_shape) and reshaped.fits(view.expected):
         yield shapes(view)
 
 
 @mistake("shape")
 def shape_broadcast(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+    """The values of {gradient} are right, but its shape is {shape} instead of {wanted}, the shape of {tensor}.
 
-    Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
+    Try: A gradient has the shape of its tensor: do not rely on broadcasting.
     """
-    laid_over = view.broadcast_to_expected() if broadcast_dims(view.shape, view.expected_shape) else None
-    if laid_over and len(view.shape) == len(view.expected_shape) and laid_over.fits(view.expected):
+    reshaped = view.broadcast_to_expected() if broadcast_dims(view.shape, view.expected_shape) else None
+    if reshaped and len(view.shape) == len(view.expected_shape) and reshaped.fits(view.expected):
         yield shapes(view)
 
 
 @mistake("shape")
 def wrong_dim(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is summed over {over}; {tensor} was stretched along {dim} on the way to {consumer}.
+    """{gradient} is summed over {over}, but {tensor} was broadcast along {dim} on the way to {consumer}.
 
     Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
     """
@@ -103,10 +103,10 @@ def wrong_dim(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("shape")
 def shape_sum(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along {dim} on the way
-    to {consumer}, and what comes back is not added up along it.
+    """{gradient} has shape {shape} instead of {wanted}: {tensor} was broadcast along {dim} on the way to {consumer},
+    and the gradient is not summed along it.
 
-    Try: What was stretched on the way forward is added up on the way back: sum over {dim}.
+    Try: What was broadcast in the forward pass is summed in the backward pass: sum over {dim}.
     """
     dims = broadcast_dims(view.expected_shape, view.shape)
     if dims and view.close(view.value.sum_to_size(view.expected_shape), view.expected):
@@ -117,14 +117,14 @@ def shape_sum(view: WrongAnswer) -> Iterator[TemplateValues]:
 def transposed(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds the right numbers in the wrong order: dimensions {dims} are swapped.
 
-    Try: Follow one entry of {tensor}: in which row and column of {gradient} does what comes back to it stand?
+    Try: Follow one entry of {tensor}: in which row and column of {gradient} does its gradient belong?
     """
-    for one, other in itertools.combinations(range(view.expected.ndim), 2):
-        swapped = view.expected.transpose(one, other)
-        # swapped itself, or read in another order: .view() with the sizes swapped, swapped back
-        again = view.expected.reshape(swapped.shape).transpose(one, other)
-        if (view.fits(swapped) or view.fits(again)) and not view.fits(view.expected):
-            yield {"dims": f"{one} and {other}"}
+    for first, second in itertools.combinations(range(view.expected.ndim), 2):
+        swapped = view.expected.transpose(first, second)
+        # transposed, or read in another order: .view() with the sizes swapped, then transposed back
+        reread = view.expected.reshape(swapped.shape).transpose(first, second)
+        if (view.fits(swapped) or view.fits(reread)) and not view.fits(view.expected):
+            yield {"dims": f"{first} and {second}"}
 
 
 # dtype, finite
@@ -132,9 +132,9 @@ def transposed(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("dtype")
 def dtype(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} holds {type} numbers, which cannot hold the values of a gradient.
+    """{gradient} holds {type} numbers, which cannot represent the values of a gradient.
 
-    Try: Look where the tensor is made: it needs the dtype of {tensor}, as torch.zeros_like({tensor}) has it.
+    Try: Look where the tensor is created: it needs the dtype of {tensor}, as in torch.zeros_like({tensor}).
     """
     kind = view.answer.dtype
     if kind.is_floating_point:
@@ -148,8 +148,8 @@ def dtype(view: WrongAnswer) -> Iterator[TemplateValues]:
 def not_finite(view: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds NaN or infinity.
 
-    Try: Look for a division by zero, a log of zero or an overflow; and {tensor}.grad is NaN on purpose while a notebook
-    is graded, so nothing may be copied from it.
+    Try: Look for a division by zero, a log of zero or an overflow. While a notebook is graded, {tensor}.grad is NaN on
+    purpose, so do not copy from it.
     """
     if not bool(torch.isfinite(view.answer).all()):
         yield {}
