@@ -155,7 +155,7 @@ class TestClassPage:
     def test_examples_are_anonymous(self, page: str) -> None:
         """The cells that show a mistake are those that most students wrote, and none says whose it is."""
         mistakes = page.partition("Most frequent mistakes")[2].partition("<h2>Students")[0]
-        assert "lacks what comes back through counts_sum" in mistakes
+        assert "lacks the contribution through counts_sum" in mistakes
         assert re.findall(r"<pre>(.*?)</pre>", mistakes) == ["dcounts = counts_sum_inv * dprobs"]
         assert "so in 2 of the notebooks" in mistakes
         assert not re.search("dan|düsentrieb|counts = dprobs", mistakes, re.IGNORECASE)
@@ -236,7 +236,7 @@ class TestFeedback:
         for gradient in exercise.stubs:
             assert f'<a href="#{gradient}"><g' in page
             assert page.count(f'id="{gradient}"') == 1
-        assert "dcounts lacks what comes back through counts_sum." in page
+        assert "dcounts lacks the contribution through counts_sum." in page
         assert "Try: counts has 2 consumers" in page
         empty = read_feedback(rewritten, "cid")
         assert "<b>0</b> of 26 points" in empty

@@ -107,36 +107,37 @@ def _of(check: NotebookNode) -> str:
 
 
 SENTENCES = {
-    "missing-branch-dcounts": ("dcounts", "dcounts lacks what comes back through counts_sum."),
-    "missing-branch-dbndiff": ("dhprebn", "dhprebn lacks what comes back through bnmeani."),
+    "missing-branch-dcounts": ("dcounts", "dcounts lacks the contribution through counts_sum."),
+    "missing-branch-dbndiff": ("dhprebn", "dhprebn lacks the contribution through bnmeani."),
     "branch-subtracted": (
         "dbndiff",
-        "In dbndiff, what comes back through bndiff2 has the wrong sign; the rest of it is right.",
+        "In dbndiff, the contribution through bndiff2 has the wrong sign; the rest is right.",
     ),
     "bessel": ("dbndiff2", "dbndiff2 is (n-1)/n times what it should be (n is 32)."),
     "square-without-its-two": (
         "dbndiff",
-        "In dbndiff, what comes back through bndiff2 is 1/2 times what it should be.",
+        "In dbndiff, the contribution through bndiff2 is 1/2 times what it should be.",
     ),
     "softmax-without-the-mean": ("dlogits", "dlogits is n times what it should be (n is 32)."),
-    "early-slip": ("dcounts_sum", "dcounts_sum has the wrong sign everywhere, and is right otherwise."),
+    "early-slip": ("dcounts_sum", "dcounts_sum has the wrong sign everywhere; its absolute values are right."),
     "last-write-wins": (
         "dC",
-        "dC does not add up: Xb names some rows of C more than once, and for each of them only one of the values sent "
-        "back by emb survives.",
+        "Xb contains some rows of C more than once. The upstream gradients of such a row, from emb, must be added; "
+        "dC keeps only one of them.",
     ),
     "no-keepdim": (
         "dcounts_sum_inv",
-        "The values of dcounts_sum_inv are right, but its shape is (32,) where counts_sum_inv has (32, 1).",
+        "The values of dcounts_sum_inv are right, but its shape is (32,) instead of (32, 1), the shape of "
+        "counts_sum_inv.",
     ),
     "not-summed": (
         "db2",
-        "db2 has shape (32, 27) where b2 has (27,): b2 was stretched along dimension 0 on the way to logits, and what "
-        "comes back is not added up along it.",
+        "db2 has shape (32, 27) instead of (27,): b2 was broadcast along dimension 0 on the way to logits, and the "
+        "gradient is not summed along it.",
     ),
     "sum-along-the-wrong-dimension": (
         "dbnvar_inv",
-        "dbnvar_inv is summed over dimension 1; bnvar_inv was stretched along dimension 0 on the way to bnraw.",
+        "dbnvar_inv is summed over dimension 1, but bnvar_inv was broadcast along dimension 0 on the way to bnraw.",
     ),
     "transposed-product": (
         "dW2",
@@ -144,16 +145,18 @@ SENTENCES = {
     ),
     "no-upstream": (
         "dprobs",
-        "dprobs is the slope of the step from probs to logprobs alone: dlogprobs, which arrives there, is missing.",
+        "dprobs is only the local derivative of logprobs with respect to probs; the upstream gradient dlogprobs is "
+        "missing.",
     ),
     "handed-on-unchanged": (
         "dbnraw",
-        "dbnraw is dhpreact, a gradient of another tensor: the step from bnraw to hpreact has left no trace.",
+        "dbnraw is dhpreact, the gradient of another tensor: it is not multiplied by the local derivative of hpreact "
+        "with respect to bnraw.",
     ),
-    "forward-in-a-product": ("dembcat", "dembcat is worked out with hprebn where dhprebn belongs."),
-    "tanh-without-square": ("dhpreact", "dhpreact is worked out with h taken from 1, as the factor of dh."),
-    "brain-floats": ("dh", "dh holds bfloat16 numbers, which cannot hold the values of a gradient."),
-    "never-filled": ("dC", "dC is zero everywhere, and the gradient of C is not."),
+    "forward-in-a-product": ("dembcat", "dembcat is computed with hprebn in place of dhprebn."),
+    "tanh-without-square": ("dhpreact", "dhpreact is computed with h subtracted from 1, as the factor of dh."),
+    "brain-floats": ("dh", "dh holds bfloat16 numbers, which cannot represent the values of a gradient."),
+    "never-filled": ("dC", "dC is zero everywhere, but the gradient of C is not."),
     "numpy-answer": ("dh", "dh is not a tensor but a ndarray: a gradient is a tensor like h."),
     "not-a-number": ("dbnvar", "dbnvar holds NaN or infinity."),
 }
@@ -251,8 +254,8 @@ def test_carried(finished: dict[str, Any], solutions: dict[str, str]) -> None:
     for gradient in ("dcounts_sum_inv", "dcounts_sum", "dcounts"):
         exec(solutions[gradient], finished)
     found = _told(finished, "counts")
-    assert found.what == "dcounts is right for what it was made from; the error is in dprobs."
-    assert found.advice == "Mend dprobs, and run the cells below it again."
+    assert found.what == "dcounts is right for its upstream gradients; the error is in dprobs."
+    assert found.advice == "Fix dprobs, then rerun the cells below it."
     assert found.cell == "dprobs"
     assert (
         _told(finished, "counts", "dcounts = dcounts + 0.1").advice == "Begin with dprobs, which is not right either."
@@ -316,7 +319,7 @@ def test_rounding_is_told(finished: dict[str, Any]) -> None:
     assert right in _printed(finished, "h", "dh = dh * (1 + 1e-6)")
     assert "rounding" not in _printed(finished, "h", "dh = dh * (1 + 5e-5)")
     note = _printed(finished, "bnvar", "dbnvar = (-0.5 * bnvar**-1.5) * dbnvar_inv")
-    assert "as if a small constant were added to bnvar" in note
+    assert "as if the forward pass added a small constant to bnvar" in note
 
 
 @pytest.mark.parametrize(

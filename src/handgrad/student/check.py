@@ -257,7 +257,7 @@ def _first_difference(name: str, comparison: Comparison) -> tuple[str, str]:
     if comparison.shape != comparison.expected_shape:
         values = "its values are right, but " if comparison.reshaped else ""
         return "shape", (
-            f"d{name}: {values}its shape is {comparison.shape} where {name} has {comparison.expected_shape}. "
+            f"d{name}: {values}its shape is {comparison.shape} instead of {comparison.expected_shape}. "
             "A gradient always has the shape of its tensor."
         )
     if not comparison.finite:

@@ -1,4 +1,4 @@
-"""Takes the place of ``cmp`` in the grader and in the sandbox: records its calls, prints nothing."""
+"""Records the calls of ``cmp`` in the grader and in the sandbox, instead of printing and raising."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ __all__ = ["Recorder", "recording", "silence"]
 
 @dataclass
 class Recorder:
-    """Takes the place of ``cmp`` in the grader: keeps what a check compares, prints nothing, raises nothing."""
+    """The calls of ``cmp``: names of tensors, and answers."""
 
     calls: deque[tuple[str, Any]] = field(default_factory=deque)
 
@@ -32,5 +32,5 @@ def recording() -> Iterator[Recorder]:
 
 
 def silence() -> None:
-    """Let ``cmp`` do nothing in this process from here on: in the sandbox there is nothing to compare with."""
+    """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
     _recorder.set(Recorder(deque(maxlen=0)))
