@@ -73,7 +73,7 @@ def test_verdicts(name: str, grader: Grader, submit: Submit) -> None:
 def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without trust it is refused with a sentence, at once: no process is started."""
     monkeypatch.setattr(subprocess, "Popen", None)
-    with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
+    with pytest.raises(IsolationError, match=r"this machine cannot isolate .* --trust-submissions"):
         Grader(exercise, [1], isolation="none").__enter__()
     monkeypatch.setattr(grader_module, "lacking", lambda: "there is no isolation on such machines")
     with pytest.raises(IsolationError, match="there is no isolation on such machines"):
@@ -281,7 +281,7 @@ def _course(folder: Path, students: int, settings: str = "") -> Course:
 def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
     """A class is refused in one sentence, nobody is graded, and nobody's score is written."""
     course = _course(tmp_path, 3, 'c.Handgrad.isolation = "none"\n')
-    with pytest.raises(IsolationError, match="nothing on this machine keeps a submission from its files") as caught:
+    with pytest.raises(IsolationError, match="this machine cannot isolate a submission from its files") as caught:
         grade_class.grade_class(course, "backprop", feedback=False, workers=1)
     assert str(caught.value).count("--trust-submissions") == 1
     assert grade_class.stored_reports(course, "backprop") == []
