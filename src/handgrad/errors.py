@@ -45,7 +45,7 @@ class SandboxError(HandgradError, RuntimeError):
 
 
 class IsolationError(SandboxError):
-    """This machine cannot isolate an untrusted submission from its files and its network."""
+    """An untrusted submission cannot be isolated from the files and the network of this machine."""
 
     @classmethod
     def because(cls, reason: str) -> Self:

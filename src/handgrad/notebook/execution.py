@@ -9,7 +9,6 @@ import ast
 import asyncio
 import base64
 import builtins
-import functools
 import inspect
 import io
 import linecache
@@ -162,8 +161,8 @@ def new_namespace() -> dict[str, Any]:
 def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool = False) -> CellError | None:
     """Run ``cell`` in ``namespace``; the error it raised, or None.
 
-    Everything that student code can raise is caught, ``SystemExit`` and ``KeyboardInterrupt`` included; assignments made
-    before stay in ``namespace``. With ``traceback`` the error has IPython's formatted lines.
+    Everything that student code can raise is caught, ``SystemExit`` and ``KeyboardInterrupt`` included; earlier
+    assignments stay in ``namespace``. With ``traceback`` the error has IPython's formatted lines.
     """
     shell = the_shell()
     if isinstance(shell, Shell):
@@ -291,12 +290,6 @@ class _Publisher(DisplayPublisher):
         self.outputs_taken.take()
 
 
-@functools.cache
-def _publisher(shell: InteractiveShell) -> _Publisher:
-    """The shell's publisher while cells are captured; cached, since creating it takes MEASURE1."""
-    return _Publisher(shell=shell)
-
-
 @contextmanager
 def captured(*, results: bool = True) -> Iterator[Outputs]:
     """Capture everything that cells run inside print, show and display; nothing reaches the terminal.
@@ -304,7 +297,8 @@ def captured(*, results: bool = True) -> Iterator[Outputs]:
     Without ``results`` the value of a cell's last expression is ignored.
     """
     shell, outputs = the_shell(), Outputs()
-    publisher = _publisher(shell)
+    publisher = _Publisher(shell=shell)
+    publisher.outputs_taken = outputs
 
     def show(value: Any) -> None:
         if value is not None and results:
@@ -312,10 +306,8 @@ def captured(*, results: bool = True) -> Iterator[Outputs]:
 
     before = shell.display_pub, sys.displayhook
     shell.display_pub, sys.displayhook = publisher, show
-    publisher.outputs_taken, outer = outputs, getattr(publisher, "outputs_taken", outputs)
     try:
         with redirect_stdout(_Stream("stdout", outputs)), redirect_stderr(_Stream("stderr", outputs)):
             yield outputs
     finally:
         shell.display_pub, sys.displayhook = before
-        publisher.outputs_taken = outer

@@ -129,7 +129,7 @@ def item_chart(items: Mapping[str, Item]) -> str:
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any]]:
     """A figure of a size in inches and its axes, independent of the user's matplotlib settings."""
-    # only this page needs it, and importing it takes half a second
+    # only this page needs it, and importing it takes 0.7 s
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
