@@ -1,4 +1,4 @@
-"""Writes docs/mistakes.md: every known mistake, its text, and an example with what a student reads of it.
+"""Write docs/mistakes.md: every known mistake, its text, and an example with the message to the student.
 
 The texts come from the catalogue, the examples from ``tests/mistakes``, graded: ``python tests/mistakes_page.py``.
 """
@@ -32,25 +32,26 @@ QUESTIONS = {
     "dtype": "Can its dtype hold the values?",
     "finite": "Is every entry finite?",
     "values": "Are the values right?",
-    "moves": "Does what is no gradient come to where it should?",
+    "moves": "Does a value that is not a gradient change as it should?",
 }
 HEAD = """# Known mistakes
 
-What handgrad recognises in an answer, from its values alone, in the order in which it asks; the first mistake that fits
-speaks. One is named only where the numbers fit it, up to the tolerance of the comparison, in the pass with random
-upstream gradients, and where nothing else of its kind fits. Otherwise the sentence stays plain: the gradient is not
-right yet. No text gives the formula away. [marking.md](marking.md) says how a gradient is judged, and what is measured.
+The mistakes that handgrad recognises from the values of an answer, in the order in which they are tried; the first that
+fits is reported. A mistake is reported only if it explains the values, up to the tolerance of the comparison, in the
+pass with random upstream gradients, and if no other explanation of its kind does. If there is none, the message only
+tells that the gradient is not right yet. No text gives the formula away. [marking.md](marking.md) explains how a
+gradient is judged, and what was measured.
 
-A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
-value; what only random ones can tell stays with the grader ([students.md](students.md)).
+A check that fails in the student's own notebook gives the same text, based on the student's own upstream gradients.
+What only random upstream gradients can show is left to the grader ([students.md](students.md)).
 
-Every example is a folder of `tests/mistakes`. This page is written by `python tests/mistakes_page.py`; a test fails
-where it is out of date.
+Every example is a folder of `tests/mistakes`. This page is written by `python tests/mistakes_page.py`; a test fails if
+it is out of date.
 """
 
 
 SHORTENED = "training"
-"""The exercise whose visible pass would take long."""
+"""The exercise that is shortened, because its visible pass takes long."""
 
 
 def _exercise(name: str) -> Exercise:
@@ -59,7 +60,7 @@ def _exercise(name: str) -> Exercise:
 
 
 def _solved(name: str) -> NotebookNode:
-    """The instructor's notebook with nbgrader's marks taken out of the stubs."""
+    """The instructor's notebook, with nbgrader's marks removed from the stubs."""
     if name == SHORTENED:
         return shortened.solved()
     notebook = read_notebook(ROOT / "source" / name / f"{name}.ipynb")
@@ -70,15 +71,12 @@ def _solved(name: str) -> NotebookNode:
 
 
 def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
-    """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient.
-
-    The first exercise comes first: it is the one that a reader of the page knows.
-    """
-    found: dict[str, tuple[Case, str]] = {}
+    """For each mistake the case with the fewest and shortest cells, and its gradient; cases of ``FIRST`` come first."""
+    best: dict[str, tuple[Case, str]] = {}
     for case in sorted(cases, key=_plainness):
         for gradient, slug in case.diagnoses.items():
-            found.setdefault(slug, (case, gradient))
-    return found
+            best.setdefault(slug, (case, gradient))
+    return best
 
 
 def _plainness(case: Case) -> tuple[bool, int, int, str]:
@@ -86,8 +84,8 @@ def _plainness(case: Case) -> tuple[bool, int, int, str]:
 
 
 def page() -> str:
-    """The page, made anew."""
-    found = examples(read_cases(ROOT / "tests" / "mistakes"))
+    """The text of the page."""
+    chosen = examples(read_cases(ROOT / "tests" / "mistakes"))
     parts, question = [HEAD], ""
     with ExitStack() as stack:
 
@@ -99,10 +97,10 @@ def page() -> str:
             if mistake.question != question:
                 question = mistake.question
                 parts.append(f"## {QUESTIONS[question]}\n")
-            case, gradient = found[slug]
+            case, gradient = chosen[slug]
             solution, exercise = _solved(case.assignment), grader(case.assignment).exercise
             report = grader(case.assignment).grade(Submission.of(case.notebook(solution, solution), exercise)).report
-            verdict = next(one for one in report.checks if one.gradient == gradient)
+            verdict = next(check for check in report.checks if check.gradient == gradient)
             parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
     return "\n".join(parts)
 
@@ -126,7 +124,7 @@ def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> s
 
 
 def _slots(text: str) -> str:
-    """A text with its words marked as such; what is said in some cases only is an ellipsis."""
+    """A text with its template values in italics; those that may be empty are an ellipsis."""
     return re.sub(r"{(\w+)}", r"*\1*", re.sub(r"{(?:instead|how|line|where|size)}", " …", text))
 
 
