@@ -209,10 +209,10 @@ def arriving(
         return arrived
     # a notebook may have switched autograd off since its forward pass
     with torch.enable_grad(), gradients_kept([tensor, *others.values()]), _hooks(others, cut):
-        asked = [others[only]] if only else list(others.values())
+        wanted = [others[only]] if only else list(others.values())
         # a sum: torch imports sympy, which takes 0.8 s, the first time that it is given grad_outputs
         begin = (tensor * gradient).sum()
-        torch.autograd.grad(begin, asked, retain_graph=True, allow_unused=True)
+        torch.autograd.grad(begin, wanted, retain_graph=True, allow_unused=True)
     return arrived
 
 

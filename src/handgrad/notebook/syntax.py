@@ -170,7 +170,7 @@ class ParsedCell:
         return pieces
 
     def beside(self, others: Sequence["ParsedCell"]) -> set[int]:
-        """Indices of the statements that do not stand in one of ``others`` too, nor assign what it assigns."""
+        """Indices of the statements that are in none of ``others`` and assign none of their names."""
         names = {name for other in others for name in other.names()}
         known = {step.dump for other in others for step in other.steps}
         return {
@@ -180,15 +180,15 @@ class ParsedCell:
         }
 
     def only(self, kept: Container[int]) -> str:
-        """The cell with the statements of these indices; the others are blanked out, and lines stay."""
+        """The cell with the statements of these indices; other lines are blank and keep their numbers."""
         return self._text(range(len(self.lines)), kept)
 
     def _text(self, part: range, kept: Container[int] | None = None) -> str:
         """Lines of the cell (from 0) with the statements ``kept``, and the headers that these need."""
-        here = [(index, step) for index, step in enumerate(self.steps) if part.start < step.lines[0] <= part.stop]
-        needed = {number for index, step in here if kept is None or index in kept for number in step.all_lines}
+        inside = [(index, step) for index, step in enumerate(self.steps) if part.start < step.lines[0] <= part.stop]
+        needed = {number for index, step in inside if kept is None or index in kept for number in step.all_lines}
         lines = ["#\n"] * part.start + list(self.lines[part.start : part.stop])
-        for number in {number for _, step in here for number in step.all_lines}:
+        for number in {number for _, step in inside for number in step.all_lines}:
             lines[number - 1] = self.lines[number - 1] if number in needed else "#\n"
         return "".join(lines)
 

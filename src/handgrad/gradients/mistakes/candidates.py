@@ -25,17 +25,17 @@ def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T
     return [subset for size in sizes for subset in itertools.combinations(items, size)]
 
 
-def one_of_each(view: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) -> bool:
+def one_of_each(wrong: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) -> bool:
     """Whether each row of the answer is one of its upstream gradients, where several must be added."""
     rows = index.reshape(-1)
     values = upstream.reshape(len(rows), -1)
-    answer = view.value.reshape(len(view.value), -1)
+    answer = wrong.value.reshape(len(wrong.value), -1)
     if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
         return False
     added = torch.zeros_like(answer).index_add_(0, rows, values)
-    if not view.close(added.reshape(view.expected.shape), view.expected):
+    if not wrong.close(added.reshape(wrong.expected.shape), wrong.expected):
         return False
-    allowance = view.tolerance * scale_of(values)
+    allowance = wrong.tolerance * scale_of(values)
     for row, value in enumerate(answer):
         candidates = values[rows == row] if bool((rows == row).any()) else torch.zeros_like(values[:1])
         if not bool(((candidates - value).abs().amax(1) <= allowance).any()):
@@ -43,28 +43,31 @@ def one_of_each(view: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) 
     return True
 
 
-def _itself(view: WrongAnswer) -> Iterator[TemplateValues]:
+def _itself(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """The answer is a forward value, or its transpose."""
-    for name, value in view.context.forward.items():
-        if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
+    for name, value in wrong.context.forward.items():
+        if wrong.fits(value) or (value.ndim == 2 and wrong.fits(value.T)):
             where = " and nothing else: it holds values of the forward pass"
-            yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
+            yield {"part": f"d{wrong.name}", "used": name, "where": where, "lines": lines(wrong, wrong.consumers)}
 
 
-def _in_place_of_a_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
+def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """Another value went through the step in place of the upstream gradient."""
-    for consumer in view.consumers:
+    for consumer in wrong.consumers:
         if consumer == LOSS:
             continue
-        shape = view.context.tensors[consumer].shape
-        for name, value in view.other_variables():
+        shape = wrong.context.tensors[consumer].shape
+        for name, value in wrong.other_variables():
             if value.shape != shape or name == f"d{consumer}":
                 continue
-            if view.multiple(view.context.vjp(view.name, consumer, value), view.other_branches(consumer)) is not None:
-                yield _used(view, consumer, name, f" in place of d{consumer}")
+            if (
+                wrong.multiple(wrong.context.vjp(wrong.name, consumer, value), wrong.other_branches(consumer))
+                is not None
+            ):
+                yield _used(wrong, consumer, name, f" in place of d{consumer}")
 
 
-def _as_a_factor(view: WrongAnswer) -> Iterator[TemplateValues]:
+def _as_a_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """The upstream gradient is multiplied or divided by another value than the one in the step."""
     powers: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
         ("as the factor", lambda value: value),
@@ -74,42 +77,42 @@ def _as_a_factor(view: WrongAnswer) -> Iterator[TemplateValues]:
     )
     for words, power in powers:
         explanations = []
-        for consumer in view.consumers:
+        for consumer in wrong.consumers:
             if consumer == LOSS:
                 continue
-            upstream = view.context.gradient_of(consumer)
-            for name, value in view.other_variables():
-                product = _product(view, upstream, power(value))
-                number = view.multiple(product, view.other_branches(consumer)) if product is not None else None
+            upstream = wrong.context.gradient_of(consumer)
+            for name, value in wrong.other_variables():
+                product = _product(wrong, upstream, power(value))
+                number = wrong.multiple(product, wrong.other_branches(consumer)) if product is not None else None
                 if number is not None:
-                    explanations.append(_used(view, consumer, name, f" {words} of d{consumer}"))
+                    explanations.append(_used(wrong, consumer, name, f" {words} of d{consumer}"))
         yield from explanations
         if explanations:
             return
 
 
-def _product(view: WrongAnswer, upstream: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
+def _product(wrong: WrongAnswer, upstream: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
     """``upstream * value`` in the shape of the tensor; None if the product has a shape of its own."""
     try:
         product = upstream * value
     except RuntimeError:
         return None
-    return view.reduced_to(product) if product.shape in (upstream.shape, view.expected.shape) else None
+    return wrong.reduced_to(product) if product.shape in (upstream.shape, wrong.expected.shape) else None
 
 
-def _in_a_product(view: WrongAnswer) -> Iterator[TemplateValues]:
+def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """A matrix product of the upstream gradient with another matrix than the one in the step."""
-    for consumer in view.consumers:
+    for consumer in wrong.consumers:
         upstream, branch, rest = (
-            view.context.gradient_of(consumer),
-            view.context.branch(view.name, consumer),
-            view.other_branches(consumer),
+            wrong.context.gradient_of(consumer),
+            wrong.context.branch(wrong.name, consumer),
+            wrong.other_branches(consumer),
         )
-        for name, value in view.other_variables():
-            products = matrix_products(upstream, value, view.expected_shape).values()
-            fits = any(view.fits(rest + product) for product in products)
+        for name, value in wrong.other_variables():
+            products = matrix_products(upstream, value, wrong.expected_shape).values()
+            fits = any(wrong.fits(rest + product) for product in products)
             if fits and not any(multiple_of(branch, product) for product in products):
-                yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
+                yield _used(wrong, consumer, name, f", in a matrix product with d{consumer}")
 
 
 def matrix_products(
@@ -144,8 +147,8 @@ def multiple_of(branch: torch.Tensor, product: torch.Tensor, tolerance: float = 
     return number if number and scale_of(branch - number * product) <= tolerance * scale_of(branch) else None
 
 
-def _used(view: WrongAnswer, consumer: str, name: str, where: str) -> TemplateValues:
-    return {"part": part(view, consumer), "used": name, "where": where, "lines": lines(view, (consumer,))}
+def _used(wrong: WrongAnswer, consumer: str, name: str, where: str) -> TemplateValues:
+    return {"part": part(wrong, consumer), "used": name, "where": where, "lines": lines(wrong, (consumer,))}
 
 
 WRONG_VARIABLE_CANDIDATES: tuple[Callable[[WrongAnswer], Iterator[TemplateValues]], ...] = (

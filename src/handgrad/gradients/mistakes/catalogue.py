@@ -60,28 +60,28 @@ def diagnosis_of(slug: str, gradient: str, cell: str = "", **words: str) -> Diag
     return CATALOGUE[slug].diagnosis(gradient, words, cell)
 
 
-def recognise(gradient: str, views: Sequence[WrongAnswer], slugs: Sequence[str] = ()) -> Diagnosis | None:
-    """The first mistake of the catalogue that explains all ``views``, and in one way only.
+def recognise(gradient: str, answers: Sequence[WrongAnswer], slugs: Sequence[str] = ()) -> Diagnosis | None:
+    """The first mistake of the catalogue that explains all ``answers``, and in one way only.
 
     Parameters
     ----------
     gradient
         The student's variable.
-    views
+    answers
         Its wrong answers, pass by pass.
     slugs
         The mistakes that are tried (default: all).
     """
-    if not views:
+    if not answers:
         return None
-    right = any(view.is_right for view in views)
+    right = any(wrong.is_right for wrong in answers)
     for mistake in CATALOGUE.values():
         if (slugs and mistake.slug not in slugs) or (right and not mistake.is_note):
             continue
-        explanations = [{tuple(words.items()) for words in mistake.explanations(views[0])}]
+        explanations = [{tuple(words.items()) for words in mistake.explanations(answers[0])}]
         # most mistakes do not explain the first pass: then the other passes are not tried
         explanations += [
-            {tuple(words.items()) for words in mistake.explanations(view)} for view in views[1:] if explanations[0]
+            {tuple(words.items()) for words in mistake.explanations(wrong)} for wrong in answers[1:] if explanations[0]
         ]
         if len(same := set.intersection(*explanations)) == 1:
             return mistake.diagnosis(gradient, dict(same.pop()))
@@ -89,20 +89,20 @@ def recognise(gradient: str, views: Sequence[WrongAnswer], slugs: Sequence[str] 
 
 
 def recognise_in_any_shape(
-    gradient: str, views: Sequence[WrongAnswer | None], slugs: Sequence[str] = ()
+    gradient: str, answers: Sequence[WrongAnswer | None], slugs: Sequence[str] = ()
 ) -> Diagnosis | None:
     """The mistake that explains every answer; if none does, the one in their values if shapes are ignored.
 
-    Parameters are those of :func:`recognise`; a None among ``views`` is left out.
+    Parameters are those of :func:`recognise`; a None among ``answers`` is left out.
     """
-    answers = [view for view in views if view]
-    if diagnosis := recognise(gradient, answers, slugs):
+    given = [wrong for wrong in answers if wrong]
+    if diagnosis := recognise(gradient, given, slugs):
         return diagnosis
     # a single number, broadcast, would look like a value of the right shape
-    reshaped = [other for view in answers if view.answer.numel() > 1 and (other := view.broadcast_to_expected())]
-    diagnosis = recognise(gradient, reshaped, slugs) if len(reshaped) == len(answers) else None
+    reshaped = [other for wrong in given if wrong.answer.numel() > 1 and (other := wrong.broadcast_to_expected())]
+    diagnosis = recognise(gradient, reshaped, slugs) if len(reshaped) == len(given) else None
     if diagnosis is None:
         return None
-    first = answers[0]
+    first = given[0]
     shape = f"Its shape is not right either: {first.shape} instead of {first.expected_shape}."
     return replace(diagnosis, what=f"{diagnosis.what} {shape}")

@@ -21,27 +21,27 @@ FEWEST = 16
 
 
 @mistake("values")
-def slope_elsewhere(view: WrongAnswer) -> Iterator[TemplateValues]:
+def slope_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} takes the local derivative at {used} instead of at {tensor}.
 
     Try: Look at {lines}: the local derivative is taken at the value that the forward pass has there.
     """
-    for consumer in view.consumers if view.shape == view.expected_shape and not view.is_scaled else ():
-        if consumer == LOSS or view.context.tensors[consumer].shape != view.expected_shape:
+    for consumer in wrong.consumers if wrong.shape == wrong.expected_shape and not wrong.is_scaled else ():
+        if consumer == LOSS or wrong.context.tensors[consumer].shape != wrong.expected_shape:
             continue
-        points = view.context.forward[view.name].flatten()
-        slopes = view.context.vjp(view.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
-        upstream = view.context.gradient_of(consumer).flatten()
-        taken = (view.value - view.other_branches(consumer)).flatten() / upstream
+        points = wrong.context.forward[wrong.name].flatten()
+        slopes = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
+        upstream = wrong.context.gradient_of(consumer).flatten()
+        taken = (wrong.value - wrong.other_branches(consumer)).flatten() / upstream
         # a small upstream gradient leaves only rounding of the local derivative
         readable = upstream.abs() > 1e-2 * scale_of(upstream)
         if not _is_function(points, slopes):
             continue
-        for used, value in view.other_variables():
-            if used != view.name and tuple(value.shape) == view.expected_shape:
+        for used, value in wrong.other_variables():
+            if used != wrong.name and tuple(value.shape) == wrong.expected_shape:
                 known, interpolated = _interpolate(points, slopes, value.flatten())
                 if _agree(taken[readable & known], interpolated[readable & known], scale_of(slopes)):
-                    yield {"part": part(view, consumer), "used": used, "lines": lines(view, (consumer,))}
+                    yield {"part": part(wrong, consumer), "used": used, "lines": lines(wrong, (consumer,))}
 
 
 def _is_function(points: torch.Tensor, slopes: torch.Tensor) -> bool:

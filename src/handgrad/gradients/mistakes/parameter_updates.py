@@ -44,7 +44,7 @@ class ParameterUpdate:
 
 
 @mistake("moves")
-def not_updated(view: WrongAnswer) -> Iterator[TemplateValues]:
+def not_updated(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is what it was before the cell of {stub} ran: nothing has changed it.
 
     Try: Update {gradient} too in every step of {stub}.
@@ -53,7 +53,7 @@ def not_updated(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("moves")
-def wrong_way(view: WrongAnswer) -> Iterator[TemplateValues]:
+def wrong_way(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} moves as far as it should, in the opposite direction.
 
     Try: A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.
@@ -62,7 +62,7 @@ def wrong_way(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("moves")
-def other_length(view: WrongAnswer) -> Iterator[TemplateValues]:
+def other_length(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} moves in the right direction, but {times} times as far as it should.
 
     Try: Look for a factor: the step size in {stub}, or a mean or a sum over the minibatch in what it uses.
