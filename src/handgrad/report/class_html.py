@@ -71,7 +71,7 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     context = context or ClassContext()
     summary = summarise(reports, context.entries)
     kinds = tuple(dict.fromkeys(KINDS.values()))
-    questions = items(reports)
+    analysis = items(reports)
     script = read("class.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return template("class.html").render(
@@ -83,13 +83,13 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         context=context,
         summary=summary,
         kinds=kinds,
-        questions=questions,
-        findings=find_common_mistakes(reports),
+        analysis=analysis,
+        mistakes=find_common_mistakes(reports),
         rates=RATES,
         graph=_graph(context.graph, summary) if context.graph and summary.scores else "",
         score_chart=score_chart(distribution(reports, context.entries)) if summary.scores else "",
         gradient_chart=gradient_chart(summary.gradients, kinds) if summary.gradients else "",
-        item_chart=item_chart(questions),
+        item_chart=item_chart(analysis),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
         differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         marks=MARKS,

@@ -200,15 +200,15 @@ class AnswerInNotebook:
 
 def _lines(namespace: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
     """The one-line statements that assign ``names`` last, from IPython's history ``In``; none in a script."""
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for source in namespace.get("In", ()):
         for statement in _statements(source) if any(f"{name} =" in source for name in names) else ():
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)]) if (
                     name in names and statement.lineno == statement.end_lineno
                 ):
-                    found[name] = ast.get_source_segment(source, statement) or ""
-    return found
+                    lines[name] = ast.get_source_segment(source, statement) or ""
+    return lines
 
 
 def _statements(source: str) -> list[ast.stmt]:
