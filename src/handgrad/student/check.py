@@ -16,7 +16,7 @@ from handgrad.student import card, display, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
-from handgrad.student.recorder import _recorder
+from handgrad.student.recorder import current_recorder
 
 __all__ = ["CheckFacts", "CheckFailed", "cmp", "diagnose", "progress"]
 
@@ -101,7 +101,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     CheckFailed
         The gradient is missing, not a tensor, of another shape, not finite or wrong; the message says which.
     """
-    recorder = _recorder.get()
+    recorder = current_recorder.get()
     if recorder is not None:
         recorder.calls.append((name, answer))
         return
@@ -129,7 +129,7 @@ def progress() -> None:
     A gradient is right, wrong, not written yet, or carried: right for its upstream gradients, of which one is wrong.
     The next one to do is marked. ``progress`` reads the notebook's variables, so run your cells first.
     """
-    if _recorder.get() is not None:
+    if current_recorder.get() is not None:
         return
     try:
         state = progress_of(_callers_namespace())

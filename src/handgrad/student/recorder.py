@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Recorder", "recording", "silence"]
+__all__ = ["Recorder", "current_recorder", "recording", "silence"]
 
 
 @dataclass
@@ -17,20 +17,20 @@ class Recorder:
     calls: deque[tuple[str, Any]] = field(default_factory=deque)
 
 
-_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+current_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
     """Record the calls of ``cmp`` inside the block."""
     recorder = Recorder()
-    token = _recorder.set(recorder)
+    token = current_recorder.set(recorder)
     try:
         yield recorder
     finally:
-        _recorder.reset(token)
+        current_recorder.reset(token)
 
 
 def silence() -> None:
     """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
-    _recorder.set(Recorder(deque(maxlen=0)))
+    current_recorder.set(Recorder(deque(maxlen=0)))

@@ -67,7 +67,8 @@ def _keeps_last(wrong: WrongAnswer, consumer: str, dim: int) -> bool:
     upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
     candidate = rest.clone()
     open_entries = torch.ones(wrong.expected_shape, dtype=torch.bool)
-    # an answer that fits the candidate is no further from it than this; most are, at the first position
+    # an answer that fits is within this; most others are not at the first position already, which saves most of the
+    # backward passes (6 instead of 182 for dcounts of the first exercise)
     most = 2 * wrong.tolerance * scale_of(wrong.value)
     for position in reversed(range(upstream.shape[dim])):
         mask = torch.zeros_like(upstream)
