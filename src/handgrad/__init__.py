@@ -1,7 +1,7 @@
 """handgrad: learn backpropagation by writing it, every gradient checked against autograd.
 
-What a student's notebook imports stands here and needs torch and the standard library only. It is imported when it is
-asked for: a command line that shows its help needs no torch.
+The names that a student's notebook imports are here; they need torch and the standard library only. They are imported
+when they are used, so that the help of the command line does not wait for torch.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,11 +1,11 @@
-"""Imported before anything else: leaves out an import that costs more than it brings.
+"""Imported first: skips a slow import that handgrad does not need.
 
-jsonschema, which nbformat imports, looks for a package that checks one format of texts. No notebook has such a text,
-and the package takes as long to import as torch.
+nbformat imports jsonschema, which imports rfc3987_syntax, if it is installed, to validate one string format that no
+notebook has. Without it ``python -c "import nbformat"`` takes 0.4 s instead of 2.6 s.
 """
 
 import sys
 
 __all__: list[str] = []
 
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # this is how a module is said not to be there
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # None makes the import fail

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions that say what, where and what to do."""
+"""The exceptions of handgrad; each message gives what happened, where, and what to do."""
 
 import difflib
 from typing import Any, Self
@@ -17,15 +17,15 @@ __all__ = [
 
 
 class HandgradError(Exception):
-    """Base of every error that handgrad raises for its user; the command line prints it and exits with status 2."""
+    """Base of all errors for the user; the command line prints the message and exits with status 2."""
 
 
 class CourseError(HandgradError, ValueError):
-    """A course's folder or its settings are not what a command needs."""
+    """A course's folder or its settings are invalid for a command."""
 
 
 class DataError(HandgradError, ValueError):
-    """A data file is not what the exercise needs."""
+    """A data file is missing or invalid."""
 
 
 class ExerciseError(HandgradError, ValueError):
@@ -33,11 +33,11 @@ class ExerciseError(HandgradError, ValueError):
 
 
 class RenameError(HandgradError, ValueError):
-    """A name is to be read as another, and one of the two is not there."""
+    """A name that is to be read as another, or that other name, does not exist."""
 
 
 class SubmissionError(HandgradError, ValueError):
-    """A file is not a notebook, or holds no answer to the exercise."""
+    """A file is not a notebook, or has no answer to the exercise."""
 
 
 class SandboxError(HandgradError, RuntimeError):
@@ -45,19 +45,19 @@ class SandboxError(HandgradError, RuntimeError):
 
 
 class IsolationError(SandboxError):
-    """Nothing on this machine keeps a submission from its files and its network, and it is not trusted."""
+    """An untrusted submission cannot be isolated from the files and the network of this machine."""
 
     @classmethod
     def because(cls, reason: str) -> Self:
-        """The error, with what can be done about it."""
+        """The error with its reason, and what to do."""
         return cls(
-            f"nothing on this machine keeps a submission from its files and its network: {reason}. "
+            f"this machine cannot isolate a submission from its files and its network: {reason}. "
             "Grade on Linux 5.13 or newer, in a container if need be; or, for code that you trust, "
             "say --trust-submissions, or set c.Handgrad.trust_submissions = True in nbgrader_config.py."
         )
 
 
 def closest(name: str, names: Any) -> str:
-    """A half sentence that suggests the likeliest of ``names``; empty where none is near."""
+    """A sentence that suggests the most similar of ``names``; empty if none is similar."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f" Did you mean {near[0]}?" if near else ""

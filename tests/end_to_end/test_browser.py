@@ -142,7 +142,7 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     card = check.locator(".handgrad", has=page.locator("svg"))
     card.wait_for()
     assert "counts          | exact: False | approximate: False" in card.inner_text()
-    assert "dcounts lacks what comes back through counts_sum." in card.inner_text()
+    assert "dcounts lacks the contribution through counts_sum." in card.inner_text()
     assert "Try: counts has 2 consumers (counts_sum and probs)" in card.inner_text()
     assert "(32, 27)" in card.inner_text()
     assert card.locator("svg title", has_text="the largest difference").count() == 1

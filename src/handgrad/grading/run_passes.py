@@ -215,7 +215,7 @@ def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values:
         for index, cell in enumerate(cells)
     }
     return Run(
-        state=pass_.name,
+        parameter_set=pass_.name,
         cells=tuple(range(last)),
         collect={index: names for index, names in asked.items() if names},
         at_end=() if pass_.helps else tuple(stubs),

@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 MAX_TEXT = 200_000
-"""Characters of printed text kept for one cell; what a run-away loop prints beyond them is cut."""
+"""Characters of printed text kept for one cell; the rest is cut."""
 MAX_RICH = 4_000_000
-"""Characters of one rich output (a plot, a table) that are kept; a larger one is left out."""
+"""Characters of the largest rich output (a plot, a table) that is kept."""
 MAX_ITEMS = 200
 """Rich outputs kept for one cell."""
 MAX_MESSAGE = 2_000
@@ -66,10 +66,10 @@ class Shell(InteractiveShell):
         super().__init__(config=config, **kwargs)
 
     def enable_gui(self, gui: str | None = None) -> None:
-        """Ignore the event loop that a plotting magic asks for: nothing is shown while a notebook is graded."""
+        """Ignore the event loop that a plotting magic starts: nothing is shown while a notebook is graded."""
 
     def system(self, cmd: str) -> None:
-        """Run a shell command (``!pip install``, ``%pip``); where there is no shell, say so, as a failing one would."""
+        """Run a shell command (``!pip install``, ``%pip``); without a shell, print a message to stderr."""
         try:
             super().system(cmd)
         except OSError:
@@ -82,7 +82,7 @@ class Shell(InteractiveShell):
 
 
 def the_shell() -> InteractiveShell:
-    """The process's IPython shell; made on the first call, and IPython's own where one runs already."""
+    """The process's IPython shell: the running one, or one that is created on the first call."""
     if InteractiveShell.initialized():
         return InteractiveShell.instance()
     hooks = sys.displayhook, sys.excepthook
@@ -112,7 +112,7 @@ def _tree(text: str) -> ast.Module | None:
 
 @dataclass(frozen=True)
 class CellError:
-    """What a cell raised: ``name`` of the exception's class, its ``message``, and IPython's ``traceback`` lines."""
+    """The exception of a cell: ``name`` of its class, its ``message``, and IPython's ``traceback`` lines."""
 
     name: str
     message: str
@@ -125,7 +125,7 @@ class CellError:
 
 @dataclass
 class CompiledCell:
-    """One code cell: its source, and its code objects once it has been run for the first time."""
+    """One code cell: its source, and its code objects after the first run."""
 
     source: str
     filename: str = "<cell>"
@@ -140,7 +140,7 @@ class CompiledCell:
         return transformed, parse(transformed) or ast.parse(transformed, self.filename)
 
     def code(self) -> list[types.CodeType]:
-        """Code objects in order; the last expression of the cell is compiled to show its value.
+        """Code objects in order; the last expression of the cell is compiled so that its value is shown.
 
         Raises
         ------
@@ -173,16 +173,16 @@ class CompiledCell:
 
 
 def forbid_input() -> None:
-    """Let ``input()`` raise from here on, in one sentence, in the whole process."""
+    """Make ``input()`` raise in the whole process."""
 
-    def nobody(prompt: object = "") -> str:
-        raise StdinNotImplementedError("a notebook that is graded has nobody to answer input().")
+    def refuse(prompt: object = "") -> str:
+        raise StdinNotImplementedError("input() cannot be answered while a notebook is graded.")
 
-    builtins.input = nobody
+    builtins.input = refuse
 
 
 def new_namespace() -> dict[str, Any]:
-    """An empty ``__main__``, as a notebook's first cell finds it."""
+    """An empty ``__main__`` namespace for a notebook's first cell."""
     namespace = types.ModuleType("__main__").__dict__
     namespace["__builtins__"] = __builtins__
     namespace["get_ipython"] = the_shell
@@ -192,8 +192,8 @@ def new_namespace() -> dict[str, Any]:
 def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool = False) -> CellError | None:
     """Run ``cell`` in ``namespace``; the error it raised, or None.
 
-    Everything that student code can raise ends here, ``SystemExit`` and ``KeyboardInterrupt`` included; what was
-    assigned before stays in ``namespace``. With ``traceback`` the error carries IPython's formatted lines.
+    Everything that student code can raise is caught, ``SystemExit`` and ``KeyboardInterrupt`` included; earlier
+    assignments stay in ``namespace``. With ``traceback`` the error has IPython's formatted lines.
     """
     shell = the_shell()
     if isinstance(shell, Shell):
@@ -210,7 +210,7 @@ def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool =
 
 
 def _cut(lines: list[str]) -> tuple[str, ...]:
-    """The lines of a traceback, cut in the middle where they are too long; the last line says what was raised."""
+    """The lines of a traceback, cut if they are too long, but always with the last line: the exception."""
     kept: list[str] = []
     room = MAX_TRACEBACK
     for line in (lines[-1][:MAX_MESSAGE], *lines[:-1]):
@@ -220,7 +220,7 @@ def _cut(lines: list[str]) -> tuple[str, ...]:
 
 
 def _shorten(traceback: types.TracebackType | None) -> None:
-    """Leave out the middle of a long traceback: formatting the thousand frames of a recursion takes two seconds."""
+    """Remove the middle of a long traceback: formatting the thousand frames of a recursion takes two seconds."""
     frames = []
     while traceback is not None:
         frames.append(traceback)
@@ -238,7 +238,7 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
     lines: tuple[str, ...] = ()
     if traceback:
         try:
-            # the first frames are ours, and the parser's for what is no Python
+            # skip the first frames: those of this module, and of the parser for a syntax error
             frames = error.__traceback__
             while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, ast.__file__):
                 frames = frames.tb_next
@@ -254,7 +254,7 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
 
 
 class Outputs:
-    """What cells print, show and display, in the order in which they do, in nbformat's shape and capped in size."""
+    """Everything that cells print, show and display, in order, in nbformat's format and limited in size."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
@@ -266,7 +266,7 @@ class Outputs:
         return items
 
     def write(self, name: str, text: str) -> None:
-        """Add ``text`` to the stream ``name``; what does not fit is cut, and said to be."""
+        """Add ``text`` to the stream ``name``; text that does not fit is cut, with a message."""
         if not self.room:
             return
         if len(text) >= self.room:
@@ -293,7 +293,7 @@ class Outputs:
 
 
 def _shown(kind: str, value: Any) -> Any:
-    """A value of rich output as a notebook may hold it: a text, except where its kind is JSON."""
+    """A value of rich output as a notebook may hold it: a string, or data if its MIME type is JSON."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value if untrusted_json.is_json(kind) else str(value)
@@ -321,20 +321,15 @@ class _Publisher(DisplayPublisher):
         self.outputs_taken.take()
 
 
-@functools.cache
-def _publisher(shell: InteractiveShell) -> _Publisher:
-    """The shell's publisher while cells are captured; one for all of them, since it takes long to make."""
-    return _Publisher(shell=shell)
-
-
 @contextmanager
 def captured(*, results: bool = True) -> Iterator[Outputs]:
-    """Capture everything that the cells run inside print, show and display; nothing reaches the terminal.
+    """Capture everything that cells run inside print, show and display; nothing reaches the terminal.
 
-    Without ``results`` the value of a cell's last expression is not looked at.
+    Without ``results`` the value of a cell's last expression is ignored.
     """
     shell, outputs = the_shell(), Outputs()
-    publisher = _publisher(shell)
+    publisher = _Publisher(shell=shell)
+    publisher.outputs_taken = outputs
 
     def show(value: Any) -> None:
         if value is not None and results:
@@ -342,10 +337,8 @@ def captured(*, results: bool = True) -> Iterator[Outputs]:
 
     before = shell.display_pub, sys.displayhook
     shell.display_pub, sys.displayhook = publisher, show
-    publisher.outputs_taken, outer = outputs, getattr(publisher, "outputs_taken", outputs)
     try:
         with redirect_stdout(_Stream("stdout", outputs)), redirect_stderr(_Stream("stderr", outputs)):
             yield outputs
     finally:
         shell.display_pub, sys.displayhook = before
-        publisher.outputs_taken = outer

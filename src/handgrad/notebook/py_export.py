@@ -1,4 +1,4 @@
-"""A Python file that was a notebook, as a notebook again: ``# %%`` cells, or those of nbconvert's ``# In[3]:``."""
+"""Read a Python file that was exported from a notebook: ``# %%`` cells, or nbconvert's ``# In[3]:``."""
 
 import re
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ __all__ = ["parse"]
 
 _HEAD = re.compile(r"^# ?%%(?P<rest>.*)$|^# In\[[ \d*]*\]:\s*$")
 _MAGIC = re.compile(r"^# (?=%|!)")
-"""How jupytext writes a magic, which would be no Python."""
+"""A magic as jupytext writes it, since it is not Python."""
 
 
 def parse(text: str) -> NotebookNode:
-    """The notebook of which ``text`` is the export; a file without marks is one cell."""
+    """The notebook that ``text`` was exported from; a file without marks is one cell."""
     cells = [
         nbformat.v4.new_code_cell(source) if kind == "code" else nbformat.v4.new_markdown_cell(source)
         for kind, source in _cells(text)

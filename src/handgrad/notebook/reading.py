@@ -1,4 +1,4 @@
-"""Read a notebook that was handed in: its size, its encoding, its structure, never its code."""
+"""Read a submitted notebook file: its size, its encoding, its structure; its code is never run."""
 
 import codecs
 import os
@@ -14,7 +14,7 @@ __all__ = ["MAX_BYTES", "parse_notebook", "read_content", "read_notebook"]
 
 
 MAX_BYTES = 1 << 27
-"""Bytes of the largest file that is read (128 MiB): plots and tables fit in, what fills the memory does not."""
+"""Bytes of the largest file that is read (128 MiB): enough for plots and tables, but does not fill the memory."""
 
 
 _MARKS = {
@@ -24,7 +24,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Encodings by the mark with which a file begins; the marks of UTF-16 begin those of UTF-32, which come first."""
+"""Encodings by byte order mark; UTF-32 comes before UTF-16, whose marks are prefixes of its marks."""
 
 
 def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
@@ -33,23 +33,23 @@ def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
     Parameters
     ----------
     inside
-        The folder that a link may not lead out of, where the file is a stranger's; anywhere unless given.
+        The folder that a symbolic link may not lead out of (default: no restriction). Give it for submissions.
 
     Raises
     ------
     SubmissionError
-        There is no such file, or it is not a notebook; the message says which.
+        There is no such file, or it is not a notebook.
     """
     return parse_notebook(read_content(path, inside), str(path))
 
 
 def parse_notebook(data: bytes, where: str) -> NotebookNode:
-    """The notebook that a file called ``where`` holds, in nbformat 4; of a ``.py`` file, the one it was made from.
+    """The notebook in the bytes of the file ``where``, in nbformat 4; a ``.py`` file is an export of a notebook.
 
     Raises
     ------
     SubmissionError
-        It is not a notebook; the message says why.
+        It is not a notebook; the message gives the reason.
     """
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
@@ -72,7 +72,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
 
 
 def read_content(path: Path, inside: Path | None = None) -> bytes:
-    """The bytes of the file at ``path``, which must be a file of a fair size; a pipe is not waited for.
+    """The bytes of the regular file at ``path``, if it is not too large; a pipe or a device is not opened.
 
     Parameters and errors are those of :func:`read_notebook`.
     """
@@ -81,10 +81,9 @@ def read_content(path: Path, inside: Path | None = None) -> bytes:
             raise SubmissionError(
                 f"{path} is a link out of the student's folder and is not read: the notebook itself must be handed in."
             )
-        # a pipe or a device is not even opened
-        _prove_file(path, path.stat())
+        _require_regular_file(path, path.stat())
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            _prove_file(path, os.fstat(file.fileno()))
+            _require_regular_file(path, os.fstat(file.fileno()))
             return file.read(MAX_BYTES)
     except FileNotFoundError:
         raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
@@ -92,7 +91,7 @@ def read_content(path: Path, inside: Path | None = None) -> bytes:
         raise SubmissionError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}.") from error
 
 
-def _prove_file(path: Path, status: os.stat_result) -> None:
+def _require_regular_file(path: Path, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise SubmissionError(f"{path} cannot be read: it is a folder, not a file.")
     if not stat.S_ISREG(status.st_mode):

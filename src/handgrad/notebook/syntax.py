@@ -1,4 +1,4 @@
-"""What the source of a cell assigns, by its syntax alone; nothing is run."""
+"""The syntax of a cell: which names its statements assign; nothing is run."""
 
 import ast
 import functools
@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 MAX_SOURCE = 1_000_000
-"""Characters of the longest cell that is looked into."""
+"""Characters of the longest cell that is parsed."""
 _MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
-"""A cell magic behind which Python stands."""
+"""A cell magic that is followed by Python."""
 _TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
 """A line magic that hides an assignment from Python's parser."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -39,14 +39,14 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement, with the blocks that it stands in: those that can be left and entered again.
+    """A statement, and the blocks around it that can be left and entered again.
 
     Attributes
     ----------
     node
         The statement.
     dump
-        Its syntax: of the same statement it is the same.
+        Its syntax as text, equal for equal statements.
     assignments
         The names that it assigns, and whether to something other than None or ``...``.
     blocks
@@ -60,24 +60,24 @@ class Statement:
 
     @property
     def lines(self) -> range:
-        """Numbers of its lines, decorators included."""
+        """Numbers of its lines, with decorators."""
         return range(_first_line(self.node), (self.node.end_lineno or 0) + 1)
 
     @property
     def all_lines(self) -> set[int]:
-        """The same, and those of the headers around it."""
+        """The same, with the headers of the blocks around it."""
         headers = (range(block.lineno, _first_line(block.body[0])) for block in self.blocks)
         return {*self.lines, *itertools.chain(*headers)}
 
     @property
     def bound(self) -> set[str]:
-        """Every name to which it gives a value, imports included."""
+        """Every name that it binds, with imports."""
         imported = self.node.names if isinstance(self.node, (ast.Import, ast.ImportFrom)) else []
         names = {alias.asname or alias.name.split(".")[0] for alias in imported}
         return names | {name for name, _ in self.assignments}
 
     def writes(self, name: str) -> bool:
-        """Whether it assigns something to ``name``: neither None nor ``...``."""
+        """Whether it assigns a value other than None and ``...`` to ``name``."""
         return (name, True) in self.assignments
 
 
@@ -88,12 +88,11 @@ class ParsedCell:
     Attributes
     ----------
     lines
-        Its lines, as IPython makes them.
+        Its lines after IPython's transformation.
     steps
-        Its statements; a ``with`` block gives those inside it, since the block can be entered again for each, and so
-        does what runs once whatever the data.
+        Its statements; a ``with`` block, and any block that always runs once, is replaced by the statements inside it.
     whole
-        Whether the cell may not be cut, because of the magic that it begins with.
+        Whether the cell must not be cut, because it begins with a magic.
     """
 
     lines: tuple[str, ...]
@@ -113,38 +112,36 @@ class ParsedCell:
             return None
 
     def names(self) -> set[str]:
-        """What the cell assigns, functions and classes included, imports left out."""
+        """The names that the cell assigns, with functions and classes, without imports."""
         return {name for step in self.steps for name, _ in step.assignments}
 
     def bound(self) -> set[str]:
-        """The same, imports included."""
+        """The same, with imports."""
         return {name for step in self.steps for name in step.bound}
 
     def ends(self, names: Collection[str]) -> dict[str, int]:
         """For each of ``names`` that the cell assigns, the index of the last statement that does."""
-        found: dict[str, int] = {}
+        ends: dict[str, int] = {}
         for index, step in enumerate(self.steps):
-            found.update({name: index for name, written in step.assignments if written and name in names})
-        return found
+            ends.update({name: index for name, written in step.assignments if written and name in names})
+        return ends
 
     def cut(
         self, names: Collection[str], ends: Mapping[str, int] | None = None, kept: Container[int] | None = None
     ) -> list[tuple[str, tuple[str, ...]]]:
-        """The cell in pieces, with the names whose answer ends in each, at its end where lines allow it.
+        """Cut the cell into pieces after the statements where answers end; each piece with the names that end in it.
 
-        A piece in which nothing is left and nothing ends is none.
-
-        A line keeps its number: what stands before a piece is blanked out in it, but for the headers of the blocks that
-        it goes on in.
+        A piece without kept statements and without names is left out. Lines keep their numbers: in a piece, earlier
+        lines are blank, except for the headers of the blocks that it continues.
 
         Parameters
         ----------
         names
-            In the order in which they are listed where several end together.
+            The names of the answers; several that end together are listed in this order.
         ends
-            Index of the statement at which each name's answer ends; its last assignment unless given.
+            Index of the statement that ends each name's answer (default: its last assignment).
         kept
-            Indices of the statements that are left; all of them unless given.
+            Indices of the statements to keep (default: all).
         """
         if self.whole and kept is None:
             return []
@@ -168,7 +165,7 @@ class ParsedCell:
         return pieces
 
     def beside(self, others: Sequence["ParsedCell"]) -> set[int]:
-        """Indices of the statements that do not stand in one of ``others`` too, nor assign what it assigns."""
+        """Indices of the statements that are in none of ``others`` and assign none of their names."""
         names = {name for other in others for name in other.names()}
         known = {step.dump for other in others for step in other.steps}
         return {
@@ -178,15 +175,15 @@ class ParsedCell:
         }
 
     def only(self, kept: Container[int]) -> str:
-        """The cell with the statements of these indices; the others are blanked out, and lines stay."""
+        """The cell with the statements of these indices; other lines are blank and keep their numbers."""
         return self._text(range(len(self.lines)), kept)
 
     def _text(self, part: range, kept: Container[int] | None = None) -> str:
         """Lines of the cell (from 0) with the statements ``kept``, and the headers that these need."""
-        here = [(index, step) for index, step in enumerate(self.steps) if part.start < step.lines[0] <= part.stop]
-        needed = {number for index, step in here if kept is None or index in kept for number in step.all_lines}
+        inside = [(index, step) for index, step in enumerate(self.steps) if part.start < step.lines[0] <= part.stop]
+        needed = {number for index, step in inside if kept is None or index in kept for number in step.all_lines}
         lines = ["#\n"] * part.start + list(self.lines[part.start : part.stop])
-        for number in {number for _, step in here for number in step.all_lines}:
+        for number in {number for _, step in inside for number in step.all_lines}:
             lines[number - 1] = self.lines[number - 1] if number in needed else "#\n"
         return "".join(lines)
 
@@ -209,35 +206,35 @@ def _parsed_cell(source: str) -> ParsedCell | None:
 
 
 def assigned(source: str, name: str) -> bool:
-    """Whether the cell assigns something to ``name``, in whole or in part; None and ``...`` are nothing."""
+    """Whether the cell assigns a value other than None and ``...`` to ``name`` or to a part of it."""
     parsed = ParsedCell.of(source) if name in source else None
     return parsed is not None and bool(parsed.ends([name]))
 
 
 def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
-    """For each name, the statement that assigns it alone and for the last time, where it stands on one line."""
-    found: dict[str, str] = {}
+    """For each name, its last plain assignment, if that is on one line."""
+    lines: dict[str, str] = {}
     for parsed in filter(None, map(ParsedCell.of, sources)):
         for step in parsed.steps:
             match step.node:
                 case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
-                    found[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
-    return found
+                    lines[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
+    return lines
 
 
 def gradients_taken(sources: Iterable[str]) -> dict[str, str]:
-    """The gradients that statements take from autograd, each with its tensor: ``dh = h.grad.clone()`` takes ``dh``."""
-    found: dict[str, str] = {}
+    """The gradients that statements take from autograd, with their tensors: ``dh = h.grad.clone()`` takes ``dh``."""
+    tensors: dict[str, str] = {}
     for parsed in (ParsedCell.of(source) for source in sources if ".grad" in source):
         for step in parsed.steps if parsed else ():
             match step.node:
                 case ast.Assign(targets=[ast.Name(id=gradient)], value=value) if gradient == f"d{_taken_from(value)}":
-                    found[gradient] = _taken_from(value)
-    return found
+                    tensors[gradient] = _taken_from(value)
+    return tensors
 
 
 def _taken_from(value: ast.expr) -> str:
-    """The tensor whose ``.grad`` an expression is, or a copy of it; empty where it is something else."""
+    """The tensor whose ``.grad``, or a copy of it, an expression is; empty if it is anything else."""
     match value:
         case ast.Attribute(value=ast.Name(id=tensor), attr="grad"):
             return tensor
@@ -247,42 +244,42 @@ def _taken_from(value: ast.expr) -> str:
 
 
 def in_place_lines(source: str) -> list[int]:
-    """Numbers of the lines of a cell that write into what is there: ``+=``, ``x[...] =`` and ``x.add_()``."""
+    """Numbers of the lines of a cell that change a value in place: ``+=``, ``x[...] =`` and ``x.add_()``."""
     parsed = ParsedCell.of(source)
-    found = []
+    lines = []
     for node in (node for step in (parsed.steps if parsed else ()) for node in ast.walk(step.node)):
         match node:
             case ast.AugAssign() | ast.Assign(targets=[ast.Subscript(), *_]):
-                found.append(node.lineno)
+                lines.append(node.lineno)
             case ast.Call(func=ast.Attribute(attr=method)) if _in_place(method):
-                found.append(node.lineno)
-    return sorted(set(found))
+                lines.append(node.lineno)
+    return sorted(set(lines))
 
 
 def is_untouched(source: str, name: str) -> bool:
-    """Whether an answer cell for ``name`` holds nothing, or nothing but what it held when it was released."""
+    """Whether an answer cell for ``name`` is empty or as it was released."""
     parsed = ParsedCell.of(source)
     return parsed is not None and all(_is_nothing(step.node, name) for step in parsed.steps)
 
 
 def compared(source: str) -> list[str]:
-    """Names of the tensors that a cell compares which does nothing but call ``cmp``; empty for any other cell."""
+    """Names of the tensors compared by a cell that only calls ``cmp``; empty for any other cell."""
     parsed = ParsedCell.of(source) if "cmp" in source else None
     names = [compared_by(step.node) for step in parsed.steps] if parsed else []
     return [name for name in names if name] if all(names) else []
 
 
 def compared_by(statement: ast.stmt) -> str:
-    """Name of the tensor that a statement compares: ``probs`` of ``cmp('probs', ...)``; empty for any other."""
+    """Name of the tensor that a statement compares: ``probs`` in ``cmp('probs', ...)``; empty for any other."""
     match statement:
         case ast.Expr(value=ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)), *_])):
             return name
     return ""
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two sources differ in nothing but white space."""
-    return "".join(one.split()) == "".join(other.split())
+def same(first: str, second: str) -> bool:
+    """Whether two sources are the same except for white space."""
+    return "".join(first.split()) == "".join(second.split())
 
 
 def _first_line(statement: ast.stmt) -> int:
@@ -292,7 +289,7 @@ def _first_line(statement: ast.stmt) -> int:
 
 
 def statements_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> Iterator[Statement]:
-    """The statements of ``body``; in the place of a block that can be entered again, those inside it."""
+    """The statements of ``body``; a block that can be entered again is replaced by those inside it."""
     for statement in body:
         if _can_be_split(statement):
             yield from statements_of(statement.body, (*blocks, statement))
@@ -301,7 +298,7 @@ def statements_of(body: Sequence[ast.stmt], blocks: tuple[Block, ...] = ()) -> I
 
 
 def _can_be_split(statement: ast.stmt) -> TypeGuard[Block]:
-    """Whether a block means the same when it is left and entered again between its statements."""
+    """Whether leaving and entering a block again between its statements changes nothing."""
     match statement:
         case ast.With(lineno=line, body=[first, *_]):
             return _first_line(first) > line
@@ -325,7 +322,7 @@ def _is_nothing(statement: ast.stmt, name: str) -> bool:
 
 
 def _assignments(statement: ast.stmt) -> Iterator[tuple[str, bool]]:
-    """Every name that a statement assigns, also in a block of its own, and whether to something other than nothing."""
+    """Every name that a statement or a block in it assigns, and whether to a value other than None and ``...``."""
     nodes: list[ast.AST] = [statement]
     while nodes:
         node = nodes.pop()
@@ -358,7 +355,7 @@ def _in_place(method: str) -> bool:
 
 
 def _bases(target: ast.expr) -> Iterator[str]:
-    """The names behind a target: ``dC`` of ``dC[ix]``, ``a`` and ``b`` of ``(a, *b)``."""
+    """The names of a target: ``dC`` of ``dC[ix]``, ``a`` and ``b`` of ``(a, *b)``."""
     match target:
         case ast.Name(id=name):
             yield name

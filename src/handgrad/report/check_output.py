@@ -1,4 +1,4 @@
-"""What a check cell of the autograded notebook shows: outputs that nbgrader scores as the verdict does."""
+"""The outputs of a check cell in the autograded notebook; nbgrader gives them the points of the verdict."""
 
 import html
 from collections.abc import Mapping
@@ -34,9 +34,9 @@ def check_outputs(verdict: Verdict) -> list[dict[str, Any]]:
     all others   a card, then an error whose name is the outcome and whose value the sentence
     ============ ===========================================================================
     """
-    told = [one for one in (lecture_line(verdict), *lines(verdict)) if one]
+    texts = [text for text in (lecture_line(verdict), *lines(verdict)) if text]
     if verdict.outcome == "passed":
-        text = "\n".join(told) or f"{one_line(verdict.gradient)}: passed"
+        text = "\n".join(texts) or f"{one_line(verdict.gradient)}: passed"
         return [{"output_type": "stream", "name": "stdout", "text": f"{text}\n"}]
     if verdict.outcome == "partial":
         data = {"text/plain": repr(float(verdict.points)), "text/html": _card(verdict)}
@@ -47,13 +47,13 @@ def check_outputs(verdict: Verdict) -> list[dict[str, Any]]:
         {
             "output_type": "display_data",
             "metadata": {},
-            "data": {"text/plain": "\n".join([head, *told]), "text/html": _card(verdict)},
+            "data": {"text/plain": "\n".join([head, *texts]), "text/html": _card(verdict)},
         },
         {
             "output_type": "error",
             "ename": str(verdict.outcome),
             "evalue": sentence(verdict),
-            "traceback": told,
+            "traceback": texts,
         },
     ]
 
@@ -64,7 +64,7 @@ def comment(verdict: Verdict) -> str:
 
 
 def _card(verdict: Verdict) -> str:
-    """The verdict as HTML: inline styles only, everything escaped, and closed to MathJax, which would run in it."""
+    """The verdict as HTML: inline styles only, everything escaped, and marked to be ignored by MathJax."""
     color = _COLORS[verdict.outcome]
     parts = [
         f'<div style="font-weight: bold; color: {color}">{MARKS[verdict.outcome]} {verdict.outcome}'
@@ -76,10 +76,10 @@ def _card(verdict: Verdict) -> str:
             '<pre style="margin: 6px 0; padding: 0; background: transparent; color: #24292f; overflow-x: auto">'
             f"{html.escape(line)}</pre>"
         )
-    seen = verdict.comparison
-    if seen and seen.shape != seen.expected_shape:
-        parts.append(_paragraph(f"Shape: {shape(seen.shape)}. Expected: {shape(seen.expected_shape)}."))
-    parts += [_paragraph(one) for one in lines(verdict)]
+    comparison = verdict.comparison
+    if comparison and comparison.shape != comparison.expected_shape:
+        parts.append(_paragraph(f"Shape: {shape(comparison.shape)}. Expected: {shape(comparison.expected_shape)}."))
+    parts += [_paragraph(line) for line in lines(verdict)]
     return (
         '<div class="tex2jax_ignore mathjax_ignore" style="max-width: 46em; margin: 4px 0; padding: 8px 12px; '
         f"border: 1px solid #d0d7de; border-left: 4px solid {color}; border-radius: 4px; "

@@ -1,12 +1,12 @@
 "use strict";
-// Sorts tables by a click on a heading, and shows the students who are looked for.
+// Sorts tables by a click on a heading, and filters the table of students.
 (() => {
   const keyOf = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
 
-  const compare = (one, other) => {
-    if (one === "" || other === "") return (one === "") - (other === "");
-    const difference = Number(one) - Number(other);
-    return Number.isNaN(difference) ? one.localeCompare(other, undefined, { numeric: true }) : difference;
+  const compare = (left, right) => {
+    if (left === "" || right === "") return (left === "") - (right === "");
+    const difference = Number(left) - Number(right);
+    return Number.isNaN(difference) ? left.localeCompare(right, undefined, { numeric: true }) : difference;
   };
 
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -19,12 +19,12 @@
       heading.append(button);
       button.addEventListener("click", () => {
         const direction = heading.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
-        headings.forEach((one) => one.removeAttribute("aria-sort"));
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
         heading.setAttribute("aria-sort", direction);
         const sign = direction === "ascending" ? 1 : -1;
         const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, column), row]);
-        // what has no value stays at the end, whichever way round
-        rows.sort(([one], [other]) => (one === "" || other === "" ? 1 : sign) * compare(one, other));
+        // rows without a value stay at the end, in either direction
+        rows.sort(([left], [right]) => (left === "" || right === "" ? 1 : sign) * compare(left, right));
         table.tBodies[0].append(...rows.map(([, row]) => row));
       });
     });
@@ -37,7 +37,7 @@
   const rows = [...document.querySelector("#students").tBodies[0].rows];
   let texts = null;
   const show = () => {
-    // a large class is read through when somebody looks for words, not when the page opens
+    // the texts of a large class are collected for the first search, not when the page opens
     texts ??= rows.map((row) => row.textContent.toLowerCase());
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;

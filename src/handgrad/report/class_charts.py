@@ -1,4 +1,4 @@
-"""Charts of a class, drawn by matplotlib, as SVG that takes its colours from the page around it."""
+"""Charts of a class by matplotlib, as SVG in the colours of the page."""
 
 import io
 import re
@@ -18,7 +18,7 @@ __all__ = ["Bar", "distribution", "gradient_chart", "item_chart", "score_chart"]
 PAINTS = ("ink", "soft", "line", "bar", "right", "partial", "wrong", "stopped", "missing")
 """Colours of the page, by the names of its CSS variables."""
 _INK = {name: f"#0102{place:02x}" for place, name in enumerate(PAINTS, 16)}
-"""What stands for them while matplotlib draws: a page in the dark has other colours."""
+"""Placeholders for them while matplotlib draws: a dark page has other colours."""
 _STYLE: Mapping[Any, Any] = {
     "svg.hashsalt": "handgrad",
     "text.parse_math": False,
@@ -37,18 +37,18 @@ _STYLE: Mapping[Any, Any] = {
 _ROOT = re.compile(r"^.*?<svg[^>]*?viewBox=\"0 0 ([0-9.]+) ([0-9.]+)\"[^>]*>", re.DOTALL)
 _LEFT_OUT = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style[^>]*>.*?</style>\s*</defs>|<!--.*?-->", re.DOTALL)
 _ID = re.compile(r' id="(?![mp][0-9a-f]{10})[^"]*"')
-"""Names of a chart's parts, which are the same in every chart; those that something refers to stay."""
+"""Ids of a chart's parts, which are the same in every chart; those that are referred to are kept."""
 _FONT = re.compile(r"font: ([0-9.]+px) [^;\"]*")
 _SPACES = re.compile(r"\n\s*")
 
 
 NAMED = 4
-"""Gradients that have their name beside their point: the hardest, and those that tell least."""
+"""Gradients named next to their point: the hardest, and those of lowest discrimination."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the score distribution: its label, and how many."""
+    """One bar of the score distribution: its label, and the number of submissions."""
 
     label: str
     count: int
@@ -67,7 +67,7 @@ def distribution(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | 
 
 
 def score_chart(bars: Sequence[Bar]) -> str:
-    """How the scores are spread: a bar for each tenth of the points, and one for all of them."""
+    """The distribution of scores: a bar for each tenth of the points, and one for full marks."""
     with _drawing(7.4, 2.3) as (figure, axes):
         places = range(len(bars))
         drawn = axes.bar(places, [bar.count for bar in bars], width=0.86, color=_INK["bar"])
@@ -77,17 +77,17 @@ def score_chart(bars: Sequence[Bar]) -> str:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="x", length=0)
         axes.margins(x=0.01, y=0.15)
-        said = "; ".join(f"{bar.label} of the points: {bar.count}" for bar in bars if bar.count) or "no scores"
-        return _svg(figure, "How the scores are spread", f"Students by their share of the points. {said}.")
+        text = "; ".join(f"{bar.label} of the points: {bar.count}" for bar in bars if bar.count) or "no scores"
+        return _svg(figure, "Distribution of scores", f"Students by their share of the points. {text}.")
 
 
 def gradient_chart(gradients: Sequence[GradientSummary], kinds: Sequence[str]) -> str:
-    """How each gradient went: a bar for each, as long as the class, in pieces by kind, the first gradient on top."""
+    """A bar for each gradient, divided by kind in shares of the class; the first gradient is on top."""
     with _drawing(7.4, 0.6 + 0.21 * len(gradients)) as (figure, axes):
-        names = [one_line(one.gradient) for one in gradients]
+        names = [one_line(item.gradient) for item in gradients]
         start = [0.0] * len(gradients)
         for kind in kinds:
-            shares = [100 * one.share(kind) for one in gradients]
+            shares = [100 * item.share(kind) for item in gradients]
             axes.barh(range(len(names)), shares, left=start, height=0.74, color=_INK[kind])
             start = [before + share for before, share in zip(start, shares, strict=True)]
         axes.set_yticks(range(len(names)), names)
@@ -96,39 +96,40 @@ def gradient_chart(gradients: Sequence[GradientSummary], kinds: Sequence[str]) -
         axes.tick_params(length=0)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.margins(x=0, y=0.01)
-        said = "; ".join(f"{one_line(one.gradient)} {one.share('right'):.0%}" for one in gradients)
-        return _svg(figure, "How each gradient went", f"Right, by gradient: {said}. The table below has all shares.")
+        text = "; ".join(f"{one_line(item.gradient)} {item.share('right'):.0%}" for item in gradients)
+        return _svg(figure, "Results by gradient", f"Right, by gradient: {text}. The table below has all shares.")
 
 
 def item_chart(items: Mapping[str, Item]) -> str:
-    """Each gradient by how many got it, and by how well it tells strong from weak; empty where nothing tells that."""
-    told = {
-        one_line(name): (one.difficulty, one.discrimination)
-        for name, one in items.items()
-        if one.discrimination is not None
+    """Each gradient by its difficulty and its discrimination; empty if no discrimination is known."""
+    points = {
+        one_line(name): (item.difficulty, item.discrimination)
+        for name, item in items.items()
+        if item.discrimination is not None
     }
-    if not told:
+    if not points:
         return ""
-    named = {*sorted(told, key=lambda name: told[name])[:NAMED], *sorted(told, key=lambda name: told[name][1])[:NAMED]}
+    hardest = sorted(points, key=lambda name: points[name])[:NAMED]
+    named = {*hardest, *sorted(points, key=lambda name: points[name][1])[:NAMED]}
     with _drawing(7.4, 3.4) as (figure, axes):
-        for name, (difficulty, discrimination) in told.items():
+        for name, (difficulty, discrimination) in points.items():
             axes.plot(difficulty, discrimination, "o", color=_INK["bar"], markersize=6, alpha=0.7)
             if name in named:
                 at = (difficulty, discrimination)
                 axes.annotate(name, at, xytext=(5, 4), textcoords="offset points", fontsize=9)
         axes.axhline(0, color=_INK["line"], linewidth=1)
-        axes.set_xlabel("share of its points that the class earned: hard on the left, easy on the right")
-        axes.set_ylabel("tells strong from weak")
+        axes.set_xlabel("difficulty: share of its points that the class earned (hard on the left)")
+        axes.set_ylabel("separates strong from weak")
         axes.tick_params(length=3)
         axes.margins(x=0.08, y=0.12)
-        said = "; ".join(f"{name} {one[0]:.2f}, {one[1]:.2f}" for name, one in told.items())
-        return _svg(figure, "Difficulty and discrimination", f"Share of the points, correlation with the rest: {said}.")
+        text = "; ".join(f"{name} {point[0]:.2f}, {point[1]:.2f}" for name, point in points.items())
+        return _svg(figure, "Difficulty and discrimination", f"Share of the points, correlation with the rest: {text}.")
 
 
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any]]:
-    """A figure of so many inches and its axes, whatever the user's own settings of matplotlib are."""
-    # half a second, which only this page is to cost
+    """A figure of a size in inches and its axes, independent of the user's matplotlib settings."""
+    # only this page needs it, and importing it takes 0.7 s
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -140,7 +141,7 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any]]:
 
 
 def _svg(figure: Any, title: str, description: str) -> str:
-    """What was drawn, for the inside of a page: named for a reader without pictures, in the page's own colours."""
+    """The figure as SVG for a page: with a text for screen readers, in the colours of the page."""
     written = io.StringIO()
     figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = _LEFT_OUT.sub("", written.getvalue())

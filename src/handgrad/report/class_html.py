@@ -1,4 +1,4 @@
-"""A class on one page of HTML."""
+"""The page of a class, as one HTML file."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ from handgrad.report.wording import MARKS, clean, headline, isolation, lines, nu
 __all__ = ["ClassContext", "Links", "class_page"]
 
 NAMED = 6
-"""Gradients named in a student's row; the rest is in the details."""
+"""Gradients named in a student's row; the others are in the details."""
 RATES = ((0.9, "90% or more"), (0.75, "75%"), (0.5, "50%"), (0.25, "25%"), (0.0, "less"))
-"""Steps of the share that is right, from which on a box of the graph has its colour."""
+"""Lower limits of the share that is right for each colour of a box, and their labels."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """Where a student's notebook and feedback page are, as seen from the class's page; empty where there is none."""
+    """Relative links from the class page to a student's notebook and feedback page; empty if there is none."""
 
     notebook: str = ""
     feedback: str = ""
@@ -34,18 +34,18 @@ class Links:
 
 @dataclass(frozen=True)
 class ClassContext:
-    """What is known of a class beside its reports.
+    """What is known of a class besides its reports.
 
     Attributes
     ----------
     graph
-        The exercise's forward graph; None where there is none to be had.
+        The exercise's forward graph; None if it is not available.
     entries
-        What the gradebook says of each student.
+        The gradebook's entry of each student.
     examples
-        For a mistake and a gradient, cells with it.
+        For a mistake and a gradient, cells with that mistake.
     links
-        Where each student's files are.
+        Links to each student's files.
     """
 
     graph: ForwardGraph | None = None
@@ -54,10 +54,10 @@ class ClassContext:
     links: Mapping[str, Links] = field(default_factory=dict)
 
 
-def class_page(reports: Sequence[Report], title: str, beside: ClassContext | None = None) -> str:
-    """A class on one self-contained page: nothing from the network, fit for paper and for a dark screen.
+def class_page(reports: Sequence[Report], title: str, context: ClassContext | None = None) -> str:
+    """A class on one self-contained page: loads nothing, suits paper and dark screens.
 
-    The one script in it sorts and filters; without it the page says the same.
+    Its one script sorts and filters; the page has the same content without it.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def class_page(reports: Sequence[Report], title: str, beside: ClassContext | Non
         In the order in which they are to be listed.
     title
         Heading of the page.
-    beside
-        What is known beside the reports.
+    context
+        What is known besides the reports.
     """
-    beside = beside or ClassContext()
-    summary = summarise(reports, beside.entries)
+    context = context or ClassContext()
+    summary = summarise(reports, context.entries)
     kinds = tuple(dict.fromkeys(KINDS.values()))
-    questions = items(reports)
+    analysis = items(reports)
     script = read("class.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return template("class.html").render(
@@ -80,18 +80,18 @@ def class_page(reports: Sequence[Report], title: str, beside: ClassContext | Non
         script=script,
         digest=digest,
         reports=reports,
-        beside=beside,
+        context=context,
         summary=summary,
         kinds=kinds,
-        questions=questions,
-        findings=find_common_mistakes(reports),
+        analysis=analysis,
+        mistakes=find_common_mistakes(reports),
         rates=RATES,
-        graph=_graph(beside.graph, summary) if beside.graph and summary.scores else "",
-        score_chart=score_chart(distribution(reports, beside.entries)) if summary.scores else "",
+        graph=_graph(context.graph, summary) if context.graph and summary.scores else "",
+        score_chart=score_chart(distribution(reports, context.entries)) if summary.scores else "",
         gradient_chart=gradient_chart(summary.gradients, kinds) if summary.gradients else "",
-        item_chart=item_chart(questions),
+        item_chart=item_chart(analysis),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
-        differing=sum(bool(changed(one, beside.entries.get(one.student))) for one in reports),
+        differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         marks=MARKS,
         named=NAMED,
         attention=attention,
@@ -109,7 +109,7 @@ def class_page(reports: Sequence[Report], title: str, beside: ClassContext | Non
 
 
 def strip(report: Report) -> list[tuple[str, str, str]]:
-    """A report's verdicts in a row: for each run of one kind its kind, its marks, and the names of its gradients."""
+    """A report's verdicts in runs of the same kind: for each its kind, its signs, and the names of its gradients."""
     runs = groupby(report.checks, lambda verdict: KINDS[verdict.outcome])
     return [(kind, *_run(list(verdicts))) for kind, verdicts in runs]
 
@@ -120,31 +120,31 @@ def _run(verdicts: Sequence[Verdict]) -> tuple[str, str]:
 
 
 def _graph(graph: ForwardGraph, summary: ClassSummary) -> str:
-    """The forward graph, each tensor painted by the share of the class whose gradient of it is right."""
-    found = {one.gradient: one for one in summary.gradients}
+    """The forward graph; the colour of a tensor is the share of the class whose gradient of it is right."""
+    gradients = {item.gradient: item for item in summary.gradients}
     nodes = {}
-    told = []
+    texts = []
     for tensor in graph.consumers:
-        one = found.get(f"d{tensor}")
-        if one is None:
+        item = gradients.get(f"d{tensor}")
+        if item is None:
             nodes[tensor] = Node("", "not graded", f"d{tensor} is not graded", 'class="box"')
             continue
-        share, wrong = one.share("right"), one.total - one.counts.get("right", 0)
-        kinds = ", ".join(f"{count} {kind}" for kind, count in one.counts.items())
-        told.append(f"{one.gradient}: {share:.0%} right")
+        share, wrong = item.share("right"), item.total - item.counts.get("right", 0)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in item.counts.items())
+        texts.append(f"{item.gradient}: {share:.0%} right")
         nodes[tensor] = Node(
             middle=f"{wrong} not" if wrong else "all",
             lowest=f"{share:.0%} right",
-            title=f"{one.gradient}: {kinds}",
+            title=f"{item.gradient}: {kinds}",
             paint=f'class="box rate-{_rate(share)}"',
-            link=f"#{one.gradient}",
+            link=f"#{item.gradient}",
         )
     return draw(
         graph,
         nodes,
         label="The forward pass, each tensor with the share of the class whose gradient is right",
         title="Where the class got lost",
-        description="; ".join(told),
+        description="; ".join(texts),
         style="font-family:inherit",
     )
 

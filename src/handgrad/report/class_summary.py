@@ -1,4 +1,4 @@
-"""A class in figures: outcomes, scores, how each gradient went, and which submissions a person has to look at."""
+"""The statistics of a class: outcomes, scores, each gradient, and the submissions that need manual review."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ KINDS: Mapping[Outcome, str] = {
     "tampered": "stopped",
     "missing": "missing",
 }
-"""Outcomes of a check as a class sees them; ``stopped`` is a cell that raised or did not come to its end."""
+"""The kind of each outcome, for statistics; ``stopped`` is a cell that raised or did not finish."""
 
 
 @dataclass(frozen=True)
 class GradientSummary:
-    """How one gradient went: submissions of each kind, and the mistake that was found most often, with its count."""
+    """One gradient: the number of submissions of each kind, and its most frequent mistake with its count."""
 
     gradient: str
     counts: Mapping[str, int]
@@ -55,14 +55,14 @@ class GradientSummary:
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """A class's reports, summed up.
+    """The summary of a class's reports.
 
     Attributes
     ----------
     outcomes
         Reports by outcome.
     scores
-        Scores of the graded submissions only, as the gradebook has them: what is missing or unreadable is counted, not
+        Scores of the graded submissions only, from the gradebook: missing and unreadable ones are counted, not
         averaged.
     max_score
         Points that can be earned.
@@ -71,9 +71,9 @@ class ClassSummary:
     gradients
         In the order of the checks.
     given_up
-        For the gradients from which on students wrote nothing any more, how many; the most frequent first.
-    people
-        Student and reason of every submission that a person has to look at.
+        The gradients from which on students wrote nothing, with the number of students; the most frequent first.
+    needs_review
+        Student and reason of every submission that needs manual review.
     """
 
     outcomes: Mapping[ReportOutcome, int]
@@ -82,32 +82,32 @@ class ClassSummary:
     perfect: int
     gradients: tuple[GradientSummary, ...]
     given_up: tuple[tuple[str, int], ...]
-    people: tuple[tuple[str, str], ...]
+    needs_review: tuple[tuple[str, str], ...]
 
     @property
     def mean(self) -> float | None:
-        """Mean score; None where nothing was graded."""
+        """Mean score; None if nothing was graded."""
         return mean(self.scores) if self.scores else None
 
     @property
     def median(self) -> float | None:
-        """Median score; None where nothing was graded."""
+        """Median score; None if nothing was graded."""
         return median(self.scores) if self.scores else None
 
 
 def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None) -> ClassSummary:
-    """Sum up a class, whose scores are those of the gradebook's ``entries`` where it has any."""
+    """Summarise a class; the scores are those of the gradebook's ``entries``, or else of the reports."""
     entries = entries or {}
     graded = [report for report in reports if report.outcome == "graded"]
     counts: dict[str, Counter[str]] = {}
     mistakes: dict[str, Counter[str]] = {}
     # the most complete report first: its order of checks is the graph's
-    for report in sorted(graded, key=lambda one: -len(one.checks)):
+    for report in sorted(graded, key=lambda report: -len(report.checks)):
         for verdict in report.checks:
             counts.setdefault(verdict.gradient, Counter())[KINDS[verdict.outcome]] += 1
-            found = mistakes.setdefault(verdict.gradient, Counter())
+            mistakes_of_it = mistakes.setdefault(verdict.gradient, Counter())
             if verdict.diagnosis and verdict.outcome != "passed":
-                found[verdict.diagnosis.mistake] += 1
+                mistakes_of_it[verdict.diagnosis.mistake] += 1
     gradients = []
     for gradient, count in counts.items():
         mistake, mistaken = next(iter(mistakes[gradient].most_common(1)), ("", 0))
@@ -119,16 +119,16 @@ def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | Non
         perfect=sum(report.passed for report in graded),
         gradients=tuple(gradients),
         given_up=tuple(Counter(filter(None, map(_given_up, graded))).most_common()),
-        people=tuple(
-            (one_line(report.student), why)
+        needs_review=tuple(
+            (one_line(report.student), reason)
             for report in reports
-            if (why := attention(report, entries.get(report.student)))
+            if (reason := attention(report, entries.get(report.student)))
         ),
     )
 
 
 def _given_up(report: Report) -> str:
-    """The gradient from which on a student wrote nothing; empty where something stands in the last one."""
+    """The gradient from which on a student wrote nothing; empty if the last one is written."""
     start = ""
     for verdict in report.checks:
         start = (start or verdict.gradient) if verdict.outcome == "missing" else ""
@@ -136,7 +136,7 @@ def _given_up(report: Report) -> str:
 
 
 def attention(report: Report, entry: ScoreEntry | None = None) -> str:
-    """Why a person has to look at a submission; empty where nobody has to."""
+    """Why a submission needs manual review; empty if it does not."""
     if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
     seen = entry.by_hand if entry and not entry.waiting else ()
@@ -148,51 +148,51 @@ def attention(report: Report, entry: ScoreEntry | None = None) -> str:
     if tampered:
         many = len(tampered) > 1
         return (
-            f"The cell{'s' if many else ''} of {', '.join(tampered)} reach{'' if many else 'es'} around the grader: "
+            f"The cell{'s' if many else ''} of {', '.join(tampered)} tamper{'' if many else 's'} with the grader: "
             "read the code before you publish the score."
         )
     if entry and entry.waiting:
         if entry.by_hand:
             cells = ", ".join(_cells(report, entry))
-            return f"It was graded again after a person had scored it ({cells}): see whether that score still holds."
-        return "The gradebook has a cell of it for a person to score."
+            return f"It was graded again after manual scoring ({cells}): check whether that score is still right."
+        return "The gradebook has a cell of it that needs manual grading."
     return ""
 
 
 def score_of(report: Report, entry: ScoreEntry | None = None) -> float | None:
-    """The score that counts: the gradebook's, or else the report's; None where there is none."""
+    """The final score: the gradebook's, or else the report's; None if there is none."""
     if entry and (report.outcome == "graded" or entry.score or entry.by_hand):
         return entry.final
     return report.score if has_score(report) else None
 
 
 def changed(report: Report, entry: ScoreEntry | None) -> str:
-    """What was done to a score after handgrad gave it; empty where nothing was."""
+    """How a score was changed after handgrad gave it; empty if it was not."""
     if entry is None:
         return ""
-    told = [f"by hand: {', '.join(_cells(report, entry))}"] if entry.by_hand else []
+    changes = [f"by hand: {', '.join(_cells(report, entry))}"] if entry.by_hand else []
     if entry.penalty:
-        told.append(f"late: {number(entry.penalty)} point{'' if entry.penalty == 1 else 's'} off")
+        changes.append(f"late: {number(entry.penalty)} point{'' if entry.penalty == 1 else 's'} off")
     if report.outcome == "graded" and abs(entry.final - report.score) > 1e-9:
-        told.append(f"handgrad gave {number(report.score)}")
+        changes.append(f"handgrad gave {number(report.score)}")
     elif report.outcome != "graded" and score_of(report, entry) is not None:
-        told.append("the score is of an earlier grading")
-    return "; ".join(told)
+        changes.append("the score is from an earlier grading")
+    return "; ".join(changes)
 
 
 def _cells(report: Report, entry: ScoreEntry) -> list[str]:
-    """The cells that a person has scored, by their gradients."""
+    """The gradients whose cells were scored by hand."""
     gradients = {verdict.id: verdict.gradient for verdict in report.checks}
     return [one_line(gradients.get(cell, cell)) for cell in entry.by_hand]
 
 
 def has_score(report: Report) -> bool:
-    """Whether a score may be shown: never where the grader failed, nor where there was nothing to score."""
+    """Whether a score may be shown: not if the grader failed or there was nothing to score."""
     return report.outcome == "graded" or (report.outcome != "not-graded" and report.max_score > 0)
 
 
 def grouped(report: Report, names: int) -> str:
-    """The gradients not passed, grouped by outcome: how many of each, and the first ``names`` of them all."""
+    """The gradients that did not pass, by outcome: their numbers, and the first ``names`` of all names."""
     groups: dict[Outcome, list[str]] = {}
     for verdict in report.checks:
         if verdict.outcome != "passed":

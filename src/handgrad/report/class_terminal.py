@@ -1,4 +1,4 @@
-"""A class on the terminal: its table, its look-alikes, and what a dry run would change."""
+"""A class as text for a terminal: its table, its look-alikes, and what a dry run would change."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,16 +30,16 @@ def class_table(
     width: int | None = None,
     color: bool = False,
 ) -> str:
-    """A class at a glance: a line for each student, the class in figures, and who needs a person.
+    """A class at a glance: a line for each student, statistics, and what needs manual review.
 
     Parameters
     ----------
     reports
         In the order in which they are to be shown.
     entries
-        What the gradebook says of each student: its scores are shown, and what made them other than the report's.
+        The gradebook's entry of each student: its scores are shown, and why they differ from the report's.
     width, color
-        As for :func:`report_text`.
+        As for :func:`.terminal.report_text`.
     """
     console = new_console(width, color)
     entries = entries or {}
@@ -52,11 +52,11 @@ def class_table(
     console.print()
     for line in _figures(reports, summary):
         console.print(Text(line))
-    if summary.people:
+    if summary.needs_review:
         console.print()
-        console.print(Text(f"Needs a person ({len(summary.people)}):", "bold"))
-        for student, why in summary.people:
-            console.print(Padding(Text(f"{student or 'no name'}: {why}"), (0, 0, 0, 2)))
+        console.print(Text(f"Needs manual review ({len(summary.needs_review)}):", "bold"))
+        for student, reason in summary.needs_review:
+            console.print(Padding(Text(f"{student or 'no name'}: {reason}"), (0, 0, 0, 2)))
     return text_of(console)
 
 
@@ -87,38 +87,40 @@ def _student(report: Report, entry: ScoreEntry | None) -> tuple[str, str, str, s
 
 
 def _notes(report: Report, entry: ScoreEntry | None, room: int) -> str:
-    """What was done to the score by hand, and what handgrad has found."""
-    if told := changed(report, entry):
-        return f"{told}; {_found(report, room - cell_len(told) - 2)}"
-    return _found(report, room)
+    """How the score was changed after grading, and which gradients did not pass."""
+    if change := changed(report, entry):
+        return f"{change}; {_not_passed(report, room - cell_len(change) - 2)}"
+    return _not_passed(report, room)
 
 
-def _found(report: Report, room: int) -> str:
-    """As many names of gradients as there is room for; without room for the outcomes, the number not passed."""
+def _not_passed(report: Report, room: int) -> str:
+    """The gradients that did not pass, by outcome; with as many names as fit into ``room``, or just their number."""
     if report.outcome != "graded":
         return one_line(report.message)
     if report.passed:
         return f"{MARKS['passed']} all passed"
     options = (grouped(report, names) for names in range(len(report.checks), -1, -1))
-    not_passed = sum(verdict.outcome != "passed" for verdict in report.checks)
-    return next((one for one in options if cell_len(one) <= room), f"{not_passed} not passed")
+    count = sum(verdict.outcome != "passed" for verdict in report.checks)
+    return next((option for option in options if cell_len(option) <= room), f"{count} not passed")
 
 
 def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.outcomes.items()))
     students = f"{len(reports)} submission{'' if len(reports) == 1 else 's'}"
-    told = [f"{students}: {outcomes}." if outcomes else f"{students}."]
+    texts = [f"{students}: {outcomes}." if outcomes else f"{students}."]
     if summary.mean is not None and summary.median is not None:
-        told.append(
+        texts.append(
             f"Scores of the {len(summary.scores)} graded: mean {summary.mean:.1f}, "
             f"median {number(summary.median)}, lowest {number(min(summary.scores))}, "
             f"highest {number(max(summary.scores))}, of {number(summary.max_score)}; {summary.perfect} with all passed."
         )
-    hardest = [one for one in sorted(summary.gradients, key=lambda one: one.share("right")) if one.share("right") < 1]
-    if hardest:
-        named = ", ".join(f"{one_line(one.gradient)} ({one.share('right'):.0%} right)" for one in hardest[:3])
-        told.append(f"Hardest: {named}.")
-    return told
+    hardest = sorted(summary.gradients, key=lambda gradient: gradient.share("right"))[:3]
+    named = [
+        f"{one_line(item.gradient)} ({item.share('right'):.0%} right)" for item in hardest if item.share("right") < 1
+    ]
+    if named:
+        texts.append(f"Hardest: {', '.join(named)}.")
+    return texts
 
 
 def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None, color: bool = False) -> str:
@@ -165,14 +167,14 @@ def _score_of(report: Report | None) -> str:
 
 
 def _named(gradients: Mapping[str, tuple[str, str]], most: int = 3) -> str:
-    """The first few gradients, with what they were and are."""
+    """The first few gradients, each with its outcome before and after."""
     shown = [f"{name} ({old} -> {new})" for name, (old, new) in list(gradients.items())[:most]]
     more = len(gradients) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 Pair = tuple[tuple[str, str], Mapping[str, tuple[str, str, int]]]
-"""Two students, and for each gradient both cells and how many wrote it so."""
+"""Two students, and for each gradient both cells and how many students wrote this cell."""
 
 
 def alike_text(
@@ -184,12 +186,14 @@ def alike_text(
     ----------
     rows
         The pairs, those that share most first.
+    most, cells
+        Largest numbers of pairs, and of cells of a pair, that are shown.
     width, color
-        As for :func:`handgrad.report.report_text`.
+        As for :func:`.terminal.report_text`.
     """
     console = new_console(width, color)
     if not rows:
-        console.print("No two submissions share more uncommon cells than chance explains.")
+        console.print("No pair of submissions shares three or more uncommon cells.")
         return text_of(console)
     console.print(
         Text(
@@ -197,14 +201,14 @@ def alike_text(
             "or think alike? Only they can say."
         )
     )
-    for (one, other), shared in rows[:most]:
-        names = [one_line(one), one_line(other)]
+    for students, shared in rows[:most]:
+        names = [one_line(student) for student in students]
         console.print()
         console.print(Text(f"{names[0]} and {names[1]}: {len(shared)} cells", "bold"))
         for gradient, (first, second, count) in list(shared.items())[:cells]:
             others = count - 2
-            who = "nobody else" if not others else f"{others} other{'s' if others > 1 else ''}"
-            table = Table(title=f"{one_line(gradient)} ({who} wrote it so)", title_justify="left", expand=True)
+            authors = f"{others} other{'s' if others > 1 else ''}" if others else "nobody else"
+            table = Table(title=f"{one_line(gradient)} (also written by {authors})", title_justify="left", expand=True)
             for name in names:
                 table.add_column(Text(name), ratio=1)
             table.add_row(

@@ -1,4 +1,4 @@
-"""The mistakes of a class: what was found, where, how often, and what it looks like."""
+"""The frequent mistakes of a class: what, where, how often, with example cells."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from handgrad.report.wording import clean, one_line
 __all__ = ["CommonMistake", "Example", "find_common_mistakes"]
 
 MOST = 12
-"""Mistakes that are listed: a class is taught from the frequent ones."""
+"""Mistakes that are listed at most."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A cell with a mistake, without what says whose it is, and how many students wrote it so."""
+    """A cell with a mistake, made anonymous, and the number of students who wrote it."""
 
     source: str
     count: int
@@ -28,13 +28,13 @@ class CommonMistake:
     Attributes
     ----------
     mistake, gradient
-        The mistake's slug, and the gradient in which it was made.
+        The mistake's slug, and the gradient that has it.
     cell
-        The cell (a grade_id) that it stands in.
+        The cell (a grade_id) that it is in.
     what, advice
-        The sentences that most of its students got.
+        The sentences that most of these students got.
     students
-        Who made it.
+        The students who made it.
     """
 
     mistake: str
@@ -46,19 +46,19 @@ class CommonMistake:
 
 
 def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[CommonMistake, ...]:
-    """The mistakes that were recognised in what was not right, the most frequent first."""
+    """The recognised mistakes in gradients that did not pass, the most frequent first."""
     students: dict[tuple[str, str], list[str]] = {}
-    said: dict[tuple[str, str], Counter[tuple[str, str, str]]] = {}
+    texts: dict[tuple[str, str], Counter[tuple[str, str, str]]] = {}
     for report in reports:
         for verdict in report.checks:
-            found = verdict.diagnosis
-            if found and verdict.outcome != "passed":
-                key = found.mistake, verdict.gradient
+            diagnosis = verdict.diagnosis
+            if diagnosis and verdict.outcome != "passed":
+                key = diagnosis.mistake, verdict.gradient
                 students.setdefault(key, []).append(report.student)
-                texts = found.cell, clean(found.what), clean(found.advice)
-                said.setdefault(key, Counter())[texts] += 1
-    often = sorted(students, key=lambda key: -len(students[key]))[:most]
+                text = diagnosis.cell, clean(diagnosis.what), clean(diagnosis.advice)
+                texts.setdefault(key, Counter())[text] += 1
+    frequent = sorted(students, key=lambda key: -len(students[key]))[:most]
     return tuple(
-        CommonMistake(one_line(key[0]), one_line(key[1]), *said[key].most_common(1)[0][0], tuple(students[key]))
-        for key in often
+        CommonMistake(one_line(key[0]), one_line(key[1]), *texts[key].most_common(1)[0][0], tuple(students[key]))
+        for key in frequent
     )

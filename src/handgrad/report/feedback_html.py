@@ -1,4 +1,4 @@
-"""What a student gets back: one page with the score, the graph of the gradients, and every cell with its verdict."""
+"""A student's feedback page: the score, the graph of the gradients, and every cell with its verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,22 +16,22 @@ __all__ = ["Feedback", "Piece", "feedback_page"]
 
 @dataclass(frozen=True)
 class Piece:
-    """A cell as it is shown; what is HTML here is put into the page as it is.
+    """A cell as it is shown; its HTML is put into the page unchanged.
 
     Attributes
     ----------
     kind
         ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``.
     name
-        Its grade_id; empty where it has none.
+        Its grade_id; empty if it has none.
     head
-        The heading that it starts with, as plain text.
+        The heading that it begins with, as plain text.
     body, outputs
-        The rest of it, and what it showed, as HTML.
+        The rest of it, and its outputs, as HTML.
     remark
-        What a person has said about it, as HTML.
+        The instructor's comment, as HTML.
     solution
-        The worked solution, as HTML; empty unless the instructor shows it.
+        The instructor's solution, as HTML; empty unless it is shown.
     """
 
     kind: str
@@ -45,14 +45,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Feedback:
-    """Everything that a student is told.
+    """Everything on a student's page.
 
     Attributes
     ----------
     report
         The verdicts.
     student
-        Whose page it is.
+        The student's name.
     graph
         The exercise's forward graph.
     pieces
@@ -72,7 +72,7 @@ class Feedback:
 
     @property
     def score(self) -> float:
-        """The score that counts."""
+        """The final score, after the late penalty."""
         return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
 
     @property
@@ -81,21 +81,23 @@ class Feedback:
         return sum(points for _, points in self.grades.values())
 
     def by_hand(self, verdict: Verdict) -> bool:
-        """Whether a person has given another score than the verdict's."""
+        """Whether the gradebook has another score than the verdict's."""
         return abs(self.grades.get(verdict.id, (verdict.points, 0))[0] - verdict.points) > 1e-9
 
 
 def feedback_page(feedback: Feedback) -> str:
-    """A student's page: self-contained, without any script, and nothing from the network."""
+    """A student's page: self-contained, without any script, loads nothing."""
     verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
-    open_ones = [one for one in feedback.report.checks if one.outcome != "passed"]
+    not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
     return template("feedback.html").render(
-        one=feedback,
+        feedback=feedback,
         style=read("page.css") + read("feedback.css"),
         graph=_graph(feedback, verdicts) if feedback.graph.consumers else "",
         verdicts=verdicts,
-        open_ones=[one for one in open_ones if one.outcome != "missing" or one.diagnosis],
-        unwritten=[one.gradient for one in open_ones if one.outcome == "missing" and not one.diagnosis],
+        not_right=[verdict for verdict in not_passed if verdict.outcome != "missing" or verdict.diagnosis],
+        unwritten=[
+            verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
+        ],
         groups=_grouped(feedback.pieces),
         kinds=KINDS,
         kinds_there=[kind for kind in dict.fromkeys(KINDS.values()) if kind in _kinds(feedback.report)],
@@ -111,14 +113,14 @@ def feedback_page(feedback: Feedback) -> str:
 
 
 def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
-    """The cells in order: each alone, or as many of the instructor's as stand together, under the first heading.
+    """The cells in order: each alone, but a run of the instructor's cells as one group under its first heading.
 
-    The last text of them stays alone: it is about the answer below.
+    The last text of a run stays alone: it is about the answer below.
     """
     groups: list[tuple[str, list[Piece]]] = []
-    for theirs, run in groupby(pieces, lambda piece: piece.kind in ("text", "locked")):
+    for instructors, run in groupby(pieces, lambda piece: piece.kind in ("text", "locked")):
         cells = list(run)
-        if theirs and len(cells) > 2:
+        if instructors and len(cells) > 2:
             last = cells.pop() if cells[-1].kind == "text" else None
             groups.append((next((piece.head for piece in cells if piece.head), "The exercise"), cells))
             cells = [last] if last else []
@@ -145,12 +147,12 @@ def _graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
             paint=f'class="box {KINDS[verdict.outcome]}"',
             link=f"#{verdict.gradient}",
         )
-    told = "; ".join(f"{one.gradient}: {one.outcome}" for one in verdicts.values())
+    description = "; ".join(f"{verdict.gradient}: {verdict.outcome}" for verdict in verdicts.values())
     return draw(
         feedback.graph,
         nodes,
-        label="The forward pass, and how your gradient of each tensor stands",
+        label="The forward pass, with the verdict on each of your gradients",
         title="Your gradients",
-        description=told,
+        description=description,
         style="font-family:inherit",
     )

@@ -1,4 +1,4 @@
-"""A report for other programs: JSON (the contract), JUnit XML, Gradescope's and GitHub Classroom's JSON."""
+"""A report for other programs: JSON (schema 1), JUnit XML, and the JSON of Gradescope and GitHub Classroom."""
 
 import base64
 import json
@@ -13,12 +13,12 @@ __all__ = ["FORMATS", "report_classroom", "report_gradescope", "report_json", "r
 
 
 def report_json(report: Report) -> str:
-    """Schema 1, in ASCII, so that no name and no message can be one that a file cannot hold.
+    """The report as JSON (schema 1), in ASCII, so that it can be written in any encoding.
 
     Raises
     ------
     ValueError
-        A number is NaN or infinite: JSON has no such numbers.
+        A number is NaN or infinite, which JSON does not have.
     """
     return json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n"
 
@@ -29,8 +29,8 @@ _FAILURES: tuple[Outcome, ...] = ("failed", "partial", "missing")
 def report_junit(report: Report) -> str:
     """One test suite, one test case for each gradient.
 
-    ``failed``, ``partial`` and ``missing`` are failures; what raised or did not come to its end is an error. A report
-    that is not ``graded`` gets one test case more, under the notebook's name, so that it never looks like a success.
+    ``failed``, ``partial`` and ``missing`` are failures; a cell that raised or did not finish is an error. A report
+    that is not ``graded`` gets one more test case, under the notebook's name, so that it never looks like a success.
     """
     suites = ET.Element("testsuites")
     suite = ET.SubElement(suites, "testsuite", name=one_line(report.assignment))
@@ -59,7 +59,7 @@ def report_junit(report: Report) -> str:
     for element in (suites, suite):
         element.attrib.update(totals)
     ET.indent(suites)
-    # ASCII with character references: right in whatever encoding the file is written
+    # ASCII with character references can be written in any encoding
     return '<?xml version="1.0"?>\n' + ET.tostring(suites).decode("ascii") + "\n"
 
 
@@ -69,26 +69,29 @@ def _case(suite: ET.Element, report: Report, name: str) -> ET.Element:
 
 
 def _add_verdict(case: ET.Element, verdict: Verdict) -> None:
-    told = "\n".join(filter(None, [lecture_line(verdict), *lines(verdict)]))
+    text = _text(verdict)
     if verdict.outcome == "passed":
-        if told:
-            ET.SubElement(case, "system-out").text = told
+        if text:
+            ET.SubElement(case, "system-out").text = text
         return
     kind = "failure" if verdict.outcome in _FAILURES else "error"
     element = ET.SubElement(case, kind, type=verdict.outcome, message=one_line(sentence(verdict)))
-    element.text = told
+    element.text = text
+
+
+def _text(verdict: Verdict) -> str:
+    return "\n".join(filter(None, [lecture_line(verdict), *lines(verdict)]))
 
 
 def report_gradescope(report: Report) -> str:
     """The report in the form of https://gradescope-autograders.readthedocs.io/en/latest/specs/.
 
-    Gradescope takes a score at the top, or scores of the tests that it adds up. Both are given here: the tests show
-    where the points come from, and the score at the top, which comes first there, is the report's. (The form has no
-    maximum at the top; each test has its own.)
+    Gradescope uses the score at the top level if there is one, or else the sum of the tests. Both are given: the tests
+    show where the points come from. (There is no maximum at the top level; each test has its own.)
 
-    A report that is ``not-graded`` has neither, on purpose: Gradescope then calls the run a failure of the autograder
-    and keeps the submission without a score, where tests without points would add up to a zero. The reason stands in
-    ``output``. Every text is of the format ``text``: nothing in it is rendered.
+    A ``not-graded`` report has neither, on purpose: Gradescope then reports a failure of the autograder and keeps the
+    submission without a score, while tests without points would add up to zero. The reason is in ``output``. All texts
+    have the format ``text``, so that nothing in them is rendered.
     """
     results: dict[str, Any] = {
         "output": headline(report) or f"Graded by handgrad {one_line(report.handgrad)}.",
@@ -108,17 +111,17 @@ def _gradescope_test(verdict: Verdict) -> dict[str, Any]:
         "score": verdict.points,
         "max_score": verdict.max_points,
         "status": "passed" if verdict.outcome == "passed" else "failed",
-        "output": "\n".join(filter(None, [lecture_line(verdict), *lines(verdict)])),
+        "output": _text(verdict),
         "output_format": "text",
         "visibility": "visible",
     }
 
 
 def report_classroom(report: Report) -> str:
-    """The report as one line of Base64: the value that the reporter reads from ``HANDGRAD_RESULTS``.
+    """The report as one line of Base64, for the environment variable ``HANDGRAD_RESULTS`` of the reporter.
 
-    Inside is the JSON of Classroom's own graders: a status, the points to be had, and a test for each gradient. What
-    was not graded has the status ``error``, the only way that the form has of saying so.
+    Inside is the JSON of Classroom's own graders: a status, the maximum of points, and a test for each gradient. A
+    report that is not ``graded`` has the status ``error``.
     """
     status = "error" if report.outcome != "graded" else "pass" if report.passed else "fail"
     tests = [_classroom_test(verdict) for verdict in report.checks]
@@ -131,7 +134,7 @@ def _classroom_test(verdict: Verdict) -> dict[str, object]:
         "name": one_line(verdict.gradient),
         "status": "pass" if verdict.outcome == "passed" else "fail",
         "score": verdict.points,
-        "message": "\n".join(filter(None, [lecture_line(verdict), *lines(verdict)])),
+        "message": _text(verdict),
     }
 
 

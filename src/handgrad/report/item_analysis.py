@@ -1,4 +1,4 @@
-"""How each gradient did as a question: how many got it, and whether those who got it are those who got the rest."""
+"""Item analysis: the difficulty and the discrimination of each gradient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from handgrad.report.records import Report
 __all__ = ["Item", "items"]
 
 FEWEST = 10
-"""Submissions below which a correlation says nothing."""
+"""Smallest number of submissions for a correlation."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One gradient as a question.
+    """The item statistics of one gradient.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Item:
         Mean share of its points, 0 to 1: the smaller, the harder.
     discrimination
         Correlation of its points with the points of all other gradients, -1 to 1; None for fewer than ten submissions,
-        and where all have the same points.
+        or if all have the same points.
     """
 
     difficulty: float
@@ -30,7 +30,7 @@ class Item:
 
 
 def items(reports: Sequence[Report]) -> dict[str, Item]:
-    """Each gradient of the graded submissions as a question, by its name."""
+    """The item statistics of each gradient, by its name; graded submissions only."""
     earned: dict[str, list[float]] = {}
     others: dict[str, list[float]] = {}
     for report in reports:
@@ -50,5 +50,5 @@ def _correlation(shares: Sequence[float], others: Sequence[float]) -> float | No
     try:
         return correlation(shares, others)
     except StatisticsError:
-        # all the same: nothing to compare
+        # all values are the same
         return None

@@ -1,6 +1,6 @@
-"""The records of facts that everything else produces or shows: comparisons, verdicts, reports.
+"""The records that grading produces and every format shows: comparisons, diagnoses, verdicts, reports.
 
-Nothing in them is formatted; ``to_dict`` of a report is the JSON contract (schema 1). Standard library only.
+They hold facts, not texts for one format. ``Report.to_dict`` is the JSON schema 1. Standard library only.
 """
 
 import math
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
+"""Version of the JSON of a report."""
 
 Outcome = Literal["passed", "partial", "failed", "missing", "error", "timeout", "memory", "crashed", "tampered"]
 ReportOutcome = Literal["graded", "unreadable", "not-submitted", "not-graded"]
@@ -28,24 +29,24 @@ ReportOutcome = Literal["graded", "unreadable", "not-submitted", "not-graded"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Facts about one answer against one reference.
+    """One answer compared with one reference.
 
     Attributes
     ----------
     shape, expected_shape
         Sizes of the answer and of the reference.
     exact
-        Whether every value is the same to the last bit (and the shapes are).
+        Whether shapes and values are the same, bit for bit.
     approximate
-        Whether the shapes are the same and the largest difference is within the allowance.
+        Whether the shapes are the same and the largest difference is within the tolerance.
     maxdiff
-        Largest absolute difference; None where shapes or kinds leave nothing to subtract.
+        Largest absolute difference; None if shapes or dtypes cannot be subtracted.
     relative
-        ``maxdiff`` over the scale of the reference; None as above.
+        ``maxdiff`` divided by the largest absolute value of the reference; None if either is unknown or that is 0.
     finite
-        Whether the answer holds no NaN and no infinity.
+        Whether the answer has no NaN and no infinity.
     reshaped
-        Whether the values are right but stand in another shape.
+        Whether the values are right but the shape is not.
     """
 
     shape: tuple[int, ...]
@@ -58,7 +59,7 @@ class Comparison:
     reshaped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The six facts of the JSON contract; a number that JSON cannot hold (NaN, infinity) becomes None."""
+        """The six fields of the JSON; NaN and infinity, which JSON does not have, become None."""
         return {
             "shape": list(self.shape),
             "expected_shape": list(self.expected_shape),
@@ -75,7 +76,7 @@ def _number(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A mistake that was recognised: its slug, what happened, what to try, and the cell (a grade_id) where."""
+    """A recognised mistake: its slug, what happened, what to try, and the cell (a grade_id) that it is in."""
 
     mistake: str
     what: str
@@ -83,13 +84,25 @@ class Diagnosis:
     cell: str
 
     def to_dict(self) -> dict[str, str]:
-        """The diagnosis as plain data; ``advice`` is called ``try`` there."""
+        """The diagnosis as plain data; the key of ``advice`` is ``try``."""
         return {"mistake": self.mistake, "what": self.what, "try": self.advice, "cell": self.cell}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check: ``message`` is its one sentence for a person, empty where there is nothing to say."""
+    """The outcome of one check of one gradient.
+
+    Attributes
+    ----------
+    id, gradient
+        The check's grade_id, and the student's variable.
+    outcome, points, max_points
+        The result.
+    comparison, diagnosis
+        The answer against its reference, and the recognised mistake; None if there is none.
+    message
+        One sentence about the outcome; empty if there is nothing to add.
+    """
 
     id: str
     gradient: str
@@ -102,7 +115,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """What happened and what to try, for a person; empty where there is nothing to say."""
+        """What happened and what to try; empty if there is nothing to add."""
         if self.diagnosis is not None:
             return f"{self.diagnosis.what} {self.diagnosis.advice}"
         return self.message
@@ -134,20 +147,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """What the gradebook says of a student's notebook, which a person or a late penalty may have changed.
+    """The gradebook's score of a student's notebook, with manual scores and the late penalty.
 
     Attributes
     ----------
     score
-        Points of all its cells: a person's score before ours, with extra credit, before the penalty.
+        Points of all its cells: for each the manual score, or else the automatic one, plus extra credit.
     max_score
         Points that can be earned.
     penalty
         Points taken off for handing in late.
     by_hand
-        The cells that a person has scored.
+        The cells that were scored by hand.
     waiting
-        Whether the gradebook asks a person to look at a cell.
+        Whether the gradebook has a cell that needs manual grading.
     """
 
     score: float
@@ -158,13 +171,29 @@ class ScoreEntry:
 
     @property
     def final(self) -> float:
-        """The score that counts; a penalty takes no more than there is."""
+        """The score after the late penalty, at least 0."""
         return max(0.0, self.score - self.penalty)
 
 
 @dataclass(frozen=True)
 class Report:
-    """All verdicts of one submission."""
+    """All verdicts of one submission.
+
+    Attributes
+    ----------
+    assignment, notebook, student
+        Names; ``student`` may be empty.
+    outcome
+        Whether it was graded, and if not why.
+    handgrad, isolation
+        The version that graded it, and the isolation that was in force.
+    message
+        What the report says besides its verdicts; empty if nothing.
+    seconds
+        Time that grading took.
+    checks
+        The verdicts, in the order of the notebook.
+    """
 
     assignment: str
     notebook: str
@@ -206,7 +235,7 @@ class Report:
         Raises
         ------
         ValueError
-            The data are of another schema.
+            The data have another schema.
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")

@@ -1,4 +1,4 @@
-"""A class's scores for other tools: plain CSV, JSON, and what Canvas, Moodle and Gradescope take."""
+"""A class's scores for other tools: CSV, JSON, and the files that Canvas, Moodle and Gradescope import."""
 
 import csv
 import json
@@ -15,25 +15,25 @@ __all__ = ["EXPORTS", "ExportRow"]
 
 @dataclass(frozen=True)
 class ExportRow:
-    """What is exported of one student.
+    """The exported data of one student.
 
     Attributes
     ----------
     student
-        The name under which the student handed in.
+        The name that the student handed in under.
     report
-        The verdicts; None where the gradebook alone knows of a submission.
+        The verdicts; None if only the gradebook knows of a submission.
     first_name, last_name, email, lms_user_id
-        As the gradebook has them; empty where it does not.
+        From the gradebook; empty if it has none.
     grades
-        For each gradient, score and points in the gradebook: a person's score before ours. Empty where nothing was
-        graded.
+        For each gradient, score and points in the gradebook: the manual score, or else the automatic row. Empty if
+        nothing was graded.
     penalty
         Points taken off for handing in late.
     needs_person
-        Whether a person has to look at it.
+        Whether it needs manual review.
     service
-        Whose number the student's name is, where the archive tells from which it came: ``canvas`` or ``moodle``.
+        The service that gave the student's name as a number, if the archive tells: ``canvas`` or ``moodle``.
     """
 
     student: str
@@ -49,14 +49,14 @@ class ExportRow:
 
     @property
     def score(self) -> float | None:
-        """Points earned, the late penalty taken off; None where nothing was graded, which is no zero."""
+        """Points earned after the late penalty; None (not 0) if nothing was graded."""
         if not self.grades:
             return None
         return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
 
     @property
     def outcome(self) -> str:
-        """What became of the submission."""
+        """The outcome of the submission."""
         return self.report.outcome if self.report else "graded" if self.grades else "not-submitted"
 
 
@@ -67,12 +67,12 @@ def _csv(rows: Sequence[Sequence[object]]) -> str:
 
 
 def _written(value: float | None) -> str:
-    """Points for a file: as many digits as there are, empty where there are none."""
+    """Points for a file, up to ten digits; empty for None."""
     return "" if value is None else f"{value:.10g}"
 
 
 def _gradients(students: Sequence[ExportRow]) -> list[str]:
-    """Every gradient that a row has, in the order of the exercise."""
+    """Every gradient of the rows, in the order of the exercise."""
     return list(dict.fromkeys(name for row in students for name in row.grades))
 
 
@@ -81,83 +81,83 @@ def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> 
     gradients = _gradients(students)
     head = ["student", "first_name", "last_name", "email", "outcome", "score", "max_score", "late_penalty"]
     rows: list[list[str]] = [[*head, "needs_person", "message", *gradients]]
-    for one in students:
-        message = one.report.message if one.report else ""
+    for row in students:
+        message = row.report.message if row.report else ""
         rows.append(
             [
-                *(one.student, one.first_name, one.last_name, one.email, one.outcome),
-                *(_written(one.score), _written(points), _written(one.penalty)),
-                *("yes" if one.needs_person else "no", message),
-                *(_written(one.grades[name][0]) if name in one.grades else "" for name in gradients),
+                *(row.student, row.first_name, row.last_name, row.email, row.outcome),
+                *(_written(row.score), _written(points), _written(row.penalty)),
+                *("yes" if row.needs_person else "no", message),
+                *(_written(row.grades[name][0]) if name in row.grades else "" for name in gradients),
             ]
         )
     return _csv(rows)
 
 
 def class_json(students: Sequence[ExportRow], assignment: str, points: float) -> str:
-    """Everything that is known of every student, reports included."""
+    """All data of every student, with the reports."""
 
-    def plain(one: ExportRow) -> dict[str, Any]:
-        facts = asdict(one)
-        grades = {name: {"score": score, "points": most} for name, (score, most) in one.grades.items()}
-        report = one.report.to_dict() if one.report else None
-        return {**facts, "score": one.score, "grades": grades, "report": report}
+    def plain(row: ExportRow) -> dict[str, Any]:
+        facts = asdict(row)
+        grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
+        report = row.report.to_dict() if row.report else None
+        return {**facts, "score": row.score, "grades": grades, "report": report}
 
     content = {
         "schema": SCHEMA,
         "assignment": assignment,
         "max_score": points,
-        "students": [plain(e) for e in students],
+        "students": [plain(row) for row in students],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) -> str:
-    """The columns of Canvas's gradebook import, with the row of possible points that it exports itself.
+    """The columns of Canvas's gradebook import, with its row of possible points.
 
     ``ID`` is Canvas's own number: ``lms_user_id`` in nbgrader's gradebook, or else the number in Canvas's archive. A
-    student without one is found by ``SIS Login ID``, the name under which they handed in. Nothing graded is an empty
-    field, which Canvas leaves alone.
+    student without one is found by ``SIS Login ID``, the name that they handed in under. If nothing was graded, the
+    field is empty, and Canvas ignores it.
     """
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows.append(["    Points Possible", "", "", "", "", _written(points)])
-    for one in students:
-        name = ", ".join(part for part in (one.last_name, one.first_name) if part) or one.student
-        number, login = ("", one.student) if one.service != "canvas" else (one.student, "")
-        rows.append([name, one.lms_user_id or number, "", login, "", _written(one.score)])
+    for row in students:
+        name = ", ".join(part for part in (row.last_name, row.first_name) if part) or row.student
+        number, login = ("", row.student) if row.service != "canvas" else (row.student, "")
+        rows.append([name, row.lms_user_id or number, "", login, "", _written(row.score)])
     return _csv(rows)
 
 
 def class_moodle(students: Sequence[ExportRow], assignment: str, points: float) -> str:
-    """Columns that Moodle's grade import maps: to ``useridnumber`` or ``useremail``, and to the grade item.
+    """Columns for Moodle's grade import, which maps them to ``useridnumber`` or ``useremail``, and to the grade item.
 
-    A student without a score has no line: Moodle would write an empty grade over what is there.
+    A student without a score has no line: Moodle would replace an existing grade with an empty row.
     """
     rows = [["First name", "Last name", "ID number", "Email address", assignment]]
-    for one in students:
-        if one.score is not None:
-            number = one.lms_user_id or one.student
-            rows.append([one.first_name, one.last_name, number, one.email, _written(one.score)])
+    for row in students:
+        if row.score is not None:
+            number = row.lms_user_id or row.student
+            rows.append([row.first_name, row.last_name, number, row.email, _written(row.score)])
     return _csv(rows)
 
 
 def class_worksheet(students: Sequence[ExportRow], assignment: str, points: float) -> str:
-    """The grading worksheet of one assignment in Moodle, with those whom its archive named.
+    """Moodle's grading worksheet of one assignment, with the students of its archive.
 
-    Moodle looks for the headings, in English, of the participant's number, the grade and the day of its last change,
-    and passes over an empty grade.
+    Moodle needs the English headings of the participant's number, the grade and the date of its last change. It ignores
+    an empty grade.
     """
     rows = [["Identifier", "Full name", "Email address", "Grade", "Last modified (grade)"]]
-    for one in students:
-        if one.service == "moodle":
-            name = " ".join(part for part in (one.first_name, one.last_name) if part)
-            rows.append([f"Participant {one.student}", name, one.email, _written(one.score), ""])
+    for row in students:
+        if row.service == "moodle":
+            name = " ".join(part for part in (row.first_name, row.last_name) if part)
+            rows.append([f"Participant {row.student}", name, row.email, _written(row.score), ""])
     return _csv(rows)
 
 
 def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """Gradescope's ``results.json`` of every student who has a report, by name."""
-    results = {one.student: json.loads(report_gradescope(one.report)) for one in students if one.report}
+    results = {row.student: json.loads(report_gradescope(row.report)) for row in students if row.report}
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
 

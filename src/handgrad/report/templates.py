@@ -1,4 +1,4 @@
-"""The templates, styles and scripts of the pages, which stand beside this file."""
+"""The templates, styles and scripts of the pages, which are next to this file."""
 
 from functools import cache
 from importlib.resources import files
@@ -11,14 +11,14 @@ __all__ = ["read", "template"]
 
 
 def read(name: str) -> str:
-    """The text of a file."""
+    """The text of a file of this package."""
     return files("handgrad.report").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
 def template(name: str) -> "Template":
-    """A page that escapes whatever is put into it, unless it is told that it is HTML."""
-    # jinja2 comes with the instructor's installation; a student's `handgrad check` does without
+    """A template that escapes every value that is not marked as ``safe``."""
+    # jinja2 is part of the instructor's installation only; a student's `handgrad check` does not need it
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

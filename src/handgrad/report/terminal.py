@@ -1,4 +1,4 @@
-"""Reports on a terminal."""
+"""One report as text for a terminal."""
 
 import shutil
 from collections import Counter
@@ -29,7 +29,7 @@ from handgrad.report.wording import (
 __all__ = ["new_console", "report_text", "text_of"]
 
 WIDEST = 120
-"""Columns used at most where no width is asked for: longer lines are hard to read."""
+"""Largest default width in columns: longer lines are hard to read."""
 
 
 _STYLES: Mapping[Outcome, str] = {
@@ -46,22 +46,22 @@ _STYLES: Mapping[Outcome, str] = {
 
 
 def report_text(report: Report, *, width: int | None = None, color: bool = False) -> str:
-    """One submission: a row for each gradient, what is said about it below, then the score.
+    """One submission: a row for each gradient with its text below, then the score.
 
     Parameters
     ----------
     report
-        What is shown.
+        The report of the submission.
     width
-        Columns; the terminal's own (80 where there is none, 120 at most) unless told.
+        Columns (default: those of the terminal, 120 at most; 80 if there is no terminal).
     color
-        Whether to add colours; every mark has its word beside it all the same.
+        Whether to add colours; every sign has its word next to it in any case.
     """
     console = new_console(width, color)
-    title = " · ".join(one_line(one) for one in (report.assignment, report.student) if one)
+    title = " · ".join(one_line(name) for name in (report.assignment, report.student) if name)
     console.print(Text(title, "bold"))
-    if said := headline(report):
-        console.print(Text(said))
+    if text := headline(report):
+        console.print(Text(text))
     if report.checks:
         console.print()
         _print_verdicts(console, report)
@@ -72,7 +72,7 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
 
 
 def new_console(width: int | None, color: bool) -> Console:
-    """A console that writes into memory; ``width`` and ``color`` as for :func:`report_text`."""
+    """A console that writes to memory; ``width`` and ``color`` as for :func:`report_text`."""
     if width is None:
         width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
     return Console(
@@ -106,7 +106,7 @@ def _print_verdicts(console: Console, report: Report) -> None:
         text.stylize(_STYLES[verdict.outcome], 0, len(row[0]))
         console.print(text)
         if verdict.outcome == "missing" and sentence(verdict) == plain_sentence(verdict):
-            continue  # the row says it, and in a notebook just begun it would be said twenty times
+            continue  # the row shows it, and in a notebook just begun the sentence would be repeated twenty times
         for line in lines(verdict):
             console.print(Padding(Text(line), (0, 0, 0, 4)))
 
@@ -128,29 +128,31 @@ def _laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _closing(report: Report) -> list[str]:
-    """Score, isolation, and a last line that says where to go on."""
-    told = []
+    """Score, isolation, and a last line with the next gradient to work on."""
+    texts = []
     if has_score(report):
-        told.append(f"Score: {out_of(report.score, report.max_score)}")
+        texts.append(f"Score: {out_of(report.score, report.max_score)}")
     else:
-        told.append("Score: none")
+        texts.append("Score: none")
     if report.outcome == "graded":
-        told[0] += f", in {report.seconds:.2f} s"
-        told.append(f"Isolation: {isolation(report)}")
-        told.append(_summary(report))
-    return told
+        texts[0] += f", in {report.seconds:.2f} s"
+        texts.append(f"Isolation: {isolation(report)}")
+        texts.append(_summary(report))
+    return texts
 
 
 def _summary(report: Report) -> str:
     outcomes = Counter(verdict.outcome for verdict in report.checks)
-    open_ones = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome != "passed"]
+    not_passed = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome != "passed"]
     if not report.checks:
         return "There was nothing to check in this exercise."
-    if not open_ones:
+    if not not_passed:
         return (
             f"All {len(report.checks)} {noun(report)}s are right."
             if len(report.checks) > 1
             else f"The {noun(report)} is right."
         )
     others = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if outcome != "passed")
-    return f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Go on with {open_ones[0]}."
+    return (
+        f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Continue with {not_passed[0]}."
+    )

@@ -1,4 +1,4 @@
-"""The words that every format shares: marks, the lecture's line, what is said about a verdict and about a report."""
+"""Texts that all formats share: signs, the lecture's line, the sentences about a verdict and about a report."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from handgrad.report.records import Comparison, Outcome, Report, ReportOutcome, 
 __all__ = [
     "MARKS",
     "clean",
+    "comparison_line",
     "headline",
     "isolation",
     "lecture_line",
@@ -33,11 +34,11 @@ MARKS: Mapping[Outcome, str] = {
     "crashed": "!",
     "tampered": "⚑",
 }
-"""A sign for each outcome; it always stands beside the outcome's word."""
+"""A sign for each outcome; it is always shown next to the outcome's name."""
 
 LONGEST, SLACK = 2000, 300
-"""Characters of one text that are shown, and by how many it must be longer to be cut: a student's exception may carry
-a megabyte, and a text that was cut, and has gained a few words, is not cut again."""
+"""Characters of a text that are shown, and how many more it must have to be cut: a student's exception may have a
+megabyte, and a text that was cut, and has gained a few words, must not be cut again."""
 
 _PLAIN: Mapping[Outcome, str] = {
     "passed": "",
@@ -48,9 +49,9 @@ _PLAIN: Mapping[Outcome, str] = {
     "timeout": "The cell of {gradient} did not finish in time.",
     "memory": "The cell of {gradient} asks for more memory than a notebook may use.",
     "crashed": "The cell of {gradient} ended the whole Python process.",
-    "tampered": "The cell of {gradient} reaches around the grader; a person has to look at it.",
+    "tampered": "The cell of {gradient} tampers with the grader; it needs manual review.",
 }
-"""What is said where a verdict brings no sentence of its own."""
+"""The sentence for a verdict without a message or a diagnosis."""
 
 _HEADLINES: Mapping[ReportOutcome, str] = {
     "graded": "",
@@ -70,7 +71,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """``text`` without what a terminal obeys, XML cannot hold, UTF-8 cannot write or the eye cannot see."""
+    """``text`` cut, and without control characters, escape sequences, surrogates and invisible characters."""
     left_out = len(text) - LONGEST if len(text) > LONGEST + SLACK else 0
     text = _ESCAPE_SEQUENCE.sub("", text[: len(text) - left_out])
     text = _UNSEEN.sub("", _LINE_END.sub("\n", text)).replace("\t", "    ")
@@ -84,12 +85,12 @@ def one_line(text: str) -> str:
 
 
 def noun(report: Report) -> str:
-    """What a report's checks are about: a gradient, or an answer where not all of them are gradients."""
+    """What a report's checks are about: ``gradient``, or ``answer`` if not all of them are gradients."""
     return "gradient" if all(verdict.gradient.startswith("d") for verdict in report.checks) else "answer"
 
 
 def number(value: float) -> str:
-    """Points as a person writes them: 1, 0.5, 24.5."""
+    """Points in short form: 1, 0.5, 24.5."""
     return f"{value:g}"
 
 
@@ -104,7 +105,7 @@ def shape(sizes: tuple[int, ...]) -> str:
 
 
 def match(comparison: Comparison | None) -> str:
-    """How far an answer agrees with its reference, in a word or two; empty where there is no answer."""
+    """How far an answer agrees with its reference, in a word or two; empty if there is no answer."""
     if comparison is None:
         return ""
     if comparison.exact:
@@ -114,18 +115,23 @@ def match(comparison: Comparison | None) -> str:
     return "other shape" if comparison.shape != comparison.expected_shape else "no"
 
 
+def comparison_line(name: str, comparison: Comparison) -> str:
+    """The line that the lecture's ``cmp`` prints about the tensor ``name``."""
+    maxdiff = "-" if comparison.maxdiff is None else comparison.maxdiff
+    return (
+        f"{name:15s} | exact: {comparison.exact!s:5s} | approximate: {comparison.approximate!s:5s} | maxdiff: {maxdiff}"
+    )
+
+
 def lecture_line(verdict: Verdict) -> str:
-    """The line that the lecture's ``cmp`` prints, the same as ``handgrad.cmp``; empty where nothing was compared."""
-    seen = verdict.comparison
-    if seen is None:
+    """The lecture's line about a verdict; empty if nothing was compared."""
+    if verdict.comparison is None:
         return ""
-    maxdiff = "-" if seen.maxdiff is None else str(seen.maxdiff)
-    name = one_line(verdict.gradient).removeprefix("d")
-    return f"{name:15s} | exact: {seen.exact!s:5s} | approximate: {seen.approximate!s:5s} | maxdiff: {maxdiff}"
+    return comparison_line(one_line(verdict.gradient).removeprefix("d"), verdict.comparison)
 
 
 def sentence(verdict: Verdict) -> str:
-    """The one sentence about a verdict; empty for a plain pass."""
+    """The first sentence about a verdict; empty for a plain pass."""
     if verdict.message:
         return clean(verdict.message)
     if verdict.diagnosis:
@@ -134,29 +140,29 @@ def sentence(verdict: Verdict) -> str:
 
 
 def plain_sentence(verdict: Verdict) -> str:
-    """What the outcome alone says."""
+    """The sentence for the outcome alone."""
     return _PLAIN[verdict.outcome].format(
         gradient=one_line(verdict.gradient), points=out_of(verdict.points, verdict.max_points)
     )
 
 
 def lines(verdict: Verdict) -> list[str]:
-    """What is said about a verdict: the sentence, what happened, what to try; nothing for a plain pass."""
-    said = [sentence(verdict)]
+    """The text about a verdict: its sentence, what happened, what to try; nothing for a plain pass."""
+    texts = [sentence(verdict)]
     if verdict.diagnosis:
         what = clean(verdict.diagnosis.what)
         cell = one_line(verdict.diagnosis.cell)
         where = "" if cell in ("", verdict.gradient) else f", in the cell of {cell}"
-        said += [what] if what != said[0] else []
-        said += [f"Try{where}: {clean(verdict.diagnosis.advice)}"] if verdict.diagnosis.advice else []
-    return [one for one in said if one]
+        texts += [what] if what != texts[0] else []
+        texts += [f"Try{where}: {clean(verdict.diagnosis.advice)}"] if verdict.diagnosis.advice else []
+    return [text for text in texts if text]
 
 
 def headline(report: Report) -> str:
-    """Why a report holds no grade, with its own message; the message alone where it was graded."""
-    return " ".join(one for one in (_HEADLINES[report.outcome], clean(report.message)) if one)
+    """Why a report has no grade, and its own message; the message alone if it was graded."""
+    return " ".join(text for text in (_HEADLINES[report.outcome], clean(report.message)) if text)
 
 
 def isolation(report: Report) -> str:
-    """The isolation that was in force, said so that ``none`` is not overlooked."""
+    """The isolation that was in force; ``none`` is explained so that it is not overlooked."""
     return _ISOLATION.get(report.isolation, one_line(report.isolation))

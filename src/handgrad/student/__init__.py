@@ -1,5 +1,5 @@
 """What a student's notebook uses: ``cmp`` and ``progress``, and what they show. Needs torch only.
 
-Everything shown is HTML and SVG with inline style only: no script, nothing loaded from elsewhere. Colours are
-translucent or the page's own (``currentColor``), so that one output reads on light and on dark themes.
+Output is HTML and SVG with inline styles: no script, nothing loaded. Colours are translucent or the page's own
+(``currentColor``), so that it is readable in light and in dark themes.
 """

@@ -1,4 +1,4 @@
-"""The card of one check: what the lecture's line says, and what is known about a gradient that is not right yet."""
+"""The card of a check: the lecture's line, and what is known about a gradient that does not pass."""
 
 from dataclasses import dataclass
 
@@ -14,41 +14,41 @@ _STATES: dict[str, Status] = {"carried": "carried", "undefined": "not yet"}
 
 @dataclass(frozen=True)
 class Card:
-    """What is shown for a check that does not pass.
+    """The output of a check that does not pass.
 
     Attributes
     ----------
     gradient
         The student's variable.
-    found
+    diagnosis
         What happened, and what to try (may be empty).
     line
-        The lecture's line; empty where there was nothing to compare.
+        The lecture's line; empty if there was nothing to compare.
     comparison
-        The facts behind the line; None where there was nothing to compare.
+        The facts in the line; None if there was nothing to compare.
     picture
-        Where the differences are; None where a picture does not help.
+        Where the differences are; None if a picture does not help.
     """
 
     gradient: str
-    found: Diagnosis
+    diagnosis: Diagnosis
     line: str = ""
     comparison: Comparison | None = None
     picture: HeatMap | None = None
 
     @property
     def state(self) -> Status:
-        """How the gradient stands, as the map has it."""
-        return _STATES.get(self.found.mistake, "wrong")
+        """The status of the gradient, as on the map."""
+        return _STATES.get(self.diagnosis.mistake, "wrong")
 
     @property
     def headline(self) -> str:
-        """What stands below the card, where Jupyter puts its traceback."""
+        """The line below the card, in the place of Jupyter's traceback."""
         return f"the check of {self.gradient} does not pass yet."
 
     def sentence(self) -> str:
-        """What happened and what to try, as the text of an exception."""
-        return self.found.what + (f"\nTry: {self.found.advice}" if self.found.advice else "")
+        """What happened and what to try, for an exception."""
+        return self.diagnosis.what + (f"\nTry: {self.diagnosis.advice}" if self.diagnosis.advice else "")
 
     def text(self) -> str:
         """The card for a reader without HTML."""
@@ -63,10 +63,10 @@ class Card:
         parts = [f'<div style="margin-bottom:4px">{_line(self.line)}</div>'] if self.line else []
         parts.append(
             f'<div style="font-weight:600"><span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span> '
-            f"{with_code(self.found.what)}</div>"
+            f"{with_code(self.diagnosis.what)}</div>"
         )
-        if self.found.advice:
-            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.found.advice)}</div>')
+        if self.diagnosis.advice:
+            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.diagnosis.advice)}</div>')
         if shapes := self._shapes():
             parts.append(f'<div style="opacity:0.75;margin-top:2px">{escape(shapes)}</div>')
         if self.picture:
@@ -81,19 +81,19 @@ class Card:
     def _shapes(self) -> str:
         if self.comparison is None:
             return ""
-        given, expected = self.comparison.shape, self.comparison.expected_shape
-        return f"Shape {given}, " + ("as expected." if given == expected else f"where {expected} is expected.")
+        shape, expected = self.comparison.shape, self.comparison.expected_shape
+        return f"Shape {shape}, " + ("as expected." if shape == expected else f"expected {expected}.")
 
 
 def passed(line: str, note: str = "") -> str:
-    """The lecture's line of a check that passes, with a quiet mark, and what this loss cannot tell."""
+    """The lecture's line of a check that passes, with a green mark, and a note below it."""
     mark = f'<span style="color:{GREEN};font-weight:600" role="img" aria-label="passed" title="passed">\u2713</span>'
     below = f'<div style="opacity:0.75;max-width:620px">{escape(note)}</div>' if note else ""
     return block(_line(line, mark) + below, "margin:2px 0", "passed")
 
 
 def _line(line: str, mark: str = "") -> str:
-    # spans, not code or pre: those have backgrounds and margins of the page's own
+    # not code or pre: pages style those with backgrounds and margins of their own
     return (
         f'<div style="{TYPEWRITER};font-size:12px;white-space:pre-wrap">'
         f"{escape(line)}{'  ' + mark if mark else ''}</div>"

@@ -2,89 +2,87 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from handgrad.gradients import forward_pass
-from handgrad.gradients.comparison import ROUNDING, compare
+from handgrad.gradients.comparison import compare, is_rounded
+from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
+from handgrad.report.wording import comparison_line
 from handgrad.student import card, display, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
-from handgrad.student.progress import NoForwardPass, progress_of
-from handgrad.student.recorder import _recorder
+from handgrad.student.progress import is_unwritten, progress_of
+from handgrad.student.recorder import current_recorder
 
-__all__ = ["CheckFailed", "FailedCheck", "cmp", "diagnose", "progress"]
+__all__ = ["CheckFacts", "CheckFailed", "cmp", "diagnose", "progress"]
 
 
 class CheckFailed(AssertionError):
-    """A gradient is not right yet; the message says what is known about it.
+    """A gradient is not right yet; the message says what happened, and what to try.
 
     Parameters
     ----------
     message
         What happened, and what to try.
-    found
+    diagnosis
         The same as a record.
-    shown
-        What stands in the traceback's place where a card with the message has been shown in the notebook.
+    headline
+        Replaces the message below a card that shows it already.
     """
 
-    def __init__(self, message: str, found: Diagnosis, shown: str = "") -> None:
+    def __init__(self, message: str, diagnosis: Diagnosis, headline: str = "") -> None:
         super().__init__(message)
-        self.found = found
-        self.shown = shown
+        self.diagnosis = diagnosis
+        self.headline = headline
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks this method first: one sentence instead of a wall of frames
-        return [f"{type(self).__name__}: {self.shown or self}"]
+        # IPython calls this method first: one sentence instead of a long traceback
+        return [f"{type(self).__name__}: {self.headline or self}"]
 
 
 @dataclass(frozen=True)
-class FailedCheck:
-    """What is known about a gradient that does not pass.
+class CheckFacts:
+    """What is known about one answer that ``cmp`` was given.
 
     Attributes
     ----------
     name
         The forward tensor's name.
     answer
-        What the student has for its gradient: any object.
-    tensor
-        The forward tensor.
+        The student's gradient of it: any object.
     namespace
         The notebook's variables.
-    reference
-        Autograd's gradient; None where it was not looked at, since there is no tensor to compare it with.
+    forward
+        The notebook's forward pass; None if it cannot be read, or the answer is not a tensor.
     comparison
-        The two compared; None as above.
+        The answer against autograd's gradient; None if the answer is not a tensor.
     """
 
     name: str
     answer: Any
-    tensor: torch.Tensor
     namespace: Mapping[str, Any]
-    reference: torch.Tensor | None = None
+    forward: ForwardPass | None = None
     comparison: Comparison | None = None
 
 
-def diagnose(question: FailedCheck) -> Diagnosis:
-    """What happened to a gradient that does not pass, and what to try: what the card says."""
-    plain = _plain(question)
-    if question.comparison is None:
+def diagnose(check: CheckFacts) -> Diagnosis:
+    """What happened to a gradient that does not pass, and what to try: the text of the card."""
+    plain = _plain_diagnosis(check)
+    if check.comparison is None or check.forward is None:
         return plain
     try:
-        return explain.explain(plain, question.name, question.answer, question.namespace)
+        return explain.catalogue_diagnosis(plain, check.name, check.answer, check.forward, check.namespace)
     except Exception:
-        # whatever else stands in the notebook, the student hears that this gradient is not right
+        # whatever else is in the notebook, the student must learn that this gradient is not right
         return plain
 
 
 def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
-    """Compare your gradient with the one that autograd found.
+    """Compare your gradient with autograd's.
 
     Prints the name, whether the two are the same bit for bit (``exact``), whether they agree up to rounding
     (``approximate``: this is what counts), and the largest difference.
@@ -101,59 +99,67 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     Raises
     ------
     CheckFailed
-        The gradient is missing, not a tensor, of another shape, not finite or wrong: one sentence says which.
+        The gradient is missing, not a tensor, of another shape, not finite or wrong; the message says which.
     """
-    recorder = _recorder.get()
+    recorder = current_recorder.get()
     if recorder is not None:
         recorder.calls.append((name, answer))
         return
     namespace = _callers_namespace()
-    question = FailedCheck(name, answer, tensor, namespace)
     if not isinstance(answer, torch.Tensor):
-        raise _failed(Card(f"d{name}", diagnose(question)))
-    reference = _gradient(name, tensor)
-    view = forward_pass.blind_view(name, tensor, namespace)
-    comparison = _compared(name, answer.detach(), reference, view.scale)
-    said = line(name, comparison)
-    question = replace(question, reference=reference, comparison=comparison)
+        raise _failed(Card(f"d{name}", diagnose(CheckFacts(name, answer, namespace))))
+    reference = _reference(name, tensor)
+    forward = _forward_pass(name, tensor, namespace)
+    scale = forward.scales.get(name) if forward else None
+    comparison = _compared(name, answer.detach(), reference, scale)
+    check = CheckFacts(name, answer, namespace, forward, comparison)
+    line = comparison_line(name, comparison)
     if comparison.approximate:
-        _show_passed(said, _copied(answer, reference) or view.note or _nearness(question, comparison))
+        _show_passed(line, _copied(answer, reference) or _note(check, comparison))
         return
-    found = diagnose(question)
-    # where the formula is right, the places of its differences are another gradient's
-    picture = HeatMap.of(answer, reference, view.scale) if found.mistake != "carried" else None
-    raise _failed(Card(f"d{name}", found, said, comparison, picture))
+    diagnosis = diagnose(check)
+    # a carried gradient has the right formula: where it differs says nothing about it
+    picture = HeatMap.of(answer, reference, scale) if diagnosis.mistake != "carried" else None
+    raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture))
 
 
 def progress() -> None:
-    """Show how far you are: the forward pass as a map, and on it the gradient of each tensor.
+    """Show how far you are: the forward pass as a map, with the status of each gradient.
 
-    A gradient is right, wrong, not written yet, or carried: right for the gradients that it was made from, of which
-    one is wrong. The next one to do is marked. It looks at the notebook's variables, so run your cells first.
+    A gradient is right, wrong, not written yet, or carried: right for its upstream gradients, of which one is wrong.
+    The next one to do is marked. ``progress`` reads the notebook's variables, so run your cells first.
     """
-    if _recorder.get() is not None:
+    if current_recorder.get() is not None:
         return
     try:
-        stock = progress_of(_callers_namespace())
+        state = progress_of(_callers_namespace())
     except NoForwardPass as reason:
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
     if display.in_notebook():
-        display.show(progress_map.html(stock), progress_map.text(stock))
+        display.show(progress_map.html(state), progress_map.text(state))
     else:
-        print(progress_map.text(stock))
+        print(progress_map.text(state))
 
 
 def _callers_namespace() -> Mapping[str, Any]:
-    """The variables of whoever called the function that asks."""
+    """The variables of the notebook or module that called ``cmp`` or ``progress``."""
     frame = inspect.currentframe()
     for _ in range(2):
         frame = frame.f_back if frame else None
     return frame.f_globals if frame else {}
 
 
+def _forward_pass(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) -> ForwardPass | None:
+    """The forward pass, ``tensor`` included; None if there is none: then the plain comparison is all there is."""
+    try:
+        return ForwardPass.of(namespace, {name: tensor})
+    except NoForwardPass:
+        return None
+
+
 def _compared(name: str, answer: torch.Tensor, reference: torch.Tensor, scale: float | None) -> Comparison:
-    """The facts about an answer; raises :class:`CheckFailed` where torch cannot compare it with anything."""
+    """The answer against autograd's gradient; raises :class:`CheckFailed` if torch cannot subtract the two."""
     try:
         return compare(answer, reference, scale)
     except RuntimeError as error:
@@ -164,54 +170,65 @@ def _compared(name: str, answer: torch.Tensor, reference: torch.Tensor, scale: f
 
 
 def _copied(answer: torch.Tensor, reference: torch.Tensor) -> str:
-    """What is said of an answer that is autograd's own tensor; empty where it is not."""
-    if not explain.is_one_tensor(answer, reference):
+    """The note for an answer that is autograd's own tensor; empty if it is not."""
+    if not explain.share_memory(answer, reference):
         return ""
-    return "this copies autograd's answer; the grader takes it away, so write the formula before you hand in"
+    return "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
 
 
-def _nearness(question: FailedCheck, comparison: Comparison) -> str:
-    """What is worth knowing of an answer that passes and is not autograd's to the last bit."""
-    if comparison.exact or comparison.relative is None:
-        return ""
-    if comparison.relative <= ROUNDING:
-        return "right: the two differ by rounding alone"
+def _note(check: CheckFacts, comparison: Comparison) -> str:
+    """What is worth knowing of an answer that passes; empty if nothing is."""
     try:
-        return explain.remark(question.name, question.answer, question.namespace)
+        if check.forward and (note := _blind_note(check.name, check.forward)):
+            return note
+        if comparison.exact or comparison.relative is None:
+            return ""
+        if is_rounded(comparison):
+            return "right: the two differ by rounding only"
+        if check.forward:
+            return explain.catalogue_note(check.name, check.answer, check.forward, check.namespace)
     except Exception:
-        # as in explain: the answer passes, whatever else stands in the notebook
+        # the answer passes, whatever else is in the notebook
         return ""
+    return ""
 
 
-def _show_passed(said: str, note: str) -> None:
+def _blind_note(name: str, forward: ForwardPass) -> str:
+    """What this loss cannot show of the gradient of ``name``; empty if it shows all of it."""
+    if name in forward.scales:
+        return (
+            f"the true gradient of {name} is zero on this loss, so many wrong formulas look right here: "
+            "`handgrad check` can tell"
+        )
+    if zero := forward.zero_consumer(name):
+        return (
+            f"the contribution to d{name} through {zero} is zero on this loss, so this cell cannot tell whether you "
+            "have that branch: `handgrad check` can"
+        )
+    return ""
+
+
+def _show_passed(line: str, note: str) -> None:
     if display.in_notebook():
-        display.show(card.passed(said, note), f"{said}  \u2713" + (f"\n  {note}" if note else ""))
+        display.show(card.passed(line, note), f"{line}  \u2713" + (f"\n  {note}" if note else ""))
         return
-    print(said)
+    print(line)
     if note:
         print(f"  {note}")
 
 
-def _failed(one: Card) -> CheckFailed:
-    """Show the card, or print the lecture's line where there is no notebook; the exception to raise."""
+def _failed(card: Card) -> CheckFailed:
+    """The exception to raise, once the card (or, outside a notebook, the lecture's line) has been shown."""
     if display.in_notebook():
-        display.show(one.html(), one.text())
-        return CheckFailed(one.sentence(), one.found, one.headline)
-    if one.line:
-        print(one.line)
-    return CheckFailed(one.sentence(), one.found)
+        display.show(card.html(), card.text())
+        return CheckFailed(card.sentence(), card.diagnosis, card.headline)
+    if card.line:
+        print(card.line)
+    return CheckFailed(card.sentence(), card.diagnosis)
 
 
-def line(name: str, comparison: Comparison) -> str:
-    """The lecture's line about one comparison."""
-    return (
-        f"{name:15s} | exact: {comparison.exact!s:5s} | approximate: {comparison.approximate!s:5s} "
-        f"| maxdiff: {'-' if comparison.maxdiff is None else comparison.maxdiff}"
-    )
-
-
-def _gradient(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Autograd's gradient of ``tensor``; raises :class:`CheckFailed` where there is none."""
+def _reference(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Autograd's gradient of ``tensor``; raises :class:`CheckFailed` if there is none."""
     if not isinstance(tensor, torch.Tensor):
         what, advice = f"{name} is not a tensor any more.", "Run the forward pass again, from the top."
     else:
@@ -223,24 +240,24 @@ def _gradient(name: str, tensor: torch.Tensor) -> torch.Tensor:
     raise _failed(Card(f"d{name}", Diagnosis("no-reference", what, advice, f"d{name}")))
 
 
-def _plain(question: FailedCheck) -> Diagnosis:
-    """Why a gradient does not pass, where no known mistake was recognised."""
-    name, answer, comparison = question.name, question.answer, question.comparison
-    if answer is None or answer is ...:
+def _plain_diagnosis(check: CheckFacts) -> Diagnosis:
+    """Why a gradient does not pass, from the comparison alone."""
+    name, answer, comparison = check.name, check.answer, check.comparison
+    if is_unwritten(answer):
         what = f"d{name} is not written yet: put your formula into the cell above and run it."
         return Diagnosis("undefined", what, "", f"d{name}")
     if comparison is None:
         return diagnosis_of("not-a-tensor", f"d{name}", type=type(answer).__name__)
-    mistake, what = _complaint(name, comparison)
+    mistake, what = _first_difference(name, comparison)
     return Diagnosis(mistake, what, "", f"d{name}")
 
 
-def _complaint(name: str, comparison: Comparison) -> tuple[str, str]:
-    """Which question about a tensor is answered no: the kind of mistake, and one sentence."""
+def _first_difference(name: str, comparison: Comparison) -> tuple[str, str]:
+    """What is wrong first, in the order shape, finite, dtype, values: a slug, and one sentence."""
     if comparison.shape != comparison.expected_shape:
         values = "its values are right, but " if comparison.reshaped else ""
         return "shape", (
-            f"d{name}: {values}its shape is {comparison.shape} where {name} has {comparison.expected_shape}. "
+            f"d{name}: {values}its shape is {comparison.shape} instead of {comparison.expected_shape}. "
             "A gradient always has the shape of its tensor."
         )
     if not comparison.finite:

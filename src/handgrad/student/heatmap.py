@@ -1,4 +1,4 @@
-"""A small picture of where an answer differs from its reference: rows and columns, signs, the worst cell marked."""
+"""A small picture of where an answer differs from its reference, with signs, and the worst cell marked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from handgrad.student.style import BLUE, ORANGE, escape
 __all__ = ["HeatMap"]
 
 ROWS, COLUMNS = 12, 32
-"""Cells of the picture at most; of a larger matrix each cell shows the largest difference of a block."""
+"""Largest numbers of cells; in a larger matrix each cell shows the largest difference of a block of entries."""
 _CELL = 14
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The difference between an answer and its reference, as few enough cells to look at.
+    """The difference between an answer and its reference, in at most 12 by 32 cells.
 
     Attributes
     ----------
     shape, block
-        Sizes of the whole difference, and of the block that each cell stands for.
+        Sizes of the whole matrix, and of the block of entries in one cell.
     cells
-        For each block, its difference of largest absolute value; 0.0 where all of it is within the allowance.
+        For each block, the difference of largest absolute value; 0.0 if all of it is within the allowance.
     wrong
         How many entries are beyond the allowance.
     worst
         Row and column of the largest difference.
     given, expected
-        What the answer and the reference hold there.
+        The values of the answer and of the reference there.
     """
 
     shape: tuple[int, int]
@@ -44,7 +44,7 @@ class HeatMap:
 
     @classmethod
     def of(cls, answer: torch.Tensor, reference: torch.Tensor, scale: float | None = None) -> Self | None:
-        """The picture; None where none helps: another shape, not two-dimensional, or one wrong entry at most."""
+        """The picture; None if it does not help: another shape, not two dimensions, or at most one wrong entry."""
         if answer.shape != reference.shape or answer.dim() != 2 or answer.dtype.is_complex:
             return None
         answer, reference = answer.detach(), reference.detach()
@@ -115,7 +115,7 @@ class HeatMap:
 
 
 def _blocks(difference: torch.Tensor, block: tuple[int, int]) -> tuple[tuple[float, ...], ...]:
-    """Of each block the entry of largest absolute value."""
+    """The entry of largest absolute value of each block."""
 
     def strongest(part: torch.Tensor) -> float:
         return float(part.flatten()[part.abs().argmax()])
@@ -127,6 +127,6 @@ def _blocks(difference: torch.Tensor, block: tuple[int, int]) -> tuple[tuple[flo
 
 
 def _span(index: int, size: int, end: int) -> str:
-    """The rows or columns that a cell stands for, as a slice reads."""
+    """The rows or columns of a cell, as a slice."""
     covered: Sequence[int] = range(index * size, min((index + 1) * size, end))
     return f"{covered[0]}" if len(covered) == 1 else f"{covered[0]}:{covered[-1] + 1}"

@@ -1,4 +1,4 @@
-"""The map of an exercise: its forward graph as one SVG, and as text, with the state of every gradient."""
+"""The map of an exercise: its forward graph with the status of every gradient, as SVG and as text."""
 
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
@@ -10,83 +10,82 @@ __all__ = ["html", "summary", "text"]
 MEANINGS: dict[Status, str] = {
     "right": "agrees with autograd",
     "wrong": "does not agree with autograd",
-    "carried": "right for the gradients that it was made from, but one of those is wrong",
+    "carried": "right for its upstream gradients, one of which is wrong",
     "not yet": "not written yet",
 }
 
 
-def summary(stock: Progress) -> str:
-    """How many gradients are in which state, and the next one to do, in a sentence or two."""
-    counts = [f"{number} {state}" for state in SIGNS if (number := stock.count(state))]
-    said = f"Of {len(stock.statuses)} gradients: {', '.join(counts)}."
-    return f"{said} {_advice(stock)}"
+def summary(progress: Progress) -> str:
+    """How many gradients have which status, and which one is next, in two sentences."""
+    counts = [f"{number} {state}" for state in SIGNS if (number := progress.count(state))]
+    return f"Of {len(progress.statuses)} gradients: {', '.join(counts)}. {_advice(progress)}"
 
 
-def text(stock: Progress) -> str:
-    """The map for a reader without pictures: a line for each gradient, in the order of the work."""
-    names = max(len(one.gradient) for one in stock.statuses)
-    lines = [summary(stock)]
-    for one in reversed(stock.statuses):
-        pointer = "\u2192" if one.tensor == stock.next else " "
-        lines.append(f"{pointer} {SIGNS[one.state]} {one.gradient:{names}s}  {one.state:7s}  {one.shape}")
+def text(progress: Progress) -> str:
+    """The map as text: a line for each gradient, from the loss back."""
+    names = max(len(status.gradient) for status in progress.statuses)
+    lines = [summary(progress)]
+    for status in reversed(progress.statuses):
+        pointer = "\u2192" if status.tensor == progress.next else " "
+        lines.append(f"{pointer} {SIGNS[status.state]} {status.gradient:{names}s}  {status.state:7s}  {status.shape}")
     return "\n".join(lines)
 
 
-def html(stock: Progress) -> str:
-    """The map: a sentence, a legend and the graph."""
+def html(progress: Progress) -> str:
+    """The map as HTML: a sentence, a legend and the graph."""
     legend = "".join(
         f'<span style="margin-right:16px;white-space:nowrap" title="{escape(MEANINGS[state])}">'
         f'<span style="color:{COLOURS[state]};font-weight:700" aria-hidden="true">{SIGNS[state]}</span> '
-        f"{stock.count(state)} {state}</span>"
+        f"{progress.count(state)} {state}</span>"
         for state in SIGNS
     )
     below = "Arrows follow the forward pass. You work against them, from the loss back."
     above = (
-        f'<div style="margin-bottom:8px"><span style="font-weight:600">{escape(_advice(stock))}</span><br/>'
+        f'<div style="margin-bottom:8px"><span style="font-weight:600">{escape(_advice(progress))}</span><br/>'
         f'<span style="opacity:0.85">{legend}</span></div>'
     )
     return block(
-        f'{above}{_svg(stock)}<div style="opacity:0.75">{below}</div>', "margin:4px 0;max-width:1040px", "progress"
+        f'{above}{_svg(progress)}<div style="opacity:0.75">{below}</div>', "margin:4px 0;max-width:1040px", "progress"
     )
 
 
-def _advice(stock: Progress) -> str:
-    if stock.next is None:
-        return "All gradients are right. `handgrad check` looks at them on fresh data, as the grader will."
-    state = next(one.state for one in stock.statuses if one.tensor == stock.next)
-    return f"Next: d{stock.next}, which is {state}." if state == "wrong" else f"Next: d{stock.next}."
+def _advice(progress: Progress) -> str:
+    if progress.next is None:
+        return "All gradients are right. `handgrad check` checks them on fresh data, as the grader will."
+    state = next(status.state for status in progress.statuses if status.tensor == progress.next)
+    return f"Next: d{progress.next}, which is {state}." if state == "wrong" else f"Next: d{progress.next}."
 
 
-def _svg(stock: Progress) -> str:
+def _svg(progress: Progress) -> str:
     graph = ForwardGraph(
-        {one.tensor: one.consumers for one in stock.statuses},
-        frozenset(one.tensor for one in stock.statuses if one.leaf),
+        {status.tensor: status.consumers for status in progress.statuses},
+        frozenset(status.tensor for status in progress.statuses if status.leaf),
     )
     return draw(
         graph,
-        {one.tensor: _node(one, one.tensor == stock.next) for one in stock.statuses},
-        label=summary(stock),
-        title="The forward pass, and how the gradient of each tensor stands",
-        description=text(stock),
+        {status.tensor: _node(status, status.tensor == progress.next) for status in progress.statuses},
+        label=summary(progress),
+        title="The forward pass, with the status of each gradient",
+        description=text(progress),
         style=SANS,
-        ringed=stock.next,
+        ringed=progress.next,
         ring_colour=BLUE,
     )
 
 
-def _node(one: GradientStatus, is_next: bool) -> Node:
-    colour = COLOURS[one.state]
-    remark = "; this loss cannot show much of it, its true gradient is zero" if one.blind else ""
-    dashed = ' stroke-dasharray="4 3"' if one.state == "not yet" else ""
+def _node(status: GradientStatus, is_next: bool) -> Node:
+    colour = COLOURS[status.state]
+    remark = "; its true gradient is zero, so this loss cannot show much of it" if status.blind else ""
+    dashed = ' stroke-dasharray="4 3"' if status.state == "not yet" else ""
     return Node(
-        middle=" \u00d7 ".join(str(size) for size in one.shape) or "one number",
-        lowest=_word(one.state, is_next),
-        title=f"{one.gradient}, {one.shape}: {MEANINGS[one.state]}{remark}{'. Next to do' if is_next else ''}",
+        middle=" \u00d7 ".join(str(size) for size in status.shape) or "one number",
+        lowest=_word(status.state, is_next),
+        title=f"{status.gradient}, {status.shape}: {MEANINGS[status.state]}{remark}{'. Next to do' if is_next else ''}",
         paint=(
-            f'fill="{colour}" fill-opacity="{0.08 if one.state == "not yet" else 0.16}" stroke="{colour}" '
+            f'fill="{colour}" fill-opacity="{0.08 if status.state == "not yet" else 0.16}" stroke="{colour}" '
             f'stroke-width="1.5"{dashed}'
         ),
-        data=f'data-state="{one.state}"',
+        data=f'data-state="{status.state}"',
     )
 
 

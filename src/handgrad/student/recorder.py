@@ -1,4 +1,4 @@
-"""Takes the place of ``cmp`` in the grader and in the sandbox: records its calls, prints nothing."""
+"""Records the calls of ``cmp`` in the grader and in the sandbox, instead of printing and raising."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -7,30 +7,30 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Recorder", "recording", "silence"]
+__all__ = ["Recorder", "current_recorder", "recording", "silence"]
 
 
 @dataclass
 class Recorder:
-    """Takes the place of ``cmp`` in the grader: keeps what a check compares, prints nothing, raises nothing."""
+    """The calls of ``cmp``: names of tensors, and answers."""
 
     calls: deque[tuple[str, Any]] = field(default_factory=deque)
 
 
-_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+current_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
     """Record the calls of ``cmp`` inside the block."""
     recorder = Recorder()
-    token = _recorder.set(recorder)
+    token = current_recorder.set(recorder)
     try:
         yield recorder
     finally:
-        _recorder.reset(token)
+        current_recorder.reset(token)
 
 
 def silence() -> None:
-    """Let ``cmp`` do nothing in this process from here on: in the sandbox there is nothing to compare with."""
-    _recorder.set(Recorder(deque(maxlen=0)))
+    """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
+    current_recorder.set(Recorder(deque(maxlen=0)))

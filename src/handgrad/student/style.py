@@ -1,4 +1,4 @@
-"""Colours, signs and wrapping that every output shares."""
+"""Colours, signs and HTML elements that all outputs share."""
 
 import re
 from html import escape
@@ -32,7 +32,7 @@ COLOURS: dict[Status, str] = {"right": GREEN, "wrong": RED, "carried": ORANGE, "
 
 
 def block(content: str, style: str, label: str) -> str:
-    """An element of ours: named for a screen reader, and closed to MathJax, for which a ``$`` is a formula."""
+    """An HTML element with a name for screen readers, in which MathJax does not read a ``$`` as a formula."""
     return (
         f'<div class="handgrad tex2jax_ignore mathjax_ignore" role="group" aria-label="{escape(label)}" '
         f'style="{SANS};font-size:13px;line-height:1.5;color:inherit;{style}">{content}</div>'
@@ -40,6 +40,6 @@ def block(content: str, style: str, label: str) -> str:
 
 
 def with_code(text: str) -> str:
-    """A sentence, escaped, in which what stands between backticks is set as code."""
+    """A sentence, escaped, with the text between backticks set as code."""
     style = f"{TYPEWRITER};font-size:12px;background:rgba(128,128,128,0.14);border-radius:3px;padding:1px 4px"
     return re.sub(r"`([^`]+)`", rf'<span style="{style}">\1</span>', escape(text))

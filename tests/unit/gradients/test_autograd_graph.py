@@ -10,9 +10,9 @@ import torch
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference
-from handgrad.gradients import autograd_graph, forward_pass
+from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, consumers, is_zero, random_step, reaches
-from handgrad.gradients.forward_pass import blind_view
+from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
 from helpers.inputs import named
 
 Tensors = dict[str, torch.Tensor]
@@ -307,7 +307,7 @@ def test_gradients_are_left_alone(net: Net) -> None:
     consumers(loss, tensors)
     for name, tensor in tensors.items():
         reaches(tensor, name, tensors)
-        blind_view(name, tensor, values)
+        assert ForwardPass.of(values, {name: tensor}).consumers
     _assert_untouched(tensors, before)
     loss.backward()  # frees the graph, and adds to every gradient
     before = _gradients(tensors)
@@ -324,7 +324,7 @@ def test_gradients_of_the_exercise_are_left_alone(
     tensors = {name: namespace[name] for name in exercise.tensors.values()}
     before = _gradients(tensors)
     for name, tensor in tensors.items():
-        blind_view(name, tensor, namespace)
+        ForwardPass.of(namespace, {name: tensor}).zero_consumer(name)
     consumers(namespace[LOSS], tensors)
     _assert_untouched(tensors, before)
 
@@ -343,41 +343,48 @@ def test_hooks_are_taken_off() -> None:
         torch.testing.assert_close(value.grad, true[name], rtol=0, atol=0)
 
 
-def test_blind_view(exercise: Exercise, play: Callable[[Exercise], dict[str, Any]]) -> None:
-    """The note stands for the tensors that are zero and for those read by one, and a zero one has another scale."""
+def test_zero_gradients_of_a_forward_pass(exercise: Exercise, play: Callable[[Exercise], dict[str, Any]]) -> None:
+    """The scales are those of the tensors that are zero on the loss; one tensor is read by a zero one."""
     namespace = play(exercise)
-    seen = {name: blind_view(name, namespace[name], namespace) for name in exercise.tensors.values()}
-    assert {name for name, view in seen.items() if view.note} == {"b1", "logit_maxes", "logits"}
-    assert {name for name, view in seen.items() if view.scale is not None} == {"b1", "logit_maxes"}
-    for name in ("b1", "logit_maxes"):
-        scale = seen[name].scale
-        assert scale is not None
+    forward = ForwardPass.of(namespace)
+    assert forward.scales.keys() == {"b1", "logit_maxes"}
+    for name, scale in forward.scales.items():
         assert scale * autograd_graph.ZERO > float(namespace[name].grad.abs().max())
+    hidden = {name: zero for name in exercise.tensors.values() if (zero := forward.zero_consumer(name))}
+    assert hidden == {"logits": "logit_maxes"}
 
 
-def test_blind_view_without_a_loss() -> None:
-    """Without a loss that has a graph nothing is known, and nothing is raised."""
-    for loss in [None, 3.0, torch.zeros(()), torch.zeros(3)]:
-        with named(loss):
-            values = NETS["shift"].run()
-            assert blind_view("top", values["top"], values).note
-            for namespace in ({**values, LOSS: loss}, _named(values)):
-                assert blind_view("top", values["top"], namespace) == forward_pass.BlindView()
+@pytest.mark.parametrize("loss", [None, 3.0, torch.zeros(()), torch.zeros(3)], ids=["none", "float", "leaf", "vector"])
+def test_a_forward_pass_without_a_loss(loss: Any) -> None:
+    """Without a loss that has a graph there is no forward pass."""
+    values = NETS["shift"].run()
+    assert "top" in ForwardPass.of(values).scales
+    for namespace in ({**values, LOSS: loss}, _named(values)):
+        with pytest.raises(NoForwardPass, match="no loss"):
+            ForwardPass.of(namespace, {"top": values["top"]})
 
 
-def test_blind_view_without_a_graph() -> None:
-    """Where the graph was freed, or the tensor is not part of it, nothing is known, and nothing is raised."""
+def test_a_forward_pass_without_a_graph() -> None:
+    """A tensor that is not part of the graph is left out; a graph that was freed is no forward pass."""
     values = NETS["shift"].run()
     stranger = torch.ones(3, requires_grad=True)
     stranger.grad = torch.ones(3)
-    assert blind_view("stranger", stranger, values) == forward_pass.BlindView()
+    assert "stranger" not in ForwardPass.of(values, {"stranger": stranger}).tensors
     values[LOSS].backward()
-    assert blind_view("top", values["top"], values) == forward_pass.BlindView()
+    with pytest.raises(NoForwardPass, match="graph of the loss is gone"):
+        ForwardPass.of(values, {"top": values["top"]})
 
 
-def test_blind_view_under_another_name() -> None:
-    """A second name for a tensor, as a loop over the tensors leaves behind, changes nothing."""
+def test_a_forward_pass_under_another_name() -> None:
+    """A tensor has the name that it was passed under, whatever else the namespace calls it."""
     values = NETS["shift"].run()
-    expected = blind_view("moved", values["moved"], values)
-    assert expected.note
-    assert blind_view("moved", values["moved"], {"t": values["moved"], **values}) == expected
+    expected = ForwardPass.of(values)
+    assert expected.zero_consumer("moved")
+    moved = {"moved": values["moved"]}
+    missing = {name: value for name, value in values.items() if name != "moved"}
+    for namespace in ({"t": values["moved"], **values}, missing, {**missing, "moved": values["top"]}):
+        forward = ForwardPass.of(namespace, moved)
+        assert forward.tensors["moved"] is values["moved"]
+        assert forward.zero_consumer("moved") == ("top" if "top" in forward.tensors else None)
+    assert next(iter(ForwardPass.of({"t": values["moved"], **values}, moved).tensors)) == "moved"
+    assert ForwardPass.of(values, moved).consumers == expected.consumers

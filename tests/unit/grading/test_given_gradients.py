@@ -99,7 +99,7 @@ def test_a_branch_through_it_may_be_missing(grade: Callable[..., GradingResult])
     """A given is a consumer by name."""
     verdict = grade(dx="dx = dy * 2 * x").report.checks[1]
     assert verdict.diagnosis is not None
-    assert verdict.diagnosis.what == "dx lacks what comes back through z."
+    assert verdict.diagnosis.what == "dx lacks the contribution through z."
 
 
 def test_it_may_be_given_later(make_notebook: Callable[..., NotebookNode], tmp_path: object) -> None:

@@ -28,8 +28,7 @@ from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.item_analysis import items
 from handgrad.report.records import Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
-from handgrad.report.wording import LONGEST, clean
-from handgrad.student.check import line
+from handgrad.report.wording import LONGEST, clean, comparison_line
 from helpers.inputs import named
 from helpers.reports import BRANCH, CHECKS, GRAPH, PASSED, RESHAPED, RIGHT, SHAPE, WRONG, a_class, report
 
@@ -160,7 +159,7 @@ class TestCell:
         for comparison in [RIGHT, WRONG, RESHAPED, replace(WRONG, maxdiff=float("nan"))]:
             with named(comparison):
                 outputs = check_outputs(replace(PASSED, comparison=comparison))
-                assert outputs[0]["text"] == line("probs", comparison) + "\n"
+                assert outputs[0]["text"] == comparison_line("probs", comparison) + "\n"
 
     def test_a_passed_check_may_have_something_to_say(self) -> None:
         """A pass with a message keeps its points and says it on stdout."""
@@ -238,7 +237,7 @@ class TestText:
         assert rows[-3:] == [
             "Score: 1.5 of 3 points, in 0.02 s",
             "Isolation: full",
-            "1 of 3 gradients right (1 failed, 1 partial). Go on with dcounts.",
+            "1 of 3 gradients right (1 failed, 1 partial). Continue with dcounts.",
         ]
 
     def test_no_isolation_is_not_overlooked(self) -> None:
@@ -294,7 +293,7 @@ class TestText:
         (row,) = [row for row in rows if row.startswith("sly ")]
         assert row.endswith("8 not passed")
         assert "300 submissions: 297 graded, 1 not-graded, 1 not-submitted, 1 unreadable." in rows
-        people = table.partition("Needs a person (3):")[2]
+        people = table.partition("Needs manual review (3):")[2]
         assert [student in people for student in ("pdf", "pipe", "sly", "late")] == [True, True, True, False]
 
     def test_an_empty_class_is_no_error(self) -> None:
@@ -367,14 +366,14 @@ class TestPage:
         table = class_table(reports, entries, width=160)
         for text in (" ".join(table.split()), page):
             assert "by hand: dcounts; late: 0.5 points off; handgrad gave 1.5" in text
-            assert "It was graded again after a person had scored it (dcounts): see whether" in text
+            assert "It was graded again after manual scoring (dcounts): check whether" in text
         assert re.search(r"^ann +graded +2\.5 ", table, re.MULTILINE)
         assert re.search(r"^bob +graded +1\.5 +0\.02 +\d", table, re.MULTILINE)
         # an empty row of the gradebook is no score of what could not be graded
         assert re.search(r"^cid +! not-graded +- ", table, re.MULTILINE)
         assert "ann graded 2.5 0.02" in page
-        assert "cid not-graded (needs a person) \u2013" in page
-        assert "2 differ from what handgrad gave" in page
+        assert "cid not-graded (needs manual review) \u2013" in page
+        assert "2 differ from handgrad's" in page
         bars = {bar.label: bar.count for bar in distribution(reports, entries) if bar.count}
         assert bars == {"10 to 20%": 1, "20 to 30%": 1, "40 to 50%": 1}
 
@@ -387,7 +386,7 @@ class TestPage:
         boxes = dict(re.findall(r'<g data-tensor="(\w+)"><title>[^<]*</title><rect [^>]*class="([^"]*)"', page))
         assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
         assert "50% right" in page
-        assert "Wrote nothing any more from dlogits on: 2." in " ".join(Page(page).text.split())
+        assert "Wrote nothing from dlogits on: 2." in " ".join(Page(page).text.split())
 
     def test_examples_stand_with_their_mistake(self) -> None:
         """A frequent mistake has its count, its sentence and the cells that are handed in with it."""
@@ -396,7 +395,7 @@ class TestPage:
         text = Page(class_page(reports, "Backprop", ClassContext(examples=examples))).text
         told = text.partition("Most frequent mistakes")[2]
         assert "4 students dcounts missing-branch The branch through counts_sum is missing." in told
-        assert "dcounts = 1 so in 3 of the notebooks looked into dcounts = 2" in told
+        assert "dcounts = 1 in 3 of the notebooks examined dcounts = 2" in told
 
     def test_pictures_have_words_for_them(self) -> None:
         """Every picture has a name and a description with its numbers, and takes its colours from the page."""

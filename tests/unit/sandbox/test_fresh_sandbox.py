@@ -74,7 +74,7 @@ def test_verdicts(name: str, grader: Grader, submit: Submit) -> None:
 def test_it_is_never_silent(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without trust it is refused with a sentence, at once: no process is started."""
     monkeypatch.setattr(subprocess, "Popen", None)
-    with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
+    with pytest.raises(IsolationError, match=r"this machine cannot isolate .* --trust-submissions"):
         Grader(exercise, [1], settings=GradingSettings(isolation="none")).__enter__()
     monkeypatch.setattr(sandbox_module, "why_no_isolation", lambda wanted: "there is no isolation on such machines")
     with pytest.raises(IsolationError, match="there is no isolation on such machines"):

@@ -363,7 +363,7 @@ def test_nbgrader_validate(half_filled: Path) -> None:
     assert len(failed) == 25
     assert "cmp('logprobs', dlogprobs, logprobs)" not in failed
     assert failed["cmp('probs', dprobs, probs)"].startswith(
-        "CheckFailed: dprobs has the wrong sign everywhere, and is right otherwise.\nTry: Follow the minus signs of "
-        "`logprobs = probs.log()`, each of them once."
+        "CheckFailed: dprobs has the wrong sign everywhere; its absolute values are right.\nTry: Follow the minus "
+        "signs of `logprobs = probs.log()`, each of them once."
     )
     assert failed["cmp('C', dC, C)"].startswith("CheckFailed: dC is not written yet")

@@ -83,7 +83,7 @@ def test_the_whole_notebook(
             noted.add(name)
         else:
             # where no bit is different there is nothing to say
-            assert rest == ([] if seen[2] == "True " else ["  right: the two differ by rounding alone"])
+            assert rest == ([] if seen[2] == "True " else ["  right: the two differ by rounding only"])
     assert noted == blind == {"b1", "logit_maxes", "logits"}
     for name, gradient in gradients.items():
         assert torch.equal(namespace[name].grad, gradient), name
@@ -107,7 +107,7 @@ WRONG = {
     "logit_maxes": ("dnorm_logits[:, :1]", "dlogit_maxes is not right yet: its largest difference"),
     "logits": ("2 * dnorm_logits", "dlogits is 2 times what it should be."),
     "bnvar": ("dbnvar * 31 / 32", "dbnvar is about 0.969 times what it should be."),
-    "probs": ("-dprobs", "dprobs has the wrong sign everywhere, and is right otherwise."),
+    "probs": ("-dprobs", "dprobs has the wrong sign everywhere; its absolute values are right."),
     "C": ("dC + 1e-3", "dC is not right yet: its largest difference"),
 }
 
@@ -153,22 +153,26 @@ SHAPES = {
     "rank": (
         "bngain",
         "dbngain[0]",
-        "The values of dbngain are right, but its shape is (64,) where bngain has (1, 64)",
+        "The values of dbngain are right, but its shape is (64,) instead of (1, 64), the shape of bngain",
     ),
-    "broadcastable": ("b1", "db1[None]", "The values of db1 are right, but its shape is (1, 64) where b1 has (64,)"),
+    "broadcastable": (
+        "b1",
+        "db1[None]",
+        "The values of db1 are right, but its shape is (1, 64) instead of (64,), the shape of b1",
+    ),
     "a row for a matrix": (
         "bndiff2",
         "dbndiff2[:1]",
-        "The values of dbndiff2 are right, but its shape is (1, 64) where bndiff2 has (32, 64)",
+        "The values of dbndiff2 are right, but its shape is (1, 64) instead of (32, 64), the shape of bndiff2",
     ),
     "a matrix for a row": (
         "bnvar",
         "dbnvar.expand(32, 64)",
-        "dbnvar: its shape is (32, 64) where bnvar has (1, 64)",
+        "dbnvar: its shape is (32, 64) instead of (1, 64)",
     ),
     "transposed": ("W2", "dW2.T", "dW2 holds the right numbers in the wrong order: dimensions 0 and 1 are swapped"),
-    "a number": ("probs", "dprobs.sum()", "dprobs: its shape is () where probs has (32, 27)"),
-    "wrong values": ("bngain", "dbngain[0] + 1", "dbngain: its shape is (64,) where bngain has (1, 64)"),
+    "a number": ("probs", "dprobs.sum()", "dprobs: its shape is () instead of (32, 27)"),
+    "wrong values": ("bngain", "dbngain[0] + 1", "dbngain: its shape is (64,) instead of (1, 64)"),
 }
 
 
@@ -339,5 +343,5 @@ def test_needs_torch_alone() -> None:
     seen = [found[3].strip() for one in lines if (found := LINE.fullmatch(one))]
     assert seen == ["True", "True", "False"]
     assert sentence == "dx is 2 times what it should be."
-    assert advice.startswith("Try: Compare with the line of y")
+    assert advice.startswith("Try: Compare the factors in the line of y")
     assert foreign == "foreign: []"

@@ -3,6 +3,7 @@
 import functools
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from nbformat import NotebookNode
 from handgrad import CheckFailed
 from handgrad.authoring.cases import read_cases
 from handgrad.exercise.exercise import Exercise, kind_of
+from handgrad.gradients import autograd_graph
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.report.records import Diagnosis
-from handgrad.student.check import explain
+from handgrad.student import explain
 from helpers.inputs import named
 from helpers.paths import MISTAKES, ROOT
 
@@ -88,7 +90,9 @@ def spend() -> Callable[[str], Evening]:
                 try:
                     exec(cell.source, namespace)
                 except CheckFailed as error:
-                    evening.found[error.found.cell if error.found.mistake != "carried" else _of(cell)] = error.found
+                    evening.found[error.diagnosis.cell if error.diagnosis.mistake != "carried" else _of(cell)] = (
+                        error.diagnosis
+                    )
                 except Exception as error:
                     # Python's own message is what the student reads
                     print(error)
@@ -103,36 +107,37 @@ def _of(check: NotebookNode) -> str:
 
 
 SENTENCES = {
-    "missing-branch-dcounts": ("dcounts", "dcounts lacks what comes back through counts_sum."),
-    "missing-branch-dbndiff": ("dhprebn", "dhprebn lacks what comes back through bnmeani."),
+    "missing-branch-dcounts": ("dcounts", "dcounts lacks the contribution through counts_sum."),
+    "missing-branch-dbndiff": ("dhprebn", "dhprebn lacks the contribution through bnmeani."),
     "branch-subtracted": (
         "dbndiff",
-        "In dbndiff, what comes back through bndiff2 has the wrong sign; the rest of it is right.",
+        "In dbndiff, the contribution through bndiff2 has the wrong sign; the rest is right.",
     ),
     "bessel": ("dbndiff2", "dbndiff2 is (n-1)/n times what it should be (n is 32)."),
     "square-without-its-two": (
         "dbndiff",
-        "In dbndiff, what comes back through bndiff2 is 1/2 times what it should be.",
+        "In dbndiff, the contribution through bndiff2 is 1/2 times what it should be.",
     ),
     "softmax-without-the-mean": ("dlogits", "dlogits is n times what it should be (n is 32)."),
-    "early-slip": ("dcounts_sum", "dcounts_sum has the wrong sign everywhere, and is right otherwise."),
+    "early-slip": ("dcounts_sum", "dcounts_sum has the wrong sign everywhere; its absolute values are right."),
     "last-write-wins": (
         "dC",
-        "dC does not add up: Xb names some rows of C more than once, and for each of them only one of the values sent "
-        "back by emb survives.",
+        "Xb contains some rows of C more than once. The upstream gradients of such a row, from emb, must be added; "
+        "dC keeps only one of them.",
     ),
     "no-keepdim": (
         "dcounts_sum_inv",
-        "The values of dcounts_sum_inv are right, but its shape is (32,) where counts_sum_inv has (32, 1).",
+        "The values of dcounts_sum_inv are right, but its shape is (32,) instead of (32, 1), the shape of "
+        "counts_sum_inv.",
     ),
     "not-summed": (
         "db2",
-        "db2 has shape (32, 27) where b2 has (27,): b2 was stretched along dimension 0 on the way to logits, and what "
-        "comes back is not added up along it.",
+        "db2 has shape (32, 27) instead of (27,): b2 was broadcast along dimension 0 on the way to logits, and the "
+        "gradient is not summed along it.",
     ),
     "sum-along-the-wrong-dimension": (
         "dbnvar_inv",
-        "dbnvar_inv is summed over dimension 1; bnvar_inv was stretched along dimension 0 on the way to bnraw.",
+        "dbnvar_inv is summed over dimension 1, but bnvar_inv was broadcast along dimension 0 on the way to bnraw.",
     ),
     "transposed-product": (
         "dW2",
@@ -140,16 +145,18 @@ SENTENCES = {
     ),
     "no-upstream": (
         "dprobs",
-        "dprobs is the slope of the step from probs to logprobs alone: dlogprobs, which arrives there, is missing.",
+        "dprobs is only the local derivative of logprobs with respect to probs; the upstream gradient dlogprobs is "
+        "missing.",
     ),
     "handed-on-unchanged": (
         "dbnraw",
-        "dbnraw is dhpreact, a gradient of another tensor: the step from bnraw to hpreact has left no trace.",
+        "dbnraw is dhpreact, the gradient of another tensor: it is not multiplied by the local derivative of hpreact "
+        "with respect to bnraw.",
     ),
-    "forward-in-a-product": ("dembcat", "dembcat is worked out with hprebn where dhprebn belongs."),
-    "tanh-without-square": ("dhpreact", "dhpreact is worked out with h taken from 1, as the factor of dh."),
-    "brain-floats": ("dh", "dh holds bfloat16 numbers, which cannot hold the values of a gradient."),
-    "never-filled": ("dC", "dC is zero everywhere, and the gradient of C is not."),
+    "forward-in-a-product": ("dembcat", "dembcat is computed with hprebn in place of dhprebn."),
+    "tanh-without-square": ("dhpreact", "dhpreact is computed with h subtracted from 1, as the factor of dh."),
+    "brain-floats": ("dh", "dh holds bfloat16 numbers, which cannot represent the values of a gradient."),
+    "never-filled": ("dC", "dC is zero everywhere, but the gradient of C is not."),
     "numpy-answer": ("dh", "dh is not a tensor but a ndarray: a gradient is a tensor like h."),
     "not-a-number": ("dbnvar", "dbnvar holds NaN or infinity."),
 }
@@ -231,7 +238,7 @@ def _told(namespace: dict[str, Any], name: str, *lines: str) -> Diagnosis:
         exec(line, namespace)
     with redirect_stdout(io.StringIO()), pytest.raises(CheckFailed) as caught:
         exec(f"cmp({name!r}, d{name}, {name})", namespace)
-    return caught.value.found
+    return caught.value.diagnosis
 
 
 def _printed(namespace: dict[str, Any], name: str, *lines: str) -> str:
@@ -249,8 +256,8 @@ def test_carried(finished: dict[str, Any], solutions: dict[str, str]) -> None:
     for gradient in ("dcounts_sum_inv", "dcounts_sum", "dcounts"):
         exec(solutions[gradient], finished)
     found = _told(finished, "counts")
-    assert found.what == "dcounts is right for what it was made from; the error is in dprobs."
-    assert found.advice == "Mend dprobs, and run the cells below it again."
+    assert found.what == "dcounts is right for its upstream gradients; the error is in dprobs."
+    assert found.advice == "Fix dprobs, then rerun the cells below it."
     assert found.cell == "dprobs"
     assert (
         _told(finished, "counts", "dcounts = dcounts + 0.1").advice == "Begin with dprobs, which is not right either."
@@ -301,7 +308,7 @@ COPIES = ["hpreact.grad", "hpreact.grad.view(-1, n_hidden)", "hpreact.grad.detac
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_of_autograds_answer(copied: str, finished: dict[str, Any]) -> None:
     """It passes, and is told kindly what will become of it; a right formula, and one that agrees bit by bit, is not."""
-    note = "this copies autograd's answer; the grader takes it away"
+    note = "this copies autograd's gradient, which the grader removes"
     assert note not in _printed(finished, "hpreact")
     assert note in _printed(finished, "hpreact", f"dhpreact = {copied}")
     assert note in _printed(finished, "logits", "dlogits = logits.grad")
@@ -310,11 +317,11 @@ def test_a_copy_of_autograds_answer(copied: str, finished: dict[str, Any]) -> No
 
 def test_rounding_is_told(finished: dict[str, Any]) -> None:
     """A value that is not autograd's to the last bit is said to be right; one that is off by more is not said to."""
-    right = "right: the two differ by rounding alone"
+    right = "right: the two differ by rounding only"
     assert right in _printed(finished, "h", "dh = dh * (1 + 1e-6)")
     assert "rounding" not in _printed(finished, "h", "dh = dh * (1 + 5e-5)")
     note = _printed(finished, "bnvar", "dbnvar = (-0.5 * bnvar**-1.5) * dbnvar_inv")
-    assert "as if a small constant were added to bnvar" in note
+    assert "as if the forward pass added a small constant to bnvar" in note
 
 
 @pytest.mark.parametrize(
@@ -371,8 +378,8 @@ def test_a_broken_diagnosis_falls_back(finished: dict[str, Any], monkeypatch: py
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(explain, "explain", broken)
-    monkeypatch.setattr(explain, "remark", broken)
+    monkeypatch.setattr(explain, "catalogue_diagnosis", broken)
+    monkeypatch.setattr(explain, "catalogue_note", broken)
     assert _told(finished, "probs", "dprobs = -dprobs").mistake == "values"
     assert "approximate: True" in _printed(finished, "h", "dh = dh * (1 + 5e-5)")
 
@@ -392,3 +399,43 @@ def test_lines_as_ipython_remembers_them(finished: dict[str, Any]) -> None:
     assert "Follow the minus signs of `logprobs = probs.log()`," in _told(finished, "probs", "dprobs = -dprobs").advice
     finished["In"] = ["logprobs = (\n    probs.log()\n)"]
     assert "Follow the minus signs of the line of logprobs," in _told(finished, "probs").advice
+
+
+@pytest.mark.parametrize("answer", ["counts_sum_inv * dprobs", "-dcounts", "dcounts + 0.01 * torch.randn_like(counts)"])
+def test_a_failed_check_reads_the_forward_pass_once(
+    answer: str, solutions: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that fails takes one random step and a few dozen backward passes; one that passes takes a few."""
+    calls: Counter[str] = Counter()
+    fresh = _opened.__wrapped__(FIRST)
+    for source in solutions.values():
+        exec(source, fresh)
+
+    def counted(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def count(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(torch.autograd, "grad")
+    counted(autograd_graph, "random_step")
+    counted(autograd_graph, "forward_tensors")
+    _printed(fresh, "counts")
+    assert calls.pop("grad") <= 3
+    assert calls == {"random_step": 1, "forward_tensors": 1}
+    calls.clear()
+    _told(fresh, "counts", f"dcounts = {answer}")
+    assert calls.pop("grad") < 60
+    assert calls == {"random_step": 1, "forward_tensors": 1}
+
+
+def test_a_tensor_that_has_another_name_is_diagnosed(finished: dict[str, Any]) -> None:
+    """The tensor that is passed belongs to the forward pass even if the namespace has no such name."""
+    finished["kept"] = finished.pop("probs")
+    exec("dprobs = -dprobs", finished)
+    with pytest.raises(CheckFailed) as caught:
+        exec("cmp('probs', dprobs, kept)", finished)
+    assert caught.value.diagnosis.mistake == "sign"

@@ -8,7 +8,8 @@ import torch
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import ForwardFacts, Reference
-from handgrad.student.progress import NoForwardPass, Progress, Status, progress_of
+from handgrad.gradients.forward_pass import NoForwardPass
+from handgrad.student.progress import Progress, Status, progress_of
 
 
 @pytest.fixture

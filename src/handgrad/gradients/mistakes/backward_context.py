@@ -1,6 +1,6 @@
-"""What a wrong answer may have been made from in one pass: the forward pass and the upstream gradients.
+"""What a wrong answer may have been made from in one pass: forward tensors and upstream gradients.
 
-Values only: no student code runs here. Needs torch only.
+Values only: no student code is run. Needs torch only.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ __all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims"]
 
 
 MOST_ELEMENTS = 1 << 20
-"""Elements of the largest tensor from which an answer is tried to be made."""
+"""Elements of the largest forward tensor that is tried as an explanation."""
 
 
 @dataclass(frozen=True)
 class BackwardContext:
-    """One pass: the forward pass, and the gradients that stood above every cell.
+    """One pass: the forward pass, and the upstream gradients of every cell.
 
     Attributes
     ----------
@@ -32,11 +32,11 @@ class BackwardContext:
     tensors
         The named tensors, in forward order.
     gradients
-        For each of them, the gradient that was in place once its own cell had run.
+        For each of them, the gradient in place after its own cell.
     consumers
         For each of them, the tensors (or the loss) computed directly from it.
     lines
-        For each name of the forward pass, the line that assigns it, where that is known.
+        For each name of the forward pass, the line that assigns it, if known.
     """
 
     namespace: Mapping[str, Any]
@@ -63,7 +63,7 @@ class BackwardContext:
 
     @cached_property
     def sizes(self) -> dict[int, str]:
-        """The sizes of the named tensors, beyond one, each with the shortest name that the notebook has for it."""
+        """The sizes above 1 of the named tensors, each with its shortest name in the notebook (default: its digits)."""
         sizes = {size: str(size) for tensor in self.tensors.values() for size in tensor.shape if size > 1}
         for name, value in sorted(self.namespace.items(), key=lambda item: (-len(item[0]), item[0])):
             if type(value) is int and value in sizes and not name.startswith("_"):
@@ -72,7 +72,7 @@ class BackwardContext:
 
     @cached_property
     def indices(self) -> dict[str, torch.Tensor]:
-        """The tensors of whole numbers, which may index another."""
+        """The int64 tensors, which may be indices."""
         return {
             name: value
             for name, value in self.namespace.items()
@@ -84,55 +84,55 @@ class BackwardContext:
         return torch.ones((), dtype=torch.float64) if name == LOSS else self.gradients[name].double()
 
     def branch(self, name: str, consumer: str) -> torch.Tensor:
-        """The share of ``name``'s gradient that comes back through ``consumer``; kept once it is known."""
+        """The contribution to ``name``'s gradient through ``consumer``, float64; cached."""
         if (name, consumer) not in self._branches:
             self._branches[name, consumer] = self.vjp(name, consumer, self.gradient_of(consumer))
         return self._branches[name, consumer]
 
     def vjp(self, name: str, consumer: str, gradient: torch.Tensor) -> torch.Tensor:
-        """What ``gradient``, put on ``consumer``, sends back to ``name`` by the direct way; in double precision."""
+        """The vector-Jacobian product of ``gradient`` from ``consumer`` directly into ``name``, float64."""
         tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
         others = {other: value for other, value in self.tensors.items() if other != consumer}
         arrived = autograd_graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
 
     def unnamed_paths(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
-        """The shares of a branch that come back by way of tensors in between which are not named ones.
+        """The contributions to a branch through each unnamed tensor between ``name`` and ``consumer``.
 
-        A tensor through which all of the branch comes back, or nothing, is no way of its own. Of several with the same
-        share the first one is named.
+        A tensor that carries all of the branch, or nothing, is left out. Of several with the same contribution, the
+        first is kept.
         """
         if (name, consumer) not in self._unnamed_paths:
             tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
             gradient = self.gradient_of(consumer).to(tensor.dtype).expand_as(tensor)
             others = {other: value for other, value in self.tensors.items() if other != consumer}
             whole = self.branch(name, consumer)
-            found: dict[str, torch.Tensor] = {}
-            for way, value in self._between.items():
-                arrived = autograd_graph.arriving(tensor, gradient, {**others, way: value})
-                if way in arrived and name in arrived:
+            paths: dict[str, torch.Tensor] = {}
+            for between, value in self._between.items():
+                arrived = autograd_graph.arriving(tensor, gradient, {**others, between: value})
+                if between in arrived and name in arrived:
                     share = whole - arrived[name].double()
                     least = RELATIVE_TOLERANCE * scale_of(whole)
-                    known = (torch.zeros_like(whole), whole, *found.values())
+                    known = (torch.zeros_like(whole), whole, *paths.values())
                     if all(scale_of(share - other) > least for other in known):
-                        found[way] = share
-            self._unnamed_paths[name, consumer] = found
+                        paths[between] = share
+            self._unnamed_paths[name, consumer] = paths
         return self._unnamed_paths[name, consumer]
 
     @cached_property
     def _between(self) -> dict[str, torch.Tensor]:
-        """The tensors of the graph that are neither named ones nor the loss, in the order in which they were made."""
-        named = (*self.tensors.values(), self.namespace[LOSS])
+        """The unnamed tensors of the graph without the loss, in the order in which they were made."""
+        named = {id(tensor) for tensor in (*self.tensors.values(), self.namespace[LOSS])}
         return {
             name: value
             for name, value in self.namespace.items()
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None and not any(value is one for one in named)
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None and id(value) not in named
         }
 
     def parts(self, name: str, consumer: str) -> torch.Tensor:
-        """The branch through ``consumer`` before anything is summed: which entry of ``consumer`` sends how much.
+        """The contribution of each entry of ``consumer`` to the branch through it, before anything is summed.
 
-        ``name`` must have been stretched to the shape of ``consumer``, which is the shape of the result.
+        ``name`` must have been broadcast to the shape of ``consumer``, which is the shape of the result.
         """
         shape = self.tensors[consumer].shape
         gradient = self.gradient_of(consumer)
@@ -142,23 +142,23 @@ class BackwardContext:
         for dim in dims:
             count *= shape[dim]
         for number in range(count):
-            # one place along the stretched dimensions at a time
+            # one position along the broadcast dimensions at a time
             mask = torch.zeros(shape, dtype=torch.bool)
-            mask[self._place(number, dims, tuple(shape))] = True
+            mask[self._index(number, dims, tuple(shape))] = True
             parts += mask * self.vjp(name, consumer, gradient * mask)
         return parts
 
     @staticmethod
-    def _place(number: int, dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
-        place: list[Any] = [slice(None)] * len(shape)
+    def _index(number: int, dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+        index: list[Any] = [slice(None)] * len(shape)
         for dim in reversed(dims):
-            number, place[dim] = divmod(number, shape[dim])
-        return tuple(place)
+            number, index[dim] = divmod(number, shape[dim])
+        return tuple(index)
 
 
 def broadcast_dims(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, ...]:
-    """The dimensions of ``wide`` along which a tensor of ``shape`` is stretched to it; none where it cannot be."""
+    """The dimensions of ``wide`` along which a tensor of ``shape`` is broadcast to it; none if it cannot be."""
     padded = (1,) * (len(wide) - len(shape)) + shape
-    if len(shape) > len(wide) or any(one not in (1, other) for one, other in zip(padded, wide, strict=True)):
+    if len(shape) > len(wide) or any(size not in (1, target) for size, target in zip(padded, wide, strict=True)):
         return ()
-    return tuple(dim for dim, (one, other) in enumerate(zip(padded, wide, strict=True)) if one != other)
+    return tuple(dim for dim, (size, target) in enumerate(zip(padded, wide, strict=True)) if size != target)

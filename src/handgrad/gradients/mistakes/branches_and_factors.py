@@ -1,9 +1,7 @@
-"""The catalogue of known mistakes: how each is recognised from values, and what a student reads.
+"""Known mistakes in the branches of a gradient, its sign, its factors and the variables it uses.
 
-An entry is a generator: it yields the words of every reading that fits one answer in one pass. Its docstring is the
-text: what happened, and behind ``Try:`` what to try. A mistake is named only if one reading, and no other of its kind,
-fits in every pass that was looked at; of several mistakes the first speaks, in the order of ``MODULES`` and of
-the file.
+In this and the other modules an entry is a generator: it yields the template values of every explanation that fits one
+answer in one pass. Its docstring is the text: what happened, and after ``Try:`` what to try.
 """
 
 from collections.abc import Iterator
@@ -19,210 +17,211 @@ from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
 
-# values: what the loss cannot show
+# what the loss cannot show
 
 
 @mistake("values")
-def zero_in_theory(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} looks right on this loss, whose true gradient for {tensor} is zero whatever the data: what {tensor}
-    adds is taken away again further on, and the loss stays as it is. For another gradient from above it is wrong.
+def zero_in_theory(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} looks right on this loss, but only because the true gradient of {tensor} is zero whatever the data:
+    later steps cancel what {tensor} adds. With other upstream gradients it is wrong.
 
     Try: Write the step from {consumers} back to {tensor} as if the result were not zero.
     """
-    if view.blind and view.name in view.zero:
-        yield {"consumers": listed(view.consumers)}
+    if wrong.blind and wrong.name in wrong.zero:
+        yield {"consumers": listed(wrong.consumers)}
 
 
 @mistake("values")
-def invisible_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} looks right on this loss, but what comes back through {hidden}, zero here whatever the data, is
-    missing or wrong.
+def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} looks right on this loss, but the contribution through {hidden}, which is zero here whatever the data,
+    is missing or wrong.
 
-    Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
+    Try: {tensor} has {count} consumers ({consumers}): add the contributions through all of them.
     """
-    hidden = [name for name in view.consumers if name in view.zero]
-    if view.blind and hidden:
-        yield {**branches(view), "hidden": listed(hidden)}
+    hidden = [name for name in wrong.consumers if name in wrong.zero]
+    if wrong.blind and hidden:
+        yield {**branches(wrong), "hidden": listed(hidden)}
 
 
-# values: the whole, or a branch of it
+# the whole gradient, or a branch of it
 
 
 @mistake("values")
-def zeros(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is zero everywhere, and the gradient of {tensor} is not.
+def zeros(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is zero everywhere, but the gradient of {tensor} is not.
 
-    Try: See whether what is worked out for {tensor} is ever put into {gradient}.
+    Try: Check whether the result for {tensor} is ever put into {gradient}.
     """
-    if view.shape == view.expected_shape and not bool(view.answer.any()) and bool(view.expected.any()):
+    if wrong.shape == wrong.expected_shape and not bool(wrong.answer.any()) and bool(wrong.expected.any()):
         yield {}
 
 
 @mistake("values")
-def missing_branch(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} lacks what comes back through {missing}.
+def missing_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} lacks the contribution through {missing}.
 
-    Try: {tensor} has {count} consumers ({consumers}): add up what each of them sends back.
+    Try: {tensor} has {count} consumers ({consumers}): add the contributions through all of them.
     """
-    for missing in strict_subsets(view.consumers):
-        left = sum(view.context.branch(view.name, one) for one in view.consumers if one not in missing)
-        if isinstance(left, torch.Tensor) and view.fits(left):
-            yield {**branches(view), "missing": listed(missing)}
+    for missing in strict_subsets(wrong.consumers):
+        left = sum(wrong.context.branch(wrong.name, name) for name in wrong.consumers if name not in missing)
+        if isinstance(left, torch.Tensor) and wrong.fits(left):
+            yield {**branches(wrong), "missing": listed(missing)}
 
 
 @mistake("values")
-def branch_sign(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, what comes back through {wrong} has the wrong sign; the rest of it is right.
+def branch_sign(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, the contribution through {wrong} has the wrong sign; the rest is right.
 
     Try: Look at the line of {wrong}: does it grow or fall when {tensor} grows? Branches are always added.
     """
-    for wrong in strict_subsets(view.consumers):
-        if view.fits(view.expected - 2 * sum(view.context.branch(view.name, one) for one in wrong)):
-            yield {"wrong": listed(wrong)}
+    for subset in strict_subsets(wrong.consumers):
+        if wrong.fits(wrong.expected - 2 * sum(wrong.context.branch(wrong.name, name) for name in subset)):
+            yield {"wrong": listed(subset)}
 
 
 @mistake("values")
-def sign(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has the wrong sign everywhere, and is right otherwise.
+def sign(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} has the wrong sign everywhere; its absolute values are right.
 
     Try: Follow the minus signs of {lines}, each of them once.
     """
-    if view.fits(-view.expected):
-        yield {"lines": lines(view, view.consumers)}
+    if wrong.fits(-wrong.expected):
+        yield {"lines": lines(wrong, wrong.consumers)}
 
 
 @mistake("values")
-def scale(view: WrongAnswer) -> Iterator[TemplateValues]:
+def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is {factor} times what it should be{size}.
 
-    Try: Compare with {lines}: which factors stand there, and which in your formula?
+    Try: Compare the factors in {lines} with those in your formula.
     """
-    for consumers, number in view.scales.items():
-        yield from scaled(view, number, consumers)
+    for consumers, number in wrong.scales.items():
+        yield from scaled(wrong, number, consumers)
 
 
 @mistake("values")
-def last_write_wins(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} does not add up: {index} names some rows of {tensor} more than once, and for each of them only one of
-    the values sent back by {consumer} survives.
+def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{index} contains some rows of {tensor} more than once. The upstream gradients of such a row, from {consumer},
+    must be added; {gradient} keeps only one of them.
 
-    Try: Let every lookup add to its row: in a loop, or with an operation of torch that accumulates.
+    Try: Let every lookup add to its row: in a loop, or with a torch operation that accumulates.
     """
-    for consumer in view.consumers:
-        if consumer == LOSS or view.shape != view.expected_shape:
+    for consumer in wrong.consumers:
+        if consumer == LOSS or wrong.shape != wrong.expected_shape:
             continue
-        sent = view.context.gradient_of(consumer)
-        for name, index in view.context.indices.items():
-            if tuple(sent.shape) == (*index.shape, *view.expected_shape[1:]) and one_of_each(view, index, sent):
+        upstream = wrong.context.gradient_of(consumer)
+        for name, index in wrong.context.indices.items():
+            if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and one_of_each(
+                wrong, index, upstream
+            ):
                 yield {"index": name, "consumer": consumer}
 
 
 @mistake("values")
-def other_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is {other}{how}, a gradient of another tensor: the step from {tensor} to {consumer} has left no trace.
+def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is {other}{how}, the gradient of another tensor: it is not multiplied by the local derivative of
+    {consumer} with respect to {tensor}.
 
-    Try: Ask how {consumer} changes when one entry of {tensor} is nudged; what arrives is multiplied by that.
+    Try: Ask how {consumer} changes when one entry of {tensor} is nudged; the upstream gradient is multiplied by that.
     """
-    if view.is_scaled:
+    if wrong.is_scaled:
         return
-    for name in view.context.gradients:
-        below = view.consumers == (name,) and view.shape == view.expected_shape
-        if name != view.name and not below and view.fits(view.context.gradient_of(name)):
-            yield {"part": f"d{view.name}", "other": f"d{name}", "how": "", "consumer": listed(view.consumers)}
-    for consumer in view.consumers:
-        sent = view.reduced_to(view.context.gradient_of(consumer)) if consumer != LOSS else None
-        number = view.multiple(sent, view.other_branches(consumer)) if sent is not None else None
+    for name in wrong.context.gradients:
+        below = wrong.consumers == (name,) and wrong.shape == wrong.expected_shape
+        if name != wrong.name and not below and wrong.fits(wrong.context.gradient_of(name)):
+            yield {"part": f"d{wrong.name}", "other": f"d{name}", "how": "", "consumer": listed(wrong.consumers)}
+    for consumer in wrong.consumers:
+        upstream = wrong.reduced_to(wrong.context.gradient_of(consumer)) if consumer != LOSS else None
+        number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None
         if number is not None:
-            factor = factor_name(view, number)
+            factor = factor_name(wrong, number)
             how = "" if factor == "1" else f" times {factor}"
-            how += (
-                ", summed up"
-                if broadcast_dims(view.expected_shape, tuple(view.context.tensors[consumer].shape))
-                else ""
-            )
-            yield {"part": part(view, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
+            if broadcast_dims(wrong.expected_shape, tuple(wrong.context.tensors[consumer].shape)):
+                how += ", summed"
+            yield {"part": part(wrong, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
 
 
 @mistake("values")
-def local_only(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is the slope of the step from {tensor} to {consumer} alone: {upstream}, which arrives there, is missing.
+def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is only the local derivative of {consumer} with respect to {tensor}; the upstream gradient {upstream} is
+    missing.
 
-    Try: The chain rule multiplies the slope of a step by what arrives from above.
+    Try: The chain rule multiplies the local derivative of a step by the upstream gradient.
     """
-    for consumer in view.consumers:
-        if consumer == LOSS or view.is_scaled:
+    for consumer in wrong.consumers:
+        if consumer == LOSS or wrong.is_scaled:
             continue
-        slope = view.context.vjp(view.name, consumer, torch.ones((), dtype=torch.float64))
-        if view.multiple(slope, view.other_branches(consumer)) is not None:
-            yield {"part": part(view, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
+        local = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64))
+        if wrong.multiple(local, wrong.other_branches(consumer)) is not None:
+            yield {"part": part(wrong, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 
 
 @mistake("values")
-def wrong_variable(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is worked out with {used}{where}.
+def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is computed with {used}{where}.
 
-    Try: Look at {lines}, and at the gradient that arrives there: is that what your formula needs?
+    Try: Look at {lines}, and at the upstream gradient: is that what your formula needs?
     """
-    for stage in () if view.is_scaled else WRONG_VARIABLE_CANDIDATES:
-        found = list(stage(view))
-        yield from found
-        if found:
+    for candidates in () if wrong.is_scaled else WRONG_VARIABLE_CANDIDATES:
+        explanations = list(candidates(wrong))
+        yield from explanations
+        if explanations:
             return
 
 
 @mistake("values")
-def factor_count(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right but for {factor}, a factor of every entry that {how}.
+def factor_count(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right except that the factor {factor} {problem} in every entry.
 
-    Try: Follow {lines}, and count how often {factor} is met on the way back.
+    Try: Follow {lines}, and count how often {factor} occurs on the way back.
     """
-    for name, value in view.context.forward.items():
-        over = broadcast_dims(tuple(value.shape), view.expected_shape) or tuple(value.shape) == view.expected_shape
-        if not over or name == view.name or view.shape != view.expected_shape or not bool((value != 0).all()):
+    for name, value in wrong.context.forward.items():
+        fits = broadcast_dims(tuple(value.shape), wrong.expected_shape) or tuple(value.shape) == wrong.expected_shape
+        if not fits or name == wrong.name or wrong.shape != wrong.expected_shape or not bool((value != 0).all()):
             continue
-        for how, candidate in (("is missing", view.expected / value), ("is there twice", view.expected * value)):
-            if view.fits(candidate):
-                yield {"factor": name, "how": how, "lines": lines(view, view.consumers)}
+        for problem, candidate in (("is missing", wrong.expected / value), ("appears twice", wrong.expected * value)):
+            if wrong.fits(candidate):
+                yield {"factor": name, "problem": problem, "lines": lines(wrong, wrong.consumers)}
 
 
 @mistake("values", is_note=True)
-def missing_eps(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is a little off, most where {tensor} is smallest, as if a small constant were added to {tensor} in the
-    forward pass and not in your formula, or the other way round.
+def missing_eps(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is slightly off, most where {tensor} is smallest, as if the forward pass added a small constant to
+    {tensor} and your formula did not, or the other way round.
 
-    Try: Look at {lines}, and let your formula use {tensor} exactly as it stands there.
+    Try: Look at {lines}, and use {tensor} in your formula exactly as it is used there.
     """
-    values = view.context.tensors[view.name].detach().double()
-    if view.shape != view.expected_shape or not bool((values > 0).all()):
+    values = wrong.context.tensors[wrong.name].detach().double()
+    if wrong.shape != wrong.expected_shape or not bool((values > 0).all()):
         return
-    large = view.expected.abs() > 1e-2 * view.expected.abs().max()
-    off = (view.value / view.expected - 1)[large]
+    large = wrong.expected.abs() > 1e-2 * wrong.expected.abs().max()
+    off = (wrong.value / wrong.expected - 1)[large]
     # (v / (v + eps)) ** p is 1 - p * eps / v to first order
     constants = off * values[large]
     middle = constants.median()
     spread = float(values[large].max() / values[large].min()) if bool(large.any()) else 0.0
     same = bool((constants - middle).abs().max() <= 0.1 * middle.abs()) if bool(large.any()) else False
     if same and spread > 1.5 and 5e-6 < float(off.abs().max()) < 0.1:
-        yield {"lines": lines(view, view.consumers)}
+        yield {"lines": lines(wrong, wrong.consumers)}
 
 
-# values: right, with something to know
+# right, with a note
 
 
 @mistake("values", is_note=True)
-def alias_mutated(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right after its own cell and keeps its mark; the cell of {later} changes it afterwards{line},
-    because {later} was made another name of the same tensor.
+def alias_mutated(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line},
+    because {later} is another name of the same tensor.
 
-    Try: Build {later} in one expression, or from {gradient}.clone(); += writes into the tensor that is there.
+    Try: Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.
     """
     yield from ()
 
 
 @mistake("values", is_note=True)
-def carried(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right for what it was made from; the error is in {first}.
+def carried(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right for its upstream gradients; the error is in {first}.
 
-    Try: Mend {first}, and run the cells below it again.
+    Try: Fix {first}, then rerun the cells below it.
     """
     yield from ()

@@ -1,4 +1,4 @@
-"""How a value may have come about: the questions that the entries of the catalogue share."""
+"""Candidate explanations that several entries of the catalogue share: subsets, lookups, wrong variables, products."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -8,47 +8,34 @@ import torch
 
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
-from handgrad.gradients.mistakes.wording import (
-    TemplateValues,
-    lines,
-    part,
-)
+from handgrad.gradients.mistakes.wording import TemplateValues, lines, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["WRONG_VARIABLE_CANDIDATES", "matrix_products", "multiple_of", "one_of_each", "strict_subsets"]
 
 MOST_CONSUMERS = 5
-"""Consumers of which every subset is tried; of more, single ones only."""
+"""Largest number of consumers whose subsets are all tried; of more consumers, only single ones."""
 _T = TypeVar("_T")
 
 
 def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
-    """The subsets of ``items``, small ones first: neither the empty one nor, unless ``whole``, all of them."""
+    """The subsets of ``items``, small ones first, without the empty one and (default) without the whole set."""
     largest = len(items) if whole else len(items) - 1
     sizes = range(1, min(largest, 1 if len(items) > MOST_CONSUMERS else largest) + 1)
-    return [one for size in sizes for one in itertools.combinations(items, size)]
+    return [subset for size in sizes for subset in itertools.combinations(items, size)]
 
 
-# words
-
-
-# factors
-
-
-# lookups
-
-
-def one_of_each(view: WrongAnswer, index: torch.Tensor, sent: torch.Tensor) -> bool:
-    """Whether each row of the answer is one of the values sent back to it, where several are due."""
+def one_of_each(wrong: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) -> bool:
+    """Whether each row of the answer is one of its upstream gradients, where several must be added."""
     rows = index.reshape(-1)
-    values = sent.reshape(len(rows), -1)
-    answer = view.value.reshape(len(view.value), -1)
+    values = upstream.reshape(len(rows), -1)
+    answer = wrong.value.reshape(len(wrong.value), -1)
     if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
         return False
-    due = torch.zeros_like(answer).index_add_(0, rows, values)
-    if not view.close(due.reshape(view.expected.shape), view.expected):
+    added = torch.zeros_like(answer).index_add_(0, rows, values)
+    if not wrong.close(added.reshape(wrong.expected.shape), wrong.expected):
         return False
-    allowance = view.tolerance * scale_of(values)
+    allowance = wrong.tolerance * scale_of(values)
     for row, value in enumerate(answer):
         candidates = values[rows == row] if bool((rows == row).any()) else torch.zeros_like(values[:1])
         if not bool(((candidates - value).abs().amax(1) <= allowance).any()):
@@ -56,111 +43,112 @@ def one_of_each(view: WrongAnswer, index: torch.Tensor, sent: torch.Tensor) -> b
     return True
 
 
-# wrong variables
-
-
-def _itself(view: WrongAnswer) -> Iterator[TemplateValues]:
+def _itself(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """The answer is a forward value, or its transpose."""
-    for name, value in view.context.forward.items():
-        if view.fits(value) or (value.ndim == 2 and view.fits(value.T)):
-            where = " and nothing else: its numbers are those of the forward pass"
-            yield {"part": f"d{view.name}", "used": name, "where": where, "lines": lines(view, view.consumers)}
+    for name, value in wrong.context.forward.items():
+        if wrong.fits(value) or (value.ndim == 2 and wrong.fits(value.T)):
+            where = " and nothing else: it holds values of the forward pass"
+            yield {"part": f"d{wrong.name}", "used": name, "where": where, "lines": lines(wrong, wrong.consumers)}
 
 
-def _in_place_of_a_gradient(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """Another value went through the step where the upstream gradient belongs."""
-    for consumer in view.consumers:
+def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """Another value went through the step in place of the upstream gradient."""
+    for consumer in wrong.consumers:
         if consumer == LOSS:
             continue
-        shape = view.context.tensors[consumer].shape
-        for name, value in view.other_variables():
+        shape = wrong.context.tensors[consumer].shape
+        for name, value in wrong.other_variables():
             if value.shape != shape or name == f"d{consumer}":
                 continue
-            if view.multiple(view.context.vjp(view.name, consumer, value), view.other_branches(consumer)) is not None:
-                yield _used(view, consumer, name, f" where d{consumer} belongs")
+            if (
+                wrong.multiple(wrong.context.vjp(wrong.name, consumer, value), wrong.other_branches(consumer))
+                is not None
+            ):
+                yield _used(wrong, consumer, name, f" in place of d{consumer}")
 
 
-def _as_a_factor(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The upstream gradient is multiplied or divided by another value than the step has there."""
+def _as_a_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """The upstream gradient is multiplied or divided by another value than the one in the step."""
     powers: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
         ("as the factor", lambda value: value),
         ("as the divisor", lambda value: 1 / value),
         ("squared, as the factor", lambda value: value**2),
-        ("taken from 1, as the factor", lambda value: 1 - value),
+        ("subtracted from 1, as the factor", lambda value: 1 - value),
     )
     for words, power in powers:
-        found = []
-        for consumer in view.consumers:
+        explanations = []
+        for consumer in wrong.consumers:
             if consumer == LOSS:
                 continue
-            sent = view.context.gradient_of(consumer)
-            for name, value in view.other_variables():
-                product = _product(view, sent, power(value))
-                number = view.multiple(product, view.other_branches(consumer)) if product is not None else None
+            upstream = wrong.context.gradient_of(consumer)
+            for name, value in wrong.other_variables():
+                product = _product(wrong, upstream, power(value))
+                number = wrong.multiple(product, wrong.other_branches(consumer)) if product is not None else None
                 if number is not None:
-                    found.append(_used(view, consumer, name, f" {words} of d{consumer}"))
-        yield from found
-        if found:
+                    explanations.append(_used(wrong, consumer, name, f" {words} of d{consumer}"))
+        yield from explanations
+        if explanations:
             return
 
 
-def _product(view: WrongAnswer, sent: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
-    """``sent * value`` in the shape of the tensor, where it can have it without becoming larger than it was."""
+def _product(wrong: WrongAnswer, upstream: torch.Tensor, value: torch.Tensor) -> torch.Tensor | None:
+    """``upstream * value`` in the shape of the tensor; None if the product has a shape of its own."""
     try:
-        product = sent * value
+        product = upstream * value
     except RuntimeError:
         return None
-    return view.reduced_to(product) if product.shape in (sent.shape, view.expected.shape) else None
+    return wrong.reduced_to(product) if product.shape in (upstream.shape, wrong.expected.shape) else None
 
 
-def _in_a_product(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """A matrix product of the upstream gradient with another matrix than the step has there."""
-    for consumer in view.consumers:
-        sent, branch, rest = (
-            view.context.gradient_of(consumer),
-            view.context.branch(view.name, consumer),
-            view.other_branches(consumer),
+def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """A matrix product of the upstream gradient with another matrix than the one in the step."""
+    for consumer in wrong.consumers:
+        upstream, branch, rest = (
+            wrong.context.gradient_of(consumer),
+            wrong.context.branch(wrong.name, consumer),
+            wrong.other_branches(consumer),
         )
-        for name, value in view.other_variables():
-            products = matrix_products(sent, value, view.expected_shape).values()
-            if any(view.fits(rest + one) for one in products) and not any(multiple_of(branch, one) for one in products):
-                yield _used(view, consumer, name, f", in a matrix product with d{consumer}")
+        for name, value in wrong.other_variables():
+            products = matrix_products(upstream, value, wrong.expected_shape).values()
+            fits = any(wrong.fits(rest + product) for product in products)
+            if fits and not any(multiple_of(branch, product) for product in products):
+                yield _used(wrong, consumer, name, f", in a matrix product with d{consumer}")
 
 
 def matrix_products(
-    sent: torch.Tensor, value: torch.Tensor, wanted: tuple[int, ...]
+    upstream: torch.Tensor, value: torch.Tensor, shape: tuple[int, ...]
 ) -> dict[tuple[bool, bool, bool], torch.Tensor]:
-    """The matrix products of two tensors that have the shape ``wanted``, once what stands in front of it is summed.
+    """The matrix products of two tensors that have ``shape`` once their batch dimensions are summed.
 
-    They are known by three answers: whether the second tensor comes first, and whether each of the two is transposed.
+    The keys are: whether ``value`` comes first, whether ``upstream`` is transposed, whether ``value`` is transposed.
     """
-    found: dict[tuple[bool, bool, bool], torch.Tensor] = {}
-    if min(sent.ndim, value.ndim) < 2:
-        return found
-    for swapped, sent_turned, value_turned in itertools.product((False, True), repeat=3):
-        one, other = sent.mT if sent_turned else sent, value.mT if value_turned else value
-        left, right = (other, one) if swapped else (one, other)
-        if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != wanted[-2:]:
+    products: dict[tuple[bool, bool, bool], torch.Tensor] = {}
+    if min(upstream.ndim, value.ndim) < 2:
+        return products
+    for swapped, upstream_turned, value_turned in itertools.product((False, True), repeat=3):
+        first, second = upstream.mT if upstream_turned else upstream, value.mT if value_turned else value
+        left, right = (second, first) if swapped else (first, second)
+        if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != shape[-2:]:
             continue
         try:
             product = left @ right
         except RuntimeError:
-            # the dimensions in front do not fit each other
+            # the batch dimensions do not fit
             continue
-        if tuple(product.shape[product.ndim - len(wanted) :]) == wanted:
-            found[swapped, sent_turned, value_turned] = product.sum_to_size(wanted)
-    return found
+        if tuple(product.shape[product.ndim - len(shape) :]) == shape:
+            products[swapped, upstream_turned, value_turned] = product.sum_to_size(shape)
+    return products
 
 
 def multiple_of(branch: torch.Tensor, product: torch.Tensor, tolerance: float = RELATIVE_TOLERANCE) -> float | None:
-    """The number of which ``branch`` is the multiple of ``product``; None where there is none."""
+    """The number ``k`` with ``branch = k * product``; None if there is none."""
     size = float((product * product).sum())
     number = float((branch * product).sum()) / size if size else 0.0
     return number if number and scale_of(branch - number * product) <= tolerance * scale_of(branch) else None
 
 
-def _used(view: WrongAnswer, consumer: str, name: str, where: str) -> TemplateValues:
-    return {"part": part(view, consumer), "used": name, "where": where, "lines": lines(view, (consumer,))}
+def _used(wrong: WrongAnswer, consumer: str, name: str, where: str) -> TemplateValues:
+    return {"part": part(wrong, consumer), "used": name, "where": where, "lines": lines(wrong, (consumer,))}
 
 
 WRONG_VARIABLE_CANDIDATES: tuple[Callable[[WrongAnswer], Iterator[TemplateValues]], ...] = (

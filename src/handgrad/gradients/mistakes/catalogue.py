@@ -1,6 +1,6 @@
 """The catalogue: every known mistake, the order in which they are tried, and how one is recognised.
 
-A mistake is diagnosed only if it explains every pass that was looked at, and in one way only.
+A mistake is diagnosed only if it explains every pass that was given, and in one way only.
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ MODULES = (
     branches_and_factors,
     parameter_updates,
 )
-"""Where the mistakes stand; importing a module enters its mistakes."""
+"""The modules of the mistakes; importing a module enters its mistakes."""
 # fmt: off
 ORDER = (
-    # through a tensor between two named ones, or from another place
+    # through an unnamed tensor, or at a wrong index
     "missing-way", "way-scale", "picked-entries", "wrong-index",
     # before there is a value; its shape, its dtype
     "undefined", "uses-autograd", "not-a-tensor", "shape-rank", "shape-broadcast", "wrong-dim", "shape-sum",
     "transposed", "dtype", "not-finite",
-    # where entries go
+    # positions of entries
     "unreached", "moved", "overwritten", "turned", "slope-elsewhere",
-    # what the loss cannot show; the whole, or a branch of it
+    # what the loss cannot show; the whole gradient, or a branch of it
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "sign", "scale",
     "last-write-wins", "other-gradient", "local-only", "wrong-variable", "factor-count", "missing-eps",
-    # right, with something to know
+    # right, with a note
     "alias-mutated", "carried",
     # trained values
     "not-updated", "wrong-way", "other-length",
@@ -52,55 +52,57 @@ ORDER = (
 CATALOGUE = {slug: ENTRIES[slug] for slug in ORDER}
 """Every known mistake by its slug, in the order in which they are tried."""
 WHOLE = ("shape-rank", "shape-broadcast", "shape-sum", "transposed", "sign", "scale")
-"""What may be said of an answer that used other gradients than those of its consumers: of its value as a whole."""
+"""Mistakes that may be named if a formula skipped its consumers' gradients: those of the value as a whole."""
 
 
 def diagnosis_of(slug: str, gradient: str, cell: str = "", **words: str) -> Diagnosis:
-    """The diagnosis of a mistake that was recognised by other means than one value."""
+    """The diagnosis of a mistake that was recognised by other means than the values of an answer."""
     return CATALOGUE[slug].diagnosis(gradient, words, cell)
 
 
-def recognise(gradient: str, views: Sequence[WrongAnswer], slugs: Sequence[str] = ()) -> Diagnosis | None:
-    """The first mistake of the catalogue that explains all ``views``, and in one way only.
+def recognise(gradient: str, answers: Sequence[WrongAnswer], slugs: Sequence[str] = ()) -> Diagnosis | None:
+    """The first mistake of the catalogue that explains all ``answers``, and in one way only.
 
     Parameters
     ----------
     gradient
         The student's variable.
-    views
+    answers
         Its wrong answers, pass by pass.
     slugs
         The mistakes that are tried (default: all).
     """
-    if not views:
+    if not answers:
         return None
-    right = any(view.is_right for view in views)
+    right = any(wrong.is_right for wrong in answers)
     for mistake in CATALOGUE.values():
         if (slugs and mistake.slug not in slugs) or (right and not mistake.is_note):
             continue
-        found = [{tuple(words.items()) for words in mistake.explanations(views[0])}]
-        # most mistakes do not explain the first pass: the others need not be looked at
-        found += [{tuple(words.items()) for words in mistake.explanations(view)} for view in views[1:] if found[0]]
-        if len(same := set.intersection(*found)) == 1:
+        explanations = [{tuple(words.items()) for words in mistake.explanations(answers[0])}]
+        # most mistakes do not explain the first pass: then the other passes are not tried
+        explanations += [
+            {tuple(words.items()) for words in mistake.explanations(wrong)} for wrong in answers[1:] if explanations[0]
+        ]
+        if len(same := set.intersection(*explanations)) == 1:
             return mistake.diagnosis(gradient, dict(same.pop()))
     return None
 
 
 def recognise_in_any_shape(
-    gradient: str, views: Sequence[WrongAnswer | None], slugs: Sequence[str] = ()
+    gradient: str, answers: Sequence[WrongAnswer | None], slugs: Sequence[str] = ()
 ) -> Diagnosis | None:
-    """The mistake that explains every view; if none does, the one in the values of an answer in another shape.
+    """The mistake that explains every answer; if none does, the one in their values if shapes are ignored.
 
-    Parameters are those of :func:`recognise`; a view that is None is left out.
+    Parameters are those of :func:`recognise`; a None among ``answers`` is left out.
     """
-    there = [view for view in views if view]
-    if found := recognise(gradient, there, slugs):
-        return found
-    # one number, broadcast, would look like a value of the right shape
-    laid_over = [other for view in there if view.answer.numel() > 1 and (other := view.broadcast_to_expected())]
-    found = recognise(gradient, laid_over, slugs) if len(laid_over) == len(there) else None
-    if found is None:
+    given = [wrong for wrong in answers if wrong]
+    if diagnosis := recognise(gradient, given, slugs):
+        return diagnosis
+    # a single number, broadcast, would look like a value of the right shape
+    reshaped = [other for wrong in given if wrong.answer.numel() > 1 and (other := wrong.broadcast_to_expected())]
+    diagnosis = recognise(gradient, reshaped, slugs) if len(reshaped) == len(given) else None
+    if diagnosis is None:
         return None
-    first = there[0]
-    shape = f"Its shape is not right either: {first.shape} where {first.name} has {first.expected_shape}."
-    return replace(found, what=f"{found.what} {shape}")
+    first = given[0]
+    shape = f"Its shape is not right either: {first.shape} instead of {first.expected_shape}."
+    return replace(diagnosis, what=f"{diagnosis.what} {shape}")

@@ -1,7 +1,4 @@
-"""Entries of the catalogue for a gradient found in one expression: its ways back are not named tensors of their own.
-
-They are asked before those of ``mistakes``, being about a part of the answer where the rest of it is right.
-"""
+"""Known mistakes in a step that is one long expression: its paths go through unnamed tensors."""
 
 from collections.abc import Iterator
 
@@ -18,89 +15,91 @@ __all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]
 
 
 @mistake("values")
-def missing_way(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} lacks what comes back by way of {missing}.
+def missing_way(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} lacks the path through {missing}.
 
-    Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and what does that do to {consumer}?
+    Try: Nudge one entry of {tensor} and look at {lines}: what changes there, and how does that change {consumer}?
     """
-    for consumer in view.consumers:
-        ways = view.context.unnamed_paths(view.name, consumer)
-        for missing in strict_subsets(tuple(ways), whole=True):
-            if view.fits(view.expected - torch.stack([ways[one] for one in missing]).sum(0)):
+    for consumer in wrong.consumers:
+        paths = wrong.context.unnamed_paths(wrong.name, consumer)
+        for missing in strict_subsets(tuple(paths), whole=True):
+            if wrong.fits(wrong.expected - torch.stack([paths[name] for name in missing]).sum(0)):
                 yield {
-                    "part": part(view, consumer),
+                    "part": part(wrong, consumer),
                     "missing": listed(missing),
-                    "lines": lines(view, missing),
+                    "lines": lines(wrong, missing),
                     "consumer": consumer,
                 }
 
 
 @mistake("values")
-def way_scale(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, what comes back by way of {way} is {factor} times what it should be{size}.
+def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, the path through {way} is {factor} times what it should be{size}.
 
-    Try: Compare with {lines}: which factors stand there, and which in your formula?
+    Try: Compare the factors in {lines} with those in your formula.
     """
-    for consumer in view.consumers:
-        for way, share in view.context.unnamed_paths(view.name, consumer).items():
-            number = view.factor(share, view.expected - share)
-            factor = "1" if number is None else factor_name(view, number)
+    for consumer in wrong.consumers:
+        for way, share in wrong.context.unnamed_paths(wrong.name, consumer).items():
+            number = wrong.factor(share, wrong.expected - share)
+            factor = "1" if number is None else factor_name(wrong, number)
             if factor != "1":
                 sizes = [
-                    (name, size) for size, name in view.context.sizes.items() if name in factor and name != str(size)
+                    (name, size) for size, name in wrong.context.sizes.items() if name in factor and name != str(size)
                 ]
                 size = "".join(f" ({name} is {size})" for name, size in sizes[:1])
-                yield {"way": way, "factor": factor, "size": size, "lines": lines(view, (way,))}
+                yield {"way": way, "factor": factor, "size": size, "lines": lines(wrong, (way,))}
 
 
 @mistake("values")
-def picked_entries(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right but for the entries that {index} picks, one in each row{how}.
+def picked_entries(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right except for the entries that {index} picks, one in each row{how}.
 
     Try: Ask what {lines} does with these entries that it does with no others.
     """
-    for index, picked in _picks(view):
-        off, others = view.value - view.expected, view.expected[~picked]
-        allowance = view.tolerance * scale_of(view.expected)
+    for index, picked in _picks(wrong):
+        off, others = wrong.value - wrong.expected, wrong.expected[~picked]
+        allowance = wrong.tolerance * scale_of(wrong.expected)
         if scale_of(off[~picked]) > allowance or scale_of(others) <= 100 * allowance or "[" in index:
             continue
         if bool((off[picked].abs() > allowance).all()):
             amount = float(off[picked].mean())
             same = bool(((off[picked] - amount).abs() <= allowance).all())
             side = "large" if amount > 0 else "small"
-            how = f", which are too {side} by {factor_name(view, abs(amount))}" if same else ""
-            yield {"index": index, "how": how, "lines": lines(view, view.consumers)}
+            how = f", which are too {side} by {factor_name(wrong, abs(amount))}" if same else ""
+            yield {"index": index, "how": how, "lines": lines(wrong, wrong.consumers)}
 
 
 @mistake("values")
-def wrong_index(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} changes the entries that {used} picks, one in each row, where {index} should pick them.
+def wrong_index(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} changes the entries that {used} picks, one in each row; {index} should pick them.
 
-    Try: Look at {lines}: with which index are the entries picked there?
+    Try: Look at {lines}: which index picks the entries there?
     """
-    picks = dict(_picks(view))
-    for index, right in picks.items():
-        for used, wrong in picks.items():
-            # what is picked stands out in the right gradient, and elsewhere in the answer
-            stands_out = float(view.expected[right].abs().mean()) > float(view.expected[wrong].abs().mean())
-            if stands_out and view.factor(wrong.double() - right.double(), view.expected) is not None:
-                yield {"index": index, "used": used, "lines": lines(view, view.consumers)}
+    picks = dict(_picks(wrong))
+    for index, picked in picks.items():
+        for used, changed in picks.items():
+            # the picked entries are the largest in the right gradient; the answer has changed others instead
+            larger = float(wrong.expected[picked].abs().mean()) > float(wrong.expected[changed].abs().mean())
+            if larger and wrong.factor(changed.double() - picked.double(), wrong.expected) is not None:
+                yield {"index": index, "used": used, "lines": lines(wrong, wrong.consumers)}
 
 
-def _picks(view: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """The entries, one in each row, that a tensor of whole numbers or a column of one picks, as a mask; by its name.
+def _picks(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
+    """The entries, one in each row, that an index tensor or a column of it picks, as a mask; by its name.
 
-    Of gradients that come from the loss alone: further down, what is picked there is a branch like any other.
+    Only for tensors that the loss alone is computed from: further down, a pick is a branch like any other.
     """
-    if view.consumers != (LOSS,) or view.shape != view.expected_shape or len(view.expected_shape) != 2:
+    if wrong.consumers != (LOSS,) or wrong.shape != wrong.expected_shape or len(wrong.expected_shape) != 2:
         return
-    rows, columns = view.expected_shape
-    for name, value in view.context.indices.items():
+    rows, columns = wrong.expected_shape
+    for name, value in wrong.context.indices.items():
         if len(value) != rows or value.ndim > 2:
             continue
         named = (
-            {name: value} if value.ndim == 1 else {f"{name}[:, {one}]": value[:, one] for one in range(value.shape[1])}
+            {name: value}
+            if value.ndim == 1
+            else {f"{name}[:, {column}]": value[:, column] for column in range(value.shape[1])}
         )
-        for one, index in named.items():
+        for shown, index in named.items():
             if 0 <= int(index.min()) <= int(index.max()) < columns:
-                yield one, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, index[:, None], value=True)
+                yield shown, torch.zeros(rows, columns, dtype=torch.bool).scatter_(1, index[:, None], value=True)

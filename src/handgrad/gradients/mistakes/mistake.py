@@ -1,4 +1,4 @@
-"""What one known mistake is: a generator that recognises it in a wrong answer, its text, and its slug."""
+"""One known mistake: the generator that recognises it in a wrong answer, its text, and its slug."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Mistake:
     slug
         Its name.
     question
-        Which question about an answer it says no to.
+        The question about an answer that this mistake answers with no.
     what, advice
         The text, with the names of template values in braces.
     explanations

@@ -1,4 +1,4 @@
-"""Known mistakes in a value that is no gradient: from where it started, where it is, and where it should be."""
+"""Known mistakes in a parameter update: a value that is not a gradient, before and after its cell."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ __all__ = ["ParameterUpdate", "diagnose_update"]
 
 @dataclass(frozen=True)
 class ParameterUpdate:
-    """One value in one pass, in double precision: before its stub, after it, and after the worked solution.
+    """One value in one pass, float64: before its stub, after it, and after the instructor's solution.
 
-    ``allowance`` is the largest difference that is still right.
+    ``allowance`` is the largest absolute difference that is still right.
     """
 
     start: torch.Tensor
@@ -28,15 +28,15 @@ class ParameterUpdate:
 
     @property
     def is_right(self) -> bool:
-        """Whether the value is what the solution gives."""
+        """Whether the value is that of the solution."""
         return self.is_at(self.expected)
 
-    def is_at(self, place: torch.Tensor) -> bool:
-        """Whether the value is ``place``."""
-        return scale_of(self.answer - place) <= self.allowance
+    def is_at(self, value: torch.Tensor) -> bool:
+        """Whether the answer is ``value``."""
+        return scale_of(self.answer - value) <= self.allowance
 
     def factor(self) -> float | None:
-        """The number of times that the value went as far as it should have; None where it went elsewhere."""
+        """The number ``k`` with which the value moved ``k`` times as far as it should; None if it went elsewhere."""
         wanted, went = self.expected - self.start, self.answer - self.start
         size = float((wanted * wanted).sum())
         number = float((wanted * went).sum()) / size if size else 0.0
@@ -44,17 +44,17 @@ class ParameterUpdate:
 
 
 @mistake("moves")
-def not_updated(view: WrongAnswer) -> Iterator[TemplateValues]:
+def not_updated(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is what it was before the cell of {stub} ran: nothing has changed it.
 
-    Try: Let every step of {stub} change {gradient} too.
+    Try: Update {gradient} too in every step of {stub}.
     """
     yield from ()
 
 
 @mistake("moves")
-def wrong_way(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} goes as far as it should, in the opposite direction.
+def wrong_way(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} moves as far as it should, in the opposite direction.
 
     Try: A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.
     """
@@ -62,23 +62,22 @@ def wrong_way(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("moves")
-def other_length(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} goes in the right direction, and {times} times as far as it should.
+def other_length(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} moves in the right direction, but {times} times as far as it should.
 
-    Try: Look for a factor: the size of the step in {stub}, a mean or a sum over the minibatch in what it uses.
+    Try: Look for a factor: the step size in {stub}, or a mean or a sum over the minibatch in what it uses.
     """
     yield from ()
 
 
 def diagnose_update(name: str, stub: str, first: Sequence[ParameterUpdate]) -> Diagnosis | None:
-    """The mistake in a value that shows in all of the passes that go the least way; None where none is certain."""
-    if not first or any(move.is_right for move in first):
+    """The mistake that explains a value in all of the shortest passes, ``first``; None if none is certain."""
+    if not first or any(update.is_right for update in first):
         return None
-    if all(move.is_at(move.start) for move in first):
+    if all(update.is_at(update.start) for update in first):
         return ENTRIES["not-updated"].diagnosis(name, {"stub": stub}, stub)
-    found = [move.factor() for move in first]
-    factors = [factor for factor in found if factor is not None]
-    if len(factors) < len(found) or max(factors) - min(factors) > 0.01 * abs(factors[0]):
+    factors = [factor for update in first if (factor := update.factor()) is not None]
+    if len(factors) < len(first) or max(factors) - min(factors) > 0.01 * abs(factors[0]):
         return None
     if abs(factors[0] + 1) < 0.01:
         return ENTRIES["wrong-way"].diagnosis(name, {"stub": stub}, stub)

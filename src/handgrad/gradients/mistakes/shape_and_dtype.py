@@ -1,4 +1,4 @@
-"""Entries of the catalogue for what an answer is before its values are looked at: its shape, its dtype."""
+"""Known mistakes in an answer before its values are compared: its type, its shape, its dtype."""
 
 import itertools
 from collections.abc import Iterator
@@ -29,17 +29,17 @@ __all__ = [
 
 
 @mistake("defined")
-def undefined(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The cell of {gradient} ran, and there is no variable {gradient} after it{instead}.
+def undefined(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """The cell of {gradient} ran, but there is no variable {gradient} after it{instead}.
 
-    Try: Assign the result to {gradient}; the name is looked up as it is written, capital letters included.
+    Try: Assign the result to {gradient}; upper and lower case must be the same.
     """
     yield from ()
 
 
 @mistake("defined")
-def uses_autograd(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} copies autograd's answer, which is taken away while a notebook is graded.
+def uses_autograd(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} copies autograd's gradient, which is removed while a notebook is graded.
 
     Try: Write the formula of {gradient} itself, {source}.
     """
@@ -47,10 +47,10 @@ def uses_autograd(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("tensor")
-def not_a_tensor(view: WrongAnswer) -> Iterator[TemplateValues]:
+def not_a_tensor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is not a tensor but a {type}: a gradient is a tensor like {tensor}.
 
-    Try: Keep to torch's own functions, or make a tensor of the result at the end.
+    Try: Use torch's own functions, or convert the result to a tensor at the end.
     """
     yield from ()
 
@@ -59,97 +59,97 @@ def not_a_tensor(view: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("shape")
-def shape_rank(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+def shape_rank(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """The values of {gradient} are right, but its shape is {shape} instead of {wanted}, the shape of {tensor}.
 
-    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that was summed over.
+    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that is summed over.
     """
-    laid_over = view.broadcast_to_expected()
-    if laid_over and len(view.shape) != len(view.expected_shape) and laid_over.fits(view.expected):
-        yield shapes(view)
+    reshaped = wrong.broadcast_to_expected()
+    if reshaped and len(wrong.shape) != len(wrong.expected_shape) and reshaped.fits(wrong.expected):
+        yield shapes(wrong)
 
 
 @mistake("shape")
-def shape_broadcast(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """The values of {gradient} are right, but its shape is {shape} where {tensor} has {wanted}.
+def shape_broadcast(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """The values of {gradient} are right, but its shape is {shape} instead of {wanted}, the shape of {tensor}.
 
-    Try: A gradient has the shape of its tensor: do not leave it to broadcasting.
+    Try: A gradient has the shape of its tensor: do not rely on broadcasting.
     """
-    laid_over = view.broadcast_to_expected() if broadcast_dims(view.shape, view.expected_shape) else None
-    if laid_over and len(view.shape) == len(view.expected_shape) and laid_over.fits(view.expected):
-        yield shapes(view)
+    reshaped = wrong.broadcast_to_expected() if broadcast_dims(wrong.shape, wrong.expected_shape) else None
+    if reshaped and len(wrong.shape) == len(wrong.expected_shape) and reshaped.fits(wrong.expected):
+        yield shapes(wrong)
 
 
 @mistake("shape")
-def wrong_dim(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is summed over {over}; {tensor} was stretched along {dim} on the way to {consumer}.
+def wrong_dim(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is summed over {over}, but {tensor} was broadcast along {dim} on the way to {consumer}.
 
     Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
     """
-    for consumer in view.consumers:
-        if consumer == LOSS or len(view.consumers) > 1:
+    for consumer in wrong.consumers:
+        if consumer == LOSS or len(wrong.consumers) > 1:
             continue
-        wide = tuple(view.context.tensors[consumer].shape)
-        dims = broadcast_dims(view.expected_shape, wide)
-        if not dims or view.shape == view.expected_shape:
+        wide = tuple(wrong.context.tensors[consumer].shape)
+        dims = broadcast_dims(wrong.expected_shape, wide)
+        if not dims or wrong.shape == wrong.expected_shape:
             continue
-        parts = view.context.parts(view.name, consumer)
+        parts = wrong.context.parts(wrong.name, consumer)
         for over in strict_subsets(range(parts.ndim), whole=True):
             name = "every dimension" if len(over) == parts.ndim else dimensions(over)
             summed = (parts.sum(over), parts.sum(over, keepdim=True))
-            if over != dims and any(map(view.fits, summed)):
+            if over != dims and any(map(wrong.fits, summed)):
                 yield {"over": name, "dim": dimensions(dims), "consumer": consumer}
 
 
 @mistake("shape")
-def shape_sum(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has shape {shape} where {tensor} has {wanted}: {tensor} was stretched along {dim} on the way
-    to {consumer}, and what comes back is not added up along it.
+def shape_sum(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} has shape {shape} instead of {wanted}: {tensor} was broadcast along {dim} on the way to {consumer},
+    and the gradient is not summed along it.
 
-    Try: What was stretched on the way forward is added up on the way back: sum over {dim}.
+    Try: What was broadcast in the forward pass is summed in the backward pass: sum over {dim}.
     """
-    dims = broadcast_dims(view.expected_shape, view.shape)
-    if dims and view.close(view.value.sum_to_size(view.expected_shape), view.expected):
-        yield {**shapes(view), "dim": dimensions(dims), "consumer": listed(view.consumers)}
+    dims = broadcast_dims(wrong.expected_shape, wrong.shape)
+    if dims and wrong.close(wrong.value.sum_to_size(wrong.expected_shape), wrong.expected):
+        yield {**shapes(wrong), "dim": dimensions(dims), "consumer": listed(wrong.consumers)}
 
 
 @mistake("shape")
-def transposed(view: WrongAnswer) -> Iterator[TemplateValues]:
+def transposed(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds the right numbers in the wrong order: dimensions {dims} are swapped.
 
-    Try: Follow one entry of {tensor}: in which row and column of {gradient} does what comes back to it stand?
+    Try: Follow one entry of {tensor}: in which row and column of {gradient} does its gradient belong?
     """
-    for one, other in itertools.combinations(range(view.expected.ndim), 2):
-        swapped = view.expected.transpose(one, other)
-        # swapped itself, or read in another order: .view() with the sizes swapped, swapped back
-        again = view.expected.reshape(swapped.shape).transpose(one, other)
-        if (view.fits(swapped) or view.fits(again)) and not view.fits(view.expected):
-            yield {"dims": f"{one} and {other}"}
+    for first, second in itertools.combinations(range(wrong.expected.ndim), 2):
+        swapped = wrong.expected.transpose(first, second)
+        # transposed, or read in another order: .view() with the sizes swapped, then transposed back
+        reread = wrong.expected.reshape(swapped.shape).transpose(first, second)
+        if (wrong.fits(swapped) or wrong.fits(reread)) and not wrong.fits(wrong.expected):
+            yield {"dims": f"{first} and {second}"}
 
 
 # dtype, finite
 
 
 @mistake("dtype")
-def dtype(view: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} holds {type} numbers, which cannot hold the values of a gradient.
+def dtype(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} holds {type} numbers, which cannot represent the values of a gradient.
 
-    Try: Look where the tensor is made: it needs the dtype of {tensor}, as torch.zeros_like({tensor}) has it.
+    Try: Look where the tensor is created: it needs the dtype of {tensor}, as in torch.zeros_like({tensor}).
     """
-    kind = view.answer.dtype
+    kind = wrong.answer.dtype
     if kind.is_floating_point:
         eps = torch.finfo(kind).eps
-        coarse = eps > view.tolerance and view.close(view.value, view.expected, 8 * eps)
+        coarse = eps > wrong.tolerance and wrong.close(wrong.value, wrong.expected, 8 * eps)
     if not kind.is_floating_point or coarse:
         yield {"type": str(kind).removeprefix("torch.")}
 
 
 @mistake("finite")
-def not_finite(view: WrongAnswer) -> Iterator[TemplateValues]:
+def not_finite(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} holds NaN or infinity.
 
-    Try: Look for a division by zero, a log of zero or an overflow; and {tensor}.grad is NaN on purpose while a notebook
-    is graded, so nothing may be copied from it.
+    Try: Look for a division by zero, a log of zero or an overflow. While a notebook is graded, {tensor}.grad is NaN on
+    purpose, so do not copy from it.
     """
-    if not bool(torch.isfinite(view.answer).all()):
+    if not bool(torch.isfinite(wrong.answer).all()):
         yield {}

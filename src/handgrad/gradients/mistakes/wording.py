@@ -1,4 +1,4 @@
-"""The words of a diagnosis: names of factors, shapes, dimensions, branches and lines."""
+"""Words for the texts of the catalogue: names of factors, shapes, dimensions, branches and lines."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ __all__ = ["TemplateValues", "branches", "dimensions", "factor_name", "lines", "
 
 
 TemplateValues = dict[str, str]
-"""The words of a text that depend on the answer, by their names in braces."""
+"""The parts of a text that depend on the answer, by their names in braces."""
 
 
 def listed(names: Iterable[str]) -> str:
@@ -24,48 +24,48 @@ def dimensions(dims: Sequence[int]) -> str:
     return f"dimension{'s' if len(dims) > 1 else ''} {listed(map(str, dims))}"
 
 
-def shapes(view: WrongAnswer) -> TemplateValues:
+def shapes(wrong: WrongAnswer) -> TemplateValues:
     """The two shapes, as Python prints them."""
-    return {"shape": str(view.shape), "wanted": str(view.expected_shape)}
+    return {"shape": str(wrong.shape), "wanted": str(wrong.expected_shape)}
 
 
-def branches(view: WrongAnswer) -> TemplateValues:
+def branches(wrong: WrongAnswer) -> TemplateValues:
     """How many consumers there are, and which."""
-    return {"count": str(len(view.consumers)), "consumers": listed(view.consumers)}
+    return {"count": str(len(wrong.consumers)), "consumers": listed(wrong.consumers)}
 
 
-def part(view: WrongAnswer, consumer: str) -> str:
-    """The whole gradient, or of several branches the one through ``consumer``, at the head of a sentence."""
-    whole = f"d{view.name}"
-    return whole if len(view.consumers) == 1 else f"In {whole}, what comes back through {consumer}"
+def part(wrong: WrongAnswer, consumer: str) -> str:
+    """The gradient, or if it has several branches the one through ``consumer``, as the start of a sentence."""
+    whole = f"d{wrong.name}"
+    return whole if len(wrong.consumers) == 1 else f"In {whole}, the contribution through {consumer}"
 
 
-def lines(view: WrongAnswer, consumers: Iterable[str]) -> str:
-    """The forward lines of ``consumers``; quoted where they are known."""
-    if view.skips:
-        return f"the lines from {view.name} to the loss"
-    known = view.context.lines
-    return listed(f"`{known[one]}`" if one in known else f"the line of {one}" for one in consumers)
+def lines(wrong: WrongAnswer, consumers: Iterable[str]) -> str:
+    """The forward lines of ``consumers``; quoted if they are known."""
+    if wrong.skips:
+        return f"the lines from {wrong.name} to the loss"
+    known = wrong.context.lines
+    return listed(f"`{known[name]}`" if name in known else f"the line of {name}" for name in consumers)
 
 
-def factor_name(view: WrongAnswer, number: float) -> str:
-    """What a person calls ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
+def factor_name(wrong: WrongAnswer, number: float) -> str:
+    """A readable name of ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
     minus, number = "-" if number < 0 else "", abs(number)
-    for name, value, _ in _factors(view):
-        if abs(value - number) <= view.tolerance * value:
+    for name, value, _ in _factors(wrong):
+        if abs(value - number) <= wrong.tolerance * value:
             return minus + name
     short = f"{number:.3g}"
-    exact = abs(float(short) - number) <= view.tolerance * number
+    exact = abs(float(short) - number) <= wrong.tolerance * number
     return minus + short if exact else f"about {minus}{short}"
 
 
-def _factors(view: WrongAnswer) -> Iterator[tuple[str, float, int]]:
-    """Names and values of the factors that have one, each with the size that it is made from; plain ones first."""
+def _factors(wrong: WrongAnswer) -> Iterator[tuple[str, float, int]]:
+    """Name, value and size (0 if none) of every factor that has a name; plain numbers first."""
     yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
-    # the sizes of other tensors have nothing to do with this step: a tenth is no 1/n_embd by chance
-    near = (view.name, *(one for one in view.consumers if one != LOSS))
-    own = {size for one in near for size in view.context.tensors[one].shape}
-    sizes = {size: name for size, name in view.context.sizes.items() if size in own}
+    # the sizes of other tensors have nothing to do with this step: a tenth is not 1/n_embd by chance
+    near = (wrong.name, *(name for name in wrong.consumers if name != LOSS))
+    own = {size for name in near for size in wrong.context.tensors[name].shape}
+    sizes = {size: name for size, name in wrong.context.sizes.items() if size in own}
     for size, name in sizes.items():
         yield from ((name, float(size), size), (f"1/{name}", 1 / size, size))
     for size, name in sizes.items():
@@ -76,14 +76,14 @@ def _factors(view: WrongAnswer) -> Iterator[tuple[str, float, int]]:
             yield from ((f"{name}**0.5", size**0.5, size), (f"{name}**-0.5", size**-0.5, size))
 
 
-def scaled(view: WrongAnswer, number: float, consumers: Sequence[str]) -> Iterator[TemplateValues]:
-    """The words for a gradient, or a branch of it, that is ``number`` times what it should be."""
-    name = factor_name(view, number)
+def scaled(wrong: WrongAnswer, number: float, consumers: Sequence[str]) -> Iterator[TemplateValues]:
+    """The template values for a gradient, or branches of it, that are ``number`` times what they should be."""
+    name = factor_name(wrong, number)
     if name == "1":
         return
-    sizes = [size for factor, _, size in _factors(view) if size and factor == name.removeprefix("-")]
-    known = [(view.context.sizes[size], size) for size in sizes if view.context.sizes[size] != str(size)]
+    sizes = [size for factor, _, size in _factors(wrong) if size and factor == name.removeprefix("-")]
+    known = [(wrong.context.sizes[size], size) for size in sizes if wrong.context.sizes[size] != str(size)]
     size = f" ({known[0][0]} is {known[0][1]})" if known else ""
-    whole = len(consumers) == len(view.consumers)
-    what = f"d{view.name}" if whole else f"In d{view.name}, what comes back through {listed(consumers)}"
-    yield {"part": what, "factor": name, "size": size, "lines": lines(view, consumers)}
+    whole = len(consumers) == len(wrong.consumers)
+    what = f"d{wrong.name}" if whole else f"In d{wrong.name}, the contribution through {listed(consumers)}"
+    yield {"part": what, "factor": name, "size": size, "lines": lines(wrong, consumers)}

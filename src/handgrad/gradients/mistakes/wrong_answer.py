@@ -1,6 +1,6 @@
-"""Scenes: what a wrong answer may have been made from in one pass, worked out only when something is wrong.
+"""One wrong answer, and the questions that the catalogue asks about it.
 
-Values only: nothing of a student's runs here. Needs torch only.
+Values only: no student code is run. Needs torch only.
 """
 
 from collections.abc import Iterator
@@ -17,26 +17,26 @@ __all__ = ["WrongAnswer"]
 
 @dataclass(frozen=True)
 class WrongAnswer:
-    """One answer in one pass, in double precision, beside what it should be and what it may have been made from.
+    """One answer in one pass, with its reference and what it may have been made from.
 
     Attributes
     ----------
     context
         The pass.
     name
-        The tensor whose gradient was asked for.
+        The tensor that the gradient is of.
     answer
-        What came back; of any shape and any dtype.
+        The student's value, of any shape and any dtype.
     expected
-        The right gradient.
+        The right gradient, float64.
     tolerance
-        Allowance as a share of the largest value.
+        Allowance as a share of the largest absolute value.
     blind
-        Whether the answer looks right on the loss, which cannot show the mistake.
+        Whether the answer looks right on the loss, which cannot show its mistake.
     zero
         The tensors whose gradient is zero by construction.
     skips
-        Whether the answer was made from other gradients than those of the consumers.
+        Whether the answer may have been made from other gradients than those of its consumers.
     """
 
     context: BackwardContext
@@ -50,7 +50,7 @@ class WrongAnswer:
 
     @cached_property
     def value(self) -> torch.Tensor:
-        """The answer in double precision; of a complex one nothing but the shape is left."""
+        """The answer in float64; of a complex one only the shape, filled with NaN."""
         if self.answer.dtype.is_complex:
             return torch.full(self.answer.shape, float("nan"), dtype=torch.float64)
         return self.answer.detach().double()
@@ -67,20 +67,20 @@ class WrongAnswer:
 
     @property
     def consumers(self) -> tuple[str, ...]:
-        """What is computed directly from the tensor."""
+        """The tensors (or the loss) computed directly from the tensor."""
         return self.context.consumers[self.name]
 
     def fits(self, candidate: torch.Tensor) -> bool:
-        """Whether the answer is ``candidate``, in shape and, up to the tolerance, in its values; zeros fit nothing."""
+        """Whether the answer has the shape and, up to the tolerance, the values of ``candidate``; zeros fit nothing."""
         return self.close(self.value, candidate) and bool(candidate.any())
 
     def close(self, value: torch.Tensor, candidate: torch.Tensor, tolerance: float | None = None) -> bool:
-        """Whether ``value`` is ``candidate``, as :meth:`fits` asks it of the answer."""
+        """Whether ``value`` has the shape and, up to the tolerance, the values of ``candidate``."""
         allowance = (tolerance or self.tolerance) * scale_of(candidate)
         return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
 
     def broadcast_to_expected(self) -> "WrongAnswer | None":
-        """The same answer in the shape of the tensor, where sizes of one or a broadcast stand between the two."""
+        """The same answer in the shape of the tensor; None unless only a broadcast or sizes of 1 differ."""
         if self.shape == self.expected_shape:
             return None
         if [size for size in self.shape if size != 1] == [size for size in self.expected_shape if size != 1]:
@@ -92,7 +92,7 @@ class WrongAnswer:
         )
 
     def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
-        """The number ``k`` with which the answer is ``rest + k * candidate``; None where there is none."""
+        """The number ``k`` with which the answer is ``rest + k * candidate``; None if there is none."""
         if tuple(candidate.shape) != self.shape or not bool(torch.isfinite(candidate).all()):
             return None
         size = float((candidate * candidate).sum())
@@ -100,29 +100,32 @@ class WrongAnswer:
             return None
         number = float(((self.value - rest) * candidate).sum()) / size
         share = scale_of(number * candidate)
-        # a share near the allowance could hold any number
+        # a share as small as the allowance would fit any number
         seen = share > 100 * self.tolerance * scale_of(self.value)
         return number if seen and self.fits(rest + number * candidate) else None
 
     def multiple(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
-        """As :meth:`factor`, of a candidate whose values differ: one number is a multiple of any other."""
+        """Like :meth:`factor`, but None for a constant ``candidate``, which is a multiple of any constant."""
         spread = scale_of(candidate - candidate.flatten()[:1])
         varies = spread > 100 * self.tolerance * scale_of(candidate)
         return self.factor(candidate, rest) if varies else None
 
     @cached_property
     def scales(self) -> dict[tuple[str, ...], float]:
-        """The numbers with which the answer is the gradient, or one branch of it, times a number; by the consumers."""
+        """The factors by which the gradient, or one branch of it, differs from what it should be; by the consumers."""
         whole = self.factor(self.expected)
         if whole is not None:
             return {self.consumers: whole}
-        branches = {one: self.context.branch(self.name, one) for one in self.consumers if len(self.consumers) > 1}
-        found = {(one,): self.factor(branch, self.other_branches(one)) for one, branch in branches.items()}
-        return {one: number for one, number in found.items() if number is not None}
+        consumers = self.consumers if len(self.consumers) > 1 else ()
+        factors = {
+            (consumer,): self.factor(self.context.branch(self.name, consumer), self.other_branches(consumer))
+            for consumer in consumers
+        }
+        return {consumers: number for consumers, number in factors.items() if number is not None}
 
     @property
     def is_scaled(self) -> bool:
-        """Whether nothing but a number stands between the answer and the gradient, or between two branches of them."""
+        """Whether the answer differs from the gradient by a factor of the whole or of one branch."""
         return bool(self.scales)
 
     @property
@@ -131,12 +134,12 @@ class WrongAnswer:
         return self.fits(self.expected)
 
     def other_branches(self, consumer: str) -> torch.Tensor:
-        """What comes back through the other consumers."""
+        """The sum of the contributions through the other consumers."""
         others = [self.context.branch(self.name, other) for other in self.consumers if other != consumer]
         return torch.stack(others).sum(0) if others else torch.zeros(self.expected_shape, dtype=torch.float64)
 
     def reduced_to(self, value: torch.Tensor) -> torch.Tensor | None:
-        """``value`` in the shape of the tensor: summed over what was stretched, stretched over what was summed."""
+        """``value`` summed or broadcast to the shape of the tensor; None if it cannot be."""
         if broadcast_dims(self.expected_shape, tuple(value.shape)):
             return value.sum_to_size(self.expected_shape)
         try:
@@ -145,7 +148,7 @@ class WrongAnswer:
             return None
 
     def other_variables(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every other value that a cell may have used, by the name it has there: ``probs``, ``dprobs``."""
+        """Every other value that a cell may have used, with its name: ``probs``, ``dprobs``."""
         yield from self.context.forward.items()
         for name in self.context.gradients:
             if name != self.name:

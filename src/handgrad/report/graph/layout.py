@@ -1,7 +1,7 @@
-"""Where the nodes and edges of a forward graph stand: columns by the longest way to the loss, broken into rows.
+"""Positions of the nodes and edges of a forward graph: columns by the longest path to the loss, broken into rows.
 
-Most of a forward pass is one long chain, which no page is wide enough for. So it is broken where the fewest edges are
-cut. What has no input of its own (a parameter) sits on a shelf above the one node that uses it.
+Most of a forward pass is one long chain, too wide for a page, so it is broken where few edges are cut. A leaf (a
+parameter) with only one consumer is placed on a shelf above it.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ MOST_COLUMNS = 7
 
 @dataclass(frozen=True)
 class Box:
-    """The place of a node: its middle, and its size."""
+    """The box of a node: its centre, and its size."""
 
     x: float
     y: float
@@ -61,7 +61,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Layout:
-    """A drawing without ink: the boxes by name, and the edges by the names that they join."""
+    """The positions of all boxes, by name, and the paths of all edges, by the two names they join."""
 
     width: float
     height: float
@@ -70,7 +70,7 @@ class Layout:
 
 
 def number(value: float) -> str:
-    """A number of a picture, as short as it can be."""
+    """A coordinate with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")
 
 
@@ -80,11 +80,11 @@ def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, in
     Parameters
     ----------
     consumers
-        For each node, what follows it; the last node (the loss) is among the consumers only.
+        For each node, its consumers; the last node (the loss) is only among the consumers.
     distances
-        For each of them, the steps of the longest way to the last node.
+        For each of them, the number of steps on the longest path to the last node.
     leaves
-        Nodes without input.
+        Nodes without inputs.
     """
     shelf = _shelf(consumers, leaves)
     columns = _columns(consumers, distances, shelf)
@@ -101,7 +101,7 @@ def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, in
     y = MARGIN
     for row, (first, last) in enumerate(rows):
         tops.append(y)
-        above = {name: user for name, user in shelf.items() if places[user][0] == row}
+        above = {name: consumer for name, consumer in shelf.items() if places[consumer][0] == row}
         y += HEIGHT + SHELF if above else 0.0
         lanes = max(len(names) for names in columns[first:last])
         middle = y + (lanes * (HEIGHT + LANE) - LANE) / 2
@@ -112,25 +112,32 @@ def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, in
         boxes |= _on_shelf(above, boxes, tops[-1] + HEIGHT / 2)
         y += lanes * (HEIGHT + LANE) - LANE + depths[row] * TRACK + (TRACK / 2 if depths[row] else 0.0) + ROW
     router = _Router(boxes, places, [top - ROW / 2 for top in [*tops[1:], y]], tracks, columns, rows)
-    edges = {(name, user): router.edge(name, user, name in shelf) for name in consumers for user in consumers[name]}
+    edges = {
+        (name, consumer): router.edge(name, consumer, name in shelf)
+        for name in consumers
+        for consumer in consumers[name]
+    }
     width = max(box.right for box in boxes.values()) + GAP / 2 + MARGIN
     return Layout(width, y - ROW / 2 + MARGIN / 2, boxes, edges)
 
 
 def _shelf(consumers: Mapping[str, tuple[str, ...]], leaves: Collection[str]) -> dict[str, str]:
-    """The leaves that sit above their only consumer, which has an input that is none."""
-    inner = {user for name, users in consumers.items() if name not in leaves for user in users}
+    """The leaves placed above their only consumer, which must have another input that is not a leaf."""
+    inner = {consumer for name, consuming in consumers.items() if name not in leaves for consumer in consuming}
     return {
-        name: users[0] for name, users in consumers.items() if name in leaves and len(users) == 1 if users[0] in inner
+        name: consuming[0]
+        for name, consuming in consumers.items()
+        if name in leaves and len(consuming) == 1
+        if consuming[0] in inner
     }
 
 
 def _columns(
     consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, int], shelf: Collection[str]
 ) -> list[list[str]]:
-    """Nodes of the same distance in a column, the farthest first; in a column they stand as their consumers do."""
+    """Nodes of the same distance in a column, the farthest first; within a column, in the order of their consumers."""
     nodes = dict.fromkeys([name for name in consumers if name not in shelf])
-    nodes |= dict.fromkeys(user for users in consumers.values() for user in users)
+    nodes |= dict.fromkeys(consumer for consuming in consumers.values() for consumer in consuming)
     longest = max(distances.get(name, 0) for name in nodes)
     columns: list[list[str]] = [[] for _ in range(longest + 1)]
     for name in nodes:
@@ -138,7 +145,7 @@ def _columns(
     height: dict[str, float] = {}
     for names in reversed(columns):
         wanted = {
-            name: sum(height[user] for user in consumers.get(name, ())) / max(1, len(consumers.get(name, ())))
+            name: sum(height[consumer] for consumer in consumers.get(name, ())) / max(1, len(consumers.get(name, ())))
             for name in names
         }
         names.sort(key=lambda name: wanted[name])
@@ -147,12 +154,17 @@ def _columns(
 
 
 def _rows(columns: list[list[str]], consumers: Mapping[str, tuple[str, ...]]) -> list[tuple[int, int]]:
-    """Where the columns are broken into rows: few rows, and breaks that cut few edges.
+    """The ranges of columns that form the rows: few rows, and breaks that cut few edges.
 
     The cost of a break is the square of the edges that it cuts, the cost of a row 1; ties go to even rows.
     """
     column = {name: index for index, names in enumerate(columns) for name in names}
-    spans = [(column[name], column[user]) for name, users in consumers.items() if name in column for user in users]
+    spans = [
+        (column[name], column[consumer])
+        for name, consuming in consumers.items()
+        if name in column
+        for consumer in consuming
+    ]
     cut = [sum(start < place <= end for start, end in spans) for place in range(len(columns) + 1)]
     best: list[tuple[float, list[tuple[int, int]]]] = [(0.0, [])]
     for end in range(1, len(columns) + 1):
@@ -168,23 +180,23 @@ def _rows(columns: list[list[str]], consumers: Mapping[str, tuple[str, ...]]) ->
 def _tracks(
     consumers: Mapping[str, tuple[str, ...]], places: Mapping[str, tuple[int, int]]
 ) -> tuple[dict[tuple[str, str], int], dict[int, int]]:
-    """For each edge that skips columns of its row, the track below the row that it takes; and each row's tracks."""
+    """For each edge that skips columns of its row, its track below the row; and the number of tracks of each row."""
     skipping = [
-        (places[user][1] - places[name][1], name, user)
-        for name, users in consumers.items()
+        (places[consumer][1] - places[name][1], name, consumer)
+        for name, consuming in consumers.items()
         if name in places
-        for user in users
-        if places[user][0] == places[name][0] and places[user][1] - places[name][1] > 1
+        for consumer in consuming
+        if places[consumer][0] == places[name][0] and places[consumer][1] - places[name][1] > 1
     ]
     tracks: dict[tuple[str, str], int] = {}
-    for _, name, user in sorted(skipping):
-        row, (start, end) = places[name][0], (places[name][1], places[user][1])
+    for _, name, consumer in sorted(skipping):
+        row, (start, end) = places[name][0], (places[name][1], places[consumer][1])
         taken = {
             track
-            for (other, behind), track in tracks.items()
-            if places[other][0] == row and places[other][1] < end and start < places[behind][1]
+            for (other, end_of_other), track in tracks.items()
+            if places[other][0] == row and places[other][1] < end and start < places[end_of_other][1]
         }
-        tracks[name, user] = next(track for track in range(len(tracks) + 1) if track not in taken)
+        tracks[name, consumer] = next(track for track in range(len(tracks) + 1) if track not in taken)
     rows = {row for row, _ in places.values()}
     depths = {
         row: 1 + max((track for (name, _), track in tracks.items() if places[name][0] == row), default=-1)
@@ -194,15 +206,15 @@ def _tracks(
 
 
 def _on_shelf(above: Mapping[str, str], boxes: Mapping[str, Box], y: float) -> dict[str, Box]:
-    """Boxes of the leaves of one row, each as near above its consumer as the others allow."""
+    """Boxes of the leaves of one row, each as close to its consumer as the others allow."""
     step = SHELF_WIDTH + 12
-    users = sorted(dict.fromkeys(above.values()), key=lambda user: boxes[user].x)
+    consuming = sorted(dict.fromkeys(above.values()), key=lambda consumer: boxes[consumer].x)
     placed: dict[str, Box] = {}
-    # right of the line that comes back from the row above
+    # to the right of the line that enters from the row above
     least = MARGIN + 10 + SHELF_WIDTH / 2
-    for user in users:
-        names = [name for name, other in above.items() if other == user]
-        x = max(least, boxes[user].x - step * (len(names) - 1) / 2)
+    for consumer in consuming:
+        names = [name for name, other in above.items() if other == consumer]
+        x = max(least, boxes[consumer].x - step * (len(names) - 1) / 2)
         for name in names:
             placed[name] = Box(x, y, SHELF_WIDTH)
             x += step
@@ -216,7 +228,7 @@ _ARROW = "M{}l-6 -3.5v7z"
 
 @dataclass(frozen=True)
 class _Router:
-    """Draws the edges between placed boxes."""
+    """Finds the paths of the edges between placed boxes."""
 
     boxes: Mapping[str, Box]
     places: Mapping[str, tuple[int, int]]
@@ -225,52 +237,52 @@ class _Router:
     columns: list[list[str]]
     rows: list[tuple[int, int]]
 
-    def edge(self, name: str, user: str, from_shelf: bool) -> Edge:
-        start, end = self.boxes[name], self.boxes[user]
+    def edge(self, name: str, consumer: str, from_shelf: bool) -> Edge:
+        start, end = self.boxes[name], self.boxes[consumer]
         if from_shelf:
-            # leaves of one consumer arrive beside each other
+            # the edges of several leaves of a consumer arrive next to each other
             x = end.x + max(-24.0, min(24.0, (start.x - end.x) / 3))
             middle = (start.bottom + end.top) / 2
             line = _curve((start.x, start.bottom), (start.x, middle), (x, middle), (x, end.top - 5))
             return Edge(line, f"M{_at((x, end.top))}l-3.5 -6h7z")
-        if (name, user) in self.tracks:
-            return self._below(name, user)
-        if self.places[name][0] == self.places[user][0]:
+        if (name, consumer) in self.tracks:
+            return self._below(name, consumer)
+        if self.places[name][0] == self.places[consumer][0]:
             middle = (start.right + end.left) / 2
             line = _curve((start.right, start.y), (middle, start.y), (middle, end.y), (end.left - 5, end.y))
             return Edge(line, _ARROW.format(_at((end.left, end.y))))
-        return self._to_another_row(name, user)
+        return self._to_another_row(name, consumer)
 
-    def _below(self, name: str, user: str) -> Edge:
+    def _below(self, name: str, consumer: str) -> Edge:
         """Down, along a track below the row, and up again."""
         first, _ = self.rows[self.places[name][0]]
-        between = self.columns[first + self.places[name][1] : first + self.places[user][1] + 1]
-        floor = max(self.boxes[one].bottom for names in between for one in names)
-        y = floor + TRACK * (self.tracks[name, user] + 1)
+        between = self.columns[first + self.places[name][1] : first + self.places[consumer][1] + 1]
+        floor = max(self.boxes[node].bottom for names in between for node in names)
+        y = floor + TRACK * (self.tracks[name, consumer] + 1)
         start = self.boxes[name]
         if self._is_lowest(name):
             leaving = [(start.x + 14, start.bottom), (start.x + 14, y)]
         else:
             out = start.right + GAP / 2
             leaving = [(start.right, start.y), (out, start.y), (out, y)]
-        return self._arriving_from_below(leaving, user, y)
+        return self._arriving_from_below(leaving, consumer, y)
 
-    def _to_another_row(self, name: str, user: str) -> Edge:
-        """Out to the right, back between the rows as a typewriter does, and in from the left.
+    def _to_another_row(self, name: str, consumer: str) -> Edge:
+        """Out to the right, back between the rows, and in from the left.
 
-        Into the middle of a row it comes from below: above may be a shelf.
+        A box in the middle of a row is entered from below: there may be a shelf above.
         """
-        start, end = self.boxes[name], self.boxes[user]
-        (row, _), (onto, column) = self.places[name], self.places[user]
+        start, end = self.boxes[name], self.boxes[consumer]
+        (row, _), (onto, column) = self.places[name], self.places[consumer]
         out = start.right + GAP / 2
         points = [(start.right, start.y), (out, start.y), (out, self.gutters[row]), (MARGIN, self.gutters[row])]
         if column:
-            return self._arriving_from_below([*points, (MARGIN, self.gutters[onto])], user, self.gutters[onto])
+            return self._arriving_from_below([*points, (MARGIN, self.gutters[onto])], consumer, self.gutters[onto])
         return Edge(_bent(*points, (MARGIN, end.y), (end.left - 5, end.y)), _ARROW.format(_at((end.left, end.y))))
 
-    def _arriving_from_below(self, points: list[Point], user: str, y: float) -> Edge:
-        end = self.boxes[user]
-        if self._is_lowest(user):
+    def _arriving_from_below(self, points: list[Point], consumer: str, y: float) -> Edge:
+        end = self.boxes[consumer]
+        if self._is_lowest(consumer):
             line = _bent(*points, (end.x - 14, y), (end.x - 14, end.bottom + 5))
             return Edge(line, f"M{_at((end.x - 14, end.bottom))}l-3.5 6h7z")
         back = end.left - GAP / 2
@@ -279,7 +291,7 @@ class _Router:
         )
 
     def _is_lowest(self, name: str) -> bool:
-        """Whether nothing stands below the node in its column."""
+        """Whether the node is the lowest of its column."""
         row, column = self.places[name]
         return self.columns[self.rows[row][0] + column][-1] == name
 
@@ -289,7 +301,7 @@ def _curve(start: Point, leaving: Point, arriving: Point, end: Point) -> str:
 
 
 def _bent(*points: Point) -> str:
-    """A line of straight pieces with round corners."""
+    """A path of straight lines with round corners."""
     radius = 12.0
     path = f"M{_at(points[0])}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
@@ -298,7 +310,7 @@ def _bent(*points: Point) -> str:
 
 
 def _towards(point: Point, other: Point, by: float) -> Point:
-    """``by`` from ``point`` in the direction of ``other``, half way at most."""
+    """The point at distance ``by`` from ``point`` towards ``other``, half way at most."""
     x, y = other[0] - point[0], other[1] - point[1]
     length = (x**2 + y**2) ** 0.5
     share = min(by, length / 2) / length if length else 0.0

@@ -1,4 +1,4 @@
-"""A forward graph as one SVG; what its boxes say and how they are painted is up to who draws."""
+"""A forward graph as one SVG; the caller gives the texts and the colours of its boxes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ __all__ = ["Node", "draw"]
 
 @dataclass(frozen=True)
 class Node:
-    """What the box of a tensor shows.
+    """The content of a tensor's box.
 
     Attributes
     ----------
     middle, lowest
         The lines below the tensor's name.
     title
-        What is said when somebody points at it.
+        The tooltip.
     paint
-        Attributes of its frame, as text: fill and stroke.
+        SVG attributes of its frame: fill and stroke.
     data
-        Attributes of the whole box, as text.
+        SVG attributes of the whole box.
     link
-        Where a click leads; empty for nowhere.
+        The target of a click; empty for none.
     """
 
     middle: str
@@ -47,24 +47,24 @@ def draw(
     ringed: str | None = None,
     ring_colour: str = "",
 ) -> str:
-    """The graph as one SVG in the colour of the text around it.
+    """The graph as one SVG in the text colour of the page.
 
     Parameters
     ----------
     graph
-        What is drawn.
+        The graph to draw.
     nodes
-        For each of its tensors, what its box shows.
+        For each of its tensors, the content of its box.
     label, title, description
-        What a reader without the picture is told: in a sentence, as a heading, and all of it.
+        Texts for screen readers: a sentence, a heading, and the whole content.
     style
-        CSS of the whole picture.
+        CSS of the SVG.
     ringed
-        The tensor with a frame around it, in ``ring_colour``; None for none.
+        The tensor that gets a second frame in ``ring_colour`` (default: none).
     """
     layout = lay_out(graph.consumers, distances(graph.consumers), graph.leaves)
     edges = "".join(_edge(edge) for edge in layout.edges.values())
-    # below the arrows, which end inside it
+    # drawn first: the arrows end inside it
     ring = _ring(layout.boxes[ringed], ring_colour) if ringed else ""
     boxes = "".join(_node(name, nodes[name], layout.boxes[name]) for name in graph.consumers)
     ends = "".join(_end(name, layout) for name in layout.boxes if name not in graph.consumers)
@@ -85,7 +85,7 @@ def _edge(edge: Edge) -> str:
 
 
 def _end(name: str, layout: Layout) -> str:
-    """What nothing follows: the loss."""
+    """The box of the loss."""
     box = layout.boxes[name]
     return (
         f'<g><rect x="{number(box.left)}" y="{number(box.top)}" width="{number(box.width)}" '
@@ -107,7 +107,7 @@ def _node(name: str, node: Node, box: Box) -> str:
 
 
 def _fitting(name: str, width: float) -> float:
-    """The size in which a name fits into its box, a letter being two thirds as wide as it is high."""
+    """The font size at which a name fits into its box: a letter is two thirds as wide as it is high."""
     return min(14.0, (width - 12) / (len(name) * 0.66))
 
 

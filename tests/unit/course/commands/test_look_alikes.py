@@ -69,5 +69,5 @@ def test_a_class(tmp_path: Path) -> None:
     text = alike_text([(pair.students, pair.cells) for pair in pairs], width=120)
     assert "Only they can say." in text
     assert "ann and bob" in text
-    assert "nobody else wrote it so" in text
-    assert "No two submissions" in alike_text([])
+    assert "also written by nobody else" in text
+    assert "No pair of submissions" in alike_text([])

@@ -207,7 +207,7 @@ def _at_home(namespace: dict[str, Any], mutant: Mutant) -> Told | None:
     try:
         exec(f"cmp({name!r}, d{name}, {name})", namespace)
     except CheckFailed as error:
-        found = error.found
+        found = error.diagnosis
         return Told(mutant, found.mistake if found.mistake in CATALOGUE else "", found.what)
     return None
 

@@ -563,7 +563,7 @@ def test_isolation_is_told_as_it_is(name: str, tmp_path: Path, monkeypatch: pyte
     _lack(name, tmp_path, monkeypatch)
     with _sandbox(tmp_path) as sandbox:
         if name == "none":
-            with pytest.raises(IsolationError, match=r"nothing on this machine .* --trust-submissions"):
+            with pytest.raises(IsolationError, match=r"this machine cannot isolate .* --trust-submissions"):
                 sandbox.wait_until_ready()
         else:
             sandbox.wait_until_ready()
