@@ -1,7 +1,9 @@
 """A class of attackers, graded by the real commands and looked at from outside: nobody is talked into a grade."""
 
+import ast
 import ctypes
 import hashlib
+import importlib
 import os
 import re
 import shutil
@@ -369,3 +371,23 @@ def test_the_listeners_hear(name: str) -> None:
 def test_as_an_unprivileged_user(test_as_nobody: Callable[..., None]) -> None:
     """All of this file holds for a user without privileges too."""
     test_as_nobody(Path(__file__))
+
+
+def test_attacks_aim_at_what_is_there() -> None:
+    """What an attack imports of handgrad, and changes there, exists: a name that is gone would make it harmless."""
+    aims = []
+    for path in sorted((TESTS / "hostile").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if "handgrad" not in source:
+            continue
+        tree = ast.parse(source)
+        imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names = {alias.name: node.module for node in imported for alias in node.names}
+        modules = {name: f"{place}.{name}" for name, place in names.items() if (place or "").startswith("handgrad.")}
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name in modules:
+                    aims.append((path, modules[name], attribute))
+    assert len(aims) > 5
+    for path, module, attribute in aims:
+        assert hasattr(importlib.import_module(module), attribute), (path, module, attribute)

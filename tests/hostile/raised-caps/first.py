@@ -1,2 +1,3 @@
-import handgrad.cells, handgrad.sandbox.child
-handgrad.cells.MAX_TEXT = handgrad.cells.MAX_RICH = handgrad.sandbox.child.MAX_OUTPUTS = 1 << 40
+from handgrad.notebook import execution
+from handgrad.sandbox import child_server
+execution.MAX_TEXT = execution.MAX_RICH = child_server.MAX_OUTPUTS = 1 << 40
