@@ -269,7 +269,9 @@ class Server:
                 answers = [describe(name, saved.namespace) for name in names]
                 for name, answer in zip(names, answers, strict=True):
                     if name in run["at_end"]:
-                        sent[name] = Snapshot.of(saved.namespace.get(name)), answer
+                        # an object may pretend to be a tensor: the answer says what it is
+                        is_tensor, present = answer[0]["kind"] == "tensor", saved.namespace.get(name)
+                        sent[name] = Snapshot.of(present) if is_tensor else Snapshot(present, None), answer
                 self.reply({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():
