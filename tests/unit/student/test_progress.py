@@ -117,7 +117,8 @@ def test_two_slips(finished: dict[str, Any], solutions: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["3", "dh[0]", "dh * float('nan')", "dh + 0j", "dh.numpy(force=True)", "torch.zeros(0)"]
+    "answer",
+    ["3", "dh[0]", "dh * float('nan')", "dh + 0j", "dh.numpy(force=True)", "torch.zeros(0)", "dh.detach().to_sparse()"],
 )
 def test_no_gradient_at_all(answer: str, finished: dict[str, Any]) -> None:
     """What cannot be the gradient is wrong, and what is made from the right one stays right."""
