@@ -1,5 +1,9 @@
-"""What the ``test_NAME.py`` of a released folder imports; the code stands in the packages below."""
+"""What the tests of a released folder and of ``tests/hidden`` import; the code is in the packages."""
 
 from handgrad.course.commands.check_notebook import gradients, verdict
+from handgrad.course.course import Course
+from handgrad.notebook.reading import read_notebook
+from handgrad.report.records import Verdict
+from handgrad.submission.submission import Submission
 
-__all__ = ["gradients", "verdict"]
+__all__ = ["Course", "Submission", "Verdict", "gradients", "read_notebook", "verdict"]

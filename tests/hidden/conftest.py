@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from handgrad.course.course import Course
-from handgrad.notebook.reading import read_notebook
-from handgrad.report.records import Verdict
-from handgrad.submission.submission import Submission
+from handgrad.selfcheck import Course, Submission, Verdict, read_notebook
 
 COURSE = Course.at(Path(__file__).parent)
 

@@ -1,6 +1,6 @@
 """The graded tests of backprop: `pytest tests/hidden/backprop --submission NOTEBOOK`."""
 
-from handgrad.report.records import Verdict
+from handgrad.selfcheck import Verdict
 
 
 def test_gradient(gradient: str, verdicts: dict[str, Verdict]) -> None:

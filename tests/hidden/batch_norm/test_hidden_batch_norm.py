@@ -1,6 +1,6 @@
 """The graded tests of batch_norm: `pytest tests/hidden/batch_norm --submission NOTEBOOK`."""
 
-from handgrad.report.records import Verdict
+from handgrad.selfcheck import Verdict
 
 
 def test_gradient(gradient: str, verdicts: dict[str, Verdict]) -> None:

@@ -1,6 +1,6 @@
 """The graded tests of cross_entropy: `pytest tests/hidden/cross_entropy --submission NOTEBOOK`."""
 
-from handgrad.report.records import Verdict
+from handgrad.selfcheck import Verdict
 
 
 def test_gradient(gradient: str, verdicts: dict[str, Verdict]) -> None:

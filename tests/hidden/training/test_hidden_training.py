@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.report.records import Verdict
+from handgrad.selfcheck import Verdict
 
 
 @pytest.mark.slow
