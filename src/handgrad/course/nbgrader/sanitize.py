@@ -6,32 +6,47 @@ What is in order stays as it is, to the letter. The grader's own cards are put i
 import html
 import re
 from collections.abc import Collection, Mapping
+from html.parser import HTMLParser
 from typing import Any
 
+import nh3
 from nbconvert.filters import markdown2html
-from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 
 __all__ = ["sanitize_comment", "sanitize_notebook"]
 
 # fmt: off
-_TAGS = frozenset({
-    *SanitizeHTML().tags,
-    "br", "caption", "center", "col", "colgroup", "dd", "del", "details", "div", "dl", "dt", "figcaption", "figure",
-    "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "img", "ins", "kbd", "mark", "p", "pre", "q", "s", "samp",
-    "small", "span", "strike", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u",
-    "var",
-})
-# fmt: on
-_ATTRIBUTES = {
-    **SanitizeHTML().attributes,
-    "img": ["src", "alt", "width", "height"],
-    "*": ["align", "border", "colspan", "dir", "id", "lang", "open", "rowspan", "start", "style", "title", "valign"],
+_TAGS = {
+    "a", "abbr", "acronym", "b", "blockquote", "br", "caption", "center", "code", "col", "colgroup", "dd", "del",
+    "details", "div", "dl", "dt", "em", "figcaption", "figure", "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i",
+    "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "small", "span", "strike", "strong", "sub",
+    "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var",
 }
-_SCRIPT = re.compile(r"[\x00-\x20]*(javascript|vbscript|data):", re.IGNORECASE)
-"""Addresses that run; bleach takes some of them for the name of a machine and its port."""
-_WITH_TEXT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-"""Elements whose text is no text: it would be shown where only their tags are taken away."""
+_ATTRIBUTES = {
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height"},
+    "*": {
+        "align", "border", "class", "colspan", "dir", "id", "lang", "open", "rowspan", "start", "style", "title",
+        "valign",
+    },
+}
+_STYLES = {
+    "background-color", "border-bottom-color", "border-collapse", "border-color", "border-left-color",
+    "border-right-color", "border-top-color", "clear", "color", "direction", "display", "float", "font", "font-family",
+    "font-size", "font-style", "font-variant", "font-weight", "height", "letter-spacing", "line-height", "overflow",
+    "text-align", "text-decoration", "text-indent", "unicode-bidi", "vertical-align", "white-space", "width",
+}
+# fmt: on
+_SANITIZER = nh3.Cleaner(
+    tags=_TAGS,
+    attributes=_ATTRIBUTES,
+    # no class may make MathJax process what it should ignore
+    attribute_filter=lambda tag, name, value: None if name == "class" and "process" in value else value,
+    url_schemes={"http", "https", "mailto"},
+    filter_style_properties=_STYLES,
+    link_rel=None,
+)
+"""The text of scripts and styles goes with them."""
 _LIVE_TEX = re.compile(r"\\(href|require|style|class|cssId)\b")
 """What MathJax turns into links, styles and files to load."""
 _CLOSED = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
@@ -88,32 +103,30 @@ def sanitize_comment(text: str) -> str:
 
 
 class _Sanitizer:
-    """nbconvert's sanitizer, and what is left of the time that one notebook may take."""
+    """The sanitizer, and what is left of the time that one notebook may take."""
 
     def __init__(self) -> None:
         self.room = MAX_TOTAL
-        self._html = SanitizeHTML(tags=sorted(_TAGS), attributes=_allowed, strip=True)
 
     def html(self, text: str) -> str:
         """HTML without what is live in it."""
         if not self._has_room(text):
             return _as_typed(text)
-        clean: str = self._html.sanitize_html_tags(_WITH_TEXT.sub("", text))
+        clean = _SANITIZER.clean(text)
         return _CLOSED.format(clean) if _LIVE_TEX.search(html.unescape(clean)) else clean
 
     def markdown(self, source: str, attached: Collection[str]) -> str:
-        """``source``; or, where something in it is live, the rest of it as HTML, on one line as Markdown leaves it."""
+        """``source``; or, if something in it is live, the rest of it as HTML, on one line as Markdown leaves it."""
         if not self._has_room(source):
             return _as_typed(source)
         # nbconvert ends at a picture that is not attached
         rendered = str(markdown2html(source.replace("attachment:", "attachment-")))
         if not self._has_room(rendered):
             return _as_typed(source)
-        clean: str = self._html.sanitize_html_tags(rendered)
-        live = _normal(clean) != _normal(rendered) or _LIVE_TEX.search(html.unescape(source))
+        clean = _SANITIZER.clean(rendered)
+        live = _Events.of(clean) != _Events.of(rendered) or _LIVE_TEX.search(html.unescape(source))
         if not live and all(name in attached for name in _ATTACHED.findall(source)):
             return source
-        clean = self._html.sanitize_html_tags(_WITH_TEXT.sub("", rendered))
         return _CLOSED.format(clean.strip().replace("\n", "&#10;"))
 
     def _has_room(self, text: str) -> bool:
@@ -124,22 +137,48 @@ class _Sanitizer:
         return True
 
 
-def _allowed(tag: str, name: str, value: str) -> bool:
-    """Whether an attribute may stay; no class may ask MathJax to look where it was told not to."""
-    if name in ("href", "src") and _SCRIPT.match("".join(html.unescape(value).split())):
-        return False
-    if name == "class":
-        return "process" not in value
-    return name in _ATTRIBUTES["*"] or name in _ATTRIBUTES.get(tag, ())
-
-
 def _as_typed(text: str) -> str:
     return _CLOSED.format(f"<pre>{html.escape(text)}</pre>").replace("\n", "&#10;")
 
 
-def _normal(text: str) -> str:
-    """HTML without the ways in which two writers of the same differ."""
-    return text.replace(" />", ">").replace("/>", ">").replace("&quot;", '"').strip()
+class _Events(HTMLParser):
+    """What a text of HTML consists of, however it is written: tags with their attributes, and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[tuple[Any, ...]] = []
+
+    @classmethod
+    def of(cls, text: str) -> list[tuple[Any, ...]]:
+        """The events of ``text``."""
+        parser = cls()
+        parser.feed(text)
+        parser.close()
+        return parser.events
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag and its attributes; how a style is spaced does not matter."""
+        values = {name: value or "" for name, value in attrs}
+        if "style" in values:
+            values["style"] = "".join(values["style"].split()).rstrip(";")
+        self.events.append((tag, values))
+
+    def handle_endtag(self, tag: str) -> None:
+        """The end of a tag, if it has one."""
+        if tag not in ("br", "col", "hr", "img"):
+            self.events.append(("/", tag))
+
+    def handle_data(self, data: str) -> None:
+        """Text; what was cut in pieces is one."""
+        if self.events and self.events[-1][0] == "":
+            data = self.events.pop()[1] + data
+        self.events.append(("", data))
+
+    def unknown_decl(self, data: str) -> None:
+        """A comment or a declaration, which a browser may read differently: no sanitized text has one."""
+        self.events.append(("!", data))
+
+    handle_comment = handle_decl = handle_pi = unknown_decl  # type: ignore[assignment] # they differ in a name
 
 
 def _output(output: Mapping[str, Any], sanitizer: _Sanitizer) -> NotebookNode:
