@@ -119,9 +119,9 @@ def test_the_writer_of_a_class_does_without_torch(tmp_path: Path) -> None:
 import sys
 sys.modules["torch"] = None  # whoever imports it fails
 import handgrad.cli
-from handgrad.course.commands.grade_class import Batch
+from handgrad.course.commands.grade_class import ClassGrading
 from handgrad.course.course import Course
-with Batch(Course.at("."), "backprop") as batch:
+with ClassGrading(Course.at("."), "backprop") as batch:
     assert batch.plan() == ([], [])
 """
     done = run([executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
