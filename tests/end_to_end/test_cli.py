@@ -218,7 +218,7 @@ def _foreign(path: Path) -> None:
 
 def test_check_bad_input(tmp_path: Path) -> None:
     """What is no notebook of the exercise gets one clear sentence and exit status 2."""
-    for make, sentence in [
+    inputs = [
         (lambda path: None, "no such file"),
         (lambda path: path.write_text("x = 1\n", encoding="utf-8"), "is not a notebook"),
         (lambda path: path.write_text("", encoding="utf-8"), "is empty"),
@@ -226,9 +226,10 @@ def test_check_bad_input(tmp_path: Path) -> None:
         (lambda path: path.mkdir(), "there is no notebook in"),
         (_half, "half-written"),
         (_foreign, "none of the 26 answer cells"),
-    ]:
-        with named(make, sentence):
-            path = tmp_path / "mine.ipynb"
+    ]
+    for number, (make, sentence) in enumerate(inputs):
+        with named(sentence):
+            path = tmp_path / f"mine-{number}.ipynb"
             make(path)  # type: ignore[operator]
             done = handgrad("check", path, "--exercise", ROOT / "source/backprop/backprop.ipynb", folder=tmp_path)
             assert done.returncode == 2
