@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from handgrad.errors import IsolationError
@@ -22,29 +21,12 @@ class Sandbox:
 
     A context manager.
 
-    Parameters
-    ----------
-    parameter_sets
-        The parameter sets, each with its locked cells.
-    directory
-        Where the locked cells run.
-    limits
-        What a submission may use.
+    Parameters and errors are those of :class:`.warm_sandbox.WarmSandbox`, and:
+
     isolation
         ``none``: as on a machine that offers no isolation.
     trust
         Whether fresh processes without isolation are good enough.
-    process
-        A warm process that has been started already (default: one is started).
-
-    Raises
-    ------
-    IsolationError
-        Nothing isolates a submission, and it is not trusted.
-    SandboxError
-        The warm process cannot be started.
-    ExerciseError
-        A locked cell raised.
     """
 
     def __init__(
@@ -71,9 +53,7 @@ class Sandbox:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open.close()
 
     @property
