@@ -97,7 +97,9 @@ class DryRun:
         folder = self.hidden_tests / self.assignment
         name = folder.relative_to(self.course.root).as_posix()
         if not list(folder.glob("test_*.py")):
-            yield Fault(name, "there are no hidden tests for pytest", "write them as in the other folders of tests/hidden")
+            yield Fault(
+                name, "there are no hidden tests for pytest", "write them as in the other folders of tests/hidden"
+            )
             return
         done = self._run("pytest", "-q", "-p", "no:cacheprovider", str(folder), f"--submission={self.path('solution')}")
         if done.returncode:

@@ -34,7 +34,7 @@ with _torch.no_grad():
     for _w in [value for value in globals().values() if isinstance(value, _torch.Tensor) and value.requires_grad]:
         _w.copy_(_torch.randn(_w.shape, generator=_g, dtype=_w.dtype) * (_w.std(correction=0) or 1))
 """
-"""A cell that draws every weight again at its scale, so that it loses properties of its initialisation (ones, zeros)."""
+"""A cell that draws every weight again at its scale: properties of its initialisation (all ones) no longer hold."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Settings:
             return
 
     def equivalent(self, mutant: Mutant, allowance: float = ALMOST) -> bool:
-        """Whether a mutant equals the worked solution: for random upstream gradients, or for the true ones unless blind.
+        """Whether a mutant equals the solution for random upstream gradients, or, if not blind, for the true ones.
 
         Parameters
         ----------

@@ -43,7 +43,7 @@ class Leaks:
 
     @classmethod
     def of(cls, exercise: Exercise) -> Self:
-        """The lines of an instructor's notebook; lines that also occur in locked cells, visible checks or stubs are ignored."""
+        """The lines of an instructor's notebook, without those that locked cells, visible checks or stubs have too."""
         public = {
             line
             for cell in exercise.cells

@@ -48,7 +48,10 @@ def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
     passed = [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
     if not passed:
         return Mutation(len(made))
-    settings = [_TrainingSetting.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions) for seed in SEEDS]
+    settings = [
+        _TrainingSetting.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions)
+        for seed in SEEDS
+    ]
     return classify(
         len(made), passed, lambda mutant, allowance: all(setting.agrees(mutant, allowance) for setting in settings)
     )
@@ -62,7 +65,7 @@ def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) ->
 
 @dataclass(frozen=True)
 class _TrainingSetting:
-    """One set of parameters, and what the worked solution changes with it in double precision: each change and its scale."""
+    """One set of parameters; the changes that the solution makes with it in double precision, and their scales."""
 
     exercise: Exercise
     parameters: Mapping[str, Any]

@@ -75,7 +75,7 @@ def faults_of_randomness(exercise: Exercise, file: str) -> Iterator[Fault]:
 
 
 def _differing(exercise: Exercise, seed: int) -> Iterator[tuple[str, str]]:
-    """The first locked cell with a tensor that differs between two runs, and the tensor's name; nothing if all agree."""
+    """The first locked cell with a tensor that differs between two runs, and that tensor; nothing if none differs."""
     first, second = execution.new_namespace(), execution.new_namespace()
     sources = exercise.setup({"seed": seed})
     # the assignment of the seed runs after the parameters cell as a cell of its own, without a name

@@ -23,11 +23,11 @@ from handgrad.grading.grader import Grader
 
 __all__ = ["verify"]
 
-Announce = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 def verify(
-    course: Course, assignments: Sequence[str] = (), *, mutants: bool = False, announce: Announce = lambda step: None
+    course: Course, assignments: Sequence[str] = (), *, mutants: bool = False, say: Say = lambda step: None
 ) -> tuple[Proof, ...]:
     """Verify the ``assignments`` of a course (default: all of them).
 
@@ -37,7 +37,7 @@ def verify(
     ----------
     mutants
         Whether to run mutation testing: break each solution by small rules, and count what the checks do not notice.
-    announce
+    say
         Called with each claim before it is tried.
 
     Raises
@@ -45,7 +45,7 @@ def verify(
     CourseError
         The course has no such assignment or none at all, or a link in its source is broken.
     """
-    return tuple(AssignmentVerification(course, name, announce, mutants).proof() for name in course.select(assignments))
+    return tuple(AssignmentVerification(course, name, say, mutants).proof() for name in course.select(assignments))
 
 
 @dataclass
@@ -54,7 +54,7 @@ class AssignmentVerification:
 
     course: Course
     assignment: str
-    announce: Announce
+    say: Say
     mutants: bool
     proved: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -68,7 +68,9 @@ class AssignmentVerification:
             exercise = self.course.exercise(self.assignment)
             unwritten = open_answers(exercise)
             self._try("every answer has a text, a stub and a check with points", faults_of_cells(exercise, self._file))
-            self._try("every locked cell gives the same values when run twice", faults_of_randomness(exercise, self._file))
+            self._try(
+                "every locked cell gives the same values when run twice", faults_of_randomness(exercise, self._file)
+            )
             with dry_run_of(self.course, self.assignment) as dry_run:
                 self._release(exercise, dry_run)
                 self._grade(exercise, dry_run, solved=not unwritten)
@@ -90,7 +92,7 @@ class AssignmentVerification:
 
     def _try(self, claim: str, faults: Iterable[Fault]) -> None:
         """Record the faults; if there are none, the claim is proved."""
-        self.announce(f"{self.assignment}: {claim}")
+        self.say(f"{self.assignment}: {claim}")
         try:
             found = list(faults)
         except HandgradError as error:
@@ -118,7 +120,7 @@ class AssignmentVerification:
             solution = dry_run.notebook("solution")
             self._mistakes(grader, released, solution)
             if self.mutants:
-                self.announce(f"{self.assignment}: mutants")
+                self.say(f"{self.assignment}: mutants")
                 self.mutation = self._mutation(exercise, grader, solution, dry_run)
 
     def _mutation(self, exercise: Exercise, grader: Grader, solution: NotebookNode, dry_run: DryRun) -> Mutation:
@@ -144,7 +146,7 @@ class AssignmentVerification:
         self, cases: Iterable[Case], grader: Grader, released: NotebookNode, solution: NotebookNode
     ) -> Iterator[Fault]:
         for case in cases:
-            self.announce(f"{self.assignment}: {case.name}")
+            self.say(f"{self.assignment}: {case.name}")
             yield from faults_of_case(case, grader, released, solution, f"{MISTAKES}/{case.name}")
 
     def _commands(self, exercise: Exercise, dry_run: DryRun) -> None:
@@ -193,5 +195,7 @@ def _leaked(leaks: Leaks, dry_run: DryRun) -> Iterator[Fault]:
         for student in (UNTOUCHED, SOLVED):
             folder = dry_run.staging.folder(kind) / student
             if not folder.is_dir():
-                yield Fault(f"{kind}/{student}", "it was not written", "run the command on a submission and read its messages")
+                yield Fault(
+                    f"{kind}/{student}", "it was not written", "run the command on a submission and read its messages"
+                )
             yield from leaks.found_in(folder, f"{kind}/{student}", solved=student == SOLVED)
