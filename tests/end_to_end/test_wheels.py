@@ -199,4 +199,4 @@ def test_the_command(course: Course) -> None:
         )
         assert done.returncode == 2
         assert done.stdout == ""
-        assert done.stderr.startswith("handgrad: links lead to files that are not there (source/cross_entropy/")
+        assert done.stderr.startswith("handgrad: links lead to missing files (source/cross_entropy/")

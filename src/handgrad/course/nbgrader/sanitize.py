@@ -1,6 +1,6 @@
-"""Make what a student wrote and showed inert: none of it runs in the browser of whoever looks at the grades.
+"""Sanitize a student's notebook: nothing in it runs in the browser of a reader.
 
-What is in order stays as it is, to the letter. The grader's own cards are put in afterwards.
+Harmless content is not changed at all. The grader's own cards are added afterwards.
 """
 
 import html
@@ -29,39 +29,39 @@ _ATTRIBUTES = {
     "*": ["align", "border", "colspan", "dir", "id", "lang", "open", "rowspan", "start", "style", "title", "valign"],
 }
 _SCRIPT = re.compile(r"[\x00-\x20]*(javascript|vbscript|data):", re.IGNORECASE)
-"""Addresses that run; bleach takes some of them for the name of a machine and its port."""
+"""Addresses that run code; bleach takes some of them for a host and port."""
 _WITH_TEXT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-"""Elements whose text is no text: it would be shown where only their tags are taken away."""
+"""Elements whose content is code: it would be shown as text if only their tags were removed."""
 _LIVE_TEX = re.compile(r"\\(href|require|style|class|cssId)\b")
-"""What MathJax turns into links, styles and files to load."""
+"""TeX commands that MathJax turns into links, styles and files to load."""
 _CLOSED = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
 _PICTURES = ("image/png", "image/jpeg")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _ATTACHED = re.compile(r"attachment:([^\s)\"'>]+)")
 _FIELDS = ("deletable", "editable", "nbgrader", "tags")
-"""What a cell's metadata may keep; nbconvert puts some others into pages as they are."""
+"""The allowed fields of a cell's metadata; nbconvert puts some others into pages unescaped."""
 _TAG = re.compile(r"[\w.-]+")
 
 MAX_COST = 300_000
-"""The longest text that is looked into, a mark counting as fifty characters; a longer one is shown as it was typed."""
+"""Largest cost of a text that is sanitized: its characters, plus 50 for each < and &. Others are shown as source."""
 MAX_TOTAL = 2_000_000
-"""The same for all texts of one notebook: sanitizers take their time, and that is the grader's."""
+"""Largest cost of all texts of one notebook: sanitizing must not take much of the grader's time."""
 _MARK = 50
 
 
 def sanitize_notebook(notebook: NotebookNode, trusted: Collection[str] = (), grade_ids: Collection[str] = ()) -> None:
-    """Make ``notebook`` inert, in place: its text cells, outputs, attachments and metadata.
+    """Sanitize ``notebook`` in place: its text cells, outputs, attachments and metadata.
 
     Printed text, pictures (PNG, JPEG), tables and Markdown stay; scripts, frames, forms, handlers, SVG and widgets go.
 
     Parameters
     ----------
     notebook
-        As it was handed in, with what its cells showed.
+        The submitted notebook with the outputs of its cells.
     trusted
-        Sources of text cells that are the instructor's own: they stay as they are.
+        Sources of the instructor's text cells, which are not changed.
     grade_ids
-        The ids of cells that nbgrader knows; another cell loses nbgrader's metadata.
+        The grade_ids of the exercise; any other cell loses nbgrader's metadata.
     """
     kernel = notebook.metadata.get("kernelspec")
     notebook.metadata = NotebookNode(language_info=NotebookNode(name="python"))
@@ -81,31 +81,31 @@ def sanitize_notebook(notebook: NotebookNode, trusted: Collection[str] = (), gra
 
 
 def sanitize_comment(text: str) -> str:
-    """A comment for the gradebook, which nbgrader's pages read as Markdown: a block of code where it is not plain."""
+    """A comment for the gradebook, which nbgrader's pages render as Markdown; unsafe text becomes a code block."""
     if _Sanitizer().markdown(text, ()) == text:
         return text
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 class _Sanitizer:
-    """nbconvert's sanitizer, and what is left of the time that one notebook may take."""
+    """nbconvert's sanitizer, with the rest of one notebook's :data:`MAX_TOTAL`."""
 
     def __init__(self) -> None:
         self.room = MAX_TOTAL
         self._html = SanitizeHTML(tags=sorted(_TAGS), attributes=_allowed, strip=True)
 
     def html(self, text: str) -> str:
-        """HTML without what is live in it."""
+        """HTML without active content."""
         if not self._has_room(text):
             return _as_typed(text)
         clean: str = self._html.sanitize_html_tags(_WITH_TEXT.sub("", text))
         return _CLOSED.format(clean) if _LIVE_TEX.search(html.unescape(clean)) else clean
 
     def markdown(self, source: str, attached: Collection[str]) -> str:
-        """``source``; or, where something in it is live, the rest of it as HTML, on one line as Markdown leaves it."""
+        """``source`` if it is harmless, else the rest of it as HTML on one line, which Markdown does not change."""
         if not self._has_room(source):
             return _as_typed(source)
-        # nbconvert ends at a picture that is not attached
+        # nbconvert raises for a picture that is not attached
         rendered = str(markdown2html(source.replace("attachment:", "attachment-")))
         if not self._has_room(rendered):
             return _as_typed(source)
@@ -125,7 +125,7 @@ class _Sanitizer:
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:
-    """Whether an attribute may stay; no class may ask MathJax to look where it was told not to."""
+    """Whether an attribute is allowed; a class must not switch MathJax on again."""
     if name in ("href", "src") and _SCRIPT.match("".join(html.unescape(value).split())):
         return False
     if name == "class":
@@ -138,7 +138,7 @@ def _as_typed(text: str) -> str:
 
 
 def _normal(text: str) -> str:
-    """HTML without the ways in which two writers of the same differ."""
+    """HTML in one notation for self-closing tags and quotes."""
     return text.replace(" />", ">").replace("/>", ">").replace("&quot;", '"').strip()
 
 
@@ -167,17 +167,15 @@ def _is_picture(kind: str, text: Any) -> bool:
 
 
 def _sizes(metadata: Mapping[str, Any]) -> NotebookNode:
-    """How large the pictures of an output are to be shown."""
+    """Width and height of the pictures of an output."""
     sizes = NotebookNode()
     for kind in _PICTURES:
-        wanted = metadata.get(kind)
-        if isinstance(wanted, Mapping):
-            sizes[kind] = NotebookNode({name: wanted[name] for name in ("width", "height") if _is_size(wanted, name)})
+        size = metadata.get(kind)
+        if isinstance(size, Mapping):
+            sizes[kind] = NotebookNode(
+                {name: size[name] for name in ("width", "height") if type(size.get(name)) is int}
+            )
     return sizes
-
-
-def _is_size(wanted: Mapping[str, Any], name: str) -> bool:
-    return type(wanted.get(name)) is int
 
 
 def _metadata(metadata: Mapping[str, Any], grade_ids: Collection[str]) -> NotebookNode:
@@ -190,7 +188,7 @@ def _metadata(metadata: Mapping[str, Any], grade_ids: Collection[str]) -> Notebo
 
 
 def _attachments(attachments: Mapping[str, Any]) -> NotebookNode:
-    """The attached pictures."""
+    """The attachments that are pictures."""
     kept = NotebookNode()
     for name, bundle in attachments.items():
         pictures = bundle if isinstance(bundle, Mapping) else {}

@@ -1,6 +1,6 @@
-"""Imported last by the process that workers are forked from: its objects are left to them as they are.
+"""Imported last by the process that workers are forked from, to keep its objects out of garbage collection.
 
-A round of the garbage collector writes to every object that it looks at, and each worker would get a copy of them.
+The collector writes to every object that it visits, so that each worker would get its own copy of their memory pages.
 """
 
 import gc
