@@ -142,7 +142,7 @@ class Collector(FileNameCollectorPlugin):
 
 
 def _is_metadata(path: Path, name: str) -> bool:
-    """Whether a file is another system's metadata (``._name``), by its name in the archive or the student's."""
+    """Whether a file is metadata of another system (``._name``), by its name in the archive or the student's."""
     return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
 
 
@@ -162,7 +162,7 @@ def _without_notebook(students: Mapping[str, Mapping[Path, str]]) -> str:
 
 
 def _apart(files: Mapping[Path, str], root: Path) -> dict[Path, str]:
-    """A student's files with their names; with their paths if a name occurs twice or is that of another file's folder."""
+    """A student's files with their names; paths for names that occur twice or are another file's folder."""
     taken = {name for name, count in Counter(files.values()).items() if count > 1}
     taken |= {parent.as_posix() for name in files.values() for parent in PurePosixPath(name).parents}
     return {path: path.relative_to(root).as_posix() if name in taken else name for path, name in files.items()}
