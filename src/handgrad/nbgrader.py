@@ -1,4 +1,4 @@
-"""What a course's ``nbgrader_config.py`` names; the code stands in :mod:`handgrad.course.nbgrader`."""
+"""What a course's ``nbgrader_config.py`` names; the code is in :mod:`handgrad.course.nbgrader`."""
 
 from handgrad.course.nbgrader.collecting import Collector, Extractor
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
@@ -8,8 +8,8 @@ from handgrad.course.nbgrader.preprocessors import (
     CheckOthers,
     Grade,
     HideTests,
-    Mend,
     NameStubs,
+    RepairIds,
     SaveVerdicts,
     Solve,
     TolerantExporter,
@@ -19,6 +19,9 @@ from handgrad.course.nbgrader.preprocessors import (
     sanitize,
     show,
 )
+
+Mend = RepairIds
+"""The name of :class:`RepairIds` in version 0.1.0."""
 
 __all__ = [
     "CANVAS",
@@ -32,6 +35,7 @@ __all__ = [
     "HideTests",
     "Mend",
     "NameStubs",
+    "RepairIds",
     "SaveVerdicts",
     "Solve",
     "TolerantExporter",

@@ -204,8 +204,8 @@ def _index(notebook: nbformat.NotebookNode, name: str) -> int:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_points, "check_dprobs is worth 3, and 1 in the release"),
-        (_locked, "the locked cell parameters is another"),
+        (_points, "check_dprobs is worth 3 points, but 1 in the release"),
+        (_locked, "the locked cell parameters has changed"),
         (_fewer, "check_dC is no longer in the source"),
         (_hidden, ""),
     ],
@@ -221,7 +221,9 @@ def test_a_release_of_yesterday(
     if not said:
         assert write_autograder(course, "github", "backprop", tmp_path / "new")
         return
-    with pytest.raises(CourseError, match=rf"not what the source gives now \({said}.*run `handgrad release backprop`"):
+    with pytest.raises(
+        CourseError, match=rf"differs from what the source gives now \({said}.*run `handgrad release backprop`"
+    ):
         write_autograder(course, "github", "backprop", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -265,7 +265,7 @@ def test_no_course(tmp_path: Path) -> None:
         with named(verb):
             done = handgrad(verb, "backprop", folder=tmp_path)
             assert done.returncode == 2
-            assert "lies in no course" in done.stderr
+            assert "is not in a course" in done.stderr
 
 
 def test_unwritable_folders(course: Path) -> None:
@@ -330,7 +330,7 @@ def test_authors_verbs_outside_a_course(tmp_path: Path, verb: str) -> None:
     options = ["--forward", "forward.py"] if verb == "new" else []
     done = handgrad(verb, "small", *options, folder=tmp_path)
     assert done.returncode == 2
-    assert "lies in no course" in done.stderr
+    assert "is not in a course" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

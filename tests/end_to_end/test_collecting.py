@@ -137,7 +137,7 @@ def test_nobody_vanishes(collected: Collected) -> None:
     """Who handed in no notebook is named at the end, stands in the reports, and has an empty score in the exports."""
     last = collected.said.splitlines()[-1]
     named = "1009 (onlinetext.html); 2007 (report.pdf, homework.rar)"
-    assert f"Without a notebook are {named}: `handgrad grade` lists them as not-submitted." in last
+    assert f"Without a notebook: {named}. `handgrad grade` lists them as not-submitted." in last
     course = Course.at(collected.root)
     reports = {one.student: one for one in stored_reports(course, "backprop")}
     assert {name for name, one in reports.items() if one.outcome == "not-submitted"} == set(WITHOUT)
@@ -194,9 +194,9 @@ def test_warnings(collected: Collected) -> None:
     """An archive that cannot be opened and a student without a notebook of the right name are told."""
     assert "broken.zip cannot be opened (" in collected.said
     assert "There are 2 archives in " in collected.said
-    assert "keep only the newest there and collect again with --force" in collected.said
+    assert "keep only the newest and collect again with --force" in collected.said
     assert "Skipped submission" not in collected.said
-    assert "1005 handed in no backprop.ipynb, but my answers.ipynb: `handgrad grade` looks into these" in collected.said
+    assert "1005 handed in no backprop.ipynb, but my answers.ipynb: `handgrad grade` searches these" in collected.said
 
 
 def test_everybody_is_graded(collected: Collected) -> None:
@@ -215,7 +215,7 @@ def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
     archive.write_bytes(zipped([("Ada_1001_assignsubmission_file_/backprop.ipynb", WORKED)]))
     said = run(course, "nbgrader", "zip_collect", "backprop")
     assert "archives in" not in said
-    assert "Its path names 1001 and 101: give the archive another name." in said
+    assert "Its path names 1001 and 101: rename the archive." in said
     assert not (course / "submitted").exists()
 
 

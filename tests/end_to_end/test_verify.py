@@ -16,10 +16,10 @@ from nbformat import NotebookNode
 from handgrad.authoring.cases import Case
 from handgrad.authoring.mutants import Mutant
 from handgrad.authoring.new_exercise import new_exercise
-from handgrad.authoring.verify.dry_run import Rehearsal, drift, rehearsed
-from handgrad.authoring.verify.equivalence import NEGLIGIBLE, Worlds
+from handgrad.authoring.verify.dry_run import DryRun, drift, dry_run_of
+from handgrad.authoring.verify.equivalence import NEGLIGIBLE, Settings
 from handgrad.authoring.verify.graded_claims import faults_of_case, faults_of_release
-from handgrad.authoring.verify.leaks import Secrets
+from handgrad.authoring.verify.leaks import Leaks
 from handgrad.authoring.verify.mutation_testing import mutation
 from handgrad.authoring.verify.notebook_claims import faults_of_cells, faults_of_randomness, open_answers
 from handgrad.authoring.verify.output import as_json, as_text, status
@@ -91,7 +91,7 @@ def layer(course: Course) -> Path:
 def _release(course: Course, *assignments: str) -> None:
     """Write release and solutions, as nbgrader makes them."""
     for assignment in assignments:
-        with rehearsed(course, assignment) as stage:
+        with dry_run_of(course, assignment) as stage:
             for kind in ("release", "solution"):
                 shutil.copytree(stage.path(kind).parent, course.folder(kind) / assignment)
 
@@ -119,21 +119,21 @@ def test_every_fault_in_one_run(course: Course) -> None:
     assert _files(course) == before
     said = {(fault.file, fault.what) for fault in found.faults}
     for file, what in (
-        ("release/faulty/test_faulty.py", "it is not what the source gives"),
-        ("solutions/faulty", "it is not there"),
-        ("release/faulty/faulty.ipynb", "a solution stands in what students get: 'dw = x.T @ dpre'"),
+        ("release/faulty/test_faulty.py", "it differs from what the source gives"),
+        ("solutions/faulty", "it is missing"),
+        ("release/faulty/faulty.ipynb", "a solution is in what students get: 'dw = x.T @ dpre'"),
         ("tests/cases/mistakes/no-slope", "dpre is failed, not passed"),
         ("tests/cases/mistakes/no-slope", "it gets 3 points, not 4"),
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad grade)"),
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad check)"),
         ("source/faulty/faulty.ipynb", "nbgrader autograde gives the solved notebook 3.0 points, not 4"),
-        ("feedback/untouched/faulty/faulty.html", "a solution stands in what students get: 'dw = x.T @ dpre'"),
+        ("feedback/untouched/faulty/faulty.html", "a solution is in what students get: 'dw = x.T @ dpre'"),
     ):
         assert any(one[0] == file and one[1].startswith(what) for one in said), (what, said)
     assert unwritten.open == ("dh", "dpre", "dw", "db")
     assert "every released stub is missing" in unwritten.proved
     assert found.absent == ("pytest was not run: the course has no tests/hidden",)
-    assert any("texts say TODO" in fault.what for fault in unwritten.faults)
+    assert any("texts contain TODO" in fault.what for fault in unwritten.faults)
 
 
 @pytest.mark.slow
@@ -191,8 +191,8 @@ def test_texts_marks_and_points(course: Course, layer: Path) -> None:
     exercise = Exercise.of(notebook, "layer", layer.parent)
     whats = [fault.what for fault in faults_of_cells(exercise, "here")]
     assert len(whats) == 3
-    assert whats[0].startswith("the solution of dh does not stand between")
-    assert whats[1] == "no text that names db stands above its cell"
+    assert whats[0].startswith("the solution of dh is not between")
+    assert whats[1] == "there is no text above the cell of db that names it"
     assert whats[2] == "check_dw is worth 0 points"
     assert open_answers(exercise) == ("dh",)
 
@@ -201,7 +201,7 @@ def test_randomness(make_exercise: Callable[..., Exercise]) -> None:
     """A locked cell that draws without a seed is named, with the tensor; one with a seed is not."""
     loose = "import torch\nw = torch.randn(3).requires_grad_()\nloss = w.sum()"
     (fault,) = faults_of_randomness(make_exercise(loose, "w"), "here")
-    assert fault.what == "the locked cell 'forward' makes another w each time, also with the same seed"
+    assert fault.what == "the locked cell 'forward' gives a different w each time, even with the same seed"
     strict = loose.replace("w = ", "torch.manual_seed(seed)\nw = ")
     assert not list(faults_of_randomness(make_exercise(strict, "w"), "here"))
 
@@ -216,37 +216,37 @@ def test_drift(tmp_path: Path) -> None:
             "c = get_config()\nc.CourseDirectory.solution_directory = 'solutions'\n"
         )
         courses.append(Course.at(tmp_path / name))
-    rehearsal = Rehearsal(courses[0], courses[1], "layer")
-    assert not list(drift(rehearsal))
+    dry_run = DryRun(courses[0], courses[1], "layer")
+    assert not list(drift(dry_run))
     for name, text in (("course/release", "old"), ("stage/release", "new"), ("stage/solutions", "new")):
         (tmp_path / name / "layer" / "facts.txt").write_text(text)
     (tmp_path / "course/solutions/layer/mine.txt").write_text("mine")
     (tmp_path / "course/release/layer/handgrad.whl").write_text("the wheel is not committed")
-    assert [(fault.file, fault.what) for fault in drift(rehearsal)] == [
-        ("release/layer/facts.txt", "it is not what the source gives"),
-        ("solutions/layer/facts.txt", "it is not there"),
+    assert [(fault.file, fault.what) for fault in drift(dry_run)] == [
+        ("release/layer/facts.txt", "it differs from what the source gives"),
+        ("solutions/layer/facts.txt", "it is missing"),
         ("solutions/layer/mine.txt", "it does not come from the source"),
     ]
 
 
-def test_secrets(tmp_path: Path, make_notebook: Callable[..., NotebookNode]) -> None:
+def test_leaks(tmp_path: Path, make_notebook: Callable[..., NotebookNode]) -> None:
     """Lines of solutions and hidden tests are found wherever they stand; what locked cells say is no secret."""
     hidden = "cmp('w', dw, w)\n### BEGIN HIDDEN TESTS\nassert dw.sum() < 7.25\n### END HIDDEN TESTS"
     stub = "### BEGIN SOLUTION\nscale = 2 < 3\ndw = scale * torch.ones(3)\n### END SOLUTION"
     cells = [("locked", "parameters", "seed = 1\nscale = 2 < 3"), ("stub", "dw", stub), ("check", "check_dw", hidden)]
-    secrets = Secrets.of(Exercise.of(make_notebook(*cells), "small", tmp_path))
-    assert secrets.solutions == {"dw = scale * torch.ones(3)"}
-    assert secrets.tests == {"assert dw.sum() < 7.25"}
+    leaks = Leaks.of(Exercise.of(make_notebook(*cells), "small", tmp_path))
+    assert leaks.solutions == {"dw = scale * torch.ones(3)"}
+    assert leaks.tests == {"assert dw.sum() < 7.25"}
     (tmp_path / "page.html").write_text("<pre><b>assert</b> dw.sum() &lt; <i>7.25</i></pre>")
     (tmp_path / "data.json").write_text(json.dumps({"a": [{"b": "x\ndw = scale * torch.ones(3)\n"}]}))
     (tmp_path / "clean.txt").write_text("scale = 2 < 3\n")
     (tmp_path / "marks.txt").write_text("### BEGIN SOLUTION\n")
-    assert [(fault.file, fault.what.split(" stands")[0]) for fault in secrets.told_in(tmp_path, "release")] == [
+    assert [(fault.file, fault.what.split(" is in")[0]) for fault in leaks.found_in(tmp_path, "release")] == [
         ("release/data.json", "a solution"),
         ("release/marks.txt", "a solution"),
         ("release/page.html", "a hidden test"),
     ]
-    assert [fault.file for fault in secrets.told_in(tmp_path, "x", solved=True)] == ["x/page.html"]
+    assert [fault.file for fault in leaks.found_in(tmp_path, "x", solved=True)] == ["x/page.html"]
 
 
 @pytest.fixture(scope="module")
@@ -301,22 +301,22 @@ def test_a_weak_check_leaves_survivors(layer: Path) -> None:
 
 def test_equivalent_mutants(exercise: Exercise, solutions: dict[str, str]) -> None:
     """What is right another way is equivalent; a mistake is not, be it too small for a comparison."""
-    worlds = Worlds(exercise, solutions, {})
-    assert len(worlds.worlds) >= 5, "three seeds, other sizes, and new weights"
-    assert worlds.equivalent(Mutant("dh", "", "dh = (W2 @ dlogits.T).T", ""))
-    assert not worlds.equivalent(Mutant("dh", "", "dh = 1.0001 * dlogits @ W2.T", ""))
-    assert not worlds.equivalent(Mutant("dh", "", "dh = dlogits @ W2", ""))
-    assert not worlds.equivalent(Mutant("db1", "", "db1 = -dhprebn.sum(0)", "")), "the loss cannot tell, noise can"
+    settings = Settings(exercise, solutions, {})
+    assert len(settings.settings) >= 5, "three seeds, other sizes, and new weights"
+    assert settings.equivalent(Mutant("dh", "", "dh = (W2 @ dlogits.T).T", ""))
+    assert not settings.equivalent(Mutant("dh", "", "dh = 1.0001 * dlogits @ W2.T", ""))
+    assert not settings.equivalent(Mutant("dh", "", "dh = dlogits @ W2", ""))
+    assert not settings.equivalent(Mutant("db1", "", "db1 = -dhprebn.sum(0)", "")), "the loss cannot tell, noise can"
     forgotten = Mutant("dbnvar", "", "dbnvar = -0.5 * bnvar**-1.5 * dbnvar_inv", "")
-    assert not worlds.equivalent(forgotten)
-    assert worlds.equivalent(forgotten, NEGLIGIBLE)
+    assert not settings.equivalent(forgotten)
+    assert settings.equivalent(forgotten, NEGLIGIBLE)
 
 
 def test_weights_anew(exercise: Exercise, solutions: dict[str, str]) -> None:
-    """One of the worlds has weights that the notebook would never draw."""
-    worlds = Worlds(exercise, solutions, {})
+    """One of the settings has weights that the notebook would never draw."""
+    settings = Settings(exercise, solutions, {})
     first = Reference.of(exercise, {"seed": 7}).namespace["bngain"]
-    gains = [one.before["dC"]["bngain"] for one in worlds.worlds]
+    gains = [one.before["dC"]["bngain"] for one in settings.settings]
     assert not any(gain.shape == first.shape and gain.equal(first.double()) for gain in gains[-1:])
     assert gains[-1].min() < 0, "a gain is drawn around 1, and never below 0"
 

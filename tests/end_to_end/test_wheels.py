@@ -88,7 +88,7 @@ def test_another_version(installed: Installed, tmp_path: Path) -> None:
     other = tmp_path / "handgrad-0.0.0-py3-none-any.whl"
     other.touch()
     installed(other.as_uri())
-    with pytest.raises(CourseError, match=r"gives handgrad-0\.0\.0-py3-none-any\.whl, and this is"), wheels([tmp_path]):
+    with pytest.raises(CourseError, match=r"gives handgrad-0\.0\.0-py3-none-any\.whl, but this is"), wheels([tmp_path]):
         pass
 
 
@@ -199,4 +199,4 @@ def test_the_command(course: Course) -> None:
         )
         assert done.returncode == 2
         assert done.stdout == ""
-        assert done.stderr.startswith("handgrad: links lead to files that are not there (source/cross_entropy/")
+        assert done.stderr.startswith("handgrad: links lead to missing files (source/cross_entropy/")

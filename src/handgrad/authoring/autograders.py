@@ -1,4 +1,4 @@
-"""Write what another service needs to grade with handgrad: an autograder for Gradescope, a workflow for GitHub."""
+"""Write the files with which another service grades: an autograder for Gradescope, a workflow for GitHub."""
 
 import shutil
 import stat
@@ -21,47 +21,47 @@ __all__ = ["Service", "write_autograder"]
 Service = Literal["gradescope", "github"]
 EXECUTABLE = ("run_autograder", "setup.sh")
 SETTINGS_FILE = "handgrad.json"
-"""The course's marks and limits, read by the ``handgrad check`` of the other service."""
+"""The course's marks and limits, read by ``handgrad check`` on the other service."""
 _MOST = 3
-"""Differences that an error names at most."""
+"""Largest number of differences in an error message."""
 
 
 def write_autograder(course: Course, service: Service, assignment: str, output: Path) -> list[Path]:
-    """Write the files for ``service`` into the folder ``output``; their paths.
+    """Write the files for ``service`` into the folder ``output`` and return their paths.
 
     For Gradescope these are the autograder's files and a zip of them, to be uploaded; for GitHub the student's
-    repository, which is the released folder with a workflow.
+    repository: the released folder with a workflow.
 
     Raises
     ------
     CourseError
-        The assignment was not released, or its source was changed since; ``output`` holds something already; or
-        there is no wheel of handgrad for the other service to install.
+        The assignment was not released, or its source has changed since; ``output`` is not empty; or there is no wheel
+        of handgrad for the other service to install.
     """
     exercise = course.exercise(assignment)
     released = course.folder("release") / assignment
     if not (released / EXERCISE_FILE).is_file():
         raise CourseError(
-            f"{assignment} was not released: {released / EXERCISE_FILE} is not there. "
+            f"{assignment} was not released: {released / EXERCISE_FILE} is missing. "
             f"Run `handgrad release {assignment}` first."
         )
-    if found := list(_differences(exercise, read_released(released / EXERCISE_FILE))):
-        more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    if differences := list(_differences(exercise, read_released(released / EXERCISE_FILE))):
+        more = f"; and {len(differences) - _MOST} more" if len(differences) > _MOST else ""
         raise CourseError(
-            f"{released} is not what the source gives now ({'; '.join(found[:_MOST])}{more}): "
+            f"{released} differs from what the source gives now ({'; '.join(differences[:_MOST])}{more}): "
             f"run `handgrad release {assignment}` first."
         )
     if output.exists() and any(output.iterdir()):
-        raise CourseError(f"{output} is not empty: name another folder with --output, or empty it.")
-    settings, there = course.settings_text(), wheel_in(released)
-    with nullcontext(there) if there else wheels([released]) as wheel:
+        raise CourseError(f"{output} is not empty: choose another folder with --output, or empty it.")
+    settings, present = course.settings_text(), wheel_in(released)
+    with nullcontext(present) if present else wheels([released]) as wheel:
         output.mkdir(parents=True, exist_ok=True)
         shutil.copy(wheel, output)
     kept = [path for path in sorted(released.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    # a wheel of another version is left behind
+    # not a wheel of another version
     kept = [path for path in kept if not path.match("handgrad-*.whl")]
     if service == "gradescope":
-        # the student's own notebook is what is handed in
+        # the student hands in the notebook
         kept = [path for path in kept if path.suffix != ".ipynb" and not path.name.startswith("test_")]
     for path in kept:
         target = output / path.relative_to(released)
@@ -77,23 +77,23 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
 
 
 def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
-    """What is graded otherwise by a release than by its source, a phrase each: its checks, points and locked cells."""
-    ours, theirs = ({check.id: check for check in one.checks} for one in (source, released))
+    """Differences between a release and its source that change grading, a phrase each: checks, points, locked cells."""
+    ours, theirs = ({check.id: check for check in exercise.checks} for exercise in (source, released))
     for name in dict.fromkeys((*ours, *theirs)):
         if name not in theirs:
             yield f"{name} is not released"
         elif name not in ours:
             yield f"{name} is no longer in the source"
         elif ours[name].points != theirs[name].points:
-            yield f"{name} is worth {ours[name].points:g}, and {theirs[name].points:g} in the release"
+            yield f"{name} is worth {ours[name].points:g} points, but {theirs[name].points:g} in the release"
         elif not ours[name].has_hidden_tests and ours[name].source != theirs[name].source:
-            yield f"{name} is another"
+            yield f"{name} has changed"
     locked, other = (
-        {cell.name: cell.source for cell in each.cells if cell.kind == "locked"} for each in (source, released)
+        {cell.name: cell.source for cell in exercise.cells if cell.kind == "locked"} for exercise in (source, released)
     )
     for name in dict.fromkeys((*locked, *other)):
         if locked.get(name) != other.get(name):
-            yield f"the locked cell {name} is another"
+            yield f"the locked cell {name} has changed"
 
 
 def _copy(template: Path, target: Path) -> None:

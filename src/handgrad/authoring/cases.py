@@ -264,7 +264,7 @@ def read_cases(folder: Path, exercise: Exercise | None = None) -> list[Case]:
     Raises
     ------
     CourseError
-        ``folder`` is not there, or something in it is not a case; the faults of all cases are listed.
+        ``folder`` does not exist, or something in it is not a case; the faults of all cases are listed.
     """
     if not folder.is_dir():
         raise CourseError(f"there are no cases at {folder}: no such folder.")
@@ -335,7 +335,7 @@ def _handed_in_whole(folder: Path) -> tuple[bytes | None, list[str]]:
     elif not raw:
         faults.append(f"{' or '.join(RAW)} is missing: a case without one is a file {folder.name}.toml")
     if len(raw) > 1:
-        faults.append(f"{_listed(raw)} are both there: a student hands in one file")
+        faults.append(f"{_listed(raw)} both exist: a student hands in one file")
     return (folder / raw[0]).read_bytes() if raw else None, faults
 
 

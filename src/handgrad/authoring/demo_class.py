@@ -34,11 +34,11 @@ def fill(course: Course, assignment: str) -> list[Path]:
 
 
 def only_samples(course: Course, assignment: str) -> bool:
-    """Whether every submission of the assignment is one of the sample class's, letter by letter."""
+    """Whether every submission of the assignment is an unchanged one of the sample class."""
     try:
         sample = _sample(course, assignment)
-        there = list(course.folder("submitted").glob(f"*/{assignment}/*.ipynb"))
-        return all(path in sample and path.read_text(encoding="utf-8") == sample[path] for path in there)
+        submitted = list(course.folder("submitted").glob(f"*/{assignment}/*.ipynb"))
+        return all(path in sample and path.read_text(encoding="utf-8") == sample[path] for path in submitted)
     except (CourseError, OSError, UnicodeDecodeError):
         return False
 
@@ -47,7 +47,7 @@ def _sample(course: Course, assignment: str) -> dict[Path, str]:
     """The sample class: each submission's path and text."""
     cases = [case for case in known_mistakes(course.root) if case.assignment == assignment]
     if not any(case.student for case in cases):
-        raise CourseError(f"{course.root / MISTAKES} holds no sample student for {assignment}.")
+        raise CourseError(f"{course.root / MISTAKES} has no sample student for {assignment}.")
     release, solution = (
         _notebook(course.folder(kind) / assignment / f"{assignment}.ipynb") for kind in ("release", "solution")
     )

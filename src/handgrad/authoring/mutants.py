@@ -1,4 +1,4 @@
-"""Mutants: an answer cell with one small mistake, made by rules on its syntax tree; nothing is run."""
+"""Make mutants: an answer cell with one small mistake, by rules on its syntax tree; nothing is run."""
 
 import ast
 import copy
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 __all__ = ["Mutant", "mutants"]
 
 Replacement = tuple[str, ast.AST]
-"""The kind of a mistake, and what stands in the place of a node."""
+"""The kind of a mistake, and the new node."""
 _SUMS = ("sum", "max", "mean", "amax", "min", "prod", "softmax", "log_softmax")
 _LAST_WRITE = {"index_add_": "index_copy_", "scatter_add": "scatter", "scatter_add_": "scatter_"}
-"""Methods that add where an index stands twice, and what keeps the last write alone."""
+"""Methods that add for repeated indices, and their counterparts that keep the last write only."""
 _TWINS = {"sum": "mean", "mean": "sum", "argmax": "argmin", "max": "min", "triu": "tril", "tril": "triu"}
 _OPPOSITE = {ast.Gt: ast.LtE, ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 
@@ -31,7 +31,7 @@ class Mutant:
     source
         The cell.
     original
-        The cell that it was made from, written in the same way.
+        The cell that it was made from, formatted in the same way.
     """
 
     gradient: str
@@ -41,7 +41,7 @@ class Mutant:
 
     @property
     def diff(self) -> str:
-        """The lines that differ from the worked solution, those that are gone with a ``-`` in front."""
+        """The lines that differ from the worked solution; removed lines begin with ``-``."""
         lines = difflib.ndiff(self.original.splitlines(), self.source.splitlines())
         return "\n".join(line for line in lines if line[0] in "-+")
 
@@ -54,34 +54,34 @@ def mutants(
     Parameters
     ----------
     gradient
-        Name of the answer that the cell gives.
+        Name of the cell's answer.
     source
         The worked solution.
     above
-        The gradients that stand when the cell runs.
+        The gradients that are known when the cell runs.
     shapes
-        Shapes of the tensors that stand when it runs, by name; with them, names of equal shape are swapped too.
+        Shapes of the tensors that are known when it runs, by name; with them, names of equal shape are swapped too.
     """
     tree = ast.parse(source)
     gradients, tensors = set(above), {name.removeprefix("d") for name in above}
-    places = [*_whole(gradient, tree)]
+    replacements = [*_whole(gradient, tree)]
     for node in ast.walk(tree):
         new_ones = itertools.chain(_replacements(node, gradients, tensors), _other_sums(node))
-        places += [(kind, node, new) for kind, new in new_ones]
+        replacements += [(kind, node, new) for kind, new in new_ones]
     for node in ast.walk(tree):
         new_ones = itertools.chain(_further(node, gradients), _other_names(node, shapes or {}))
-        places += [(kind, node, new) for kind, new in new_ones]
+        replacements += [(kind, node, new) for kind, new in new_ones]
     original = ast.unparse(tree)
-    found = {original: ""}
+    kinds = {original: ""}
     stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    # a cell may be called after something else than what it assigns: a function, or a training
+    # a cell may be named after something that it does not assign, such as a function or a training
     if gradient in stored:
-        found[f"{original}\n{gradient} = torch.zeros_like({gradient})"] = "zero"
-    for kind, old, new in places:
-        found.setdefault(_with(tree, old, new), kind)
+        kinds[f"{original}\n{gradient} = torch.zeros_like({gradient})"] = "zero"
+    for kind, old, new in replacements:
+        kinds.setdefault(_with(tree, old, new), kind)
     for text in _without_a_statement(tree):
-        found.setdefault(text, "statement dropped")
-    return [Mutant(gradient, kind, text, original) for text, kind in found.items() if kind]
+        kinds.setdefault(text, "statement dropped")
+    return [Mutant(gradient, kind, text, original) for text, kind in kinds.items() if kind]
 
 
 def _whole(gradient: str, tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.AST]]:
@@ -94,7 +94,7 @@ def _whole(gradient: str, tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.
 
 
 def _other_sums(node: ast.AST) -> Iterator[Replacement]:
-    """What may stand in the place of a sum, a difference or a minus sign."""
+    """Mistakes in a sum, a difference or a minus sign."""
     match node:
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             yield "term dropped", left
@@ -105,7 +105,7 @@ def _other_sums(node: ast.AST) -> Iterator[Replacement]:
             yield "term dropped", ast.UnaryOp(ast.USub(), right)
             yield "sign flipped", ast.BinOp(left, ast.Add(), right)
         case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
-            # that of a number is the exponent of a power, or the sign of the whole
+            # for a constant it is an exponent, or the sign of the whole answer
             yield "sign flipped", operand
 
 
@@ -141,19 +141,19 @@ def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection
 def _other_dimensions(call: ast.Call) -> Iterator[Replacement]:
     """The same call along other dimensions."""
     for number, dim in enumerate(call.args[:1]):
-        for other in _beside(dim):
+        for other in _other_dims(dim):
             new = copy.deepcopy(call)
             new.args[number] = other
             yield "wrong dimension", new
     for number, keyword in enumerate(call.keywords):
-        for other in _beside(keyword.value) if keyword.arg == "dim" else ():
+        for other in _other_dims(keyword.value) if keyword.arg == "dim" else ():
             new = copy.deepcopy(call)
             new.keywords[number].value = other
             yield "wrong dimension", new
 
 
-def _beside(dim: ast.expr) -> Iterator[ast.expr]:
-    """The dimensions beside one, as an expression; of several, all but one of them."""
+def _other_dims(dim: ast.expr) -> Iterator[ast.expr]:
+    """Dimensions next to ``dim``; of a tuple of dimensions, all but one of them."""
     match dim:
         case ast.Constant(value=int(number)) if not isinstance(number, bool):
             yield ast.Constant(1 if number == 0 else number - 1)
@@ -165,7 +165,7 @@ def _beside(dim: ast.expr) -> Iterator[ast.expr]:
 
 
 def _without_keepdim(call: ast.Call) -> ast.Call:
-    """The same sum without ``keepdim``, or with it where it has none."""
+    """The same sum without ``keepdim``, or with it if it has none."""
     new = copy.deepcopy(call)
     kept = [keyword for keyword in new.keywords if keyword.arg != "keepdim"]
     had = len(kept) < len(new.keywords)
@@ -201,14 +201,17 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
 
 
 def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
-    """What may stand in the place of the call of a method, or of a function of torch."""
+    """Mistakes in the call of a method, or of a function of torch."""
     of_module = isinstance(function.value, ast.Name) and function.value.id in ("torch", "F", "math")
     if function.attr in _TWINS:
         yield "another function", ast.Call(_renamed(function, _TWINS[function.attr]), call.args, call.keywords)
     if function.attr in _LAST_WRITE:
         yield "last write", ast.Call(_renamed(function, _LAST_WRITE[function.attr]), call.args, call.keywords)
     if any(keyword.arg == "accumulate" for keyword in call.keywords):
-        yield "last write", ast.Call(function, call.args, [one for one in call.keywords if one.arg != "accumulate"])
+        yield (
+            "last write",
+            ast.Call(function, call.args, [keyword for keyword in call.keywords if keyword.arg != "accumulate"]),
+        )
     if function.attr == "where" and len(call.args) == 3:
         condition, yes, no = call.args
         yield "condition turned round", ast.Call(function, [condition, no, yes], call.keywords)
@@ -223,7 +226,7 @@ def _renamed(function: ast.Attribute, name: str) -> ast.Attribute:
 
 
 def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Replacement]:
-    """The other names of a tensor's shape, gradients for a gradient and forward tensors for a forward tensor."""
+    """Other names of the same shape: gradients for a gradient, forward tensors for a forward tensor."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and shapes.get(node.id):
         for name, shape in shapes.items():
             is_gradient = name.removeprefix("d") in shapes and name.startswith("d")
@@ -233,7 +236,7 @@ def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
 
 
 class _Replace(ast.NodeTransformer):
-    """Puts ``new`` where ``old`` stands."""
+    """Replaces ``old`` by ``new``."""
 
     def __init__(self, old: ast.AST, new: ast.AST) -> None:
         self.old, self.new = old, new
@@ -244,21 +247,21 @@ class _Replace(ast.NodeTransformer):
 
 
 def _with(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
-    """The text of ``tree`` with ``new`` in the place of ``old``."""
-    # numbered, so that the copy has the same node in the same place
+    """The source of ``tree`` with ``old`` replaced by ``new``."""
+    # the copy has the same node at the same position of the walk
     number = list(ast.walk(tree)).index(old)
     other = copy.deepcopy(tree)
     return ast.unparse(_Replace(list(ast.walk(other))[number], copy.deepcopy(new)).visit(other))
 
 
 def _without_a_statement(tree: ast.Module) -> Iterator[str]:
-    """The cell with one statement left out, also of a block; a block that it empties passes."""
+    """The cell without one statement, also inside a block; an empty block becomes ``pass``."""
     for number, block in enumerate(ast.walk(tree)):
         body = getattr(block, "body", None)
-        for place in range(len(body) if isinstance(body, list) else 0):
+        for index in range(len(body) if isinstance(body, list) else 0):
             other = copy.deepcopy(tree)
             rest = list(ast.walk(other))[number]
-            del rest.body[place]  # type: ignore[attr-defined]
+            del rest.body[index]  # type: ignore[attr-defined]
             if not rest.body:  # type: ignore[attr-defined]
                 rest.body.append(ast.Pass())  # type: ignore[attr-defined]
             yield ast.unparse(other)

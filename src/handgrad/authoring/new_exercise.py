@@ -19,7 +19,7 @@ from handgrad.exercise.solution_marks import marked_solution
 __all__ = ["OPEN", "new_exercise"]
 
 OPEN = "TODO"
-"""Stands in a text that the author has still to write."""
+"""Marks a text that the author still has to write."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _STUB_TAGS = ["raises-exception"]
 
@@ -29,17 +29,17 @@ _TITLE = """# {title}
 
 **How to work.** Every gradient has a short text, a cell to fill and a check. The cell begins as \
 `{first} = None  # your code here`. Put your expression in place of `None`, run the cell, then run the check below it. \
-Go from top to bottom: each gradient is made from the ones above it, so on your own machine one slip colours \
-everything that follows.
+Go from top to bottom: each gradient is computed from the ones above it, so in your own notebook one mistake makes \
+all later values wrong.
 
 **How it is graded.** On numbers that you have not seen, and each gradient on its own: before one of your cells runs, \
-the correct values of all gradients above it are put in place. An early slip costs one mark, not {count}. Autograd is \
-taken away meanwhile, so `{first} = {tensor}.grad` earns nothing.
+all gradients above it are set to their correct values. An early mistake costs one mark, not {count}. Autograd is \
+switched off, so `{first} = {tensor}.grad` earns nothing.
 
 **Conventions.** `dX` is always the gradient of the loss with respect to `X`, and has exactly the shape of `X`: \
 `(1, 64)` is not `(64,)`. Leave the locked cells as they are, and add as many cells of your own as you like."""
-_ABOUT_BACKWARD = """Now autograd takes its turn. It normally throws the gradients of intermediate tensors away as \
-soon as they have been used; `retain_grad()` asks it to keep them, so that the checks have something to compare with."""
+_ABOUT_BACKWARD = """Now autograd computes the gradients. It normally discards those of intermediate tensors; \
+`retain_grad()` keeps them, so that the checks can compare with them."""
 _BACKWARD = '''named_tensors = [
 {rows}
 ]
@@ -57,24 +57,23 @@ prepare_backward()
 print(f'loss {{{loss}.item():.4f}}')'''
 _ABOUT_EXERCISE = """## Your turn
 
-1. **The chain rule.** What flows back through a step is what arrived at its output, times the slope of that step.
-2. **Every use counts.** A value that is used in several places receives something from each of them, and its gradient \
-is the sum. A value that is broadcast *is* used in several places.
-3. **Shapes do not lie.** `dX` has the shape of `X`. If yours has not, a sum is missing, or there is one too many.
+1. **The chain rule.** The gradient through a step is the upstream gradient times the local derivative of that step.
+2. **Every use counts.** If a value is used in several places, its gradient is the sum of the contributions of all of \
+them. A value that is broadcast *is* used in several places.
+3. **Check the shape.** `dX` has the shape of `X`. If yours does not, a sum is missing, or there is one too many.
 
 The shapes in the texts below are those of the sizes set at the top."""
 _ABOUT_PROGRESS = """## What is left
 
-The map below is the forward pass, and each box says how its gradient stands: right, wrong, not yet written, or \
-*carried*, which is right for the gradients that it was made from, though one of those is wrong. Mend the wrong one \
-and the carried ones follow. Run the cell whenever you like."""
+The map below shows the forward pass. Each box has the status of its gradient: right, wrong, not yet written, or \
+*carried*: correct, given an incorrect upstream gradient. Fix the wrong one, run the cells after it again, and the \
+carried ones become right. Run this cell whenever you like."""
 
 
 def new_exercise(course: Course, name: str, forward: Path) -> Path:
-    """Write ``source/NAME/NAME.ipynb`` from the script ``forward``; the solutions are left for the author to fill.
+    """Write ``source/NAME/NAME.ipynb`` from the script ``forward``; the author fills in the solutions.
 
-    The script runs in ``source/NAME`` where that folder is there already, with the files that it reads; else beside
-    itself.
+    The script runs in ``source/NAME`` if that folder exists (with the files that it reads), else in its own folder.
 
     Returns
     -------
@@ -83,15 +82,17 @@ def new_exercise(course: Course, name: str, forward: Path) -> Path:
     Raises
     ------
     CourseError
-        The name is none that an assignment can have, or the notebook is there already.
+        The name cannot be that of an assignment, or the notebook exists already.
     ExerciseError
-        No exercise can be made of the script; every fault that was found is listed, with its line.
+        No exercise can be made of the script; all faults are listed with their lines.
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise CourseError(f"{name!r} is no name for an exercise: take letters a to z, digits and _, a letter first.")
+        raise CourseError(
+            f"{name!r} cannot be the name of an exercise: use letters a to z, digits and _, and begin with a letter."
+        )
     path = course.exercise_path(name)
     if path.exists():
-        raise CourseError(f"{path} is there already, and nothing is overwritten: take another name, or move it away.")
+        raise CourseError(f"{path} exists already and is not overwritten: choose another name, or move it.")
     folder = path.parent if path.parent.is_dir() else forward.parent
     notebook = _notebook(name, ForwardPass.read(forward.resolve(), folder))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,7 @@ def new_exercise(course: Course, name: str, forward: Path) -> Path:
 
 
 def _notebook(name: str, forward: ForwardPass) -> NotebookNode:
-    """The instructor's notebook, its solutions and the heart of its texts left open."""
+    """The instructor's notebook, with empty solutions and :data:`OPEN` in the texts that the author has to write."""
     notebook = nbformat.v4.new_notebook()
     notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
@@ -156,7 +157,7 @@ def _backward(forward: ForwardPass) -> str:
 
 
 def _lead(number: int, name: str, forward: ForwardPass) -> str:
-    """The text above a stub: the lines that consume the tensor, its shape, and a place for the author's own words."""
+    """The text above a stub: the lines that consume the tensor, its shape, and :data:`OPEN` for the author's text."""
     consumers = forward.consumers[name]
     lines = [_forward_lines(consumer, forward) for consumer in consumers]
     return "\n\n".join(
@@ -164,14 +165,14 @@ def _lead(number: int, name: str, forward: ForwardPass) -> str:
             f"### {number}. `d{name}`",
             "```python\n" + "\n".join(lines) + "\n```",
             f"`{name}` is {_shape(name, forward)}, consumed by {_listed(consumers)}.",
-            f"{OPEN}: say in two or three sentences what this step does, and what to think about.",
+            f"{OPEN}: two or three sentences on what this step does, and what to think about.",
         ]
     )
 
 
 def _forward_lines(name: str, forward: ForwardPass) -> str:
-    """The statements that make a tensor, with its shape behind a line that stands alone."""
-    codes = [one.code for one in forward.lines[name]]
+    """The statements that compute a tensor; a single line is followed by the tensor's shape."""
+    codes = [statement.code for statement in forward.lines[name]]
     code = "\n".join(codes)
     shaped = name != LOSS and "\n" not in code and "#" not in code
     return f"{code}    # {_size(name, forward)}" if shaped else code
@@ -191,7 +192,7 @@ def _listed(consumers: Iterable[str]) -> str:
 
 
 def _source(statements: Iterable[Statement]) -> str:
-    """The text of statements, with the comments and the blank lines between them."""
+    """The source of statements, with comments and blank lines."""
     return "\n".join(statement.source for statement in statements).strip("\n")
 
 

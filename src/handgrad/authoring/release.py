@@ -26,7 +26,7 @@ class Released:
     solution
         The folder of the worked solution.
     wheel
-        The name of the wheel in ``folder``; empty for an assignment that is no exercise of handgrad's.
+        The name of the wheel in ``folder``; empty for an assignment that is not a handgrad exercise.
     """
 
     assignment: str
@@ -36,13 +36,13 @@ class Released:
 
 
 def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Released]:
-    """Release the assignments of a course anew, all of them unless some are named; each as soon as it is done.
+    """Release the ``assignments`` of a course (default: all of them), and yield each as soon as it is done.
 
     Raises
     ------
     CourseError
-        The course has no such assignment, or none at all; a file of its source is missing; there is no wheel; or
-        nbgrader cannot release it. Before the first assignment is released, all of this but the last is known.
+        The course has no such assignment or none at all, a file of its source is missing, or there is no wheel: nothing
+        is released. Or nbgrader cannot release an assignment.
     """
     names = course.select(assignments)
     released = course.folder("release")

@@ -1,4 +1,4 @@
-"""A course's folder: where its exercises are, what its instructor has configured, its hidden seeds."""
+"""A course: its folders, its exercises, its configuration and its hidden seeds."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ PRIVATE = ".handgrad"
 """The folder of a course's seeds and stored reports; git ignores it."""
 _NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
-"""Hidden seeds that are drawn for a course: one round of hidden passes each."""
+"""Number of hidden seeds drawn for a course; each is one round of hidden passes."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Course:
             if (folder / CONFIG).is_file():
                 return cls(folder, _load(folder))
         raise CourseError(
-            f"{start} lies in no course: neither it nor a folder above it holds {CONFIG}. "
+            f"{start} is not in a course: neither it nor a folder above it has {CONFIG}. "
             "Change to the course's folder, or name it with --course."
         )
 
     @classmethod
     def of_settings(cls, path: Path) -> Self:
-        """A course that is nothing but its settings, read from what :meth:`settings_text` gave.
+        """A course with settings only, read from a file with the text of :meth:`settings_text`.
 
         Raises
         ------
@@ -71,23 +71,23 @@ class Course:
             data = json.loads(path.read_text(encoding="utf-8"))
             given = dict(data["settings"])
             if data["schema"] != 1 or not set(given) <= set(PORTABLE):
-                raise ValueError("it is of another handgrad")
+                raise ValueError("it is from another version of handgrad")
             config = Config(Handgrad=Config(given))
             Handgrad(config=config)
         except (OSError, ValueError, KeyError, TypeError, TraitError) as error:
             raise CourseError(
-                f"{path} does not hold a course's settings ({error}): write it anew with `handgrad new-autograder`."
+                f"{path} does not hold a course's settings ({error}): write it again with `handgrad new-autograder`."
             ) from error
         return cls(path.resolve().parent, config)
 
     def settings_text(self) -> str:
-        """The settings that another autograder needs to mark as this course does, as JSON."""
+        """The settings with which another autograder marks as this course does, as JSON."""
         taken = {name: getattr(self._traits, name) for name in PORTABLE}
         return json.dumps({"schema": 1, "settings": taken}, indent=1) + "\n"
 
     @cached_property
     def _traits(self) -> Handgrad:
-        """What the instructor has set in ``c.Handgrad``, checked."""
+        """The instructor's settings ``c.Handgrad``, validated."""
         known = Handgrad.class_trait_names(config=True)
         for name in self.config.get("Handgrad", {}):
             if name not in known:
@@ -100,7 +100,7 @@ class Course:
 
     @cached_property
     def settings(self) -> GradingSettings:
-        """How the instructor wants submissions graded.
+        """The settings of the course's graders.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Course:
         return self._traits.grading()
 
     def with_trust(self) -> Self:
-        """The same course, whose submissions are also graded if nothing isolates them."""
+        """The same course, but submissions are graded even without isolation."""
         config = copy.deepcopy(self.config)
         config.Handgrad.trust_submissions = True
         return replace(self, config=config)
@@ -133,12 +133,12 @@ class Course:
         return self.root / str(name)
 
     def fault_of_name(self, student: str) -> str:
-        """Why ``student`` can be nobody's name, in a sentence; empty where it can."""
-        # nbgrader looks for names by pattern, and without the spaces around them
+        """Why ``student`` cannot be a student's name, in a sentence; empty if it can."""
+        # nbgrader looks names up by pattern, and strips spaces
         if student in ("", ".", "..") or student != student.strip() or _NO_NAME.search(student):
             return (
-                f"{student!r} is not graded: a student is called as a folder in {self.folder('submitted')} is, without "
-                r"""any of / \ * ? [ ] and invisible characters; rename the folder."""
+                f"{student!r} is not graded: the name of a folder in {self.folder('submitted')} must not contain "
+                r"""/ \ * ? [ ] or invisible characters; rename the folder."""
             )
         return ""
 
@@ -147,17 +147,17 @@ class Course:
         return self.folder("source") / assignment / f"{notebook or assignment}.ipynb"
 
     def assignments(self) -> list[str]:
-        """Names of the assignments that have an instructor's notebook of their own name."""
+        """Names of the assignments, that is, of the folders with an instructor's notebook NAME/NAME.ipynb."""
         source = self.folder("source")
         return sorted(path.parent.name for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
 
     def select(self, assignments: Sequence[str] = ()) -> tuple[str, ...]:
-        """The named assignments, all of them unless some are named; their sources are whole.
+        """The named ``assignments`` (default: all of them), checked to have no broken links.
 
         Raises
         ------
         CourseError
-            The course has no such assignment, or none at all; or links in their sources lead nowhere.
+            The course has no such assignment or none at all, or a link in a source folder is broken.
         """
         known = self.assignments()
         for name in assignments:
@@ -172,8 +172,8 @@ class Course:
         if broken := [path for path in paths if path.is_symlink() and not path.exists()]:
             links = "; ".join(f"{path.relative_to(self.root)} -> {path.readlink()}" for path in broken)
             raise CourseError(
-                f"links lead to files that are not there ({links}). Copy the course with `cp -rL`, which copies what "
-                "a link leads to, or put each file in the place of its link."
+                f"links lead to missing files ({links}). Copy the course with `cp -rL`, which copies the files "
+                "themselves, or replace each link by its file."
             )
         return chosen
 
@@ -185,7 +185,7 @@ class Course:
         CourseError
             The course has no such assignment.
         ExerciseError
-            Its notebook is no exercise.
+            Its notebook is not an exercise.
         """
         path = self.exercise_path(assignment)
         if not path.is_file():
@@ -230,7 +230,7 @@ class Course:
                 f"{path} does not hold the course's hidden seeds ({error}): restore or delete it."
             ) from error
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-            raise CourseError(f"{path} does not hold a list of whole numbers: restore or delete it.")
+            raise CourseError(f"{path} does not hold a list of integers: restore or delete it.")
         return seeds
 
 

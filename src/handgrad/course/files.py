@@ -11,9 +11,14 @@ __all__ = ["write_text"]
 
 
 def write_text(path: Path, text: str, *, replace: bool = True) -> None:
-    """Write ``text`` to ``path`` in one step: never half, also when the process is killed.
+    """Write ``text`` to ``path`` in one step: never half, even if the process is killed.
 
-    With ``replace=False`` a file that is there already is left alone.
+    With ``replace=False`` an existing file is left as it is.
+
+    Raises
+    ------
+    CourseError
+        The file cannot be written.
     """
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

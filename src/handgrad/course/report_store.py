@@ -34,7 +34,7 @@ class ReportStore:
 
     @contextmanager
     def held_open(self) -> Iterator[None]:
-        """Open the file once for all that is done inside the block."""
+        """Open the file once for everything inside the block."""
         with self._connected() as connection:
             self._held = connection
             keep_journal(connection)
@@ -50,7 +50,7 @@ class ReportStore:
             yield self._held
             return
         with self._usable(), closing(sqlite3.connect(self.path, timeout=60)) as connection:
-            # what is lost with the power is graded again; what is written is never half-written
+            # what a power failure loses is graded again; a transaction is never half-written
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_TABLES)
             yield connection
@@ -63,7 +63,7 @@ class ReportStore:
             raise CourseError(f"the stored reports in {self.path} cannot be used ({error}).") from error
 
     def put(self, report: Report, state: str = "") -> None:
-        """Store a student's report, in place of an older one.
+        """Store a student's report, replacing an older one.
 
         Parameters
         ----------

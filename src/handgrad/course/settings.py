@@ -19,7 +19,7 @@ PORTABLE = (
     "submission_seconds",
     "memory_mb",
 )
-"""The settings that another autograder needs to mark as this course does: no seeds, and nothing about trust."""
+"""The settings with which another autograder marks as this course does: no seeds, nothing about trust."""
 
 
 class Handgrad(Configurable):
@@ -39,7 +39,7 @@ class Handgrad(Configurable):
     submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(config=True)
     memory_mb = Integer(1024, help="MiB of memory that a submission may take.").tag(config=True)
     isolation = Enum(
-        ("best", "none"), "best", help="'none' grades as on a machine without isolation: to try that out."
+        ("best", "none"), "best", help="'none' grades as on a machine without isolation, to try that."
     ).tag(config=True)
     trust_submissions = Bool(
         False, help="Grade also if this machine has no isolation: only for code that you trust."

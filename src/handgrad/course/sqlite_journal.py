@@ -8,21 +8,21 @@ __all__ = ["drop_journal", "keep_journal"]
 
 
 def keep_journal(connection: Any) -> None:
-    """Let SQLite empty its journal after each of many transactions, in place of making it anew for each.
+    """Truncate the rollback journal after a transaction, instead of deleting it and making it again for the next.
 
-    Thousands of files that are made and deleted within a minute slow down every other file of some file systems. A
-    database in another mode, such as WAL, is left as it is.
+    Thousands of files made and deleted within a minute slow down some file systems. A database in another mode, such
+    as WAL, is left as it is.
     """
     _change_journal(connection, "delete", "truncate")
 
 
 def drop_journal(connection: Any) -> None:
-    """Delete the journal that :func:`keep_journal` has kept."""
+    """Delete the journal again after each transaction, and the one kept by :func:`keep_journal`."""
     _change_journal(connection, "truncate", "delete")
 
 
 def _change_journal(connection: Any, before: str, after: str) -> None:
-    # it is not needed for anything: where the database cannot be used, whoever uses it says so
+    # only an optimisation: if the database cannot be used, its next use reports that
     with suppress(sqlite3.Error):
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == before:
             connection.execute(f"PRAGMA journal_mode = {after}")

@@ -1,4 +1,4 @@
-"""Run the exercise's check cells in this trusted process, on answers that are plain tensors here."""
+"""Run the exercise's check cells in this trusted process, on answers that came back as tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from handgrad.student.recorder import recording
 __all__ = ["Against", "Checker"]
 
 Against = Literal["true", "step"]
-"""Which references: the true gradients of the loss, or the step gradients."""
+"""The references to compare with: the true gradients of the loss, or the step gradients."""
 AGAINST: tuple[Against, ...] = ("true", "step")
 Checked = tuple[Comparison | None, execution.CellError | None]
 
@@ -29,15 +29,15 @@ class Checker:
     Parameters
     ----------
     exercise
-        Whose checks.
+        The exercise with the checks.
     passes
         The passes; the first is the visible one.
     references
-        By the name of the pass.
+        The reference of each pass, by its name.
     facts
-        Which tensors have a gradient that is zero by construction.
+        The facts with the tensors whose gradient is zero by construction.
     tolerance
-        Allowance of a comparison as a share of the reference's scale.
+        Largest difference that a comparison allows, as a share of the reference's scale.
     """
 
     def __init__(
@@ -69,23 +69,23 @@ class Checker:
         self._seen: dict[tuple[str, str, Against, int], tuple[torch.Tensor, Checked]] = {}
 
     def forget(self) -> None:
-        """Forget the answers that were compared: those that come are another student's."""
+        """Forget the compared answers, before the next submission."""
         self._seen.clear()
 
     def compare(self, check: Check, answer: torch.Tensor | None, pass_: Pass, against: Against = "true") -> Checked:
-        """Run ``check`` on ``answer`` against the references of a pass; its comparison, and what the check raised."""
+        """Run ``check`` on ``answer`` against the references of a pass; the comparison, and the error if it raised."""
         if answer is None:
             return None, None
         key = (check.id, pass_.name, against, id(answer))
         if key not in self._seen:
-            # the answer is kept too: as long as it is, no other has its id
+            # the answer is kept too, so that no other object can get its id
             self._seen[key] = answer, self._compared(check, answer, pass_, against)
         return self._seen[key][1]
 
     def _compared(self, check: Check, answer: torch.Tensor, pass_: Pass, against: Against) -> Checked:
         expected, scales = self._expected(pass_, against), self._scales[pass_.name, against]
         if answer.is_floating_point():
-            # double precision is as right as single, also for what else a check asks
+            # an answer in double precision is as right as one in single, also for a check's other assertions
             answer = answer.to(expected[self.exercise.tensors[check.gradient]].dtype)
         calls, error = self._run(check, pass_, against, {check.gradient: answer})
         comparisons = [
@@ -101,7 +101,7 @@ class Checker:
         return reference.gradients if against == "true" else reference.step.gradients
 
     def _namespace(self, pass_: Pass, against: Against) -> dict[str, Any]:
-        """What a check finds: the forward pass, and every gradient at its reference."""
+        """The namespace of the checks: the forward pass, and every gradient at its reference."""
         expected = self._expected(pass_, against)
         gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.tensor_of.items()}
         return {**self.references[pass_.name].namespace, **gradients}
@@ -109,19 +109,19 @@ class Checker:
     def _run(
         self, check: Check, pass_: Pass, against: Against, answers: Mapping[str, torch.Tensor]
     ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
-        """Run a check's code where every gradient is at its reference but ``answers``: what it compared and raised."""
+        """Run a check with ``answers``, other gradients at their references: what it compared, and its error."""
         with recording() as recorder:
             error = execution.run_cell(self._cells[check.id], {**self._namespaces[pass_.name, against], **answers})
         return list(recorder.calls), error
 
     def validate(self) -> None:
-        """Prove that the exercise can be graded.
+        """Check that the exercise can be graded.
 
         Raises
         ------
         ExerciseError
-            A hidden pass sets what is not there or changes nothing, or a check compares something else than its
-            gradient or does not hold on the right ones.
+            A hidden pass sets an unknown parameter or changes no gradient, or a check does not compare its own gradient or
+            does not hold on the right gradients.
         """
         self._validate_parameters()
         with execution.captured():
@@ -130,7 +130,7 @@ class Checker:
                     self._validate_check(check)
 
     def _validate_parameters(self) -> None:
-        """What a hidden pass sets must be there to be set, and must change the numbers."""
+        """The parameters of a hidden pass must exist, and must change the gradients."""
         name, visible = self.exercise.name, self.references[self.passes[0].name]
         for pass_ in self.passes[1:]:
             for parameter in pass_.parameters:
@@ -148,7 +148,7 @@ class Checker:
                 )
 
     def _validate_check(self, check: Check) -> None:
-        """A check must compare its own gradient, with what the references know, and hold on them."""
+        """A check must compare its own gradient, only tensors with a reference, and hold on the references."""
         name, known = self.exercise.name, self._expected(self.passes[-1], "true")
         calls, error = self._run(check, self.passes[-1], "true", {})
         if error:

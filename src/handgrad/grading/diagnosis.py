@@ -1,4 +1,4 @@
-"""From a mark and its comparisons to a diagnosis: what happened, and what to try."""
+"""Diagnose answers: from a mark and its comparisons to a sentence about the mistake and what to try."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,13 +47,13 @@ def why_not(
     gradient
         The student's variable.
     results
-        What came back from the submission.
+        The results of the submission's passes.
     seen
         The comparison that the verdict shows.
     right_at_home
         Whether the answer of the visible pass is right.
     facts
-        Which tensors are blind.
+        The facts with the blind tensors.
     """
     tensor = gradient.removeprefix("d")
     index = results.submission.stub_indices()[gradient]
@@ -99,7 +99,7 @@ def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bo
         )
     if seen is not None and seen.shape != seen.expected_shape:
         return (
-            f"{gradient} has shape {seen.shape} where {tensor} has {seen.expected_shape}, "
+            f"{gradient} has shape {seen.shape}, but {tensor} has {seen.expected_shape}, "
             "and its values are not those of the gradient."
         )
     return f"{gradient} is not the gradient of the loss with respect to {tensor}."
@@ -116,7 +116,7 @@ def raised(gradient: str, errors: list[CellError], visible: CellError | None, li
 
 
 def death_sentence(death: Death, limits: Limits) -> str:
-    """Message about a cell that did not come back."""
+    """Message about a cell that ended its process."""
     match death.reason:
         case "timeout":
             return f"The cell did not finish within {limits.cell_seconds:g} seconds: is there a loop that never ends?"
@@ -130,7 +130,7 @@ def death_sentence(death: Death, limits: Limits) -> str:
 
 @dataclass(frozen=True)
 class Diagnostician:
-    """Finds the mistakes of a submission by its values alone.
+    """Finds the mistakes of a submission from its values.
 
     Attributes
     ----------
@@ -153,29 +153,29 @@ class Diagnostician:
         gradient
             The student's variable.
         mark, marks
-            What the marking rule decided in all, and for each round.
+            The final decision of the marking rule, and its decisions by round.
         results
-            What came back from the submission.
+            The results of the submission's passes.
         """
         tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
-        # a round in which the answer is right shows nothing of what is wrong with it
-        there = [one for one, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
-        step = [self._view(gradient, one["step"], results, "step", blind) for one in there]
+        # rounds in which the answer is right tell nothing about the mistake
+        wrong = [round_ for round_, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
+        step = [self._view(gradient, round_["step"], results, "step", blind) for round_ in wrong]
         if found := recognise_in_any_shape(gradient, step):
             return found
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
             return None
-        helped = [self._view(gradient, one["helped"], results, "true", blind) for one in there]
+        helped = [self._view(gradient, round_["helped"], results, "true", blind) for round_ in wrong]
         if tensor in self.facts.blind:
-            # the loss hides a branch, so the value as a whole must be wrong in the same way without any help
-            helped += [self._view(gradient, one["step"], results, "loss", blind) for one in there]
+            # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
+            helped += [self._view(gradient, round_["step"], results, "loss", blind) for round_ in wrong]
         return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
         self, gradient: str, pass_: Pass, results: PassResults, against: Literal["step", "true", "loss"], blind: bool
     ) -> WrongAnswer | None:
-        """The answer at the stub's end in a pass, and what it may have been made from; None if there is none."""
+        """The answer at the stub's end in a pass, with its context; None if there is no answer."""
         tensor, reference = gradient.removeprefix("d"), self.references[pass_.name]
         answer = results.tensors(pass_, gradient)[0]
         if answer is None:
@@ -185,7 +185,7 @@ class Diagnostician:
         return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
     def strange(self, gradient: str, results: PassResults) -> Diagnosis | None:
-        """What is wrong if no tensor came back for a gradient whose cell was written and ran."""
+        """The mistake if a cell was written and ran, but gave no tensor; None if it is not certain."""
         source = results.submission.cells[results.submission.stub_indices()[gradient]].source
         kinds = {answer.kind for answer in results.all_answers(gradient)}
         if kinds == {"undefined"} and source.strip() and not is_untouched(source, gradient):
@@ -197,7 +197,7 @@ class Diagnostician:
         )
 
     def right(self, gradient: str, step: Sequence[Comparison | None], results: PassResults) -> Diagnosis | None:
-        """What is worth knowing of a gradient that passed: a later cell changes it, or a small constant is missing.
+        """A note on a gradient that passed: a later cell changes it, or a small constant is missing.
 
         Parameters
         ----------
@@ -206,22 +206,22 @@ class Diagnostician:
         step
             Its comparisons in the step passes.
         results
-            What came back from the submission.
+            The results of the submission's passes.
         """
         if later := self._changed_by(gradient, results):
             cell = results.submission.cells[results.submission.stub_indices()[later]]
             lines = in_place_lines(cell.source)
             where = f" (line {lines[0]})" if len(lines) == 1 else ""
             return diagnosis_of("alias-mutated", gradient, later, later=later, line=where)
-        if all(one is not None and not is_rounded(one) for one in step):
+        if all(comparison is not None and not is_rounded(comparison) for comparison in step):
             views = [self._view(gradient, pass_["step"], results, "step", False) for pass_ in rounds(self.passes)]
             views += [self._view(gradient, pass_["helped"], results, "true", False) for pass_ in rounds(self.passes)]
             return recognise(gradient, [view for view in views if view], ("missing-eps",))
         return None
 
     def _changed_by(self, gradient: str, results: PassResults) -> str | None:
-        """The later gradient whose cell changes the value of this one, because both names are one tensor."""
-        found = set()
+        """The later gradient whose cell changes this one, because both names refer to the same tensor."""
+        changing = set()
         for pass_ in self.passes:
             if pass_.helps:
                 continue
@@ -229,8 +229,8 @@ class Diagnostician:
             if stub is None or end is None or _same(stub, end):
                 return None
             later = [name for name in self._after(gradient, results) if self._is_now(name, end, pass_, results)]
-            found.add(later[0] if later else None)
-        return found.pop() if len(found) == 1 else None
+            changing.add(later[0] if later else None)
+        return changing.pop() if len(changing) == 1 else None
 
     def _after(self, gradient: str, results: PassResults) -> list[str]:
         """The gradients whose cells come later and do not assign this one by its own name."""
@@ -243,33 +243,33 @@ class Diagnostician:
 
     @staticmethod
     def _is_now(name: str, value: torch.Tensor, pass_: Pass, results: PassResults) -> bool:
-        """Whether ``value`` is bit for bit what ``name`` is, after its own cell and at the end."""
+        """Whether ``value`` equals ``name`` bit for bit, both after its own cell and at the end."""
         return all(other is not None and _same(other, value) for other in results.tensors(pass_, name))
 
     def carried(self, gradient: str, failed: Sequence[str], results: PassResults) -> Diagnosis | None:
-        """The first of the ``failed`` gradients because of which this one, which passed, is wrong in the notebook."""
+        """A note on a gradient that passed, but is wrong in the notebook because of one of the ``failed`` ones."""
         tensor = gradient.removeprefix("d")
         above = autograd_graph.above(tensor, self.facts.consumers)
         guilty = [name for name in failed if name.removeprefix("d") in above and self._is_off(name, results)]
         if not guilty or not self._is_off(gradient, results):
             return None
-        one = self.passes[0]
-        context = self.references[one.name].backward_context(self.facts, step=False)
+        visible = self.passes[0]
+        context = self.references[visible.name].backward_context(self.facts, step=False)
         total = torch.zeros_like(context.gradient_of(tensor))
         for consumer in self.facts.consumers[tensor]:
             is_answer = f"d{consumer}" in results.submission.stub_indices()
-            given = results.tensors(one, f"d{consumer}")[0] if is_answer else context.gradient_of(consumer)
+            given = results.tensors(visible, f"d{consumer}")[0] if is_answer else context.gradient_of(consumer)
             if given is None or given.is_complex() or given.shape != context.gradient_of(consumer).shape:
                 return None
             total += context.vjp(tensor, consumer, given)
-        (answer, *_) = results.tensors(one, gradient)
+        (answer, *_) = results.tensors(visible, gradient)
         fits = answer is not None and WrongAnswer(context, tensor, answer, total, self.tolerance).fits(total)
         return diagnosis_of("carried", gradient, guilty[0], first=guilty[0]) if fits else None
 
     def _is_off(self, gradient: str, results: PassResults) -> bool:
-        """Whether the value that a cell gives in the student's own notebook is there, and is not the right one."""
-        one, tensor = self.passes[0], gradient.removeprefix("d")
-        answer, reference = results.tensors(one, gradient)[0], self.references[one.name]
+        """Whether a cell gives a value in the student's own notebook, and it is wrong."""
+        visible, tensor = self.passes[0], gradient.removeprefix("d")
+        answer, reference = results.tensors(visible, gradient)[0], self.references[visible.name]
         scale = scale_of((reference.step.gradients if tensor in self.facts.zero else reference.gradients)[tensor])
         return (
             answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
@@ -277,19 +277,19 @@ class Diagnostician:
 
 
 def _near(name: str, source: str) -> str:
-    """The name that a cell assigns and that was probably meant to be ``name``; empty if there is none."""
+    """The name that a cell assigns probably in place of ``name``; empty if there is none."""
     names = sorted(parsed.names()) if (parsed := ParsedCell.of(source)) else []
-    alike = [one for one in names if one.lower() == name.lower()] or get_close_matches(name, names, n=1)
+    alike = [other for other in names if other.lower() == name.lower()] or get_close_matches(name, names, n=1)
     return alike[0] if alike else ""
 
 
 def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two values are the same, entry by entry, in whatever shape."""
+    """Whether two tensors have the same entries in the same order, in any shape."""
     return tensor.numel() == other.numel() and torch.equal(tensor.reshape(-1), other.reshape(-1))
 
 
 def copies_autograd(gradient: str, facts: ForwardFacts) -> Diagnosis:
-    """The diagnosis of a gradient that is not right, and whose cell asks autograd for it."""
+    """The diagnosis of a wrong gradient whose cell asks autograd for it."""
     upstream = [f"d{consumer}" for consumer in facts.consumers[gradient.removeprefix("d")] if consumer != LOSS]
     return diagnosis_of("uses-autograd", gradient, source=f"from {listed(upstream)}" if upstream else "from the loss")
 
@@ -299,13 +299,10 @@ def reaches_inside(gradient: str, names: Sequence[str]) -> str:
     return f"The cell of {gradient} uses {listed(names)}, which no formula needs; it needs manual review."
 
 
-def noticed(submission: Submission, reached: Sequence[ForbiddenUse]) -> str:
+def noticed(submission: Submission, uses: Sequence[ForbiddenUse]) -> str:
     """Message for the instructor about cells added by the student that use internals; empty if there are none."""
     names = dict.fromkeys(
-        name
-        for cell, one in zip(submission.cells, reached, strict=True)
-        if not cell.gradients
-        for name in one.internals
+        name for cell, use in zip(submission.cells, uses, strict=True) if not cell.gradients for name in use.internals
     )
     if not names:
         return ""

@@ -32,21 +32,21 @@ from handgrad.submission.submission import Submission
 __all__ = ["Grader", "GradingResult"]
 
 PRELUDE = f"from {silence.__module__} import silence; silence(); del silence"
-"""Runs before the locked cells in the sandbox: there is nothing that ``cmp`` could compare with."""
+"""Runs before the locked cells in the sandbox, where ``cmp`` has nothing to compare with."""
 
 
 @dataclass(frozen=True)
 class GradingResult:
-    """A report and what it rests on.
+    """A report, and the outputs and answers that it is made from.
 
     Attributes
     ----------
     report
         The verdicts.
     outputs
-        What each cell of the notebook showed in the visible pass, by its place in the notebook; nbformat's shape.
+        The outputs of each cell in the visible pass, by its position in the notebook, in nbformat's format.
     answers
-        What came back, by pass and gradient.
+        The answers by pass and gradient.
     """
 
     report: Report
@@ -61,10 +61,10 @@ class Checks(Protocol):
         """Called before each submission."""
 
     def is_decided(self, check: Check, results: PassResults) -> bool:
-        """Whether the optional passes could change nothing for a check."""
+        """Whether the optional passes cannot change anything for a check."""
 
     def evidence(self, check: Check, results: PassResults) -> Sequence[Evidence]:
-        """What the hidden passes say about one answer."""
+        """The evidence of the hidden passes on one answer."""
 
     def verdict(
         self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
@@ -74,7 +74,7 @@ class Checks(Protocol):
     def note(
         self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Diagnosis | None:
-        """What is worth knowing of an answer that passed."""
+        """A note on an answer that passed; None if there is none."""
 
 
 class Grader:
@@ -85,7 +85,7 @@ class Grader:
     Parameters
     ----------
     exercise
-        What is graded.
+        The exercise.
     seeds
         The course's hidden seeds: one round of hidden passes for each.
     settings
@@ -96,11 +96,11 @@ class Grader:
     Raises
     ------
     ExerciseError
-        The exercise's own cells raise, or a check compares what is not there.
+        The exercise's own cells raise, or it cannot be graded (see :meth:`Checker.validate`).
     SandboxError
         The warm process cannot be started.
     IsolationError
-        Nothing isolates a submission, and it is not trusted.
+        There is no isolation on this machine, and submissions are not trusted.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Grader:
         return self
 
     def _prepare(self) -> None:
-        """Compute the references, and prove that the exercise can be graded."""
+        """Compute the references, and check that the exercise can be graded."""
         passes = [pass_ for pass_ in self.passes if pass_.kind != "values"]
         self.references: dict[str, Reference] = {}
         for pass_ in passes:
@@ -188,13 +188,13 @@ class Grader:
         return GradingResult(report, _outputs(results), results.answers)
 
     def printed(self) -> dict[str, Sequence[Mapping[str, Any]]]:
-        """What the locked cells showed with the notebook's own parameters, by grade_id."""
+        """The outputs of the locked cells with the notebook's own parameters, by grade_id."""
         # the first cell is the prelude; no parameters are set in the visible pass, so the others are the locked ones
         shown = self.sandbox.printed[self.passes[0].name][1:]
         return dict(zip(self.exercise.setup_names(), shown, strict=True))
 
     def _help(self, pass_: Pass, gradient: str) -> torch.Tensor:
-        """The gradient that a pass gives, or that takes the place of an answer in it."""
+        """The gradient that is given in a pass, or that replaces an answer in it."""
         reference = self.references[pass_.name]
         values = reference.step.upstream if pass_.kind == "step" else reference.gradients
         return values[self.exercise.tensor_of[gradient]]
@@ -209,7 +209,7 @@ class Grader:
     def _with_note(
         self, verdict: Verdict, verdicts: Sequence[Verdict], evidence: Sequence[Evidence], results: PassResults
     ) -> Verdict:
-        """A verdict, with what is worth knowing of an answer that passed."""
+        """A verdict, with a note if the answer passed."""
         if verdict.outcome != "passed":
             return verdict
         gradients = self.exercise.tensors
@@ -219,7 +219,7 @@ class Grader:
 
 
 def _outputs(results: PassResults) -> dict[int, Sequence[Mapping[str, Any]]]:
-    """What the cells showed in the visible pass, by their place in the notebook."""
+    """The outputs of the cells in the visible pass, by their position in the notebook."""
     visible = results.results.get(results.passes[0].name)
     shown: dict[int, Sequence[Mapping[str, Any]]] = {}
     for index, cell in enumerate(results.submission.cells):
@@ -232,7 +232,7 @@ def _outputs(results: PassResults) -> dict[int, Sequence[Mapping[str, Any]]]:
         if index in results.deaths:
             sentence = death_sentence(results.deaths[index], results.limits_of(index))
             outputs.append(_error_output(results.deaths[index].reason, sentence, (sentence,)))
-        # a cell that was cut shows what its pieces show
+        # a cell that was cut into pieces has the outputs of all of them
         shown[cell.position] = [*shown.get(cell.position, ()), *outputs]
     return shown
 

@@ -1,4 +1,4 @@
-"""Judge the answers that are gradients: by the hidden passes, the marking rule, and the catalogue of known mistakes."""
+"""Grade the answers that are gradients, by the hidden passes, the marking rule and the catalogue of known mistakes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,13 +24,13 @@ class GradientChecks:
     Parameters
     ----------
     exercise
-        Whose checks.
+        The exercise with the checks.
     passes
-        The passes in which gradients are asked for; the first is the visible one.
+        The passes over gradients; the first is the visible one.
     references, facts
-        By the name of the pass, and what holds in all of them.
+        The reference of each pass, by its name, and the facts of all of them.
     policy
-        Marks for what is partly right.
+        Partial credit and tolerance.
 
     Raises
     ------
@@ -56,13 +56,13 @@ class GradientChecks:
         self.checker.forget()
 
     def is_decided(self, check: Check, results: PassResults) -> bool:
-        """Whether the optional passes could change neither the mark of a gradient nor what is noted of it."""
+        """Whether the optional passes can change neither the mark of a gradient nor its note."""
         at_stub, at_end = results.answers[self.passes[0].name][check.gradient].both()
-        # a cell that changes the answer of another is found by what both passes without help say
+        # the unhelped passes find a cell that changes another one's answer
         if at_stub is not at_end or not check.only_compares:
             return False
         steps = [self._in_step(check, round_["step"], results) for round_ in rounds(self.passes)]
-        # what differs by more than rounding may be a forgotten eps, which the helped pass shows
+        # a difference of more than rounding may be a forgotten eps, which the helped pass shows
         return all(
             step is not None and correctness_of(step) is Correctness.RIGHT and is_rounded(step) for step in steps
         )
@@ -72,7 +72,7 @@ class GradientChecks:
         return self.checker.compare(check, results.tensors(pass_, check.gradient)[0], pass_, "step")[0]
 
     def evidence(self, check: Check, results: PassResults) -> list[Evidence]:
-        """What the hidden passes say about one gradient, round by round."""
+        """The evidence of the hidden passes on one gradient, by round."""
         return [self._of_round(check, round_, results) for round_ in rounds(self.passes)]
 
     def _of_round(self, check: Check, round_: Mapping[str, Pass], results: PassResults) -> Evidence:
@@ -99,7 +99,7 @@ class GradientChecks:
     def verdict(
         self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
     ) -> Verdict:
-        """The verdict on one gradient, from its :meth:`evidence` and from what the cells use besides their formulas."""
+        """The verdict on one gradient, from its :meth:`evidence` and the forbidden names in the cells."""
         own = uses[results.submission.stub_indices()[check.gradient]]
         verdict = self._judged(check, results, evidence)
         if own.internals:
@@ -111,7 +111,7 @@ class GradientChecks:
         return verdict
 
     def _judged(self, check: Check, results: PassResults, evidence: Sequence[Evidence]) -> Verdict:
-        """The verdict on a gradient, by its values alone."""
+        """The verdict on a gradient from its values only."""
         marks = [mark(round_, self.policy) for round_ in evidence]
         decided = worst(marks)
         visible = [
@@ -137,7 +137,7 @@ class GradientChecks:
         found = None
         if decided.outcome != "passed" and not (outcome == "partial" and message):
             found = self._diagnosis(check, outcome, results, decided, marks)
-            # what is known of the mistake says more than that there is one
+            # a diagnosis says more than the message
             message = "" if found else message
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
@@ -167,14 +167,14 @@ class GradientChecks:
     def note(
         self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Diagnosis | None:
-        """What is worth knowing of a gradient that passed, where other gradients ``failed``."""
+        """A note on a gradient that passed, while other gradients ``failed``."""
         steps = [round_.step for round_ in evidence]
         note = self.diagnostician.right(verdict.gradient, steps, results)
         return note or self.diagnostician.carried(verdict.gradient, failed, results)
 
 
 def _seen(visible: Sequence[Comparison | None], evidence: Sequence[Evidence], decided: Mark) -> Comparison | None:
-    """The comparison that a verdict shows: on the notebook's own data if that says the same as the verdict."""
+    """The comparison that a verdict shows: the one on the notebook's own data if it agrees with the verdict."""
     candidates = [*visible]
     for round_ in evidence:
         candidates += [*round_.as_written, round_.helped, round_.step, round_.step_against_true]

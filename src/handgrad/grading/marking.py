@@ -1,9 +1,6 @@
-"""The marking rule: from the comparisons of one gradient in every pass to an outcome.
+"""The marking rule: from the comparisons of one gradient in every pass to an outcome. A pure function."""
 
-A pure function of facts, so that a class can be marked again, with another policy, without running any code.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -15,7 +12,7 @@ __all__ = ["Correctness", "Evidence", "Mark", "Policy", "correctness_of", "mark"
 
 @dataclass(frozen=True)
 class Policy:
-    """What an instructor may decide about marks.
+    """The instructor's settings of partial credit and tolerance.
 
     Attributes
     ----------
@@ -44,7 +41,7 @@ class Correctness(IntEnum):
 
 
 def correctness_of(comparison: Comparison | None) -> Correctness:
-    """How right the answer of a comparison is; no answer is wrong."""
+    """How right the answer of a comparison is; a missing answer counts as wrong."""
     if comparison is None:
         return Correctness.WRONG
     if comparison.approximate:
@@ -54,23 +51,23 @@ def correctness_of(comparison: Comparison | None) -> Correctness:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one round of hidden passes says about one gradient.
+    """The comparisons of one gradient in one round of hidden passes.
 
     Attributes
     ----------
     as_written
-        Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty where the
-        step settled everything, so that neither this pass nor the helped one was run.
+        Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty if the step
+        pass decided everything, so that this pass and the helped one were skipped.
     step
-        Comparison with the step gradient, upstream gradients being random.
+        Comparison with the step gradient, with random upstream gradients.
     helped
-        Comparison with the true gradient, upstream gradients being true.
+        Comparison with the true gradient, with true upstream gradients.
     step_against_true
         Comparison of the answer in the step pass with the true gradient of the loss there.
     zero
         Whether the true gradient is zero by construction.
     blind
-        Whether the loss cannot see a mistake: the tensor, or one of its consumers, is zero in that sense.
+        Whether the loss cannot show a mistake: the gradient of the tensor or of a consumer is zero by construction.
     """
 
     as_written: tuple[Comparison | None, ...] = ()
@@ -86,7 +83,7 @@ Reason = Literal["step", "hidden", "loss", "invisible", "wrong"]
 
 @dataclass(frozen=True)
 class Mark:
-    """What the rule decides: the outcome, the share of the points, and which line of the rule it was."""
+    """The decision of the rule: the outcome, the share of the points, and the line of the rule."""
 
     outcome: Literal["passed", "partial", "failed"]
     share: float
@@ -108,13 +105,13 @@ def mark(evidence: Evidence, policy: Policy) -> Mark:
     hidden = max(map(correctness_of, (*evidence.as_written, evidence.helped)))
     step, against_true = correctness_of(evidence.step), correctness_of(evidence.step_against_true)
 
-    def accepted(wanted: Correctness) -> Reason | None:
-        """The line of the rule, 1 to 3, that accepts what is at least ``wanted``."""
-        if step >= wanted:
+    def accepted(least: Correctness) -> Reason | None:
+        """The line of the rule, 1 to 3, that accepts an answer that is at least ``least``; None if none does."""
+        if step >= least:
             return "step"
-        if hidden >= wanted and not evidence.blind:
+        if hidden >= least and not evidence.blind:
             return "hidden"
-        if hidden >= wanted and not evidence.zero and against_true >= wanted:
+        if hidden >= least and not evidence.zero and against_true >= least:
             return "loss"
         return None
 
@@ -125,10 +122,9 @@ def mark(evidence: Evidence, policy: Policy) -> Mark:
         partial.append(Mark("partial", policy.partial_invisible, "invisible"))
     if reason := accepted(Correctness.RESHAPED):
         partial.append(Mark("partial", policy.partial_shape, reason, reshaped=True))
-    return max(partial, key=lambda mutant: mutant.share, default=Mark("failed", 0.0, "wrong"))
+    return max(partial, key=lambda candidate: candidate.share, default=Mark("failed", 0.0, "wrong"))
 
 
 def worst(marks: Iterable[Mark]) -> Mark:
-    """The mark that several rounds of hidden passes come to: the least favourable one."""
-    ordered: Sequence[Mark] = sorted(marks, key=lambda mark_: mark_.share)
-    return ordered[0]
+    """The mark of several rounds of hidden passes: the lowest one."""
+    return min(marks, key=lambda mark_: mark_.share)

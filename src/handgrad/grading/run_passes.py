@@ -1,4 +1,4 @@
-"""Run the passes of one submission in child processes, and keep what came back."""
+"""Run the passes of one submission in child processes, and collect the results."""
 
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -30,30 +30,30 @@ class AnswerPair:
         return self.at_stub, self.at_end
 
     def tensors(self) -> tuple[torch.Tensor | None, ...]:
-        """The two values; None where there is no tensor."""
+        """The two values; None if an answer is not a tensor."""
         return tuple(answer.value if answer else None for answer in self.both())
 
 
 @dataclass
 class PassResults:
-    """What came back from one submission.
+    """The results of one submission's passes.
 
     Attributes
     ----------
     submission
-        Whose cells ran.
+        The submission with the cells that ran.
     passes
-        What was to be run, in order; the first is the visible one.
+        The planned passes, in order; the first is the visible one.
     limits
-        What the submission could use.
+        The limits of the submission.
     results
         The last attempt at each pass, by its name.
     answers
-        By pass and gradient.
+        The answers by pass and gradient.
     deaths
         The cells that ended their process, by index, and how.
     slow
-        Those of them that took too long in the visible pass only, which may be longer than the others.
+        Those of them that timed out in the visible pass only, which may take longer than the others.
     out_of_time
         Whether the time of the submission was used up before the last pass.
     """
@@ -68,7 +68,7 @@ class PassResults:
     out_of_time: bool = False
 
     def tensors(self, pass_: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
-        """The tensors that came back for ``gradient`` in one pass: at the stub's end, at the notebook's end."""
+        """The tensors for ``gradient`` in one pass: at the stub's end, at the notebook's end; None if there is none."""
         return self.answers.get(pass_.name, {}).get(gradient, AnswerPair()).tensors()
 
     def all_answers(self, gradient: str) -> Iterator[Answer]:
@@ -77,7 +77,7 @@ class PassResults:
             yield from (answer for answer in answers.get(gradient, AnswerPair()).both() if answer is not None)
 
     def tried(self, gradient: str) -> bool:
-        """Whether a hidden pass brought a tensor for ``gradient``."""
+        """Whether a hidden pass gave a tensor for ``gradient``."""
         return any(value is not None for pass_ in self.passes[1:] for value in self.tensors(pass_, gradient))
 
     def errors(self, index: int) -> list[CellError]:
@@ -92,7 +92,7 @@ class PassResults:
         return cell.error if cell else None
 
     def left_empty(self, pass_: Pass) -> set[int]:
-        """The cells that are left empty in a pass, since they ended the process of one like it."""
+        """The cells that are left empty in a pass, since they ended the process of an earlier one."""
         return self.deaths.keys() - (set() if pass_.kind == "visible" else self.slow)
 
     def limits_of(self, index: int) -> Limits:
@@ -101,7 +101,7 @@ class PassResults:
         return replace(self.limits, cell_seconds=seconds or self.limits.cell_seconds)
 
     def died(self, pass_: Pass, index: int, death: Death) -> None:
-        """Keep how a cell ended the process of a pass."""
+        """Record how a cell ended the process of a pass."""
         hidden = pass_.kind != "visible"
         if hidden or death.reason != "timeout" or self.limits.visible_seconds is None:
             self.slow.discard(index)
@@ -110,7 +110,7 @@ class PassResults:
         self.deaths[index] = death
 
     def keep(self, pass_: Pass, result: PassResult) -> None:
-        """Keep what came back from an attempt at a pass; what an earlier attempt brought stays where this has none."""
+        """Record the results of an attempt at a pass; answers of an earlier attempt are kept if this has none."""
         self.results[pass_.name] = result
         kept = self.answers.setdefault(pass_.name, {})
         for gradient, index in self.submission.stub_indices().items():
@@ -122,7 +122,7 @@ class PassResults:
 
 
 class Forks(Protocol):
-    """Whatever gives children that have a submission's cells: one of the sandboxes."""
+    """A sandbox: starts child processes with a submission's cells."""
 
     limits: Limits
 
@@ -142,20 +142,20 @@ def run_passes(
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
 
-    A cell that ends its process (by a time-out, an exit or a crash) is left empty from there on, and the pass is run
-    again in a new child.
+    A cell that ends its process (by a time-out, an exit or a crash) is left empty afterwards, and the pass is run again
+    in a new child.
 
     Parameters
     ----------
     reference
-        The gradient that takes the place of an answer in a pass, once that answer has been taken; or that is given.
+        The gradient that replaces an answer in a pass once that answer has been collected, or that is given.
     givens
         The gradients that are set before the first cell of every pass, each with its tensor (default: none).
     values
-        Answers that are no gradients: nothing takes their place.
+        Answers that are not gradients: nothing replaces them.
     is_decided
-        Whether what came back decides everything, so that the passes that may be spared are; asked before the first
-        of them.
+        Whether the results decide everything, so that the optional passes are skipped; called before the first of
+        them.
 
     Raises
     ------
@@ -179,10 +179,10 @@ def run_passes(
                     results.out_of_time = True
                     return results
                 if child is None or left_empty != results.left_empty(pass_):
-                    asked, left_empty = time.monotonic(), results.left_empty(pass_)
+                    started, left_empty = time.monotonic(), results.left_empty(pass_)
                     child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
-                    # where it is a fresh interpreter, its start is not the submission's time
-                    end += time.monotonic() - asked
+                    # the start of the child, which may be a fresh interpreter, is not the submission's time
+                    end += time.monotonic() - started
                 run = _run(pass_, submission, givens or {}, values, sandbox.limits)
                 result = child.run(run, lambda gradient, pass_=pass_: reference(pass_, gradient), left)  # type: ignore[misc]
                 results.keep(pass_, result)
@@ -193,21 +193,21 @@ def run_passes(
                     break
                 results.died(pass_, result.death.index, result.death)
                 if result.death.reason == "timeout":
-                    # it costs its own gradients, not the time of the others; ATTEMPTS is what bounds this
+                    # it costs its own gradients, not the time of the others; ATTEMPTS limits this
                     end += run.seconds or sandbox.limits.cell_seconds
     results.out_of_time = time.monotonic() >= end
     return results
 
 
 def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
-    # an empty cell, not none: in the passes with help the reference still has to take its answer's place
+    # an empty cell, not no cell: in the helping passes the reference still has to replace its answer
     return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
 
 
 def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:
     stubs, cells = submission.stub_indices(), submission.cells
     last = len(cells)
-    # what locked cells at the end show, such as pictures, is shown of the visible pass alone
+    # the outputs of locked cells at the end, such as plots, are shown for the visible pass only
     while pass_.kind != "visible" and last and cells[last - 1].locked:
         last -= 1
     asked = {

@@ -1,4 +1,4 @@
-"""What a course decides about grading, as one frozen record: made once, sent to every process that grades."""
+"""The settings of grading, as one frozen record that is sent to every process that grades."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,13 +17,13 @@ class GradingSettings:
     Attributes
     ----------
     policy, limits
-        Marks for what is partly right; time and memory of a submission.
+        Partial credit and tolerance; time and memory of a submission.
     sizes
         Further parameters of the hidden passes (``{"batch_size": 16}``): one round for each, with the first seed.
     isolation
-        ``best`` is the best that this machine offers; with ``none`` it is as on a machine that offers nothing.
+        ``best`` uses all that this machine offers, ``none`` nothing.
     trust
-        Whether to grade also if this machine cannot isolate a submission: for code that is trusted.
+        Whether to grade even if this machine cannot isolate a submission: for trusted code only.
     """
 
     policy: Policy = field(default_factory=Policy)

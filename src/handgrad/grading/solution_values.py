@@ -1,7 +1,7 @@
 """Values computed by the instructor's solution for one parameter set: the reference for what is not a gradient.
 
-Runs the instructor's cells in this process: never give it a student's. A release has no solution; what it would give
-for parameters of its own travels with it, as arrays.
+Runs the instructor's cells in this process: never pass it a student's. A release has no solution; it contains the
+solution's values for some parameter sets, as arrays.
 """
 
 import base64
@@ -32,7 +32,7 @@ class SolutionValues:
     before
         The floating-point tensors that the locked cells before the first stub leave.
     after
-        The same when the solution has run, and those that it makes.
+        The same after the solution has run, and those that it makes.
     """
 
     before: Mapping[str, torch.Tensor]
@@ -40,35 +40,35 @@ class SolutionValues:
 
     @classmethod
     def of(cls, exercise: Exercise, pass_: Pass) -> Self:
-        """What the solution of ``exercise`` gives in a pass; where it is a release, what was recorded.
+        """The values of ``exercise`` in a pass: the solution is run, or, for a release, the recorded values are used.
 
         Raises
         ------
         ExerciseError
-            A cell raises, or the solution leaves every value of a stub as it was.
+            A cell raises, or the solution changes no value of a stub.
         """
         namespace = run_locked(exercise, pass_.parameters)
         before = _tensors(namespace)
         known = [recorded.values for recorded in exercise.recorded if recorded.parameters == pass_.parameters]
         if not known:
             _run_solution(exercise, namespace)
-        worked = cls(before, known[0] if known else _tensors(namespace))
-        worked._validate(exercise)
-        return worked
+        values = cls(before, known[0] if known else _tensors(namespace))
+        values._validate(exercise)
+        return values
 
     def _validate(self, exercise: Exercise) -> None:
-        """What is asked for must be there, and the solution must have done something."""
+        """The solution must change a value of every stub."""
         for stub in dict.fromkeys(check.stub for check in exercise.values):
             names = [check.gradient for check in exercise.values if check.stub == stub and self.has(check.gradient)]
             if not any(self.moves(name) for name in names):
                 raise ExerciseError(
-                    f"{exercise.name}: the solution of {stub} changes nothing that its checks ask for, so an empty "
-                    "cell would be right: a check is called check_ and the name of a tensor that its stub makes. "
-                    "(A release has no solution: it is graded by the exercise.json beside it.)"
+                    f"{exercise.name}: the solution of {stub} changes nothing that its checks compare, so an empty "
+                    "cell would be right: name a check check_ and the name of a tensor that its stub makes. "
+                    "(A release has no solution: it is graded with the exercise.json next to it.)"
                 )
 
     def has(self, name: str) -> bool:
-        """Whether ``name`` is a tensor when the solution has run."""
+        """Whether ``name`` is a tensor after the solution has run."""
         return name in self.after
 
     def moves(self, name: str) -> bool:
@@ -76,25 +76,25 @@ class SolutionValues:
         return self.change(name) > ROUNDING * float(self.after[name].abs().max())
 
     def change(self, name: str) -> float:
-        """By how much the solution changes ``name``; where it makes it, its largest absolute value."""
+        """Largest absolute change of ``name`` by the solution; for a new tensor its largest absolute value."""
         value, start = self.after[name], self.before.get(name)
         if start is not None and start.shape == value.shape:
             value = value - start
         return float(value.abs().max()) if value.numel() else 0.0
 
     def scale(self, name: str) -> float:
-        """The yardstick of comparisons with ``name``: its change, where that is more than rounding."""
+        """The scale of comparisons with ``name``: its change, if that is more than rounding."""
         return max(self.change(name), ROUNDING / TOLERANCE * float(self.after[name].abs().max()))
 
 
 TOLERANCE = 2e-4
 """Largest difference allowed, as a share of the change that the solution makes.
 
-A parameter moves little in a few steps, and a mistake moves it little less: in `training` the smallest one that is not
+A parameter changes little in a few steps, and a mistake changes that little: in `training` the smallest one above
 rounding is 4e-4 of the change (a biased variance, in `b2`).
 """
 ROUNDING = 1e-6
-"""What is allowed at least, as a share of the largest value: right answers in float32 stay within 3e-7 for 20 steps."""
+"""Smallest allowance, as a share of the largest value: right answers in float32 stay within 3e-7 for 20 steps."""
 
 
 def _tensors(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -106,9 +106,9 @@ def _tensors(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def _run_solution(exercise: Exercise, namespace: dict[str, Any]) -> None:
-    """Run the stubs as the instructor wrote them, as they are run in the sandbox: without autograd."""
+    """Run the instructor's stubs as the sandbox runs a student's: without autograd."""
     with chdir(exercise.directory), torch.no_grad(), torch.random.fork_rng(devices=()), execution.captured():
-        # what is drawn without a generator is the same as in the sandbox
+        # random numbers drawn without a generator are those of the sandbox
         random.seed(0)
         torch.manual_seed(0)
         for name, source in exercise.solution():
@@ -121,17 +121,16 @@ def _run_solution(exercise: Exercise, namespace: dict[str, Any]) -> None:
 
 
 def passes_of(exercise: Exercise, seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = ()) -> tuple[Pass, ...]:
-    """The hidden passes in which values are asked for: those that were recorded, where this is a release."""
+    """The hidden passes over values; for a release, those that were recorded."""
     if not exercise.values:
         return ()
     if exercise.recorded:
-        recorded = [one.parameters for one in exercise.recorded]
-        return tuple(Pass("values", number, parameters) for number, parameters in enumerate(recorded, start=1))
+        return tuple(Pass("values", number, run.parameters) for number, run in enumerate(exercise.recorded, start=1))
     return plan_values(seeds, sizes, exercise.training.hidden)
 
 
 def record(exercise: Exercise) -> list[dict[str, Any]]:
-    """What the solution gives, as plain data for a release; the seed follows from the exercise and from nothing else.
+    """The solution's values as plain data for a release; the seed depends on the exercise only.
 
     Raises
     ------
@@ -145,10 +144,10 @@ def record(exercise: Exercise) -> list[dict[str, Any]]:
     ]
 
 
-def _packed(exercise: Exercise, worked: SolutionValues) -> dict[str, Any]:
+def _packed(exercise: Exercise, values: SolutionValues) -> dict[str, Any]:
     packed = {}
     for check in exercise.values:
-        if worked.has(check.gradient):
-            description, data = pack_tensor(worked.after[check.gradient])
+        if values.has(check.gradient):
+            description, data = pack_tensor(values.after[check.gradient])
             packed[check.gradient] = {**description, "data": base64.b64encode(data).decode()}
     return packed

@@ -1,8 +1,7 @@
-"""Judge the answers that are no gradients: by what the worked solution gives, and by what their checks assert.
+"""Grade the answers that are not gradients, by the worked solution's values and by the assertions of their checks.
 
-A value is compared in hidden passes of its own, in which nobody helps. What its check asserts must hold in the visible
-pass, on all that came back from its stub: the check runs here, in the trusted process, and finds nothing else of a
-student's.
+A value is compared in its own hidden passes, in which nothing is replaced. The assertions of its check must hold in the
+visible pass: the check runs here, in the trusted process, on the values of its stub and nothing else of the student's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,22 +28,22 @@ from handgrad.submission.submission import Submission
 __all__ = ["ValueChecks"]
 
 Decided = tuple[Outcome, float, str]
-"""An outcome, the share of the points, and what is said; nothing where the outcome says it."""
+"""An outcome, the share of the points, and a message (empty if the outcome is enough)."""
 
 
 class ValueChecks:
-    """The checks of one exercise that ask for something else than a gradient.
+    """The checks of one exercise whose answers are not gradients.
 
     Parameters
     ----------
     exercise
-        Whose values.
+        The exercise with the values.
     passes
-        The passes in which they are asked for.
+        The passes over values.
     namespace
-        What the locked cells leave with the notebook's own parameters; the checks run in it.
+        The namespace after the locked cells with the notebook's own parameters; the checks run in it.
     policy
-        Marks for what is partly right.
+        Partial credit.
 
     Raises
     ------
@@ -59,20 +58,20 @@ class ValueChecks:
         self.validate()
 
     def begin(self) -> None:
-        """Nothing of the last submission is kept."""
+        """Does nothing: no answers of the last submission are kept."""
 
     def is_decided(self, check: Check, results: PassResults) -> bool:
-        """Values have passes of their own: the optional passes say nothing about them."""
+        """Always True: values have their own passes, so the optional ones do not matter."""
         return True
 
     def note(
         self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Diagnosis | None:
-        """Nothing is noted of a value that passed."""
+        """Always None: there are no notes on values."""
         return None
 
     def evidence(self, check: Check, results: PassResults) -> list[Evidence]:
-        """The comparisons of a value, pass by pass; none for a check that is about its stub as a whole."""
+        """The comparisons of a value, by pass; empty for a check of the stub as a whole."""
         if not self._is_compared(check):
             return []
         name = check.gradient
@@ -84,7 +83,7 @@ class ValueChecks:
     def verdict(
         self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
     ) -> Verdict:
-        """The verdict on one value, from its :meth:`evidence` and from what the cells use besides."""
+        """The verdict on one value, from its :meth:`evidence` and the forbidden names in the cells."""
         verdict = self._judged(check, results, evidence)
         own = uses[results.submission.stub_indices()[check.gradient]]
         if internals := own.internals or self._by_helpers(results.submission, uses):
@@ -120,7 +119,7 @@ class ValueChecks:
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
 
     def _nothing(self, check: Check, results: PassResults) -> Decided | None:
-        """What is decided where the stub brought nothing to judge; None where it did."""
+        """The decision if the stub gave nothing to grade; None if it did."""
         stub, index = check.stub, results.submission.stub_indices()[check.gradient]
         if index in results.deaths and index not in results.slow:
             death = results.deaths[index]
@@ -133,10 +132,10 @@ class ValueChecks:
         if errors := results.errors(index):
             outcome, message = raised(stub, errors, results.visible_error(index), results.limits)
             return outcome, 0.0, message
-        return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is asked for."
+        return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is checked."
 
     def _marked(self, check: Check, marks: Sequence[Mark], results: PassResults) -> Decided:
-        """What is decided of a value that is compared."""
+        """The decision on a value that is compared."""
         decided = worst(marks)
         if decided.outcome != "failed":
             return decided.outcome, decided.share, ""
@@ -145,60 +144,60 @@ class ValueChecks:
         return "failed", 0.0, ""
 
     def _at_first(self, marks: Sequence[Mark]) -> Mark:
-        """The mark that the passes with the least settings come to."""
+        """The mark of the passes with the first settings, which are the shortest."""
         least = self.exercise.training.hidden[0]
-        return worst(one for one, here in zip(marks, self.passes, strict=True) if _has(here, least))
+        return worst(mark_ for mark_, pass_ in zip(marks, self.passes, strict=True) if _has(pass_, least))
 
     def _later(self, check: Check, results: PassResults) -> str:
-        """What is said of a value that is right in the passes with the least settings alone."""
+        """Message for a value that is right in the passes with the first settings only."""
         least = ", ".join(f"{name} = {value}" for name, value in self.exercise.training.hidden[0].items())
-        right = f"{check.gradient} is right with {least}, and not with more"
+        right = f"{check.gradient} is right with {least}, but not with more"
         for other in self._siblings(check.stub):
             marks = [mark(round_, self.policy) for round_ in self.evidence(other, results)]
             if self._at_first(marks).outcome == "failed":
-                return f"{right}: {other.gradient}, which is wrong from the start, goes into it."
-        return f"{right}: does {check.stub} do at every step what belongs to that step?"
+                return f"{right}: it depends on {other.gradient}, which is wrong from the start."
+        return f"{right}: does {check.stub} do the right thing at every step?"
 
     def _whole(self, check: Check, results: PassResults) -> Decided | None:
-        """What is decided of the check of a stub as a whole, where nothing that the stub makes is right elsewhere."""
+        """The decision on the check of a stub as a whole if none of its values is right in a hidden pass; else None."""
         comparisons = (
             seen
-            for one in self._siblings(check.stub)
-            if one.gradient in self._moving(check.stub)
-            for evidence in self.evidence(one, results)
+            for sibling in self._siblings(check.stub)
+            if sibling.gradient in self._moving(check.stub)
+            for evidence in self.evidence(sibling, results)
             for seen in evidence.as_written
         )
         if any(correctness_of(seen) is Correctness.RIGHT for seen in comparisons):
             return None
-        message = f"What {check.stub} makes here does not count: with another seed, nothing that it makes is right."
+        message = f"The values of {check.stub} do not count: with another seed, none of them is right."
         return "failed", 0.0, message
 
     def _broken(self, check: Check, results: PassResults) -> Decided | None:
-        """What is decided where the check does not hold in the visible pass; None where it does."""
+        """The decision if the check does not hold in the visible pass; None if it does."""
         index = results.submission.stub_indices()[check.gradient]
         if index in results.slow:
-            # hidden passes have said what they say of the value itself
+            # a value that is compared was graded in the hidden passes
             sentence = death_sentence(results.deaths[index], results.limits_of(index))
             return None if self._is_compared(check) else ("timeout", 0.0, sentence)
-        names = [one.gradient for one in self._siblings(check.stub)]
+        names = [sibling.gradient for sibling in self._siblings(check.stub)]
         both = [results.tensors(results.passes[0], name) or (None, None) for name in names]
         errors = []
         for answers in zip(*both, strict=True):
-            there = {name: value for name, value in zip(names, answers, strict=True) if value is not None}
-            # a check is not given what has another shape: it may need any amount of memory for it
-            misshapen = [name for name, value in there.items() if value.shape != self._visible_shape(name)]
+            tensors = {name: value for name, value in zip(names, answers, strict=True) if value is not None}
+            # values of another shape are not passed to a check: it might need any amount of memory for them
+            misshapen = [name for name, value in tensors.items() if value.shape != self._visible_shape(name)]
             if check.gradient in misshapen:
                 return None
             if misshapen and not self._is_compared(check):
                 name = misshapen[0]
-                shapes = f"{tuple(there[name].shape)} where it should have {tuple(self._visible_shape(name))}"
+                shapes = f"{tuple(tensors[name].shape)}, but should have {tuple(self._visible_shape(name))}"
                 return "failed", 0.0, f"{name} has shape {shapes}."
-            error = self._run(check, {name: value for name, value in there.items() if name not in misshapen})
+            error = self._run(check, {name: value for name, value in tensors.items() if name not in misshapen})
             if error is None:
                 return None
             errors.append(error)
-        said = errors[0].message if errors[0].name == "AssertionError" else f"{errors[0].name}: {errors[0].message}"
-        return "failed", 0.0, said or f"{check.gradient} does not meet a further condition of its check."
+        message = errors[0].message if errors[0].name == "AssertionError" else f"{errors[0].name}: {errors[0].message}"
+        return "failed", 0.0, message or f"{check.gradient} does not meet a further condition of its check."
 
     def _visible_shape(self, name: str) -> torch.Size:
         """The shape that a value should have with the notebook's own parameters."""
@@ -206,27 +205,27 @@ class ValueChecks:
         return (known if isinstance(known, torch.Tensor) else self.solutions[self.passes[0].name].after[name]).shape
 
     def _diagnosis(self, check: Check, results: PassResults) -> Diagnosis | None:
-        """The mistake in a value that is not right, where it is certain."""
+        """The mistake in a value that is not right, if it is certain."""
         first = [pass_ for pass_ in self.passes if _has(pass_, self.exercise.training.hidden[0])]
-        moves = [self._move(check.gradient, results.tensors(one, check.gradient)[0], one) for one in first]
-        there = [move for move in moves if move]
-        return diagnose_update(check.gradient, check.stub, there) if len(there) == len(first) else None
+        updates = [self._update(check.gradient, results.tensors(pass_, check.gradient)[0], pass_) for pass_ in first]
+        known = [update for update in updates if update]
+        return diagnose_update(check.gradient, check.stub, known) if len(known) == len(first) else None
 
-    def _move(self, name: str, answer: torch.Tensor | None, pass_: Pass) -> ParameterUpdate | None:
-        """Where a value started, came to, and should be; None where these cannot be compared."""
-        worked = self.solutions[pass_.name]
-        expected, start = worked.after[name], worked.before.get(name)
+    def _update(self, name: str, answer: torch.Tensor | None, pass_: Pass) -> ParameterUpdate | None:
+        """A value before the stub, its answer and its reference; None if these cannot be compared."""
+        solution = self.solutions[pass_.name]
+        expected, start = solution.after[name], solution.before.get(name)
         if answer is None or start is None or answer.is_complex() or not answer.shape == start.shape == expected.shape:
             return None
-        return ParameterUpdate(start.double(), answer.double(), expected.double(), TOLERANCE * worked.scale(name))
+        return ParameterUpdate(start.double(), answer.double(), expected.double(), TOLERANCE * solution.scale(name))
 
     def _compared(self, name: str, answer: torch.Tensor | None, pass_: Pass) -> Comparison | None:
-        worked = self.solutions[pass_.name]
-        return None if answer is None else compare(answer, worked.after[name], worked.scale(name), TOLERANCE)
+        solution = self.solutions[pass_.name]
+        return None if answer is None else compare(answer, solution.after[name], solution.scale(name), TOLERANCE)
 
     def _is_compared(self, check: Check) -> bool:
-        """Whether a check asks for a tensor; else it is about its stub as a whole."""
-        return all(worked.has(check.gradient) for worked in self.solutions.values())
+        """Whether a check is about a tensor; else it is about its stub as a whole."""
+        return all(solution.has(check.gradient) for solution in self.solutions.values())
 
     def _siblings(self, stub: str) -> list[Check]:
         """The checks of the values that a stub makes."""
@@ -235,31 +234,31 @@ class ValueChecks:
     def _moving(self, stub: str) -> list[str]:
         """The values that the solution of a stub changes."""
         names = [check.gradient for check in self._siblings(stub)]
-        return [name for name in names if any(worked.moves(name) for worked in self.solutions.values())]
+        return [name for name in names if any(solution.moves(name) for solution in self.solutions.values())]
 
     def _is_changed(self, name: str, pass_: Pass, results: PassResults) -> bool:
-        """Whether an answer is not what stood there before the stub ran."""
+        """Whether an answer differs from the value before the stub ran."""
         start = self.solutions[pass_.name].before.get(name)
-        there = [answer for answer in results.answers.get(pass_.name, {}).get(name, AnswerPair()).both() if answer]
-        if any(answer.kind in ("other", "too-large") for answer in there):
+        answers = [answer for answer in results.answers.get(pass_.name, {}).get(name, AnswerPair()).both() if answer]
+        if any(answer.kind in ("other", "too-large") for answer in answers):
             return True
         return any(
-            start is None or not torch.equal(answer.value, start) for answer in there if answer.value is not None
+            start is None or not torch.equal(answer.value, start) for answer in answers if answer.value is not None
         )
 
     def _run(self, check: Check, answers: Mapping[str, torch.Tensor]) -> execution.CellError | None:
-        """Run a check where ``answers`` stand in the place of their names: what it raised."""
+        """Run a check with ``answers``: the error if it raised."""
         with _replaced(self.namespace, answers), torch.no_grad(), execution.captured():
             return execution.run_cell(self._cells[check.id], self.namespace)
 
     def validate(self) -> None:
-        """Prove that the values can be graded.
+        """Check that the values can be graded.
 
         Raises
         ------
         ExerciseError
-            A check asks for what its stub does not make, uses what the grader does not have, or should compare a
-            gradient; or every seed gives the same.
+            A check is about a value that its stub does not make, uses a name that the grader does not have, or should
+            compare a gradient; or all seeds give the same values.
         """
         for check in self.exercise.values:
             self._validate_check(check)
@@ -288,29 +287,33 @@ class ValueChecks:
                 f"{name}: the solution of {check.stub} makes no tensor {check.gradient}, which {check.id} is about."
                 + closest(check.gradient, values)
             )
-        error = self._run(check, {one.gradient: values[one.gradient] for one in self._siblings(check.stub)})
+        error = self._run(
+            check, {name: values[name] for name in (other.gradient for other in self._siblings(check.stub))}
+        )
         # a condition on the whole training need not hold after a few steps
         if error and error.name != "AssertionError":
             raise ExerciseError(
-                f"{name}: {check.id} raises {error.name} in the grader: {error.message} The check of a value finds the "
-                f"names of the locked cells before the first stub, and what {check.stub} makes."
+                f"{name}: {check.id} raises {error.name} in the grader: {error.message} The check of a value can use the "
+                f"names of the locked cells before the first stub, and the values of {check.stub}."
             )
 
     def _depends_on_the_seed(self) -> bool:
-        one = self.passes[0]
-        start = self.solutions[one.name].before
+        first = self.passes[0]
+        start = self.solutions[first.name].before
         if any(not torch.equal(value, self.namespace[name]) for name, value in start.items()):
             return True
         if self.exercise.recorded:
-            # nothing else can be worked out; the course that recorded it has asked
+            # a release cannot compute other values; the course that recorded these has checked it
             return True
-        other = SolutionValues.of(self.exercise, Pass(one.kind, one.round, {**one.parameters, "seed": 0}))
-        return any(not torch.equal(value, other.after[name]) for name, value in self.solutions[one.name].after.items())
+        other = SolutionValues.of(self.exercise, Pass(first.kind, first.round, {**first.parameters, "seed": 0}))
+        return any(
+            not torch.equal(value, other.after[name]) for name, value in self.solutions[first.name].after.items()
+        )
 
 
 @contextmanager
 def _replaced(namespace: dict[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
-    """Let ``values`` stand in ``namespace`` inside the block, where the functions of locked cells find them too."""
+    """Put ``values`` into ``namespace`` inside the block: the functions of locked cells use them too."""
     before = dict(namespace)
     namespace.update(values)
     try:
@@ -321,22 +324,22 @@ def _replaced(namespace: dict[str, Any], values: Mapping[str, Any]) -> Iterator[
 
 
 def _wrong(check: Check, results: PassResults) -> str:
-    """What is said of a value that is not right, where nothing more is known."""
+    """Message for a wrong value without a diagnosis."""
     answers = list(results.all_answers(check.gradient))
     if any(answer.kind == "tensor" for answer in answers):
-        return f"{check.gradient} is not what {check.stub} should make of it."
+        return f"{check.gradient} does not have the value that {check.stub} should give it."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
         return f"{check.gradient} is not a tensor but a {strange[0]}."
-    return f"There is no tensor {check.gradient} when {check.stub} has run."
+    return f"There is no tensor {check.gradient} after {check.stub} has run."
 
 
 def _has(pass_: Pass, settings: Mapping[str, Any]) -> bool:
-    """Whether a pass has these settings."""
+    """Whether a pass has these parameters."""
     return all(pass_.parameters.get(name) == value for name, value in settings.items())
 
 
 def _seen(evidence: Sequence[Evidence], marks: Sequence[Mark]) -> Comparison | None:
     """The comparison that a verdict shows: the best one of the first pass in which the value is not right, if any."""
-    wrong = [one for one, decided in zip(evidence, marks, strict=True) if decided.outcome != "passed"]
-    shown = wrong[:1] or evidence[-1:]
-    return max((seen for one in shown for seen in one.as_written if seen is not None), key=correctness_of, default=None)
+    wrong = [of_pass for of_pass, decided in zip(evidence, marks, strict=True) if decided.outcome != "passed"]
+    shown = [seen for of_pass in wrong[:1] or evidence[-1:] for seen in of_pass.as_written if seen is not None]
+    return max(shown, key=correctness_of, default=None)

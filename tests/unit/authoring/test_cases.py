@@ -200,7 +200,7 @@ def test_read_other_files(tmp_path: Path) -> None:
         file.write('[cells]\ndh = "x"\n')
     with pytest.raises(CourseError) as caught:
         Case.read(folder)
-    for message in ("notes.txt has no meaning", "dh would be lost", "are both there"):
+    for message in ("notes.txt has no meaning", "dh would be lost", "both exist"):
         assert message in str(caught.value)
     assert "DS_Store" not in str(caught.value)
     with pytest.raises(CourseError, match=r"notebook\.bin is missing: a case without one is a file empty\.toml"):

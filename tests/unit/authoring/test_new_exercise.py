@@ -137,25 +137,25 @@ LEAF = TOP.replace("generator=g)", "generator=g).requires_grad_()")
 def test_refused(course: Course, script: Callable[[str], Path]) -> None:
     """A script of which no exercise can be made is refused with the line and the reason, and nothing is written."""
     for text, reasons in [
-        (LEAF + "h = w.tanh(\nloss = h.sum()", ["is no Python: line 5"]),
+        (LEAF + "h = w.tanh(\nloss = h.sum()", ["is not valid Python: line 5"]),
         (LEAF + "h = w.tanh()", ["line 5: the script ends without a loss"]),
         (LEAF + "loss = w.tanh().mean(0)", ["line 5: loss has the shape (4,): it must be a scalar"]),
         (LEAF + "loss = w.argmax()", ["line 5: loss holds int64"]),
-        (LEAF + "loss = 3.0", ["line 5: loss is no tensor but float"]),
+        (LEAF + "loss = 3.0", ["line 5: loss is not a tensor but float"]),
         (LEAF + "loss = (w / 0).sum() / 0", ["line 5: loss is"]),
-        (TOP + "loss = w.sum()", ["line 5: nothing that loss is made from has a gradient"]),
+        (TOP + "loss = w.sum()", ["line 5: loss has no gradient"]),
         (
             LEAF + "u = w * 2\nr = u.round().long()\nloss = w.sum()",
-            ["line 5: u does not reach", "r (line 6) is made from it"],
+            ["line 5: u does not reach", "r (line 6) is computed from it"],
         ),
-        (LEAF + "u = w * 2\nloss = w.sum() + 0 * u.sum()", ["line 5: nothing comes back to u"]),
+        (LEAF + "u = w * 2\nloss = w.sum() + 0 * u.sum()", ["line 5: the gradient of u is zero"]),
         (LEAF + "h = w * 2\nh += 1\nloss = h.sum()", ["line 6: changes h in place"]),
         (LEAF + "h = w * 2\nh[0] = 1\nloss = h.sum()", ["line 6: changes h in place"]),
         (LEAF + "h = w * 2\nv = h.view(-1)\nv.mul_(2)\nloss = v.sum()", ["line 7: changes h in place", "changes v in"]),
         (LEAF + "w += 1\nloss = w.sum()", ["line 5: raises RuntimeError: a leaf Variable"]),
         (LEAF + "h = w * 2\nh = h + 1\nloss = h.sum()", ["line 6: assigns h a second time"]),
-        (LEAF + "h = w * 2\nz = h\nloss = (z + h).sum()", ["line 6: z and h are one tensor"]),
-        (LEAF + "h = w * torch.rand(4)\nloss = h.sum()", ["line 5: h is not the same in a second run"]),
+        (LEAF + "h = w * 2\nz = h\nloss = (z + h).sum()", ["line 6: z and h are the same tensor"]),
+        (LEAF + "h = w * torch.rand(4)\nloss = h.sum()", ["line 5: h differs in a second run"]),
         (
             LEAF + "n = w.long().requires_grad_()\nloss = w.sum()",
             ["line 5: raises RuntimeError: only Tensors of float"],
@@ -163,15 +163,15 @@ def test_refused(course: Course, script: Callable[[str], Path]) -> None:
         (LEAF + "h = w * 1j\nloss = h.abs().sum()", ["line 5: h holds complex64"]),
         (LEAF + "dw = 2\nloss = (dw * w).sum()", ["line 4: the gradient of w is called dw"]),
         (LEAF + "progress = 1\nloss = w.sum()", ["line 5: defines progress, as the notebook does"]),
-        (LEAF + "loss = w.sum()\nloss.backward()", ["line 6: calls backward: leave it out"]),
-        (LEAF + "a = 1; b = 2\nloss = w.sum()", ["line 5: holds two statements"]),
+        (LEAF + "loss = w.sum()\nloss.backward()", ["line 6: calls backward: delete it"]),
+        (LEAF + "a = 1; b = 2\nloss = w.sum()", ["line 5: has two statements"]),
         (LEAF + "loss = w.sum() / x", ["line 5: raises NameError"]),
         (
             LEAF.replace("seed = 1", "other = 1").replace("(seed)", "(1)") + "loss = w.sum()",
-            ["line 1: no whole number `seed`"],
+            ["line 1: there is no integer `seed`"],
         ),
         (LEAF.replace("(seed)", "(1)") + "loss = w.sum()", ["line 2: seed changes no tensor"]),
-        (LEAF + "wé = w * 2\nloss = wé.sum()", ["line 5: wé is no name for a cell"]),
+        (LEAF + "wé = w * 2\nloss = wé.sum()", ["line 5: wé cannot be the name of a cell"]),
         (
             LEAF + "h = w * 2\nh += 1\nz = w * 3\nz += 1\nloss = (h + z).sum()",
             ["line 6: changes h in place", "line 8: changes z in place"],
@@ -221,7 +221,7 @@ def test_documented_script(course: Course, script: Callable[[str], Path]) -> Non
 def test_names(course: Course, script: Callable[[str], Path]) -> None:
     """An exercise is called as a Python name is."""
     for name in ["", "two words", "../up", "3d", "über", "class", "a/b", "a-b"]:
-        with named(name), pytest.raises(CourseError, match="is no name for an exercise"):
+        with named(name), pytest.raises(CourseError, match="cannot be the name of an exercise"):
             new_exercise(course, name, script(ATTENTION))
 
 
@@ -229,7 +229,7 @@ def test_never_overwrites(course: Course, script: Callable[[str], Path]) -> None
     """What is there already stays as it is."""
     path = new_exercise(course, "attention", script(ATTENTION))
     path.write_text("mine")
-    with pytest.raises(CourseError, match="is there already"):
+    with pytest.raises(CourseError, match="exists already"):
         new_exercise(course, "attention", script(ATTENTION))
     assert path.read_text() == "mine"
 

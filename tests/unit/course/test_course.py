@@ -55,7 +55,7 @@ def test_found_from_below(course: Course, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_no_course(tmp_path: Path) -> None:
     """A folder outside every course is told so, with the way out."""
-    with pytest.raises(CourseError, match=r"lies in no course.*--course") as caught:
+    with pytest.raises(CourseError, match=r"is not in a course.*--course") as caught:
         Course.at(tmp_path)
     assert CONFIG in str(caught.value)
 

@@ -124,7 +124,7 @@ def test_nothing_is_nothing(small: Grader, source: str) -> None:
     """Where nothing changes, nothing is right, not even a value that the solution leaves alone."""
     report = _report(small, source)
     assert _outcomes(report) == ["missing"] * 5
-    assert report.checks[2].message == "grow is not written yet: it changes nothing that is asked for."
+    assert report.checks[2].message == "grow is not written yet: it changes nothing that is checked."
 
 
 def test_right_at_first_is_half(small: Grader) -> None:
@@ -133,12 +133,12 @@ def test_right_at_first_is_half(small: Grader) -> None:
     assert _outcomes(report) == ["partial", "partial", "passed", "partial", "failed"]
     assert [one.points for one in report.checks] == [0.5, 0.5, 1, 0.5, 0]
     assert report.checks[0].message == (
-        "x is right with steps = 1, and not with more: does grow do at every step what belongs to that step?"
+        "x is right with steps = 1, but not with more: does grow do the right thing at every step?"
     )
     report = _report(small, GROW.replace("x = 1.5 * x", "x = 1.5 * x + z[0]").replace("y += 1", "y += 1\n    z += 1"))
     assert _outcomes(report)[:4] == ["partial", "passed", "failed", "partial"]
     assert report.checks[0].message == (
-        "x is right with steps = 1, and not with more: z, which is wrong from the start, goes into it."
+        "x is right with steps = 1, but not with more: it depends on z, which is wrong from the start."
     )
 
 
@@ -174,22 +174,22 @@ def test_a_mistake_without_a_name(small: Grader) -> None:
     """What goes elsewhere is not given a name."""
     report = _report(small, GROW.replace("x = 1.5 * x", "x = x + 0.5 * x.flip(0)"))
     assert report.checks[0].diagnosis is None
-    assert report.checks[0].message == "x is not what grow should make of it."
+    assert report.checks[0].message == "x does not have the value that grow should give it."
 
 
 def test_another_shape_reaches_no_check(small: Grader) -> None:
     """No check is run on a value in another shape: what it needs could be any amount. The others are not hurt."""
     report = _report(small, f"{GROW}\ny = torch.zeros(2000, 2000)")
     assert _outcomes(report) == ["passed", "failed", "passed", "passed", "failed"]
-    assert report.checks[4].message == "y has shape (2000, 2000) where it should have (2,)."
+    assert report.checks[4].message == "y has shape (2000, 2000), but should have (2,)."
     report = _report(small, f"{GROW}\ny = y.view(1, 2)")
     assert _outcomes(report) == ["passed", "partial", "passed", "passed", "failed"]
 
 
 KINDS = {
     "x = [1.0]": "x is not a tensor but a list.",
-    "x = None": "There is no tensor x when grow has run.",
-    "del x": "There is no tensor x when grow has run.",
+    "x = None": "There is no tensor x after grow has run.",
+    "del x": "There is no tensor x after grow has run.",
 }
 
 
@@ -224,9 +224,7 @@ def test_pasted_values_do_not_count(small: Grader) -> None:
     """Numbers that are right in the notebook alone earn nothing, also where the check asks for a sum of them."""
     report = _report(small, "x, y, total = torch.full((3,), 5e3), torch.zeros(2), torch.zeros(())")
     assert _outcomes(report) == ["failed", "failed", "passed", "failed", "failed"]
-    assert report.checks[4].message == (
-        "What grow makes here does not count: with another seed, nothing that it makes is right."
-    )
+    assert report.checks[4].message == ("The values of grow do not count: with another seed, none of them is right.")
 
 
 def test_the_end_of_the_notebook_counts_too(small: Grader) -> None:

@@ -1,4 +1,4 @@
-"""Verify a course before it is handed out: all its faults, in one run.
+"""Verify a course before it is released: all its faults, in one run.
 
-Runs the author's own cells in this process: never give it a student's.
+Runs the author's own cells in this process: never pass it a student's notebook.
 """

@@ -1,4 +1,4 @@
-"""A course rehearsed in a folder of its own: released, solved and graded by nbgrader's commands and ours."""
+"""Dry run of an assignment in a temporary folder: released, solved, and graded by nbgrader and by handgrad."""
 
 import os
 import shutil
@@ -23,74 +23,73 @@ from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 
-__all__ = ["SOLVED", "UNTOUCHED", "Rehearsal", "drift", "rehearsed"]
+__all__ = ["SOLVED", "UNTOUCHED", "DryRun", "drift", "dry_run_of"]
 
 UNTOUCHED, SOLVED = "untouched", "solved"
-"""The two students of a rehearsal: one hands in the release as it is, the other the worked solution."""
-_OWN = """
-# of the rehearsal alone: its folder and its gradebook, and code that is the author's own
+"""The two students of a dry run: one hands in the release as it is, the other the worked solution."""
+_STAGING_CONFIG = """
+# settings of the dry run: a temporary folder and gradebook; the code is the author's own
 c.CourseDirectory.root = {root!r}
 c.CourseDirectory.db_url = {database!r}
 c.Handgrad.trust_submissions = True
 """
 LONGEST_OUTPUT = 300
-"""Characters quoted of what a command said last."""
+"""Characters quoted of the last line that a command printed."""
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """One assignment of a course, in a folder of its own.
+class DryRun:
+    """One assignment of a course, copied into a temporary folder.
 
     Attributes
     ----------
     course
-        The course that is proved.
-    stage
-        Its double, in which everything is tried.
+        The course that is verified.
+    staging
+        Its copy, in which everything is run.
     assignment
         The assignment.
     """
 
     course: Course
-    stage: Course
+    staging: Course
     assignment: str
 
     def path(self, kind: str) -> Path:
-        """The notebook of a kind (``release`` or ``solution``) that the source gives."""
-        return self.stage.folder(kind) / self.assignment / f"{self.assignment}.ipynb"
+        """Path of the ``release`` or ``solution`` notebook made from the source."""
+        return self.staging.folder(kind) / self.assignment / f"{self.assignment}.ipynb"
 
     def generate(self) -> None:
-        """Let nbgrader make release and solution of the source."""
-        commands.run("generate_assignment", self.stage, self.assignment)
-        commands.run("generate_solution", self.stage, self.assignment)
+        """Make release and solution from the source with nbgrader."""
+        commands.run("generate_assignment", self.staging, self.assignment)
+        commands.run("generate_solution", self.staging, self.assignment)
 
     def notebook(self, kind: str) -> NotebookNode:
-        """The same, read."""
+        """The notebook at :meth:`path`."""
         return read_notebook(self.path(kind))
 
     def hand_in(self) -> None:
-        """Let the two students hand in."""
+        """Hand in for the two students."""
         for student, kind in ((UNTOUCHED, "release"), (SOLVED, "solution")):
-            folder = self.stage.folder("submitted") / student / self.assignment
+            folder = self.staging.folder("submitted") / student / self.assignment
             folder.mkdir(parents=True)
             shutil.copy(self.path(kind), folder)
 
     def grade(self) -> dict[str, Report]:
         """The reports of `handgrad grade`, by student."""
-        return {one.student: one for one in grade_class(self.stage, self.assignment, workers=1, force=True)}
+        return {report.student: report for report in grade_class(self.staging, self.assignment, workers=1, force=True)}
 
     def autograde(self) -> dict[str, float]:
-        """The scores of nbgrader's own commands, by student; its feedback is written too."""
-        done = self._run("nbgrader", "autograde", self.assignment, "--force", folder=self.stage.root)
+        """The scores of `nbgrader autograde`, by student; nbgrader's feedback is written too."""
+        done = self._run("nbgrader", "autograde", self.assignment, "--force", folder=self.staging.root)
         if done.returncode:
-            said = _last_line(done.stderr or done.stdout)
-            raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {said}")
-        commands.run("generate_feedback", self.stage, self.assignment)
-        return scores_of(*Folders(self.stage, self.assignment).database, self.assignment)
+            raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {_last_line(done.stderr or done.stdout)}")
+        commands.run("generate_feedback", self.staging, self.assignment)
+        return scores_of(*Folders(self.staging, self.assignment).database, self.assignment)
 
     @property
     def hidden_tests(self) -> Path:
-        """The folder of the course's hidden tests for pytest; it need not be there."""
+        """The folder of the course's hidden tests for pytest; it may not exist."""
         return self.course.root / "tests" / "hidden"
 
     def pytest(self) -> Iterator[Fault]:
@@ -98,20 +97,21 @@ class Rehearsal:
         folder = self.hidden_tests / self.assignment
         name = folder.relative_to(self.course.root).as_posix()
         if not list(folder.glob("test_*.py")):
-            yield Fault(name, "there are no hidden tests for pytest", "make the folder as those beside it are made")
+            yield Fault(
+                name, "there are no hidden tests for pytest", "write them as in the other folders of tests/hidden"
+            )
             return
         done = self._run("pytest", "-q", "-p", "no:cacheprovider", str(folder), f"--submission={self.path('solution')}")
         if done.returncode:
-            said = _last_line(done.stdout)
-            yield Fault(name, f"the worked solution does not pass the hidden tests ({said})", f"run pytest {name}")
+            what = f"the worked solution does not pass the hidden tests ({_last_line(done.stdout)})"
+            yield Fault(name, what, f"run pytest {name}")
 
     def _run(self, module: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a module of this environment."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=folder or self.course.root,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": commands.search_path()},
             capture_output=True,
             text=True,
             check=False,
@@ -119,8 +119,8 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsed(course: Course, assignment: str) -> Iterator[Rehearsal]:
-    """A rehearsal in a folder that is gone afterwards; nothing in the course itself is written.
+def dry_run_of(course: Course, assignment: str) -> Iterator[DryRun]:
+    """A dry run in a temporary folder; nothing in the course itself is written.
 
     Raises
     ------
@@ -131,36 +131,36 @@ def rehearsed(course: Course, assignment: str) -> Iterator[Rehearsal]:
         root = Path(folder).resolve()
         source = course.folder("source").relative_to(course.root)
         shutil.copytree(course.root / source / assignment, root / source / assignment)
-        own = _OWN.format(root=str(root), database=f"sqlite:///{root}/gradebook.db")
+        settings = _STAGING_CONFIG.format(root=str(root), database=f"sqlite:///{root}/gradebook.db")
         config = (course.root / CONFIG).read_text(encoding="utf-8")
-        (root / CONFIG).write_text(config + own, encoding="utf-8")
-        rehearsal = Rehearsal(course, Course.at(root), assignment)
-        rehearsal.generate()
-        yield rehearsal
+        (root / CONFIG).write_text(config + settings, encoding="utf-8")
+        dry_run = DryRun(course, Course.at(root), assignment)
+        dry_run.generate()
+        yield dry_run
 
 
-def drift(rehearsal: Rehearsal) -> Iterator[Fault]:
-    """Where the release and the solutions of a course are not what its source gives."""
+def drift(dry_run: DryRun) -> Iterator[Fault]:
+    """Differences between a course's release and solutions and what its source gives."""
     for kind in ("release", "solution"):
-        made = rehearsal.stage.folder(kind) / rehearsal.assignment
-        there = rehearsal.course.folder(kind) / rehearsal.assignment
-        name = there.relative_to(rehearsal.course.root).as_posix()
-        command = f"`handgrad release {rehearsal.assignment}`"
-        if not there.is_dir():
-            yield Fault(name, "it is not there", f"run {command}")
+        made = dry_run.staging.folder(kind) / dry_run.assignment
+        present = dry_run.course.folder(kind) / dry_run.assignment
+        name = present.relative_to(dry_run.course.root).as_posix()
+        command = f"`handgrad release {dry_run.assignment}`"
+        if not present.is_dir():
+            yield Fault(name, "it is missing", f"run {command}")
             continue
-        ours = {path.name for path in made.iterdir()}
-        theirs = {path.name for path in there.iterdir() if path.suffix != ".whl" and not path.name.startswith(".")}
-        for file in sorted(ours ^ theirs):
-            what = "is not there" if file in ours else "does not come from the source"
-            yield Fault(f"{name}/{file}", f"it {what}", f"run {command}, or take it away")
-        for file in sorted(ours & theirs):
-            if not _alike(made / file, there / file):
-                yield Fault(f"{name}/{file}", "it is not what the source gives", f"run {command}")
+        expected = {path.name for path in made.iterdir()}
+        found = {path.name for path in present.iterdir() if path.suffix != ".whl" and not path.name.startswith(".")}
+        for file in sorted(expected ^ found):
+            what = "is missing" if file in expected else "does not come from the source"
+            yield Fault(f"{name}/{file}", f"it {what}", f"run {command}, or delete it")
+        for file in sorted(expected & found):
+            if not _same_content(made / file, present / file):
+                yield Fault(f"{name}/{file}", "it differs from what the source gives", f"run {command}")
 
 
-def _alike(path: Path, other: Path) -> bool:
-    """Whether two files say the same; of notebooks the outputs are not looked at."""
+def _same_content(path: Path, other: Path) -> bool:
+    """Whether two files have the same content; outputs of notebooks are ignored."""
     if path.suffix != ".ipynb":
         return path.read_bytes() == other.read_bytes()
     return _cells(read_notebook(path)) == _cells(read_notebook(other))
@@ -172,4 +172,4 @@ def _cells(notebook: NotebookNode) -> list[tuple[object, ...]]:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip()[:LONGEST_OUTPUT] if lines else "it says nothing"
+    return lines[-1].strip()[:LONGEST_OUTPUT] if lines else "it printed nothing"

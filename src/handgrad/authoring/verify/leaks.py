@@ -1,4 +1,4 @@
-"""What students must not get: the lines of solutions and hidden tests, looked for in what they do get."""
+"""Search what students get for lines of solutions and hidden tests."""
 
 import html
 import json
@@ -20,17 +20,17 @@ from handgrad.exercise.solution_marks import (
     without_solutions,
 )
 
-__all__ = ["Secrets"]
+__all__ = ["Leaks"]
 
 _TAG = re.compile(r"<[^>]*>")
 SHORT = 12
-"""Characters of a line that may stand in another one by chance."""
+"""A line with fewer characters counts only as a whole line: it may be part of another one by chance."""
 _BINARY = (".whl", ".png", ".jpg", ".pt", ".npy", ".zip", ".gz")
 
 
 @dataclass(frozen=True)
-class Secrets:
-    """The lines of an exercise that stand in its source alone.
+class Leaks:
+    """The lines of an exercise that must not reach students, and the search for them.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Secrets:
 
     @classmethod
     def of(cls, exercise: Exercise) -> Self:
-        """The secrets of an instructor's notebook: what locked cells, visible checks and stubs say too is none."""
+        """The lines of an instructor's notebook, without those that locked cells, visible checks or stubs have too."""
         public = {
             line
             for cell in exercise.cells
@@ -52,22 +52,22 @@ class Secrets:
         }
         unwritten = open_answers(exercise)
         stubs = [cell.source for cell in exercise.cells if cell.kind == "stub" and cell.name not in unwritten]
-        # what stands around the marks is given to students; a stub without marks is cleared as a whole
+        # students get what is around the marks; a stub without marks is cleared as a whole
         public |= {line for source in stubs if solutions_in(source) for line in _lines(without_solutions(source))}
         parts = (part for source in stubs for part in solutions_in(source) or [source])
         solutions = {line for part in parts for line in _lines(part)}
         tests = {line for check in exercise.checks for part in hidden_tests_in(check.source) for line in _lines(part)}
-        return cls(_unsaid(solutions, public), _unsaid(tests, public))
+        return cls(_not_public(solutions, public), _not_public(tests, public))
 
-    def told_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
-        """The secrets that stand in the files of a folder.
+    def found_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
+        """The lines that are found in the files of a folder.
 
         Parameters
         ----------
         name
-            What the folder is called in a fault.
+            The folder's name in a fault.
         solved
-            Whether what stands there is a student's who knows the solutions.
+            Whether the folder belongs to a student who handed in the solutions.
         """
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _BINARY):
             text = _text(path)
@@ -75,27 +75,27 @@ class Secrets:
             kinds = {"hidden test": {*self.tests, *HIDDEN_TEST_MARKS}}
             if not solved:
                 kinds["solution"] = {*self.solutions, *SOLUTION_MARKS}
-            for kind, secrets in kinds.items():
-                told = sorted(one for one in secrets if one in lines or (len(one) >= SHORT and one in text))
-                if told:
+            for kind, private in kinds.items():
+                leaked = sorted(line for line in private if line in lines or (len(line) >= SHORT and line in text))
+                if leaked:
                     file = f"{name}/{path.relative_to(folder).as_posix()}"
-                    what = f"a {kind} stands in what students get: {told[0]!r}"
-                    yield Fault(file, what, "put it between nbgrader's marks in the source, and release again")
+                    what = f"a {kind} is in what students get: {leaked[0]!r}"
+                    yield Fault(file, what, "put it between nbgrader's marks in the source and release again")
 
 
-def _unsaid(lines: Iterable[str], public: Iterable[str]) -> frozenset[str]:
-    """The lines that stand in no public one, as a call stands in the function's own definition."""
-    said = "\n".join(public)
-    return frozenset(line for line in lines if line not in said)
+def _not_public(lines: Iterable[str], public: Iterable[str]) -> frozenset[str]:
+    """The lines that are not part of a public line, as a call is part of its function's definition."""
+    text = "\n".join(public)
+    return frozenset(line for line in lines if line not in text)
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a text that say something."""
+    """The lines of a text without white space around them; empty lines, ``pass`` and ``None`` are left out."""
     return (line.strip() for line in text.splitlines() if line.strip() and line.strip() not in ("pass", "None"))
 
 
 def _text(path: Path) -> str:
-    """What a file says: of JSON its texts, of a page what is read on it."""
+    """The text of a file: the strings of JSON, the visible text of HTML."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix in (".ipynb", ".json"):
         return "\n".join(_texts(json.loads(text)))
@@ -103,12 +103,12 @@ def _text(path: Path) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in plain data; the lines of a cell's source are one."""
+    """Every string in plain data; a list of strings (the lines of a cell) is joined."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+    elif isinstance(value, list) and value and all(isinstance(part, str) for part in value):
         yield "".join(value)
     elif isinstance(value, (list, dict)):
         inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
-        for one in inner:
-            yield from _texts(one)
+        for part in inner:
+            yield from _texts(part)

@@ -1,7 +1,7 @@
-"""Mutants of a solution whose answers are no gradients: they live where a short training passes every check.
+"""Mutation testing of answers that are not gradients: a mutant survives if a short training passes every check.
 
-The visible pass is as long as the longest hidden one, and a check that the worked solution does not pass then, such as
-one of the loss after the full training, is not asked.
+The visible pass is as long as the longest hidden one. A check that the worked solution does not pass then, such as one
+of the loss after the full training, is ignored.
 """
 
 import random
@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.mutants import Mutant, mutants
 from handgrad.authoring.verify.equivalence import SEEDS, double_precision
-from handgrad.authoring.verify.mutation_testing import graded, solutions_in, sorted_out
+from handgrad.authoring.verify.mutation_testing import classify, graded, solutions_in
 from handgrad.authoring.verify.results import Mutation
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import run_locked
@@ -27,7 +27,7 @@ __all__ = ["mutation_of_values", "shortened"]
 
 
 def shortened(exercise: Exercise) -> Exercise:
-    """The exercise with a visible pass that is as long as its longest hidden one."""
+    """The exercise with a visible pass as short as its longest hidden one."""
     index, hidden = exercise.parameters_cell, exercise.training.hidden[-1]
     lines = [exercise.cells[index].source, *(f"{name} = {value!r}" for name, value in hidden.items())]
     cell = replace(exercise.cells[index], source="\n".join(lines))
@@ -44,25 +44,28 @@ def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
     """
     solutions = solutions_in(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
-    wanted = _passed(grader, solved, {})
-    passed = [mutant for mutant in made if wanted <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+    expected = _passed(grader, solved, {})
+    passed = [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
     if not passed:
         return Mutation(len(made))
-    worlds = [_World.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions) for seed in SEEDS]
-    return sorted_out(
-        len(made), passed, lambda mutant, allowance: all(world.agrees(mutant, allowance) for world in worlds)
+    settings = [
+        _TrainingSetting.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions)
+        for seed in SEEDS
+    ]
+    return classify(
+        len(made), passed, lambda mutant, allowance: all(setting.agrees(mutant, allowance) for setting in settings)
     )
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
-    """The answers that pass where the stubs hold ``sources``."""
+    """The answers that pass with the ``sources`` in their stubs."""
     report = graded(grader, solved, sources)
     return {check.gradient for check in report.checks if check.outcome == "passed"}
 
 
 @dataclass(frozen=True)
-class _World:
-    """What the worked solution changes in double precision, for one set of parameters: each change and its scale."""
+class _TrainingSetting:
+    """One set of parameters; the changes that the solution makes with it in double precision, and their scales."""
 
     exercise: Exercise
     parameters: Mapping[str, Any]
@@ -70,18 +73,18 @@ class _World:
     changes: Mapping[str, tuple[torch.Tensor, float]]
 
     @classmethod
-    def of(cls, exercise: Exercise, parameters: Mapping[str, Any], solutions: Mapping[str, str]) -> "_World":
+    def of(cls, exercise: Exercise, parameters: Mapping[str, Any], solutions: Mapping[str, str]) -> "_TrainingSetting":
         """Run the worked solution."""
         return cls(exercise, parameters, solutions, dict(_changes(exercise, parameters, solutions)))
 
     def agrees(self, mutant: Mutant, allowance: float) -> bool:
-        """Whether a mutant changes everything as the worked solution does, up to a share of the scale."""
+        """Whether a mutant makes the same changes as the worked solution, up to ``allowance`` times their scales."""
         sources = {**self.solutions, mutant.gradient: mutant.source}
-        found = dict(_changes(self.exercise, self.parameters, sources))
+        changes = dict(_changes(self.exercise, self.parameters, sources))
         return all(
-            name in found
-            and found[name][0].shape == change.shape
-            and bool(((found[name][0] - change).abs() <= allowance * scale).all())
+            name in changes
+            and changes[name][0].shape == change.shape
+            and bool(((changes[name][0] - change).abs() <= allowance * scale).all())
             for name, (change, scale) in self.changes.items()
         )
 
@@ -89,10 +92,10 @@ class _World:
 def _changes(
     exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]
 ) -> Iterator[tuple[str, tuple[torch.Tensor, float]]]:
-    """By how much each value that is asked for is moved by stubs with these sources; nothing where one raises."""
+    """The change of each checked value and its scale, by stubs with these sources; incomplete if one of them raises."""
     with double_precision(), chdir(exercise.directory), torch.no_grad(), execution.captured():
         namespace = run_locked(exercise, parameters)
-        start = {name: one.clone() for name, one in namespace.items() if isinstance(one, torch.Tensor)}
+        start = {name: value.clone() for name, value in namespace.items() if isinstance(value, torch.Tensor)}
         random.seed(0)
         torch.manual_seed(0)
         for name, locked in exercise.solution():
@@ -102,6 +105,6 @@ def _changes(
             value = namespace.get(check.gradient)
             if isinstance(value, torch.Tensor):
                 change = value - start[check.gradient] if check.gradient in start else value
-                # of what moves by nothing but rounding, the rounding says nothing
+                # a change that is rounding only carries no information
                 least = ROUNDING / TOLERANCE * float(value.abs().max())
                 yield check.gradient, (change, max(float(change.abs().max()), least))

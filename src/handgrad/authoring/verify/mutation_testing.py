@@ -1,4 +1,4 @@
-"""What the checks make of mutants: one warm grader, one mutant of each answer in a submission."""
+"""Mutation testing of gradients: grade submissions with one mutant of each answer."""
 
 import ast
 import copy
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from nbformat import NotebookNode
 
 from handgrad.authoring.mutants import Mutant, mutants
-from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, Worlds
+from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.exercise.exercise import grade_id, kind_of
 from handgrad.exercise.solution_marks import without_marks
@@ -17,20 +17,20 @@ from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
 
-__all__ = ["all_mutants", "graded", "mutation", "solutions_in", "sorted_out"]
+__all__ = ["all_mutants", "classify", "graded", "mutation", "solutions_in"]
 
 
 def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
-    """Grade every mutant of the worked solution in the notebook ``solved``; the survivors, and which are right."""
+    """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass."""
     solutions = solutions_in(solved)
     made = all_mutants(grader, solutions)
-    passed = [one for row in _rows(made, solutions) for one in _passed(row, grader, solved)]
-    # in company two signs may cancel as the notebook is written: what passes is asked again, alone
-    passed = [one for row in passed for one in _passed([row], grader, solved)]
+    passed = [mutant for row in _rows(made, solutions) for mutant in _passed(row, grader, solved)]
+    # two flipped signs in one submission may cancel: grade again, alone, each mutant that passed
+    passed = [mutant for mutant in passed if _passed([mutant], grader, solved)]
     if not passed:
         return Mutation(len(made))
-    worlds = Worlds(grader.exercise, solutions, grader.passes[-1].parameters)
-    return sorted_out(len(made), passed, worlds.equivalent)
+    settings = Settings(grader.exercise, solutions, grader.passes[-1].parameters)
+    return classify(len(made), passed, settings.equivalent)
 
 
 def solutions_in(solved: NotebookNode) -> dict[str, str]:
@@ -38,8 +38,8 @@ def solutions_in(solved: NotebookNode) -> dict[str, str]:
     return {grade_id(cell): without_marks(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
 
 
-def sorted_out(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, float], bool]) -> Mutation:
-    """Of ``made`` mutants those that ``passed``: which are right, which differ by next to nothing, which survive.
+def classify(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, float], bool]) -> Mutation:
+    """Classify the ``passed`` of ``made`` mutants as equivalent, negligible or survivors.
 
     Parameters
     ----------
@@ -50,37 +50,37 @@ def sorted_out(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, fl
     wrong = [mutant for mutant in passed if mutant not in equivalent]
     negligible = [mutant for mutant in wrong if agrees(mutant, NEGLIGIBLE)]
     survivors = [mutant for mutant in wrong if mutant not in negligible]
-    return Mutation(made, _shown(equivalent), _shown(negligible), _shown(survivors))
+    return Mutation(made, _survivors(equivalent), _survivors(negligible), _survivors(survivors))
 
 
 def all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
     """Every mutant of every worked solution, in order."""
-    names, found = list(solutions), []
+    names, made = list(solutions), []
     for number, name in enumerate(names):
         shapes = _shapes(grader, names[:number])
-        found += mutants(name, solutions[name], [one for one in names[:number] if one in shapes], shapes)
-    return found
+        made += mutants(name, solutions[name], [other for other in names[:number] if other in shapes], shapes)
+    return made
 
 
 def _shapes(grader: Grader, above: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the named tensors, and of the gradients that stand."""
+    """Shapes of the named tensors and of the gradients ``above``, by name."""
     tensors = next(iter(grader.references.values())).tensors
-    shapes = {name: tuple(one.shape) for name, one in tensors.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return shapes | {name: shapes[name.removeprefix("d")] for name in above if name.removeprefix("d") in shapes}
 
 
 def _rows(made: Sequence[Mutant], solutions: Mapping[str, str]) -> Iterator[list[Mutant]]:
-    """The mutants, one of each answer together; each alone where an answer uses what another one's cell makes."""
-    if _is_woven(solutions):
+    """Groups of mutants for one submission: one of each answer, or single mutants if answers share other names."""
+    if _share_names(solutions):
         yield from ([mutant] for mutant in made)
         return
     by_answer = [[mutant for mutant in made if mutant.gradient == name] for name in solutions]
     for row in itertools.zip_longest(*by_answer):
-        yield [one for one in row if one]
+        yield [mutant for mutant in row if mutant]
 
 
-def _is_woven(solutions: Mapping[str, str]) -> bool:
-    """Whether a cell reads a name, other than an answer, that another one assigns."""
+def _share_names(solutions: Mapping[str, str]) -> bool:
+    """Whether a cell reads a name, other than an answer, that another cell assigns."""
     assigned: set[str] = set()
     for source in solutions.values():
         parsed = ParsedCell.of(source)
@@ -94,13 +94,13 @@ def _is_woven(solutions: Mapping[str, str]) -> bool:
 
 def _passed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
     """The mutants of a row that get full marks."""
-    report = graded(grader, solved, {one.gradient: one.source for one in row})
+    report = graded(grader, solved, {mutant.gradient: mutant.source for mutant in row})
     outcomes = {check.gradient: check.outcome for check in report.checks}
-    return [one for one in row if outcomes[one.gradient] == "passed"]
+    return [mutant for mutant in row if outcomes[mutant.gradient] == "passed"]
 
 
 def graded(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> Report:
-    """The report of the notebook ``solved``, some of whose stubs hold other ``sources``."""
+    """The report of the notebook ``solved`` with the ``sources`` of some stubs replaced."""
     notebook = copy.deepcopy(solved)
     for cell in notebook.cells:
         if kind_of(cell) == "stub":
@@ -108,6 +108,6 @@ def graded(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> 
     return grader.grade(Submission.of(notebook, grader.exercise)).report
 
 
-def _shown(ones: Sequence[Mutant]) -> tuple[Survivor, ...]:
-    """The mutants as they are told."""
-    return tuple(Survivor(one.gradient, one.kind, one.diff) for one in ones)
+def _survivors(mutants: Sequence[Mutant]) -> tuple[Survivor, ...]:
+    """The mutants as records."""
+    return tuple(Survivor(mutant.gradient, mutant.kind, mutant.diff) for mutant in mutants)

@@ -1,4 +1,4 @@
-"""What can be seen in an instructor's notebook, and by running its locked cells twice."""
+"""Claims checked on the instructor's notebook itself, and by running its locked cells twice."""
 
 from collections.abc import Iterator
 from contextlib import chdir
@@ -19,7 +19,7 @@ SEEDS = (1, 2)
 
 
 def open_answers(exercise: Exercise) -> tuple[str, ...]:
-    """The answers whose solution is still to be written."""
+    """The answers without a solution yet."""
     return tuple(
         cell.name
         for cell in exercise.cells
@@ -31,7 +31,7 @@ def faults_of_cells(exercise: Exercise, file: str) -> Iterator[Fault]:
     """What is wrong with the texts, the marks and the points of an instructor's notebook."""
     unwritten = [cell.source.strip().splitlines()[0] for cell in exercise.cells if _is_open(cell)]
     if unwritten:
-        yield Fault(file, f"{len(unwritten)} texts say {OPEN}: {', '.join(unwritten)}", "write what they are to say")
+        yield Fault(file, f"{len(unwritten)} texts contain {OPEN}: {', '.join(unwritten)}", "write them")
     for number, cell in enumerate(exercise.cells):
         if cell.kind == "stub":
             yield from _faults_of_stub(exercise, number, file)
@@ -50,44 +50,44 @@ def _faults_of_stub(exercise: Exercise, number: int, file: str) -> Iterator[Faul
     if [line for line in lines if line in SOLUTION_MARKS] != list(SOLUTION_MARKS):
         yield Fault(
             file,
-            f"the solution of {cell.name} does not stand between {' and '.join(SOLUTION_MARKS)}",
-            "put one mark above it and one below",
+            f"the solution of {cell.name} is not between {' and '.join(SOLUTION_MARKS)}",
+            "put one mark before it and one after it",
         )
     before = exercise.cells[number - 1] if number else None
     if before is None or before.kind != "text" or cell.name not in before.source:
         yield Fault(
             file,
-            f"no text that names {cell.name} stands above its cell",
-            "say there which line it comes from, its shape, and a hint",
+            f"there is no text above the cell of {cell.name} that names it",
+            "write there which line it comes from, its shape, and a hint",
         )
 
 
 def faults_of_randomness(exercise: Exercise, file: str) -> Iterator[Fault]:
-    """The locked cells that give other values when they run again with the same seed."""
+    """The locked cells that give different values when they run again with the same seed."""
     for seed in SEEDS:
         for name, tensor in _differing(exercise, seed):
             yield Fault(
                 file,
-                f"the locked cell {name!r} makes another {tensor} each time, also with the same seed",
-                "make all that is random with a generator that `seed` starts",
+                f"the locked cell {name!r} gives a different {tensor} each time, even with the same seed",
+                "draw all random numbers from a generator seeded with `seed`",
             )
             return
 
 
 def _differing(exercise: Exercise, seed: int) -> Iterator[tuple[str, str]]:
-    """The first locked cell whose tensors are not the same twice, with the name of one; nothing where all are."""
-    one, other = execution.new_namespace(), execution.new_namespace()
+    """The first locked cell with a tensor that differs between two runs, and that tensor; nothing if none differs."""
+    first, second = execution.new_namespace(), execution.new_namespace()
     sources = exercise.setup({"seed": seed})
-    # what the parameters cell is followed by is a cell without a name
+    # the assignment of the seed runs after the parameters cell as a cell of its own, without a name
     names = [*exercise.setup_names()]
-    place = next(at for at, name in enumerate(names) if name == exercise.cells[exercise.parameters_cell].name)
-    names.insert(place + 1, names[place])
+    index = next(index for index, name in enumerate(names) if name == exercise.cells[exercise.parameters_cell].name)
+    names.insert(index + 1, names[index])
     with chdir(exercise.directory), torch.enable_grad(), execution.captured():
         for name, source in zip(names, sources, strict=True):
             cell = execution.CompiledCell(source, f"<{name}>")
-            for namespace in (one, other):
+            for namespace in (first, second):
                 execution.run_cell(cell, namespace)
-            for key, value in one.items():
-                if isinstance(value, torch.Tensor) and not identical(value, other.get(key)):
+            for key, value in first.items():
+                if isinstance(value, torch.Tensor) and not identical(value, second.get(key)):
                     yield name, key
                     return

@@ -1,4 +1,4 @@
-"""A course's proofs on a terminal, and as JSON."""
+"""The results of `handgrad verify` as text for a terminal and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ __all__ = ["as_json", "as_text", "status"]
 
 
 def status(proofs: Sequence[Proof]) -> int:
-    """Exit status: 0 if every assignment is sound, 1 if something is to be mended or written."""
+    """Exit status: 0 if every assignment is sound, 1 if something has to be fixed or written."""
     return 0 if all(proof.sound for proof in proofs) else 1
 
 
 def as_json(proofs: Sequence[Proof]) -> str:
-    """The proofs as JSON, schema 1."""
+    """The results as JSON, schema 1."""
     return json.dumps(to_dict(tuple(proofs)), indent=1, ensure_ascii=False) + "\n"
 
 
 def as_text(proofs: Sequence[Proof], *, width: int | None = None, color: bool = False) -> str:
-    """The proofs, an assignment after the other: what holds, what does not, what is open, what the checks let pass."""
+    """The results by assignment: claims that hold, faults, solutions to write, surviving mutants."""
     file = StringIO()
     console = Console(file=file, width=width, force_terminal=color, highlight=False, no_color=not color)
     for proof in proofs:
         _print(console, proof)
-    faults = sum(len(one.faults) for one in proofs)
-    unwritten = sum(len(one.open) for one in proofs)
-    sound = sum(one.sound for one in proofs)
+    faults = sum(len(proof.faults) for proof in proofs)
+    unwritten = sum(len(proof.open) for proof in proofs)
+    sound = sum(proof.sound for proof in proofs)
     console.print(
         f"{_count(len(proofs), 'assignment')}: {sound} sound; {_count(faults, 'fault')}, "
         f"{_count(unwritten, 'solution')} to write."
@@ -59,25 +59,25 @@ def _print(console: Console, proof: Proof) -> None:
     console.print()
 
 
-def _print_mutation(console: Console, found: Mutation) -> None:
-    mark, style = ("✗", "red") if found.survivors else ("✓", "green")
-    said = f"{found.mutants} mutants of the worked solution: the checks kill {found.killed}, "
-    said += f"{len(found.equivalent)} are right (equivalent), {len(found.negligible)} differ by less than a comparison "
-    said += f"allows, {len(found.survivors)} survive."
-    console.print(_row(mark, said, style))
-    kinds = {"survives": found.survivors, "is negligible": found.negligible, "is equivalent": found.equivalent}
-    for name, ones in kinds.items():
-        for one in ones:
-            console.print(Padding(_survivor(one, name), (0, 0, 0, 4), expand=False))
+def _print_mutation(console: Console, mutation: Mutation) -> None:
+    mark, style = ("✗", "red") if mutation.survivors else ("✓", "green")
+    text = f"{mutation.mutants} mutants of the worked solution: {mutation.killed} killed, "
+    text += f"{len(mutation.equivalent)} right (equivalent), {len(mutation.negligible)} differ by less than a "
+    text += f"comparison allows, {len(mutation.survivors)} survive."
+    console.print(_row(mark, text, style))
+    kinds = {"survives": mutation.survivors, "is negligible": mutation.negligible, "is equivalent": mutation.equivalent}
+    for name, mutants in kinds.items():
+        for mutant in mutants:
+            console.print(Padding(_survivor(mutant, name), (0, 0, 0, 4), expand=False))
 
 
-def _survivor(one: Survivor, name: str) -> Text:
-    text = Text(f"{one.answer}, {one.kind}: {name}\n")
-    for line in one.diff.splitlines():
+def _survivor(mutant: Survivor, name: str) -> Text:
+    text = Text(f"{mutant.answer}, {mutant.kind}: {name}\n")
+    for line in mutant.diff.splitlines():
         text.append(f"  {line}\n", style="red" if line.startswith("-") else "green")
     text.rstrip()
     return text
 
 
-def _row(mark: str, said: str, style: str) -> Text:
-    return Text.assemble((f"{mark} ", style), said)
+def _row(mark: str, text: str, style: str) -> Text:
+    return Text.assemble((f"{mark} ", style), text)

@@ -1,4 +1,4 @@
-"""What a proof found: frozen records of facts."""
+"""Records of what the verification of a course found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that has to be mended before it is handed out.
+    """Something that has to be fixed before release.
 
     Attributes
     ----------
     file
-        The file or folder that is to be mended, as seen from the course.
+        The file or folder to fix, relative to the course.
     what
         What is wrong with it, in a sentence.
     remedy
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Survivor:
-    """A mutant that gets full marks: the answer it stands for, its kind of mistake, what it changes."""
+    """A mutant that gets full marks: its answer, its kind of mistake, and its diff."""
 
     answer: str
     kind: str
@@ -49,18 +49,18 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Mutation:
-    """What the checks make of the worked solution with one small mistake.
+    """Results of mutation testing: the worked solution graded with one small mistake at a time.
 
     Attributes
     ----------
     mutants
         How many mutants were graded.
     equivalent
-        Those with full marks whose values are right: they are no mistakes.
+        Those with full marks and right values: they are not mistakes.
     negligible
-        Those with full marks that differ by less than what a comparison allows, on all data that was tried.
+        Those with full marks that differ by less than a comparison allows, on all data that was tried.
     survivors
-        Those with full marks whose values are wrong: the checks do not see them.
+        Those with full marks and wrong values: the checks do not notice them.
     """
 
     mutants: int
@@ -70,7 +70,7 @@ class Mutation:
 
     @property
     def killed(self) -> int:
-        """How many did not get full marks."""
+        """The number that did not get full marks."""
         return self.mutants - len(self.equivalent) - len(self.negligible) - len(self.survivors)
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,29 +79,29 @@ class Mutation:
             "mutants": self.mutants,
             "killed": self.killed,
             "equivalent": [mutant.to_dict() for mutant in self.equivalent],
-            "negligible": [one.to_dict() for one in self.negligible],
+            "negligible": [mutant.to_dict() for mutant in self.negligible],
             "survivors": [mutant.to_dict() for mutant in self.survivors],
         }
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What is known of one assignment.
+    """The result of verifying one assignment.
 
     Attributes
     ----------
     assignment
         Its name.
     proved
-        What holds, a phrase each.
+        The claims that hold, a phrase each.
     faults
-        What does not.
+        What has to be fixed.
     open
-        The answers whose solution the author has still to write.
+        The answers without a solution yet.
     mutation
-        What became of the mutants; None where they were not asked for, or could not be made.
+        Results of mutation testing; None if it was not requested or could not be run.
     absent
-        What was not tried because the course has nothing to try, a sentence each; no fault.
+        What was not tried because the course has nothing to try, a sentence each; not a fault.
     """
 
     assignment: str
@@ -113,7 +113,7 @@ class Proof:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is to be mended or written."""
+        """Whether nothing has to be fixed or written."""
         return not self.faults and not self.open and not (self.mutation and self.mutation.survivors)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Check one notebook, alone: find its exercise, draw seeds, grade it. No course and no gradebook is needed."""
+"""Check one notebook: find its exercise, draw seeds, grade it. Needs no course and no gradebook."""
 
 import functools
 import secrets
@@ -25,7 +25,7 @@ from handgrad.submission.submission import Submission
 __all__ = ["check", "exercise_for", "gradients", "verdict"]
 
 PACKAGED = Path(handgrad.__file__).parent / "exercises"
-"""The released exercises that come with handgrad: `make release` puts them there."""
+"""The released exercises in the package, written by `make release`."""
 
 
 def check(
@@ -42,20 +42,20 @@ def check(
     path
         A student's notebook, or a folder with one.
     exercise
-        What it answers; found by :func:`exercise_for` unless given.
+        The exercise that it answers (default: found by :func:`exercise_for`).
     course
-        Whose marking policy, limits and sizes of hidden passes hold; handgrad's own unless given.
+        The course with the marking policy, limits and sizes of hidden passes (default: handgrad's own).
     renames
-        ``THEIRS=OURS`` for each name of the notebook that the exercise calls otherwise.
+        ``THEIRS=OURS`` for each name that differs between the notebook and the exercise.
     process
-        A warm process that has been started already; one is started unless given.
+        A warm process that has been started already (default: one is started).
 
     Raises
     ------
     RenameError
-        One of ``renames`` cannot be followed.
+        One of ``renames`` is not possible.
     SubmissionError
-        The file is not a notebook, or holds no answer to the exercise.
+        The file is not a notebook, or has no answer to the exercise.
     ExerciseError, CourseError
         No exercise is found, or it cannot be graded.
     """
@@ -66,17 +66,17 @@ def check(
     exercise = exercise or exercise_for(path, notebook)
     submission = Submission.of(notebook, exercise, renames)
     if note:
-        submission = replace(submission, note=" ".join(one for one in (note, submission.note) if one))
+        submission = replace(submission, note=" ".join(filter(None, (note, submission.note))))
     settings = course.settings if course else GradingSettings()
-    # seeds of its own for every check: numbers copied from the notebook's own data are worth nothing here either
-    # the notebook is one's own: it is checked also where nothing isolates it, and the report says so
+    # a new seed for every check: numbers copied from an earlier one earn nothing
+    # students check their own notebooks: without isolation it runs too, and the report says so
     seeds = [secrets.randbits(48)]
     with Grader(exercise, seeds, settings.trusted(), process) as grader:
         return grader.grade(submission)
 
 
 def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
-    """The notebook in a folder, and what is to be said of the choice."""
+    """The notebook in a folder, and a note on the choice."""
     if exercise is None:
         released = folder / EXERCISE_FILE
         if not released.is_file():
@@ -91,9 +91,9 @@ def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
 def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     """The exercise that ``notebook`` answers.
 
-    It is one of the course around it; else the one released beside it (``exercise.json``); else one of the course
-    around the current folder; else one that comes with handgrad. Of several it is the one with which it shares most
-    grade_ids, or most of whose gradients it assigns; of two that are alike in this, the one that asks for less.
+    Searched in this order: the course around the notebook, the ``exercise.json`` next to it, the course around the
+    current folder, the exercises in the package. Of several exercises the one counts that shares most grade_ids with
+    the notebook, then the one with most gradients assigned in it, then the one with fewest answers.
     """
     ids = {grade_id(cell) for cell in notebook.cells} - {""}
     names = _assigned(notebook)
@@ -111,28 +111,28 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
         return bool(stubs or assigned)
 
     def fit(exercise: Exercise) -> tuple[tuple[int, int, int], bool, int]:
-        # the name breaks ties: a notebook without metadata is still called after its exercise
+        # the name breaks ties: a notebook without metadata may still have its exercise's name
         asked = len(exercise.stubs) if fits(exercise) else 0
         return shared(exercise), path.stem.startswith(exercise.name), -asked
 
     first = None
-    for exercises in filter(None, _offers(path.resolve().parent)):
+    for exercises in filter(None, _candidates(path.resolve().parent)):
         best = max(exercises, key=fit)
         if fits(best):
             return best
         first = first or best
-    # at least the exercises that come with handgrad were offered
+    # there are always the exercises in the package
     assert first is not None
     return first
 
 
-def _offers(folder: Path) -> Iterator[list[Exercise]]:
-    """The exercises that a notebook in ``folder`` may answer, the likeliest place first."""
-    around, beside = _exercises_around(folder), folder / EXERCISE_FILE
+def _candidates(folder: Path) -> Iterator[list[Exercise]]:
+    """The exercises that a notebook in ``folder`` may answer, by place."""
+    around, released = _exercises_around(folder), folder / EXERCISE_FILE
     yield around
-    # inside a course (in submitted/) what lies beside a notebook is a student's: its cells must not run here
-    if not around and beside.is_file():
-        yield [read_released(beside)]
+    # inside a course (in submitted/) a file next to a notebook is a student's: its cells must not run here
+    if not around and released.is_file():
+        yield [read_released(released)]
     yield _exercises_around(Path.cwd())
     yield [read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
 
@@ -140,11 +140,11 @@ def _offers(folder: Path) -> Iterator[list[Exercise]]:
 def _assigned(notebook: nbformat.NotebookNode) -> set[str]:
     """Every name that a notebook assigns."""
     parsed = (ParsedCell.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
-    return {name for one in parsed if one for name in one.names()}
+    return {name for cell in parsed if cell for name in cell.names()}
 
 
 def _exercises_around(start: Path) -> list[Exercise]:
-    """The exercises of the course that ``start`` lies in; none outside a course."""
+    """The exercises of the course around ``start``; none outside a course."""
     try:
         course = Course.at(start)
     except CourseError:
@@ -153,7 +153,7 @@ def _exercises_around(start: Path) -> list[Exercise]:
 
 
 def gradients(folder: Path) -> tuple[str, ...]:
-    """The answers that the exercise released in ``folder`` asks for, in order."""
+    """The answers of the exercise released in ``folder``, in order."""
     return tuple(check.gradient for check in read_released(folder / EXERCISE_FILE).checks)
 
 

@@ -1,4 +1,4 @@
-"""A class at a glance: its reports, with what the gradebook, the exercise and the students' notebooks add to them."""
+"""Write the page of a class: its reports, with data from the gradebook, the exercise and the students' notebooks."""
 
 import json
 import os
@@ -24,14 +24,14 @@ from handgrad.report.records import Report
 __all__ = ["write_class_page"]
 
 LOOKED_INTO = 40
-"""Notebooks that are read for the examples of one mistake."""
+"""Largest number of notebooks read for the examples of one mistake."""
 EXAMPLES = 2
 
 
 def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
-    """Write the class's page; where it is.
+    """Write the page of a class (default: ``report.html`` in the course) and return its path.
 
-    Scores are the gradebook's; the graph is that of the instructor's notebook as it is now.
+    Scores come from the gradebook, the graph from the current instructor's notebook.
 
     Raises
     ------
@@ -41,18 +41,18 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
     path = (output or course.root / "report.html").resolve()
     folders = Folders(course, assignment)
     known = scores.names(course, assignment)
-    beside = ClassContext(
+    context = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
         examples=_examples(folders, find_common_mistakes(reports), known),
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
     )
-    write_text(path, class_page(reports, assignment, beside))
+    write_text(path, class_page(reports, assignment, context))
     return path
 
 
 def _graph(exercise: Exercise) -> ForwardGraph | None:
-    """The exercise's forward graph; None where its notebook does not run any more: the reports stand all the same."""
+    """The exercise's forward graph; None if its notebook does not run any more, which leaves the reports valid."""
     try:
         return forward_graph(Reference.of(exercise, {}))
     except ExerciseError:
@@ -60,7 +60,7 @@ def _graph(exercise: Exercise) -> ForwardGraph | None:
 
 
 def _links(folders: Folders, student: str, start: Path) -> Links:
-    """Where a student's files are, as seen from the folder ``start``."""
+    """Links to a student's files, relative to the folder ``start``."""
 
     def link(path: Path) -> str:
         return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
@@ -69,24 +69,24 @@ def _links(folders: Folders, student: str, start: Path) -> Links:
 
 
 def _examples(
-    folders: Folders, found: Sequence[CommonMistake], names: Mapping[str, Sequence[str]]
+    folders: Folders, mistakes: Sequence[CommonMistake], names: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str], tuple[Example, ...]]:
-    """For each mistake, the cells that most of its students wrote, without what says whose they are."""
+    """For each mistake the most frequent cells of its students, anonymized."""
     cells = lru_cache(maxsize=None)(lambda student: _cells(folders.autograded(student)))
     examples = {}
-    for one in found:
+    for mistake in mistakes:
         written: Counter[str] = Counter()
-        for student in one.students[:LOOKED_INTO]:
-            there = cells(student)
-            source = there.get(one.cell, there.get(one.gradient, ""))
+        for student in mistake.students[:LOOKED_INTO]:
+            sources = cells(student)
+            source = sources.get(mistake.cell, sources.get(mistake.gradient, ""))
             if code := anonymous(source, (student, *names.get(student, ()))):
                 written[code] += 1
-        examples[one.mistake, one.gradient] = tuple(Example(*pair) for pair in written.most_common(EXAMPLES))
+        examples[mistake.mistake, mistake.gradient] = tuple(Example(*pair) for pair in written.most_common(EXAMPLES))
     return examples
 
 
 def _cells(path: Path) -> dict[str, str]:
-    """The sources of an autograded notebook's cells by their grade_ids; none where it is not there any more."""
+    """The sources of an autograded notebook's cells by grade_id; empty if there is no notebook."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError):

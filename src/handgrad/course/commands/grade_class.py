@@ -1,4 +1,4 @@
-"""Grade a class: every submission of an assignment through workers; one process writes what comes back.
+"""Grade a class: every submission of an assignment through workers; one process writes the results.
 
 A fault costs one student only. What is done is kept, and is not done again unless something that it depends on has
 changed.
@@ -17,6 +17,7 @@ import nbformat
 from filelock import FileLock, Timeout
 
 from handgrad.course.course import PRIVATE, Course
+from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
@@ -35,12 +36,20 @@ from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook
 
-__all__ = ["ClassGrading", "Plan", "grade_class", "stored_reports", "what_would_change", "write_feedback"]
+__all__ = [
+    "ClassGrading",
+    "Plan",
+    "grade_class",
+    "report_store",
+    "stored_reports",
+    "what_would_change",
+    "write_feedback",
+]
 
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; this process does not."""
 POINTS = "the points of the checks have changed"
-"""The one reason to grade again for which nothing is run."""
+"""The only reason to grade again for which nothing is run."""
 
 
 class Watcher(Protocol):
@@ -102,7 +111,7 @@ def grade_class(
                 for report in grading.run(plan, pool):
                     if watch:
                         watch.take(report)
-        # they are stored as they come: a large class is not in memory while it is graded
+        # read back from the store: a large class is not kept in memory while it is graded
         wanted = {*plan.unchanged, *plan.to_grade}
         return [report for report in grading.store.reports(assignment) if report.student in wanted]
 
@@ -118,7 +127,7 @@ def what_would_change(
     force: bool = False,
     watch: Watcher | None = None,
 ) -> list[GradeChange]:
-    """What :func:`grade_class` would give whom, and why, by student; nothing is written.
+    """What :func:`grade_class` would change, and why, by student; nothing is written.
 
     Parameters and errors are those of :func:`grade_class`.
     """
@@ -190,10 +199,11 @@ def write_feedback(
 def stored_reports(course: Course, assignment: str) -> list[Report]:
     """The reports of the last grading, by student."""
     course.exercise(assignment)
-    return _store(course).reports(assignment)
+    return report_store(course).reports(assignment)
 
 
-def _store(course: Course) -> ReportStore:
+def report_store(course: Course) -> ReportStore:
+    """The stored reports of a course; nothing is read yet."""
     return ReportStore(course.root / PRIVATE / STORE)
 
 
@@ -251,7 +261,7 @@ class ClassGrading:
         self.exercise = course.exercise(assignment)
         self.task = Task.of(course, self.exercise, dry_run=dry_run)
         self.folders = Folders(course, assignment)
-        self.store = _store(course)
+        self.store = report_store(course)
         self._read: dict[str, SubmittedFile] = {}
         self._open = ExitStack()
 
@@ -324,11 +334,11 @@ class ClassGrading:
             return "the exercise, its seeds or its settings have changed"
         submitted = self.submitted(student)
         if submitted.digest != digest:
-            # it is run, and not read a second time for that
+            # kept, so that it is not read a second time when it is run
             self._read[student] = submitted
             return "another notebook was handed in"
         if outcome == "graded" and (student not in graded or not self._is_written(student)):
-            return "what was written of it is gone"
+            return "its autograded notebook, score or page is missing"
         return "" if whole == self.task.digest else POINTS
 
     def _with_points(self, report: Report) -> Report | None:
@@ -372,20 +382,20 @@ class ClassGrading:
         """What the workers of ``pool`` give for ``students``."""
         if not students:
             return
-        # what keeps one worker from getting ready would keep every submission from being graded
+        # a fault that stops one worker from starting would stop every submission
         for _, result in pool.each("warm_up", [(number,) for number in range(pool.workers)]):
             if isinstance(result, JobFailed):
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
         yield from pool.each("grade", map(self._job, students))
 
     def _job(self, student: str) -> tuple[SubmittedFile, SubmittedFile, GradebookRow | None]:
-        """What a worker is given of a student: the submission, and what the gradebook knows if a page is wanted."""
+        """A worker's job for a student: the submission, and the gradebook's row if a page is wanted."""
         submitted = self._read.pop(student, None) or self.submitted(student)
         with_page = self.with_feedback and not self.dry_run and not submitted.fault
         return submitted, submitted, self.gradebook.known(student, submitted.timestamp) if with_page else None
 
     def pages(self, students: Iterable[str], pool: Pool, *, solutions: bool) -> Iterator[str]:
-        """Write the pages of graded ``students`` again in the workers of ``pool``; whose are written, as they are."""
+        """Write the pages of graded ``students`` again in the workers of ``pool``; their names as they are written."""
         jobs = (
             (student, student, self._autograded(student), self.gradebook.row(student), solutions)
             for student in students
@@ -401,7 +411,7 @@ class ClassGrading:
         return self.folders.autograded(student).read_text(encoding="utf-8")
 
     def submitted(self, student: str) -> SubmittedFile:
-        """What a student handed in; its texts name files as they are in the course."""
+        """What a student handed in; messages name files relative to the course."""
         submitted = self._submitted(student)
         root = f"{self.course.root}{os.sep}"
         fault = submitted.fault and (submitted.fault[0], submitted.fault[1].replace(root, ""))
@@ -434,7 +444,7 @@ class ClassGrading:
         return result
 
     def _keep(self, submitted: SubmittedFile, result: WorkerResult | JobFailed) -> tuple[Report, GradebookRow | None]:
-        """Write what came back for one student; the report, and what the gradebook says if the page is still to do."""
+        """Write one student's result; the report, and the gradebook's row if the page has still to be rendered."""
         result = self._result(submitted, result)
         report, row = result.report, None
         try:
@@ -446,7 +456,7 @@ class ClassGrading:
                 self.gradebook.flag(report.student, report.message)
         except HandgradError as error:
             report, row = without_score(self.assignment, submitted.student, "not-graded", str(error)).report, None
-        # what the grader could not do is tried again the next time
+        # without a state a submission that could not be graded is tried again next time
         self.store.put(report, "" if report.outcome == "not-graded" else self._state(submitted))
         if row is None or not self.with_feedback:
             return report, None
@@ -459,10 +469,10 @@ class ClassGrading:
         return f"{submitted.digest} {self.task.digest_without_points} {self.task.digest}"
 
     def _keep_points(self, report: Report) -> GradebookRow:
-        """Write a report whose points alone have changed; what the gradebook says now."""
+        """Write a report in which only points have changed; the gradebook's row now."""
         submitted = self.submitted(report.student)
         notebook = nbformat.reads(self._autograded(report.student), as_version=4)
-        texts: dict[str, str | None] = dict.fromkeys(untouched(notebook), "No response.")
+        texts: dict[str, str | None] = dict.fromkeys(untouched(notebook), NO_RESPONSE)
         texts.update(comments(self.exercise, report))
         verdicts = report.verdicts()
         for cell in notebook.cells:

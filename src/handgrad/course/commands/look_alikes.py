@@ -1,7 +1,7 @@
-"""Pairs of submissions whose answer cells are the same beyond what the exercise makes alike: a question, no verdict.
+"""List pairs of submissions that share unusual answer cells, as a question to the instructor.
 
-Two cells are the same when nothing but the student's own names, spaces, comments and line ends tells them apart. A cell
-that many have written weighs little: the right answer in the obvious way is everybody's.
+Two cells are the same if they differ only in the student's own names, spaces, comments and line ends. A cell that many
+have written weighs little: most students write the right answer in the obvious way.
 """
 
 import itertools
@@ -24,9 +24,9 @@ from handgrad.submission.submission import Submission
 __all__ = ["Pair", "alike", "look_alikes", "normalised"]
 
 COMMON = 0.2
-"""Share of the class from which on a cell is common: it says nothing about two of those who wrote it."""
+"""A cell that more than this share of the class wrote is common, and is ignored."""
 LEAST = 3
-"""Uncommon cells that two submissions must share to be listed."""
+"""Smallest number of uncommon cells that listed pairs share."""
 _LEXER = PythonLexer()
 
 Normalised = tuple[str, ...]
@@ -39,11 +39,11 @@ class Pair:
     Attributes
     ----------
     students
-        Whose they are.
+        The two students.
     cells
-        For each gradient whose cell is the same, both sources and how many students wrote it so; the rarest first.
+        For each gradient with the same cell, both sources and how many students wrote it; the rarest first.
     weight
-        The sum over these cells of log(students / how many wrote it so).
+        The sum over these cells of log(students / how many wrote it).
     """
 
     students: tuple[str, str]
@@ -52,14 +52,14 @@ class Pair:
 
 
 def normalised(source: str, known: frozenset[str]) -> Normalised:
-    """The tokens of a cell without spaces and comments; a name that is not ``known`` is the number of its turn."""
-    turns: dict[str, str] = {}
+    """The tokens of a cell without spaces and comments; names that are not ``known`` are numbered."""
+    numbers: dict[str, str] = {}
     tokens: list[str] = []
     for kind, text in _LEXER.get_tokens(source):
         if kind in Comment or kind in Whitespace or (kind in Text and not text.strip()):
             continue
         own = kind is Name and text not in known and tokens[-1:] != ["."]
-        tokens.append(turns.setdefault(text, f"name {len(turns) + 1}") if own else text)
+        tokens.append(numbers.setdefault(text, f"name {len(numbers) + 1}") if own else text)
     return tuple(tokens)
 
 
@@ -71,7 +71,7 @@ def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> li
     answers
         For each student, the source of each answered cell by its gradient.
     known
-        Names that the exercise gives to everybody.
+        Names that the exercise gives to all students.
     """
     wrote: defaultdict[tuple[str, Normalised], list[str]] = defaultdict(list)
     for student, cells in answers.items():
@@ -84,12 +84,12 @@ def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> li
             for pair in itertools.combinations(sorted(students), 2):
                 shared[pair][gradient] = len(students)
     pairs = []
-    for (one, other), counts in shared.items():
+    for (first, second), counts in shared.items():
         if len(counts) >= LEAST:
             rarest = sorted(counts, key=lambda gradient: counts[gradient])
-            both = {name: (answers[one][name], answers[other][name], counts[name]) for name in rarest}
+            both = {name: (answers[first][name], answers[second][name], counts[name]) for name in rarest}
             weight = sum(math.log(len(answers) / count) for count in counts.values())
-            pairs.append(Pair((one, other), both, weight))
+            pairs.append(Pair((first, second), both, weight))
     return sorted(pairs, key=lambda pair: (-pair.weight, pair.students))
 
 
@@ -99,20 +99,20 @@ def look_alikes(course: Course, assignment: str) -> list[Pair]:
     Raises
     ------
     CourseError, ExerciseError
-        There is no such assignment, or it is no exercise.
+        There is no such assignment, or it is not an exercise.
     """
-    batch = ClassGrading(course, assignment)
-    answers = {student: dict(_answers(batch, student)) for student in batch.folders.students()}
-    return alike({student: cells for student, cells in answers.items() if cells}, _known(batch.exercise))
+    grading = ClassGrading(course, assignment)
+    answers = {student: dict(_answers(grading, student)) for student in grading.folders.students()}
+    return alike({student: cells for student, cells in answers.items() if cells}, _known(grading.exercise))
 
 
-def _answers(batch: ClassGrading, student: str) -> Iterator[tuple[str, str]]:
-    """The cells of a submission that are filled, by gradient; none of one that cannot be read."""
-    handed = batch.submitted(student)
-    if handed.fault:
+def _answers(grading: ClassGrading, student: str) -> Iterator[tuple[str, str]]:
+    """The filled cells of a submission, by gradient; none if it cannot be read."""
+    submitted = grading.submitted(student)
+    if submitted.fault:
         return
     try:
-        submission = Submission.of(parse_notebook(handed.content, handed.where), batch.exercise)
+        submission = Submission.of(parse_notebook(submitted.content, submitted.where), grading.exercise)
     except SubmissionError:
         return
     for cell in submission.cells:
@@ -122,7 +122,7 @@ def _answers(batch: ClassGrading, student: str) -> Iterator[tuple[str, str]]:
 
 
 def _known(exercise: Exercise) -> frozenset[str]:
-    """Every name that the exercise's own cells bind, and its gradients."""
+    """Every name that the exercise's own cells bind, and its answers."""
     parsed = (ParsedCell.of(cell.source) for cell in exercise.cells if cell.kind == "locked")
-    bound = {name for one in parsed if one for name in one.bound()}
+    bound = {name for cell in parsed if cell for name in cell.bound()}
     return frozenset(bound | set(exercise.stubs))

@@ -1,4 +1,4 @@
-"""How far the grading of a class is: a bar on a terminal, a line every few seconds anywhere else."""
+"""Show the progress of grading a class: a bar on a terminal, else a line every few seconds."""
 
 import time
 from collections import Counter
@@ -16,11 +16,11 @@ __all__ = ["ProgressBar"]
 EVERY = 5.0
 """Seconds between two lines if there is no terminal."""
 LONG = 60.0
-"""Seconds from which on the expected time is said before the first submission."""
+"""The expected time is printed at the start if it is at least so many seconds."""
 
 
 class ProgressBar:
-    """Follows the grading of a class; a context manager.
+    """Shows the progress of grading a class; a context manager.
 
     Parameters
     ----------
@@ -68,13 +68,13 @@ class ProgressBar:
         self._bar.update(self._task, description="grading", total=left)
 
     def take(self, report: Report) -> None:
-        """One more is done."""
+        """Count one more report."""
         self.counts[report.outcome] += 1
         now = time.monotonic()
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counts.items()))
         done = self.counts.total()
         if done == 1:
-            # before the first one the workers get ready
+            # the rate leaves out the time in which the workers start
             self._first = now
         rate = (done - 1) / max(now - self._first, 1e-9)
         self._bar.update(self._task, completed=done, rate=f"{rate:.1f} a second", counts=counts)

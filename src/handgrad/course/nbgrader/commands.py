@@ -1,4 +1,4 @@
-"""nbgrader's own commands, run in this process, which has loaded them already: the same steps, the same settings."""
+"""Run nbgrader's own commands in this process, which has imported nbgrader already, with the course's settings."""
 
 import copy
 import logging
@@ -14,7 +14,7 @@ from nbgrader.coursedir import CourseDirectory
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 
-__all__ = ["run"]
+__all__ = ["run", "search_path"]
 
 Command = Literal["generate_assignment", "generate_solution", "generate_feedback"]
 _CONVERTERS: dict[Command, Any] = {
@@ -24,30 +24,34 @@ _CONVERTERS: dict[Command, Any] = {
 }
 
 
-class _Said(logging.Handler):
-    """Keeps the last thing that a command says of what went wrong."""
+class _LastError(logging.Handler):
+    """Keeps the last error message of a command."""
 
-    last = ""
+    message = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one message."""
-        self.last = record.getMessage()
+        self.message = record.getMessage()
+
+
+def search_path() -> str:
+    """``PATH`` with this environment's programs first: nbgrader runs ``alembic`` by name, activated or not."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def run(command: Command, course: Course, assignment: str) -> None:
-    """Run one command of nbgrader's on an assignment.
+    """Run one of nbgrader's commands on an assignment.
 
     Raises
     ------
     CourseError
-        It fails; the message has what it said last.
+        The command fails; the message has its last error.
     """
-    # nbgrader asks for the program alembic by name, also where the environment is not activated
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = search_path()
     config = copy.deepcopy(course.config)
     config.CourseDirectory.root = str(course.root)
-    said, log = _Said(logging.ERROR), logging.Logger("nbgrader")
-    log.addHandler(said)
+    last, log = _LastError(logging.ERROR), logging.Logger("nbgrader")
+    log.addHandler(last)
     coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
     converter = _CONVERTERS[command](coursedir=coursedir, config=config, log=log)
     converter.force = True
@@ -57,4 +61,4 @@ def run(command: Command, course: Course, assignment: str) -> None:
             warnings.simplefilter("ignore")
             converter.start()
     except (NbGraderException, SystemExit) as error:
-        raise CourseError(f"`nbgrader {command} {assignment}` fails: {said.last or error}") from error
+        raise CourseError(f"`nbgrader {command} {assignment}` fails: {last.message or error}") from error

@@ -1,4 +1,4 @@
-"""A student's feedback page, for `handgrad grade` and for nbgrader's ``generate_feedback`` alike."""
+"""Render a student's feedback page, for `handgrad grade` and for nbgrader's ``generate_feedback``."""
 
 import functools
 import html
@@ -22,29 +22,31 @@ from handgrad.report.feedback_html import Feedback, Piece, feedback_page
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.records import Report, Verdict
 
-__all__ = ["FeedbackExporter", "with_verdicts"]
+__all__ = ["NO_RESPONSE", "FeedbackExporter", "with_verdicts"]
 
 FACTS = "handgrad"
-"""Where the autograded notebook holds its report and the exercise's graph."""
+"""Key of the autograded notebook's metadata with its report and the exercise's graph."""
 _HEADING = re.compile(r"\s*#{1,6}\s+(.+?)\s*(?:\n|$)")
 _PICTURES = ("image/png", "image/jpeg")
-_NO_RESPONSE = "No response."
-"""nbgrader's own comment on a stub that was left alone."""
+NO_RESPONSE = "No response."
+"""nbgrader's comment on an unchanged stub."""
 
 
 def with_verdicts(notebook: NotebookNode, report: Report, graph: ForwardGraph) -> None:
-    """Put into an autograded notebook what its feedback page is made from, beside what its cells show."""
+    """Put the report and the graph into the metadata of an autograded notebook, for its feedback page."""
     facts = report.for_student("").to_dict()
     notebook.metadata[FACTS] = {"report": {**facts, "seconds": 0.0}, "graph": graph.to_dict()}
 
 
 class FeedbackExporter(HTMLExporter):
-    """An autograded notebook of an exercise of ours as a student's feedback page; any other as nbgrader has it."""
+    """Render an autograded handgrad exercise as a student's feedback page; any other notebook as nbgrader does."""
 
     with_solutions = Bool(False, help="Show the worked solution of what is not right: after the deadline.").tag(
         config=True
     )
-    source = Instance(NotebookNode, allow_none=True, help="The instructor's notebook, where no folder has to be asked.")
+    source = Instance(
+        NotebookNode, allow_none=True, help="The instructor's notebook (default: read from the course's folder)."
+    )
 
     def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> tuple[str, Any]:
         """Convert an autograded notebook."""
@@ -54,14 +56,14 @@ class FeedbackExporter(HTMLExporter):
         notebook, resources = Exporter.from_notebook_node(self, nb, resources, **kw)
         facts = notebook.metadata[FACTS]
         report = Report.from_dict(facts["report"])
-        told = resources["nbgrader"]
+        facts_of_student = resources["nbgrader"]
         page = Feedback(
             report=report,
-            student=told["student"],
+            student=facts_of_student["student"],
             graph=ForwardGraph.from_dict(facts["graph"]),
             pieces=self._pieces(notebook, report, _solutions(source) if self.with_solutions else {}),
             grades=_grades(notebook),
-            penalty=told["late_penalty"],
+            penalty=facts_of_student["late_penalty"],
         )
         return feedback_page(page), resources
 
@@ -86,7 +88,7 @@ class FeedbackExporter(HTMLExporter):
 
 
 def _source(converter: Any, resources: Any) -> NotebookNode | None:
-    """The instructor's notebook in the course's folder; None where it is no exercise of ours."""
+    """The instructor's notebook in the course's folder; None if it is not a handgrad exercise."""
     ids = resources["nbgrader"]
     course = converter.coursedir
     folder = Path(course.format_path(course.source_directory, ".", ids["assignment"]))
@@ -101,20 +103,20 @@ def _solutions(source: NotebookNode) -> dict[str, str]:
 
 
 def _grades(notebook: NotebookNode) -> dict[str, tuple[float, float]]:
-    """The gradebook's score and points of each graded cell, as nbgrader's step has put them there."""
-    found = {grade_id(cell): cell.metadata.nbgrader for cell in notebook.cells if grade_id(cell)}
-    return {name: (facts["score"] or 0.0, facts["points"]) for name, facts in found.items() if "score" in facts}
+    """Score and points of each graded cell, which nbgrader's ``GetGrades`` has put into its metadata."""
+    cells = {grade_id(cell): cell.metadata.nbgrader for cell in notebook.cells if grade_id(cell)}
+    return {name: (facts["score"] or 0.0, facts["points"]) for name, facts in cells.items() if "score" in facts}
 
 
 def _remark(cell: NotebookNode, verdict: Verdict | None) -> str:
-    """What a person has said about an answer; what the grader said stands in its card."""
-    said = cell.metadata.nbgrader.get("comment") or ""
+    """The instructor's comment on an answer, as HTML; the grader's own comment is in the card."""
+    text = cell.metadata.nbgrader.get("comment") or ""
     ours = sanitize_comment(comment(verdict)) if verdict else ""
-    return "" if said in ("", _NO_RESPONSE, ours) else _markdown(html.escape(said, quote=False))
+    return "" if text in ("", NO_RESPONSE, ours) else _markdown(html.escape(text, quote=False))
 
 
 def _text(cell: NotebookNode) -> Piece:
-    """A text; what starts with a heading is folded below it."""
+    """A text cell; a heading at its start becomes the head of a fold."""
     if cell.cell_type == "raw":
         return Piece("text", body=f"<pre>{html.escape(cell.source)}</pre>")
     heading = _HEADING.match(cell.source)
@@ -131,7 +133,7 @@ def _markdown_with(source: str, attached: Any) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _markdown(source: str) -> str:
-    """Markdown as HTML; the instructor's texts are the same for everybody."""
+    """Markdown as HTML; cached, since the instructor's texts are the same for all students."""
     return _markdown_with(source, {})
 
 
@@ -141,7 +143,7 @@ def _code(source: str) -> str:
 
 
 def _output(output: Mapping[str, Any]) -> str:
-    """What a cell showed; the autograded notebook holds nothing that is live."""
+    """One output of a cell as HTML; the autograded notebook has been sanitized."""
     kind = output["output_type"]
     if kind == "stream":
         shown = _printed(output["text"])
@@ -157,7 +159,7 @@ def _printed(text: str) -> str:
 
 
 def _shown(data: Mapping[str, str]) -> str:
-    """The richest of the forms in which a result was shown."""
+    """A result in its richest format."""
     if "text/html" in data:
         return data["text/html"]
     for kind in _PICTURES:
@@ -170,5 +172,5 @@ def _shown(data: Mapping[str, str]) -> str:
 
 
 def _alternative(data: Mapping[str, str]) -> str:
-    """What is said where a picture cannot be seen."""
+    """The alternative text of a picture."""
     return data.get("text/plain", "a picture")

@@ -1,4 +1,4 @@
-"""A course's folders of handed-in, autograded and returned notebooks, laid out as nbgrader's configuration says."""
+"""A course's folders submitted/, autograded/ and feedback/, with the layout of nbgrader's configuration."""
 
 import copy
 import fnmatch
@@ -25,9 +25,9 @@ __all__ = ["Folders"]
 
 TIMESTAMP = "timestamp.txt"
 EXCHANGED = (TIMESTAMP, "submission_secret.txt")
-"""What nbgrader's exchange has put beside a submission, and looks for beside its feedback."""
-ROOM = "autograded-"
-"""How a folder is called, in the course's workshop, in which an autograded folder is made."""
+"""Files that nbgrader's exchange writes next to a submission, and needs next to its feedback."""
+TEMPORARY = "autograded-"
+"""Prefix of temporary folders in the course's private folder, in which an autograded folder is built."""
 
 
 class Folders:
@@ -43,7 +43,7 @@ class Folders:
 
     @property
     def database(self) -> tuple[str, str]:
-        """Address of the gradebook's database, and the course's id in it."""
+        """URL of the gradebook's database, and the course's id in it."""
         return self._nbgrader.db_url, self._nbgrader.course_id
 
     def submitted(self, student: str) -> Path:
@@ -51,7 +51,7 @@ class Folders:
         return self._path(self._nbgrader.submitted_directory, student)
 
     def leads_away(self, student: str) -> bool:
-        """Whether a student's folder is a link, or lies behind one, to somewhere else."""
+        """Whether a student's folder, or a folder above it, is a link to somewhere else."""
         folder, root = self.submitted(student), self.course.root / self._nbgrader.submitted_directory
         return bool(folder.resolve() != root.resolve() / folder.relative_to(root))
 
@@ -67,35 +67,35 @@ class Folders:
         return Path(self._nbgrader.format_path(step, student, self.assignment))
 
     def students(self, patterns: Sequence[str] = ()) -> list[str]:
-        """The students who handed in something, sorted; those whose names fit one of ``patterns``, if there are any.
+        """The students who handed in something, sorted; if there are ``patterns``, those who match one of them.
 
         Raises
         ------
         CourseError
-            A pattern fits nobody.
+            A pattern matches nobody.
         """
         excluded = {name.strip() for name in self._nbgrader.student_id_exclude.split(",")}
-        found = sorted(self._with_folder() - excluded)
-        fitting = {pattern: fnmatch.filter(found, pattern) for pattern in patterns}
-        for pattern, names in fitting.items():
+        students = sorted(self._with_folder() - excluded)
+        matching = {pattern: fnmatch.filter(students, pattern) for pattern in patterns}
+        for pattern, names in matching.items():
             if not names:
                 raise CourseError(
-                    f"nobody called {pattern!r} has handed in {self.assignment}." + closest(pattern, found)
+                    f"nobody called {pattern!r} has handed in {self.assignment}." + closest(pattern, students)
                 )
-        return sorted({name for names in fitting.values() for name in names}) if patterns else found
+        return sorted({name for names in matching.values() for name in names}) if patterns else students
 
     def _with_folder(self) -> set[str]:
-        """The students for whom there is a folder of the assignment."""
+        """The students with a folder for the assignment."""
         step = self._nbgrader.submitted_directory
         shape = re.compile(
             self._nbgrader.format_path(step, "(?P<student>[^/]*)", re.escape(self.assignment), escape=True)
         )
         pattern = self._nbgrader.format_path(glob.escape(step), "*", glob.escape(self.assignment))
-        found = self.course.root.glob(os.path.relpath(pattern, self.course.root))
-        return {match["student"] for path in found if path.is_dir() and (match := shape.fullmatch(str(path)))}
+        folders = self.course.root.glob(os.path.relpath(pattern, self.course.root))
+        return {match["student"] for path in folders if path.is_dir() and (match := shape.fullmatch(str(path)))}
 
     def timestamp(self, student: str) -> datetime | None:
-        """When a student handed in, in UTC, as the folder's ``timestamp.txt`` says; None where nothing does.
+        """When a student handed in, in UTC, from the folder's ``timestamp.txt``; None if there is none.
 
         Raises
         ------
@@ -107,17 +107,17 @@ class Folders:
             return None
         text = path.read_bytes()[:100].decode("utf-8", "replace").strip()
         try:
-            found: datetime | None = parse_utc(text) if text else None
+            time: datetime | None = parse_utc(text) if text else None
         except (ValueError, OverflowError):
             raise SubmissionError(
-                f"{path} holds no date but {text!r}: write when it was handed in, or delete it."
+                f"{path} holds {text!r}, which is not a date: write when it was handed in, or delete the file."
             ) from None
-        return found
+        return time
 
     def write_autograded(self, student: str, notebook: str) -> None:
-        """Put an autograded notebook into its folder, with the files beside it, in the place of what is there.
+        """Replace a student's autograded folder by ``notebook`` and the files that belong with it.
 
-        The student's files come first, then the instructor's, as in nbgrader; a link, or whatever else is no file, is
+        The student's files are copied first, then the instructor's, as in nbgrader; links and other special files are
         left out.
 
         Raises
@@ -127,22 +127,22 @@ class Folders:
         """
         target = self.autograded(student).parent
         try:
-            made = self.course.private_folder / f"{ROOM}{uuid4().hex}"
-            made.mkdir()
+            temporary = self.course.private_folder / f"{TEMPORARY}{uuid4().hex}"
+            temporary.mkdir()
             try:
-                for path, name in self._beside(student):
-                    (made / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, made / name)
-                (made / f"{self.assignment}.ipynb").write_text(notebook, encoding="utf-8")
-                self._swap(made, target)
+                for path, name in self._files_with(student):
+                    (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, temporary / name)
+                (temporary / f"{self.assignment}.ipynb").write_text(notebook, encoding="utf-8")
+                self._swap(temporary, target)
             finally:
-                shutil.rmtree(made, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
             self._autograde.set_permissions(self.assignment, student)
         except OSError as error:
             raise CourseError(f"{error.filename or target} cannot be written: {error.strerror}.") from error
 
     def write_feedback(self, student: str, page: str) -> None:
-        """Put a feedback page into its folder, and beside it what nbgrader's exchange needs to return it.
+        """Write a feedback page, and next to it the files with which nbgrader's exchange returns it.
 
         Raises
         ------
@@ -153,46 +153,46 @@ class Folders:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             for name in EXCHANGED:
-                if (beside := self.autograded(student).parent / name).is_file():
-                    write_text(path.parent / name, beside.read_text(encoding="utf-8", errors="replace"))
+                if (file := self.autograded(student).parent / name).is_file():
+                    write_text(path.parent / name, file.read_text(encoding="utf-8", errors="replace"))
             write_text(path, page)
             self._feedback.set_permissions(self.assignment, student)
         except OSError as error:
             raise CourseError(f"{error.filename or path} cannot be written: {error.strerror}.") from error
 
     def clear_up(self) -> None:
-        """Take away what a run that was killed has left half-made."""
-        for room in self.course.private_folder.glob(f"{ROOM}*"):
-            shutil.rmtree(room, ignore_errors=True)
+        """Delete the temporary folders of a run that was killed."""
+        for folder in self.course.private_folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def forget_feedback(self, student: str) -> None:
-        """Take away a feedback page that is no longer true."""
+        """Delete a feedback page that is out of date."""
         self.feedback(student).unlink(missing_ok=True)
 
-    def _beside(self, student: str) -> Iterator[tuple[str, str]]:
-        """The files that belong beside an autograded notebook: paths, and their names in its folder."""
-        for path, name in self._found(self.submitted(student)):
+    def _files_with(self, student: str) -> Iterator[tuple[str, str]]:
+        """The files that belong with an autograded notebook: paths, and their names in its folder."""
+        for path, name in self._files_in(self.submitted(student)):
             if _is_plain(path, self._nbgrader.max_file_size * 1000):
                 yield path, name
         yield from self._given_out
 
     @cached_property
     def _given_out(self) -> list[tuple[str, str]]:
-        """The instructor's files that belong beside every autograded notebook: paths, and their names there."""
+        """The instructor's files that belong with every autograded notebook: paths, and their names in its folder."""
         kept = set(self._autograde.exclude_overwriting.get(self.assignment, []))
-        found = self._found(self.course.exercise_path(self.assignment).parent)
-        return [(path, name) for path, name in found if name not in kept]
+        files = self._files_in(self.course.exercise_path(self.assignment).parent)
+        return [(path, name) for path, name in files if name not in kept]
 
-    def _found(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """The files in a folder that are no notebooks and that the course does not ignore, with their names in it."""
+    def _files_in(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """The files in a folder, except notebooks and those that the course ignores, with their names in it."""
         for path in find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"]):
             yield path, os.path.relpath(path, folder)
 
-    def _swap(self, made: Path, target: Path) -> None:
+    def _swap(self, temporary: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             rmtree(str(target))
-        made.rename(target)
+        temporary.rename(target)
 
 
 def _is_plain(path: str, most: int) -> bool:

@@ -3,14 +3,12 @@
 import logging
 import os
 import secrets
-import sys
 import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -34,6 +32,7 @@ from sqlalchemy import Connection, Select, event, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.commands import search_path
 from handgrad.course.nbgrader.gradebook_sql import (
     COMMENT,
     COMMENTS,
@@ -43,7 +42,7 @@ from handgrad.course.nbgrader.gradebook_sql import (
     PENALTY,
     SCORE,
     SCORES,
-    THERE,
+    SUBMITTED,
 )
 from handgrad.course.nbgrader.notebook_steps import CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.sqlite_journal import drop_journal, keep_journal
@@ -58,7 +57,7 @@ LOG.setLevel(logging.CRITICAL)
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """Leave out what nbgrader's own models make SQLAlchemy warn of, and say in one sentence what its database says."""
+    """Ignore SQLAlchemy's warnings about nbgrader's models, and turn a database error into a :class:`CourseError`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)
         try:
@@ -68,9 +67,9 @@ def at_work() -> Iterator[None]:
 
 
 class GradebookWriter:
-    """The gradebook's pages for one assignment of one course.
+    """Reads and writes the gradebook's rows of one assignment.
 
-    A context manager; one process writes at a time.
+    A context manager; only one process may write at a time.
 
     Parameters
     ----------
@@ -79,19 +78,20 @@ class GradebookWriter:
     assignment
         Name of the assignment and of its notebook.
     db_url
-        SQLAlchemy's address of the database.
+        SQLAlchemy's URL of the database.
+    course_id
+        The course's id in it.
 
     Raises
     ------
     CourseError
-        The database cannot be opened, or is none of nbgrader's.
+        The database cannot be opened, or is not nbgrader's.
     """
 
     def __init__(self, course: Course, assignment: str, db_url: str, course_id: str) -> None:
         self.course, self.assignment = course, assignment
         self._db_url, self._course_id = db_url, course_id
-        # nbgrader asks for the program alembic by name, also where the environment is not activated
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        os.environ["PATH"] = search_path()
         self._late = AssignLatePenalties(config=course.config, log=LOG)
         self._late.init_plugin()
 
@@ -102,7 +102,7 @@ class GradebookWriter:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", lambda connection, _: keep_journal(connection))
             event.listen(self._engine, "close", lambda connection, _: drop_journal(connection))
-            # those that are open already are closed, and opened anew when they are needed
+            # close the connections that were opened without it
             self._engine.dispose()
         return self
 
@@ -111,13 +111,13 @@ class GradebookWriter:
 
     @at_work()
     def register(self, source: NotebookNode) -> None:
-        """Make the gradebook know the assignment as the instructor's notebook ``source`` has it now.
+        """Update the gradebook's cells of the assignment to the instructor's notebook ``source``.
 
         Raises
         ------
         CourseError
-            nbgrader cannot make the assignment's student version, or finds cells added or taken away since students
-            handed in.
+            nbgrader cannot make the assignment's student version, or cells were added or removed since students handed
+            in.
         """
         try:
             saved = as_saved(source, self.assignment, self.course.config)
@@ -130,7 +130,7 @@ class GradebookWriter:
         self._load()
 
     def _known(self) -> Any:
-        """What the gradebook knows of the notebook's cells; None where it knows no such notebook."""
+        """The gradebook's cells of the notebook; None if it has no such notebook."""
         try:
             return _described(self._gradebook.find_notebook(self.assignment, self.assignment))
         except MissingEntry:
@@ -139,7 +139,7 @@ class GradebookWriter:
             self._gradebook.db.rollback()
 
     def _load(self) -> None:
-        """Look up the ids of the assignment, of its notebooks and of their cells, once."""
+        """Look up the ids of the assignment, its notebooks and their cells."""
         with self._engine.connect() as connection:
             self._assignment_id, self._duedate = connection.execute(
                 select(Assignment.id, Assignment.duedate).where(
@@ -183,43 +183,43 @@ class GradebookWriter:
     def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> GradebookRow:
         """Write a graded submission as nbgrader's ``autograde`` does, in one transaction.
 
-        A person's scores and comments stay, and ask to be looked at again.
+        Manual scores and comments are kept; cells with a manual score are marked for manual review.
 
         Parameters
         ----------
         report
             The verdicts.
         comments
-            Our comment on each solution cell; None where there is nothing to say.
+            The automatic comment on each solution cell; None if there is none.
         timestamp
-            When it was handed in, where that is known.
+            When it was handed in; None if that is not known.
 
         Returns
         -------
-        Facts
-            What the gradebook says of the notebook now.
+        GradebookRow
+            The gradebook's row of the notebook now.
         """
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         points = {graded[verdict.id]: verdict.points for verdict in report.checks}
-        doubtful = {graded[verdict.id] for verdict in report.checks if verdict.outcome == "tampered"}
+        to_review = {graded[verdict.id] for verdict in report.checks if verdict.outcome == "tampered"}
         texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
             notebook, new = self._submitted(connection, report.student, timestamp)
             before = self._new_row() if new else self._row(connection, notebook)
-            doubtful |= {graded[name] for name, cell in before.cells.items() if cell.manual is not None}
+            to_review |= {graded[name] for name, cell in before.cells.items() if cell.manual is not None}
             rows = [
-                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in doubtful}
+                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in to_review}
                 for cell in (graded.values() if new else points)
             ]
-            said = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
+            remarks = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
             connection.execute(FIRST_SCORE if new else SCORE, _with_ids(rows) if new else rows)
-            connection.execute(FIRST_COMMENT if new else COMMENT, _with_ids(said) if new else said)
+            connection.execute(FIRST_COMMENT if new else COMMENT, _with_ids(remarks) if new else remarks)
             row = before.updated(report, comments)
             return replace(row, late_penalty=self._penalise(connection, notebook, report.student, row.score))
 
     @at_work()
     def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
-        """What the gradebook knows of a notebook before it is graded; None if a late penalty must be decided first."""
+        """The row of a notebook before it is graded; None if a late penalty must be decided first."""
         if student not in self._students:
             late = self._duedate is not None and timestamp is not None and timestamp > self._duedate
             return None if late else self._new_row()
@@ -232,66 +232,66 @@ class GradebookWriter:
 
     @at_work()
     def row(self, student: str) -> GradebookRow | None:
-        """What the gradebook says of a student's notebook now; None if it has no score of it."""
+        """The row of a student's notebook, with its late penalty; None if there is none."""
         with self._engine.connect() as connection:
-            found = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
-            row = found.one_or_none()
+            result = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
+            row = result.one_or_none()
             return row and replace(self._row(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
 
     def _new_row(self) -> GradebookRow:
-        """What the gradebook says of a notebook that is new to it."""
+        """The row of a notebook that is new to the gradebook."""
         cells = {name: CellGrade(self._points[name]) for name in self._graded[self.assignment]}
         return GradebookRow(cells, dict.fromkeys(self._commented[self.assignment]))
 
     def _row(self, connection: Connection, notebook: str) -> GradebookRow:
-        """What the gradebook says of a submitted notebook, before any penalty."""
+        """The row of a submitted notebook, without its late penalty."""
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         scores = {
             row.cell_id: (row.auto_score, row.manual_score, row.extra_credit or 0.0)
             for row in connection.execute(SCORES, {"notebook": notebook, "cells": [*graded.values()]})
         }
-        said = {
+        remarks = {
             row.cell_id: (row.auto_comment, row.manual_comment)
             for row in connection.execute(COMMENTS, {"notebook": notebook, "cells": [*commented.values()]})
         }
         cells = {name: CellGrade(self._points[name], *scores[cell]) for name, cell in graded.items()}
-        texts = {name: said.get(cell, (None, None)) for name, cell in commented.items()}
+        texts = {name: remarks.get(cell, (None, None)) for name, cell in commented.items()}
         automatic = {name: text for name, (text, _) in texts.items()}
         return GradebookRow(cells, automatic, {name: text for name, (_, text) in texts.items() if text is not None})
 
     @at_work()
     def flag(self, student: str, message: str) -> None:
-        """Ask a person to look at a student's scores from before, which are no longer those of what was handed in.
+        """Mark a student's earlier scores for manual review: they are not those of the current submission.
 
-        Where the gradebook has no row for the student, none is made: a row without a score counts as zero.
+        If the gradebook has no row for the student, none is made: a row without a score counts as zero.
         """
         cells, graded = self._commented[self.assignment], self._graded[self.assignment].values()
         with self._engine.begin() as connection:
-            found = connection.execute(
+            notebook = connection.execute(
                 select(SubmittedNotebook.id)
                 .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
                 .where(SubmittedAssignment.student_id == student)
                 .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
             ).scalar()
-            if found is None:
+            if notebook is None:
                 return
             connection.execute(
                 update(Grade)
-                .where(Grade.notebook_id == found, Grade.cell_id.in_(graded))
+                .where(Grade.notebook_id == notebook, Grade.cell_id.in_(graded))
                 .values(needs_manual_grade=True)
             )
-            connection.execute(COMMENT, [{"notebook": found, "cell": next(iter(cells.values())), "text": message}])
+            connection.execute(COMMENT, [{"notebook": notebook, "cell": next(iter(cells.values())), "text": message}])
 
     def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
         """The id of a student's submitted notebook, and whether it is new.
 
-        Every row that nbgrader would have made for it is there then, but those of the cells of a new one.
+        Makes every row that nbgrader would make for it, except the cells' rows of a new notebook.
         """
         sought = {"student": student, "assignment": self._assignment_id, "notebooks": [*self._notebooks.values()]}
-        found = connection.execute(THERE, sought).all()
-        submission = found[0].submission if found else None
-        there = {row.notebook: row.submitted for row in found if row.notebook}
-        if not found:
+        rows = connection.execute(SUBMITTED, sought).all()
+        submission = rows[0].submission if rows else None
+        submitted = {row.notebook: row.submitted for row in rows if row.notebook}
+        if not rows:
             connection.execute(insert(Student), {"id": student})
         if submission is None:
             values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
@@ -301,27 +301,27 @@ class GradebookWriter:
                 update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
             )
         ours = self._notebooks[self.assignment]
-        is_new = ours not in there
+        is_new = ours not in submitted
         for name, key in self._notebooks.items():
-            new = key not in there
+            new = key not in submitted
             if new:
-                there[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
-            # of a new notebook of ours the rows are written with what they say
+                submitted[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
+            # the rows of a new notebook of ours are inserted with their scores and comments
             if not (new and key == ours):
-                self._complete(connection, Grade, there[key], self._graded[name].values())
-                self._complete(connection, Comment, there[key], self._commented[name].values())
-        return there[ours], is_new
+                self._complete(connection, Grade, submitted[key], self._graded[name].values())
+                self._complete(connection, Comment, submitted[key], self._commented[name].values())
+        return submitted[ours], is_new
 
     @staticmethod
     def _complete(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> None:
         known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
-        there = set(connection.execute(known).scalars())
-        lacking = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in there]
-        if lacking:
-            connection.execute(insert(table), _with_ids(lacking, "id"))
+        present = set(connection.execute(known).scalars())
+        missing = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in present]
+        if missing:
+            connection.execute(insert(table), _with_ids(missing, "id"))
 
     def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
-        """Set the late penalty that nbgrader's configured plugin names; the penalty."""
+        """Set the late penalty given by nbgrader's configured plugin, and return it."""
         penalty = None
         if self._duedate is not None and (late := self._lateness(connection, student, None)) > 0:
             penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
@@ -331,7 +331,7 @@ class GradebookWriter:
         return penalty or 0.0
 
     def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
-        """Seconds from the due date, with a student's extension, to the hand-in; 0.0 if that has no date.
+        """Seconds from the due date, plus a student's extension, to the hand-in; 0.0 if its date is not known.
 
         ``timestamp`` is the date of a hand-in that is not saved yet.
         """
@@ -347,14 +347,14 @@ class GradebookWriter:
 
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
-    """Insert one row; its id."""
+    """Insert one row and return its id."""
     connection.execute(insert(table), rows := _with_ids([values], "id"))
     return str(rows[0]["id"])
 
 
 def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict[str, Any]]:
-    """The rows with an id each, 32 hexadecimal digits as nbgrader's: those that come later are larger."""
-    # what is written together lies together in the index of a large class then, not each row on a page of its own
+    """The rows with ids of 32 hexadecimal digits, as nbgrader's; later ids are larger."""
+    # rows written together are then neighbours in the index, not each on a different page of a large class's index
     prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
     return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
 
@@ -365,12 +365,12 @@ def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:
 
 
 def _table(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a statement finds in two columns: the second by the first."""
+    """A dictionary from the two columns of a result."""
     return {row[0]: row[1] for row in connection.execute(statement, values)}
 
 
 def _described(notebook: Any) -> tuple[Any, ...]:
-    """The cells of a notebook, as the gradebook or as the source has them, in a form that can be compared."""
+    """The cells of a notebook, from the gradebook or from the source, in a form that can be compared."""
 
     def rows(cells: Sequence[Any], *names: str) -> list[tuple[Any, ...]]:
         return sorted(tuple(getattr(cell, name) for name in names) for cell in cells)

@@ -1,7 +1,7 @@
-"""What nbgrader's gradebook is asked and told for each submission, as statements of SQL that are put together once.
+"""SQL statements that read and write nbgrader's gradebook for each submission, built once.
 
-nbgrader's tables have an index by cell and notebook, and none by notebook alone: without the cells, a class of 5,000 is
-looked through for every submission.
+nbgrader's tables have an index by cell and notebook, but none by notebook alone: without the cells in a condition, each
+statement would scan the rows of the whole class.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = [
     "PENALTY",
     "SCORE",
     "SCORES",
-    "THERE",
+    "SUBMITTED",
 ]
 
 _CELLS: Any = bindparam("cells", expanding=True)
@@ -41,7 +41,7 @@ PENALISED = (
     )
 )
 """A student's submitted notebook, and its late penalty."""
-THERE = (
+SUBMITTED = (
     select(
         SubmittedAssignment.id.label("submission"),
         SubmittedNotebook.notebook_id.label("notebook"),
@@ -63,7 +63,7 @@ THERE = (
     )
     .where(Student.id == bindparam("student"))
 )
-"""What the gradebook has of a student's submission: no row where it does not know the student."""
+"""The ids of a student's submission and its notebooks; no row if the gradebook does not know the student."""
 FIRST_SCORE = insert(Grade).values(
     id=bindparam("new"),
     cell_id=bindparam("cell"),
@@ -75,7 +75,7 @@ FIRST_SCORE = insert(Grade).values(
 FIRST_COMMENT = insert(Comment).values(
     id=bindparam("new"), cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
 )
-"""The comment on a cell of a notebook that is new to it."""
+"""The comment on a cell of a notebook that is new to the gradebook."""
 PENALTY = (
     update(SubmittedNotebook)
     .where(SubmittedNotebook.id == bindparam("notebook"))
@@ -87,10 +87,10 @@ SCORE = (
     .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
     .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
 )
-"""Our score of a cell that the gradebook has a row for."""
+"""The automatic score of a cell that has a row in the gradebook."""
 COMMENT = (
     update(Comment)
     .where(Comment.notebook_id == bindparam("notebook"), Comment.cell_id == bindparam("cell"))
     .values(auto_comment=bindparam("text"))
 )
-"""Our comment on a cell that it has a row for."""
+"""The automatic comment on a cell that has a row in the gradebook."""

@@ -1,4 +1,4 @@
-"""The archives that Moodle and Canvas make of an assignment: whose a file is, and what the number stands for."""
+"""Archives that Moodle and Canvas make of an assignment: the student of each file, and the kind of the student's id."""
 
 import re
 import zipfile
@@ -12,48 +12,48 @@ __all__ = ["CANVAS", "MOODLE", "Service", "matches", "owner", "services"]
 MOODLE = r"(?:^|/)[^/_]+_(?P<student_id>\d+)_assignsubmission_(?:file|onlinetext)(?:_?/|_)(?P<file_id>[^/].*)$"
 """``Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb``, or in one folder with ``_file_backprop.ipynb``."""
 CANVAS = r"(?:^|/)(?:\w+?_)??(?:(?i:late)_)?(?P<student_id>\d+|anon_[A-Za-z0-9]+)_\d+_(?P<file_id>[^/].*)$"
-"""``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's number, the file's, its name."""
+"""``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's id, the file's id, its name."""
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
 
 
 def matches(place: str, patterns: Sequence[str]) -> list[re.Match[str]]:
-    """What the patterns find in a path, and in it without its first folder, which an archive may have named.
+    """The match of the patterns in a path, and in the path without its first folder, which an archive may have named.
 
-    The first in the path counts: what comes behind it was named by the student.
+    The first match in the path counts: what comes after it was named by the student.
     """
     return [
         min(found, key=lambda match: match.start())
-        for one in (place, place.partition("/")[2])
-        if (found := [match for pattern in patterns if (match := re.search(pattern, one))])
+        for path in (place, place.partition("/")[2])
+        if (found := [match for pattern in patterns if (match := re.search(pattern, path))])
     ]
 
 
 def owner(place: str, patterns: Sequence[str]) -> re.Match[str] | None:
-    """The match that names the one student whose the file at ``place`` is; None where it is nobody's, or several's."""
+    """The match with the student of the file at ``place``; None if there is no student, or more than one."""
     found = matches(place, patterns)
     return found[0] if len({match["student_id"] for match in found}) == 1 else None
 
 
 def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
-    """For each student in the archives in ``folder``, whose number it is: ``moodle`` or ``canvas``.
+    """For each student in the archives in ``folder`` the service of the id: ``moodle`` or ``canvas``.
 
-    Canvas's is its own number of the person, Moodle's the participant's in this one assignment. Whom several of them
-    name, an own pattern names, or Canvas names without a number, is left out.
+    Canvas's id is that of the user, Moodle's that of the participant in this assignment. Students are left out who are
+    named by both services, by an instructor's own pattern, or by Canvas without a number.
     """
-    found: defaultdict[str, set[Service | None]] = defaultdict(set)
+    names: defaultdict[str, set[Service | None]] = defaultdict(set)
     for place in _places(folder):
         if match := owner(place, patterns):
-            found[match["student_id"]].add(_SERVICES.get(match.re.pattern))
+            names[match["student_id"]].add(_SERVICES.get(match.re.pattern))
     return {
         student: name
-        for student, names in found.items()
-        if student.isdigit() and len(names) == 1 and (name := next(iter(names)))
+        for student, known in names.items()
+        if student.isdigit() and len(known) == 1 and (name := next(iter(known)))
     }
 
 
 def _places(folder: Path) -> Iterator[str]:
-    """Where the files in the archives are once they are extracted, and the other files; none of archives inside."""
+    """Paths of the files in the archives as if extracted (but not nested archives), and of the other files."""
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
         if path.suffix != ".zip":

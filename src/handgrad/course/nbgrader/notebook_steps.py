@@ -1,7 +1,7 @@
 """nbgrader's steps for the notebooks of one assignment, without its database.
 
-What goes into ``autograded/`` and ``feedback/`` is what nbgrader's own commands would write there; where they ask the
-gradebook about a cell, these ask the instructor's notebook, and what only the gradebook knows is handed in.
+They write into ``autograded/`` and ``feedback/`` what nbgrader's own commands would write. Facts about cells come from
+the instructor's notebook instead of the gradebook; scores and comments are passed in.
 """
 
 import copy
@@ -32,7 +32,7 @@ from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, i
 from traitlets.config import Config
 
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
-from handgrad.course.nbgrader.preprocessors import REPORT, CheckOthers, Grade, Mend, SaveVerdicts, show
+from handgrad.course.nbgrader.preprocessors import REPORT, CheckOthers, Grade, RepairIds, SaveVerdicts, show
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
@@ -58,7 +58,7 @@ def as_saved(notebook: NotebookNode, name: str, config: Config) -> NotebookNode:
 
 
 def untouched(notebook: NotebookNode) -> list[str]:
-    """The grade_ids of the solution cells that are as they were released."""
+    """The grade_ids of the solution cells that are unchanged since the release."""
     return [
         cell.metadata.nbgrader["grade_id"]
         for cell in notebook.cells
@@ -67,7 +67,7 @@ def untouched(notebook: NotebookNode) -> list[str]:
 
 
 class Known:
-    """What the gradebook knows about the cells of a notebook, for those of nbgrader's steps that ask it."""
+    """The cells of a notebook as the gradebook has them, for nbgrader's steps that look them up there."""
 
     def __init__(self, saved: NotebookNode) -> None:
         self.kernelspec = json.dumps(saved.metadata.get("kernelspec", {}))
@@ -87,13 +87,16 @@ class Known:
                 checksum=facts.get("checksum"),
                 max_score=points,
             )
-            for is_one, cells in (
+            for is_kind, cells in (
                 (is_grade, self.grade_cells),
                 (is_solution, self.solution_cells),
                 (is_task, self.task_cells),
-                (lambda one: is_grade(one) or is_solution(one) or is_locked(one) or is_task(one), self.source_cells),
+                (
+                    lambda cell: is_grade(cell) or is_solution(cell) or is_locked(cell) or is_task(cell),
+                    self.source_cells,
+                ),
             ):
-                if is_one(cell):
+                if is_kind(cell):
                     cells.append(known)
         self.cells = {cell.name: cell for cell in self.source_cells}
 
@@ -103,10 +106,10 @@ class Known:
 
 
 class _OverwriteCells(OverwriteCells):
-    """nbgrader's step, which asks ``known`` instead of the gradebook.
+    """nbgrader's step with ``known`` in place of the gradebook.
 
-    The cells of the exercise, as the submission was laid onto it, are given back all of their metadata, and the locked
-    ones their sources; a cell that only claims to be one of them loses the claim. Nothing is left to refuse.
+    The cells that the submission shares with the exercise get their original metadata, and the locked ones their
+    sources; any other cell loses nbgrader's metadata.
     """
 
     known: Known
@@ -132,7 +135,7 @@ class _OverwriteCells(OverwriteCells):
 
 
 class _OverwriteKernelspec(NbGraderPreprocessor):
-    """nbgrader's step, which asks ``known`` instead of the gradebook."""
+    """nbgrader's step with ``known`` in place of the gradebook."""
 
     known: Known
 
@@ -143,7 +146,7 @@ class _OverwriteKernelspec(NbGraderPreprocessor):
 
 
 class _GetGrades(GetGrades):
-    """nbgrader's step, to which the grades and comments are handed."""
+    """nbgrader's step with ``row`` in place of the gradebook."""
 
     row: "GradebookRow"
 
@@ -166,7 +169,7 @@ class _GetGrades(GetGrades):
 
 @dataclass(frozen=True)
 class CellGrade:
-    """What the gradebook has of one graded cell of a student: scores, extra credit, and the points of the cell."""
+    """One graded cell of a student in the gradebook: its points, scores and extra credit."""
 
     points: float
     auto: float | None = None
@@ -181,7 +184,7 @@ class CellGrade:
 
 @dataclass(frozen=True)
 class GradebookRow:
-    """What the gradebook says about a student's notebook.
+    """Scores and comments of a student's notebook in the gradebook.
 
     Attributes
     ----------
@@ -245,35 +248,35 @@ class NotebookSteps:
         self._feedback: Any = None
 
     def _steps(self, classes: Sequence[Any]) -> list[Any]:
-        """Instances of nbgrader's steps; without those that run or check cells, or write to the gradebook."""
+        """Instances of nbgrader's steps, without those that run or check cells or write to the gradebook."""
         ours = {OverwriteCells: _OverwriteCells, OverwriteKernelspec: _OverwriteKernelspec}
         elsewhere = {Execute, Grade, SaveAutoGrades, SaveVerdicts, AssignLatePenalties}
-        elsewhere |= {Mend, DeduplicateIds, CheckCellMetadata, CheckOthers}
+        elsewhere |= {RepairIds, DeduplicateIds, CheckCellMetadata, CheckOthers}
         steps = [ours.get(step, step)(config=self.config, log=LOG) for step in classes if step not in elsewhere]
         for step in steps:
             step.known = self.known
         return [step for step in steps if step.enabled]
 
     def resources(self, student: str) -> dict[str, Any]:
-        """What nbgrader's steps are told about whose notebook it is."""
+        """The ``resources`` of nbgrader's steps for a student's notebook."""
         ids = {"assignment": self.name, "notebook": self.name, "student": student, "db_url": ""}
         return {"unique_key": self.name, "output_files_dir": f"{self.name}_files", "nbgrader": ids}
 
     def autograded(
         self, submission: Submission, grader: "Grader", graded: "GradingResult"
     ) -> tuple[NotebookNode, list[str]]:
-        """What nbgrader's ``autograde`` would leave of a notebook, which is changed; and the stubs left alone."""
+        """The notebook as nbgrader's ``autograde`` would write it (changed in place), and its unchanged stubs."""
         notebook, resources = submission.notebook, self.resources(graded.report.student)
         places = {id(cell): position for position, cell in enumerate(notebook.cells)}
         for step in self._before:
             step.ids = submission.ids
             notebook, resources = step.preprocess(notebook, resources)
-        alone = untouched(notebook)
+        unchanged = untouched(notebook)
         show(notebook, grader, graded, [places.get(id(cell)) for cell in notebook.cells])
         resources[REPORT] = graded.report
         for step in self._after:
             notebook, resources = step.preprocess(notebook, resources)
-        return notebook, alone
+        return notebook, unchanged
 
     def feedback(self, text: str, student: str, row: GradebookRow, *, solutions: bool = False) -> str:
         """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook.
@@ -283,14 +286,14 @@ class NotebookSteps:
         Raises
         ------
         CourseError
-            The course's configuration names another exporter, which has no solutions to show.
+            The course's configuration names another exporter, which cannot show solutions.
         """
         if self._feedback is None:
             self._feedback = self._exporter()
         if solutions and not isinstance(self._feedback, FeedbackExporter):
             raise CourseError(
-                "solutions are shown by handgrad's own feedback pages: say `c.GenerateFeedback.exporter_class = "
-                "handgrad.FeedbackExporter` in the course's nbgrader_config.py, as a new course has it."
+                "only handgrad's own feedback pages show solutions: set `c.GenerateFeedback.exporter_class = "
+                "handgrad.FeedbackExporter` in the course's nbgrader_config.py, as a new course does."
             )
         if isinstance(self._feedback, FeedbackExporter):
             self._feedback.with_solutions = solutions or self._solutions_configured

@@ -1,7 +1,7 @@
-"""Preprocessors with which nbgrader's own commands release and grade our exercises.
+"""Preprocessors with which nbgrader's own commands release and grade handgrad exercises.
 
-A course lists them in its ``nbgrader_config.py``. Each does its work on an exercise of ours only; any other
-assignment of the same course goes through nbgrader's own preprocessor, unchanged.
+A course lists them in its ``nbgrader_config.py``. They change handgrad exercises only: any other assignment of the same
+course goes through nbgrader's own preprocessor.
 """
 
 import atexit
@@ -48,8 +48,8 @@ __all__ = [
     "CheckOthers",
     "Grade",
     "HideTests",
-    "Mend",
     "NameStubs",
+    "RepairIds",
     "SaveVerdicts",
     "Solve",
     "TolerantExporter",
@@ -62,24 +62,24 @@ __all__ = [
 ]
 
 REPORT = "handgrad"
-"""Where the report of a submission stands in nbgrader's ``resources``, between :class:`Grade` and the database."""
+"""Key of the report in nbgrader's ``resources``, from :class:`Grade` to :class:`SaveVerdicts`."""
 
 
 class TolerantExporter(NotebookExporter):
-    """Reads an exercise as `handgrad check` does: an untidy output, a byte order mark or an id twice is no failure.
+    """Reads an exercise as `handgrad check` does: invalid outputs, a byte order mark or duplicate ids are tolerated.
 
     Any other notebook is read as nbgrader does.
     """
 
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
-        """Convert the file, which is not opened by nbconvert before it is known to be one: a pipe is not waited for."""
+        """Convert a file; ours is read here, since nbconvert would wait for a pipe."""
         path = Path(filename)
         is_ours = _source(self, resources) is not None
         self._notebook = read_notebook(path, path.parents[1]) if is_ours else None
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
-        """Convert the notebook that was read, tidied, before nbconvert opened its file."""
+        """Convert the notebook that :meth:`from_filename` has read and tidied."""
         if self._notebook is None:
             return super().from_file(file_stream, resources=resources, **kw)
         return self.from_notebook_node(self._notebook, resources=resources, **kw)
@@ -88,12 +88,12 @@ class TolerantExporter(NotebookExporter):
 class NameStubs(ClearSolutions):
     """Clear the solutions of an exercise; ``{gradient}`` in ``c.NameStubs.code_stub`` becomes the cell's gradient.
 
-    A cell that makes something else than a gradient begins with ``...``. Those of any other notebook are cleared by
-    nbgrader's own step, with its own stub.
+    A cell whose answer is not a gradient begins with ``...``. Other notebooks are cleared by nbgrader's own step, with
+    its own stub.
     """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Clear the cells of a notebook, knowing which of its stubs are gradients."""
+        """Clear the cells of a notebook."""
         if not is_exercise(nb):
             return ClearSolutions(parent=self.parent, config=self.config).preprocess(nb, resources)
         self._gradients = Exercise.of(nb, "", Path()).tensors
@@ -111,7 +111,7 @@ class NameStubs(ClearSolutions):
 
 
 class AddSelfCheck(NbGraderPreprocessor):
-    """Put beside a released exercise what a student needs to check it alone: a test, its cells, the requirements."""
+    """Add to a released exercise the files with which a student checks it: a test, the exercise, the requirements."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Add the files to what nbgrader writes."""
@@ -125,25 +125,25 @@ class AddSelfCheck(NbGraderPreprocessor):
         return nb, resources
 
 
-class Mend(NbGraderPreprocessor):
-    """Give the cells of an exercise the ids that they should have: nbgrader refuses copied, foreign and lost ones."""
+class RepairIds(NbGraderPreprocessor):
+    """Give the cells of an exercise their grade_ids: nbgrader refuses duplicate, unknown and missing ones."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Put the ids of the instructor's notebook where the submission has these cells, and take away all others."""
+        """Set the grade_ids of the instructor's notebook on the matching cells, and remove all others."""
         source = _source(self, resources)
         if source is not None:
             for cell, name in zip(nb.cells, Submission.of(nb, source.exercise).ids, strict=True):
                 cell.metadata.pop("nbgrader", None)
                 if name:
-                    # nbgrader's own release says the kind of a cell too
+                    # nbgrader's own release has the cell type too
                     cell.metadata["nbgrader"] = {**copy.deepcopy(source.metadata[name]), "cell_type": cell.cell_type}
         return nb, resources
 
 
 class CheckOthers(CheckCellMetadata):
-    """Check nbgrader's metadata, except of an exercise: :class:`Mend` gave its cells those of the instructor's.
+    """Check nbgrader's metadata, except of an exercise: :class:`RepairIds` has set that of its cells.
 
-    nbgrader checks its own schema again for every cell, which takes longer than the grading.
+    nbgrader validates every cell, which takes longer than the grading.
     """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
@@ -155,14 +155,14 @@ class Grade(Execute):
     """Grade an exercise in handgrad's sandbox; run any other notebook in a kernel, as nbgrader does."""
 
     def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
-        """Grade the notebook and put outputs and verdicts into it."""
+        """Grade the notebook, and put outputs and verdicts into it."""
         ids = resources["nbgrader"]
         source = _source(self, resources)
         if source is None:
             return super().preprocess(nb, resources, **kwargs)
         converter = _converter(self)
         course, coursedir = _course(converter), converter.coursedir
-        # the file, not nb: its ids say which cells were copied
+        # the file, not nb: its original ids show which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
@@ -174,10 +174,10 @@ class Grade(Execute):
 
 
 class Solve(Execute):
-    """Leave the worked solution of an exercise without outputs and hidden tests; run any other notebook."""
+    """Write the worked solution of an exercise without outputs and hidden tests; run any other notebook."""
 
     def preprocess(self, nb: NotebookNode, resources: Any, **kwargs: Any) -> tuple[NotebookNode, Any]:
-        """Leave or run the notebook."""
+        """Clear the hidden tests, or run the notebook."""
         if is_exercise(nb):
             return ClearHiddenTests(parent=self.parent).preprocess(nb, resources)
         return super().preprocess(nb, resources, **kwargs)
@@ -187,7 +187,7 @@ class SaveVerdicts(SaveAutoGrades):
     """Save scores and comments of an exercise from its report; any other notebook as nbgrader does."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Save what the report says, in one transaction, whether or not its cells are still in the notebook."""
+        """Save the report in one transaction, even for cells that are missing in the notebook."""
         self.report = resources.get(REPORT)
         source = _source(self, resources) if self.report else None
         self.exercise = source.exercise if source else None
@@ -199,7 +199,7 @@ class SaveVerdicts(SaveAutoGrades):
         return nb, resources
 
     def _add_score(self, cell: NotebookNode, resources: Any) -> None:
-        # a check earns what its verdict says: nbgrader gives full marks to one that shows nothing
+        # its points come from the verdict: nbgrader would give full marks to a check without outputs
         if self.report is None or kind_of(cell) != "check":
             super()._add_score(cell, resources)
 
@@ -208,20 +208,20 @@ class SaveVerdicts(SaveAutoGrades):
         known = {cell.name: cell.max_score for cell in cells if cell.cell_type == "code"}
         if known != {verdict.id: verdict.max_points for verdict in report.checks}:
             raise ExerciseError(
-                f"the gradebook knows {self.notebook_id} with other checks or points than its source has now: "
+                f"the gradebook has other checks or points for {self.notebook_id} than its source: "
                 f"run `handgrad release {self.assignment_id}`, then grade again."
             )
-        where = (self.notebook_id, self.assignment_id, self.student_id)
+        ids = (self.notebook_id, self.assignment_id, self.student_id)
         for verdict in report.checks:
-            grade = gradebook.find_grade(verdict.id, *where)
+            grade = gradebook.find_grade(verdict.id, *ids)
             grade.auto_score = verdict.points
             grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
         for stub, text in comments(exercise, report).items():
-            gradebook.find_comment(stub, *where).auto_comment = text
+            gradebook.find_comment(stub, *ids).auto_comment = text
 
 
 class HideTests(ClearHiddenTests):
-    """Take the hidden tests of an exercise out of the autograded notebook, from which feedback is made."""
+    """Remove the hidden tests of an exercise from the autograded notebook, from which feedback is made."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Clear the hidden tests of a graded exercise."""
@@ -229,22 +229,20 @@ class HideTests(ClearHiddenTests):
 
 
 def comments(exercise: Exercise, report: Report) -> dict[str, str]:
-    """Our comment on each stub of which there is something to say: what is said of its answers."""
-    # what is the same for several answers of a stub is said once
-    said: dict[str, dict[str, None]] = {}
+    """The automatic comment on each stub: the comments on its answers, without repetitions."""
+    texts: dict[str, dict[str, None]] = {}
     for verdict in report.checks:
         if text := comment(verdict):
-            said.setdefault(exercise.check_of(verdict.gradient).stub, {})[sanitize_comment(text)] = None
-    return {stub: "\n\n".join(texts) for stub, texts in said.items()}
+            texts.setdefault(exercise.check_of(verdict.gradient).stub, {})[sanitize_comment(text)] = None
+    return {stub: "\n\n".join(of_stub) for stub, of_stub in texts.items()}
 
 
 def show(
     nb: NotebookNode, grader: "Grader", graded: "GradingResult", places: Sequence[int | None] | None = None
 ) -> None:
-    """Put into ``nb`` what its cells showed in the visible pass, inert, and the verdicts under the check cells.
+    """Put the sanitized outputs of the visible pass into ``nb``, and the verdicts under its check cells.
 
-    ``places`` says where each cell stood in the notebook that was graded, unless it is ``nb`` as it is; None for a
-    cell that did not.
+    ``places`` has the position of each cell in the graded notebook, None for a new cell (default: the same position).
     """
     verdicts, exercise = graded.report.verdicts(), grader.exercise
     at = dict(enumerate(places)) if places is not None else {place: place for place in range(len(nb.cells))}
@@ -256,7 +254,7 @@ def show(
     texts = {cell.source for cell in exercise.cells if cell.kind == "text"}
     sanitize_notebook(nb, texts, {cell.name for cell in exercise.cells if cell.name})
     with_verdicts(nb, graded.report, grader.graph)
-    # these come from the grader itself, with styles of their own
+    # these outputs are the grader's own: they keep their styles
     ours = {**grader.printed(), **{name: check_outputs(verdict) for name, verdict in verdicts.items()}}
     for place, cell in code.items():
         name = grade_id(cell)
@@ -265,27 +263,27 @@ def show(
 
 
 def _converter(part: Any) -> Any:
-    """The converter of nbgrader's that an exporter or a step is a part of; None where it stands alone."""
+    """The nbgrader converter of an exporter or preprocessor; None if it has none."""
     while part is not None and not hasattr(part, "coursedir"):
         part = part.parent
     return part
 
 
 def _course(converter: Any) -> Course:
-    """The course that one of nbgrader's converters works in."""
+    """The course of an nbgrader converter."""
     return Course(Path(converter.coursedir.root).resolve(), converter.config)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """An instructor's notebook: what it asks for, and nbgrader's metadata of its cells by their grade_ids."""
+    """An instructor's notebook: its exercise, and nbgrader's metadata of its cells by grade_id."""
 
     exercise: Exercise
     metadata: Mapping[str, Any]
 
 
 def _source(part: Any, resources: Any) -> _Source | None:
-    """The instructor's notebook of what is being graded; None where it is no exercise of ours, or in no course."""
+    """The instructor's notebook of the current assignment; None if it is not a handgrad exercise or not in a course."""
     converter = _converter(part)
     if converter is None:
         return None
@@ -296,7 +294,7 @@ def _source(part: Any, resources: Any) -> _Source | None:
 
 @functools.lru_cache
 def _source_at(path: Path, changed: int) -> _Source | None:
-    """The instructor's notebook as it is since ``changed``: read once, however many steps of however many students."""
+    """The instructor's notebook, last changed at ``changed``: cached, since every step for every student needs it."""
     notebook = nbformat.read(path, as_version=4)
     if not is_exercise(notebook):
         return None
@@ -305,18 +303,18 @@ def _source_at(path: Path, changed: int) -> _Source | None:
 
 
 def generate_assignment() -> list[Any]:
-    """Nbgrader's steps of ``generate_assignment``, stubs named by their gradient and the self-check added."""
+    """Nbgrader's steps of ``generate_assignment``, with :class:`NameStubs` and :class:`AddSelfCheck`."""
     steps = [NameStubs if step is ClearSolutions else step for step in GenerateAssignment().preprocessors]
     return [*steps, AddSelfCheck]
 
 
 def sanitize() -> list[Any]:
-    """Nbgrader's steps before ``autograde``, lost and copied ids of an exercise mended first."""
-    return [Mend, *_checked_once(Autograde().sanitize_preprocessors)]
+    """Nbgrader's steps before ``autograde``, with :class:`RepairIds` first."""
+    return [RepairIds, *_checked_once(Autograde().sanitize_preprocessors)]
 
 
 def autograde() -> list[Any]:
-    """Nbgrader's steps of ``autograde``, with our executor, our scores, and hidden tests taken out at the end."""
+    """Nbgrader's steps of ``autograde``, with :class:`Grade`, :class:`SaveVerdicts` and, last, :class:`HideTests`."""
     replaced = {Execute: Grade, SaveAutoGrades: SaveVerdicts}
     steps = [replaced.get(step, step) for step in Autograde().autograde_preprocessors]
     return [*_checked_once(steps), HideTests]
@@ -327,7 +325,7 @@ def _checked_once(steps: Sequence[Any]) -> list[Any]:
 
 
 def generate_solution() -> list[Any]:
-    """Nbgrader's steps of ``generate_solution``; an exercise's solution is written without outputs."""
+    """Nbgrader's steps of ``generate_solution``, with :class:`Solve`."""
     return [Solve if step is Execute else step for step in GenerateSolution().preprocessors]
 
 
@@ -337,20 +335,19 @@ _graders: "dict[str, Grader | IsolationError]" = {}
 
 
 def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tuple[Grader, GradingResult]":
-    """What a warm grader of the course says of a submission, and that grader.
+    """Grade a submission with a warm grader of the course, and return both.
 
-    This process may be a Jupyter server that runs for weeks: where the warm process has ended, another takes its place.
+    This process may be a Jupyter server that runs for weeks: a warm process that has ended is replaced.
 
     Raises
     ------
     SandboxError
-        The grader's own processes failed, also new ones.
+        The grader's own processes failed, and new ones too.
     """
     grader = _grader(course, exercise)
     try:
         return grader, grader.grade(submission)
     except SandboxError:
-        # whichever it was
         _open.close()
         _graders.clear()
     grader = _grader(course, exercise)
@@ -364,9 +361,9 @@ def _grader(course: Course, exercise: Exercise) -> "Grader":
         try:
             _graders[key] = _open.enter_context(course.grader(exercise))
         except IsolationError as error:
-            # it is the same for every submission: said at once for the next
+            # raised at once for the next submission too
             _graders[key] = error
-    found = _graders[key]
-    if isinstance(found, IsolationError):
-        raise found
-    return found
+    grader = _graders[key]
+    if isinstance(grader, IsolationError):
+        raise grader
+    return grader

@@ -1,6 +1,6 @@
-"""Make what a student wrote and showed inert: none of it runs in the browser of whoever looks at the grades.
+"""Sanitize a student's notebook: nothing in it runs in the browser of a reader.
 
-What is in order stays as it is, to the letter. The grader's own cards are put in afterwards.
+Harmless content is not changed at all. The grader's own cards are added afterwards.
 """
 
 import html
@@ -48,35 +48,35 @@ _SANITIZER = nh3.Cleaner(
 )
 """The text of scripts and styles goes with them."""
 _LIVE_TEX = re.compile(r"\\(href|require|style|class|cssId)\b")
-"""What MathJax turns into links, styles and files to load."""
+"""TeX commands that MathJax turns into links, styles and files to load."""
 _CLOSED = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
 _PICTURES = ("image/png", "image/jpeg")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _ATTACHED = re.compile(r"attachment:([^\s)\"'>]+)")
 _FIELDS = ("deletable", "editable", "nbgrader", "tags")
-"""What a cell's metadata may keep; nbconvert puts some others into pages as they are."""
+"""The allowed fields of a cell's metadata; nbconvert puts some others into pages unescaped."""
 _TAG = re.compile(r"[\w.-]+")
 
 MAX_COST = 300_000
-"""The longest text that is looked into, a mark counting as fifty characters; a longer one is shown as it was typed."""
+"""Largest cost of a text that is sanitized: its characters, plus 50 for each < and &. Others are shown as source."""
 MAX_TOTAL = 2_000_000
-"""The same for all texts of one notebook: sanitizers take their time, and that is the grader's."""
+"""Largest cost of all texts of one notebook: sanitizing must not take much of the grader's time."""
 _MARK = 50
 
 
 def sanitize_notebook(notebook: NotebookNode, trusted: Collection[str] = (), grade_ids: Collection[str] = ()) -> None:
-    """Make ``notebook`` inert, in place: its text cells, outputs, attachments and metadata.
+    """Sanitize ``notebook`` in place: its text cells, outputs, attachments and metadata.
 
     Printed text, pictures (PNG, JPEG), tables and Markdown stay; scripts, frames, forms, handlers, SVG and widgets go.
 
     Parameters
     ----------
     notebook
-        As it was handed in, with what its cells showed.
+        The submitted notebook with the outputs of its cells.
     trusted
-        Sources of text cells that are the instructor's own: they stay as they are.
+        Sources of the instructor's text cells, which are not changed.
     grade_ids
-        The ids of cells that nbgrader knows; another cell loses nbgrader's metadata.
+        The grade_ids of the exercise; any other cell loses nbgrader's metadata.
     """
     kernel = notebook.metadata.get("kernelspec")
     notebook.metadata = NotebookNode(language_info=NotebookNode(name="python"))
@@ -96,7 +96,7 @@ def sanitize_notebook(notebook: NotebookNode, trusted: Collection[str] = (), gra
 
 
 def sanitize_comment(text: str) -> str:
-    """A comment for the gradebook, which nbgrader's pages read as Markdown: a block of code where it is not plain."""
+    """A comment for the gradebook, which nbgrader's pages render as Markdown; unsafe text becomes a code block."""
     if _Sanitizer().markdown(text, ()) == text:
         return text
     return "\n".join(f"    {line}" for line in text.splitlines())
@@ -109,7 +109,7 @@ class _Sanitizer:
         self.room = MAX_TOTAL
 
     def html(self, text: str) -> str:
-        """HTML without what is live in it."""
+        """HTML without active content."""
         if not self._has_room(text):
             return _as_typed(text)
         clean = _SANITIZER.clean(text)
@@ -119,7 +119,7 @@ class _Sanitizer:
         """``source``; or, if something in it is live, the rest of it as HTML, on one line as Markdown leaves it."""
         if not self._has_room(source):
             return _as_typed(source)
-        # nbconvert ends at a picture that is not attached
+        # nbconvert raises for a picture that is not attached
         rendered = str(markdown2html(source.replace("attachment:", "attachment-")))
         if not self._has_room(rendered):
             return _as_typed(source)
@@ -206,17 +206,15 @@ def _is_picture(kind: str, text: Any) -> bool:
 
 
 def _sizes(metadata: Mapping[str, Any]) -> NotebookNode:
-    """How large the pictures of an output are to be shown."""
+    """Width and height of the pictures of an output."""
     sizes = NotebookNode()
     for kind in _PICTURES:
-        wanted = metadata.get(kind)
-        if isinstance(wanted, Mapping):
-            sizes[kind] = NotebookNode({name: wanted[name] for name in ("width", "height") if _is_size(wanted, name)})
+        size = metadata.get(kind)
+        if isinstance(size, Mapping):
+            sizes[kind] = NotebookNode(
+                {name: size[name] for name in ("width", "height") if type(size.get(name)) is int}
+            )
     return sizes
-
-
-def _is_size(wanted: Mapping[str, Any], name: str) -> bool:
-    return type(wanted.get(name)) is int
 
 
 def _metadata(metadata: Mapping[str, Any], grade_ids: Collection[str]) -> NotebookNode:
@@ -229,7 +227,7 @@ def _metadata(metadata: Mapping[str, Any], grade_ids: Collection[str]) -> Notebo
 
 
 def _attachments(attachments: Mapping[str, Any]) -> NotebookNode:
-    """The attached pictures."""
+    """The attachments that are pictures."""
     kept = NotebookNode()
     for name, bundle in attachments.items():
         pictures = bundle if isinstance(bundle, Mapping) else {}

@@ -1,4 +1,4 @@
-"""The scores of a class as nbgrader's gradebook has them now: after a person's own scores and late penalties."""
+"""Read the scores of a class from nbgrader's gradebook, with manual scores and late penalties."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,11 +30,11 @@ from handgrad.course.nbgrader.gradebook_sql import CELL_SCORE
 from handgrad.errors import CourseError
 from handgrad.report.records import ScoreEntry
 
-__all__ = ["CellScore", "RosterEntry", "entries", "graded", "names", "people", "scores_of"]
+__all__ = ["CellScore", "RosterEntry", "cell_scores", "entries", "names", "roster", "scores_of"]
 
 
 def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
-    """What the gradebook says of each student's notebook of an assignment; nothing where it does not know of one.
+    """The gradebook's scores of an assignment, by student; empty if there are none.
 
     Raises
     ------
@@ -42,31 +42,31 @@ def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
         The database cannot be read.
     """
     address, course_id = Folders(course, assignment).database
-    named = {"assignment": assignment, "course": course_id}
+    values = {"assignment": assignment, "course": course_id}
     with _connected(address) as connection:
         if connection is None:
             return {}
-        most = sum(connection.execute(_points(kind), named).scalar() or 0.0 for kind in (GradeCell, TaskCell))
+        most = sum(connection.execute(_points(kind), values).scalar() or 0.0 for kind in (GradeCell, TaskCell))
         by_hand: dict[str, list[str]] = defaultdict(list)
-        for student, cell in connection.execute(_BY_HAND, named):
+        for student, cell in connection.execute(_BY_HAND, values):
             by_hand[student].append(cell)
         return {
             student: ScoreEntry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
-            for student, penalty, score, waiting in connection.execute(_TOTALS, named)
+            for student, penalty, score, waiting in connection.execute(_TOTALS, values)
         }
 
 
 def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
-    """For each student, the names and the address that the gradebook knows: what no example may show."""
+    """For each student the names and the e-mail address in the gradebook, which no example may show."""
     return {
-        student: tuple(one for one in (known.first_name, known.last_name, known.email) if one)
-        for student, known in people(course, assignment).items()
+        student: tuple(filter(None, (entry.first_name, entry.last_name, entry.email)))
+        for student, entry in roster(course, assignment).items()
     }
 
 
 @dataclass(frozen=True)
 class RosterEntry:
-    """Who a student is, as the gradebook's roster has it; empty where it does not."""
+    """A student's entry in the gradebook's roster; unknown fields are empty."""
 
     first_name: str = ""
     last_name: str = ""
@@ -74,16 +74,16 @@ class RosterEntry:
     lms_user_id: str = ""
 
 
-def people(course: Course, assignment: str) -> dict[str, RosterEntry]:
-    """Every student of the gradebook's roster, whether or not they handed in."""
+def roster(course: Course, assignment: str) -> dict[str, RosterEntry]:
+    """The gradebook's roster: every student, whether or not they handed in."""
     with _connected(Folders(course, assignment).database[0]) as connection:
-        rows = connection.execute(_PEOPLE) if connection is not None else ()
-        return {student: RosterEntry(*(one or "" for one in known)) for student, *known in rows}
+        rows = connection.execute(_ROSTER) if connection is not None else ()
+        return {student: RosterEntry(*(field or "" for field in fields)) for student, *fields in rows}
 
 
 @dataclass(frozen=True)
 class CellScore:
-    """One graded cell of one student: its name, its score (a person's before ours), and its points."""
+    """The score of one graded cell of one student (the manual one if there is one), and the cell's points."""
 
     student: str
     cell: str
@@ -92,8 +92,8 @@ class CellScore:
     penalty: float
 
 
-def graded(course: Course, assignment: str) -> list[CellScore]:
-    """Every cell of an assignment that has a score, with what the gradebook knows of the student."""
+def cell_scores(course: Course, assignment: str) -> list[CellScore]:
+    """The score of every graded cell of an assignment, with the late penalty of its notebook."""
     address, course_id = Folders(course, assignment).database
     with _connected(address) as connection:
         if connection is None:
@@ -104,7 +104,7 @@ def graded(course: Course, assignment: str) -> list[CellScore]:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Connection | None]:
-    """A connection to the gradebook's database; None where there is none yet: looking makes none."""
+    """A connection to the gradebook's database; None if there is no database yet, and none is made."""
     url = make_url(address)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         yield None
@@ -124,7 +124,7 @@ _OURS = (
     Assignment.course_id == bindparam("course"),
     Notebook.name == bindparam("assignment"),
 )
-"""The one notebook of an assignment that is called as the assignment is."""
+"""The notebook of an assignment that has the assignment's name."""
 
 
 def _points(kind: Any) -> Select[Any]:
@@ -138,7 +138,7 @@ def _points(kind: Any) -> Select[Any]:
 
 
 def _graded(*columns: Any) -> Select[Any]:
-    """Columns of the grades of an assignment's own notebook, whosever they are."""
+    """Columns of the grades of an assignment's notebook, for all students."""
     return (
         select(SubmittedAssignment.student_id, *columns)
         .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
@@ -160,7 +160,7 @@ _BY_HAND = (
     .where(Grade.manual_score.is_not(None))
     .order_by(BaseCell.name)
 )
-_PEOPLE = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
+_ROSTER = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
 _CELLS = (
     _graded(
         GradeCell.name,
@@ -174,6 +174,9 @@ _CELLS = (
 
 
 def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
-    """The score of each student in an assignment, as nbgrader's own command line reads it from the gradebook."""
+    """The score of each student in an assignment, read with nbgrader's own models."""
     with at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
-        return {one.student.id: float(one.score) for one in gradebook.assignment_submissions(assignment)}
+        return {
+            submission.student.id: float(submission.score)
+            for submission in gradebook.assignment_submissions(assignment)
+        }

@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster, in place of processes on this machine."""
+"""Use the workers of a Dask cluster instead of processes on this machine."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -9,7 +9,7 @@ from handgrad.errors import CourseError
 __all__ = ["cluster"]
 
 CONNECT_SECONDS = 10
-"""How long a scheduler may take to answer."""
+"""Seconds in which a scheduler must answer."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Imported last by the process that workers are forked from: its objects are left to them as they are.
+"""Imported last by the process that workers are forked from, to keep its objects out of garbage collection.
 
 A round of the garbage collector writes to every object that it looks at, and each worker would get a copy of them. With
 this, a worker has 65 MB of its own after 55 submissions, without it 119 MB.

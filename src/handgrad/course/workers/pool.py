@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["JobFailed", "Pool"]
 
 AHEAD = 2
-"""Jobs that are handed out for each worker: one to do, one to have ready."""
+"""Jobs submitted for each worker: one to run, one to have ready."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class JobFailed(Exception):
-    """A job gave no result: it raised ``error``, or its process ended, also when it was tried again alone."""
+    """A job gave no result: it raised ``error``, or its process ended, twice."""
 
     def __init__(self, message: str, error: Exception | None = None) -> None:
         super().__init__(message)
@@ -41,18 +41,18 @@ class Pool:
     workers
         Processes to start (default: one for each processor).
     executor
-        What runs the jobs, in place of processes on this machine.
+        What runs the jobs (default: processes on this machine).
     most
         Workers that can be used at all.
     preload
-        Modules that the processes are forked with, so that they share their memory.
+        Modules imported before the processes are forked, so that they share the memory of these.
     common
-        Arguments that every job begins with; a process is given them once, when it starts.
+        The first arguments of every job; a process gets them once, when it starts.
 
     Attributes
     ----------
     first
-        What every process that is started does first; it may hold sockets.
+        A function and its arguments that every new process calls first; they may hold sockets.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Pool:
                 process.terminate()
 
     def each(self, function: str, jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
-        """Call ``function`` with what is common and the arguments of every job, a few at a time, and give the results.
+        """Call ``function`` with the common arguments and those of each job, and yield the results as they finish.
 
-        They come as they finish. The first argument of a job is its name: it comes back with the result and is not
-        passed on. A job whose process ends is tried once more, alone; then its result is a :class:`JobFailed`.
+        The first argument of a job is its name, which is yielded with the result and not passed on. A job whose
+        process ends is tried once more, alone; if that fails, its result is a :class:`JobFailed`.
         """
         coming = iter(jobs)
         waiting: dict[Future[Any], tuple[Any, ...]] = {}
@@ -105,7 +105,7 @@ class Pool:
                 except Exception as error:
                     yield job[0], JobFailed(f"{type(error).__name__}: {error}", error)
             if interrupted:
-                # the process of one of them ended and took the others with it: which one, is seen when it is alone
+                # the process of one job ended and interrupted the others: run each alone to see which one it was
                 interrupted += waiting.values()
                 waiting.clear()
                 for job in interrupted:
@@ -142,7 +142,7 @@ class Pool:
         context = multiprocessing.get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload([*self._preload, f"{__package__}.freeze"])
-        # a process with threads of its own must not be forked, and workers share the processors among them
+        # a process with threads must not be forked, and each worker should use one processor
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         turns = context.Value("i", 0) if self.workers == _processors() and sys.platform == "linux" else None
         return ProcessPoolExecutor(
@@ -151,7 +151,7 @@ class Pool:
 
 
 def _workers_of(executor: Executor | None) -> int:
-    """The workers of a Dask cluster's executor; 0 where that is not known."""
+    """The number of workers of a Dask cluster's executor; 0 if that is not known."""
     client = getattr(executor, "_client", None)
     return len(client.scheduler_info()["workers"]) if client is not None else 0
 
@@ -171,12 +171,12 @@ def _processors() -> int:
 
 
 _common: tuple[Any, ...] = ()
-"""What this process, a worker, was given for every job."""
+"""The common arguments of all jobs, in a worker process."""
 
 
 def _start(module: str, first: tuple[Any, ...], common: tuple[Any, ...], turns: "Synchronized[int] | None") -> None:
-    """Prepare a worker: it leaves Ctrl-C to the process that started it, and ends with that, however it ends."""
-    global _common  # noqa: PLW0603 - a worker is given it once
+    """Prepare a worker: it ignores Ctrl-C, which its parent handles, and ends when its parent ends."""
+    global _common  # noqa: PLW0603 - set once in each worker
     _common = common
     if turns:
         _take_a_processor(turns)
@@ -187,10 +187,10 @@ def _start(module: str, first: tuple[Any, ...], common: tuple[Any, ...], turns: 
 
 
 def _take_a_processor(turns: "Synchronized[int]") -> None:
-    """Keep this worker to one processor, where each processor has one: the next after the one that was taken last.
+    """Pin this worker to the next processor; used if there is one worker for each processor.
 
-    A worker and what it has started wait for each other all the time, so only one of them works. Where both are on one
-    processor, what one wrote is at hand for the other, and none has to be woken up on another processor.
+    A worker and its child processes take turns, so one processor is enough for them. On one processor they share its
+    cache, and none has to be woken up on another processor.
     """
     with turns.get_lock():
         turn = turns.value
@@ -205,7 +205,7 @@ def _work(module: str, function: str, *arguments: Any) -> Any:
 
 
 def _call(module: str, function: str, *arguments: Any) -> Any:
-    """Call a function of a module, which is imported here and not by whoever asks."""
+    """Call a function of a module, which is imported in this process."""
     return getattr(importlib.import_module(module), function)(*arguments)
 
 

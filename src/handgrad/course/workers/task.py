@@ -1,4 +1,4 @@
-"""What a worker is given of an assignment and of a submission, and what it gives back: plain data, without torch."""
+"""What a worker gets and returns, as plain data: an assignment, a submission, a result. Does not import torch."""
 
 import hashlib
 import pickle
@@ -28,7 +28,7 @@ __all__ = ["SubmittedFile", "Task", "WorkerResult", "without_score"]
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker has to know of an assignment.
+    """Everything that a worker has to know about an assignment.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Task:
     settings
         How submissions are graded.
     patience
-        Seconds after which a worker cannot still be at work on one submission.
+        Seconds after which a worker on one submission must be hanging.
     content_digest
-        A digest of what the exercise's cells say, whatever their points.
+        A digest of the exercise's cells without their points.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Task:
         Raises
         ------
         CourseError
-            The course's settings or seeds are not what they should be.
+            The course's settings or seeds are not valid.
         """
         files = {
             str(path.relative_to(exercise.directory)): path.read_bytes()
@@ -81,7 +81,7 @@ class Task:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything that a report depends on besides the submission."""
+        """SHA-256 over everything that a report depends on, except the submission."""
         content = (__version__, self.name, sorted(self.files.items()), self.seeds, _text_of(self.config))
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -100,8 +100,9 @@ class Task:
 _MODULES = (
     ("handgrad.course.nbgrader.feedback_exporter.", "handgrad.nbgrader.feedback."),
     ("handgrad.course.nbgrader.", "handgrad.nbgrader."),
+    ("RepairIds'", "Mend'"),
 )
-"""Where classes that a configuration names are, and where they were in 0.1.0: a move is no reason to grade again."""
+"""Modules and classes that a configuration names, and their names in 0.1.0: a rename is no reason to grade again."""
 
 
 def _text_of(config: Config) -> str:
@@ -113,9 +114,9 @@ def _text_of(config: Config) -> str:
 
 
 def _portable(config: Config) -> Config:
-    """What of a configuration can go to another process: not a function that was written in its file.
+    """The part of a configuration that can be sent to another process: no functions that are defined in its file.
 
-    Sections without a setting are left out: they come into being when somebody looks for one.
+    Empty sections are left out: traitlets makes them when they are looked up.
     """
     kept = Config()
     for name, value in sorted(config.items()):

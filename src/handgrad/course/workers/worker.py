@@ -1,7 +1,7 @@
-"""What a worker does: one submission in, everything that is kept of it out.
+"""What a worker does: grade one submission and return everything that is kept of it.
 
-A worker can be any process on any machine: it reads no course folder and opens no database. What it has to know of an
-assignment is given to it as plain data; its warm grader is made from that once.
+A worker can be any process on any machine: it reads no course folder and opens no database. It gets the assignment as
+plain data, and makes its warm grader from that once.
 """
 
 import faulthandler
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
@@ -68,7 +69,7 @@ class AssignmentWorker:
         report = replace(graded.report, student=submitted.student, message=message)
         autograded, untouched = self.steps.autograded(submission, grader, replace(graded, report=report))
         text = tidying.text_of(autograded)
-        texts: dict[str, str | None] = dict.fromkeys(untouched, "No response.")
+        texts: dict[str, str | None] = dict.fromkeys(untouched, NO_RESPONSE)
         texts.update(comments(grader.exercise, report))
         row = known and known.updated(report, texts)
         page = self.steps.feedback(text, submitted.student, row) if row else ""
@@ -76,14 +77,14 @@ class AssignmentWorker:
 
 
 _fork_server: list[ForkServerClient] = []
-"""Where this process asks for warm processes; nothing if it starts its own."""
+"""The fork server that gives this process its warm processes; empty if it starts its own."""
 _at_work = threading.Lock()
-"""A grader does one thing at a time, whatever the threads of its process."""
+"""A grader grades one submission at a time, whichever thread calls it."""
 _workers: dict[str, AssignmentWorker] = {}
 
 
 def _worker(task: Task) -> AssignmentWorker:
-    """What this process has for ``task``; what it has for another task is closed."""
+    """The worker of this process for ``task``; that of another task is closed."""
     if task.digest not in _workers:
         torch.set_num_threads(1)
         while _workers:
@@ -93,12 +94,12 @@ def _worker(task: Task) -> AssignmentWorker:
 
 
 def begin(fork_server: ForkServerClient) -> None:
-    """Get warm processes from the fork server, in place of starting them."""
+    """Get warm processes from the fork server instead of starting them."""
     _fork_server[:] = [fork_server]
 
 
 def warm_up(task: Task) -> None:
-    """Get everything ready for the first submission.
+    """Prepare the grader for the first submission.
 
     Raises
     ------
@@ -110,17 +111,17 @@ def warm_up(task: Task) -> None:
 
 
 def grade(task: Task, submitted: SubmittedFile, known: GradebookRow | None = None) -> WorkerResult:
-    """Grade one submission of an assignment: never an exception, always a report with its outcome.
+    """Grade one submission of an assignment: always a report with an outcome, never an exception.
 
     Parameters
     ----------
     known
-        What the gradebook knows of the notebook before it is graded; with it the feedback page is rendered too.
+        The gradebook's row of the notebook before it is graded; with it the feedback page is rendered too.
     """
     if submitted.fault:
         return without_score(task.name, submitted.student, *submitted.fault)
     with _at_work:
-        # a process that is stuck ends itself, and another one is started
+        # a process that hangs ends itself, and another one is started
         faulthandler.dump_traceback_later(task.patience, exit=True)
         try:
             return _graded(task, submitted, known)
@@ -136,7 +137,7 @@ def _graded(task: Task, submitted: SubmittedFile, known: GradebookRow | None) ->
         except SubmissionError as error:
             return without_score(task.name, submitted.student, "unreadable", str(error))
         except SandboxError as error:
-            # the warm process is gone: a new one may do
+            # the warm process has ended: try once with a new one
             worker.close()
             if attempt == 2:
                 return without_score(task.name, submitted.student, "not-graded", str(error))

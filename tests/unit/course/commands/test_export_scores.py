@@ -118,7 +118,7 @@ def test_moodle(course: Course) -> None:
 
 def test_no_archive_of_moodle(course: Course) -> None:
     """Where no archive tells the participants' numbers, the grading worksheet is refused: none is guessed."""
-    with pytest.raises(CourseError, match="no archive of Moodle's names a student of backprop"):
+    with pytest.raises(CourseError, match="no Moodle archive names a student of backprop"):
         export(course, "backprop", "moodle-worksheet")
 
 
@@ -161,7 +161,9 @@ def test_a_file(course: Course, tmp_path: Path) -> None:
 
 def test_nothing_graded(tmp_path: Path) -> None:
     """Before anything was graded there is nothing to export."""
-    with pytest.raises(CourseError, match=r"nothing of backprop was graded yet: run `handgrad grade backprop` first\."):
+    with pytest.raises(
+        CourseError, match=r"no submission of backprop has been graded: run `handgrad grade backprop` first\."
+    ):
         export(make_course(tmp_path), "backprop", "csv")
 
 
