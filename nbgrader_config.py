@@ -10,11 +10,11 @@ c.CourseDirectory.solution_directory = "solutions"
 # A released stub reads `dprobs = None  # your code here`: "Run All" goes on, and nothing looks like an error.
 c.NameStubs.code_stub = {"python": "{gradient} = None  # your code here"}
 
-# The notebook `training` trains for some ten seconds; whoever runs it in a kernel has to wait for that.
+# The notebook `training` trains for some ten seconds: this is for runs in a kernel.
 c.ExecutePreprocessor.timeout = 180
 
-# Our exercises are released with a self-check, solved without running, and graded in handgrad's sandbox;
-# any other assignment of the course goes through nbgrader's own steps.
+# handgrad's exercises are released with a self-check, their solutions are written without running, and submissions are
+# graded in the sandbox. Any other assignment of the course goes through nbgrader's own steps.
 c.GenerateAssignment.preprocessors = handgrad.generate_assignment()
 c.GenerateSolution.preprocessors = handgrad.generate_solution()
 c.Autograde.sanitize_preprocessors = handgrad.sanitize()
@@ -22,21 +22,21 @@ c.Autograde.autograde_preprocessors = handgrad.autograde()
 c.Autograde.exporter_class = handgrad.TolerantExporter
 c.GenerateFeedback.exporter_class = handgrad.FeedbackExporter
 
-# `nbgrader zip_collect` on what Moodle and Canvas offer for download; a student is called by the number that stands
-# there. An own pattern is a regular expression with the groups student_id and file_id.
+# `nbgrader zip_collect` on the archives of Moodle and Canvas; a student's name is the number in the archive. Your own
+# pattern is a regular expression with the groups student_id and file_id.
 c.ZipCollectApp.collector_plugin = handgrad.Collector
 c.ZipCollectApp.extractor_plugin = handgrad.Extractor
 c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]
 
-# What may be decided about grading (the values here are the defaults):
-# c.Handgrad.seeds = [...]             hidden seeds; drawn once into .handgrad/seeds.json where none are given
+# Settings of grading (these are the defaults):
+# c.Handgrad.seeds = [...]             hidden seeds (default: drawn once into .handgrad/seeds.json)
 # c.Handgrad.sizes = [{"batch_size": 16}]   other sizes for further hidden passes
 # c.Handgrad.partial_shape = 0.5       share of the points for right values in another shape
 # c.Handgrad.partial_invisible = 0.5   share of the points for a mistake that the loss cannot show
-# c.Handgrad.partial_later = 0.5       share of the points for a value that is right at first and not after more steps
+# c.Handgrad.partial_later = 0.5       share of the points for a value that is right at first, not after more steps
 # c.Handgrad.tolerance = 1e-4          largest difference allowed, as a share of the largest value
 # c.Handgrad.cell_seconds = 10.0       seconds for one cell in one pass
 # c.Handgrad.submission_seconds = 60.0 seconds for one submission
 # c.Handgrad.memory_mb = 1024          MiB of memory for one submission
-# c.Handgrad.trust_submissions = False grade also where this machine isolates nothing
-# c.Handgrad.isolation = "best"         "none" grades as on a machine that isolates nothing: to try that out
+# c.Handgrad.trust_submissions = False grade also if this machine has no isolation
+# c.Handgrad.isolation = "best"         "none" grades as on a machine without isolation, to try that out

