@@ -120,8 +120,8 @@ class Checker:
         Raises
         ------
         ExerciseError
-            A hidden pass sets an unknown parameter or changes no gradient, or a check does not compare its own gradient or
-            does not hold on the right gradients.
+            A hidden pass sets an unknown parameter or changes no gradient, or a check does not compare its own
+            gradient or does not hold on the right gradients.
         """
         self._validate_parameters()
         with execution.captured():
