@@ -23,6 +23,7 @@ from handgrad.errors import RenameError
 from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.notebook import execution, syntax
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
@@ -244,7 +245,7 @@ def test_function(lecture: NotebookNode, grader: Grader) -> None:
     report = _grade(grader, notebook)
     assert _losses(report) == {"dlogit_maxes": "partial", "db1": "partial"}
     assert "22 more end in one statement" in report.message
-    assert "could not be tried" in report.verdicts()["check_db1"].message
+    assert "could not be tested" in report.verdicts()["check_db1"].message
 
 
 # names
@@ -433,7 +434,7 @@ def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyP
     forbidden_names._after.cache_clear()
     monkeypatch.setattr(ast, "parse", counting)
     submission = Submission.of(read_notebook(ROOT / "tests/notebooks/colab.ipynb"), exercise)
-    with Grader(exercise, [314159], trust=True) as grader:
+    with Grader(exercise, [314159], GradingSettings(trust=True)) as grader:
         grader.grade(submission)
     assert len(parsed) > 50
     assert [source for source, count in Counter(parsed).items() if count > 1] == []

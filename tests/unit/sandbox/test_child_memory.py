@@ -106,7 +106,7 @@ def _integer(number: int) -> bytes:
 
 def _scan(child: ChildClient, grader: Grader, pass_name: str) -> list[float]:
     """Run the one cell of ``child`` in a pass; what it counted."""
-    result = child.run(Run(pass_name, (0,), {0: ("a",)}), seconds=grader.limits.submission_seconds)
+    result = child.run(Run(pass_name, (0,), {0: ("a",)}), seconds=grader.sandbox.limits.submission_seconds)
     assert result.death is None, result.death
     assert result.cells[0].error is None, result.cells[0].error
     found = result.cells[0].answers["a"].value

@@ -240,11 +240,13 @@ from pathlib import Path
 from handgrad.sandbox import sandbox as module
 module.why_no_isolation = lambda wanted: "there is no isolation on such machines"
 from handgrad.exercise.exercise import Exercise
+from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.submission.submission import Submission
 from handgrad.notebook.reading import read_notebook
 exercise = Exercise.read(Path(sys.argv[1]) / "source/backprop/backprop.ipynb")
 submission = Submission.of(read_notebook(Path(sys.argv[1]) / "solutions/backprop/backprop.ipynb"), exercise)
-with module.Grader(exercise, [1], settings=GradingSettings(trust=True)) as grader:
+with Grader(exercise, [1], settings=GradingSettings(trust=True)) as grader:
     report = grader.grade(submission).report
 print(report.score, report.isolation)
 """
@@ -282,7 +284,7 @@ def _course(folder: Path, students: int, settings: str = "") -> Course:
 def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
     """A class is refused in one sentence, nobody is graded, and nobody's score is written."""
     course = _course(tmp_path, 2, 'c.Handgrad.isolation = "none"\n')
-    with pytest.raises(IsolationError, match="nothing on this machine keeps a submission from its files") as caught:
+    with pytest.raises(IsolationError, match="this machine cannot isolate a submission from its files") as caught:
         grade_class.grade_class(course, "backprop", feedback=False, workers=1)
     assert str(caught.value).count("--trust-submissions") == 1
     assert grade_class.stored_reports(course, "backprop") == []
