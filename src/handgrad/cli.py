@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-import handgrad._startup  # noqa: F401 - before whatever imports nbformat
+import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
 from handgrad.errors import HandgradError
 from handgrad.report.records import Report

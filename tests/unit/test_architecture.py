@@ -12,7 +12,7 @@ from helpers.paths import ROOT
 PACKAGE = ROOT / "src" / "handgrad"
 
 FLOORS = (
-    ("errors", "_startup"),
+    ("errors", "_slow_imports"),
     ("report", "data"),
     ("gradients", "notebook"),
     ("exercise", "sandbox", "student"),

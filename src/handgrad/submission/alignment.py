@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.notebook.syntax import ParsedCell, assigned, compared, is_untouched, same
 from handgrad.submission.answer_places import AnswerPlaces, StatementPosition, mentioned
-from handgrad.submission.slicing import needed
+from handgrad.submission.needed_statements import needed
 
 __all__ = ["Alignment", "StudentCell"]
 

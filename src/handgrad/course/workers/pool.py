@@ -141,7 +141,7 @@ class Pool:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(method)
         if method == "forkserver":
-            context.set_forkserver_preload([*self._preload, f"{__package__}.freeze"])
+            context.set_forkserver_preload([*self._preload, f"{__package__}.gc_freeze"])
         # a process with threads must not be forked, and each worker should use one processor
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         turns = context.Value("i", 0) if self.workers == _processors() and sys.platform == "linux" else None

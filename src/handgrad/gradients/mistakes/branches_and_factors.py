@@ -12,7 +12,15 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.candidates import WRONG_VARIABLE_CANDIDATES, one_of_each, strict_subsets
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import TemplateValues, branches, factor_name, lines, listed, part, scaled
+from handgrad.gradients.mistakes.template_values import (
+    TemplateValues,
+    branches,
+    factor_name,
+    lines,
+    listed,
+    part,
+    scaled,
+)
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []

@@ -8,7 +8,7 @@ import torch
 
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
-from handgrad.gradients.mistakes.wording import TemplateValues, lines, part
+from handgrad.gradients.mistakes.template_values import TemplateValues, lines, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["WRONG_VARIABLE_CANDIDATES", "matrix_products", "multiple_of", "one_of_each", "strict_subsets"]

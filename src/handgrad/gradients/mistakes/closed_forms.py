@@ -8,7 +8,7 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.candidates import strict_subsets
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import TemplateValues, factor_name, lines, listed, part
+from handgrad.gradients.mistakes.template_values import TemplateValues, factor_name, lines, listed, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]

@@ -7,7 +7,7 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import TemplateValues, lines, part
+from handgrad.gradients.mistakes.template_values import TemplateValues, lines, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["slope_elsewhere"]

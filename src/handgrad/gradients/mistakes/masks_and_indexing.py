@@ -8,7 +8,7 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.candidates import matrix_products, multiple_of
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import TemplateValues, lines
+from handgrad.gradients.mistakes.template_values import TemplateValues, lines
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["moved", "overwritten", "turned", "unreached"]

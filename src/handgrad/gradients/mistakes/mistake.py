@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from handgrad.gradients.mistakes.wording import TemplateValues
+from handgrad.gradients.mistakes.template_values import TemplateValues
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 

@@ -9,7 +9,7 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.candidates import strict_subsets
 from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.wording import TemplateValues, dimensions, listed, shapes
+from handgrad.gradients.mistakes.template_values import TemplateValues, dimensions, listed, shapes
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.answer_places import StatementPosition
-from handgrad.submission.slicing import needed
+from handgrad.submission.needed_statements import needed
 from helpers.inputs import named
 
 OURS = ("torch", "x", "y", "n", "ix", "loss")
