@@ -405,7 +405,7 @@ def demo(
         webbrowser.open(page.as_uri())
 
 
-@command(INSTRUCTORS, "handgrad data -o data/names.txt --force")
+@command(INSTRUCTORS, "handgrad data -o source/backprop/names.txt --force")
 def data(
     lecture: Annotated[bool, _option("--lecture", help="Has no effect.", hidden=True)] = False,
     to: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")] = Path("names.txt"),

@@ -1,4 +1,4 @@
-"""The marking rule: from the comparisons of one gradient in every pass to an outcome. A pure function."""
+"""The marking rule: from the comparisons of one gradient in every pass to an outcome. Pure functions of facts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
