@@ -293,7 +293,7 @@ class ValueChecks:
         # a condition on the whole training need not hold after a few steps
         if error and error.name != "AssertionError":
             raise ExerciseError(
-                f"{name}: {check.id} raises {error.name} in the grader: {error.message} The check of a value can use the "
+                f"{name}: {check.id} raises {error.name} in the grader: {error.message} The check of a value can use "
                 f"names of the locked cells before the first stub, and the values of {check.stub}."
             )
 
