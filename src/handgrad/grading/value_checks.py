@@ -92,14 +92,14 @@ class ValueChecks:
         return verdict
 
     def _by_helpers(self, submission: Submission, uses: Sequence[ForbiddenUse]) -> Sequence[str]:
-        """The internals that are used by stubs which answer nothing themselves: what they make goes into values."""
+        """The internals used by stubs without an answer of their own, whose results the values depend on."""
         helpers = {stub for stub, answers in self.exercise.answers.items() if not answers}
-        places = {place for place, name in enumerate(submission.ids) if name in helpers}
+        positions = {position for position, name in enumerate(submission.ids) if name in helpers}
         cells = zip(submission.cells, uses, strict=True)
-        return [name for cell, use in cells if cell.position in places for name in use.internals]
+        return [name for cell, use in cells if cell.position in positions for name in use.internals]
 
     def _judged(self, check: Check, results: PassResults, evidence: Sequence[Evidence]) -> Verdict:
-        """The verdict on a value, by what came back alone."""
+        """The verdict on a value from its values only."""
         marks = [mark(round_, self.policy) for round_ in evidence]
         outcome, share, message = (
             self._nothing(check, results)
