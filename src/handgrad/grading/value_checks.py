@@ -108,15 +108,15 @@ class ValueChecks:
         )
         if outcome in ("passed", "partial") and (broken := self._broken(check, results)):
             outcome, share, message = broken
-        found: Diagnosis | None = None
+        diagnosis: Diagnosis | None = None
         index = results.submission.stub_indices()[check.gradient]
         if outcome == "failed" and (errors := results.errors(index)):
             outcome, message = raised(check.stub, errors, results.visible_error(index), results.limits)
         elif outcome == "failed" and not message:
-            found = self._diagnosis(check, results)
-            message = "" if found else _wrong(check, results)
+            diagnosis = self._diagnosis(check, results)
+            message = "" if diagnosis else _wrong(check, results)
         seen = _seen(evidence, marks)
-        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
+        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, diagnosis, message)
 
     def _nothing(self, check: Check, results: PassResults) -> Decided | None:
         """The decision if the stub gave nothing to grade; None if it did."""

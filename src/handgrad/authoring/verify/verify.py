@@ -92,11 +92,11 @@ class AssignmentVerification:
         """Record the faults; if there are none, the claim is proved."""
         self.say(f"{self.assignment}: {claim}")
         try:
-            found = list(faults)
+            failures = list(faults)
         except HandgradError as error:
-            found = [self._stopped(error)]
-        self.faults += found
-        if not found:
+            failures = [self._stopped(error)]
+        self.faults += failures
+        if not failures:
             self.proved.append(claim)
 
     def _release(self, exercise: Exercise, dry_run: DryRun) -> None:
