@@ -26,15 +26,15 @@ HEAD = ("figure", "goal", "measured", "met", "made of")
 
 def measure(bench: Bench) -> list[Figure]:
     """Every figure, in the order of the table."""
-    # all that is compared takes turns
+    # ways that are compared take turns
     bench.measure(bench.stock, bench.configured, bench.ours, bench.one_worker, bench.two_workers)
     against_stock, configured = against_nbgrader.figures(bench)
-    rest = (one for module in (processor_time, two_workers, many, check) for one in module.figures(bench))
+    rest = (figure for module in (processor_time, two_workers, many, check) for figure in module.figures(bench))
     return [against_stock, *against_otter.figures(bench), configured, *rest]
 
 
 def circumstances(bench: Bench, load: str) -> dict[str, str]:
-    """What the figures depend on."""
+    """The versions and conditions that the figures depend on."""
     isolation = {report.isolation for report in stored_reports(Course.at(bench.ours.place.root), ASSIGNMENT)}
     return {
         "Python": sys.version.split()[0],
@@ -68,26 +68,26 @@ runs, lowest to highest in brackets; the large class is graded once.
 ## What was measured
 
 * Every submission is the worked solution of `{ASSIGNMENT}`, with a last cell that holds the student's name: no two are
-  alike. After every run the gradebook must show full marks for every student, and every student must have an autograded
-  notebook, or no page is written. Isolation, the step pass and outputs are on; feedback pages are not written, which
-  the others do not write either.
-* *A submission* takes what each further one takes, (many - few) / (how many more): the start cancels out. Stock
-  nbgrader and nbgrader with our config grade 1 and {SUBMISSIONS}; handgrad grades {SUBMISSIONS} and more, since it
-  starts long and grades fast.
-* *stock `nbgrader autograde`*: nbgrader's defaults (and a longer timeout). The notebook runs once, in a Jupyter kernel
-  of its own for each submission. *With our config*: this project's `nbgrader_config.py`; the notebook runs in a child
-  process, isolated, twice: with its own data, and step by step. (Where a step is not right it runs twice more.)
-* *`otter run`*: the same forward pass and solution cells, with 26 `grader.check`, in an environment of its own, without
-  its container; full marks are asserted too. Its start is measured beside it and not counted.
+  the same. After every run every student must have full marks in the gradebook and an autograded notebook, or no page
+  is written. Isolation, the step pass and outputs are on; feedback pages are not written, as by
+  the others.
+* *A submission* is the time of each further one, (many - few) / (how many more): the start cancels out. Stock
+  nbgrader and nbgrader with our config grade 1 and {SUBMISSIONS}; handgrad grades {SUBMISSIONS} and more, since its
+  start is long compared with one submission.
+* *stock `nbgrader autograde`*: nbgrader's defaults (and a longer timeout). The notebook runs once, in a new Jupyter
+  kernel for each submission. *With our config*: this project's `nbgrader_config.py`; the notebook runs in a child
+  process, isolated, twice: with its own data, and step by step. (If a step is not right it runs twice more.)
+* *`otter run`*: the same forward pass and solution cells, with 26 `grader.check`, in a separate environment, without
+  its container; full marks are required too. Its start is measured separately and subtracted.
 * *CPU time* is user and system time of the whole tree of processes. Its *floor*: one warm process calls
   `exec` on the student's cells in three passes; no isolation, no files, no comparison, no report.
-* *Two plain processes* only count; what two of them gain over one is measured beside the workers.
-* All ways that are compared take turns within one go, after one run of each that is not counted.
+* *Two plain processes* only count; their gain over one is measured too.
+* Ways that are compared take turns, after one run of each that is not counted.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table and write the page; 1 where a run did not do its work."""
+    """Measure, print the table and write the page; 1 if a run failed."""
     parser = options(__doc__ or "")
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).with_name("results.md"), help="default: %(default)s"

@@ -1,7 +1,7 @@
 """How many times as fast as stock nbgrader ``handgrad grade`` is, and nbgrader itself with our configuration.
 
 The same worked solutions, gradebook and autograded notebooks included. Stock nbgrader runs a notebook once, in a
-Jupyter kernel of its own for each submission; handgrad runs it twice, isolated.
+new Jupyter kernel for each submission; handgrad runs it twice, isolated.
 """
 
 import sys

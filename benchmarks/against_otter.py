@@ -1,7 +1,7 @@
 """How many times as fast as ``otter run`` ``handgrad grade`` is.
 
 otter-grader gets an equivalent notebook (:mod:`benchmarks.otter`). ``otter run`` grades one submission and ends, so
-each of them pays for its start; that start is measured beside it and not counted.
+that each pays for its start; the start is measured separately and subtracted.
 """
 
 import os
@@ -18,7 +18,7 @@ from handgrad.course.course import Course
 
 
 def figures(bench: Bench) -> list[Figure]:
-    """The figure, or a line that says why there is none."""
+    """The figure, or a row with the reason why there is none."""
     question, goal = "`handgrad grade` against `otter run`, an equivalent notebook", 100
     try:
         python = _python(bench)
@@ -52,7 +52,7 @@ def _python(bench: Bench) -> Path:
     """The Python of an environment that has otter-grader."""
     if bench.otter:
         return Path(os.path.abspath(bench.otter))  # noqa: PTH100 - resolving a link would leave the environment
-    bench.say("installing otter-grader into an environment of its own")
+    bench.say("installing otter-grader into a new environment")
     return install(bench.folder / "otter-environment")
 
 

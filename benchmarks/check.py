@@ -1,6 +1,6 @@
-"""How long ``handgrad check`` takes on one notebook, from nothing, beside ``python -c "import torch"``.
+"""How long a cold ``handgrad check`` takes on one notebook, compared with ``python -c "import torch"``.
 
-From nothing means a new process each time; the files are in the system's cache for both.
+Cold means a new process each time; the files are in the system's cache for both.
 """
 
 import shutil
@@ -15,11 +15,11 @@ from benchmarks.ways import Bench, alone
 SHARE = 1.5
 SECONDS = 1.0
 TURNS = 3
-"""Times for each run of the benchmark: these take seconds only."""
+"""Repetitions in each run of the benchmark: each takes seconds only."""
 
 
 def figures(bench: Bench) -> list[Figure]:
-    """The figure: seconds, and as its goal what importing torch allows."""
+    """The figure: seconds; its goal depends on the time of importing torch."""
     courses = bench.courses
     folder = bench.folder / "student"
     shutil.copytree(courses.ours.root / "release" / ASSIGNMENT, folder)

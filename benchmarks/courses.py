@@ -1,4 +1,4 @@
-"""Courses in a temporary folder, the submissions that are handed in there, and ways of grading them."""
+"""Courses in a temporary folder, with submissions."""
 
 import os
 import shutil
@@ -16,6 +16,7 @@ from benchmarks.running import BenchmarkFailed, Cost, run
 from handgrad.authoring.cases import Case
 from handgrad.course.course import CONFIG, PRIVATE, Course
 from handgrad.course.files import write_text
+from handgrad.course.nbgrader.commands import search_path
 
 __all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place"]
 
@@ -30,7 +31,7 @@ c.Execute.timeout = 600
 NBGRADER = (sys.executable, "-m", "nbgrader")
 HANDGRAD = (sys.executable, "-m", "handgrad.cli")
 NOBODY = "nobody-yet"
-"""Stands for the student's name in the worked solution."""
+"""Placeholder of the student's name in the worked solution."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ class Place:
 
     @property
     def registered(self) -> Path:
-        """A copy of the database as it is before anything has been graded."""
+        """A copy of the database before grading."""
         return self.root / "gradebook.registered"
 
     def run(self, *command: str, watch: Callable[[int], None] | None = None) -> Cost:
         """Run a command in the course."""
         return run(command, self.root, self.environment, watch=watch)
 
-    def begin_anew(self, solved: str, count: int) -> None:
-        """Take the course back to where nothing has been graded, with ``count`` submissions handed in."""
+    def reset(self, solved: str, count: int) -> None:
+        """Reset the course to ungraded, with ``count`` submissions."""
         for folder in ("submitted", "autograded", "feedback", PRIVATE):
             shutil.rmtree(self.root / folder, ignore_errors=True)
         shutil.copyfile(self.registered, self.gradebook)
@@ -65,20 +66,19 @@ class Place:
             path.write_text(solved.replace(NOBODY, student), encoding="utf-8")
 
     def check_marks(self, count: int, way: str) -> None:
-        """Make sure that the gradebook holds full marks for ``count`` students, that all of them have an autograded
-        notebook, and that nobody else has either.
+        """Check that exactly ``count`` students have full marks in the gradebook and an autograded notebook.
 
         Raises
         ------
         BenchmarkFailed
-            It is not so.
+            This is not the case.
         """
         with Gradebook(f"sqlite:///{self.gradebook}", "") as gradebook:
             full = gradebook.find_assignment(ASSIGNMENT).max_score
-            found = {one["student"]: one["score"] for one in gradebook.submission_dicts(ASSIGNMENT)}
-        wrong = {student: found.get(student) for student in students(count) if found.get(student) != full}
-        if not full or wrong or len(found) != count:
-            raise BenchmarkFailed(f"{way}: {len(found)} of {count} graded; without {full} points: {wrong}")
+            scores = {row["student"]: row["score"] for row in gradebook.submission_dicts(ASSIGNMENT)}
+        wrong = {student: scores.get(student) for student in students(count) if scores.get(student) != full}
+        if not full or wrong or len(scores) != count:
+            raise BenchmarkFailed(f"{way}: {len(scores)} of {count} graded; without {full} points: {wrong}")
         written = {path.parents[1].name for path in (self.root / "autograded").glob(f"*/{FILE}")}
         if written != set(students(count)):
             raise BenchmarkFailed(f"{way} wrote {len(written)} autograded notebooks for {count} students.")
@@ -91,13 +91,13 @@ def students(count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Courses:
-    """The courses of one benchmark, in ``folder``; each is made when it is asked for."""
+    """The courses of one benchmark, in ``folder``; each is made on first use."""
 
     folder: Path
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """An environment in which only this Python's kernel, and no personal configuration, is found."""
+        """Environment variables with this Python's kernel only, and no personal configuration."""
         home = self.folder / "home"
         # its kernel.json names this Python by its full path
         install_kernel(prefix=str(home), kernel_name="python3")
@@ -105,9 +105,8 @@ class Courses:
         own["TMPDIR"] = self.temporary
         for folder in own.values():
             folder.mkdir()
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         mine = {name: str(folder) for name, folder in own.items()}
-        return {**os.environ, **mine, "JUPYTER_PATH": str(home / "share" / "jupyter"), "PATH": path}
+        return {**os.environ, **mine, "JUPYTER_PATH": str(home / "share" / "jupyter"), "PATH": search_path()}
 
     @property
     def temporary(self) -> Path:
@@ -116,7 +115,7 @@ class Courses:
 
     @cached_property
     def stock(self) -> Place:
-        """A course with nbgrader's defaults, and a longer timeout."""
+        """A course with nbgrader's defaults, but a longer timeout."""
         return self._made("stock", STOCK)
 
     @cached_property
@@ -128,8 +127,7 @@ class Courses:
     def solved(self) -> str:
         """The worked solution as a student hands it in.
 
-        A last cell holds the student's name: no two submissions are alike, so nothing that was found for one can be
-        used for the next.
+        A last cell holds the student's name: no two submissions are the same, so no result can be reused.
         """
         self.ours.run(*NBGRADER, "generate_solution", ASSIGNMENT)
         solution = nbformat.read(Course.at(self.ours.root).folder("solution") / FILE, as_version=4)

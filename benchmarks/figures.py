@@ -1,4 +1,4 @@
-"""The figures of a benchmark: what was asked, what came out run by run, and whether that is the goal."""
+"""The figures of a benchmark: the question, the values by run, and whether they meet the goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Figure:
     question
         What was measured.
     goal
-        What it should be: at least, or where ``at_most`` says so at most.
+        The smallest value that it should have; with ``at_most`` the largest.
     values
-        What came out, for each run; empty where nothing could be measured.
+        The measured value of each run; empty if nothing could be measured.
     made_of
-        What the values were made from, or why there are none, in half a sentence.
+        How the values were computed, or why there are none, as a phrase.
     form
-        How a value is written, with its unit.
+        The format of a value, with its unit.
     """
 
     question: str
@@ -34,28 +34,25 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median is what it should be; None where nothing was measured."""
+        """Whether the median meets the goal; None if nothing was measured."""
         if not self.values:
             return None
         return median(self.values) <= self.goal if self.at_most else median(self.values) >= self.goal
 
     def row(self) -> tuple[str, str, str, str, str]:
-        """A line of the table: the question, the goal, the figure, whether the goal is met, what it is made of."""
+        """A line of the table: the question, the goal, the figure, whether the goal is met, how it was computed."""
         goal = f"at {'most' if self.at_most else 'least'} {self.form.format(self.goal)}"
-        found = spread(self.values, self.form) if self.values else "not measured"
-        return self.question, goal, found, {True: "yes", False: "**no**", None: "-"}[self.met], self.made_of
+        measured = spread(self.values, self.form) if self.values else "not measured"
+        return self.question, goal, measured, {True: "yes", False: "**no**", None: "-"}[self.met], self.made_of
 
 
 def spread(values: Sequence[float], form: str = "{:.2f}") -> str:
-    """The median of ``values`` and, where there are several, their range."""
+    """The median of ``values`` and, if there are several, their range."""
     text = form.format(median(values))
     bare = form.split(maxsplit=1)[0]
     return text if len(values) == 1 else f"{text} ({bare.format(min(values))} to {bare.format(max(values))})"
 
 
 def quotients(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """How many times each of ``below`` goes into its counterpart in ``above``, run by run.
-
-    A run in which noise has left nothing of one of the two is left out.
-    """
-    return [one / other for one, other in zip(above, below, strict=True) if one > 0 and other > 0]
+    """The quotients of ``above`` and ``below``, by run; runs in which noise made a value 0 or less are left out."""
+    return [upper / lower for upper, lower in zip(above, below, strict=True) if upper > 0 and lower > 0]

@@ -1,7 +1,7 @@
-"""Whether a large class goes as fast at its end as at its start, and in how much memory.
+"""Whether grading a large class keeps its speed to the end, and how much memory it takes.
 
-Every second the memory, the descriptors and the temporary files of all processes are looked at. When a submission was
-done is the time of its autograded notebook.
+Memory, descriptors and temporary files of all processes are sampled every second. The time of a submission is that of
+its autograded notebook.
 """
 
 import os
@@ -20,15 +20,15 @@ from benchmarks.ways import Bench, alone
 from handgrad.course.course import PRIVATE
 
 WINDOW = 500
-"""Submissions at the start and at the end that are compared."""
+"""Number of submissions at the start and at the end that are compared."""
 GB = 1e9
 GROWTH = 1.05
-"""How much more there may be at the end than at the start: what is looked at never stands still."""
+"""Largest ratio of a mean at the end to that at the start: samples fluctuate."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What all processes held at one time: bytes of memory, descriptors, temporary files."""
+    """Resources of all processes at one time: bytes of memory, descriptors, temporary files."""
 
     time: float
     memory: int
@@ -38,29 +38,29 @@ class Sample:
 
 @dataclass
 class Watch:
-    """Looks at a command's processes while it runs."""
+    """Samples a command's processes while it runs."""
 
     folders: list[Path]
     samples: list[Sample] = field(default_factory=list)
 
     def __call__(self, pid: int) -> None:
-        """Look once."""
+        """Take one sample."""
         processes = family(pid)
         memory = sum(map(proportional_memory, processes))
-        # what is taken away while it is counted is no fault
+        # folders that are deleted meanwhile are ignored
         files = sum(len(folders) + len(names) for root in self.folders for _, folders, names in os.walk(root))
         self.samples.append(Sample(time.time(), memory, sum(map(descriptors, processes)), files))
 
     def between(self, begin: float, end: float) -> list[Sample]:
-        """The samples of a stretch of time."""
-        return [one for one in self.samples if begin <= one.time <= end]
+        """The samples in an interval."""
+        return [sample for sample in self.samples if begin <= sample.time <= end]
 
 
 def figures(bench: Bench) -> list[Figure]:
     """The figures, all from one run."""
     way, count = bench.two_workers, bench.many
     bench.say(f"{count} submissions, two workers")
-    way.place.begin_anew(bench.courses.solved, count)
+    way.place.reset(bench.courses.solved, count)
     watch = Watch([bench.courses.temporary, way.place.root / PRIVATE])
     way.place.run(*way.command, watch=watch)
     way.place.check_marks(count, way.name)
@@ -69,11 +69,12 @@ def figures(bench: Bench) -> list[Figure]:
     speeds = [(WINDOW - 1) / (end - begin) for begin, end in (first, last)]
     samples = [watch.between(*first), watch.between(*last)]
     if not all(samples):
-        raise BenchmarkFailed(f"{WINDOW} submissions took less than the time between two looks at the processes.")
+        raise BenchmarkFailed(f"{WINDOW} submissions took less than the time between two samples.")
     memory, open_files, files = (
-        [mean(getattr(one, fact) for one in some) for some in samples] for fact in ("memory", "descriptors", "files")
+        [mean(getattr(sample, fact) for sample in window) for window in samples]
+        for fact in ("memory", "descriptors", "files")
     )
-    most = max(one.memory for one in watch.samples)
+    most = max(sample.memory for sample in watch.samples)
 
     def grown(what: str, values: Sequence[float], form: str) -> Figure:
         made_of = f"{form.format(values[0])} in the first {WINDOW}, {form.format(values[1])} in the last"
@@ -92,11 +93,11 @@ def figures(bench: Bench) -> list[Figure]:
             f"{count} submissions: memory of all processes, at its highest",
             1.0,
             [most / GB],
-            f"proportional set sizes, added up; looked at {len(watch.samples)} times",
+            f"sum of proportional set sizes; {len(watch.samples)} samples",
             "{:.2f} GB",
             at_most=True,
         ),
-        grown("memory", [one / GB for one in memory], "{:.3f} GB"),
+        grown("memory", [size / GB for size in memory], "{:.3f} GB"),
         grown("open descriptors", open_files, "{:.1f}"),
         grown("temporary files", files, "{:.1f}"),
     ]

@@ -1,7 +1,7 @@
-"""otter-grader in an environment of its own, and our exercise as one of its assignments, made by code.
+"""otter-grader in a separate environment, and our exercise converted to one of its assignments.
 
-The same forward pass and the same solution cells; where one of our checks stands there is a ``grader.check``, whose
-test compares with the gradient that autograd found.
+The forward pass and the solution cells are the same; each check becomes a ``grader.check`` with a test that compares
+with autograd's gradient.
 """
 
 import json
@@ -21,12 +21,12 @@ from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 __all__ = ["Otter", "install"]
 
 WANTED = "otter-grader>=7,<8"
-LAST_WORDS = 3
+LAST_LINES = 3
 OWN = {
     "from handgrad import cmp": "",
     "from handgrad.data import read_names": "def read_names(path):\n    return open(path).read().split()",
 }
-"""What the exercise imports from handgrad, which otter's environment does not have, and what takes its place."""
+"""Replacements for imports from handgrad, which otter's environment does not have."""
 START = "import otter\ngrader = otter.Notebook()"
 TEST = """\
 OK_FORMAT = True
@@ -54,12 +54,12 @@ test = {{
 
 
 def install(folder: Path) -> Path:
-    """Make an environment with otter-grader in ``folder``; its Python.
+    """Make an environment with otter-grader in ``folder`` and return its Python.
 
     Raises
     ------
     BenchmarkFailed
-        It cannot be installed; the message says why.
+        It cannot be installed; the message has the reason.
     """
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
@@ -67,8 +67,8 @@ def install(folder: Path) -> Path:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", WANTED, "ipykernel", torch]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = " ".join(done.stderr.split("\n")[-LAST_WORDS:]).strip()
-        raise BenchmarkFailed(f"otter-grader cannot be installed: {said}")
+        reason = " ".join(done.stderr.split("\n")[-LAST_LINES:]).strip()
+        raise BenchmarkFailed(f"otter-grader cannot be installed: {reason}")
     return python
 
 
@@ -91,16 +91,16 @@ class Otter:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """An environment in which only this Python's kernel is found."""
+        """Environment variables with this Python's kernel only."""
         homes = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
         own = {name: str(self.folder / name.lower()) for name in homes}
         path = os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
-        left = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER_", "PYTHONPATH"))}
-        return {**left, **own, "PATH": path}
+        others = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER_", "PYTHONPATH"))}
+        return {**others, **own, "PATH": path}
 
     @cached_property
     def versions(self) -> str:
-        """What is installed there."""
+        """The versions of otter-grader and torch."""
         ask = "from importlib.metadata import version as v; print(v('otter-grader') + ', with torch ' + v('torch'))"
         return subprocess.run([self.python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -129,20 +129,20 @@ class Otter:
         nbformat.write(notebook, self.folder / f"{student}.ipynb")
 
     def grade(self, student: str) -> Cost:
-        """Grade one submission with ``otter run``, and see that it has full marks."""
+        """Grade one submission with ``otter run``, and check that it has full marks."""
         made = self.folder / f"results-{student}"
         made.mkdir(exist_ok=True)
         self.hand_in(student)
         cost = self.run("run", "-a", "autograder.zip", "-o", str(made), "--no-logo", f"{student}.ipynb")
-        found = json.loads((made / "results.json").read_text(encoding="utf-8"))
-        points = sum(test.get("score", 0.0) for test in found["tests"])
+        results = json.loads((made / "results.json").read_text(encoding="utf-8"))
+        points = sum(test.get("score", 0.0) for test in results["tests"])
         full = sum(check.points for check in self.exercise.checks)
         if points != full:
             raise BenchmarkFailed(f"otter run gave {points} of {full} points to the worked solution.")
         return cost
 
     def start(self) -> Cost:
-        """Start its program and do nothing: what each of its runs pays before it grades."""
+        """Start otter and do nothing: the cost of each run before it grades."""
         return run([str(self.python), "-c", "import otter.cli, otter.run"], self.folder, self.environment)
 
     def run(self, *command: str) -> Cost:

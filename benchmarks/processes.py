@@ -1,4 +1,4 @@
-"""What a process and all that it has started hold: memory and descriptors, as /proc tells; Linux only."""
+"""Memory and descriptors of a process and its descendants, read from /proc; Linux only."""
 
 import os
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ def family(pid: int) -> list[int]:
     started: dict[int, list[int]] = {}
     for process, parent in _parents():
         started.setdefault(parent, []).append(process)
-    found = [pid]
-    for one in found:
-        found.extend(started.get(one, ()))
-    return found
+    members = [pid]
+    for process in members:
+        members.extend(started.get(process, ()))
+    return members
 
 
 def _parents() -> Iterator[tuple[int, int]]:
@@ -32,13 +32,13 @@ def _parents() -> Iterator[tuple[int, int]]:
         if folder.name.isdigit():
             # it may have ended meanwhile
             with suppress(OSError):
-                # the name, in brackets, may hold anything; behind it stand the state and the parent
+                # the name, in brackets, may hold anything; after it come the state and the parent
                 facts = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 yield int(folder.name), int(facts[1])
 
 
 def proportional_memory(pid: int) -> int:
-    """Bytes of memory of a process, its share of what it shares (PSS); 0 where it has ended or may not be looked at."""
+    """Proportional set size (PSS) of a process in bytes; 0 if it has ended or is not readable."""
     with suppress(OSError):
         for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -47,7 +47,7 @@ def proportional_memory(pid: int) -> int:
 
 
 def descriptors(pid: int) -> int:
-    """Open files, sockets and the like of a process; 0 where it has ended or may not be looked at."""
+    """Number of open descriptors of a process; 0 if it has ended or is not readable."""
     with suppress(OSError):
         return len(os.listdir(PROC / str(pid) / "fd"))  # noqa: PTH208 - only their number is wanted
     return 0

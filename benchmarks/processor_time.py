@@ -1,4 +1,4 @@
-"""How many seconds of processors a submission costs, beside running its cells and nothing else.
+"""How much CPU time a submission costs, compared with running its cells and nothing else.
 
 The floor: one warm process calls ``exec`` on the student's cells in three passes, on three parameter sets, with no
 isolation, no files, no comparison and no report.
@@ -37,7 +37,7 @@ def figures(bench: Bench) -> list[Figure]:
 
 
 def floor(exercise: Exercise, solved: str, runs: int) -> list[float]:
-    """Seconds of this process for the student's cells of one submission in three passes, run by run."""
+    """CPU seconds of the student's cells of one submission in three passes, by run."""
     torch.set_num_threads(1)
     notebook = nbformat.reads(solved, as_version=4)
     sources = [cell.source for cell in notebook.cells if kind_of(cell) in ("stub", "free")]
@@ -53,7 +53,7 @@ def floor(exercise: Exercise, solved: str, runs: int) -> list[float]:
 
 
 def _state(exercise: Exercise, seed: int) -> Mapping[str, Any]:
-    """What the locked cells leave behind."""
+    """The namespace after the locked cells."""
     names: dict[str, Any] = {}
     with contextlib.chdir(exercise.directory), contextlib.redirect_stdout(io.StringIO()):
         for source in exercise.setup({"seed": seed}):

@@ -1,4 +1,4 @@
-"""Run a command to its end, and what that cost: wall time, and the processor time of every process it started."""
+"""Run a command and measure its cost: wall time, and the CPU time of every process that it started."""
 
 import ctypes
 import os
@@ -18,16 +18,16 @@ __all__ = ["BenchmarkFailed", "Cost", "run"]
 
 PR_SET_CHILD_SUBREAPER = 36
 ORPHANS_SECONDS = 30.0
-"""Seconds in which what a command has left running must end."""
+"""Seconds in which processes left by a command must end."""
 
 
 class BenchmarkFailed(Exception):
-    """A run did not do its work, so that its time means nothing."""
+    """A run failed, so that its time is meaningless."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by the clock, and seconds of processors, user and system, over all processes of a command."""
+    """Wall time and CPU time (user and system, all processes) of a command, in seconds."""
 
     wall: float
     cpu: float
@@ -55,39 +55,39 @@ def run(
     Parameters
     ----------
     watch
-        Called with the command's process id ``every`` so many seconds while it runs.
+        Called with the command's process id every ``every`` seconds while it runs.
 
     Raises
     ------
     BenchmarkFailed
-        It ended with another status than 0, or left processes behind that do not end.
+        It ended with a status other than 0, or left processes that do not end.
     """
     before = _processor_seconds()
-    # a file, not a pipe: a pipe is open until the last of its processes has ended, and the clock would run on
-    with _orphans_adopted(command), tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    # a file, not a pipe: reading a pipe would wait for the last of its processes
+    with _orphans_adopted(command), tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         begin = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
         while watch and process.poll() is None:
             watch(process.pid)
             time.sleep(every)
         status = process.wait()
         wall = time.perf_counter() - begin
         if status:
-            said.seek(0)
-            words = "\n".join(said.read().splitlines()[-30:])
+            output.seek(0)
+            words = "\n".join(output.read().splitlines()[-30:])
             raise BenchmarkFailed(f"{' '.join(command)} ended with status {status}:\n{words}")
     return Cost(wall, _processor_seconds() - before)
 
 
 def _processor_seconds() -> float:
-    """Seconds of processors that all children of this process have used which have ended and were waited for."""
+    """CPU seconds of all children of this process that have been waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 @contextmanager
 def _orphans_adopted(command: Sequence[str]) -> Iterator[None]:
-    """Be the parent of processes whose own ends in the block, and wait for them: otherwise nobody counts their time."""
+    """Adopt processes whose parent ends in the block, and wait for them, so that their time is counted."""
     if sys.platform != "linux":
         yield
         return
@@ -99,7 +99,7 @@ def _orphans_adopted(command: Sequence[str]) -> Iterator[None]:
         deadline = time.monotonic() + ORPHANS_SECONDS
         while left := children(os.getpid()) - before:
             if time.monotonic() > deadline:
-                raise BenchmarkFailed(f"{' '.join(command)} left processes behind that have not ended: {left}.")
+                raise BenchmarkFailed(f"{' '.join(command)} left processes that have not ended: {left}.")
             for pid in left:
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.02)

@@ -1,7 +1,7 @@
-"""What two workers gain over one, beside what two plain processes gain on the same machine.
+"""How much two workers gain over one, compared with two plain processes on the same machine.
 
 Two processors do not always do twice the work of one: they may share a core, its cache and its clock. So the gain of
-two Python processes that only count is measured beside it.
+two Python processes that only count is measured too.
 """
 
 import subprocess
@@ -18,19 +18,19 @@ LOOPS = 200_000_000
 
 def figures(bench: Bench) -> list[Figure]:
     """The figure."""
-    one, two = bench.one_worker, bench.two_workers
-    bench.measure(one, two)
+    single, double = bench.one_worker, bench.two_workers
+    bench.measure(single, double)
     plain = [seconds(1) / seconds(2) for _ in range(bench.runs)]
-    shares = [gain / median(plain) for gain in quotients(one.wall, two.wall)]
+    shares = [gain / median(plain) for gain in quotients(single.wall, double.wall)]
     made_of = (
-        f"{median(one.wall):.4f} s and {median(two.wall):.4f} s a submission; "
+        f"{median(single.wall):.4f} s and {median(double.wall):.4f} s a submission; "
         f"two plain processes do {spread(plain)} times the work of one"
     )
     return [Figure("two workers against one, of what two plain processes gain", 0.9, shares, made_of, "{:.2f}")]
 
 
 def seconds(processes: int) -> float:
-    """Seconds in which this many plain processes share a fixed piece of work."""
+    """Wall time in seconds of a fixed piece of work, shared by so many plain processes."""
     begin = time.perf_counter()
     command = [sys.executable, "-I", "-c", COUNT.format(count=LOOPS // processes)]
     started = [subprocess.Popen(command) for _ in range(processes)]

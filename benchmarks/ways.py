@@ -24,7 +24,7 @@ GRADE = (*HANDGRAD, "grade", ASSIGNMENT, "--no-feedback")
 
 @dataclass(frozen=True)
 class Way:
-    """One way of grading a class, and what it cost each time: for few submissions, and for many."""
+    """One way of grading a class, and its costs by run: for few submissions, and for many."""
 
     name: str
     place: Place
@@ -34,25 +34,25 @@ class Way:
     costs: list[tuple[Cost, Cost]] = field(default_factory=list)
 
     def grade(self, solved: str, count: int) -> Cost:
-        """Grade ``count`` submissions, and see that it was done."""
-        self.place.begin_anew(solved, count)
+        """Grade ``count`` submissions, and check the marks."""
+        self.place.reset(solved, count)
         cost = self.place.run(*self.command)
         self.place.check_marks(count, self.name)
         return cost
 
     def slopes(self) -> list[Cost]:
-        """What each further submission cost, run by run: the start is not in it."""
+        """The cost of each further submission, by run; the start cancels out."""
         return [(many - few) / (self.many - self.few) for few, many in self.costs]
 
     @property
     def wall(self) -> list[float]:
-        """Seconds by the clock for each further submission, run by run."""
-        return [one.wall for one in self.slopes()]
+        """Wall time in seconds of each further submission, by run."""
+        return [cost.wall for cost in self.slopes()]
 
     @property
     def cpu(self) -> list[float]:
-        """Seconds of processors for each further submission, run by run."""
-        return [one.cpu for one in self.slopes()]
+        """CPU time in seconds of each further submission, by run."""
+        return [cost.cpu for cost in self.slopes()]
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Bench:
     Attributes
     ----------
     runs
-        How often everything is measured.
+        Number of measurements of everything.
     many
         Submissions of the large class.
     further
-        Submissions that `handgrad grade` is given beyond those of the class, since it starts long and grades fast.
+        Further submissions for `handgrad grade`: its start is long compared with one submission.
     otter
-        The Python of an environment with otter-grader; one is made unless given.
+        The Python of an environment with otter-grader (default: a new one).
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class Bench:
     console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     def say(self, text: str) -> None:
-        """Tell whoever waits how far things are."""
+        """Print a progress message."""
         self.console.print(text, soft_wrap=True)
 
     @cached_property
@@ -95,12 +95,12 @@ class Bench:
 
     @cached_property
     def configured(self) -> Way:
-        """What nbgrader is with our configuration."""
+        """`nbgrader autograde` with handgrad's configuration."""
         return Way("nbgrader with handgrad", self.courses.ours, self.stock.command, 1, SUBMISSIONS)
 
     @cached_property
     def ours(self) -> Way:
-        """`handgrad grade`, as many workers as there are processors."""
+        """`handgrad grade` with one worker for each processor."""
         return Way("handgrad grade", self.courses.ours, GRADE, SUBMISSIONS, SUBMISSIONS + self.further)
 
     @cached_property
@@ -118,7 +118,7 @@ class Bench:
         return Way(name, self.courses.ours, command, self.ours.few, self.ours.many)
 
     def measure(self, *ways: Way) -> None:
-        """Time every way that has not been timed, ``runs`` times, the ways taking turns."""
+        """Time every way that has not been timed, ``runs`` times, in turns."""
         ways = tuple(way for way in ways if not way.costs)
         for way in ways:
             self.say(f"warming up, not counted: {way.name}")
@@ -137,14 +137,16 @@ def options(about: str) -> argparse.ArgumentParser:
     """The options that every benchmark takes."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--runs", type=_at_least(1), default=3, help="runs of everything; default: %(default)s")
-    parser.add_argument("--many", type=_at_least(1000), default=5000, help="the large class; default: %(default)s")
+    parser.add_argument(
+        "--many", type=_at_least(1000), default=5000, help="size of the large class; default: %(default)s"
+    )
     parser.add_argument("--further", type=_at_least(20), default=200, help="further submissions; default: %(default)s")
-    parser.add_argument("--otter", type=Path, help="Python of an environment that has otter-grader; one is made")
+    parser.add_argument("--otter", type=Path, help="Python of an environment with otter-grader; default: a new one")
     return parser
 
 
 def alone(about: str, figures: Callable[[Bench], Sequence[Figure]]) -> int:
-    """Measure the figures of one module and print them; 1 where a run did not do its work."""
+    """Measure and print the figures of one module; 1 if a run failed."""
     chosen = options(about).parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="handgrad-benchmark-") as folder:
@@ -158,7 +160,7 @@ def alone(about: str, figures: Callable[[Bench], Sequence[Figure]]) -> int:
 
 
 def _at_least(least: int) -> Callable[[str], int]:
-    """A whole number of at least ``least``, for the command line."""
+    """A type for the command line: integers of at least ``least``."""
 
     def number(text: str) -> int:
         if (value := int(text)) < least:

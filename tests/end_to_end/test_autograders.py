@@ -142,7 +142,7 @@ def test_github(tmp_path: Path, kind: str, score: float, status: str) -> None:
 def test_what_is_there_stays(tmp_path: Path) -> None:
     """A folder that holds something is not written to, and what was not released cannot be graded elsewhere."""
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(CourseError, match="is not empty: name another folder with --output, or empty it"):
+    with pytest.raises(CourseError, match="is not empty: choose another folder with --output, or empty it"):
         write_autograder(COURSE, "github", "backprop", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     course = tmp_path / "course"

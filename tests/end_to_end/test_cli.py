@@ -312,7 +312,7 @@ def test_new(course: Path) -> None:
     script.write_text("import torch\nseed = 1\nloss = 3\n", encoding="utf-8")
     done = handgrad("new", "small", "--forward", script, folder=course)
     assert done.returncode == 2
-    assert done.stderr == f"handgrad: no exercise can be made of {script}: line 3: loss is no tensor but int.\n"
+    assert done.stderr == f"handgrad: no exercise can be made of {script}: line 3: loss is not a tensor but int.\n"
     script.write_text(
         "import torch\nseed = 1\ng = torch.Generator().manual_seed(seed)\n"
         "w = torch.randn(3, generator=g).requires_grad_()\nloss = w.square().sum()\n",

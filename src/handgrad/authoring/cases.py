@@ -135,8 +135,8 @@ class Case:
         facts = _facts(path / FACTS if whole else path)
         faults = _faults_of(facts)
         if whole:
-            facts["raw"], found = _handed_in_whole(path)
-            faults += found
+            facts["raw"], more = _handed_in_whole(path)
+            faults += more
             if lost := [name for table in ("cells", "texts") for name in _table(facts, table)]:
                 faults.append(f"{_listed(lost)} would be lost: a notebook that is handed in whole takes no cells")
         if not faults:

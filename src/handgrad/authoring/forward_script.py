@@ -123,7 +123,7 @@ class _Run:
             self.top.add(name)
         if name in self.top and _has_gradient(old):
             self.faults.append(
-                (statement.line, f"assigns {name} a second time: use a new name for each step, or put a loop around it")
+                (statement.line, f"assigns {name} a second time: use a new name for each step, or a loop")
             )
         self.lines.setdefault(name, []).append(statement.line)
 
@@ -282,9 +282,7 @@ def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torc
         if gradient is None:
             faults.append((run.lines[name][-1], f"{name} does not reach the loss.{_dead_end(name, run, statements)}"))
         elif not bool(gradient.any()) and not autograd_graph.consumers(loss, named)[name]:
-            faults.append(
-                (run.lines[name][-1], f"the gradient of {name} is zero for any upstream gradient: leave it out")
-            )
+            faults.append((run.lines[name][-1], f"the gradient of {name} is always zero: leave it out"))
     faults += [(run.lines[name][-1], f"defines {name}, as the notebook does") for name in TAKEN if name in run.lines]
     _refuse(path, faults)
     return loss, named
@@ -292,7 +290,7 @@ def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torc
 
 def _fault_of_seed(run: _Run) -> Iterator[tuple[int, str]]:
     if SEED not in run.parameters or not isinstance(run.namespace[SEED], int):
-        yield 1, "there is no integer `seed` among the literals at the top: draw all random numbers from it"
+        yield 1, "there is no integer `seed` among the literals at the top: add it, and draw all random numbers from it"
 
 
 def _fault_of_loss(run: _Run, statements: Sequence[Statement]) -> Iterator[tuple[int, str]]:

@@ -64,7 +64,7 @@ def mutants(
     """
     tree = ast.parse(source)
     gradients, tensors = set(above), {name.removeprefix("d") for name in above}
-    replacements = [*_whole(gradient, tree)]
+    replacements = [*_whole(tree)]
     for node in ast.walk(tree):
         new_ones = itertools.chain(_replacements(node, gradients, tensors), _other_sums(node))
         replacements += [(kind, node, new) for kind, new in new_ones]
@@ -84,7 +84,7 @@ def mutants(
     return [Mutant(gradient, kind, text, original) for text, kind in kinds.items() if kind]
 
 
-def _whole(gradient: str, tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.AST]]:
+def _whole(tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.AST]]:
     """Mistakes in the answer as a whole: its sign, and its transpose."""
     match tree.body[-1]:
         case ast.Assign(targets=[target], value=value):
@@ -208,10 +208,8 @@ def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacemen
     if function.attr in _LAST_WRITE:
         yield "last write", ast.Call(_renamed(function, _LAST_WRITE[function.attr]), call.args, call.keywords)
     if any(keyword.arg == "accumulate" for keyword in call.keywords):
-        yield (
-            "last write",
-            ast.Call(function, call.args, [keyword for keyword in call.keywords if keyword.arg != "accumulate"]),
-        )
+        keywords = [keyword for keyword in call.keywords if keyword.arg != "accumulate"]
+        yield "last write", ast.Call(function, call.args, keywords)
     if function.attr == "where" and len(call.args) == 3:
         condition, yes, no = call.args
         yield "condition turned round", ast.Call(function, [condition, no, yes], call.keywords)

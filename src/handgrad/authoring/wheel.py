@@ -69,9 +69,9 @@ def wheels(folders: Sequence[Path]) -> Iterator[Path]:
             )
         wheel = wheel_in(folder)
         if wheel is None:
-            found = ", ".join(path.name for path in folder.glob("*.whl")) or "nothing"
+            built = ", ".join(path.name for path in folder.glob("*.whl")) or "nothing"
             raise CourseError(
-                f"{source} gives {found}, but this is handgrad {__version__}: install that version "
+                f"{source} gives {built}, but this is handgrad {__version__}: install that version "
                 f"(`pip install {source}`), or restore the folder."
             )
         yield wheel

@@ -109,7 +109,7 @@ class Checker:
     def _run(
         self, check: Check, pass_: Pass, against: Against, answers: Mapping[str, torch.Tensor]
     ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
-        """Run a check with ``answers``, other gradients at their references: what it compared, and its error."""
+        """Run a check with ``answers``, the rest at their references: what it compared, and its error."""
         with recording() as recorder:
             error = execution.run_cell(self._cells[check.id], {**self._namespaces[pass_.name, against], **answers})
         return list(recorder.calls), error
@@ -120,8 +120,8 @@ class Checker:
         Raises
         ------
         ExerciseError
-            A hidden pass sets an unknown parameter or changes no gradient, or a check does not compare its own
-            gradient or does not hold on the right gradients.
+            A hidden pass sets an unknown parameter or changes no gradient, or a check does not compare its own gradient
+            or does not hold on the right gradients.
         """
         self._validate_parameters()
         with execution.captured():

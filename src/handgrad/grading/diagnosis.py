@@ -161,8 +161,8 @@ class Diagnostician:
         # rounds in which the answer is right tell nothing about the mistake
         wrong = [round_ for round_, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
         step = [self._view(gradient, round_["step"], results, "step", blind) for round_ in wrong]
-        if found := recognise_in_any_shape(gradient, step):
-            return found
+        if diagnosis := recognise_in_any_shape(gradient, step):
+            return diagnosis
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
             return None

@@ -134,12 +134,12 @@ class GradientChecks:
                 "assigns it together with others, so it could not be tested with other upstream gradients: give it a "
                 "statement of its own."
             )
-        found = None
+        diagnosis = None
         if decided.outcome != "passed" and not (outcome == "partial" and message):
-            found = self._diagnosis(check, outcome, results, decided, marks)
+            diagnosis = self._diagnosis(check, outcome, results, decided, marks)
             # a diagnosis says more than the message
-            message = "" if found else message
-        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
+            message = "" if diagnosis else message
+        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, diagnosis, message)
 
     def _diagnosis(
         self, check: Check, outcome: Outcome, results: PassResults, decided: Mark, marks: Sequence[Mark]

@@ -92,14 +92,14 @@ class ValueChecks:
         return verdict
 
     def _by_helpers(self, submission: Submission, uses: Sequence[ForbiddenUse]) -> Sequence[str]:
-        """The internals that are used by stubs which answer nothing themselves: what they make goes into values."""
+        """The internals used by stubs without an answer of their own, whose results the values depend on."""
         helpers = {stub for stub, answers in self.exercise.answers.items() if not answers}
-        places = {place for place, name in enumerate(submission.ids) if name in helpers}
+        positions = {position for position, name in enumerate(submission.ids) if name in helpers}
         cells = zip(submission.cells, uses, strict=True)
-        return [name for cell, use in cells if cell.position in places for name in use.internals]
+        return [name for cell, use in cells if cell.position in positions for name in use.internals]
 
     def _judged(self, check: Check, results: PassResults, evidence: Sequence[Evidence]) -> Verdict:
-        """The verdict on a value, by what came back alone."""
+        """The verdict on a value from its values only."""
         marks = [mark(round_, self.policy) for round_ in evidence]
         outcome, share, message = (
             self._nothing(check, results)
@@ -108,15 +108,15 @@ class ValueChecks:
         )
         if outcome in ("passed", "partial") and (broken := self._broken(check, results)):
             outcome, share, message = broken
-        found: Diagnosis | None = None
+        diagnosis: Diagnosis | None = None
         index = results.submission.stub_indices()[check.gradient]
         if outcome == "failed" and (errors := results.errors(index)):
             outcome, message = raised(check.stub, errors, results.visible_error(index), results.limits)
         elif outcome == "failed" and not message:
-            found = self._diagnosis(check, results)
-            message = "" if found else _wrong(check, results)
+            diagnosis = self._diagnosis(check, results)
+            message = "" if diagnosis else _wrong(check, results)
         seen = _seen(evidence, marks)
-        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, found, message)
+        return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, diagnosis, message)
 
     def _nothing(self, check: Check, results: PassResults) -> Decided | None:
         """The decision if the stub gave nothing to grade; None if it did."""
@@ -294,7 +294,7 @@ class ValueChecks:
         if error and error.name != "AssertionError":
             raise ExerciseError(
                 f"{name}: {check.id} raises {error.name} in the grader: {error.message} The check of a value can use "
-                f"the names of the locked cells before the first stub, and the values of {check.stub}."
+                f"names of the locked cells before the first stub, and the values of {check.stub}."
             )
 
     def _depends_on_the_seed(self) -> bool:

@@ -49,8 +49,7 @@ def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
     if not passed:
         return Mutation(len(made))
     settings = [
-        _TrainingSetting.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions)
-        for seed in SEEDS
+        _Setting.of(grader.exercise, {**grader.passes[-1].parameters, "seed": seed}, solutions) for seed in SEEDS
     ]
     return classify(
         len(made), passed, lambda mutant, allowance: all(setting.agrees(mutant, allowance) for setting in settings)
@@ -64,7 +63,7 @@ def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) ->
 
 
 @dataclass(frozen=True)
-class _TrainingSetting:
+class _Setting:
     """One set of parameters; the changes that the solution makes with it in double precision, and their scales."""
 
     exercise: Exercise
@@ -73,7 +72,7 @@ class _TrainingSetting:
     changes: Mapping[str, tuple[torch.Tensor, float]]
 
     @classmethod
-    def of(cls, exercise: Exercise, parameters: Mapping[str, Any], solutions: Mapping[str, str]) -> "_TrainingSetting":
+    def of(cls, exercise: Exercise, parameters: Mapping[str, Any], solutions: Mapping[str, str]) -> "_Setting":
         """Run the worked solution."""
         return cls(exercise, parameters, solutions, dict(_changes(exercise, parameters, solutions)))
 

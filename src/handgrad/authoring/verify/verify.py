@@ -68,9 +68,7 @@ class AssignmentVerification:
             exercise = self.course.exercise(self.assignment)
             unwritten = open_answers(exercise)
             self._try("every answer has a text, a stub and a check with points", faults_of_cells(exercise, self._file))
-            self._try(
-                "every locked cell gives the same values when run twice", faults_of_randomness(exercise, self._file)
-            )
+            self._try("every locked cell gives the same values twice", faults_of_randomness(exercise, self._file))
             with dry_run_of(self.course, self.assignment) as dry_run:
                 self._release(exercise, dry_run)
                 self._grade(exercise, dry_run, solved=not unwritten)
@@ -94,11 +92,11 @@ class AssignmentVerification:
         """Record the faults; if there are none, the claim is proved."""
         self.say(f"{self.assignment}: {claim}")
         try:
-            found = list(faults)
+            failures = list(faults)
         except HandgradError as error:
-            found = [self._stopped(error)]
-        self.faults += found
-        if not found:
+            failures = [self._stopped(error)]
+        self.faults += failures
+        if not failures:
             self.proved.append(claim)
 
     def _release(self, exercise: Exercise, dry_run: DryRun) -> None:
@@ -121,13 +119,13 @@ class AssignmentVerification:
             self._mistakes(grader, released, solution)
             if self.mutants:
                 self.say(f"{self.assignment}: mutants")
-                self.mutation = self._mutation(exercise, grader, solution, dry_run)
+                self.mutation = self._mutation(grader, solution, dry_run.staging)
 
-    def _mutation(self, exercise: Exercise, grader: Grader, solution: NotebookNode, dry_run: DryRun) -> Mutation:
+    def _mutation(self, grader: Grader, solution: NotebookNode, staging: Course) -> Mutation:
         """Grade every mutant; those of trained values in a training of a few steps."""
-        if not exercise.values:
+        if not grader.exercise.values:
             return mutation(grader, solution)
-        with dry_run.staging.grader(shortened(exercise)) as quick:
+        with staging.grader(shortened(grader.exercise)) as quick:
             return mutation_of_values(quick, solution)
 
     def _mistakes(self, grader: Grader, released: NotebookNode, solution: NotebookNode) -> None:
@@ -137,17 +135,14 @@ class AssignmentVerification:
             self.faults.append(self._stopped(error))
             return
         if cases:
-            faults = self._faults_of_cases(cases, grader, released, solution)
+            faults = (fault for case in cases for fault in self._faults_of(case, grader, released, solution))
             self._try("every known mistake is graded as its file says", faults)
         else:
             self.absent.append(f"no known mistake of {self.assignment} was tried: {MISTAKES} has none")
 
-    def _faults_of_cases(
-        self, cases: Iterable[Case], grader: Grader, released: NotebookNode, solution: NotebookNode
-    ) -> Iterator[Fault]:
-        for case in cases:
-            self.say(f"{self.assignment}: {case.name}")
-            yield from faults_of_case(case, grader, released, solution, f"{MISTAKES}/{case.name}")
+    def _faults_of(self, case: Case, grader: Grader, released: NotebookNode, solution: NotebookNode) -> Iterator[Fault]:
+        self.say(f"{self.assignment}: {case.name}")
+        return faults_of_case(case, grader, released, solution, f"{MISTAKES}/{case.name}")
 
     def _commands(self, exercise: Exercise, dry_run: DryRun) -> None:
         """Check the scores that every command gives two students, and what it writes for leaks."""

@@ -36,15 +36,7 @@ from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook
 
-__all__ = [
-    "ClassGrading",
-    "Plan",
-    "grade_class",
-    "report_store",
-    "stored_reports",
-    "what_would_change",
-    "write_feedback",
-]
+__all__ = ["ClassGrading", "grade_class", "report_store", "stored_reports", "what_would_change", "write_feedback"]
 
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; this process does not."""
@@ -86,7 +78,7 @@ def grade_class(
     workers
         Processes that grade (default: one for each processor).
     executor
-        What runs the work, in place of processes on this machine.
+        What runs the work (default: processes on this machine).
     force
         Whether to grade again what has not changed.
     feedback
@@ -167,7 +159,7 @@ def write_feedback(
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> tuple[list[str], list[str]]:
-    """Write feedback pages again, with what the gradebook says now; nothing is graded.
+    """Write feedback pages again, with the gradebook's current scores; nothing is graded.
 
     Parameters
     ----------

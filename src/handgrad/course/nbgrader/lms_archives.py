@@ -17,21 +17,21 @@ Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
 
 
-def matches(place: str, patterns: Sequence[str]) -> list[re.Match[str]]:
+def matches(path: str, patterns: Sequence[str]) -> list[re.Match[str]]:
     """The match of the patterns in a path, and in the path without its first folder, which an archive may have named.
 
     The first match in the path counts: what comes after it was named by the student.
     """
     return [
         min(found, key=lambda match: match.start())
-        for path in (place, place.partition("/")[2])
-        if (found := [match for pattern in patterns if (match := re.search(pattern, path))])
+        for part in (path, path.partition("/")[2])
+        if (found := [match for pattern in patterns if (match := re.search(pattern, part))])
     ]
 
 
-def owner(place: str, patterns: Sequence[str]) -> re.Match[str] | None:
-    """The match with the student of the file at ``place``; None if there is no student, or more than one."""
-    found = matches(place, patterns)
+def owner(path: str, patterns: Sequence[str]) -> re.Match[str] | None:
+    """The match with the student of the file at ``path``; None if there is no student, or more than one."""
+    found = matches(path, patterns)
     return found[0] if len({match["student_id"] for match in found}) == 1 else None
 
 
@@ -41,26 +41,26 @@ def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
     Canvas's id is that of the user, Moodle's that of the participant in this assignment. Students are left out who are
     named by both services, by an instructor's own pattern, or by Canvas without a number.
     """
-    names: defaultdict[str, set[Service | None]] = defaultdict(set)
-    for place in _places(folder):
-        if match := owner(place, patterns):
-            names[match["student_id"]].add(_SERVICES.get(match.re.pattern))
+    kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
+    for path in _paths(folder):
+        if match := owner(path, patterns):
+            kinds[match["student_id"]].add(_SERVICES.get(match.re.pattern))
     return {
-        student: name
-        for student, known in names.items()
-        if student.isdigit() and len(known) == 1 and (name := next(iter(known)))
+        student: kind
+        for student, known in kinds.items()
+        if student.isdigit() and len(known) == 1 and (kind := next(iter(known)))
     }
 
 
-def _places(folder: Path) -> Iterator[str]:
+def _paths(folder: Path) -> Iterator[str]:
     """Paths of the files in the archives as if extracted (but not nested archives), and of the other files."""
     for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder)
+        inside = path.relative_to(folder)
         if path.suffix != ".zip":
-            yield place.as_posix()
+            yield inside.as_posix()
             continue
         try:
             with zipfile.ZipFile(path) as archive:
-                yield from (f"{place.with_suffix('').as_posix()}/{name}" for name in archive.namelist())
+                yield from (f"{inside.with_suffix('').as_posix()}/{name}" for name in archive.namelist())
         except (OSError, zipfile.BadZipFile):
-            yield place.as_posix()
+            yield inside.as_posix()

@@ -238,27 +238,31 @@ def comments(exercise: Exercise, report: Report) -> dict[str, str]:
 
 
 def show(
-    nb: NotebookNode, grader: "Grader", graded: "GradingResult", places: Sequence[int | None] | None = None
+    nb: NotebookNode, grader: "Grader", graded: "GradingResult", positions: Sequence[int | None] | None = None
 ) -> None:
     """Put the sanitized outputs of the visible pass into ``nb``, and the verdicts under its check cells.
 
-    ``places`` has the position of each cell in the graded notebook, None for a new cell (default: the same position).
+    ``positions`` are those of the cells in the graded notebook, None for a new cell (default: the same).
     """
     verdicts, exercise = graded.report.verdicts(), grader.exercise
-    at = dict(enumerate(places)) if places is not None else {place: place for place in range(len(nb.cells))}
-    code = {place: cell for place, cell in enumerate(nb.cells) if cell.cell_type == "code"}
+    at = (
+        dict(enumerate(positions))
+        if positions is not None
+        else {position: position for position in range(len(nb.cells))}
+    )
+    code = {position: cell for position, cell in enumerate(nb.cells) if cell.cell_type == "code"}
     shown: dict[int | None, Sequence[Any]] = dict(graded.outputs.items())
-    for place, cell in code.items():
-        cell.outputs = nbformat.from_dict(list(shown.get(at[place], [])))
+    for position, cell in code.items():
+        cell.outputs = nbformat.from_dict(list(shown.get(at[position], [])))
         cell.execution_count = None
     texts = {cell.source for cell in exercise.cells if cell.kind == "text"}
     sanitize_notebook(nb, texts, {cell.name for cell in exercise.cells if cell.name})
     with_verdicts(nb, graded.report, grader.graph)
     # these outputs are the grader's own: they keep their styles
     ours = {**grader.printed(), **{name: check_outputs(verdict) for name, verdict in verdicts.items()}}
-    for place, cell in code.items():
+    for position, cell in code.items():
         name = grade_id(cell)
-        if name in verdicts or (name in ours and at[place] not in shown):
+        if name in verdicts or (name in ours and at[position] not in shown):
             cell.outputs = nbformat.from_dict(list(ours[name]))
 
 

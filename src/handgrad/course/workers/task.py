@@ -177,7 +177,7 @@ class WorkerResult:
     comments
         The comment on each solution cell; None if there is nothing to say.
     row
-        What the gradebook was expected to say of the notebook when the page was rendered; None if there is no page.
+        The gradebook's row that was expected when the page was rendered; None if there is no page.
     page
         The feedback page.
     """
