@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,11 +83,9 @@ def test_an_early_slip_costs_one_mark(grader: Grader, submit: Submit, solutions:
     assert report.score == 25
 
 
-def test_evidence_is_plain(grader: Grader, submit: Submit) -> None:
-    """What a mark rests on can be stored as plain data."""
-    graded = grader.grade(submit())
-    assert json.dumps([asdict(one) for rounds in graded.evidence.values() for one in rounds])
-    assert set(graded.answers) == {"visible", "step 1"}
+def test_optional_passes_are_skipped(grader: Grader, submit: Submit) -> None:
+    """A right submission runs in the visible pass and in the step pass only."""
+    assert set(grader.grade(submit()).answers) == {"visible", "step 1"}
 
 
 @pytest.mark.parametrize(
