@@ -160,7 +160,7 @@ loss.backward(retain_graph=True)
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (("manual_seed(seed)", "manual_seed(1)"), "the same whatever the seed"),
+        (("manual_seed(seed)", "manual_seed(1)"), "the same for all seeds"),
         (("loss = (y * y).sum()", "loss = (y * y).sum(); del seed"), "a hidden pass sets 'seed'"),
     ],
 )
