@@ -143,7 +143,7 @@ class Checker:
                 map(torch.equal, visible.gradients.values(), self.references[pass_.name].gradients.values())
             ):
                 raise ExerciseError(
-                    f"{name}: every gradient is the same whatever the seed, so numbers pasted in would be right: "
+                    f"{name}: every gradient is the same for all seeds, so pasted numbers would be right: "
                     "the cells after the parameters must use `seed`."
                 )
 

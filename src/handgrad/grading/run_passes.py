@@ -210,14 +210,14 @@ def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values:
     # the outputs of locked cells at the end, such as plots, are shown for the visible pass only
     while pass_.kind != "visible" and last and cells[last - 1].locked:
         last -= 1
-    asked = {
+    collected = {
         index: tuple(name for name in cell.gradients if not (pass_.helps and name in values))
         for index, cell in enumerate(cells)
     }
     return Run(
         parameter_set=pass_.name,
         cells=tuple(range(last)),
-        collect={index: names for index, names in asked.items() if names},
+        collect={index: names for index, names in collected.items() if names},
         at_end=() if pass_.helps else tuple(stubs),
         givens=givens,
         help=pass_.helps,

@@ -269,7 +269,7 @@ class ValueChecks:
             )
         if self.passes and not self._depends_on_the_seed():
             raise ExerciseError(
-                f"{self.exercise.name}: every value is the same whatever the seed, so numbers pasted in would be "
+                f"{self.exercise.name}: every value is the same for all seeds, so pasted numbers would be "
                 "right: the cells after the parameters must use `seed`."
             )
 

@@ -309,7 +309,7 @@ FAULTS = {
     "does nothing": ({"grow": "x = x + 0"}, "the solution of grow changes nothing"),
     "raises": ({"grow": "x = 1 / 0"}, "the cell grow raises ZeroDivisionError"),
     "name of nobody": ({"check_x": "later(x)"}, "check_x raises NameError in the grader"),
-    "no secret": ({"setup": SETUP.replace("manual_seed(seed)", "manual_seed(1)")}, "the same whatever the seed"),
+    "no secret": ({"setup": SETUP.replace("manual_seed(seed)", "manual_seed(1)")}, "the same for all seeds"),
     "no steps": (
         {"parameters": "seed, stepz = 1, 20", "grow": "x = x * 2; total = x.sum()"},
         "a hidden pass sets 'steps'",
@@ -331,7 +331,7 @@ def test_seeds_of_the_minibatches_alone(made: Callable[..., Exercise]) -> None:
     setup = SETUP.replace("g = torch", "h = torch").replace("generator=g", "generator=torch.Generator().manual_seed(1)")
     grow = f"{GROW}\nx = x * torch.rand(3, generator=h)"
     assert _prove(made(setup=setup, grow=grow)).solutions
-    with pytest.raises(ExerciseError, match="the same whatever the seed"):
+    with pytest.raises(ExerciseError, match="the same for all seeds"):
         _prove(made(setup=setup))
 
 
