@@ -83,13 +83,8 @@ def test_an_early_slip_costs_one_mark(grader: Grader, submit: Submit, solutions:
     assert report.score == 25
 
 
-<<<<<<< HEAD
 def test_the_passes_that_a_right_solution_needs(grader: Grader, submit: Submit) -> None:
     """What is right in every step is not run in the optional passes."""
-=======
-def test_optional_passes_are_skipped(grader: Grader, submit: Submit) -> None:
-    """A right submission runs in the visible pass and in the step pass only."""
->>>>>>> wd3
     assert set(grader.grade(submit()).answers) == {"visible", "step 1"}
 
 
