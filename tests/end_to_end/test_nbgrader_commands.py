@@ -212,8 +212,8 @@ def test_the_warm_process_has_ended(tmp_path: Path, exercise: Exercise, submit: 
     """In a server that runs for long a warm process that was killed is replaced, and nobody notices."""
     course = Course(tmp_path)
     first, _ = graded_in(course, exercise, submit())
-    first.sandbox._process.process.kill()
-    first.sandbox._process.process.wait()
+    first.sandbox._warm._process.process.kill()
+    first.sandbox._warm._process.process.wait()
     second, graded = graded_in(course, exercise, submit())
     assert second is not first
     assert graded.report.score == 26
