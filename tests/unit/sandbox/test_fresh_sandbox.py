@@ -329,4 +329,4 @@ def test_demo(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "3 submissions: 3 graded." in done.stdout
-    assert "This machine isolates nothing" in done.stdout
+    assert "No isolation is available on this machine" in done.stdout
