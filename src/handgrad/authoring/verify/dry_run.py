@@ -1,5 +1,6 @@
 """Dry run of an assignment in a temporary folder: released, solved, and graded by nbgrader and by handgrad."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -20,6 +22,8 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import scores_of
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
+from handgrad.exercise.release_file import EXERCISE_FILE, recorded_in
+from handgrad.grading.solution_values import ROUNDING
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 
@@ -161,9 +165,30 @@ def drift(dry_run: DryRun) -> Iterator[Fault]:
 
 def _same_content(path: Path, other: Path) -> bool:
     """Whether two files have the same content; outputs of notebooks are ignored."""
-    if path.suffix != ".ipynb":
-        return path.read_bytes() == other.read_bytes()
-    return _cells(read_notebook(path)) == _cells(read_notebook(other))
+    if path.suffix == ".ipynb":
+        return _cells(read_notebook(path)) == _cells(read_notebook(other))
+    if path.name == EXERCISE_FILE:
+        return _same_exercise(*(json.loads(file.read_text(encoding="utf-8")) for file in (path, other)))
+    return path.read_bytes() == other.read_bytes()
+
+
+def _same_exercise(data: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two released exercises are the same; what a solution gives may be rounded differently by other CPUs."""
+    pairs = [(value.parameters, value.values) for value in recorded_in(data.pop("recorded", []))]
+    others = [(value.parameters, value.values) for value in recorded_in(other.pop("recorded", []))]
+    return (
+        data == other
+        and [parameters for parameters, _ in pairs] == [parameters for parameters, _ in others]
+        and all(
+            values.keys() == other_values.keys()
+            and all(
+                value.shape == other_values[name].shape
+                and float((value - other_values[name]).abs().max()) <= ROUNDING * max(1.0, float(value.abs().max()))
+                for name, value in values.items()
+            )
+            for (_, values), (_, other_values) in zip(pairs, others, strict=True)
+        )
+    )
 
 
 def _cells(notebook: NotebookNode) -> list[tuple[object, ...]]:
