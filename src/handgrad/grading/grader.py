@@ -174,7 +174,9 @@ class Grader:
                 self._checks[check.id].verdict(check, results, evidence[check.id], uses)
                 for check in self.exercise.checks
             ]
-            checks = tuple(self._with_note(verdict, verdicts, evidence[verdict.id], results) for verdict in verdicts)
+            wrong = [verdict.gradient for verdict in verdicts if verdict.outcome != "passed"]
+            failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
+            checks = tuple(self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts)
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -207,13 +209,11 @@ class Grader:
             return all(self._checks[check.id].is_decided(check, results) for check in self.exercise.checks)
 
     def _with_note(
-        self, verdict: Verdict, verdicts: Sequence[Verdict], evidence: Sequence[Evidence], results: PassResults
+        self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Verdict:
-        """A verdict, with a note if the answer passed."""
+        """A verdict, with a note if the answer passed; ``failed`` are the gradients that did not."""
         if verdict.outcome != "passed":
             return verdict
-        gradients = self.exercise.tensors
-        failed = [other.gradient for other in verdicts if other.outcome != "passed" and other.gradient in gradients]
         note = self._checks[verdict.id].note(verdict, failed, evidence, results)
         return replace(verdict, diagnosis=note) if note else verdict
 
