@@ -5,7 +5,7 @@ Needs torch only: the student's ``cmp`` and the grader use the same functions.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeGuard
@@ -89,10 +89,8 @@ def random_step(
         Source of the random numbers.
     """
     upstream: dict[str, torch.Tensor] = {}
-    gradients: dict[str, torch.Tensor] = {}
 
     def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
-        gradients[name] = arriving.detach().clone()
         noise = torch.randn(arriving.shape, generator=generator, dtype=arriving.dtype)
         if is_zero(true[name], arriving):
             upstream[name] = noise * _root_mean_square(arriving)
@@ -100,9 +98,7 @@ def random_step(
             upstream[name] = noise * _root_mean_square(true[name]) * (true[name] != 0)
         return upstream[name]
 
-    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
-        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
-    return StepGradients(upstream, gradients)
+    return StepGradients(upstream, _backward(loss, tensors, redirect))
 
 
 def gradients_given(
@@ -112,15 +108,7 @@ def gradients_given(
 
     A consumer that is not in ``upstream`` passes its own result on.
     """
-    gradients: dict[str, torch.Tensor] = {}
-
-    def redirect(name: str, arriving: torch.Tensor) -> torch.Tensor:
-        gradients[name] = arriving.detach().clone()
-        return upstream.get(name, arriving)
-
-    with gradients_kept(tensors.values()), _hooks(tensors, redirect):
-        torch.autograd.grad(loss, list(tensors.values()), retain_graph=True, allow_unused=True)
-    return gradients
+    return _backward(loss, tensors, upstream.get)
 
 
 def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -152,16 +140,14 @@ def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
     return names
 
 
-def consumers(
-    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], loss_name: str = "loss"
-) -> dict[str, tuple[str, ...]]:
+def consumers(loss: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
     """For each named tensor, the named tensors (or the loss) computed directly from it, in the order of ``tensors``.
 
     Y is a consumer of X if a random gradient put on Y reaches X with every other named tensor cut. This takes one
     backward pass for each tensor.
     """
     consuming: dict[str, list[str]] = {name: [] for name in tensors}
-    for name, tensor in [*tensors.items(), (loss_name, loss)]:
+    for name, tensor in [*tensors.items(), (LOSS, loss)]:
         others = {other: value for other, value in tensors.items() if other != name}
         for other in _reached(tensor, others):
             consuming[other].append(name)
@@ -199,32 +185,37 @@ def arriving(
     -------
     The gradients by name, each in the shape of its tensor, without the tensors that nothing reaches.
     """
-    arrived: dict[str, torch.Tensor] = {}
-
-    def cut(name: str, gradient: torch.Tensor) -> torch.Tensor:
-        arrived[name] = gradient.detach().clone()
-        return torch.zeros_like(gradient)
-
     if tensor.grad_fn is None:
-        return arrived
+        return {}
     # a notebook may have switched autograd off since its forward pass
-    with torch.enable_grad(), gradients_kept([tensor, *others.values()]), _hooks(others, cut):
-        wanted = [others[only]] if only else list(others.values())
+    with torch.enable_grad(), gradients_kept([tensor]):
         # a sum: torch imports sympy, which takes 0.8 s, the first time that it is given grad_outputs
         begin = (tensor * gradient).sum()
+        return _backward(begin, others, lambda _, arriving: torch.zeros_like(arriving), only)
+
+
+def _backward(
+    begin: torch.Tensor,
+    tensors: Mapping[str, torch.Tensor],
+    pass_on: Callable[[str, torch.Tensor], torch.Tensor | None],
+    only: str | None = None,
+) -> dict[str, torch.Tensor]:
+    """What arrives at each of ``tensors`` in a backward pass from ``begin``; ``only`` as in :func:`arriving`.
+
+    A tensor passes on what ``pass_on`` makes of its name and of what arrived.
+    """
+    arrived: dict[str, torch.Tensor] = {}
+
+    def hook(name: str, gradient: torch.Tensor) -> torch.Tensor | None:
+        arrived[name] = gradient.detach().clone()
+        return pass_on(name, gradient)
+
+    wanted = [tensors[only]] if only else list(tensors.values())
+    with gradients_kept(tensors.values()), contextlib.ExitStack() as hooks:
+        for name, tensor in tensors.items():
+            hooks.callback(tensor.register_hook(partial(hook, name)).remove)  # type: ignore[no-untyped-call]
         torch.autograd.grad(begin, wanted, retain_graph=True, allow_unused=True)
     return arrived
-
-
-@contextlib.contextmanager
-def _hooks(tensors: Mapping[str, torch.Tensor], hook: Any) -> Iterator[None]:
-    """Put ``hook(name, gradient)`` on every tensor inside the block."""
-    handles = [tensor.register_hook(partial(hook, name)) for name, tensor in tensors.items()]  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextlib.contextmanager

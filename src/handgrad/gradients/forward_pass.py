@@ -79,7 +79,7 @@ class ForwardPass:
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:
         """For each tensor, the tensors (or the loss) computed directly from it; one backward pass for each tensor."""
-        return autograd_graph.consumers(self.loss, self.tensors, LOSS)
+        return autograd_graph.consumers(self.loss, self.tensors)
 
     @cached_property
     def scales(self) -> Mapping[str, float]:
