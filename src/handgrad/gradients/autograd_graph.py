@@ -77,16 +77,8 @@ def random_step(
     scale of the true gradient, and zero where that is zero. If the true gradient is zero by construction, it is random
     everywhere, at the scale of the step gradient.
 
-    Parameters
-    ----------
-    loss
-        The scalar at the end of the graph, which must not have been freed (``retain_graph=True``).
-    tensors
-        The named tensors, each part of the graph.
-    true
-        Their true gradients.
-    generator
-        Source of the random numbers.
+    The graph of the scalar ``loss`` must not have been freed (``retain_graph=True``), and has all of ``tensors`` in it;
+    ``true`` has their true gradients.
     """
     upstream: dict[str, torch.Tensor] = {}
 
@@ -168,22 +160,10 @@ def _reached(tensor: torch.Tensor, others: Mapping[str, torch.Tensor]) -> set[st
 def arriving(
     tensor: torch.Tensor, gradient: torch.Tensor, others: Mapping[str, torch.Tensor], only: str | None = None
 ) -> dict[str, torch.Tensor]:
-    """The vector-Jacobian products of ``gradient`` from ``tensor`` directly into each of ``others``.
+    """The vector-Jacobian products of ``gradient`` from ``tensor`` directly into each of ``others``, or ``only`` one.
 
-    Parameters
-    ----------
-    tensor
-        Where the gradient is put; part of the graph.
-    gradient
-        Shape and dtype of ``tensor``.
-    others
-        The other named tensors. All of them are cut: nothing passes through one of them to another.
-    only
-        The name of the tensor wanted (default: all of them).
-
-    Returns
-    -------
-    The gradients by name, each in the shape of its tensor, without the tensors that nothing reaches.
+    ``gradient`` has the shape and dtype of ``tensor``. All the others are cut: nothing passes through one of them to
+    another. The results have the shapes of their tensors; those that nothing reaches are left out.
     """
     if tensor.grad_fn is None:
         return {}

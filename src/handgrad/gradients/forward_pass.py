@@ -43,12 +43,8 @@ class ForwardPass:
     def of(cls, namespace: Mapping[str, Any], named: Mapping[str, torch.Tensor] | None = None) -> Self:
         """The forward pass in ``namespace``, which stays as it is.
 
-        Parameters
-        ----------
-        namespace
-            A notebook's variables: ``loss``, and the forward tensors whose ``.grad`` autograd has filled.
-        named
-            Forward tensors that have these names whatever ``namespace`` calls them; each has its ``.grad``.
+        It has ``loss``, and the forward tensors whose ``.grad`` autograd has filled. Those of ``named`` have these
+        names whatever ``namespace`` calls them.
 
         Raises
         ------
@@ -58,7 +54,7 @@ class ForwardPass:
         loss = namespace.get(LOSS)
         if not is_scalar_loss(loss):
             raise NoForwardPass("there is no loss yet")
-        tensors = dict(autograd_graph.forward_tensors(namespace, loss))
+        tensors = autograd_graph.forward_tensors(namespace, loss)
         for name, tensor in (named or {}).items():
             # in its own place: the order of the names is the order in which consumers are listed
             tensors = {
