@@ -6,7 +6,7 @@ import torch
 
 from handgrad.report.records import Comparison
 
-__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "is_rounded", "scale_of"]
+__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "is_rounded", "reshaped", "scale_of"]
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the scale of the reference.
@@ -64,7 +64,7 @@ def compare(
     if answer.dtype.is_complex:
         return Comparison(shape, expected, False, False, None, None)
     same_shape = shape == expected
-    values = answer if same_shape else _reshaped(answer, reference)
+    values = answer if same_shape else reshaped(answer, expected)
     if values is None:
         return Comparison(shape, expected, False, False, None, None, _is_finite(answer))
     exact = same_shape and torch.equal(answer.to(reference.dtype), reference)
@@ -84,11 +84,11 @@ def _is_finite(answer: torch.Tensor) -> bool:
     return bool(torch.isfinite(answer).all())
 
 
-def _reshaped(answer: torch.Tensor, reference: torch.Tensor) -> torch.Tensor | None:
-    """``answer`` in the shape of the reference; None unless only a broadcast or sizes of 1 differ."""
-    if [size for size in answer.shape if size != 1] == [size for size in reference.shape if size != 1]:
-        return answer.reshape(reference.shape)
+def reshaped(answer: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor | None:
+    """``answer`` in another ``shape``; None unless only a broadcast or sizes of 1 differ."""
+    if [size for size in answer.shape if size != 1] == [size for size in shape if size != 1]:
+        return answer.reshape(shape)
     try:
-        return answer.expand(reference.shape)
+        return answer.expand(shape)
     except RuntimeError:
         return None

@@ -12,7 +12,7 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise, recognise_in_any_shape
-from handgrad.gradients.mistakes.template_values import listed
+from handgrad.gradients.mistakes.mistake import listed
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.marking import Mark
 from handgrad.grading.passes import Pass, rounds

@@ -3,6 +3,7 @@
 Values only: no student code is run. Needs torch only.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -91,9 +92,7 @@ class BackwardContext:
 
     def vjp(self, name: str, consumer: str, gradient: torch.Tensor) -> torch.Tensor:
         """The vector-Jacobian product of ``gradient`` from ``consumer`` directly into ``name``, float64."""
-        tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
-        others = {other: value for other, value in self.tensors.items() if other != consumer}
-        arrived = autograd_graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, name)
+        arrived = self._arriving(consumer, gradient, {}, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
 
     def unnamed_paths(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
@@ -103,13 +102,10 @@ class BackwardContext:
         first is kept.
         """
         if (name, consumer) not in self._unnamed_paths:
-            tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
-            gradient = self.gradient_of(consumer).to(tensor.dtype).expand_as(tensor)
-            others = {other: value for other, value in self.tensors.items() if other != consumer}
             whole = self.branch(name, consumer)
             paths: dict[str, torch.Tensor] = {}
             for between, value in self._between.items():
-                arrived = autograd_graph.arriving(tensor, gradient, {**others, between: value})
+                arrived = self._arriving(consumer, self.gradient_of(consumer), {between: value})
                 if between in arrived and name in arrived:
                     share = whole - arrived[name].double()
                     least = RELATIVE_TOLERANCE * scale_of(whole)
@@ -118,6 +114,14 @@ class BackwardContext:
                         paths[between] = share
             self._unnamed_paths[name, consumer] = paths
         return self._unnamed_paths[name, consumer]
+
+    def _arriving(
+        self, consumer: str, gradient: torch.Tensor, unnamed: dict[str, torch.Tensor], only: str | None = None
+    ) -> dict[str, torch.Tensor]:
+        """What arrives of a ``gradient`` put on ``consumer`` if all other named tensors and ``unnamed`` are cut."""
+        tensor = self.namespace[LOSS] if consumer == LOSS else self.tensors[consumer]
+        others = {name: value for name, value in self.tensors.items() if name != consumer} | unnamed
+        return autograd_graph.arriving(tensor, gradient.to(tensor.dtype).expand_as(tensor), others, only)
 
     @cached_property
     def _between(self) -> dict[str, torch.Tensor]:
@@ -134,26 +138,17 @@ class BackwardContext:
 
         ``name`` must have been broadcast to the shape of ``consumer``, which is the shape of the result.
         """
-        shape = self.tensors[consumer].shape
+        shape = tuple(self.tensors[consumer].shape)
         gradient = self.gradient_of(consumer)
-        dims = broadcast_dims(tuple(self.tensors[name].shape), tuple(shape))
+        dims = broadcast_dims(tuple(self.tensors[name].shape), shape)
         parts = torch.zeros(shape, dtype=torch.float64)
-        count = 1
-        for dim in dims:
-            count *= shape[dim]
-        for number in range(count):
-            # one position along the broadcast dimensions at a time
+        # one position along the broadcast dimensions at a time
+        positions: list[Any] = [range(size) if dim in dims else [slice(None)] for dim, size in enumerate(shape)]
+        for position in itertools.product(*positions):
             mask = torch.zeros(shape, dtype=torch.bool)
-            mask[self._index(number, dims, tuple(shape))] = True
+            mask[position] = True
             parts += mask * self.vjp(name, consumer, gradient * mask)
         return parts
-
-    @staticmethod
-    def _index(number: int, dims: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
-        index: list[Any] = [slice(None)] * len(shape)
-        for dim in reversed(dims):
-            number, index[dim] = divmod(number, shape[dim])
-        return tuple(index)
 
 
 def broadcast_dims(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, ...]:

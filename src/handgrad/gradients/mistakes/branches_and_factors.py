@@ -8,22 +8,26 @@ from collections.abc import Iterator
 
 import torch
 
-from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.candidates import WRONG_VARIABLE_CANDIDATES, one_of_each, strict_subsets
-from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.template_values import (
-    TemplateValues,
-    branches,
-    factor_name,
-    lines,
-    listed,
-    part,
-    scaled,
-)
+from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part, size_note
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
+
+NEAR = 1 / 20
+"""Between two points the local derivative is interpolated if they are this share of the whole range apart or less."""
+AGREED = 0.02
+"""Largest difference of two equal local derivatives, as a share of the largest: they are interpolated."""
+FEWEST = 16
+"""Points at which the local derivative must be known."""
+
+
+def _branches(wrong: WrongAnswer) -> TemplateValues:
+    """How many consumers there are, and which."""
+    return {"count": str(len(wrong.consumers)), "consumers": listed(wrong.consumers)}
+
 
 # what the loss cannot show
 
@@ -48,7 +52,7 @@ def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     hidden = [name for name in wrong.consumers if name in wrong.zero]
     if wrong.blind and hidden:
-        yield {**branches(wrong), "hidden": listed(hidden)}
+        yield {**_branches(wrong), "hidden": listed(hidden)}
 
 
 # the whole gradient, or a branch of it
@@ -73,7 +77,7 @@ def missing_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for missing in strict_subsets(wrong.consumers):
         left = sum(wrong.context.branch(wrong.name, name) for name in wrong.consumers if name not in missing)
         if isinstance(left, torch.Tensor) and wrong.fits(left):
-            yield {**branches(wrong), "missing": listed(missing)}
+            yield {**_branches(wrong), "missing": listed(missing)}
 
 
 @mistake("values")
@@ -104,7 +108,11 @@ def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Compare the factors in {lines} with those in your formula.
     """
     for consumers, number in wrong.scales.items():
-        yield from scaled(wrong, number, consumers)
+        factor = factor_name(wrong, number)
+        if factor != "1":
+            what = f"d{wrong.name}" if consumers == wrong.consumers else part(wrong, *consumers)
+            size = size_note(wrong, factor)
+            yield {"part": what, "factor": factor, "size": size, "lines": lines(wrong, consumers)}
 
 
 @mistake("values")
@@ -114,9 +122,7 @@ def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Let every lookup add to its row: in a loop, or with a torch operation that accumulates.
     """
-    for consumer in wrong.consumers:
-        if consumer == LOSS or wrong.shape != wrong.expected_shape:
-            continue
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape else ():
         upstream = wrong.context.gradient_of(consumer)
         for name, index in wrong.context.indices.items():
             if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and one_of_each(
@@ -132,14 +138,14 @@ def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; the upstream gradient is multiplied by that.
     """
-    if wrong.is_scaled:
+    if wrong.scales:
         return
     for name in wrong.context.gradients:
         below = wrong.consumers == (name,) and wrong.shape == wrong.expected_shape
         if name != wrong.name and not below and wrong.fits(wrong.context.gradient_of(name)):
             yield {"part": f"d{wrong.name}", "other": f"d{name}", "how": "", "consumer": listed(wrong.consumers)}
-    for consumer in wrong.consumers:
-        upstream = wrong.reduced_to(wrong.context.gradient_of(consumer)) if consumer != LOSS else None
+    for consumer in wrong.named_consumers:
+        upstream = wrong.reduced_to(wrong.context.gradient_of(consumer))
         number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None
         if number is not None:
             factor = factor_name(wrong, number)
@@ -156,9 +162,7 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: The chain rule multiplies the local derivative of a step by the upstream gradient.
     """
-    for consumer in wrong.consumers:
-        if consumer == LOSS or wrong.is_scaled:
-            continue
+    for consumer in () if wrong.scales else wrong.named_consumers:
         local = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64))
         if wrong.multiple(local, wrong.other_branches(consumer)) is not None:
             yield {"part": part(wrong, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
@@ -170,7 +174,7 @@ def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}, and at the upstream gradient: is that what your formula needs?
     """
-    for candidates in () if wrong.is_scaled else WRONG_VARIABLE_CANDIDATES:
+    for candidates in () if wrong.scales else WRONG_VARIABLE_CANDIDATES:
         explanations = list(candidates(wrong))
         yield from explanations
         if explanations:
@@ -211,6 +215,63 @@ def missing_eps(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     same = bool((constants - middle).abs().max() <= 0.1 * middle.abs()) if bool(large.any()) else False
     if same and spread > 1.5 and 5e-6 < float(off.abs().max()) < 0.1:
         yield {"lines": lines(wrong, wrong.consumers)}
+
+
+# the local derivative at other values
+
+
+@mistake("values")
+def slope_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} takes the local derivative at {used} instead of at {tensor}.
+
+    Try: Look at {lines}: the local derivative is taken at the value that the forward pass has there.
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        if wrong.context.tensors[consumer].shape != wrong.expected_shape:
+            continue
+        points = wrong.context.forward[wrong.name].flatten()
+        slopes = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
+        upstream = wrong.context.gradient_of(consumer).flatten()
+        taken = (wrong.value - wrong.other_branches(consumer)).flatten() / upstream
+        # a small upstream gradient leaves only rounding of the local derivative
+        readable = upstream.abs() > 1e-2 * scale_of(upstream)
+        if not _is_function(points, slopes):
+            continue
+        for used, value in wrong.other_variables():
+            if used != wrong.name and tuple(value.shape) == wrong.expected_shape:
+                known, interpolated = _interpolate(points, slopes, value.flatten())
+                if _agree(taken[readable & known], interpolated[readable & known], scale_of(slopes)):
+                    yield {"part": part(wrong, consumer), "used": used, "lines": lines(wrong, (consumer,))}
+
+
+def _is_function(points: torch.Tensor, slopes: torch.Tensor) -> bool:
+    """Whether every second slope is interpolated by its neighbours: the step is elementwise and smooth."""
+    order = points.argsort()
+    points, slopes = points[order], slopes[order]
+    if len(points) <= 2 * FEWEST:
+        return False
+    (known, interpolated), inner = _interpolate(points[::2], slopes[::2], points[1::2]), slopes[1::2]
+    return _agree(inner[known], interpolated[known], scale_of(slopes))
+
+
+def _interpolate(points: torch.Tensor, slopes: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """At which of the values ``at`` a slope is known, and the slopes there, by linear interpolation."""
+    order = points.argsort()
+    points, slopes = points[order], slopes[order]
+    right = torch.searchsorted(points, at.contiguous()).clamp(1, len(points) - 1)
+    width = points[right] - points[right - 1]
+    share = (at - points[right - 1]) / width
+    inside = (share >= 0) & (share <= 1) & (width <= NEAR * (points[-1] - points[0]))
+    return inside, slopes[right - 1] + share * (slopes[right] - slopes[right - 1])
+
+
+def _agree(slopes: torch.Tensor, reference: torch.Tensor, scale: float) -> bool:
+    """Whether two lists of slopes are the same, and long and varied enough to tell."""
+    return (
+        len(slopes) >= FEWEST
+        and scale_of(slopes - reference) <= AGREED * scale
+        and float(reference.max() - reference.min()) > 10 * AGREED * scale
+    )
 
 
 # right, with a note

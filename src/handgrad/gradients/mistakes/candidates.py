@@ -6,9 +6,8 @@ from typing import TypeVar
 
 import torch
 
-from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
-from handgrad.gradients.mistakes.template_values import TemplateValues, lines, part
+from handgrad.gradients.mistakes.mistake import TemplateValues, lines, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["WRONG_VARIABLE_CANDIDATES", "matrix_products", "multiple_of", "one_of_each", "strict_subsets"]
@@ -53,18 +52,13 @@ def _itself(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """Another value went through the step in place of the upstream gradient."""
-    for consumer in wrong.consumers:
-        if consumer == LOSS:
-            continue
-        shape = wrong.context.tensors[consumer].shape
+    for consumer in wrong.named_consumers:
+        shape, rest = wrong.context.tensors[consumer].shape, wrong.other_branches(consumer)
         for name, value in wrong.other_variables():
-            if value.shape != shape or name == f"d{consumer}":
-                continue
-            if (
-                wrong.multiple(wrong.context.vjp(wrong.name, consumer, value), wrong.other_branches(consumer))
-                is not None
-            ):
-                yield _used(wrong, consumer, name, f" in place of d{consumer}")
+            if value.shape == shape and name != f"d{consumer}":
+                candidate = wrong.context.vjp(wrong.name, consumer, value)
+                if wrong.multiple(candidate, rest) is not None:
+                    yield _used(wrong, consumer, name, f" in place of d{consumer}")
 
 
 def _as_a_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
@@ -77,14 +71,11 @@ def _as_a_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     )
     for words, power in powers:
         explanations = []
-        for consumer in wrong.consumers:
-            if consumer == LOSS:
-                continue
-            upstream = wrong.context.gradient_of(consumer)
+        for consumer in wrong.named_consumers:
+            upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
             for name, value in wrong.other_variables():
                 product = _product(wrong, upstream, power(value))
-                number = wrong.multiple(product, wrong.other_branches(consumer)) if product is not None else None
-                if number is not None:
+                if product is not None and wrong.multiple(product, rest) is not None:
                     explanations.append(_used(wrong, consumer, name, f" {words} of d{consumer}"))
         yield from explanations
         if explanations:
@@ -103,11 +94,8 @@ def _product(wrong: WrongAnswer, upstream: torch.Tensor, value: torch.Tensor) ->
 def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """A matrix product of the upstream gradient with another matrix than the one in the step."""
     for consumer in wrong.consumers:
-        upstream, branch, rest = (
-            wrong.context.gradient_of(consumer),
-            wrong.context.branch(wrong.name, consumer),
-            wrong.other_branches(consumer),
-        )
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        branch = wrong.context.branch(wrong.name, consumer)
         for name, value in wrong.other_variables():
             products = matrix_products(upstream, value, wrong.expected_shape).values()
             fits = any(wrong.fits(rest + product) for product in products)

@@ -6,10 +6,9 @@ A mistake is diagnosed only if it explains every pass that was given, and in one
 from collections.abc import Sequence
 from dataclasses import replace
 
-from handgrad.gradients.mistakes import (
+from handgrad.gradients.mistakes import (  # noqa: F401 - importing a module enters its mistakes
     branches_and_factors,
     closed_forms,
-    local_derivatives,
     masks_and_indexing,
     parameter_updates,
     shape_and_dtype,
@@ -18,17 +17,8 @@ from handgrad.gradients.mistakes.mistake import ENTRIES
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 
-__all__ = ["CATALOGUE", "MODULES", "ORDER", "WHOLE", "diagnosis_of", "recognise", "recognise_in_any_shape"]
+__all__ = ["CATALOGUE", "ORDER", "WHOLE", "diagnosis_of", "recognise", "recognise_in_any_shape"]
 
-MODULES = (
-    closed_forms,
-    shape_and_dtype,
-    masks_and_indexing,
-    local_derivatives,
-    branches_and_factors,
-    parameter_updates,
-)
-"""The modules of the mistakes; importing a module enters its mistakes."""
 # fmt: off
 ORDER = (
     # through an unnamed tensor, or at a wrong index
@@ -61,16 +51,9 @@ def diagnosis_of(slug: str, gradient: str, cell: str = "", **words: str) -> Diag
 
 
 def recognise(gradient: str, answers: Sequence[WrongAnswer], slugs: Sequence[str] = ()) -> Diagnosis | None:
-    """The first mistake of the catalogue that explains all ``answers``, and in one way only.
+    """The first mistake of the catalogue that explains all ``answers``, pass by pass, and in one way only.
 
-    Parameters
-    ----------
-    gradient
-        The student's variable.
-    answers
-        Its wrong answers, pass by pass.
-    slugs
-        The mistakes that are tried (default: all).
+    ``gradient`` is the student's variable; ``slugs`` are the mistakes that are tried (default: all).
     """
     if not answers:
         return None

@@ -7,11 +7,10 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.candidates import strict_subsets
-from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.template_values import TemplateValues, factor_name, lines, listed, part
+from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part, size_note
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
-__all__ = ["missing_way", "picked_entries", "way_scale", "wrong_index"]
+__all__: list[str] = []
 
 
 @mistake("values")
@@ -43,10 +42,7 @@ def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             number = wrong.factor(share, wrong.expected - share)
             factor = "1" if number is None else factor_name(wrong, number)
             if factor != "1":
-                sizes = [
-                    (name, size) for size, name in wrong.context.sizes.items() if name in factor and name != str(size)
-                ]
-                size = "".join(f" ({name} is {size})" for name, size in sizes[:1])
+                size = size_note(wrong, factor)
                 yield {"way": way, "factor": factor, "size": size, "lines": lines(wrong, (way,))}
 
 

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 
 import torch
 
-from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.candidates import matrix_products, multiple_of
-from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.template_values import TemplateValues, lines
+from handgrad.gradients.mistakes.mistake import TemplateValues, lines, mistake
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
-__all__ = ["moved", "overwritten", "turned", "unreached"]
+__all__: list[str] = []
 
 MOST_PLACES = 64
 """Largest size of a dimension whose positions are tried one by one; each takes two backward passes."""
@@ -54,9 +52,7 @@ def overwritten(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Start with zeros, and add the contribution of each position.
     """
-    for consumer in wrong.consumers if wrong.shape == wrong.expected_shape else ():
-        if consumer == LOSS:
-            continue
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape else ():
         for dim, size in enumerate(wrong.context.gradient_of(consumer).shape):
             if 1 < size <= MOST_PLACES and _keeps_last(wrong, consumer, dim):
                 yield {"consumer": consumer, "dim": str(dim)}
@@ -88,11 +84,8 @@ def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?
     """
     for consumer in wrong.consumers:
-        upstream, branch, rest = (
-            wrong.context.gradient_of(consumer),
-            wrong.context.branch(wrong.name, consumer),
-            wrong.other_branches(consumer),
-        )
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        branch = wrong.context.branch(wrong.name, consumer)
         for name, value in wrong.context.forward.items():
             products = matrix_products(upstream, value, wrong.expected_shape)
             for (swapped, upstream_turned, value_turned), right in products.items():

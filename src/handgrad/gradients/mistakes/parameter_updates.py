@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.mistake import ENTRIES, mistake
-from handgrad.gradients.mistakes.template_values import TemplateValues
+from handgrad.gradients.mistakes.mistake import ENTRIES, TemplateValues, mistake
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 

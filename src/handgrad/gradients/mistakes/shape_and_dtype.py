@@ -1,29 +1,16 @@
 """Known mistakes in an answer before its values are compared: its type, its shape, its dtype."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.candidates import strict_subsets
-from handgrad.gradients.mistakes.mistake import mistake
-from handgrad.gradients.mistakes.template_values import TemplateValues, dimensions, listed, shapes
+from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
-__all__ = [
-    "dtype",
-    "not_a_tensor",
-    "not_finite",
-    "shape_broadcast",
-    "shape_rank",
-    "shape_sum",
-    "transposed",
-    "undefined",
-    "uses_autograd",
-    "wrong_dim",
-]
+__all__: list[str] = []
 
 # defined, tensor: known before there is a value
 
@@ -58,6 +45,16 @@ def not_a_tensor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 # shape
 
 
+def _dimensions(dims: Sequence[int]) -> str:
+    """``dimension 1``, ``dimensions 0 and 1``."""
+    return f"dimension{'s' if len(dims) > 1 else ''} {listed(map(str, dims))}"
+
+
+def _shapes(wrong: WrongAnswer) -> TemplateValues:
+    """The two shapes, as Python prints them."""
+    return {"shape": str(wrong.shape), "wanted": str(wrong.expected_shape)}
+
+
 @mistake("shape")
 def shape_rank(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """The values of {gradient} are right, but its shape is {shape} instead of {wanted}, the shape of {tensor}.
@@ -66,7 +63,7 @@ def shape_rank(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     reshaped = wrong.broadcast_to_expected()
     if reshaped and len(wrong.shape) != len(wrong.expected_shape) and reshaped.fits(wrong.expected):
-        yield shapes(wrong)
+        yield _shapes(wrong)
 
 
 @mistake("shape")
@@ -77,7 +74,7 @@ def shape_broadcast(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     reshaped = wrong.broadcast_to_expected() if broadcast_dims(wrong.shape, wrong.expected_shape) else None
     if reshaped and len(wrong.shape) == len(wrong.expected_shape) and reshaped.fits(wrong.expected):
-        yield shapes(wrong)
+        yield _shapes(wrong)
 
 
 @mistake("shape")
@@ -86,19 +83,17 @@ def wrong_dim(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Write the shapes of {tensor} and {consumer} one below the other, and sum where {tensor} has a 1 or nothing.
     """
-    for consumer in wrong.consumers:
-        if consumer == LOSS or len(wrong.consumers) > 1:
-            continue
+    for consumer in wrong.named_consumers if len(wrong.consumers) == 1 else ():
         wide = tuple(wrong.context.tensors[consumer].shape)
         dims = broadcast_dims(wrong.expected_shape, wide)
         if not dims or wrong.shape == wrong.expected_shape:
             continue
         parts = wrong.context.parts(wrong.name, consumer)
         for over in strict_subsets(range(parts.ndim), whole=True):
-            name = "every dimension" if len(over) == parts.ndim else dimensions(over)
+            name = "every dimension" if len(over) == parts.ndim else _dimensions(over)
             summed = (parts.sum(over), parts.sum(over, keepdim=True))
             if over != dims and any(map(wrong.fits, summed)):
-                yield {"over": name, "dim": dimensions(dims), "consumer": consumer}
+                yield {"over": name, "dim": _dimensions(dims), "consumer": consumer}
 
 
 @mistake("shape")
@@ -110,7 +105,7 @@ def shape_sum(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     dims = broadcast_dims(wrong.expected_shape, wrong.shape)
     if dims and wrong.close(wrong.value.sum_to_size(wrong.expected_shape), wrong.expected):
-        yield {**shapes(wrong), "dim": dimensions(dims), "consumer": listed(wrong.consumers)}
+        yield {**_shapes(wrong), "dim": _dimensions(dims), "consumer": listed(wrong.consumers)}
 
 
 @mistake("shape")

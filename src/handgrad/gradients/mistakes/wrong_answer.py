@@ -9,7 +9,8 @@ from functools import cached_property
 
 import torch
 
-from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, reshaped, scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext, broadcast_dims
 
 __all__ = ["WrongAnswer"]
@@ -70,6 +71,11 @@ class WrongAnswer:
         """The tensors (or the loss) computed directly from the tensor."""
         return self.context.consumers[self.name]
 
+    @property
+    def named_consumers(self) -> tuple[str, ...]:
+        """The same without the loss."""
+        return tuple(name for name in self.consumers if name != LOSS)
+
     def fits(self, candidate: torch.Tensor) -> bool:
         """Whether the answer has the shape and, up to the tolerance, the values of ``candidate``; zeros fit nothing."""
         return self.close(self.value, candidate) and bool(candidate.any())
@@ -81,15 +87,8 @@ class WrongAnswer:
 
     def broadcast_to_expected(self) -> "WrongAnswer | None":
         """The same answer in the shape of the tensor; None unless only a broadcast or sizes of 1 differ."""
-        if self.shape == self.expected_shape:
-            return None
-        if [size for size in self.shape if size != 1] == [size for size in self.expected_shape if size != 1]:
-            return replace(self, answer=self.answer.reshape(self.expected_shape))
-        return (
-            replace(self, answer=self.answer.expand(self.expected_shape))
-            if broadcast_dims(self.shape, self.expected_shape)
-            else None
-        )
+        answer = None if self.shape == self.expected_shape else reshaped(self.answer, self.expected_shape)
+        return None if answer is None else replace(self, answer=answer)
 
     def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
         """The number ``k`` with which the answer is ``rest + k * candidate``; None if there is none."""
@@ -122,11 +121,6 @@ class WrongAnswer:
             for consumer in consumers
         }
         return {consumers: number for consumers, number in factors.items() if number is not None}
-
-    @property
-    def is_scaled(self) -> bool:
-        """Whether the answer differs from the gradient by a factor of the whole or of one branch."""
-        return bool(self.scales)
 
     @property
     def is_right(self) -> bool:
