@@ -110,9 +110,9 @@ class Checker:
         self, check: Check, pass_: Pass, against: Against, answers: Mapping[str, torch.Tensor]
     ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
         """Run a check with ``answers``, the rest at their references: what it compared, and its error."""
-        with recording() as recorder:
+        with recording() as calls:
             error = execution.run_cell(self._cells[check.id], {**self._namespaces[pass_.name, against], **answers})
-        return list(recorder.calls), error
+        return list(calls), error
 
     def validate(self) -> None:
         """Check that the exercise can be graded.

@@ -16,18 +16,8 @@ _STATES: dict[str, Status] = {"carried": "carried", "undefined": "not yet"}
 class Card:
     """The output of a check that does not pass.
 
-    Attributes
-    ----------
-    gradient
-        The student's variable.
-    diagnosis
-        What happened, and what to try (may be empty).
-    line
-        The lecture's line; empty if there was nothing to compare.
-    comparison
-        The facts in the line; None if there was nothing to compare.
-    picture
-        Where the differences are; None if a picture does not help.
+    ``line`` is the lecture's line and ``comparison`` has the facts in it; both are empty if there was nothing to
+    compare. ``picture`` shows where the differences are, if that helps.
     """
 
     gradient: str

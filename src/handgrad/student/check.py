@@ -1,8 +1,10 @@
 """What a student's notebook imports: ``cmp`` and ``progress``. Needs torch and the standard library, nothing else."""
 
 import inspect
+import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,26 +14,19 @@ from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, display, explain, progress_map
+from handgrad.student import card, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
 from handgrad.student.recorder import current_recorder
 
-__all__ = ["CheckFacts", "CheckFailed", "cmp", "diagnose", "progress"]
+__all__ = ["CheckFailed", "cmp", "progress"]
 
 
 class CheckFailed(AssertionError):
     """A gradient is not right yet; the message says what happened, and what to try.
 
-    Parameters
-    ----------
-    message
-        What happened, and what to try.
-    diagnosis
-        The same as a record.
-    headline
-        Replaces the message below a card that shows it already.
+    ``diagnosis`` is the same as a record. ``headline`` replaces the message below a card that shows it already.
     """
 
     def __init__(self, message: str, diagnosis: Diagnosis, headline: str = "") -> None:
@@ -42,43 +37,6 @@ class CheckFailed(AssertionError):
     def _render_traceback_(self) -> list[str]:
         # IPython calls this method first: one sentence instead of a long traceback
         return [f"{type(self).__name__}: {self.headline or self}"]
-
-
-@dataclass(frozen=True)
-class CheckFacts:
-    """What is known about one answer that ``cmp`` was given.
-
-    Attributes
-    ----------
-    name
-        The forward tensor's name.
-    answer
-        The student's gradient of it: any object.
-    namespace
-        The notebook's variables.
-    forward
-        The notebook's forward pass; None if it cannot be read, or the answer is not a tensor.
-    comparison
-        The answer against autograd's gradient; None if the answer is not a tensor.
-    """
-
-    name: str
-    answer: Any
-    namespace: Mapping[str, Any]
-    forward: ForwardPass | None = None
-    comparison: Comparison | None = None
-
-
-def diagnose(check: CheckFacts) -> Diagnosis:
-    """What happened to a gradient that does not pass, and what to try: the text of the card."""
-    plain = _plain_diagnosis(check)
-    if check.comparison is None or check.forward is None:
-        return plain
-    try:
-        return explain.catalogue_diagnosis(plain, check.name, check.answer, check.forward, check.namespace)
-    except Exception:
-        # whatever else is in the notebook, the student must learn that this gradient is not right
-        return plain
 
 
 def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
@@ -101,23 +59,26 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     CheckFailed
         The gradient is missing, not a tensor, of another shape, not finite or wrong; the message says which.
     """
-    recorder = current_recorder.get()
-    if recorder is not None:
-        recorder.calls.append((name, answer))
+    calls = current_recorder.get()
+    if calls is not None:
+        calls.append((name, answer))
         return
     namespace = _callers_namespace()
     if not isinstance(answer, torch.Tensor):
-        raise _failed(Card(f"d{name}", diagnose(CheckFacts(name, answer, namespace))))
+        raise _failed(Card(f"d{name}", _not_a_tensor(name, answer)))
     reference = _reference(name, tensor)
     forward = _forward_pass(name, tensor, namespace)
     scale = forward.scales.get(name) if forward else None
     comparison = _compared(name, answer.detach(), reference, scale)
-    check = CheckFacts(name, answer, namespace, forward, comparison)
     line = comparison_line(name, comparison)
     if comparison.approximate:
-        _show_passed(line, _copied(answer, reference) or _note(check, comparison))
+        _show_passed(line, _copied(answer, reference) or _note(name, answer, comparison, forward, namespace))
         return
-    diagnosis = diagnose(check)
+    diagnosis = _first_difference(name, comparison)
+    # whatever else is in the notebook, the student must learn that this gradient is not right
+    with suppress(Exception):
+        if forward:
+            diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, namespace)
     # a carried gradient has the right formula: where it differs says nothing about it
     picture = HeatMap.of(answer, reference, scale) if diagnosis.mistake != "carried" else None
     raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture))
@@ -136,8 +97,8 @@ def progress() -> None:
     except NoForwardPass as reason:
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
-    if display.in_notebook():
-        display.show(progress_map.html(state), progress_map.text(state))
+    if in_notebook():
+        show(progress_map.html(state), progress_map.text(state))
     else:
         print(progress_map.text(state))
 
@@ -151,11 +112,12 @@ def _callers_namespace() -> Mapping[str, Any]:
 
 
 def _forward_pass(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) -> ForwardPass | None:
-    """The forward pass, ``tensor`` included; None if there is none: then the plain comparison is all there is."""
+    """The forward pass with ``tensor`` in it; None if there is none: then the plain comparison is all there is."""
     try:
-        return ForwardPass.of(namespace, {name: tensor})
+        forward = ForwardPass.of(namespace, {name: tensor})
     except NoForwardPass:
         return None
+    return forward if name in forward.tensors else None
 
 
 def _compared(name: str, answer: torch.Tensor, reference: torch.Tensor, scale: float | None) -> Comparison:
@@ -176,21 +138,25 @@ def _copied(answer: torch.Tensor, reference: torch.Tensor) -> str:
     return "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
 
 
-def _note(check: CheckFacts, comparison: Comparison) -> str:
+def _note(
+    name: str,
+    answer: torch.Tensor,
+    comparison: Comparison,
+    forward: ForwardPass | None,
+    namespace: Mapping[str, Any],
+) -> str:
     """What is worth knowing of an answer that passes; empty if nothing is."""
     try:
-        if check.forward and (note := _blind_note(check.name, check.forward)):
+        if forward and (note := _blind_note(name, forward)):
             return note
         if comparison.exact or comparison.relative is None:
             return ""
         if is_rounded(comparison):
             return "right: the two differ by rounding only"
-        if check.forward:
-            return explain.catalogue_note(check.name, check.answer, check.forward, check.namespace)
+        return explain.catalogue_note(name, answer, forward, namespace) if forward else ""
     except Exception:
         # the answer passes, whatever else is in the notebook
         return ""
-    return ""
 
 
 def _blind_note(name: str, forward: ForwardPass) -> str:
@@ -209,8 +175,8 @@ def _blind_note(name: str, forward: ForwardPass) -> str:
 
 
 def _show_passed(line: str, note: str) -> None:
-    if display.in_notebook():
-        display.show(card.passed(line, note), f"{line}  \u2713" + (f"\n  {note}" if note else ""))
+    if in_notebook():
+        show(card.passed(line, note), f"{line}  \u2713" + (f"\n  {note}" if note else ""))
         return
     print(line)
     if note:
@@ -219,8 +185,8 @@ def _show_passed(line: str, note: str) -> None:
 
 def _failed(card: Card) -> CheckFailed:
     """The exception to raise, once the card (or, outside a notebook, the lecture's line) has been shown."""
-    if display.in_notebook():
-        display.show(card.html(), card.text())
+    if in_notebook():
+        show(card.html(), card.text())
         return CheckFailed(card.sentence(), card.diagnosis, card.headline)
     if card.line:
         print(card.line)
@@ -240,32 +206,48 @@ def _reference(name: str, tensor: torch.Tensor) -> torch.Tensor:
     raise _failed(Card(f"d{name}", Diagnosis("no-reference", what, advice, f"d{name}")))
 
 
-def _plain_diagnosis(check: CheckFacts) -> Diagnosis:
-    """Why a gradient does not pass, from the comparison alone."""
-    name, answer, comparison = check.name, check.answer, check.comparison
+def _not_a_tensor(name: str, answer: object) -> Diagnosis:
     if is_unwritten(answer):
         what = f"d{name} is not written yet: put your formula into the cell above and run it."
         return Diagnosis("undefined", what, "", f"d{name}")
-    if comparison is None:
-        return diagnosis_of("not-a-tensor", f"d{name}", type=type(answer).__name__)
-    mistake, what = _first_difference(name, comparison)
-    return Diagnosis(mistake, what, "", f"d{name}")
+    return diagnosis_of("not-a-tensor", f"d{name}", type=type(answer).__name__)
 
 
-def _first_difference(name: str, comparison: Comparison) -> tuple[str, str]:
-    """What is wrong first, in the order shape, finite, dtype, values: a slug, and one sentence."""
+def _first_difference(name: str, comparison: Comparison) -> Diagnosis:
+    """What is wrong first, in the order shape, finite, dtype, values."""
     if comparison.shape != comparison.expected_shape:
         values = "its values are right, but " if comparison.reshaped else ""
-        return "shape", (
+        mistake = "shape"
+        what = (
             f"d{name}: {values}its shape is {comparison.shape} instead of {comparison.expected_shape}. "
             "A gradient always has the shape of its tensor."
         )
-    if not comparison.finite:
-        return "not-finite", (
-            f"d{name} holds NaN or infinity: look for a division by zero, a log of zero, or an overflow."
-        )
-    if comparison.maxdiff is None:
-        return "dtype", f"d{name} does not hold real numbers."
-    return "values", (
-        f"d{name} is not right yet: its largest difference from autograd's gradient is {comparison.maxdiff:.3g}."
-    )
+    elif not comparison.finite:
+        mistake = "not-finite"
+        what = f"d{name} holds NaN or infinity: look for a division by zero, a log of zero, or an overflow."
+    elif comparison.maxdiff is None:
+        mistake, what = "dtype", f"d{name} does not hold real numbers."
+    else:
+        mistake = "values"
+        what = f"d{name} is not right yet: its largest difference from autograd's gradient is {comparison.maxdiff:.3g}."
+    return Diagnosis(mistake, what, "", f"d{name}")
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook that shows HTML.
+
+    IPython is not imported for that. nbgrader's Validate runs a notebook too, but shows its errors as text.
+    """
+    shell = _shell()
+    return hasattr(shell, "kernel") and "NBGRADER_VALIDATING" not in os.environ
+
+
+def show(html: str, text: str) -> None:
+    """Show ``html`` in the notebook; ``text`` is for front ends without HTML."""
+    _shell().display_pub.publish({"text/html": html, "text/plain": text})
+
+
+def _shell() -> Any:
+    """IPython's shell; None if IPython is not running."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None

@@ -33,23 +33,11 @@ CERTAIN = ("wrong-dim", "dtype", "not-finite", "zeros", *WHOLE)
 def catalogue_diagnosis(
     plain: Diagnosis, name: str, answer: torch.Tensor, forward: ForwardPass, namespace: Mapping[str, Any]
 ) -> Diagnosis:
-    """What happened to a wrong ``answer``, and what to try, by the catalogue.
+    """What happened to a wrong ``answer``, the gradient of ``name`` in any shape and dtype, by the catalogue.
 
-    Parameters
-    ----------
-    plain
-        The diagnosis if no mistake of the catalogue is certain; it then names a wrong upstream gradient, if any.
-    name
-        The tensor that the gradient is of.
-    answer
-        The student's gradient: of any shape and any dtype.
-    forward
-        The notebook's forward pass.
-    namespace
-        The notebook's variables, with the student's gradients. It stays as it is.
+    If no mistake of the catalogue is certain, it is ``plain``, with the name of a wrong upstream gradient, if any. The
+    notebook's variables stay as they are.
     """
-    if name not in forward.tensors:
-        return plain
     own = AnswerInNotebook.of(name, answer, forward, namespace)
     diagnosis = own.changed_later() or own.carried() or own.mistake()
     if diagnosis is None and (wrong := own.wrong_upstream()):
@@ -59,8 +47,6 @@ def catalogue_diagnosis(
 
 def catalogue_note(name: str, answer: torch.Tensor, forward: ForwardPass, namespace: Mapping[str, Any]) -> str:
     """What is worth knowing of an ``answer`` that passes, but is off by more than rounding; empty if nothing is."""
-    if name not in forward.tensors:
-        return ""
     diagnosis = AnswerInNotebook.of(name, answer, forward, namespace).mistake(("missing-eps",))
     return f"{diagnosis.what} {diagnosis.advice}" if diagnosis else ""
 
@@ -73,20 +59,10 @@ def share_memory(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 @dataclass(frozen=True)
 class AnswerInNotebook:
-    """One answer in a student's notebook, and what it may have been made from.
+    """One answer in a student's notebook, the gradient of the tensor ``name``, and what it may have been made from.
 
-    Attributes
-    ----------
-    name, answer
-        The tensor, and the student's gradient of it.
-    forward
-        The forward pass.
-    own
-        The student's other gradients that may have been used for the answer and can be gradients.
-    expected
-        For each tensor, its gradient if the upstream gradients are those of ``own``.
-    namespace
-        The notebook's variables.
+    ``own`` are the student's other gradients that may have been used for it and can be gradients; ``expected`` is for
+    each tensor its gradient if the upstream gradients are those of ``own``.
     """
 
     name: str
@@ -129,8 +105,7 @@ class AnswerInNotebook:
         """The later cell that changed this answer because the two gradients are one tensor."""
         for other in self.forward.below(self.name):
             value = answer_in(self.namespace, other, self.forward.tensors[other])
-            shared = self.namespace.get(f"d{other}")
-            if value is None or not isinstance(shared, torch.Tensor) or not share_memory(self.answer, shared):
+            if value is None or not share_memory(self.answer, self.namespace[f"d{other}"]):
                 continue
             if self.forward.fits(other, value, self.forward.true[other]):
                 return diagnosis_of("alias-mutated", f"d{self.name}", f"d{other}", later=f"d{other}", line="")

@@ -1,10 +1,10 @@
 """A small picture of where an answer differs from its reference, with signs, and the worst cell marked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
+from torch.nn.functional import max_pool2d
 
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 from handgrad.student.style import BLUE, ORANGE, escape
@@ -20,18 +20,9 @@ _CELL = 14
 class HeatMap:
     """The difference between an answer and its reference, in at most 12 by 32 cells.
 
-    Attributes
-    ----------
-    shape, block
-        Sizes of the whole matrix, and of the block of entries in one cell.
-    cells
-        For each block, the difference of largest absolute value; 0.0 if all of it is within the allowance.
-    wrong
-        How many entries are beyond the allowance.
-    worst
-        Row and column of the largest difference.
-    given, expected
-        The values of the answer and of the reference there.
+    ``shape`` are the sizes of the whole matrix, and ``block`` those of the entries in one cell. ``cells`` has for each
+    block the difference of largest absolute value, 0.0 if all of it is within the allowance; ``wrong`` entries are
+    beyond that. ``worst`` is where the largest difference is, between the values ``given`` and ``expected``.
     """
 
     shape: tuple[int, int]
@@ -56,10 +47,12 @@ class HeatMap:
         rows, columns = difference.shape
         block = (-(-rows // ROWS), -(-columns // COLUMNS))
         row, column = divmod(int(difference.abs().argmax()), columns)
+        shown = difference * wrong
+        _, strongest = max_pool2d(shown.abs()[None], block, ceil_mode=True, return_indices=True)
         return cls(
             shape=(rows, columns),
             block=block,
-            cells=_blocks(difference * wrong, block),
+            cells=tuple(map(tuple, shown.flatten()[strongest[0]].tolist())),
             wrong=int(wrong.sum()),
             worst=(row, column),
             given=float(answer[row, column]),
@@ -114,19 +107,7 @@ class HeatMap:
         )
 
 
-def _blocks(difference: torch.Tensor, block: tuple[int, int]) -> tuple[tuple[float, ...], ...]:
-    """The entry of largest absolute value of each block."""
-
-    def strongest(part: torch.Tensor) -> float:
-        return float(part.flatten()[part.abs().argmax()])
-
-    return tuple(
-        tuple(strongest(part) for part in torch.split(row, block[1], dim=1))
-        for row in torch.split(difference, block[0], dim=0)
-    )
-
-
 def _span(index: int, size: int, end: int) -> str:
     """The rows or columns of a cell, as a slice."""
-    covered: Sequence[int] = range(index * size, min((index + 1) * size, end))
+    covered = range(index * size, min((index + 1) * size, end))
     return f"{covered[0]}" if len(covered) == 1 else f"{covered[0]}:{covered[-1] + 1}"

@@ -19,20 +19,9 @@ Status = Literal["right", "wrong", "carried", "not yet"]
 class GradientStatus:
     """One tensor of the forward pass, and the status of its gradient.
 
-    Attributes
-    ----------
-    tensor
-        The tensor's name; its gradient is called ``d`` and this.
-    shape
-        Its sizes.
-    state
-        ``carried`` is right for its upstream gradients, some of which are wrong.
-    consumers
-        The named tensors (or the loss) computed directly from it.
-    leaf
-        Whether it is a parameter or an input.
-    blind
-        Whether the true gradient is zero on this loss, so that it cannot show a mistake.
+    ``carried`` is right for its upstream gradients, some of which are wrong. ``consumers`` are the named tensors (or
+    the loss) computed directly from it, a ``leaf`` is a parameter or an input, and of a ``blind`` one the true gradient
+    is zero on this loss, which cannot show a mistake.
     """
 
     tensor: str
@@ -63,11 +52,8 @@ class Progress:
 def progress_of(namespace: Mapping[str, Any]) -> Progress:
     """The status of every gradient.
 
-    Parameters
-    ----------
-    namespace
-        The notebook's variables: ``loss``, the forward tensors whose ``.grad`` autograd has filled, and the student's
-        gradients. It stays as it is.
+    ``namespace`` has ``loss``, the forward tensors whose ``.grad`` autograd has filled, and the student's gradients. It
+    stays as it is.
 
     Raises
     ------

@@ -4,33 +4,26 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Recorder", "current_recorder", "recording", "silence"]
+__all__ = ["current_recorder", "recording", "silence"]
 
 
-@dataclass
-class Recorder:
-    """The calls of ``cmp``: names of tensors, and answers."""
-
-    calls: deque[tuple[str, Any]] = field(default_factory=deque)
-
-
-current_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+current_recorder: ContextVar[deque[tuple[str, Any]] | None] = ContextVar("recorder", default=None)
+"""The calls of ``cmp``, each the name of a tensor and the answer; None if they are not recorded."""
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
+def recording() -> Iterator[deque[tuple[str, Any]]]:
     """Record the calls of ``cmp`` inside the block."""
-    recorder = Recorder()
-    token = current_recorder.set(recorder)
+    calls = deque[tuple[str, Any]]()
+    token = current_recorder.set(calls)
     try:
-        yield recorder
+        yield calls
     finally:
         current_recorder.reset(token)
 
 
 def silence() -> None:
     """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
-    current_recorder.set(Recorder(deque(maxlen=0)))
+    current_recorder.set(deque(maxlen=0))

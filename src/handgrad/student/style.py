@@ -5,18 +5,7 @@ from html import escape
 
 from handgrad.student.progress import Status
 
-__all__ = [
-    "BLUE",
-    "COLOURS",
-    "GREEN",
-    "ORANGE",
-    "SANS",
-    "SIGNS",
-    "TYPEWRITER",
-    "block",
-    "escape",
-    "with_code",
-]
+__all__ = ["BLUE", "COLOURS", "GREEN", "ORANGE", "SANS", "SIGNS", "TYPEWRITER", "block", "escape", "with_code"]
 
 # mid tones: each has a contrast of at least 3 to 1 both to white and to the dark themes' background
 GREEN = "#2a9460"

@@ -22,7 +22,7 @@ from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.gradients import autograd_graph
 from handgrad.report.graph.layout import lay_out
 from handgrad.report.records import Diagnosis
-from handgrad.student import card, check, display, progress_map, recorder
+from handgrad.student import card, check, progress_map, recorder
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
 from handgrad.student.progress import progress_of
@@ -49,8 +49,8 @@ def half_done(
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
     """What is shown, in a notebook."""
     bundles: list[Mapping[str, str]] = []
-    monkeypatch.setattr(display, "in_notebook", lambda: True)
-    monkeypatch.setattr(display, "show", lambda html, text: bundles.append({"text/html": html, "text/plain": text}))
+    monkeypatch.setattr(check, "in_notebook", lambda: True)
+    monkeypatch.setattr(check, "show", lambda html, text: bundles.append({"text/html": html, "text/plain": text}))
     return bundles
 
 

@@ -290,8 +290,8 @@ def test_recording(finished: dict[str, Any], capsys: pytest.CaptureFixture[str])
         with recording() as inner:
             cmp("h", 3, finished["h"])
         cmp("C", 4, finished["C"])
-    assert list(outer.calls) == [("probs", None), ("C", 4)]
-    assert list(inner.calls) == [("h", 3)]
+    assert list(outer) == [("probs", None), ("C", 4)]
+    assert list(inner) == [("h", 3)]
     assert capsys.readouterr().out == ""
     with pytest.raises(CheckFailed):
         cmp("probs", None, finished["probs"])
