@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError, closest
-from handgrad.exercise.solution_marks import hidden_tests_in
+from handgrad.exercise.solution_marks import HIDDEN_TESTS
 from handgrad.notebook import tidying
 from handgrad.notebook.syntax import gradients_taken
 
@@ -38,20 +38,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Check:
-    """A graded cell.
+    """A graded cell, with its maximum points.
 
-    Attributes
-    ----------
-    id
-        Its grade_id: ``check_`` and the name of the answer.
-    gradient
-        Name of the answer: a gradient, or another value.
-    points
-        Its maximum points.
-    source
-        The cell, with its hidden tests.
-    stub
-        The stub that answers it: the one with the answer's name, else the last one above.
+    Its grade_id, ``id``, is ``check_`` and the name of the answer: of a ``gradient``, or another value. The ``source``
+    has its hidden tests. The ``stub`` that answers it is the one with the answer's name, else the last one above.
     """
 
     id: str
@@ -78,7 +68,7 @@ class Check:
     @property
     def has_hidden_tests(self) -> bool:
         """Whether a part of the check is hidden from students."""
-        return bool(hidden_tests_in(self.source))
+        return bool(HIDDEN_TESTS.search(self.source))
 
 
 def grade_id(cell: NotebookNode) -> str:
@@ -113,12 +103,8 @@ def is_exercise(notebook: NotebookNode) -> bool:
 class Training:
     """Settings of a notebook that takes long, in the parameters cell's metadata under the key ``handgrad``.
 
-    Attributes
-    ----------
-    hidden
-        Parameters that hidden passes set besides the seed, such as ``{"steps": 10}``; smallest first, one round each.
-    seconds
-        Seconds for one cell in the visible pass (default: as in the other passes).
+    ``hidden`` are the parameters that hidden passes set besides the seed, such as ``{"steps": 10}``: smallest first,
+    one round each. ``seconds`` is the time for one cell in the visible pass (default: as in the other passes).
     """
 
     hidden: tuple[Mapping[str, Any], ...] = ({},)
@@ -152,24 +138,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One instructor notebook, parsed.
+    """One instructor notebook, parsed: its ``name`` is also that of the assignment.
 
-    Attributes
-    ----------
-    name
-        Name of the assignment and of its notebook.
-    directory
-        The notebook's folder, in which its cells find their files.
-    cells
-        Every cell, in order.
-    checks
-        The graded cells, in order.
-    parameters_cell
-        Index of the cell with the tag ``parameters``.
-    training
-        Parameters of hidden passes besides the seed, and the time of the visible pass.
-    recorded
-        Values computed by the worked solution, if this is a release.
+    Its cells find their files in the folder ``directory``. ``cells`` and ``checks`` are in order, and
+    ``parameters_cell`` is the index of the cell with the tag ``parameters``. Only a release has values ``recorded``.
     """
 
     name: str
@@ -266,12 +238,10 @@ class Exercise:
 
     def solution(self) -> tuple[tuple[str, str], ...]:
         """Names and sources of the stubs, and of the locked cells among them, up to the last stub of a value."""
-        last = max((self._index_of(check.stub) for check in self.values), default=-1)
+        names = [cell.name for cell in self.cells]
+        last = max((names.index(check.stub) for check in self.values), default=-1)
         later = self.cells[self.first_stub : last + 1]
         return tuple((cell.name, cell.source) for cell in later if cell.kind in ("stub", "locked"))
-
-    def _index_of(self, name: str) -> int:
-        return next(index for index, cell in enumerate(self.cells) if cell.name == name)
 
     def setup(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Sources of the locked cells before the first stub, with ``parameters`` set after the parameters cell."""

@@ -28,18 +28,10 @@ __all__ = ["ForwardFacts", "Reference", "forward_graph", "run_locked"]
 class Reference:
     """Forward values and gradients of an exercise for one parameter set.
 
-    Attributes
-    ----------
-    parameters
-        The parameters set after the ``parameters`` cell.
-    namespace
-        Every name that the locked cells define; forward tensors are part of the autograd graph.
-    tensors
-        The named tensors: those with a stub in forward order, then those whose gradient is given.
-    gradients
-        For each named tensor, the true gradient of the loss, with the tensor's shape and dtype.
-    step
-        The gradients of single steps under random upstream gradients (see :func:`.autograd_graph.random_step`).
+    The ``namespace`` has every name that the locked cells define; its forward tensors are part of the autograd graph.
+    The named ``tensors`` are those with a stub in forward order, then those whose gradient is given. Each has the true
+    gradient of the loss in ``gradients``, and in ``step`` that of a single step under random upstream gradients (see
+    :func:`.autograd_graph.random_step`), with its shape and dtype.
     """
 
     parameters: Mapping[str, Any]
@@ -80,8 +72,10 @@ class Reference:
                 has = "has a given gradient" if name in exercise.given_gradients.values() else "has a stub"
                 raise ExerciseError(f"{exercise.name}: the tensor {name} {has} but does not lead to the loss.")
             gradients[name] = gradient.detach().clone()
-        for given in exercise.given_gradients.keys() & namespace.keys():
-            _validate_given(exercise, given, namespace[given], gradients[exercise.given_gradients[given]])
+        for given, name in exercise.given_gradients.items():
+            value = namespace.get(given)
+            if given in namespace and not (isinstance(value, torch.Tensor) and torch.equal(value, gradients[name])):
+                raise ExerciseError(_not_given(exercise, given))
         step = autograd_graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
         return cls(parameters, namespace, tensors, gradients, step)
 
@@ -92,9 +86,8 @@ class Reference:
         """
         if step not in self._contexts:
             gradients = self.step.upstream if step else self.gradients
-            self._contexts[step] = BackwardContext(
-                self.namespace, self.tensors, gradients, facts.consumers, facts.lines
-            )
+            context = BackwardContext(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
+            self._contexts[step] = context
         return self._contexts[step]
 
     def zero(self) -> frozenset[str]:
@@ -108,16 +101,10 @@ class Reference:
 class ForwardFacts:
     """Facts about an exercise that do not depend on the data.
 
-    Attributes
-    ----------
-    consumers
-        For each named tensor, the tensors (or the loss) computed directly from it.
-    zero
-        Tensors whose true gradient is zero by construction.
-    blind
-        Tensors that are zero or have such a consumer: the loss does not reveal a mistake there.
-    lines
-        The line of the forward pass that assigns each name, if the statement is a single line.
+    ``consumers`` are for each named tensor the tensors (or the loss) computed directly from it. The true gradient of
+    the ``zero`` tensors is zero by construction; the ``blind`` ones are these and those with such a consumer, where the
+    loss does not reveal a mistake. ``lines`` has the line of the forward pass that assigns a name, if the statement is
+    a single line.
     """
 
     consumers: Mapping[str, tuple[str, ...]]
@@ -162,12 +149,6 @@ def _named_tensors(exercise: Exercise, namespace: Mapping[str, Any]) -> dict[str
     if faults:
         raise ExerciseError(f"{exercise.name}: " + " ".join(faults))
     return tensors
-
-
-def _validate_given(exercise: Exercise, given: str, value: Any, gradient: torch.Tensor) -> None:
-    """Raise :class:`ExerciseError` if the given ``value`` is not the ``gradient``."""
-    if not isinstance(value, torch.Tensor) or not torch.equal(value, gradient):
-        raise ExerciseError(_not_given(exercise, given))
 
 
 def _not_given(exercise: Exercise, given: str) -> str:

@@ -40,6 +40,12 @@ def test_gradient(gradient: str) -> None:
     outcome = verdict(FOLDER, gradient)
     assert outcome.outcome == "passed", outcome.sentence
 '''
+_REQUIREMENTS = f"""# pip install -r requirements.txt
+# (on Linux, PyTorch's CPU build is much smaller: see https://pytorch.org/get-started/locally)
+jupyterlab
+pytest
+./{WHEEL}[check]
+"""
 
 
 def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
@@ -53,18 +59,8 @@ def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str
     return {
         EXERCISE_FILE: json.dumps(facts, indent=1, ensure_ascii=False) + "\n",
         f"test_{name}.py": _TEST,
-        "requirements.txt": _requirements(),
+        "requirements.txt": _REQUIREMENTS,
     }
-
-
-def _requirements() -> str:
-    return (
-        "# pip install -r requirements.txt\n"
-        "# (on Linux, PyTorch's CPU build is much smaller: see https://pytorch.org/get-started/locally)\n"
-        "jupyterlab\n"
-        "pytest\n"
-        f"./{WHEEL}[check]\n"
-    )
 
 
 def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:

@@ -5,16 +5,7 @@ As in nbgrader, a line that contains ``BEGIN SOLUTION`` begins a solution, whate
 
 import re
 
-__all__ = [
-    "HIDDEN_TEST_MARKS",
-    "SOLUTION_MARKS",
-    "hidden_tests_in",
-    "marked_solution",
-    "solutions_in",
-    "without_hidden_tests",
-    "without_marks",
-    "without_solutions",
-]
+__all__ = ["HIDDEN_TESTS", "HIDDEN_TEST_MARKS", "SOLUTIONS", "SOLUTION_MARKS", "marked_solution", "without_marks"]
 
 SOLUTION_MARKS = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN_TEST_MARKS = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
@@ -26,7 +17,7 @@ def _between(what: str) -> re.Pattern[str]:
     return re.compile(f"{line.format('BEGIN', what)}(.*?)(?:{line.format('END', what)}|\\Z)", re.DOTALL | re.MULTILINE)
 
 
-_SOLUTION, _HIDDEN_TESTS = _between("SOLUTION"), _between("HIDDEN TESTS")
+SOLUTIONS, HIDDEN_TESTS = _between("SOLUTION"), _between("HIDDEN TESTS")
 
 
 def marked_solution(source: str) -> str:
@@ -37,23 +28,3 @@ def marked_solution(source: str) -> str:
 def without_marks(source: str) -> str:
     """The worked solution in a stub, as a student would write it: all lines but the marks."""
     return "\n".join(line for line in source.splitlines() if line.strip() not in SOLUTION_MARKS)
-
-
-def solutions_in(source: str) -> list[str]:
-    """The texts between the marks of solutions."""
-    return _SOLUTION.findall(source)
-
-
-def without_solutions(source: str) -> str:
-    """The cell without its solutions and their marks."""
-    return _SOLUTION.sub("", source)
-
-
-def hidden_tests_in(source: str) -> list[str]:
-    """The texts between the marks of hidden tests."""
-    return _HIDDEN_TESTS.findall(source)
-
-
-def without_hidden_tests(source: str) -> str:
-    """The cell without its hidden tests and their marks."""
-    return _HIDDEN_TESTS.sub("", source)

@@ -33,22 +33,22 @@ def _cell(source: str) -> nbformat.NotebookNode:
 def test_hidden_tests(name: str) -> None:
     """What nbgrader removes of a check is what is between the marks, and the marks."""
     source = CELLS[name].format("HIDDEN TESTS")
-    assert solution_marks.hidden_tests_in(source) == INSIDE[name]
+    assert solution_marks.HIDDEN_TESTS.findall(source) == INSIDE[name]
     cleared, _ = ClearHiddenTests().preprocess_cell(_cell(source), {}, 0)
-    assert cleared.source.split() == solution_marks.without_hidden_tests(source).split()
-    assert solution_marks.solutions_in(source) == []
-    assert solution_marks.without_solutions(source) == source
+    assert cleared.source.split() == solution_marks.HIDDEN_TESTS.sub("", source).split()
+    assert solution_marks.SOLUTIONS.findall(source) == []
+    assert solution_marks.SOLUTIONS.sub("", source) == source
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_solutions(name: str) -> None:
     """What nbgrader replaces in a stub is what is between the marks, and the marks."""
     source = CELLS[name].format("SOLUTION")
-    assert solution_marks.solutions_in(source) == INSIDE[name]
+    assert solution_marks.SOLUTIONS.findall(source) == INSIDE[name]
     clear, cell = ClearSolutions(code_stub={"python": ""}), _cell(source)
     assert clear._replace_solution_region(cell, "python") == bool(INSIDE[name])
-    assert cell.source.split() == solution_marks.without_solutions(source).split()
-    assert solution_marks.hidden_tests_in(source) == []
+    assert cell.source.split() == solution_marks.SOLUTIONS.sub("", source).split()
+    assert solution_marks.HIDDEN_TESTS.findall(source) == []
 
 
 def test_without_marks() -> None:
@@ -61,6 +61,6 @@ def test_without_marks() -> None:
 def test_a_mark_alone() -> None:
     """Without its last mark a hidden test goes to the end: it is never taken for a public line."""
     source = "a = 1\n### BEGIN HIDDEN TESTS"
-    assert solution_marks.hidden_tests_in(source) == [""]
-    assert solution_marks.hidden_tests_in(source + "\nb = 2") == ["b = 2"]
-    assert solution_marks.without_hidden_tests(source + "\nb = 2") == "a = 1\n"
+    assert solution_marks.HIDDEN_TESTS.findall(source) == [""]
+    assert solution_marks.HIDDEN_TESTS.findall(source + "\nb = 2") == ["b = 2"]
+    assert solution_marks.HIDDEN_TESTS.sub("", source + "\nb = 2") == "a = 1\n"

@@ -11,14 +11,7 @@ from typing import Any, Self
 from handgrad.authoring.verify.notebook_claims import open_answers
 from handgrad.authoring.verify.results import Fault
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.solution_marks import (
-    HIDDEN_TEST_MARKS,
-    SOLUTION_MARKS,
-    hidden_tests_in,
-    solutions_in,
-    without_hidden_tests,
-    without_solutions,
-)
+from handgrad.exercise.solution_marks import HIDDEN_TEST_MARKS, HIDDEN_TESTS, SOLUTION_MARKS, SOLUTIONS
 
 __all__ = ["Leaks"]
 
@@ -48,15 +41,16 @@ class Leaks:
             line
             for cell in exercise.cells
             if cell.kind in ("locked", "check", "free")
-            for line in _lines(without_hidden_tests(cell.source))
+            for line in _lines(HIDDEN_TESTS.sub("", cell.source))
         }
         unwritten = open_answers(exercise)
         stubs = [cell.source for cell in exercise.cells if cell.kind == "stub" and cell.name not in unwritten]
         # students get what is around the marks; a stub without marks is cleared as a whole
-        public |= {line for source in stubs if solutions_in(source) for line in _lines(without_solutions(source))}
-        parts = (part for source in stubs for part in solutions_in(source) or [source])
+        public |= {line for source in stubs if SOLUTIONS.findall(source) for line in _lines(SOLUTIONS.sub("", source))}
+        parts = (part for source in stubs for part in SOLUTIONS.findall(source) or [source])
         solutions = {line for part in parts for line in _lines(part)}
-        tests = {line for check in exercise.checks for part in hidden_tests_in(check.source) for line in _lines(part)}
+        hidden = (part for check in exercise.checks for part in HIDDEN_TESTS.findall(check.source))
+        tests = {line for part in hidden for line in _lines(part)}
         return cls(_not_public(solutions, public), _not_public(tests, public))
 
     def found_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
