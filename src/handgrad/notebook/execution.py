@@ -150,25 +150,12 @@ class CompiledCell:
         if self._code is None:
             transformed, tree = self._parsed()
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
-            statements: list[ast.Module | ast.Interactive] = []
-            if (
-                tree.body
-                and isinstance(tree.body[-1], ast.Expr)
-                and not DisplayHook.semicolon_at_end_of_expression(transformed)
-            ):
-                statements = [ast.Module(tree.body[:-1], []), ast.Interactive(tree.body[-1:])]
-            else:
-                statements = [tree]
-            self._code = [
-                compile(
-                    part,
-                    self.filename,
-                    "single" if isinstance(part, ast.Interactive) else "exec",
-                    flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
-                    dont_inherit=True,
-                )
-                for part in statements
-            ]
+            parts: list[tuple[ast.Module | ast.Interactive, str]] = [(tree, "exec")]
+            ends_in_value = tree.body and isinstance(tree.body[-1], ast.Expr)
+            if ends_in_value and not DisplayHook.semicolon_at_end_of_expression(transformed):
+                parts = [(ast.Module(tree.body[:-1], []), "exec"), (ast.Interactive(tree.body[-1:]), "single")]
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            self._code = [compile(part, self.filename, mode, flags, dont_inherit=True) for part, mode in parts]
         return self._code
 
 

@@ -2,21 +2,21 @@
 
 import codecs
 import os
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
-from handgrad.notebook import py_export, tidying
+from handgrad.notebook import tidying
 
-__all__ = ["MAX_BYTES", "parse_notebook", "read_content", "read_notebook"]
-
+__all__ = ["MAX_BYTES", "parse_export", "parse_notebook", "read_content", "read_notebook"]
 
 MAX_BYTES = 1 << 27
 """Bytes of the largest file that is read (128 MiB): enough for plots and tables, but does not fill the memory."""
-
-
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -25,6 +25,9 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Encodings by byte order mark; UTF-32 comes before UTF-16, whose marks are prefixes of its marks."""
+_HEAD = re.compile(r"^# ?%%(?P<rest>.*)$|^# In\[[ \d*]*\]:\s*$")
+_MAGIC = re.compile(r"^# (?=%|!)")
+"""A magic as jupytext writes it, since it is not Python."""
 
 
 def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
@@ -59,7 +62,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
     if not text.strip():
         raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
     if where.endswith(".py"):
-        return py_export.parse(text)
+        return parse_export(text)
     if text.lstrip()[:1] == "<":
         raise SubmissionError(f"{where} is a web page, not a notebook: download the .ipynb file itself.")
     try:
@@ -101,3 +104,30 @@ def _require_regular_file(path: Path, status: os.stat_result) -> None:
             f"{path} is not read: it has {status.st_size >> 20:,} MiB, and a notebook may have {MAX_BYTES >> 20}. "
             "Clear its outputs and hand it in again."
         )
+
+
+def parse_export(text: str) -> NotebookNode:
+    """The notebook that a Python file was exported from: with ``# %%`` cells, or nbconvert's ``# In[3]:``.
+
+    A file without marks is one cell.
+    """
+    cells = [
+        nbformat.v4.new_code_cell(source) if kind == "code" else nbformat.v4.new_markdown_cell(source)
+        for kind, source in _cells(text)
+        if source.strip()
+    ]
+    for position, cell in enumerate(cells, start=1):
+        cell["id"] = f"cell-{position}"
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def _cells(text: str) -> Iterator[tuple[str, str]]:
+    """Kind and source of each cell."""
+    kind, lines = "code", list[str]()
+    for line in text.splitlines():
+        if head := _HEAD.match(line):
+            yield kind, "\n".join(lines).strip("\n")
+            kind, lines = "text" if re.search(r"\[(markdown|md|raw)\]", head["rest"] or "") else "code", []
+        else:
+            lines.append(_MAGIC.sub("", line) if kind == "code" else line)
+    yield kind, "\n".join(lines).strip("\n")

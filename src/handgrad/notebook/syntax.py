@@ -39,18 +39,10 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement, and the blocks around it that can be left and entered again.
+    """A statement, and the ``blocks`` around it, outermost first, that can be left and entered again.
 
-    Attributes
-    ----------
-    node
-        The statement.
-    dump
-        Its syntax as text, equal for equal statements.
-    assignments
-        The names that it assigns, and whether to something other than None or ``...``.
-    blocks
-        The blocks around it, outermost first.
+    ``dump`` is its syntax as text, equal for equal statements. ``assignments`` are the names that it assigns, and
+    whether to something other than None or ``...``.
     """
 
     node: ast.stmt
@@ -83,16 +75,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class ParsedCell:
-    """A cell as Python.
+    """A cell as Python: its ``lines`` after IPython's transformation, and the statements in them, its ``steps``.
 
-    Attributes
-    ----------
-    lines
-        Its lines after IPython's transformation.
-    steps
-        Its statements; a ``with`` block, and any block that always runs once, is replaced by the statements inside it.
-    whole
-        Whether the cell must not be cut, because it begins with a magic.
+    A ``with`` block, and any block that always runs once, is replaced by the statements inside it. A ``whole`` cell
+    must not be cut, because it begins with a magic.
     """
 
     lines: tuple[str, ...]
@@ -132,16 +118,9 @@ class ParsedCell:
         """Cut the cell into pieces after the statements where answers end; each piece with the names that end in it.
 
         A piece without kept statements and without names is left out. Lines keep their numbers: in a piece, earlier
-        lines are blank, except for the headers of the blocks that it continues.
-
-        Parameters
-        ----------
-        names
-            The names of the answers; several that end together are listed in this order.
-        ends
-            Index of the statement that ends each name's answer (default: its last assignment).
-        kept
-            Indices of the statements to keep (default: all).
+        lines are blank, except for the headers of the blocks that it continues. Several of the answers ``names`` that
+        end together are listed in this order. The answer of each ends at the statement with its index in ``ends``
+        (default: its last assignment). The statements ``kept`` are given by their indices (default: all).
         """
         if self.whole and kept is None:
             return []

@@ -1,10 +1,10 @@
 """Python files that were notebooks."""
 
-from handgrad.notebook.py_export import parse
+from handgrad.notebook.reading import parse_export
 
 
 def _cells(text: str) -> list[tuple[str, str]]:
-    return [(cell.cell_type, cell.source) for cell in parse(text).cells]
+    return [(cell.cell_type, cell.source) for cell in parse_export(text).cells]
 
 
 def test_percent() -> None:
