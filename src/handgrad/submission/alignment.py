@@ -5,15 +5,16 @@ answer is where its name is assigned, and it ends at the last statement that ass
 """
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.notebook.syntax import ParsedCell, assigned, compared, is_untouched, same
-from handgrad.submission.answer_places import AnswerPlaces, StatementPosition, mentioned
+from handgrad.submission.answer_places import AnswerPlaces, StatementPosition
 from handgrad.submission.needed_statements import needed
 
 __all__ = ["Alignment", "StudentCell"]
@@ -26,18 +27,10 @@ ALIKE = 0.6
 
 @dataclass(frozen=True)
 class StudentCell:
-    """One cell, or a piece of one, that is run.
+    """One cell, or a piece of one, that is run; ``locked`` if it is one of the exercise's.
 
-    Attributes
-    ----------
-    source
-        The code that is run.
-    gradients
-        The gradients whose stub ends here; usually one or none.
-    position
-        The cell's position in the notebook; None for a cell that the notebook lacks: a locked cell, or an empty stub.
-    locked
-        Whether it is one of the exercise's locked cells.
+    The stubs of its ``gradients`` end here: usually one or none. The ``position`` in the notebook is None for a cell
+    that the notebook lacks: a locked cell, or an empty stub.
     """
 
     source: str
@@ -46,37 +39,26 @@ class StudentCell:
     locked: bool = False
 
 
-@dataclass
 class Alignment:
     """One notebook aligned with one exercise.
 
-    Attributes
-    ----------
-    labels
-        For each cell of the notebook, the name of the exercise's cell that it is; empty for a student's own.
-    left_out
-        Cells that are not run: untouched copies of stubs.
-    found
-        For each stub whose id is missing and whose gradient is assigned, the statement at which its answer ends.
-    notes
-        What was repaired, as parts of a sentence.
+    ``labels`` has for each cell of the notebook the name of the exercise's cell that it is; empty for a student's own.
+    Stubs in ``lacking`` have no cell; if the gradient of one is assigned, ``found`` has the statement at which its
+    answer ends. Cells in ``left_out`` are not run: untouched copies of stubs.
     """
 
-    nodes: Sequence[NotebookNode]
-    exercise: Exercise
-    labels: list[str] = field(init=False)
-    left_out: set[int] = field(default_factory=set)
-    found: dict[str, StatementPosition] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._kinds = {cell.name: cell.kind for cell in self.exercise.cells if cell.name}
-        self._sources = {cell.name: cell.source for cell in self.exercise.cells if cell.name}
-        self.labels = [name if (name := grade_id(node)) in self._kinds else "" for node in self.nodes]
-        self.lacking = [stub for stub in self.exercise.stubs if stub not in self.labels]
+    def __init__(self, nodes: Sequence[NotebookNode], exercise: Exercise) -> None:
+        self.nodes, self.exercise = nodes, exercise
+        self._kinds = {cell.name: cell.kind for cell in exercise.cells if cell.name}
+        self._sources = {cell.name: cell.source for cell in exercise.cells if cell.name}
+        self.labels = [name if (name := grade_id(node)) in self._kinds else "" for node in nodes]
+        self.lacking = [stub for stub in exercise.stubs if stub not in self.labels]
+        self.left_out: set[int] = set()
+        self.found: dict[str, StatementPosition] = {}
+        self.notes: list[str] = []  # what was repaired, as parts of a sentence
         self._lost: dict[str, ParsedCell] = {}
-        checks = {check.id: check.stub for check in self.exercise.checks}
-        self._checks = {checks[name]: place for place, name in enumerate(self.labels) if name in checks}
+        self._stub_of = {check.id: check.stub for check in exercise.checks}
+        self._checks = {self._stub_of[name]: at for at, name in enumerate(self.labels) if name in self._stub_of}
         self._choose_among_copies()
         if self.lacking:
             self._recognise()
@@ -85,14 +67,9 @@ class Alignment:
         self._join_halves()
 
     @cached_property
-    def _cells(self) -> dict[int, ParsedCell | None]:
-        """The code cells, by their position; None for one that is not Python."""
-        return {at: ParsedCell.of(node.source) for at, node in enumerate(self.nodes) if node.cell_type == "code"}
-
-    @cached_property
     def places(self) -> AnswerPlaces:
         """The notebook's statements."""
-        return AnswerPlaces(self._cells, self.exercise)
+        return AnswerPlaces(self.nodes, self.exercise)
 
     @property
     def is_empty(self) -> bool:
@@ -128,7 +105,6 @@ class Alignment:
 
     def _all_cells(self) -> Iterator[StudentCell]:
         stubs, setup = self.exercise.stubs, self.exercise.setup_names()
-        stub_of = {check.id: check.stub for check in self.exercise.checks}
         later = [name for name, kind in self._kinds.items() if kind == "locked" and name not in setup]
         absent = [stub for stub in self.lacking if stub not in self.found]
 
@@ -142,7 +118,7 @@ class Alignment:
             ends = self._ends(position)
             if kind == "check":
                 # a student's own cell, written in place of the stub, is before the check
-                yield from absent_until(stubs.index(stub_of[label]) + 1)
+                yield from absent_until(stubs.index(self._stub_of[label]) + 1)
             elif kind == "stub":
                 yield from absent_until(stubs.index(label))
             elif label in later:
@@ -162,7 +138,7 @@ class Alignment:
         order = [cell.name for cell in self.exercise.cells[self.exercise.first_stub :] if cell.kind in _RUN]
         due = [name for name in order if name not in self.found]
         for position in range(len(self.nodes)):
-            ends, parsed = self._ends(position), self._cells.get(position)
+            ends, parsed = self._ends(position), self.places.cells.get(position)
             names = [stub for stub in self.exercise.stubs if stub in ends]
             whole = [(str(self.nodes[position].source), tuple(names))] if names else []
             for text, gradients in parsed.cut(names, ends, kept.get(position, set())) if parsed else whole:
@@ -266,10 +242,11 @@ class Alignment:
     def _find_by_name(self) -> None:
         """Find where the gradients of stubs without an id are assigned, also in cells that are not Python."""
         self.found = self.places.find(self.lacking, self._checks)
-        broken = {position: self.nodes[position].source for position, parsed in self._cells.items() if parsed is None}
+        broken = {at: str(self.nodes[at].source) for at, parsed in self.places.cells.items() if parsed is None}
         for stub in self.lacking:
             answered = stub in self.found and self.places.steps[self.found[stub]].writes(stub)
-            if not answered and (seen := [*mentioned(broken, stub)]):
+            assigns = re.compile(rf"^\s*{re.escape(stub)}\s*=[^=]", re.MULTILINE)
+            if not answered and (seen := [position for position, source in broken.items() if assigns.search(source)]):
                 self.found[stub] = StatementPosition(seen[-1], 0)
         if self.found and self.is_foreign:
             self.notes.append(
@@ -286,7 +263,8 @@ class Alignment:
     def _note_company(self) -> None:
         """Note which answers end in one statement, a loop or a call: no reference can be set between them."""
         held = [*self.found.values()]
-        together = [stub for stub, place in self.found.items() if self._cells[place.position] and held.count(place) > 1]
+        cells = self.places.cells
+        together = [stub for stub, place in self.found.items() if cells[place.position] and held.count(place) > 1]
         if together:
             names = _counted("the answer of", "the answers of", together, "ends", "end")
             self.notes.append(f"{names} in one statement: an early mistake there costs the later answers too")
@@ -316,7 +294,7 @@ class Alignment:
 
     def _has_no_id(self, position: int) -> bool:
         node = self.nodes[position]
-        return bool(node.cell_type == "code" and not self.labels[position] and not grade_id(node))
+        return node.cell_type == "code" and not self.labels[position] and not grade_id(node)
 
 
 def _is_copy(parsed: ParsedCell, locked: ParsedCell) -> bool:

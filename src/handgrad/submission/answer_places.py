@@ -1,10 +1,11 @@
 """Where a notebook answers gradients whose stubs have lost their ids: by the names that statements assign."""
 
 import ast
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
+
+from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.syntax import ParsedCell, Statement, compared_by
@@ -22,19 +23,15 @@ class StatementPosition(NamedTuple):
 class AnswerPlaces:
     """The statements of a notebook, and which of them answer what.
 
-    Parameters
-    ----------
-    cells
-        The code cells, by their position in the notebook; None for one that is not Python.
-    exercise
-        The exercise that the notebook answers.
+    ``cells`` are its code cells, by their position; None for one that is not Python.
     """
 
-    def __init__(self, cells: Mapping[int, ParsedCell | None], exercise: Exercise) -> None:
+    def __init__(self, nodes: Sequence[NotebookNode], exercise: Exercise) -> None:
         self.exercise = exercise
+        self.cells = {at: ParsedCell.of(node.source) for at, node in enumerate(nodes) if node.cell_type == "code"}
         self.steps = {
             StatementPosition(position, index): step
-            for position, parsed in cells.items()
+            for position, parsed in self.cells.items()
             if parsed
             for index, step in enumerate(parsed.steps)
         }
@@ -43,7 +40,9 @@ class AnswerPlaces:
             if not self.is_training(step):
                 for name in {name for name, _ in step.assignments}:
                     self._assigned.setdefault(name, []).append((place, step.writes(name)))
-        self._compared = {place: compared_by(step.node) for place, step in self.steps.items()}
+        self._compared: dict[str, list[StatementPosition]] = {}
+        for place, step in self.steps.items():
+            self._compared.setdefault(compared_by(step.node), []).append(place)
 
     @cached_property
     def _forward(self) -> set[str]:
@@ -66,15 +65,11 @@ class AnswerPlaces:
         """For each of ``stubs`` that is assigned, the statement at which its answer ends.
 
         It ends before the last comparison that still belongs to the exercise. Comparisons after every gradient has been
-        assigned (and compared, if it is) belong to what follows: the closed forms, the training.
-
-        Parameters
-        ----------
-        checks
-            By gradient, the position of its check cell, if that still has its id.
+        assigned (and compared, if it is) belong to what follows: the closed forms, the training. ``checks`` has by
+        gradient the position of its check cell, if that still has its id.
         """
         written = {stub: places for stub in stubs if (places := self.written(stub))}
-        compared = {stub: self._comparisons(stub) for stub in written}
+        compared = {stub: self._compared.get(self.exercise.tensors[stub], []) for stub in written}
         firsts = [
             next((place for place in compared[stub] if place > places[0]), places[0])
             for stub, places in written.items()
@@ -88,14 +83,3 @@ class AnswerPlaces:
             before = [place for place in places if not until or place < until[0]]
             found[stub] = (before or places)[-1]
         return found
-
-    def _comparisons(self, stub: str) -> list[StatementPosition]:
-        """Where the tensor of ``stub`` is compared."""
-        tensor = self.exercise.tensors[stub]
-        return [place for place, name in self._compared.items() if name == tensor]
-
-
-def mentioned(sources: Mapping[int, str], stub: str) -> Iterator[int]:
-    """Of these cells, which are not Python, those that seem to assign ``stub``."""
-    pattern = re.compile(rf"^\s*{re.escape(stub)}\s*=[^=]", re.MULTILINE)
-    yield from (position for position, source in sources.items() if pattern.search(source))

@@ -1,7 +1,6 @@
 """Find the notebook among the files that a student submitted: by its name, or under another name."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +21,9 @@ MOST_FOLDERS = 500
 
 @dataclass(frozen=True)
 class Found:
-    """The result of the search.
+    """The notebook that counts (None if there is none), and a ``note`` about the choice.
 
-    Attributes
-    ----------
-    path
-        The notebook that counts; None if there is none.
-    note
-        A sentence about the choice; empty if the notebook has its expected name and nothing else could count.
+    The note is empty if the notebook has its expected name and nothing else could count.
     """
 
     path: Path | None
@@ -109,12 +103,8 @@ def _left_aside(folder: Path, paths: list[Path]) -> str:
 
 
 def _nothing(folder: Path, name: str) -> str:
-    held = sorted(_entries(folder))
-    return f"There is no {name} in the folder, which holds: {', '.join(held)}." if held else ""
-
-
-def _entries(folder: Path) -> Iterator[str]:
     try:
-        yield from (path.name for path in folder.iterdir())
+        held = sorted(path.name for path in folder.iterdir())
     except OSError:
-        return
+        return ""
+    return f"There is no {name} in the folder, which holds: {', '.join(held)}." if held else ""

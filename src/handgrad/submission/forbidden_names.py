@@ -45,14 +45,10 @@ MAX_SOURCE = 50_000
 
 @dataclass(frozen=True)
 class ForbiddenUse:
-    """The forbidden names that one cell uses.
+    """The forbidden names that one cell uses, in the order of their use.
 
-    Attributes
-    ----------
-    copied
-        Gradients that are assigned from a ``.grad``.
-    autograd, internals
-        Names such as ``torch.autograd.grad`` and ``torch._C``, in the order of their use.
+    ``copied`` are the gradients that are assigned from a ``.grad``; a name in ``autograd`` is ``torch.autograd.grad``,
+    one in ``internals`` ``torch._C``.
     """
 
     copied: frozenset[str] = frozenset()
@@ -65,16 +61,8 @@ def find_forbidden(
 ) -> list[ForbiddenUse]:
     """The forbidden names that each cell uses; none for a cell that is not Python.
 
-    Parameters
-    ----------
-    sources
-        The cells, in the order in which they run: the imports of one hold in the next.
-    gradients
-        Names of the student's gradients.
-    before
-        Cells that run before them, for their imports.
-    given
-        Names of the tensors whose ``.grad`` is given to the student.
+    The ``sources`` are in the order in which they run: the imports of one hold in the next, and those of the cells
+    ``before`` in all. The tensors in ``given`` have a ``.grad`` that is given to the student.
     """
     reader = copy.copy(_after(tuple(before), frozenset(gradients), frozenset(given)))
     reader.modules = dict(reader.modules)
@@ -163,14 +151,16 @@ class _Reader(ast.NodeVisitor):
         yield
         self.modules = outside
 
+    def visit_each(self, *nodes: ast.AST) -> None:
+        """Visit ``nodes`` in this order."""
+        for node in nodes:
+            self.visit(node)
+
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self.note(alias.name)
-            if alias.asname:
-                self.bind(alias.asname, alias.name)
-            else:
-                first = alias.name.split(".")[0]
-                self.bind(first, first)
+            path = alias.name if alias.asname else alias.name.split(".")[0]
+            self.bind(alias.asname or path, path)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
@@ -191,11 +181,9 @@ class _Reader(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.bind(node.name)
-        for decorator in node.decorator_list:
-            self.visit(decorator)
+        self.visit_each(*node.decorator_list)
         with self.scope(*_parameters(node.args)):
-            for statement in node.body:
-                self.visit(statement)
+            self.visit_each(*node.body)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
@@ -209,17 +197,13 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        self.visit(node.iter)
-        self.visit(node.target)
-        for statement in (*node.body, *node.orelse):
-            self.visit(statement)
+        self.visit_each(node.iter, node.target, *node.body, *node.orelse)
 
     visit_AsyncFor = visit_For  # noqa: N815
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
         with self.scope():
-            for part in (*node.generators, node.elt):
-                self.visit(part)
+            self.visit_each(*node.generators, node.elt)
 
     visit_SetComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
 
@@ -251,29 +235,20 @@ class _Reader(ast.NodeVisitor):
                 self.visit(_parsed(_text(body)))
         self.generic_visit(node)
 
-    def visit_Assign(self, node: ast.Assign) -> None:
-        self._assign(node.targets, node.value)
-
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self._assign([node.target], node.value)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:
-            self._assign([node.target], node.value)
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self._assign([node.target], node.value)
-
-    def _assign(self, targets: Sequence[ast.expr], value: ast.expr) -> None:
-        self.visit(value)
-        path, copies = self.path(value), self.holds_grad(value)
-        for target in targets:
+    def visit_Assign(self, node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr) -> None:
+        if node.value is None:
+            return
+        self.visit(node.value)
+        path, copies = self.path(node.value), self.holds_grad(node.value)
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             self.visit(target)
             names = {_root(part) for part in getattr(target, "elts", [target])}
             self.tainted = self.tainted | names if copies else self.tainted - names
             self.copied |= names & set(self.gradients) if copies else set()
             if isinstance(target, ast.Name):
                 self.bind(target.id, path)
+
+    visit_AugAssign = visit_AnnAssign = visit_NamedExpr = visit_Assign  # noqa: N815
 
     def holds_grad(self, node: ast.AST) -> bool:
         """Whether the value of ``node`` is computed from a ``.grad``, not only from its size or a comparison."""

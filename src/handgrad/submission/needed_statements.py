@@ -28,15 +28,10 @@ def needed(
 ) -> dict[int, set[int]]:
     """For each cell, the indices of the statements that the answers need.
 
-    Parameters
-    ----------
-    steps
-        The notebook's statements, in order, without those that are never an answer.
-    gradients, tensors
-        The names of the exercise's gradients; and those that are never the student's: tensors and given gradients.
-    ours
-        The names that the locked cells assign. The notebook's own assignments to them count only after the first
-        answer, where a student may use a name again for something else.
+    ``steps`` are the notebook's statements, in order, without those that are never an answer. The names of ``tensors``,
+    given gradients among them, are never the student's. Those of ``ours`` are assigned by the locked cells: the
+    notebook's own assignments to them count only after the first answer, where a student may use a name again for
+    something else.
     """
     answers = {place for place, step in steps.items() if any(step.writes(name) for name in gradients)}
     first = min(answers, default=None)
@@ -94,14 +89,8 @@ def _loads(step: Statement) -> set[str]:
 class _Effects:
     """Which calls in a notebook change their arguments.
 
-    Attributes
-    ----------
-    gradients
-        The names of the exercise's gradients.
-    others
-        Names that no call changes: modules, and the names that the locked cells assign.
-    mutators, readers
-        Functions of the student's that change an argument, and functions that do not.
+    No call changes the names in ``others``: modules, and what the locked cells assign. ``mutators`` are functions of
+    the student's that change an argument, ``readers`` functions that do not.
     """
 
     gradients: frozenset[str]

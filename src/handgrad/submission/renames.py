@@ -5,7 +5,6 @@ import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 from nbformat import NotebookNode
 
@@ -14,86 +13,73 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.syntax import ParsedCell, Statement
 from handgrad.submission.answer_places import AnswerPlaces
 
-__all__ = ["Guesses", "Renames", "guess"]
+__all__ = ["Guesses", "guess", "renamed", "renames_from"]
 
 CLOSE = 0.8
 """Similarity, by difflib's measure, from which one name may mean the other."""
 
 
-@dataclass(frozen=True)
-class Renames:
-    """The exercise's names, by the student's."""
+def renames_from(options: Sequence[str], nodes: Sequence[NotebookNode], exercise: Exercise) -> dict[str, str]:
+    """The exercise's names by the student's, from ``THEIRS=OURS`` options.
 
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of_tensors(cls, pairs: Mapping[str, str]) -> Self:
-        """Tensors by the student's names, each with its gradient."""
-        return cls({**pairs, **{f"d{theirs}": f"d{ours}" for theirs, ours in pairs.items()}})
-
-    @classmethod
-    def from_options(cls, options: Sequence[str], nodes: Sequence[NotebookNode], exercise: Exercise) -> Self:
-        """The renames of ``THEIRS=OURS`` options.
-
-        Raises
-        ------
-        RenameError
-            An option is not of that form, or has a name that does not exist.
-        """
-        if not options:
-            return cls()
-        places, known = _places(nodes, exercise), _made(exercise) | {*exercise.stubs}
-        used = _used(places)
-        names: dict[str, str] = {}
-        for option in options:
-            theirs, _, ours = (part.strip() for part in option.partition("="))
-            text = f"--rename {option}"
-            if not (theirs.isidentifier() and ours.isidentifier() and theirs != ours):
-                raise RenameError(f"{text} is not THEIRS=OURS, two names such as bnmean=bnmeani.")
-            if ours not in known:
-                raise RenameError(f"{text}: {exercise.name} has no {ours}.{closest(ours, known)}")
-            new = cls._pair(theirs, ours, exercise)
-            if not used.intersection(new):
-                raise RenameError(f"{text}: the notebook has no {theirs}.{closest(theirs, used)}")
-            if any(name in names or target in names.values() for name, target in new.items()):
-                raise RenameError(f"{text}: one of the two names is in another --rename too.")
-            for name, target in new.items():
-                if target in exercise.stubs and places.written(name) and places.written(target):
-                    raise RenameError(f"{text}: the notebook assigns both {name} and {target}: delete the old one.")
-            names |= new
-        return cls(names)
-
-    @classmethod
-    def _pair(cls, theirs: str, ours: str, exercise: Exercise) -> Mapping[str, str]:
-        """The names of one option: of a tensor and its gradient, or one name alone."""
+    Raises
+    ------
+    RenameError
+        An option is not of that form, or has a name that does not exist.
+    """
+    if not options:
+        return {}
+    places, known = AnswerPlaces(nodes, exercise), _made(exercise) | {*exercise.stubs}
+    used = _used(places)
+    names: dict[str, str] = {}
+    for option in options:
+        theirs, _, ours = (part.strip() for part in option.partition("="))
+        text = f"--rename {option}"
+        if not (theirs.isidentifier() and ours.isidentifier() and theirs != ours):
+            raise RenameError(f"{text} is not THEIRS=OURS, two names such as bnmean=bnmeani.")
+        if ours not in known:
+            raise RenameError(f"{text}: {exercise.name} has no {ours}.{closest(ours, known)}")
+        new = {theirs: ours}
         if ours in exercise.tensors and theirs.startswith("d"):
-            theirs, ours = theirs.removeprefix("d"), exercise.tensors[ours]
-        return cls.of_tensors({theirs: ours}).names if ours in exercise.tensors.values() else {theirs: ours}
+            new = _with_gradients({theirs.removeprefix("d"): exercise.tensors[ours]})
+        elif ours in exercise.tensors.values():
+            new = _with_gradients(new)
+        if not used.intersection(new):
+            raise RenameError(f"{text}: the notebook has no {theirs}.{closest(theirs, used)}")
+        if any(name in names or target in names.values() for name, target in new.items()):
+            raise RenameError(f"{text}: one of the two names is in another --rename too.")
+        for name, target in new.items():
+            if target in exercise.stubs and places.written(name) and places.written(target):
+                raise RenameError(f"{text}: the notebook assigns both {name} and {target}: delete the old one.")
+        names |= new
+    return names
 
-    def applied(self, nodes: Sequence[NotebookNode]) -> list[NotebookNode]:
-        """The cells with the exercise's names."""
-        return [_renamed(node, self.names) if node.cell_type == "code" and self.names else node for node in nodes]
+
+def _with_gradients(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Tensors by the student's names, each with its gradient."""
+    return {**pairs, **{f"d{theirs}": f"d{ours}" for theirs, ours in pairs.items()}}
+
+
+def renamed(nodes: Sequence[NotebookNode], names: Mapping[str, str]) -> list[NotebookNode]:
+    """The cells with the exercise's ``names``."""
+    return [_renamed(node, names) if node.cell_type == "code" and names else node for node in nodes]
 
 
 @dataclass(frozen=True)
 class Guesses:
     """The probable meanings of the student's names.
 
-    Attributes
-    ----------
-    sure
-        The exercise's tensors by the student's names, if the same line of the forward pass computes both.
-    unsure
-        Pairs of a student's name and an exercise's name that are not applied.
+    ``sure`` are the exercise's tensors by the student's names, if the same line of the forward pass computes both.
+    ``unsure`` pairs of a student's name and an exercise's name are not applied.
     """
 
     sure: Mapping[str, str] = field(default_factory=dict)
     unsure: tuple[tuple[str, str], ...] = ()
 
     @property
-    def renames(self) -> Renames:
-        """Those that are sure."""
-        return Renames.of_tensors(self.sure)
+    def renames(self) -> dict[str, str]:
+        """Those that are sure, with the gradients."""
+        return _with_gradients(self.sure)
 
     def note(self) -> str:
         """The names that were replaced, and the options to add for those that were not; empty without any."""
@@ -142,11 +128,6 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
     others += _alike(places, exercise)
     unsure = [(name, target) for name, target in others if name not in {*made, *sure} and target in open_targets]
     return Guesses(sure, tuple(dict.fromkeys(unsure)))
-
-
-def _places(nodes: Sequence[NotebookNode], exercise: Exercise) -> AnswerPlaces:
-    cells = {position: ParsedCell.of(node.source) for position, node in enumerate(nodes) if node.cell_type == "code"}
-    return AnswerPlaces(cells, exercise)
 
 
 def _setup(exercise: Exercise) -> Iterator[Statement]:

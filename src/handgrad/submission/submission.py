@@ -10,25 +10,17 @@ from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.alignment import Alignment, StudentCell
-from handgrad.submission.renames import Renames, guess
+from handgrad.submission.renames import guess, renamed, renames_from
 
 __all__ = ["StudentCell", "Submission"]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The cells of one student, in the order in which they run after the setup.
+    """A ``notebook`` as submitted, and its ``cells`` in the order in which they run after the setup.
 
-    Attributes
-    ----------
-    notebook
-        The notebook as submitted.
-    cells
-        The student's cells and, from the exercise, the locked cells from the first stub on.
-    ids
-        For each cell of the notebook, the grade_id that it should have; empty for the student's own.
-    note
-        What was repaired; empty if nothing was.
+    Among them are the exercise's locked cells from the first stub on. ``ids`` has for each cell of the notebook the
+    grade_id that it should have, empty for the student's own; ``note`` says what was repaired.
     """
 
     notebook: NotebookNode
@@ -40,10 +32,7 @@ class Submission:
     def of(cls, notebook: NotebookNode, exercise: Exercise, renames: Sequence[str] = ()) -> Self:
         """Align ``notebook`` with ``exercise``, cell by cell: see :mod:`handgrad.submission.alignment`.
 
-        Parameters
-        ----------
-        renames
-            ``THEIRS=OURS`` for each name of the notebook that differs from the exercise's.
+        ``renames`` has ``THEIRS=OURS`` for each name of the notebook that differs from the exercise's.
 
         Raises
         ------
@@ -52,13 +41,13 @@ class Submission:
         RenameError
             One of ``renames`` cannot be applied.
         """
-        nodes = Renames.from_options(renames, notebook.cells, exercise).applied(notebook.cells)
+        nodes = renamed(notebook.cells, renames_from(renames, notebook.cells, exercise))
         alignment, note = Alignment(nodes, exercise), ""
         if alignment.is_foreign:
             guesses = guess(alignment.places, exercise)
             note = guesses.note()
             if guesses.sure:
-                alignment = Alignment(guesses.renames.applied(nodes), exercise)
+                alignment = Alignment(renamed(nodes, guesses.renames), exercise)
         if alignment.is_empty:
             raise SubmissionError(
                 f"this notebook has none of the {len(exercise.stubs)} answer cells of {exercise.name}, and assigns "
