@@ -1,7 +1,7 @@
 """Questions to the autograd graph about named tensors: consumers, and the gradients of single steps.
 
 No code is parsed. A hook on every named tensor cuts the graph there, so that only the direct path from X to Y is left.
-Needs torch only: the student's ``cmp`` and the grader use the same functions.
+The student's ``cmp`` and the grader use the same functions.
 """
 
 import contextlib

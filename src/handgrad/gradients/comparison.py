@@ -44,19 +44,10 @@ def compare(
     scale: float | None = None,
     tolerance: float = RELATIVE_TOLERANCE,
 ) -> Comparison:
-    """Compare ``answer`` with ``reference``.
+    """Compare an ``answer``, a dense tensor of any shape and any dtype, with a ``reference`` in floating point.
 
-    Parameters
-    ----------
-    answer
-        A dense tensor of any shape and any dtype.
-    reference
-        The right gradient, floating point.
-    scale
-        What the allowance is a share of (default: the largest absolute value of ``reference``; for a gradient that is
-        zero by construction, pass the scale of its step gradient).
-    tolerance
-        Allowance as a share of ``scale``.
+    The allowance is ``tolerance`` times ``scale`` (default: the largest absolute value of ``reference``; for a gradient
+    that is zero by construction, pass the scale of its step gradient).
     """
     if scale is None:
         scale = scale_of(reference)

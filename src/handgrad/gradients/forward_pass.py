@@ -20,18 +20,10 @@ class NoForwardPass(RuntimeError):
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """The forward pass of a notebook.
+    """The forward pass of a notebook: its scalar ``loss`` and the named ``tensors`` that this is computed from.
 
-    Attributes
-    ----------
-    loss
-        The scalar at its end; it must still have its graph.
-    tensors
-        The named tensors that the loss is computed from.
-    true
-        Their gradients, as autograd filled them.
-    step
-        Their step gradients (see :func:`.autograd_graph.random_step`).
+    ``true`` are their gradients, as autograd filled them; ``step`` their step gradients (see
+    :func:`.autograd_graph.random_step`).
     """
 
     loss: torch.Tensor

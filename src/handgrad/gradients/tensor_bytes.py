@@ -7,31 +7,17 @@ import torch
 
 __all__ = ["DTYPES", "MAX_DIMENSIONS", "MAX_PAYLOAD", "FrameError", "pack_tensor", "type_name", "unpack_tensor"]
 
-
 MAX_PAYLOAD = 1 << 26
 """Raw bytes in one frame (64 MiB)."""
-
-
 DTYPES: dict[str, torch.dtype] = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "int8": torch.int8,
-    "uint8": torch.uint8,
-    "int16": torch.int16,
-    "int32": torch.int32,
-    "int64": torch.int64,
-    "bool": torch.bool,
-    "complex64": torch.complex64,
-    "complex128": torch.complex128,
+    name: getattr(torch, name)
+    for name in (
+        *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+        *("int8", "uint8", "int16", "int32", "int64", "bool"),
+    )
 }
 """The dtypes that may be sent, by name."""
-
-
 MAX_DIMENSIONS = 16
-
-
 type_name = {dtype: name for name, dtype in DTYPES.items()}
 
 

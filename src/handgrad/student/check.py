@@ -71,7 +71,11 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     comparison = _compared(name, answer.detach(), reference, scale)
     line = comparison_line(name, comparison)
     if comparison.approximate:
-        _show_passed(line, _copied(answer, reference) or _note(name, answer, comparison, forward, namespace))
+        if explain.share_memory(answer, reference):
+            note = "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
+        else:
+            note = _note(name, answer, comparison, forward, namespace)
+        _show_passed(line, note)
         return
     diagnosis = _first_difference(name, comparison)
     # whatever else is in the notebook, the student must learn that this gradient is not right
@@ -125,13 +129,6 @@ def _compared(name: str, answer: torch.Tensor, reference: torch.Tensor, scale: f
         what = f"d{name} cannot be compared with autograd's gradient: it is a tensor of another kind ({kind})."
         advice = f"Make a plain tensor of it, with the dtype of {name}."
         raise _failed(Card(f"d{name}", Diagnosis("not-a-tensor", what, advice, f"d{name}"))) from error
-
-
-def _copied(answer: torch.Tensor, reference: torch.Tensor) -> str:
-    """The note for an answer that is autograd's own tensor; empty if it is not."""
-    if not explain.share_memory(answer, reference):
-        return ""
-    return "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
 
 
 def _note(

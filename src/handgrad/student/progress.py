@@ -77,6 +77,7 @@ def progress_of(namespace: Mapping[str, Any]) -> Progress:
         upstream_known = all(consumer in answers or consumer == LOSS for consumer in consumers[name])
         return "carried" if upstream_known and forward.fits(name, answers[name], expected[name]) else "wrong"
 
+    distances = autograd_graph.distances(consumers)
     statuses = tuple(
         GradientStatus(
             tensor=name,
@@ -86,7 +87,7 @@ def progress_of(namespace: Mapping[str, Any]) -> Progress:
             leaf=tensors[name].is_leaf,
             blind=name in forward.scales,
         )
-        for name in _forward_order(consumers)
+        for name in sorted(consumers, key=lambda name: -distances[name])
     )
     return Progress(statuses, _next(statuses, namespace))
 
@@ -108,12 +109,6 @@ def answer_in(namespace: Mapping[str, Any], name: str, tensor: torch.Tensor) -> 
         return None
     answer = answer.detach().to(tensor.dtype)
     return answer if bool(torch.isfinite(answer).all()) else None
-
-
-def _forward_order(consumers: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The names from the inputs to the loss, by the longest path to it."""
-    distances = autograd_graph.distances(consumers)
-    return sorted(consumers, key=lambda name: -distances[name])
 
 
 def _next(statuses: tuple[GradientStatus, ...], namespace: Mapping[str, Any]) -> str | None:

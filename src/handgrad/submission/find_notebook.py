@@ -35,12 +35,7 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
 
     The one named after the exercise counts. If there is none, or it cannot be read, it is the notebook with the most
     answers under another name, also in a subfolder. If no notebook has answers, it is a Python file that has some: an
-    export. Jupyter's checkpoints come last.
-
-    Parameters
-    ----------
-    inside
-        The folder that links may not leave (default: any link is followed).
+    export. Jupyter's checkpoints come last. Links may not leave the folder ``inside`` (default: any link is followed).
     """
     name = f"{exercise.name}.ipynb"
     exact = folder / name

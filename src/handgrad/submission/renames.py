@@ -4,7 +4,6 @@ import ast
 import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from nbformat import NotebookNode
 
@@ -13,7 +12,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.syntax import ParsedCell, Statement
 from handgrad.submission.answer_places import AnswerPlaces
 
-__all__ = ["Guesses", "guess", "renamed", "renames_from"]
+__all__ = ["guess", "renamed", "renames_from"]
 
 CLOSE = 0.8
 """Similarity, by difflib's measure, from which one name may mean the other."""
@@ -65,45 +64,26 @@ def renamed(nodes: Sequence[NotebookNode], names: Mapping[str, str]) -> list[Not
     return [_renamed(node, names) if node.cell_type == "code" and names else node for node in nodes]
 
 
-@dataclass(frozen=True)
-class Guesses:
-    """The probable meanings of the student's names.
+def guess(places: AnswerPlaces, exercise: Exercise) -> tuple[dict[str, str], str]:
+    """The exercise's names by the student's, as far as they are sure, and a note about them.
 
-    ``sure`` are the exercise's tensors by the student's names, if the same line of the forward pass computes both.
-    ``unsure`` pairs of a student's name and an exercise's name are not applied.
-    """
-
-    sure: Mapping[str, str] = field(default_factory=dict)
-    unsure: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def renames(self) -> dict[str, str]:
-        """Those that are sure, with the gradients."""
-        return _with_gradients(self.sure)
-
-    def note(self) -> str:
-        """The names that were replaced, and the options to add for those that were not; empty without any."""
-        pairs = [f"{theirs} as {ours}" for theirs, ours in self.sure.items()]
-        sentences = [f"Names were read as in the forward pass: {', '.join(pairs)}."] if pairs else []
-        if self.unsure:
-            options = ", ".join(f"--rename {theirs}={ours}" for theirs, ours in self.unsure)
-            sentences.append(f"Some names may mean others of the exercise; if so, add {options}.")
-        return " ".join(sentences)
-
-
-def guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
-    """The meanings of the names in a notebook, by comparing its forward pass with the exercise's.
-
-    A name is sure if exactly one name of the exercise is computed by the same line, and the notebook does not use that
-    name itself.
+    The notebook's forward pass is compared with the exercise's. A name is sure if exactly one name of the exercise is
+    computed by the same line, and the notebook does not use that name itself.
     """
     try:
-        return _guess(places, exercise)
+        sure, unsure = _guess(places, exercise)
     except RecursionError:  # not written by hand
-        return Guesses()
+        return {}, ""
+    pairs = [f"{theirs} as {ours}" for theirs, ours in sure.items()]
+    sentences = [f"Names were read as in the forward pass: {', '.join(pairs)}."] if pairs else []
+    if unsure:
+        options = ", ".join(f"--rename {theirs}={ours}" for theirs, ours in unsure)
+        sentences.append(f"Some names may mean others of the exercise; if so, add {options}.")
+    return _with_gradients(sure), " ".join(sentences)
 
 
-def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
+def _guess(places: AnswerPlaces, exercise: Exercise) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Tensors of the exercise by the student's names that are sure, and pairs of names that may mean the same."""
     forward = [step for step in places.steps.values() if not places.is_training(step)]
     theirs = [line for line in map(_line, forward) if line]
     ours = {target: value for step in _setup(exercise) for target, value in filter(None, [_line(step)])}
@@ -127,7 +107,7 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> Guesses:
     others += _unified(theirs, ours)
     others += _alike(places, exercise)
     unsure = [(name, target) for name, target in others if name not in {*made, *sure} and target in open_targets]
-    return Guesses(sure, tuple(dict.fromkeys(unsure)))
+    return sure, list(dict.fromkeys(unsure))
 
 
 def _setup(exercise: Exercise) -> Iterator[Statement]:

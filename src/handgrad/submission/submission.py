@@ -44,10 +44,9 @@ class Submission:
         nodes = renamed(notebook.cells, renames_from(renames, notebook.cells, exercise))
         alignment, note = Alignment(nodes, exercise), ""
         if alignment.is_foreign:
-            guesses = guess(alignment.places, exercise)
-            note = guesses.note()
-            if guesses.sure:
-                alignment = Alignment(renamed(nodes, guesses.renames), exercise)
+            names, note = guess(alignment.places, exercise)
+            if names:
+                alignment = Alignment(renamed(nodes, names), exercise)
         if alignment.is_empty:
             raise SubmissionError(
                 f"this notebook has none of the {len(exercise.stubs)} answer cells of {exercise.name}, and assigns "

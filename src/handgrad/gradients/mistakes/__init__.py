@@ -1,1 +1,1 @@
-"""The catalogue of known mistakes: each recognises itself in the values of a wrong answer."""
+"""The known mistakes, each a generator that explains a wrong answer by values only: no student code is run."""

@@ -1,7 +1,4 @@
-"""What a wrong answer may have been made from in one pass: forward tensors and upstream gradients.
-
-Values only: no student code is run. Needs torch only.
-"""
+"""What a wrong answer may have been made from in one pass: forward tensors and upstream gradients."""
 
 import itertools
 from collections.abc import Mapping
@@ -26,18 +23,9 @@ MOST_ELEMENTS = 1 << 20
 class BackwardContext:
     """One pass: the forward pass, and the upstream gradients of every cell.
 
-    Attributes
-    ----------
-    namespace
-        Every name of the locked cells, ``loss`` among them; its graph must still be there.
-    tensors
-        The named tensors, in forward order.
-    gradients
-        For each of them, the gradient in place after its own cell.
-    consumers
-        For each of them, the tensors (or the loss) computed directly from it.
-    lines
-        For each name of the forward pass, the line that assigns it, if known.
+    The ``namespace`` has every name of the locked cells, ``loss`` among them, whose graph must still be there. Of each
+    of the named ``tensors``, in forward order, ``gradients`` has the one in place after its own cell, and ``consumers``
+    the tensors (or the loss) computed directly from it. ``lines`` are those that assign the names, if known.
     """
 
     namespace: Mapping[str, Any]

@@ -1,7 +1,4 @@
-"""One wrong answer, and the questions that the catalogue asks about it.
-
-Values only: no student code is run. Needs torch only.
-"""
+"""One wrong answer, and the questions that the catalogue asks about it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,26 +15,12 @@ __all__ = ["WrongAnswer"]
 
 @dataclass(frozen=True)
 class WrongAnswer:
-    """One answer in one pass, with its reference and what it may have been made from.
+    """One answer in one pass: a gradient of the tensor ``name``, and what it may have been made from.
 
-    Attributes
-    ----------
-    context
-        The pass.
-    name
-        The tensor that the gradient is of.
-    answer
-        The student's value, of any shape and any dtype.
-    expected
-        The right gradient, float64.
-    tolerance
-        Allowance as a share of the largest absolute value.
-    blind
-        Whether the answer looks right on the loss, which cannot show its mistake.
-    zero
-        The tensors whose gradient is zero by construction.
-    skips
-        Whether the answer may have been made from other gradients than those of its consumers.
+    The ``answer`` is of any shape and any dtype, the ``expected`` one is float64; the ``tolerance`` is a share of the
+    largest absolute value. A ``blind`` answer looks right on the loss, which cannot show its mistake. The gradients of
+    the ``zero`` tensors are zero by construction. An answer that ``skips`` may have been made from other gradients than
+    those of its consumers.
     """
 
     context: BackwardContext
