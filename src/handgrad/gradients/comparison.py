@@ -6,7 +6,7 @@ import torch
 
 from handgrad.report.records import Comparison
 
-__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "is_rounded", "reshaped", "scale_of"]
+__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "is_rounded", "ratio", "reshaped", "scale_of"]
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the scale of the reference.
@@ -21,6 +21,12 @@ ROUNDING = 5e-6
 def scale_of(reference: torch.Tensor) -> float:
     """The largest absolute value of ``reference``; 0.0 for an empty tensor."""
     return float(reference.abs().max()) if reference.numel() else 0.0
+
+
+def ratio(values: torch.Tensor, reference: torch.Tensor) -> float:
+    """The number ``k`` for which ``k * reference`` is nearest to ``values``; 0.0 if all of ``reference`` is zero."""
+    size = float((reference * reference).sum())
+    return float((values * reference).sum()) / size if size else 0.0
 
 
 def is_rounded(comparison: Comparison) -> bool:

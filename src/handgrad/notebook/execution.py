@@ -59,12 +59,6 @@ MAX_CACHED = 2_500
 class Shell(InteractiveShell):
     """IPython's shell without a terminal, a history file or the thread that writes it."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        config.InteractiveShell.autoindent = False
-        super().__init__(config=config, **kwargs)
-
     def enable_gui(self, gui: str | None = None) -> None:
         """Ignore the event loop that a plotting magic starts: nothing is shown while a notebook is graded."""
 
@@ -86,7 +80,7 @@ def the_shell() -> InteractiveShell:
     if InteractiveShell.initialized():
         return InteractiveShell.instance()
     hooks = sys.displayhook, sys.excepthook
-    shell = Shell.instance()
+    shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"autoindent": False}))
     sys.displayhook, sys.excepthook = hooks
     return shell
 

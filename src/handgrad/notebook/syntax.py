@@ -245,7 +245,7 @@ def compared(source: str) -> list[str]:
     """Names of the tensors compared by a cell that only calls ``cmp``; empty for any other cell."""
     parsed = ParsedCell.of(source) if "cmp" in source else None
     names = [compared_by(step.node) for step in parsed.steps] if parsed else []
-    return [name for name in names if name] if all(names) else []
+    return names if all(names) else []
 
 
 def compared_by(statement: ast.stmt) -> str:

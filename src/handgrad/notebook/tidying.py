@@ -13,7 +13,6 @@ from handgrad.notebook import untrusted_json
 
 __all__ = ["parse", "text_of"]
 
-_CELLS = {f"{kind}_cell": kind for kind in ("code", "markdown", "raw")}
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _EMPTY = {
     "notebook": nbformat.v4.new_notebook(),
@@ -75,12 +74,12 @@ def _tidy_cell(cell: Any, position: int) -> NotebookNode:
     source = cell.get("source") if isinstance(cell, dict) else None
     if isinstance(source, list):
         source = "".join(source)
-    if kind not in _CELLS or not isinstance(source, str):
+    if kind not in _EMPTY or not isinstance(source, str):
         raise ValueError(f"cell {position} is not a cell")
     name = cell.get("id")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         name = f"cell-{position}"
-    tidy = nbformat.from_dict({"cell_type": _CELLS[kind], "id": name, "metadata": {}, "source": source})
+    tidy = nbformat.from_dict({"cell_type": cell["cell_type"], "id": name, "metadata": {}, "source": source})
     if kind == "code_cell":
         tidy.update(outputs=[], execution_count=None)
     tidy.metadata.update(_metadata(cell, kind))
@@ -93,17 +92,15 @@ def _tidy_cell(cell: Any, position: int) -> NotebookNode:
 def _table(owner: Mapping[str, Any], key: str) -> dict[str, Any]:
     """The entries of the dict ``owner[key]`` that are not nested too deeply."""
     value = owner.get(key)
-    return (
-        {key: item for key, item in value.items() if untrusted_json.is_shallow(item)} if isinstance(value, dict) else {}
-    )
+    value = value if isinstance(value, dict) else {}
+    return {key: item for key, item in value.items() if untrusted_json.is_shallow(item)}
 
 
 def _metadata(owner: Mapping[str, Any], kind: str) -> NotebookNode:
     """The valid metadata of a cell or a notebook: all of it, or the keys that are valid by themselves."""
     # nbgrader fails if its own entry is not a dict
-    metadata = {
-        key: item for key, item in _table(owner, "metadata").items() if key != "nbgrader" or isinstance(item, dict)
-    }
+    table = _table(owner, "metadata")
+    metadata = {key: item for key, item in table.items() if key != "nbgrader" or isinstance(item, dict)}
     text = json.dumps(metadata)
     valid = _valid if len(text) <= _MOST_KNOWN else _valid.__wrapped__
     return nbformat.from_dict({key: metadata[key] for key in valid(text, kind)})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import Status
-from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, escape, with_code
+from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, div, escape, with_code
 
 __all__ = ["Card", "passed"]
 
@@ -50,18 +50,16 @@ class Card:
     def html(self) -> str:
         """The card."""
         colour = COLOURS[self.state]
-        parts = [f'<div style="margin-bottom:4px">{_line(self.line)}</div>'] if self.line else []
-        parts.append(
-            f'<div style="font-weight:600"><span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span> '
-            f"{with_code(self.diagnosis.what)}</div>"
-        )
+        sign = f'<span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span>'
+        parts = [div("margin-bottom:4px", _line(self.line))] if self.line else []
+        parts.append(div("font-weight:600", f"{sign} {with_code(self.diagnosis.what)}"))
         if self.diagnosis.advice:
-            parts.append(f'<div style="margin-top:2px"><b>Try:</b> {with_code(self.diagnosis.advice)}</div>')
+            parts.append(div("margin-top:2px", f"<b>Try:</b> {with_code(self.diagnosis.advice)}"))
         if shapes := self._shapes():
-            parts.append(f'<div style="opacity:0.75;margin-top:2px">{escape(shapes)}</div>')
+            parts.append(div("opacity:0.75;margin-top:2px", escape(shapes)))
         if self.picture:
-            parts.append(f'<div style="margin-top:8px">{self.picture.svg()}</div>')
-            parts.append(f'<div style="opacity:0.75;margin-top:4px">{escape(_legend(self.picture))}</div>')
+            parts.append(div("margin-top:8px", self.picture.svg()))
+            parts.append(div("opacity:0.75;margin-top:4px", escape(_legend(self.picture))))
         frame = (
             f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {colour};border-radius:6px;"
             "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:680px;box-sizing:border-box"
@@ -78,16 +76,13 @@ class Card:
 def passed(line: str, note: str = "") -> str:
     """The lecture's line of a check that passes, with a green mark, and a note below it."""
     mark = f'<span style="color:{GREEN};font-weight:600" role="img" aria-label="passed" title="passed">\u2713</span>'
-    below = f'<div style="opacity:0.75;max-width:620px">{escape(note)}</div>' if note else ""
+    below = div("opacity:0.75;max-width:620px", escape(note)) if note else ""
     return block(_line(line, mark) + below, "margin:2px 0", "passed")
 
 
 def _line(line: str, mark: str = "") -> str:
     # not code or pre: pages style those with backgrounds and margins of their own
-    return (
-        f'<div style="{TYPEWRITER};font-size:12px;white-space:pre-wrap">'
-        f"{escape(line)}{'  ' + mark if mark else ''}</div>"
-    )
+    return div(f"{TYPEWRITER};font-size:12px;white-space:pre-wrap", escape(line) + (f"  {mark}" if mark else ""))
 
 
 def _legend(picture: HeatMap) -> str:

@@ -132,11 +132,7 @@ def _compared(name: str, answer: torch.Tensor, reference: torch.Tensor, scale: f
 
 
 def _note(
-    name: str,
-    answer: torch.Tensor,
-    comparison: Comparison,
-    forward: ForwardPass | None,
-    namespace: Mapping[str, Any],
+    name: str, answer: torch.Tensor, comparison: Comparison, forward: ForwardPass | None, namespace: Mapping[str, Any]
 ) -> str:
     """What is worth knowing of an answer that passes; empty if nothing is."""
     try:

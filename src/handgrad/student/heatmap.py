@@ -91,17 +91,14 @@ class HeatMap:
     def _square(self, row: int, column: int, value: float, peak: float) -> str:
         x, y, inner = column * _CELL + 1, row * _CELL + 1, _CELL - 2
         place = f"{_span(row, self.block[0], self.shape[0])}, {_span(column, self.block[1], self.shape[1])}"
+        rect = f'<rect x="{x}" y="{y}" width="{inner}" height="{inner}" rx="2"'
         if not value:
-            return (
-                f'<rect x="{x}" y="{y}" width="{inner}" height="{inner}" rx="2" fill="currentColor" '
-                f'fill-opacity="0.07"><title>[{place}]: right</title></rect>'
-            )
+            return f'{rect} fill="currentColor" fill-opacity="0.07"><title>[{place}]: right</title></rect>'
         sign, colour = ("+", ORANGE) if value > 0 else ("\u2212", BLUE)
         strength = 0.25 + 0.75 * abs(value) / peak
         return (
             f"<g><title>[{place}]: {value:+.3g}</title>"
-            f'<rect x="{x}" y="{y}" width="{inner}" height="{inner}" rx="2" fill="{colour}" '
-            f'fill-opacity="{strength:.2f}"/>'
+            f'{rect} fill="{colour}" fill-opacity="{strength:.2f}"/>'
             f'<text x="{x + inner / 2:g}" y="{y + inner / 2 + 3.5:g}" text-anchor="middle" font-size="10" '
             f'fill="currentColor">{sign}</text></g>'
         )

@@ -3,7 +3,7 @@
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
 from handgrad.student.progress import GradientStatus, Progress, Status
-from handgrad.student.style import BLUE, COLOURS, SANS, SIGNS, block, escape
+from handgrad.student.style import BLUE, COLOURS, SANS, SIGNS, block, div, escape
 
 __all__ = ["html", "summary", "text"]
 
@@ -39,14 +39,10 @@ def html(progress: Progress) -> str:
         f"{progress.count(state)} {state}</span>"
         for state in SIGNS
     )
-    below = "Arrows follow the forward pass. You work against them, from the loss back."
-    above = (
-        f'<div style="margin-bottom:8px"><span style="font-weight:600">{escape(_advice(progress))}</span><br/>'
-        f'<span style="opacity:0.85">{legend}</span></div>'
-    )
-    return block(
-        f'{above}{_svg(progress)}<div style="opacity:0.75">{below}</div>', "margin:4px 0;max-width:1040px", "progress"
-    )
+    advice = f'<span style="font-weight:600">{escape(_advice(progress))}</span>'
+    above = div("margin-bottom:8px", f'{advice}<br/><span style="opacity:0.85">{legend}</span>')
+    below = div("opacity:0.75", "Arrows follow the forward pass. You work against them, from the loss back.")
+    return block(above + _svg(progress) + below, "margin:4px 0;max-width:1040px", "progress")
 
 
 def _advice(progress: Progress) -> str:

@@ -5,7 +5,7 @@ from html import escape
 
 from handgrad.student.progress import Status
 
-__all__ = ["BLUE", "COLOURS", "GREEN", "ORANGE", "SANS", "SIGNS", "TYPEWRITER", "block", "escape", "with_code"]
+__all__ = ["BLUE", "COLOURS", "GREEN", "ORANGE", "SANS", "SIGNS", "TYPEWRITER", "block", "div", "escape", "with_code"]
 
 # mid tones: each has a contrast of at least 3 to 1 both to white and to the dark themes' background
 GREEN = "#2a9460"
@@ -26,6 +26,11 @@ def block(content: str, style: str, label: str) -> str:
         f'<div class="handgrad tex2jax_ignore mathjax_ignore" role="group" aria-label="{escape(label)}" '
         f'style="{SANS};font-size:13px;line-height:1.5;color:inherit;{style}">{content}</div>'
     )
+
+
+def div(style: str, content: str) -> str:
+    """An HTML element with an inline ``style``; ``content`` is HTML."""
+    return f'<div style="{style}">{content}</div>'
 
 
 def with_code(text: str) -> str:

@@ -205,9 +205,9 @@ class Alignment:
             for name, source in self._sources.items()
             if (self._kinds[name] == "locked" or (name in values and source)) and name not in self.labels
         }
+        tensors = {tensor: stub for stub, tensor in self.exercise.tensors.items()}
         for position in self._own():
             source = self.nodes[position].source
-            tensors = {tensor: stub for stub, tensor in self.exercise.tensors.items()}
             stubs = [tensors.get(tensor) for tensor in compared(source)]
             equal = [name for name in locked if same(source, locked[name])]
             if equal:
@@ -219,11 +219,8 @@ class Alignment:
 
     def _own(self) -> list[int]:
         """Positions of the code cells that are the student's own."""
-        return [
-            position
-            for position, (node, label) in enumerate(zip(self.nodes, self.labels, strict=True))
-            if node.cell_type == "code" and not label and position not in self.left_out
-        ]
+        unnamed = [at for at, label in enumerate(self.labels) if not label and at not in self.left_out]
+        return [at for at in unnamed if self.nodes[at].cell_type == "code"]
 
     def _find_between(self) -> None:
         """Recognise the stubs of values, which cannot be found by name, by the exercise's cells around them."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, scale_of
 from handgrad.gradients.mistakes.mistake import TemplateValues, lines, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
@@ -128,11 +128,11 @@ def matrix_products(
     return products
 
 
-def multiple_of(branch: torch.Tensor, product: torch.Tensor, tolerance: float = RELATIVE_TOLERANCE) -> float | None:
+def multiple_of(branch: torch.Tensor, product: torch.Tensor) -> float | None:
     """The number ``k`` with ``branch = k * product``; None if there is none."""
-    size = float((product * product).sum())
-    number = float((branch * product).sum()) / size if size else 0.0
-    return number if number and scale_of(branch - number * product) <= tolerance * scale_of(branch) else None
+    number = ratio(branch, product)
+    close = scale_of(branch - number * product) <= RELATIVE_TOLERANCE * scale_of(branch)
+    return number if number and close else None
 
 
 def _used(wrong: WrongAnswer, consumer: str, name: str, where: str) -> TemplateValues:

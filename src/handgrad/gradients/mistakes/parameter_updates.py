@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.comparison import ratio, scale_of
 from handgrad.gradients.mistakes.mistake import ENTRIES, TemplateValues, mistake
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
@@ -37,8 +37,7 @@ class ParameterUpdate:
     def factor(self) -> float | None:
         """The number ``k`` with which the value moved ``k`` times as far as it should; None if it went elsewhere."""
         wanted, went = self.expected - self.start, self.answer - self.start
-        size = float((wanted * wanted).sum())
-        number = float((wanted * went).sum()) / size if size else 0.0
+        number = ratio(went, wanted)
         return number if scale_of(went - number * wanted) <= self.allowance * max(1.0, abs(number)) else None
 
 

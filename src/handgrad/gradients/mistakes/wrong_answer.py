@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.comparison import RELATIVE_TOLERANCE, reshaped, scale_of
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, reshaped, scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext, broadcast_dims
 
 __all__ = ["WrongAnswer"]
@@ -77,10 +77,7 @@ class WrongAnswer:
         """The number ``k`` with which the answer is ``rest + k * candidate``; None if there is none."""
         if tuple(candidate.shape) != self.shape or not bool(torch.isfinite(candidate).all()):
             return None
-        size = float((candidate * candidate).sum())
-        if not size:
-            return None
-        number = float(((self.value - rest) * candidate).sum()) / size
+        number = ratio(self.value - rest, candidate)
         share = scale_of(number * candidate)
         # a share as small as the allowance would fit any number
         seen = share > 100 * self.tolerance * scale_of(self.value)
