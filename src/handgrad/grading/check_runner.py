@@ -13,7 +13,7 @@ from handgrad.grading.marking import correctness_of
 from handgrad.grading.passes import Pass
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison
-from handgrad.student.recorder import recording
+from handgrad.student.check import recording
 
 __all__ = ["Against", "Checker"]
 

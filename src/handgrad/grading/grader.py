@@ -25,7 +25,7 @@ from handgrad.report.records import Diagnosis, Report, Verdict
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
-from handgrad.student.recorder import silence
+from handgrad.student.check import silence
 from handgrad.submission.forbidden_names import ForbiddenUse, find_forbidden
 from handgrad.submission.submission import Submission
 

@@ -1,9 +1,14 @@
-"""What a student's notebook imports: ``cmp`` and ``progress``. Needs torch and the standard library, nothing else."""
+"""What a student's notebook imports: ``cmp`` and ``progress``. Needs torch and the standard library, nothing else.
+
+In the grader and in the sandbox the calls of ``cmp`` are recorded, and nothing is shown.
+"""
 
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,9 +22,11 @@ from handgrad.student import card, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
-from handgrad.student.recorder import current_recorder
 
-__all__ = ["CheckFailed", "cmp", "progress"]
+__all__ = ["CheckFailed", "cmp", "progress", "recording", "silence"]
+
+_recorded: ContextVar[deque[tuple[str, Any]] | None] = ContextVar("recorded", default=None)
+"""The calls of ``cmp``, each the name of a tensor and the answer; None if they are not recorded."""
 
 
 class CheckFailed(AssertionError):
@@ -58,7 +65,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     CheckFailed
         The gradient is missing, not a tensor, of another shape, not finite or wrong; the message says which.
     """
-    calls = current_recorder.get()
+    calls = _recorded.get()
     if calls is not None:
         calls.append((name, answer))
         return
@@ -93,7 +100,7 @@ def progress() -> None:
     A gradient is right, wrong, not written yet, or carried: right for its upstream gradients, of which one is wrong.
     The next one to do is marked. ``progress`` reads the notebook's variables, so run your cells first.
     """
-    if current_recorder.get() is not None:
+    if _recorded.get() is not None:
         return
     try:
         state = progress_of(_callers_namespace())
@@ -104,6 +111,22 @@ def progress() -> None:
         show(progress_map.html(state), progress_map.text(state))
     else:
         print(progress_map.text(state))
+
+
+@contextmanager
+def recording() -> Iterator[deque[tuple[str, Any]]]:
+    """Record the calls of ``cmp`` inside the block."""
+    calls = deque[tuple[str, Any]]()
+    token = _recorded.set(calls)
+    try:
+        yield calls
+    finally:
+        _recorded.reset(token)
+
+
+def silence() -> None:
+    """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
+    _recorded.set(deque(maxlen=0))
 
 
 def _callers_namespace() -> Mapping[str, Any]:

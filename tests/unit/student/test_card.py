@@ -22,7 +22,7 @@ from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.gradients import autograd_graph
 from handgrad.report.graph.layout import lay_out
 from handgrad.report.records import Diagnosis
-from handgrad.student import card, check, progress_map, recorder
+from handgrad.student import card, check, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
 from handgrad.student.progress import progress_of
@@ -276,7 +276,7 @@ def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.Captur
     capsys.readouterr()
     exec("progress()", namespace)
     assert capsys.readouterr().out == progress_map.text(progress_of(half_done)) + "\n"
-    with recorder.recording():
+    with check.recording():
         exec("progress()", namespace)
     assert capsys.readouterr().out == ""
     del namespace["loss"]
@@ -286,7 +286,7 @@ def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.Captur
 
 def test_silence(tmp_path: Path) -> None:
     """In the sandbox `progress` does nothing at all, even where there is no loss."""
-    source = "from handgrad import progress\nfrom handgrad.student import recorder\nrecorder.silence()\nprogress()"
+    source = "from handgrad import progress\nfrom handgrad.student.check import silence\nsilence()\nprogress()"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout + done.stderr == ""
 

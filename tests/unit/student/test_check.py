@@ -14,7 +14,7 @@ from handgrad import CheckFailed, cmp
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.report.records import Diagnosis
-from handgrad.student.recorder import recording
+from handgrad.student.check import recording
 
 LINE = re.compile(r"(\w+) *\| exact: (True |False) \| approximate: (True |False) \| maxdiff: (\S+)")
 
