@@ -191,10 +191,13 @@ def _backward(
         return pass_on(name, gradient)
 
     wanted = [tensors[only]] if only else list(tensors.values())
-    with gradients_kept(tensors.values()), contextlib.ExitStack() as hooks:
-        for name, tensor in tensors.items():
-            hooks.callback(tensor.register_hook(partial(hook, name)).remove)  # type: ignore[no-untyped-call]
-        torch.autograd.grad(begin, wanted, retain_graph=True, allow_unused=True)
+    handles = [tensor.register_hook(partial(hook, name)) for name, tensor in tensors.items()]  # type: ignore[no-untyped-call]
+    try:
+        with gradients_kept(tensors.values()):
+            torch.autograd.grad(begin, wanted, retain_graph=True, allow_unused=True)
+    finally:
+        for handle in handles:
+            handle.remove()
     return arrived
 
 
