@@ -22,7 +22,7 @@ from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise_in_any_shape
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
-from handgrad.student.progress import answer_in, is_unwritten
+from handgrad.student.progress import answer_in, answers_in, is_unwritten
 
 __all__ = ["catalogue_diagnosis", "catalogue_note", "share_memory"]
 
@@ -75,12 +75,8 @@ class AnswerInNotebook:
     @classmethod
     def of(cls, name: str, answer: torch.Tensor, forward: ForwardPass, namespace: Mapping[str, Any]) -> Self:
         """Collect what is needed to diagnose ``answer``, the gradient of a tensor of the forward pass."""
-        names = forward.tensors.keys() - {name, *forward.below(name)}
-        own = {
-            other: value
-            for other in names
-            if (value := answer_in(namespace, other, forward.tensors[other])) is not None
-        }
+        below = {name, *forward.below(name)}
+        own = answers_in(namespace, {other: value for other, value in forward.tensors.items() if other not in below})
         expected = forward.expected(own)
         # a tensor that shares its memory with the answer may hold what the answer's own cell wrote
         spoilt = {
@@ -179,8 +175,8 @@ def _lines(namespace: Mapping[str, Any], names: Collection[str]) -> dict[str, st
     for source in namespace.get("In", ()):
         for statement in _statements(source) if any(f"{name} =" in source for name in names) else ():
             match statement:
-                case ast.Assign(targets=[ast.Name(id=name)]) if (
-                    name in names and statement.lineno == statement.end_lineno
+                case ast.Assign(targets=[ast.Name(id=name)], lineno=line, end_lineno=end) if (
+                    name in names and line == end
                 ):
                     lines[name] = ast.get_source_segment(source, statement) or ""
     return lines

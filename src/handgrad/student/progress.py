@@ -10,7 +10,7 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.forward_pass import ForwardPass
 
-__all__ = ["GradientStatus", "Progress", "Status", "answer_in", "is_unwritten", "progress_of"]
+__all__ = ["GradientStatus", "Progress", "Status", "answer_in", "answers_in", "is_unwritten", "progress_of"]
 
 Status = Literal["right", "wrong", "carried", "not yet"]
 
@@ -62,9 +62,7 @@ def progress_of(namespace: Mapping[str, Any]) -> Progress:
     """
     forward = ForwardPass.of(namespace)
     tensors, consumers = forward.tensors, forward.consumers
-    answers = {
-        name: answer for name, tensor in tensors.items() if (answer := answer_in(namespace, name, tensor)) is not None
-    }
+    answers = answers_in(namespace, tensors)
     expected = forward.expected(answers)
 
     def state_of(name: str) -> Status:
@@ -95,6 +93,12 @@ def progress_of(namespace: Mapping[str, Any]) -> Progress:
 def is_unwritten(value: Any) -> bool:
     """Whether a student's variable is as the released notebook has it."""
     return value is None or value is ...
+
+
+def answers_in(namespace: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The student's gradients of ``tensors``, by the tensors' names, without those that cannot be gradients."""
+    answers = {name: answer_in(namespace, name, tensor) for name, tensor in tensors.items()}
+    return {name: answer for name, answer in answers.items() if answer is not None}
 
 
 def answer_in(namespace: Mapping[str, Any], name: str, tensor: torch.Tensor) -> torch.Tensor | None:

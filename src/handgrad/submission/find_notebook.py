@@ -44,8 +44,7 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     others = [path for path in _files(folder, ".ipynb") if path != exact]
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
     if max(answers.values(), default=0) < 1:
-        exports = {path: _answers(path, exercise, inside) for path in _files(folder, ".py")}
-        exports = {path: count for path, count in exports.items() if count > 0}
+        exports = {path: count for path in _files(folder, ".py") if (count := _answers(path, exercise, inside)) > 0}
         answers |= exports
         others += exports
     there = os.path.lexists(exact)
