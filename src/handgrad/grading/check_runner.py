@@ -1,6 +1,7 @@
 """Run the exercise's check cells in this trusted process, on answers that came back as tensors."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Literal
 
 import torch
@@ -54,18 +55,16 @@ class Checker:
             for check in exercise.checks
             if not check.is_value
         }
-        self._namespaces = {
-            (pass_.name, against): self._namespace(pass_, against) for pass_ in passes for against in AGAINST
-        }
-        self._scales = {
-            (pass_.name, against): {
-                name: scale_of((references[pass_.name].step.gradients if name in facts.zero else expected)[name])
-                for name in expected
+        self._namespaces: dict[tuple[str, Against], dict[str, Any]] = {}
+        self._scales: dict[tuple[str, Against], dict[str, float]] = {}
+        for pass_, against in product(passes, AGAINST):
+            expected, step = self._expected(pass_, against), references[pass_.name].step.gradients
+            # the checks run after the forward pass, with every gradient at its reference
+            gradients = {gradient: expected[tensor] for gradient, tensor in exercise.tensor_of.items()}
+            self._namespaces[pass_.name, against] = {**references[pass_.name].namespace, **gradients}
+            self._scales[pass_.name, against] = {
+                name: scale_of((step if name in facts.zero else expected)[name]) for name in expected
             }
-            for pass_ in passes
-            for against in AGAINST
-            for expected in [self._expected(pass_, against)]
-        }
         self._seen: dict[tuple[str, str, Against, int], tuple[torch.Tensor, Checked]] = {}
 
     def forget(self) -> None:
@@ -99,12 +98,6 @@ class Checker:
         """The references of a pass, by tensor."""
         reference = self.references[pass_.name]
         return reference.gradients if against == "true" else reference.step.gradients
-
-    def _namespace(self, pass_: Pass, against: Against) -> dict[str, Any]:
-        """The namespace of the checks: the forward pass, and every gradient at its reference."""
-        expected = self._expected(pass_, against)
-        gradients = {gradient: expected[tensor] for gradient, tensor in self.exercise.tensor_of.items()}
-        return {**self.references[pass_.name].namespace, **gradients}
 
     def _run(
         self, check: Check, pass_: Pass, against: Against, answers: Mapping[str, torch.Tensor]

@@ -42,18 +42,7 @@ def why_not(
 ) -> tuple[Outcome, str]:
     """Outcome and message for a gradient that the marking rule did not accept.
 
-    Parameters
-    ----------
-    gradient
-        The student's variable.
-    results
-        The results of the submission's passes.
-    seen
-        The comparison that the verdict shows.
-    right_at_home
-        Whether the answer of the visible pass is right.
-    facts
-        The facts with the blind tensors.
+    ``seen`` is the comparison that the verdict shows; ``right_at_home``, whether the visible pass's answer is right.
     """
     tensor = gradient.removeprefix("d")
     index = results.submission.stub_indices()[gradient]
@@ -148,14 +137,7 @@ class Diagnostician:
     def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], results: PassResults) -> Diagnosis | None:
         """The mistake in a gradient that is not right, if it is certain.
 
-        Parameters
-        ----------
-        gradient
-            The student's variable.
-        mark, marks
-            The final decision of the marking rule, and its decisions by round.
-        results
-            The results of the submission's passes.
+        ``mark`` is the final decision of the marking rule, ``marks`` are its decisions by round.
         """
         tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
         # rounds in which the answer is right tell nothing about the mistake
@@ -192,21 +174,14 @@ class Diagnostician:
             near = _near(gradient, source)
             return diagnosis_of("undefined", gradient, instead=f"; it assigns {near}" if near else "")
         types = {answer.type for answer in results.all_answers(gradient) if answer.kind == "other"}
-        return (
-            diagnosis_of("not-a-tensor", gradient, type=types.pop()) if len(types) == 1 and kinds == {"other"} else None
-        )
+        if len(types) == 1 and kinds == {"other"}:
+            return diagnosis_of("not-a-tensor", gradient, type=types.pop())
+        return None
 
     def right(self, gradient: str, step: Sequence[Comparison | None], results: PassResults) -> Diagnosis | None:
         """A note on a gradient that passed: a later cell changes it, or a small constant is missing.
 
-        Parameters
-        ----------
-        gradient
-            The student's variable.
-        step
-            Its comparisons in the step passes.
-        results
-            The results of the submission's passes.
+        ``step`` are its comparisons in the step passes.
         """
         if later := self._changed_by(gradient, results):
             cell = results.submission.cells[results.submission.stub_indices()[later]]
@@ -228,7 +203,12 @@ class Diagnostician:
             stub, end = results.tensors(pass_, gradient)
             if stub is None or end is None or _same(stub, end):
                 return None
-            later = [name for name in self._after(gradient, results) if self._is_now(name, end, pass_, results)]
+            # it is the same tensor if it equals the later one bit for bit, both after that one's cell and at the end
+            later = [
+                name
+                for name in self._after(gradient, results)
+                if all(other is not None and _same(other, end) for other in results.tensors(pass_, name))
+            ]
             changing.add(later[0] if later else None)
         return changing.pop() if len(changing) == 1 else None
 
@@ -240,11 +220,6 @@ class Diagnostician:
             for name, index in indices.items()
             if index > indices[gradient] and not assigned(results.submission.cells[index].source, gradient)
         ]
-
-    @staticmethod
-    def _is_now(name: str, value: torch.Tensor, pass_: Pass, results: PassResults) -> bool:
-        """Whether ``value`` equals ``name`` bit for bit, both after its own cell and at the end."""
-        return all(other is not None and _same(other, value) for other in results.tensors(pass_, name))
 
     def carried(self, gradient: str, failed: Sequence[str], results: PassResults) -> Diagnosis | None:
         """A note on a gradient that passed, but is wrong in the notebook because of one of the ``failed`` ones."""

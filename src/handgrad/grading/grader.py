@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 
 from handgrad import __version__
-from handgrad.exercise.exercise import Check, Exercise
+from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import ForwardFacts, Reference, forward_graph
 from handgrad.gradients.shared_memory import share_data
 from handgrad.grading.diagnosis import death_sentence, noticed
@@ -21,12 +21,12 @@ from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
 from handgrad.grading.value_checks import ValueChecks
 from handgrad.notebook import execution
-from handgrad.report.records import Diagnosis, Report, Verdict
+from handgrad.report.records import Report, Verdict
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.student.check import silence
-from handgrad.submission.forbidden_names import ForbiddenUse, find_forbidden
+from handgrad.submission.forbidden_names import find_forbidden
 from handgrad.submission.submission import Submission
 
 __all__ = ["Grader", "GradingResult"]
@@ -52,29 +52,6 @@ class GradingResult:
     report: Report
     outputs: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     answers: Mapping[str, Mapping[str, AnswerPair]] = field(default_factory=dict)
-
-
-class Checks(Protocol):
-    """The checks of one kind of answer: of gradients, or of values."""
-
-    def begin(self) -> None:
-        """Called before each submission."""
-
-    def is_decided(self, check: Check, results: PassResults) -> bool:
-        """Whether the optional passes cannot change anything for a check."""
-
-    def evidence(self, check: Check, results: PassResults) -> Sequence[Evidence]:
-        """The evidence of the hidden passes on one answer."""
-
-    def verdict(
-        self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
-    ) -> Verdict:
-        """The verdict on one answer."""
-
-    def note(
-        self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
-    ) -> Diagnosis | None:
-        """A note on an answer that passed; None if there is none."""
 
 
 class Grader:
@@ -144,9 +121,6 @@ class Grader:
         self.gradients = GradientChecks(self.exercise, passes, self.references, self.facts, policy)
         namespace = self.references[passes[0].name].namespace
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
-        self._checks: Mapping[str, Checks] = {
-            check.id: self.values if check.is_value else self.gradients for check in self.exercise.checks
-        }
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -162,21 +136,19 @@ class Grader:
         started = time.monotonic()
         values = {check.gradient for check in self.exercise.values}
         given = self.exercise.given_gradients
-        self.gradients.begin()
+        self.gradients.checker.forget()
         results = run_passes(
             self.sandbox, submission, self.passes, self._help, givens=given, values=values, is_decided=self._is_decided
         )
         sources = [cell.source for cell in submission.cells]
         uses = find_forbidden(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
         with execution.captured():
-            evidence = {check.id: self._checks[check.id].evidence(check, results) for check in self.exercise.checks}
-            verdicts = [
-                self._checks[check.id].verdict(check, results, evidence[check.id], uses)
-                for check in self.exercise.checks
-            ]
+            checks = [(check, self.values if check.is_value else self.gradients) for check in self.exercise.checks]
+            evidence = {check.id: grades.evidence(check, results) for check, grades in checks}
+            verdicts = [grades.verdict(check, results, evidence[check.id], uses) for check, grades in checks]
             wrong = [verdict.gradient for verdict in verdicts if verdict.outcome != "passed"]
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
-            checks = tuple(self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts)
+            verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -185,7 +157,7 @@ class Grader:
             isolation=self.sandbox.isolation,
             message=" ".join(note for note in (submission.note, noticed(submission, uses)) if note),
             seconds=time.monotonic() - started,
-            checks=checks,
+            checks=tuple(verdicts),
         )
         return GradingResult(report, _outputs(results), results.answers)
 
@@ -206,15 +178,18 @@ class Grader:
         if results.deaths or results.out_of_time or any(result.death for result in results.results.values()):
             return False
         with execution.captured():
-            return all(self._checks[check.id].is_decided(check, results) for check in self.exercise.checks)
+            # values have their own passes, which are not optional
+            return all(
+                self.gradients.is_decided(check, results) for check in self.exercise.checks if not check.is_value
+            )
 
     def _with_note(
         self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Verdict:
-        """A verdict, with a note if the answer passed; ``failed`` are the gradients that did not."""
-        if verdict.outcome != "passed":
+        """A verdict, with a note if a gradient passed; ``failed`` are the gradients that did not."""
+        if verdict.outcome != "passed" or verdict.gradient not in self.exercise.tensors:
             return verdict
-        note = self._checks[verdict.id].note(verdict, failed, evidence, results)
+        note = self.gradients.note(verdict.gradient, failed, evidence, results)
         return replace(verdict, diagnosis=note) if note else verdict
 
 

@@ -51,13 +51,9 @@ class GradientChecks:
         self.checker = Checker(exercise, passes, references, facts, policy.tolerance)
         self.checker.validate()
 
-    def begin(self) -> None:
-        """Forget the answers of the last submission."""
-        self.checker.forget()
-
     def is_decided(self, check: Check, results: PassResults) -> bool:
         """Whether the optional passes can change neither the mark of a gradient nor its note."""
-        at_stub, at_end = results.answers[self.passes[0].name][check.gradient].both()
+        at_stub, at_end = results.pair(self.passes[0], check.gradient)
         # the unhelped passes find a cell that changes another one's answer
         if at_stub is not at_end or not check.only_compares:
             return False
@@ -165,12 +161,11 @@ class GradientChecks:
         return True
 
     def note(
-        self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
+        self, gradient: str, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Diagnosis | None:
         """A note on a gradient that passed, while other gradients ``failed``."""
-        steps = [round_.step for round_ in evidence]
-        note = self.diagnostician.right(verdict.gradient, steps, results)
-        return note or self.diagnostician.carried(verdict.gradient, failed, results)
+        note = self.diagnostician.right(gradient, [round_.step for round_ in evidence], results)
+        return note or self.diagnostician.carried(gradient, failed, results)
 
 
 def _seen(visible: Sequence[Comparison | None], evidence: Sequence[Evidence], decided: Mark) -> Comparison | None:

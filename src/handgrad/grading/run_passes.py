@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 
@@ -13,25 +13,17 @@ from handgrad.notebook.execution import CellError
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, Death, PassResult, Run
+from handgrad.sandbox.sandbox import Sandbox
 from handgrad.submission.submission import Submission
 
 __all__ = ["AnswerPair", "PassResults", "run_passes"]
 
 
-@dataclass(frozen=True)
-class AnswerPair:
+class AnswerPair(NamedTuple):
     """The answers for one gradient in one pass: at its stub's end and at the notebook's end."""
 
     at_stub: Answer | None = None
     at_end: Answer | None = None
-
-    def both(self) -> tuple[Answer | None, Answer | None]:
-        """At the stub's end, at the notebook's end."""
-        return self.at_stub, self.at_end
-
-    def tensors(self) -> tuple[torch.Tensor | None, ...]:
-        """The two values; None if an answer is not a tensor."""
-        return tuple(answer.value if answer else None for answer in self.both())
 
 
 @dataclass
@@ -67,14 +59,17 @@ class PassResults:
     slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
 
+    def pair(self, pass_: Pass, gradient: str) -> AnswerPair:
+        """The answers for ``gradient`` in one pass."""
+        return self.answers.get(pass_.name, {}).get(gradient, AnswerPair())
+
     def tensors(self, pass_: Pass, gradient: str) -> tuple[torch.Tensor | None, ...]:
         """The tensors for ``gradient`` in one pass: at the stub's end, at the notebook's end; None if there is none."""
-        return self.answers.get(pass_.name, {}).get(gradient, AnswerPair()).tensors()
+        return tuple(answer.value if answer else None for answer in self.pair(pass_, gradient))
 
     def all_answers(self, gradient: str) -> Iterator[Answer]:
         """Every answer for ``gradient``, of any kind, from every pass."""
-        for answers in self.answers.values():
-            yield from (answer for answer in answers.get(gradient, AnswerPair()).both() if answer is not None)
+        return (answer for pass_ in self.passes for answer in self.pair(pass_, gradient) if answer)
 
     def tried(self, gradient: str) -> bool:
         """Whether a hidden pass gave a tensor for ``gradient``."""
@@ -121,17 +116,8 @@ class PassResults:
             )
 
 
-class Forks(Protocol):
-    """A sandbox: starts child processes with a submission's cells."""
-
-    limits: Limits
-
-    def child(self, sources: Sequence[str]) -> ChildClient:
-        """A new child."""
-
-
 def run_passes(
-    sandbox: Forks,
+    sandbox: Sandbox,
     submission: Submission,
     passes: Sequence[Pass],
     reference: Callable[[Pass, str], torch.Tensor],

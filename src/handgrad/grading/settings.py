@@ -1,8 +1,8 @@
 """The settings of grading, as one frozen record that is sent to every process that grades."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from handgrad.grading.marking import Policy
 from handgrad.sandbox.isolation.limits import Limits
@@ -31,7 +31,3 @@ class GradingSettings:
     sizes: tuple[Mapping[str, Any], ...] = ()
     isolation: Literal["best", "none"] = "best"
     trust: bool = False
-
-    def trusted(self) -> Self:
-        """The same settings for code that is trusted."""
-        return replace(self, trust=True)

@@ -18,7 +18,7 @@ from handgrad.gradients.mistakes.parameter_updates import ParameterUpdate, diagn
 from handgrad.grading.diagnosis import death_sentence, raised, reaches_inside
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass
-from handgrad.grading.run_passes import AnswerPair, PassResults
+from handgrad.grading.run_passes import PassResults
 from handgrad.grading.solution_values import TOLERANCE, SolutionValues
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
@@ -56,19 +56,6 @@ class ValueChecks:
         self.solutions = {pass_.name: SolutionValues.of(exercise, pass_) for pass_ in passes}
         self._cells = {check.id: execution.CompiledCell(check.source, f"<{check.id}>") for check in exercise.values}
         self.validate()
-
-    def begin(self) -> None:
-        """Does nothing: no answers of the last submission are kept."""
-
-    def is_decided(self, check: Check, results: PassResults) -> bool:
-        """Always True: values have their own passes, so the optional ones do not matter."""
-        return True
-
-    def note(
-        self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
-    ) -> Diagnosis | None:
-        """Always None: there are no notes on values."""
-        return None
 
     def evidence(self, check: Check, results: PassResults) -> list[Evidence]:
         """The comparisons of a value, by pass; empty for a check of the stub as a whole."""
@@ -239,7 +226,7 @@ class ValueChecks:
     def _is_changed(self, name: str, pass_: Pass, results: PassResults) -> bool:
         """Whether an answer differs from the value before the stub ran."""
         start = self.solutions[pass_.name].before.get(name)
-        answers = [answer for answer in results.answers.get(pass_.name, {}).get(name, AnswerPair()).both() if answer]
+        answers = [answer for answer in results.pair(pass_, name) if answer]
         if any(answer.kind in ("other", "too-large") for answer in answers):
             return True
         return any(

@@ -71,7 +71,7 @@ def check(
     # a new seed for every check: numbers copied from an earlier one earn nothing
     # students check their own notebooks: without isolation it runs too, and the report says so
     seeds = [secrets.randbits(48)]
-    with Grader(exercise, seeds, settings.trusted(), process) as grader:
+    with Grader(exercise, seeds, replace(settings, trust=True), process) as grader:
         return grader.grade(submission)
 
 
