@@ -455,7 +455,7 @@ def verify(
 
     Exit status: 0 if no fault was found, 1 if there are some.
     """
-    from handgrad.authoring.verify import output as results
+    from handgrad.authoring.verify import results
     from handgrad.authoring.verify.verify import verify as verified
     from handgrad.course.course import Course
 

@@ -16,14 +16,18 @@ from nbformat import NotebookNode
 from handgrad.authoring.cases import Case
 from handgrad.authoring.mutants import Mutant
 from handgrad.authoring.new_exercise import new_exercise
+from handgrad.authoring.verify.claims import (
+    faults_of_case,
+    faults_of_cells,
+    faults_of_randomness,
+    faults_of_release,
+    open_answers,
+)
 from handgrad.authoring.verify.dry_run import DryRun, drift, dry_run_of
 from handgrad.authoring.verify.equivalence import NEGLIGIBLE, Settings
-from handgrad.authoring.verify.graded_claims import faults_of_case, faults_of_release
 from handgrad.authoring.verify.leaks import Leaks
 from handgrad.authoring.verify.mutation_testing import mutation
-from handgrad.authoring.verify.notebook_claims import faults_of_cells, faults_of_randomness, open_answers
-from handgrad.authoring.verify.output import as_json, as_text, status
-from handgrad.authoring.verify.results import Fault, Mutation, Proof, Survivor
+from handgrad.authoring.verify.results import Fault, Mutation, Proof, Survivor, as_json, as_text, status
 from handgrad.authoring.verify.verify import verify
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
@@ -316,7 +320,7 @@ def test_weights_anew(exercise: Exercise, solutions: dict[str, str]) -> None:
     """One of the settings has weights that the notebook would never draw."""
     settings = Settings(exercise, solutions, {})
     first = Reference.of(exercise, {"seed": 7}).namespace["bngain"]
-    gains = [one.before["dC"]["bngain"] for one in settings.settings]
+    gains = [one["dC"]["bngain"] for one in settings.random]
     assert not any(gain.shape == first.shape and gain.equal(first.double()) for gain in gains[-1:])
     assert gains[-1].min() < 0, "a gain is drawn around 1, and never below 0"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from handgrad.authoring.verify.notebook_claims import open_answers
+from handgrad.authoring.verify.claims import open_answers
 from handgrad.authoring.verify.results import Fault
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.solution_marks import HIDDEN_TEST_MARKS, HIDDEN_TESTS, SOLUTION_MARKS, SOLUTIONS

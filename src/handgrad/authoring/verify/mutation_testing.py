@@ -1,50 +1,93 @@
-"""Mutation testing of gradients: grade submissions with one mutant of each answer."""
+"""Mutation testing: grade submissions with mutants of the worked solution.
+
+Of gradients, one submission has one mutant of each answer. A mutant of answers that are not gradients survives if a
+short training passes every check: the visible pass is as long as the longest hidden one. A check that the worked
+solution does not pass then, such as one of the loss after the full training, is ignored.
+"""
 
 import ast
 import copy
 import itertools
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir
+from dataclasses import replace
+from typing import Any
 
+import torch
 from nbformat import NotebookNode
 
 from handgrad.authoring.mutants import Mutant, mutants
-from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, Settings
+from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings, double_precision
 from handgrad.authoring.verify.results import Mutation, Survivor
-from handgrad.exercise.exercise import grade_id, kind_of
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
+from handgrad.grading.solution_values import ROUNDING, TOLERANCE
+from handgrad.notebook import execution
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
 
-__all__ = ["all_mutants", "classify", "graded", "mutation", "solutions_in"]
+__all__ = ["mutation", "mutation_of_values", "shortened"]
 
 
 def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
     """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass."""
-    solutions = solutions_in(solved)
-    made = all_mutants(grader, solutions)
-    passed = [mutant for row in _rows(made, solutions) for mutant in _passed(row, grader, solved)]
+    solutions = _solutions(solved)
+    made = _all_mutants(grader, solutions)
+    passed = [mutant for row in _rows(made, solutions) for mutant in _passing(row, grader, solved)]
     # two flipped signs in one submission may cancel: grade again, alone, each mutant that passed
-    passed = [mutant for mutant in passed if _passed([mutant], grader, solved)]
+    passed = [mutant for mutant in passed if _passing([mutant], grader, solved)]
     if not passed:
         return Mutation(len(made))
     settings = Settings(grader.exercise, solutions, grader.passes[-1].parameters)
-    return classify(len(made), passed, settings.equivalent)
+    return _classified(len(made), passed, settings.equivalent)
 
 
-def solutions_in(solved: NotebookNode) -> dict[str, str]:
+def shortened(exercise: Exercise) -> Exercise:
+    """The exercise with a visible pass as short as its longest hidden one."""
+    index, hidden = exercise.parameters_cell, exercise.training.hidden[-1]
+    lines = [exercise.cells[index].source, *(f"{name} = {value!r}" for name, value in hidden.items())]
+    cell = replace(exercise.cells[index], source="\n".join(lines))
+    return replace(exercise, cells=(*exercise.cells[:index], cell, *exercise.cells[index + 1 :]))
+
+
+def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
+    """As :func:`mutation`, each mutant alone, by a grader of a :func:`shortened` exercise."""
+    exercise, solutions = grader.exercise, _solutions(solved)
+    made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
+    expected = _passed(grader, solved, {})
+    passed = [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+    if not passed:
+        return Mutation(len(made))
+    settings = [{**grader.passes[-1].parameters, "seed": seed} for seed in SEEDS]
+    right = [dict(_changes(exercise, parameters, solutions)) for parameters in settings]
+
+    def agrees(mutant: Mutant, allowance: float) -> bool:
+        """Whether a mutant makes the same changes in every setting, up to ``allowance`` times their scales."""
+        sources = {**solutions, mutant.gradient: mutant.source}
+        mutated = (dict(_changes(exercise, parameters, sources)) for parameters in settings)
+        return all(
+            name in changes
+            and changes[name][0].shape == change.shape
+            and bool(((changes[name][0] - change).abs() <= allowance * scale).all())
+            for changes, expected in zip(mutated, right, strict=True)
+            for name, (change, scale) in expected.items()
+        )
+
+    return _classified(len(made), passed, agrees)
+
+
+def _solutions(solved: NotebookNode) -> dict[str, str]:
     """The worked solution of each stub in the notebook ``solved``, in order."""
     return {grade_id(cell): without_marks(cell.source) for cell in solved.cells if kind_of(cell) == "stub"}
 
 
-def classify(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, float], bool]) -> Mutation:
-    """Classify the ``passed`` of ``made`` mutants as equivalent, negligible or survivors.
+def _classified(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, float], bool]) -> Mutation:
+    """The ``passed`` of ``made`` mutants as equivalent, negligible or survivors.
 
-    Parameters
-    ----------
-    agrees
-        Whether a mutant gives what the worked solution gives, up to an allowance.
+    ``agrees`` tells whether a mutant gives what the worked solution gives, up to an allowance.
     """
     equivalent = [mutant for mutant in passed if agrees(mutant, ALMOST)]
     wrong = [mutant for mutant in passed if mutant not in equivalent]
@@ -53,7 +96,7 @@ def classify(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, floa
     return Mutation(made, _survivors(equivalent), _survivors(negligible), _survivors(survivors))
 
 
-def all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
+def _all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
     """Every mutant of every worked solution, in order."""
     names, made = list(solutions), []
     for number, name in enumerate(names):
@@ -92,22 +135,43 @@ def _share_names(solutions: Mapping[str, str]) -> bool:
     return False
 
 
-def _passed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
+def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
     """The mutants of a row that get full marks."""
-    report = graded(grader, solved, {mutant.gradient: mutant.source for mutant in row})
-    outcomes = {check.gradient: check.outcome for check in report.checks}
-    return [mutant for mutant in row if outcomes[mutant.gradient] == "passed"]
+    passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
+    return [mutant for mutant in row if mutant.gradient in passed]
 
 
-def graded(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> Report:
-    """The report of the notebook ``solved`` with the ``sources`` of some stubs replaced."""
+def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
+    """The answers that pass in the notebook ``solved`` with the ``sources`` of some stubs replaced."""
     notebook = copy.deepcopy(solved)
     for cell in notebook.cells:
         if kind_of(cell) == "stub":
             cell.source = sources.get(grade_id(cell), cell.source)
-    return grader.grade(Submission.of(notebook, grader.exercise)).report
+    report = grader.grade(Submission.of(notebook, grader.exercise)).report
+    return {check.gradient for check in report.checks if check.outcome == "passed"}
 
 
 def _survivors(mutants: Sequence[Mutant]) -> tuple[Survivor, ...]:
     """The mutants as records."""
     return tuple(Survivor(mutant.gradient, mutant.kind, mutant.diff) for mutant in mutants)
+
+
+def _changes(
+    exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]
+) -> Iterator[tuple[str, tuple[torch.Tensor, float]]]:
+    """The change of each checked value and its scale, by stubs with these sources; incomplete if one of them raises."""
+    with double_precision(), chdir(exercise.directory), torch.no_grad(), execution.captured():
+        namespace = run_locked(exercise, parameters)
+        start = {name: value.clone() for name, value in namespace.items() if isinstance(value, torch.Tensor)}
+        random.seed(0)
+        torch.manual_seed(0)
+        for name, locked in exercise.solution():
+            if execution.run_cell(execution.CompiledCell(sources.get(name, locked), f"<{name}>"), namespace):
+                return
+        for check in exercise.values:
+            value = namespace.get(check.gradient)
+            if isinstance(value, torch.Tensor):
+                change = value - start[check.gradient] if check.gradient in start else value
+                # a change that is rounding only carries no information
+                least = ROUNDING / TOLERANCE * float(value.abs().max())
+                yield check.gradient, (change, max(float(change.abs().max()), least))

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from handgrad.authoring.cases import MISTAKES, Case, known_mistakes
+from handgrad.authoring.verify.claims import (
+    faults_of_case,
+    faults_of_cells,
+    faults_of_outcomes,
+    faults_of_randomness,
+    faults_of_release,
+    open_answers,
+)
 from handgrad.authoring.verify.dry_run import SOLVED, UNTOUCHED, DryRun, drift, dry_run_of
-from handgrad.authoring.verify.graded_claims import faults_of_case, faults_of_outcomes, faults_of_release
 from handgrad.authoring.verify.leaks import Leaks
-from handgrad.authoring.verify.mutation_of_values import mutation_of_values, shortened
-from handgrad.authoring.verify.mutation_testing import mutation
-from handgrad.authoring.verify.notebook_claims import faults_of_cells, faults_of_randomness, open_answers
+from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_values, shortened
 from handgrad.authoring.verify.results import Fault, Mutation, Proof
 from handgrad.course.commands.check_notebook import check
 from handgrad.course.course import Course
