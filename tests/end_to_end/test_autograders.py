@@ -14,7 +14,7 @@ import nbformat
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from handgrad.authoring import wheel as wheel_module
+from handgrad.authoring import release as release_module
 from handgrad.authoring.autograders import Service, write_autograder
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
@@ -31,7 +31,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     wheel = tmp_path_factory.mktemp("origin") / WHEEL
     wheel.write_text("a wheel")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wheel_module, "origin", lambda: wheel)
+        patch.setattr(release_module, "origin", lambda: wheel)
         yield wheel
 
 
@@ -169,7 +169,7 @@ def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) 
 
 def test_no_wheel(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no wheel nothing is written: no index has handgrad, and a stranger could put one there."""
-    monkeypatch.setattr(wheel_module, "origin", lambda: None)
+    monkeypatch.setattr(release_module, "origin", lambda: None)
     with pytest.raises(CourseError, match=r"Run `pip wheel --no-deps -w \S+/release/backprop CLONE`"):
         write_autograder(course, "gradescope", "backprop", tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from handgrad.authoring import wheel as wheel_module
-from handgrad.authoring.release import release
-from handgrad.authoring.wheel import origin, wheel_in, wheels
+from handgrad.authoring import release as release_module
+from handgrad.authoring.release import origin, release, wheel_in, wheels
 from handgrad.cli import app
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
@@ -36,7 +35,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
             return json.dumps({"url": self.url}) if self.url else None
 
     def install(url: str | None) -> None:
-        monkeypatch.setattr(wheel_module, "distributions", lambda name: [Distribution(None), Distribution(url)])
+        monkeypatch.setattr(release_module, "distributions", lambda name: [Distribution(None), Distribution(url)])
 
     return install
 

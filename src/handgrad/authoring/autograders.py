@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
 
-from handgrad.authoring.wheel import wheel_in, wheels
+from handgrad.authoring.release import wheel_in, wheels
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import CourseError
@@ -64,14 +64,15 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
         # the student hands in the notebook
         kept = [path for path in kept if path.suffix != ".ipynb" and not path.name.startswith("test_")]
     for path in kept:
-        target = output / path.relative_to(released)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        _copy(path, output / path.relative_to(released))
     write_text(output / "requirements.txt", f"./{wheel.name}[check]\n")
     write_text(output / SETTINGS_FILE, settings)
     with as_file(files("handgrad.authoring") / "autograder_templates" / service) as folder:
         for template in sorted(folder.iterdir()):
-            _copy(template, output / (".github/workflows" if service == "github" else ".") / template.name)
+            target = output / (".github/workflows" if service == "github" else ".") / template.name
+            _copy(template, target)
+            if template.name in EXECUTABLE:
+                target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     written = [path for path in sorted(output.rglob("*")) if path.is_file()]
     return [*written, _zipped(output, written)] if service == "gradescope" else written
 
@@ -96,11 +97,9 @@ def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
             yield f"the locked cell {name} has changed"
 
 
-def _copy(template: Path, target: Path) -> None:
+def _copy(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(template, target)
-    if template.name in EXECUTABLE:
-        target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    shutil.copyfile(path, target)
 
 
 def _zipped(folder: Path, paths: list[Path]) -> Path:

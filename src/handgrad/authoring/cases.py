@@ -72,34 +72,10 @@ write NAME.toml with the facts of {FACTS} and a table [cells] with a line dh = '
 
 @dataclass(frozen=True)
 class Case:
-    """One case.
+    """One case: the keys and tables of its file, which the module's docstring describes.
 
-    Attributes
-    ----------
-    name
-        Name of its file without ``.toml``, or of its folder.
-    about
-        One sentence: what this student did.
-    assignment
-        The exercise that it belongs to.
-    start
-        What the stubs hold that have no entry in ``cells``.
-    score
-        Points that it must get.
-    outcomes
-        The outcome of each gradient that differs from the rest.
-    diagnoses
-        The mistake that must be found, by gradient.
-    report
-        Outcome of the whole report.
-    student
-        Name in the sample class; empty if it is not part of it.
-    cells
-        Sources by their places: ``dcounts``, ``first``, ``before-forward``.
-    texts
-        Sources of text cells, in the same way.
-    raw
-        The file as it was handed in; None if it is built from ``cells``.
+    ``name`` is that of its file without ``.toml``, or of its folder. ``raw`` is the file as it was handed in; None if
+    it is built from ``cells``.
     """
 
     name: str
@@ -116,15 +92,8 @@ class Case:
     raw: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, path: Path, exercise: Exercise | None = None) -> Self:
+    def read(cls, path: Path) -> Self:
         """Read the case in the file ``path`` or, with a notebook that is handed in whole, in the folder ``path``.
-
-        Parameters
-        ----------
-        path
-            ``NAME.toml`` or the folder ``NAME``.
-        exercise
-            The names in the case are checked against it (default: not checked).
 
         Raises
         ------
@@ -139,15 +108,12 @@ class Case:
             faults += more
             if lost := [name for table in ("cells", "texts") for name in _table(facts, table)]:
                 faults.append(f"{_listed(lost)} would be lost: a notebook that is handed in whole takes no cells")
-        if not faults:
-            for table in ("cells", "texts"):
-                facts[table] = {place: source.rstrip("\n") for place, source in facts.get(table, {}).items()}
-            facts["score"] = float(facts["score"])
-            case = cls(name=path.name if whole else path.stem, **facts)
-            faults = case.unknown_names(exercise) if exercise else []
         if faults:
             raise _no_case(path, faults)
-        return case
+        for table in ("cells", "texts"):
+            facts[table] = {place: source.rstrip("\n") for place, source in facts.get(table, {}).items()}
+        facts["score"] = float(facts["score"])
+        return cls(name=path.name if whole else path.stem, **facts)
 
     def unknown_names(self, exercise: Exercise) -> list[str]:
         """What the case names that ``exercise`` does not have, one phrase each."""
@@ -180,14 +146,9 @@ class Case:
         return {check.gradient: self.outcomes.get(check.gradient, rest) for check in exercise.checks}
 
     def notebook(self, release: NotebookNode, solution: NotebookNode) -> NotebookNode:
-        """The notebook that this student hands in: the released one, filled in.
+        """The notebook that this student hands in: a copy of the released one, filled in.
 
-        Parameters
-        ----------
-        release
-            The exercise as students get it; it is copied, not changed.
-        solution
-            The worked solution; its stubs are taken if ``start`` is "solution".
+        The stubs of the worked solution are taken if ``start`` is "solution".
 
         Raises
         ------

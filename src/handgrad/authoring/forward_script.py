@@ -30,18 +30,9 @@ LONGEST_NAME = 50
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement at the top level of the script.
+    """One statement at the top level of the script, and the number of its first line.
 
-    Attributes
-    ----------
-    line
-        Number of its first line.
-    source
-        Its text, with the comments before and after it.
-    code
-        Its text without them.
-    node
-        Its syntax tree.
+    ``source`` is its text with the comments before and after it, ``code`` its text without them.
     """
 
     line: int
@@ -179,7 +170,9 @@ class ForwardPass:
             No exercise can be made of it; all faults are listed with their lines.
         """
         about, statements = _parsed(path)
-        head, body = _parameters(statements)
+        # the literals and imports at the top of the script
+        head = list(itertools.takewhile(lambda statement: statement.is_import or statement.constants, statements))
+        body = statements[len(head) :]
         with chdir(directory), torch.enable_grad(), execution.captured():
             run, second, reseeded = (_Run.of(path, head, body, shift) for shift in (0, 0, 1))
         loss, tensors = _named(path, run, statements)
@@ -217,13 +210,7 @@ class ForwardPass:
 
 
 def _parsed(path: Path) -> tuple[str, list[Statement]]:
-    """The docstring of a script and its statements.
-
-    Raises
-    ------
-    ExerciseError
-        It cannot be read, is not valid Python, or has two statements on one line.
-    """
+    """The docstring of a script and its statements; two of them on one line are a fault."""
     try:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
@@ -247,23 +234,12 @@ def _parsed(path: Path) -> tuple[str, list[Statement]]:
         source = "\n".join(rows[end:last])
         statements.append(Statement(first, source, "\n".join(rows[first - 1 : last]), node))
         end = last
-    for line in _calls_of_backward(tree):
-        faults.append((line, "calls backward: delete it, the notebook does that"))
+    for part in ast.walk(tree):
+        match part:
+            case ast.Call(func=ast.Attribute(attr="backward")):
+                faults.append((part.lineno, "calls backward: delete it, the notebook does that"))
     _refuse(path, faults)
     return about, statements
-
-
-def _calls_of_backward(tree: ast.Module) -> Iterator[int]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(attr="backward")):
-                yield node.lineno
-
-
-def _parameters(statements: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
-    """The literals and imports at the top of a script, and the statements after them."""
-    head = list(itertools.takewhile(lambda statement: statement.is_import or statement.constants, statements))
-    return head, list(statements[len(head) :])
 
 
 def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -314,13 +290,9 @@ def _fault_of_loss(run: _Run, statements: Sequence[Statement]) -> Iterator[tuple
 def _faults_of_name(name: str, named: Mapping[str, torch.Tensor], run: _Run) -> Iterator[tuple[int, str]]:
     """Faults of the name of a tensor, and of the tensor."""
     line, tensor = run.lines[name][-1], named[name]
-    for other in (*named, LOSS):
-        if other == name:
-            break
+    for other in (*itertools.takewhile(lambda other: other != name, named), LOSS):
         if tensor is run.namespace[other]:
             yield line, f"{name} and {other} are the same tensor: use one name"
-    if tensor is run.namespace[LOSS]:
-        yield line, f"{name} and {LOSS} are the same tensor: use one name"
     if not name.isascii() or len(name) > LONGEST_NAME:
         yield line, f"{name} cannot be the name of a cell: use at most {LONGEST_NAME} letters a to z, digits and _"
     if f"d{name}" in run.namespace:

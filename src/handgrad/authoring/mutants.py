@@ -22,16 +22,7 @@ _OPPOSITE = {ast.Gt: ast.LtE, ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.LtE: ast.Gt,
 class Mutant:
     """An answer cell with one mistake.
 
-    Attributes
-    ----------
-    gradient
-        Name of the answer.
-    kind
-        What kind of mistake it is.
-    source
-        The cell.
-    original
-        The cell that it was made from, formatted in the same way.
+    The answer's name, the kind of mistake, the cell, and the cell that it was made from, formatted in the same way.
     """
 
     gradient: str
@@ -68,6 +59,7 @@ def mutants(
     for node in ast.walk(tree):
         new_ones = itertools.chain(_replacements(node, gradients, tensors), _other_sums(node))
         replacements += [(kind, node, new) for kind, new in new_ones]
+    # after those of every node: of two mistakes that give the same cell, the first names it
     for node in ast.walk(tree):
         new_ones = itertools.chain(_further(node, gradients), _other_names(node, shapes or {}))
         replacements += [(kind, node, new) for kind, new in new_ones]

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,29 +109,26 @@ def _notebook(name: str, forward: ForwardPass) -> NotebookNode:
     tensors = forward.backwards()
     notebook.cells = [
         _text("title", _title(name, forward, tensors)),
-        _locked("parameters", _source(forward.parameters), tags=[PARAMETERS_TAG]),
-        _locked("imports", _imports(forward)),
-        *_setup(forward),
+        _code("parameters", _source(forward.parameters), tags=[PARAMETERS_TAG]),
+        _code("imports", f"{_source(forward.imports)}\n\nfrom handgrad import cmp, progress".lstrip()),
+    ]
+    if forward.setup:
+        notebook.cells += [_text("about_setup", "## The data and the weights"), _code("setup", _source(forward.setup))]
+    notebook.cells += [
         _text("about_forward", f"## The forward pass\n\n{OPEN}: what is computed here, and why."),
-        _locked("forward", _source(forward.steps)),
+        _code("forward", _source(forward.steps)),
         _text("about_backward", _ABOUT_BACKWARD),
-        _locked("backward", _backward(forward)),
+        _code("backward", _backward(forward)),
         _text("about_exercise", _ABOUT_EXERCISE),
     ]
     for number, tensor in enumerate(tensors, start=1):
         notebook.cells += [
             _text(f"about_d{tensor}", _lead(number, tensor, forward)),
-            _stub(f"d{tensor}", marked_solution(f"d{tensor} = None")),
-            _check(f"check_d{tensor}", f"cmp({tensor!r}, d{tensor}, {tensor})"),
+            _code(f"d{tensor}", marked_solution(f"d{tensor} = None"), _STUB_TAGS, locked=False, solution=True),
+            _code(f"check_d{tensor}", f"cmp({tensor!r}, d{tensor}, {tensor})", _STUB_TAGS, grade=True, points=1),
         ]
-    notebook.cells += [_text("about_progress", _ABOUT_PROGRESS), _locked("progress", "progress()")]
+    notebook.cells += [_text("about_progress", _ABOUT_PROGRESS), _code("progress", "progress()")]
     return notebook
-
-
-def _setup(forward: ForwardPass) -> list[NotebookNode]:
-    if not forward.setup:
-        return []
-    return [_text("about_setup", "## The data and the weights"), _locked("setup", _source(forward.setup))]
 
 
 def _title(name: str, forward: ForwardPass, tensors: Sequence[str]) -> str:
@@ -141,30 +139,22 @@ def _title(name: str, forward: ForwardPass, tensors: Sequence[str]) -> str:
     )
 
 
-def _imports(forward: ForwardPass) -> str:
-    own = _source(forward.imports)
-    return f"{own}\n\nfrom handgrad import cmp, progress".lstrip()
-
-
 def _backward(forward: ForwardPass) -> str:
-    rows, row = [], "   "
-    for name in forward.tensors:
-        if len(row) + len(name) > 100:
-            rows.append(row)
-            row = "   "
-        row += f" {name},"
-    return _BACKWARD.format(rows="\n".join([*rows, row]), loss=LOSS)
+    names = " ".join(f"{name}," for name in forward.tensors)
+    rows = textwrap.fill(names, 102, initial_indent="    ", subsequent_indent="    ")
+    return _BACKWARD.format(rows=rows, loss=LOSS)
 
 
 def _lead(number: int, name: str, forward: ForwardPass) -> str:
     """The text above a stub: the lines that consume the tensor, its shape, and :data:`OPEN` for the author's text."""
-    consumers = forward.consumers[name]
+    consumers, tensor = forward.consumers[name], forward.tensors[name]
     lines = [_forward_lines(consumer, forward) for consumer in consumers]
+    shape = f"`{tuple(tensor.shape)}`" if tensor.dim() else "a single number, with the shape `()`"
     return "\n\n".join(
         [
             f"### {number}. `d{name}`",
             "```python\n" + "\n".join(lines) + "\n```",
-            f"`{name}` is {_shape(name, forward)}, consumed by {_listed(consumers)}.",
+            f"`{name}` is {shape}, consumed by {_listed(consumers)}.",
             f"{OPEN}: two or three sentences on what this step does, and what to think about.",
         ]
     )
@@ -172,18 +162,9 @@ def _lead(number: int, name: str, forward: ForwardPass) -> str:
 
 def _forward_lines(name: str, forward: ForwardPass) -> str:
     """The statements that compute a tensor; a single line is followed by the tensor's shape."""
-    codes = [statement.code for statement in forward.lines[name]]
-    code = "\n".join(codes)
+    code = "\n".join(statement.code for statement in forward.lines[name])
     shaped = name != LOSS and "\n" not in code and "#" not in code
-    return f"{code}    # {_size(name, forward)}" if shaped else code
-
-
-def _size(name: str, forward: ForwardPass) -> str:
-    return str(tuple(forward.tensors[name].shape))
-
-
-def _shape(name: str, forward: ForwardPass) -> str:
-    return f"`{_size(name, forward)}`" if forward.tensors[name].dim() else "a single number, with the shape `()`"
+    return f"{code}    # {tuple(forward.tensors[name].shape)}" if shaped else code
 
 
 def _listed(consumers: Iterable[str]) -> str:
@@ -200,22 +181,11 @@ def _text(name: str, source: str) -> NotebookNode:
     return nbformat.v4.new_markdown_cell(source, id=name)
 
 
-def _code(name: str, source: str, tags: Sequence[str], **nbgrader: Any) -> NotebookNode:
+def _code(name: str, source: str, tags: Sequence[str] = (), **nbgrader: Any) -> NotebookNode:
+    """A locked cell, unless ``nbgrader`` says something else."""
     cell = nbformat.v4.new_code_cell(source, id=name)
     facts = {"grade": False, "grade_id": name, "locked": True, "schema_version": 3, "solution": False, "task": False}
     cell.metadata["nbgrader"] = {**facts, **nbgrader}
     if tags:
         cell.metadata["tags"] = list(tags)
     return cell
-
-
-def _locked(name: str, source: str, tags: Sequence[str] = ()) -> NotebookNode:
-    return _code(name, source, tags)
-
-
-def _stub(name: str, source: str) -> NotebookNode:
-    return _code(name, source, _STUB_TAGS, locked=False, solution=True)
-
-
-def _check(name: str, source: str) -> NotebookNode:
-    return _code(name, source, _STUB_TAGS, grade=True, points=1)

@@ -1,32 +1,37 @@
-"""Release exercises: what students get, the worked solutions, and the wheel that students install."""
+"""Release exercises: what students get, the worked solutions, and the wheel that students install.
 
+The wheel of handgrad is part of every release: handgrad is not on a package index.
+"""
+
+import json
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from handgrad.authoring.wheel import wheels
+from handgrad import __version__
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
-from handgrad.exercise.release_file import EXERCISE_FILE
+from handgrad.errors import CourseError
+from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
 
-__all__ = ["Released", "release"]
+__all__ = ["Released", "origin", "release", "wheel_in", "wheels"]
+
+_BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src")
 
 
 @dataclass(frozen=True)
 class Released:
-    """One assignment as it was released.
+    """One assignment as it was released: the folder that students get, and that of the worked solution.
 
-    Attributes
-    ----------
-    assignment
-        Its name.
-    folder
-        What students get.
-    solution
-        The folder of the worked solution.
-    wheel
-        The name of the wheel in ``folder``; empty for an assignment that is not a handgrad exercise.
+    ``wheel`` is the name of the wheel in ``folder``; empty for an assignment that is not a handgrad exercise.
     """
 
     assignment: str
@@ -55,3 +60,81 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
             if is_ours:
                 shutil.copy(wheel, folder)
             yield Released(name, folder, course.folder("solution") / name, wheel.name if is_ours else "")
+
+
+def wheel_in(folder: Path) -> Path | None:
+    """The wheel of this version in ``folder``; None if there is none."""
+    path = folder / WHEEL
+    return path if path.is_file() else None
+
+
+def origin() -> Path | None:
+    """The folder or wheel on this machine from which handgrad was installed; None if it was neither."""
+    for distribution in distributions(name="handgrad"):
+        # pip writes this file if a package was installed from a URL or path (PEP 610)
+        url = urlsplit(json.loads(distribution.read_text("direct_url.json") or "{}").get("url", ""))
+        path = Path(url2pathname(url.path))
+        if url.scheme == "file" and ((path / "pyproject.toml").is_file() or (path.is_file() and path.suffix == ".whl")):
+            return path
+    return None
+
+
+@contextmanager
+def wheels(folders: Sequence[Path]) -> Iterator[Path]:
+    """The wheel of this version, in a temporary folder.
+
+    Parameters
+    ----------
+    folders
+        Released folders, at least one. A wheel in one of them is used if none can be built.
+
+    Raises
+    ------
+    CourseError
+        There is none, and handgrad was not installed from a folder or wheel on this machine; or the wheel cannot be
+        built, or has another version.
+    """
+    source, released = origin(), next(filter(None, map(wheel_in, folders)), None)
+    with tempfile.TemporaryDirectory(prefix="handgrad-") as name:
+        folder = Path(name).resolve()
+        if source and source.is_dir():
+            _build(source, folder)
+        elif path := source or released:
+            shutil.copy(path, folder)
+        else:
+            raise CourseError(
+                "there is no wheel of handgrad for students to install: this handgrad was not installed from a folder "
+                "or wheel that is still on this machine. "
+                f"Run `pip wheel --no-deps -w {folders[0]} CLONE` with a clone of handgrad {__version__}, "
+                "then run this command again."
+            )
+        wheel = wheel_in(folder)
+        if wheel is None:
+            built = ", ".join(path.name for path in folder.glob("*.whl")) or "nothing"
+            raise CourseError(
+                f"{source} gives {built}, but this is handgrad {__version__}: install that version "
+                f"(`pip install {source}`), or restore the folder."
+            )
+        yield wheel
+
+
+def _build(source: Path, folder: Path) -> None:
+    """Build the wheel of the clone ``source`` into ``folder``."""
+    copy = folder / "clone"
+    copy.mkdir()
+    # setuptools writes into the folder that it builds, and includes files that an earlier build left there
+    for path in map(source.joinpath, _BUILT_FROM):
+        if path.is_dir():
+            shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        elif path.is_file():
+            shutil.copy(path, copy)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--wheel-dir", str(folder), str(copy)], capture_output=True, text=True, check=False, cwd=folder
+    )
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        last = next(
+            (line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "it printed nothing"
+        )
+        raise CourseError(f"the wheel of {source} cannot be built: `pip wheel --no-deps {source}` fails: {last}")

@@ -72,7 +72,7 @@ before-forward = "x = 1"
 "after-dprobs" = "So far."
 '''
     )
-    assert Case.read(_write(tmp_path / "slip", text), EXERCISE) == Case(
+    assert Case.read(_write(tmp_path / "slip", text)) == Case(
         name="slip",
         about="A sentence.",
         assignment="backprop",
@@ -130,7 +130,7 @@ def test_notebook_is_the_same_twice(tmp_path: Path) -> None:
 def test_raw(tmp_path: Path) -> None:
     """A file that is handed in whole is handed in byte for byte."""
     folder = _write_folder(tmp_path / "slip", notebook__bin=b"\xff\xfe<html>", **{".DS_Store": b""})
-    case = Case.read(folder, EXERCISE)
+    case = Case.read(folder)
     assert case.name == "slip"
     assert case.content(RELEASE, SOLUTION) == b"\xff\xfe<html>"
     assert case.expected(EXERCISE) == {}
@@ -157,7 +157,6 @@ FAULTS = {
     "diagnosis": (FACTS + "[diagnoses]\ndh = 1", "[diagnoses] dh = 1 is not the name of a mistake"),
     "gradient": (FACTS + '[outcomes]\ndcount = "failed"', "not an answer of backprop. Did you mean dcounts?"),
     "not-graded": (FACTS + 'report = "unreadable"\n[outcomes]\ndh = "failed"', "has no outcomes and no diagnoses"),
-    "assignment": (FACTS.replace('"backprop"', '"other"'), "it is a case of 'other', not of 'backprop'"),
     "cells": (FACTS + "cells = 1", "cells = 1 is not a table"),
     "cell": (FACTS + "[cells]\ndh = 1", "[cells] dh = 1 is not a text"),
     "text": (FACTS + "[texts]\nfirst = []", "[texts] first = [] is not a text"),
@@ -171,9 +170,11 @@ def test_read_faults(tmp_path: Path) -> None:
     for name, (facts, message) in FAULTS.items():
         path = _write(tmp_path / "slip", facts)
         with pytest.raises(CourseError) as caught:
-            Case.read(path, EXERCISE)
+            read_cases(tmp_path, EXERCISE)
         assert message in str(caught.value), name
         assert str(path) in str(caught.value), name
+    with pytest.raises(CourseError, match="slip cannot be used as a case: it is a case of 'other', not of 'backprop'"):
+        Case.read(_write(tmp_path / "slip", FACTS.replace('"backprop"', '"other"'))).expected(EXERCISE)
 
 
 def test_read_places(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_read_places(tmp_path: Path) -> None:
     text = FACTS + '[texts]\ndh = "x"\n'
     path = _write(tmp_path / "slip", text, dprob="x", after__forwrd="x", last="x")
     with pytest.raises(CourseError) as caught:
-        Case.read(path, EXERCISE)
+        read_cases(tmp_path, EXERCISE)
     assert "[cells] dprob is not the place of a cell. Did you mean dprobs?" in str(caught.value)
     assert "[cells] after-forwrd is not the place of a cell. Did you mean after-forward?" in str(caught.value)
     assert "[texts] dh is not the place of a cell" in str(caught.value)

@@ -43,17 +43,7 @@ LONGEST_OUTPUT = 300
 
 @dataclass(frozen=True)
 class DryRun:
-    """One assignment of a course, copied into a temporary folder.
-
-    Attributes
-    ----------
-    course
-        The course that is verified.
-    staging
-        Its copy, in which everything is run.
-    assignment
-        The assignment.
-    """
+    """One assignment of a course, copied into the temporary course ``staging``, in which everything is run."""
 
     course: Course
     staging: Course
@@ -62,11 +52,6 @@ class DryRun:
     def path(self, kind: str) -> Path:
         """Path of the ``release`` or ``solution`` notebook made from the source."""
         return self.staging.folder(kind) / self.assignment / f"{self.assignment}.ipynb"
-
-    def generate(self) -> None:
-        """Make release and solution from the source with nbgrader."""
-        commands.run("generate_assignment", self.staging, self.assignment)
-        commands.run("generate_solution", self.staging, self.assignment)
 
     def notebook(self, kind: str) -> NotebookNode:
         """The notebook at :meth:`path`."""
@@ -101,9 +86,8 @@ class DryRun:
         folder = self.hidden_tests / self.assignment
         name = folder.relative_to(self.course.root).as_posix()
         if not list(folder.glob("test_*.py")):
-            yield Fault(
-                name, "there are no hidden tests for pytest", "write them as in the other folders of tests/hidden"
-            )
+            remedy = "write them as in the other folders of tests/hidden"
+            yield Fault(name, "there are no hidden tests for pytest", remedy)
             return
         done = self._run("pytest", "-q", "-p", "no:cacheprovider", str(folder), f"--submission={self.path('solution')}")
         if done.returncode:
@@ -124,7 +108,7 @@ class DryRun:
 
 @contextmanager
 def dry_run_of(course: Course, assignment: str) -> Iterator[DryRun]:
-    """A dry run in a temporary folder; nothing in the course itself is written.
+    """A dry run, released and solved by nbgrader in a temporary folder; nothing in the course itself is written.
 
     Raises
     ------
@@ -138,9 +122,10 @@ def dry_run_of(course: Course, assignment: str) -> Iterator[DryRun]:
         settings = _STAGING_CONFIG.format(root=str(root), database=f"sqlite:///{root}/gradebook.db")
         config = (course.root / CONFIG).read_text(encoding="utf-8")
         (root / CONFIG).write_text(config + settings, encoding="utf-8")
-        dry_run = DryRun(course, Course.at(root), assignment)
-        dry_run.generate()
-        yield dry_run
+        staging = Course.at(root)
+        commands.run("generate_assignment", staging, assignment)
+        commands.run("generate_solution", staging, assignment)
+        yield DryRun(course, staging, assignment)
 
 
 def drift(dry_run: DryRun) -> Iterator[Fault]:
@@ -174,20 +159,15 @@ def _same_content(path: Path, other: Path) -> bool:
 
 def _same_exercise(data: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two released exercises are the same; what a solution gives may be rounded differently by other CPUs."""
-    pairs = [(value.parameters, value.values) for value in recorded_in(data.pop("recorded", []))]
-    others = [(value.parameters, value.values) for value in recorded_in(other.pop("recorded", []))]
-    return (
-        data == other
-        and [parameters for parameters, _ in pairs] == [parameters for parameters, _ in others]
-        and all(
-            values.keys() == other_values.keys()
-            and all(
-                value.shape == other_values[name].shape
-                and float((value - other_values[name]).abs().max()) <= ROUNDING * max(1.0, float(value.abs().max()))
-                for name, value in values.items()
-            )
-            for (_, values), (_, other_values) in zip(pairs, others, strict=True)
-        )
+    runs, others = (recorded_in(facts.pop("recorded", [])) for facts in (data, other))
+    if data != other or [run.parameters for run in runs] != [run.parameters for run in others]:
+        return False
+    pairs = [(run.values, twin.values) for run, twin in zip(runs, others, strict=True)]
+    return all(values.keys() == twins.keys() for values, twins in pairs) and all(
+        value.shape == twins[name].shape
+        and float((value - twins[name]).abs().max()) <= ROUNDING * max(1.0, float(value.abs().max()))
+        for values, twins in pairs
+        for name, value in values.items()
     )
 
 

@@ -195,7 +195,6 @@ def _leaked(leaks: Leaks, dry_run: DryRun) -> Iterator[Fault]:
         for student in (UNTOUCHED, SOLVED):
             folder = dry_run.staging.folder(kind) / student
             if not folder.is_dir():
-                yield Fault(
-                    f"{kind}/{student}", "it was not written", "run the command on a submission and read its messages"
-                )
+                remedy = "run the command on a submission and read its messages"
+                yield Fault(f"{kind}/{student}", "it was not written", remedy)
             yield from leaks.found_in(folder, f"{kind}/{student}", solved=student == SOLVED)
