@@ -1,25 +1,12 @@
 """The outputs of a check cell in the autograded notebook; nbgrader gives them the points of the verdict."""
 
 import html
-from collections.abc import Mapping
 from typing import Any
 
-from handgrad.report.records import Outcome, Verdict
-from handgrad.report.wording import MARKS, lecture_line, lines, one_line, out_of, sentence, shape
+from handgrad.report.records import Verdict
+from handgrad.report.wording import LOOKS, lecture_line, lines, one_line, out_of, sentence
 
 __all__ = ["check_outputs", "comment"]
-
-_COLORS: Mapping[Outcome, str] = {
-    "passed": "#1a7f37",
-    "partial": "#9a6700",
-    "failed": "#cf222e",
-    "missing": "#57606a",
-    "error": "#8250df",
-    "timeout": "#8250df",
-    "memory": "#8250df",
-    "crashed": "#8250df",
-    "tampered": "#cf222e",
-}
 
 
 def check_outputs(verdict: Verdict) -> list[dict[str, Any]]:
@@ -42,7 +29,7 @@ def check_outputs(verdict: Verdict) -> list[dict[str, Any]]:
         data = {"text/plain": repr(float(verdict.points)), "text/html": _card(verdict)}
         return [{"output_type": "execute_result", "execution_count": None, "metadata": {}, "data": data}]
     points = out_of(verdict.points, verdict.max_points)
-    head = f"{MARKS[verdict.outcome]} {verdict.outcome}: {one_line(verdict.gradient)}, {points}"
+    head = f"{LOOKS[verdict.outcome].mark} {verdict.outcome}: {one_line(verdict.gradient)}, {points}"
     return [
         {
             "output_type": "display_data",
@@ -65,9 +52,9 @@ def comment(verdict: Verdict) -> str:
 
 def _card(verdict: Verdict) -> str:
     """The verdict as HTML: inline styles only, everything escaped, and marked to be ignored by MathJax."""
-    color = _COLORS[verdict.outcome]
+    look = LOOKS[verdict.outcome]
     parts = [
-        f'<div style="font-weight: bold; color: {color}">{MARKS[verdict.outcome]} {verdict.outcome}'
+        f'<div style="font-weight: bold; color: {look.color}">{look.mark} {verdict.outcome}'
         f'<span style="font-weight: normal; color: #24292f"> · {html.escape(one_line(verdict.gradient))} · '
         f"{out_of(verdict.points, verdict.max_points)}</span></div>"
     ]
@@ -78,11 +65,11 @@ def _card(verdict: Verdict) -> str:
         )
     comparison = verdict.comparison
     if comparison and comparison.shape != comparison.expected_shape:
-        parts.append(_paragraph(f"Shape: {shape(comparison.shape)}. Expected: {shape(comparison.expected_shape)}."))
+        parts.append(_paragraph(f"Shape: {comparison.shape}. Expected: {comparison.expected_shape}."))
     parts += [_paragraph(line) for line in lines(verdict)]
     return (
         '<div class="tex2jax_ignore mathjax_ignore" style="max-width: 46em; margin: 4px 0; padding: 8px 12px; '
-        f"border: 1px solid #d0d7de; border-left: 4px solid {color}; border-radius: 4px; "
+        f"border: 1px solid #d0d7de; border-left: 4px solid {look.color}; border-radius: 4px; "
         'background: #ffffff; color: #24292f; font-family: sans-serif; font-size: 14px; line-height: 1.45">'
         + "".join(parts)
         + "</div>"

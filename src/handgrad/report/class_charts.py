@@ -4,16 +4,14 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from handgrad.report.class_summary import GradientSummary, score_of
-from handgrad.report.item_analysis import Item
+from handgrad.report.class_summary import GradientSummary, Item, score_of
 from handgrad.report.records import Report, ScoreEntry
-from handgrad.report.wording import one_line
+from handgrad.report.wording import KINDS, one_line
 
-__all__ = ["Bar", "distribution", "gradient_chart", "item_chart", "score_chart"]
+__all__ = ["distribution", "gradient_chart", "item_chart", "score_chart"]
 
 PAINTS = ("ink", "soft", "line", "bar", "right", "partial", "wrong", "stopped", "missing")
 """Colours of the page, by the names of its CSS variables."""
@@ -46,15 +44,7 @@ NAMED = 4
 """Gradients named next to their point: the hardest, and those of lowest discrimination."""
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One bar of the score distribution: its label, and the number of submissions."""
-
-    label: str
-    count: int
-
-
-def distribution(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None) -> tuple[Bar, ...]:
+def distribution(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None) -> dict[str, int]:
     """Graded submissions by their share of the points, in tenths; full marks have a bar of their own."""
     counts = [0] * 11
     for report in reports:
@@ -63,30 +53,30 @@ def distribution(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | 
             # rounded before it is cut: ten times 0.1 add up to 0.9999999999999999
             counts[max(0, min(int(round(10 * score / report.max_score, 9)), 10))] += 1
     labels = [f"{10 * tenth} to {10 * tenth + 10}%" for tenth in range(10)] + ["100%"]
-    return tuple(Bar(label, count) for label, count in zip(labels, counts, strict=True))
+    return dict(zip(labels, counts, strict=True))
 
 
-def score_chart(bars: Sequence[Bar]) -> str:
+def score_chart(bars: Mapping[str, int]) -> str:
     """The distribution of scores: a bar for each tenth of the points, and one for full marks."""
     with _drawing(7.4, 2.3) as (figure, axes):
         places = range(len(bars))
-        drawn = axes.bar(places, [bar.count for bar in bars], width=0.86, color=_INK["bar"])
-        axes.bar_label(drawn, [str(bar.count) if bar.count else "" for bar in bars], padding=2)
-        axes.set_xticks(places, [bar.label.replace(" to ", "-") for bar in bars])
+        drawn = axes.bar(places, bars.values(), width=0.86, color=_INK["bar"])
+        axes.bar_label(drawn, [str(count) if count else "" for count in bars.values()], padding=2)
+        axes.set_xticks(places, [label.replace(" to ", "-") for label in bars])
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="x", length=0)
         axes.margins(x=0.01, y=0.15)
-        text = "; ".join(f"{bar.label} of the points: {bar.count}" for bar in bars if bar.count) or "no scores"
+        text = "; ".join(f"{label} of the points: {count}" for label, count in bars.items() if count) or "no scores"
         return _svg(figure, "Distribution of scores", f"Students by their share of the points. {text}.")
 
 
-def gradient_chart(gradients: Sequence[GradientSummary], kinds: Sequence[str]) -> str:
+def gradient_chart(gradients: Sequence[GradientSummary]) -> str:
     """A bar for each gradient, divided by kind in shares of the class; the first gradient is on top."""
     with _drawing(7.4, 0.6 + 0.21 * len(gradients)) as (figure, axes):
         names = [one_line(item.gradient) for item in gradients]
         start = [0.0] * len(gradients)
-        for kind in kinds:
+        for kind in KINDS:
             shares = [100 * item.share(kind) for item in gradients]
             axes.barh(range(len(names)), shares, left=start, height=0.74, color=_INK[kind])
             start = [before + share for before, share in zip(start, shares, strict=True)]

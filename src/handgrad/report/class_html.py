@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from handgrad.report.class_charts import distribution, gradient_chart, item_chart, score_chart
-from handgrad.report.class_summary import KINDS, ClassSummary, attention, changed, grouped, score_of, summarise
-from handgrad.report.common_mistakes import Example, find_common_mistakes
+from handgrad.report.class_summary import (
+    ClassSummary,
+    Example,
+    attention,
+    changed,
+    find_common_mistakes,
+    grouped,
+    items,
+    score_of,
+    summarise,
+)
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
-from handgrad.report.item_analysis import items
-from handgrad.report.records import Report, ScoreEntry, Verdict
+from handgrad.report.records import Report, ScoreEntry
 from handgrad.report.templates import read, template
-from handgrad.report.wording import MARKS, clean, headline, isolation, lines, number, one_line, out_of
+from handgrad.report.wording import LOOKS, isolation, one_line
 
 __all__ = ["ClassContext", "Links", "class_page"]
 
@@ -70,7 +78,6 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     """
     context = context or ClassContext()
     summary = summarise(reports, context.entries)
-    kinds = tuple(dict.fromkeys(KINDS.values()))
     analysis = items(reports)
     script = read("class.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -82,27 +89,19 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         reports=reports,
         context=context,
         summary=summary,
-        kinds=kinds,
         analysis=analysis,
         mistakes=find_common_mistakes(reports),
         rates=RATES,
         graph=_graph(context.graph, summary) if context.graph and summary.scores else "",
         score_chart=score_chart(distribution(reports, context.entries)) if summary.scores else "",
-        gradient_chart=gradient_chart(summary.gradients, kinds) if summary.gradients else "",
+        gradient_chart=gradient_chart(summary.gradients) if summary.gradients else "",
         item_chart=item_chart(analysis),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
         differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
-        marks=MARKS,
         named=NAMED,
         attention=attention,
         changed=changed,
-        clean=clean,
         grouped=grouped,
-        headline=headline,
-        lines=lines,
-        number=number,
-        one_line=one_line,
-        out_of=out_of,
         score_of=score_of,
         strip=strip,
     )
@@ -110,13 +109,12 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
 
 def strip(report: Report) -> list[tuple[str, str, str]]:
     """A report's verdicts in runs of the same kind: for each its kind, its signs, and the names of its gradients."""
-    runs = groupby(report.checks, lambda verdict: KINDS[verdict.outcome])
-    return [(kind, *_run(list(verdicts))) for kind, verdicts in runs]
-
-
-def _run(verdicts: Sequence[Verdict]) -> tuple[str, str]:
-    marks = "".join(MARKS[verdict.outcome] for verdict in verdicts)
-    return marks, ", ".join(one_line(verdict.gradient) for verdict in verdicts)
+    parts = []
+    for kind, run in groupby(report.checks, lambda verdict: LOOKS[verdict.outcome].kind):
+        verdicts = list(run)
+        marks = "".join(LOOKS[verdict.outcome].mark for verdict in verdicts)
+        parts.append((kind, marks, ", ".join(one_line(verdict.gradient) for verdict in verdicts)))
+    return parts
 
 
 def _graph(graph: ForwardGraph, summary: ClassSummary) -> str:

@@ -1,37 +1,33 @@
-"""The statistics of a class: outcomes, scores, each gradient, and the submissions that need manual review."""
+"""The statistics of a class: outcomes, scores, each gradient, frequent mistakes, and what needs manual review."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import StatisticsError, correlation, mean, median
 
 from handgrad.report.records import Outcome, Report, ReportOutcome, ScoreEntry
-from handgrad.report.wording import headline, number, one_line
+from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
 __all__ = [
-    "KINDS",
     "ClassSummary",
+    "CommonMistake",
+    "Example",
     "GradientSummary",
+    "Item",
     "attention",
     "changed",
+    "find_common_mistakes",
     "grouped",
     "has_score",
+    "items",
     "score_of",
     "summarise",
 ]
 
-KINDS: Mapping[Outcome, str] = {
-    "passed": "right",
-    "partial": "partial",
-    "failed": "wrong",
-    "error": "stopped",
-    "timeout": "stopped",
-    "memory": "stopped",
-    "crashed": "stopped",
-    "tampered": "stopped",
-    "missing": "missing",
-}
-"""The kind of each outcome, for statistics; ``stopped`` is a cell that raised or did not finish."""
+FEWEST = 10
+"""Smallest number of submissions for a correlation."""
+MOST = 12
+"""Mistakes that are listed at most."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | Non
     # the most complete report first: its order of checks is the graph's
     for report in sorted(graded, key=lambda report: -len(report.checks)):
         for verdict in report.checks:
-            counts.setdefault(verdict.gradient, Counter())[KINDS[verdict.outcome]] += 1
+            counts.setdefault(verdict.gradient, Counter())[LOOKS[verdict.outcome].kind] += 1
             mistakes_of_it = mistakes.setdefault(verdict.gradient, Counter())
             if verdict.diagnosis and verdict.outcome != "passed":
                 mistakes_of_it[verdict.diagnosis.mistake] += 1
@@ -204,3 +200,96 @@ def grouped(report: Report, names: int) -> str:
         more = ["…"] if named and len(named) < len(gradients) else []
         parts.append(f"{len(gradients)} {outcome}" + (": " + ", ".join(named + more) if named else ""))
     return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Item:
+    """The item statistics of one gradient.
+
+    Attributes
+    ----------
+    difficulty
+        Mean share of its points, 0 to 1: the smaller, the harder.
+    discrimination
+        Correlation of its points with the points of all other gradients, -1 to 1; None for fewer than ten submissions,
+        or if all have the same points.
+    """
+
+    difficulty: float
+    discrimination: float | None
+
+
+def items(reports: Sequence[Report]) -> dict[str, Item]:
+    """The item statistics of each gradient, by its name; graded submissions only."""
+    earned: dict[str, list[float]] = {}
+    others: dict[str, list[float]] = {}
+    for report in reports:
+        if report.outcome != "graded":
+            continue
+        score = report.score
+        for verdict in report.checks:
+            share = verdict.points / verdict.max_points if verdict.max_points else 0.0
+            earned.setdefault(verdict.gradient, []).append(share)
+            others.setdefault(verdict.gradient, []).append(score - verdict.points)
+    return {name: Item(mean(shares), _correlation(shares, others[name])) for name, shares in earned.items()}
+
+
+def _correlation(shares: Sequence[float], others: Sequence[float]) -> float | None:
+    if len(shares) < FEWEST:
+        return None
+    try:
+        return correlation(shares, others)
+    except StatisticsError:
+        # all values are the same
+        return None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A cell with a mistake, made anonymous, and the number of students who wrote it."""
+
+    source: str
+    count: int
+
+
+@dataclass(frozen=True)
+class CommonMistake:
+    """One mistake in one gradient.
+
+    Attributes
+    ----------
+    mistake, gradient
+        The mistake's slug, and the gradient that has it.
+    cell
+        The cell (a grade_id) that it is in.
+    what, advice
+        The sentences that most of these students got.
+    students
+        The students who made it.
+    """
+
+    mistake: str
+    gradient: str
+    cell: str
+    what: str
+    advice: str
+    students: tuple[str, ...]
+
+
+def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[CommonMistake, ...]:
+    """The recognised mistakes in gradients that did not pass, the most frequent first."""
+    students: dict[tuple[str, str], list[str]] = {}
+    texts: dict[tuple[str, str], Counter[tuple[str, str, str]]] = {}
+    for report in reports:
+        for verdict in report.checks:
+            diagnosis = verdict.diagnosis
+            if diagnosis and verdict.outcome != "passed":
+                key = diagnosis.mistake, verdict.gradient
+                students.setdefault(key, []).append(report.student)
+                text = diagnosis.cell, clean(diagnosis.what), clean(diagnosis.advice)
+                texts.setdefault(key, Counter())[text] += 1
+    frequent = sorted(students, key=lambda key: -len(students[key]))[:most]
+    return tuple(
+        CommonMistake(one_line(key[0]), one_line(key[1]), *texts[key].most_common(1)[0][0], tuple(students[key]))
+        for key in frequent
+    )

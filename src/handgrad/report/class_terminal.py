@@ -11,7 +11,7 @@ from rich.text import Text
 from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
 from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
 from handgrad.report.terminal import new_console, text_of
-from handgrad.report.wording import MARKS, number, one_line, out_of
+from handgrad.report.wording import LOOKS, number, one_line, out_of
 
 __all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table"]
 
@@ -30,16 +30,10 @@ def class_table(
     width: int | None = None,
     color: bool = False,
 ) -> str:
-    """A class at a glance: a line for each student, statistics, and what needs manual review.
+    """A class at a glance: a line for each student, in this order, statistics, and what needs manual review.
 
-    Parameters
-    ----------
-    reports
-        In the order in which they are to be shown.
-    entries
-        The gradebook's entry of each student: its scores are shown, and why they differ from the report's.
-    width, color
-        As for :func:`.terminal.report_text`.
+    The scores are those of the gradebook's ``entries``, with the reason if they differ from the report's. ``width`` and
+    ``color`` are as for :func:`.terminal.report_text`.
     """
     console = new_console(width, color)
     entries = entries or {}
@@ -98,7 +92,7 @@ def _not_passed(report: Report, room: int) -> str:
     if report.outcome != "graded":
         return one_line(report.message)
     if report.passed:
-        return f"{MARKS['passed']} all passed"
+        return f"{LOOKS['passed'].mark} all passed"
     options = (grouped(report, names) for names in range(len(report.checks), -1, -1))
     count = sum(verdict.outcome != "passed" for verdict in report.checks)
     return next((option for option in options if cell_len(option) <= room), f"{count} not passed")
@@ -126,15 +120,14 @@ def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
 def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None, color: bool = False) -> str:
     """Who would get what, and why: a line for each student whose report would change, or who has none yet.
 
-    Parameters
-    ----------
-    changes
-        One for every submission.
-    width, color
-        As for :func:`.terminal.report_text`.
+    There is a change for every submission. ``width`` and ``color`` are as for :func:`.terminal.report_text`.
     """
     console = new_console(width, color)
-    shown = [change for change in changes if change.before is None or change.gradients() or _outcome_changes(change)]
+    shown = [
+        change
+        for change in changes
+        if change.before is None or change.gradients() or change.before.outcome != change.after.outcome
+    ]
     if shown:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("student", "now", "would get", "why", "gradients"):
@@ -154,10 +147,6 @@ def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None, c
     console.print(Text(f"{number(len(shown))} of {number(len(changes))} submissions would get another report."))
     console.print(Text(f"{number(again)} would be graded again. Nothing was written."))
     return text_of(console)
-
-
-def _outcome_changes(change: GradeChange) -> bool:
-    return change.before is not None and change.before.outcome != change.after.outcome
 
 
 def _score_of(report: Report | None) -> str:
@@ -180,16 +169,9 @@ Pair = tuple[tuple[str, str], Mapping[str, tuple[str, str, int]]]
 def alike_text(
     rows: Sequence[Pair], *, most: int = 10, cells: int = 3, width: int | None = None, color: bool = False
 ) -> str:
-    """The first ``most`` pairs, with the ``cells`` rarest cells of each.
+    """The first ``most`` pairs, with the ``cells`` rarest cells of each; those that share most come first.
 
-    Parameters
-    ----------
-    rows
-        The pairs, those that share most first.
-    most, cells
-        Largest numbers of pairs, and of cells of a pair, that are shown.
-    width, color
-        As for :func:`.terminal.report_text`.
+    ``width`` and ``color`` are as for :func:`.terminal.report_text`.
     """
     console = new_console(width, color)
     if not rows:

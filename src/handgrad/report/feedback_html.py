@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from handgrad.report.class_summary import KINDS
 from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.graph.svg import Node, draw
 from handgrad.report.records import Report, Verdict
 from handgrad.report.templates import read, template
-from handgrad.report.wording import MARKS, headline, lecture_line, lines, number, one_line, out_of, shape
+from handgrad.report.wording import KINDS, LOOKS, number
 
 __all__ = ["Feedback", "Piece", "feedback_page"]
 
@@ -89,6 +88,7 @@ def feedback_page(feedback: Feedback) -> str:
     """A student's page: self-contained, without any script, loads nothing."""
     verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
     not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
+    there = {LOOKS[verdict.outcome].kind for verdict in feedback.report.checks}
     return template("feedback.html").render(
         feedback=feedback,
         style=read("page.css") + read("feedback.css"),
@@ -99,16 +99,7 @@ def feedback_page(feedback: Feedback) -> str:
             verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
         ],
         groups=_grouped(feedback.pieces),
-        kinds=KINDS,
-        kinds_there=[kind for kind in dict.fromkeys(KINDS.values()) if kind in _kinds(feedback.report)],
-        marks=MARKS,
-        headline=headline,
-        lecture_line=lecture_line,
-        lines=lines,
-        number=number,
-        one_line=one_line,
-        out_of=out_of,
-        shape=shape,
+        kinds_there=[kind for kind in KINDS if kind in there],
     )
 
 
@@ -128,10 +119,6 @@ def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
     return groups
 
 
-def _kinds(report: Report) -> set[str]:
-    return {KINDS[verdict.outcome] for verdict in report.checks}
-
-
 def _graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
     nodes = {}
     for tensor in feedback.graph.consumers:
@@ -142,9 +129,9 @@ def _graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
         score, points = feedback.grades.get(verdict.id, (verdict.points, verdict.max_points))
         nodes[tensor] = Node(
             middle=f"{number(score)} of {number(points)}",
-            lowest=f"{MARKS[verdict.outcome]} {verdict.outcome}",
+            lowest=f"{LOOKS[verdict.outcome].mark} {verdict.outcome}",
             title=f"{verdict.gradient}: {verdict.outcome}",
-            paint=f'class="box {KINDS[verdict.outcome]}"',
+            paint=f'class="box {LOOKS[verdict.outcome].kind}"',
             link=f"#{verdict.gradient}",
         )
     description = "; ".join(f"{verdict.gradient}: {verdict.outcome}" for verdict in verdicts.values())

@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
 
 from rich.cells import cell_len
@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from handgrad.report.class_summary import has_score
-from handgrad.report.records import Outcome, Report, Verdict
+from handgrad.report.records import Report, Verdict
 from handgrad.report.wording import (
-    MARKS,
+    LOOKS,
     headline,
     isolation,
     lines,
@@ -30,19 +30,6 @@ __all__ = ["new_console", "report_text", "text_of"]
 
 WIDEST = 120
 """Largest default width in columns: longer lines are hard to read."""
-
-
-_STYLES: Mapping[Outcome, str] = {
-    "passed": "green",
-    "partial": "yellow",
-    "failed": "red",
-    "missing": "cyan",
-    "error": "magenta",
-    "timeout": "magenta",
-    "memory": "magenta",
-    "crashed": "magenta",
-    "tampered": "bold red",
-}
 
 
 def report_text(report: Report, *, width: int | None = None, color: bool = False) -> str:
@@ -103,7 +90,7 @@ def _print_verdicts(console: Console, report: Report) -> None:
     console.print(Text(_laid_out(header, widths), "dim"))
     for verdict, row in zip(report.checks, rows, strict=True):
         text = Text(_laid_out(row, widths))
-        text.stylize(_STYLES[verdict.outcome], 0, len(row[0]))
+        text.stylize(LOOKS[verdict.outcome].style, 0, len(row[0]))
         console.print(text)
         if verdict.outcome == "missing" and sentence(verdict) == plain_sentence(verdict):
             continue  # the row shows it, and in a notebook just begun the sentence would be repeated twenty times
@@ -114,7 +101,7 @@ def _print_verdicts(console: Console, report: Report) -> None:
 def _row(verdict: Verdict) -> tuple[str, str, str, str, str]:
     seen = verdict.comparison
     return (
-        f"{MARKS[verdict.outcome]} {verdict.outcome}",
+        f"{LOOKS[verdict.outcome].mark} {verdict.outcome}",
         one_line(verdict.gradient),
         f"{number(verdict.points)}/{number(verdict.max_points)}",
         match(seen),
@@ -129,11 +116,7 @@ def _laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _closing(report: Report) -> list[str]:
     """Score, isolation, and a last line with the next gradient to work on."""
-    texts = []
-    if has_score(report):
-        texts.append(f"Score: {out_of(report.score, report.max_score)}")
-    else:
-        texts.append("Score: none")
+    texts = [f"Score: {out_of(report.score, report.max_score) if has_score(report) else 'none'}"]
     if report.outcome == "graded":
         texts[0] += f", in {report.seconds:.2f} s"
         texts.append(f"Isolation: {isolation(report)}")
@@ -147,11 +130,8 @@ def _summary(report: Report) -> str:
     if not report.checks:
         return "There was nothing to check in this exercise."
     if not not_passed:
-        return (
-            f"All {len(report.checks)} {noun(report)}s are right."
-            if len(report.checks) > 1
-            else f"The {noun(report)} is right."
-        )
+        many = len(report.checks) > 1
+        return f"All {len(report.checks)} {noun(report)}s are right." if many else f"The {noun(report)} is right."
     others = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if outcome != "passed")
     return (
         f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Continue with {not_passed[0]}."

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from handgrad.report.records import Comparison, Outcome, Report, ReportOutcome, Verdict
 
 __all__ = [
-    "MARKS",
+    "KINDS",
+    "LOOKS",
     "clean",
     "comparison_line",
     "headline",
@@ -20,48 +22,50 @@ __all__ = [
     "out_of",
     "plain_sentence",
     "sentence",
-    "shape",
 ]
 
-MARKS: Mapping[Outcome, str] = {
-    "passed": "✓",
-    "partial": "½",
-    "failed": "✗",
-    "missing": "○",
-    "error": "!",
-    "timeout": "!",
-    "memory": "!",
-    "crashed": "!",
-    "tampered": "⚑",
+
+class Look(NamedTuple):
+    """How an outcome is shown."""
+
+    mark: str
+    """Its sign, which is always next to the outcome's name."""
+    kind: str
+    """Its kind in statistics; ``stopped`` is a cell that raised or did not finish."""
+    style: str
+    """Its colour in a terminal."""
+    color: str
+    """Its colour in a notebook."""
+    sentence: str
+    """What is said about a verdict without a message and a diagnosis."""
+
+
+_STOPPED = ("!", "stopped", "magenta", "#8250df")
+LOOKS: Mapping[Outcome, Look] = {
+    "passed": Look("✓", "right", "green", "#1a7f37", ""),
+    "partial": Look("½", "partial", "yellow", "#9a6700", "{gradient} is partly right: it earns {points}."),
+    "failed": Look("✗", "wrong", "red", "#cf222e", "{gradient} is not right."),
+    "error": Look(*_STOPPED, "The cell of {gradient} raises an error."),
+    "timeout": Look(*_STOPPED, "The cell of {gradient} did not finish in time."),
+    "memory": Look(*_STOPPED, "The cell of {gradient} asks for more memory than a notebook may use."),
+    "crashed": Look(*_STOPPED, "The cell of {gradient} ended the whole Python process."),
+    "tampered": Look(
+        "⚑", "stopped", "bold red", "#cf222e", "The cell of {gradient} tampers with the grader; it needs manual review."
+    ),
+    "missing": Look("○", "missing", "cyan", "#57606a", "{gradient} is not written yet."),
 }
-"""A sign for each outcome; it is always shown next to the outcome's name."""
+KINDS = tuple(dict.fromkeys(look.kind for look in LOOKS.values()))
+"""The kinds of outcomes, in the order in which they are shown."""
 
 LONGEST, SLACK = 2000, 300
 """Characters of a text that are shown, and how many more it must have to be cut: a student's exception may have a
 megabyte, and a text that was cut, and has gained a few words, must not be cut again."""
-
-_PLAIN: Mapping[Outcome, str] = {
-    "passed": "",
-    "partial": "{gradient} is partly right: it earns {points}.",
-    "failed": "{gradient} is not right.",
-    "missing": "{gradient} is not written yet.",
-    "error": "The cell of {gradient} raises an error.",
-    "timeout": "The cell of {gradient} did not finish in time.",
-    "memory": "The cell of {gradient} asks for more memory than a notebook may use.",
-    "crashed": "The cell of {gradient} ended the whole Python process.",
-    "tampered": "The cell of {gradient} tampers with the grader; it needs manual review.",
-}
-"""The sentence for a verdict without a message or a diagnosis."""
 
 _HEADLINES: Mapping[ReportOutcome, str] = {
     "graded": "",
     "unreadable": "The file could not be read as a notebook, so nothing in it was graded.",
     "not-submitted": "No notebook was handed in.",
     "not-graded": "The grader itself failed: this notebook has no score yet, which is not a zero.",
-}
-
-_ISOLATION = {
-    "none": "none; the notebook's code ran with the rights of the account that graded it",
 }
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
@@ -97,11 +101,6 @@ def number(value: float) -> str:
 def out_of(points: float, max_points: float) -> str:
     """``0.5 of 1 point``."""
     return f"{number(points)} of {number(max_points)} point{'' if max_points == 1 else 's'}"
-
-
-def shape(sizes: tuple[int, ...]) -> str:
-    """A shape as Python prints it."""
-    return str(tuple(sizes))
 
 
 def match(comparison: Comparison | None) -> str:
@@ -141,7 +140,7 @@ def sentence(verdict: Verdict) -> str:
 
 def plain_sentence(verdict: Verdict) -> str:
     """The sentence for the outcome alone."""
-    return _PLAIN[verdict.outcome].format(
+    return LOOKS[verdict.outcome].sentence.format(
         gradient=one_line(verdict.gradient), points=out_of(verdict.points, verdict.max_points)
     )
 
@@ -165,4 +164,6 @@ def headline(report: Report) -> str:
 
 def isolation(report: Report) -> str:
     """The isolation that was in force; ``none`` is explained so that it is not overlooked."""
-    return _ISOLATION.get(report.isolation, one_line(report.isolation))
+    if report.isolation == "none":
+        return "none; the notebook's code ran with the rights of the account that graded it"
+    return one_line(report.isolation)

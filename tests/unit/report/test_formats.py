@@ -21,11 +21,10 @@ import handgrad.report
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.class_charts import distribution
 from handgrad.report.class_html import ClassContext, Links, class_page
+from handgrad.report.class_summary import Example, find_common_mistakes, items
 from handgrad.report.class_terminal import class_table
-from handgrad.report.common_mistakes import Example, find_common_mistakes
 from handgrad.report.formats import report_gradescope, report_json, report_junit
 from handgrad.report.graph.forward_graph import ForwardGraph
-from handgrad.report.item_analysis import items
 from handgrad.report.records import Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
 from handgrad.report.wording import LONGEST, clean, comparison_line
@@ -374,7 +373,7 @@ class TestPage:
         assert "ann graded 2.5 0.02" in page
         assert "cid not-graded (needs manual review) \u2013" in page
         assert "2 differ from handgrad's" in page
-        bars = {bar.label: bar.count for bar in distribution(reports, entries) if bar.count}
+        bars = {label: count for label, count in distribution(reports, entries).items() if count}
         assert bars == {"10 to 20%": 1, "20 to 30%": 1, "40 to 50%": 1}
 
     def test_the_graph_is_coloured_by_what_is_right(self) -> None:
@@ -412,7 +411,7 @@ class TestPage:
         """Full marks stand apart, rounding moves nobody down, and what was not graded is not counted."""
         tenths = tuple(replace(PASSED, points=0.1, max_points=0.1) for _ in range(10))
         bars = distribution([report(checks=tenths), report(), report("not-graded"), report("not-submitted")])
-        assert {bar.label: bar.count for bar in bars if bar.count} == {"10 to 20%": 1, "100%": 1}
+        assert {label: count for label, count in bars.items() if count} == {"10 to 20%": 1, "100%": 1}
 
     def test_an_empty_class_is_a_page(self) -> None:
         """A class without submissions has a page that says so."""
