@@ -306,7 +306,7 @@ def test_a_weak_check_leaves_survivors(layer: Path) -> None:
 def test_equivalent_mutants(exercise: Exercise, solutions: dict[str, str]) -> None:
     """What is right another way is equivalent; a mistake is not, be it too small for a comparison."""
     settings = Settings(exercise, solutions, {})
-    assert len(settings.settings) >= 5, "three seeds, other sizes, and new weights"
+    assert len(settings.random) >= 5, "three seeds, other sizes, and new weights"
     assert settings.equivalent(Mutant("dh", "", "dh = (W2 @ dlogits.T).T", ""))
     assert not settings.equivalent(Mutant("dh", "", "dh = 1.0001 * dlogits @ W2.T", ""))
     assert not settings.equivalent(Mutant("dh", "", "dh = dlogits @ W2", ""))
