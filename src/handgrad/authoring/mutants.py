@@ -57,8 +57,7 @@ def mutants(
     gradients, tensors = set(above), {name.removeprefix("d") for name in above}
     replacements = [*_whole(tree)]
     for node in ast.walk(tree):
-        new_ones = itertools.chain(_replacements(node, gradients, tensors), _other_sums(node))
-        replacements += [(kind, node, new) for kind, new in new_ones]
+        replacements += [(kind, node, new) for kind, new in _replacements(node, gradients, tensors)]
     # after those of every node: of two mistakes that give the same cell, the first names it
     for node in ast.walk(tree):
         new_ones = itertools.chain(_further(node, gradients), _other_names(node, shapes or {}))
@@ -70,7 +69,8 @@ def mutants(
     if gradient in stored:
         kinds[f"{original}\n{gradient} = torch.zeros_like({gradient})"] = "zero"
     for kind, old, new in replacements:
-        kinds.setdefault(_with(tree, old, new), kind)
+        # the copy has the new node in the place of the old one, as if that had been copied already
+        kinds.setdefault(ast.unparse(copy.deepcopy(tree, {id(old): new})), kind)
     for text in _without_a_statement(tree):
         kinds.setdefault(text, "statement dropped")
     return [Mutant(gradient, kind, text, original) for text, kind in kinds.items() if kind]
@@ -85,22 +85,6 @@ def _whole(tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.AST]]:
                 yield "transposed", value, ast.Attribute(value, "T", ast.Load())
 
 
-def _other_sums(node: ast.AST) -> Iterator[Replacement]:
-    """Mistakes in a sum, a difference or a minus sign."""
-    match node:
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            yield "term dropped", left
-            yield "term dropped", right
-            yield "sign flipped", ast.BinOp(left, ast.Sub(), right)
-        case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            yield "term dropped", left
-            yield "term dropped", ast.UnaryOp(ast.USub(), right)
-            yield "sign flipped", ast.BinOp(left, ast.Add(), right)
-        case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
-            # for a constant it is an exponent, or the sign of the whole answer
-            yield "sign flipped", operand
-
-
 def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection[str]) -> Iterator[Replacement]:
     """The mistakes of a student who works by hand."""
     match node:
@@ -113,8 +97,18 @@ def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             yield "factor dropped", left
             yield "factor dropped", ast.BinOp(ast.Constant(1), ast.Div(), right)
-        case ast.BinOp(left=ast.Name(id=name), op=ast.Sub(), right=ast.Constant(value=1)):
-            yield "n for n-1", ast.Name(name, ast.Load())
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            yield "term dropped", left
+            yield "term dropped", right
+            yield "sign flipped", ast.BinOp(left, ast.Sub(), right)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            one = isinstance(left, ast.Name) and isinstance(right, ast.Constant) and right.value == 1
+            yield "n for n-1" if one else "term dropped", left
+            yield "term dropped", ast.UnaryOp(ast.USub(), right)
+            yield "sign flipped", ast.BinOp(left, ast.Add(), right)
+        case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
+            # for a constant it is an exponent, or the sign of the whole answer
+            yield "sign flipped", operand
         case ast.Call(func=ast.Attribute(attr=method)) if method in _SUMS:
             yield from _other_dimensions(node)
             if method == "sum":
@@ -225,33 +219,10 @@ def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
                 yield "another name", ast.Name(name, ast.Load())
 
 
-class _Replace(ast.NodeTransformer):
-    """Replaces ``old`` by ``new``."""
-
-    def __init__(self, old: ast.AST, new: ast.AST) -> None:
-        self.old, self.new = old, new
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        """Visit one node."""
-        return self.new if node is self.old else self.generic_visit(node)
-
-
-def _with(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
-    """The source of ``tree`` with ``old`` replaced by ``new``."""
-    # the copy has the same node at the same position of the walk
-    number = list(ast.walk(tree)).index(old)
-    other = copy.deepcopy(tree)
-    return ast.unparse(_Replace(list(ast.walk(other))[number], copy.deepcopy(new)).visit(other))
-
-
 def _without_a_statement(tree: ast.Module) -> Iterator[str]:
     """The cell without one statement, also inside a block; an empty block becomes ``pass``."""
-    for number, block in enumerate(ast.walk(tree)):
-        body = getattr(block, "body", None)
-        for index in range(len(body) if isinstance(body, list) else 0):
-            other = copy.deepcopy(tree)
-            rest = list(ast.walk(other))[number]
-            del rest.body[index]  # type: ignore[attr-defined]
-            if not rest.body:  # type: ignore[attr-defined]
-                rest.body.append(ast.Pass())  # type: ignore[attr-defined]
-            yield ast.unparse(other)
+    for block in ast.walk(tree):
+        if isinstance(body := getattr(block, "body", None), list):
+            for index in range(len(body)):
+                rest = [*body[:index], *body[index + 1 :]] or [ast.Pass()]
+                yield ast.unparse(copy.deepcopy(tree, {id(body): rest}))
