@@ -73,7 +73,7 @@ class Grader:
     Raises
     ------
     ExerciseError
-        The exercise's own cells raise, or it cannot be graded (see :meth:`Checker.validate`).
+        The exercise's own cells raise, or it cannot be graded (see :class:`.GradientChecks`).
     SandboxError
         The warm process cannot be started.
     IsolationError
@@ -136,7 +136,7 @@ class Grader:
         started = time.monotonic()
         values = {check.gradient for check in self.exercise.values}
         given = self.exercise.given_gradients
-        self.gradients.checker.forget()
+        self.gradients.forget()
         results = run_passes(
             self.sandbox, submission, self.passes, self._help, givens=given, values=values, is_decided=self._is_decided
         )
