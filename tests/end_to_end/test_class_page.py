@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handgrad.report.class_html import ClassContext, Links, class_page
 from handgrad.report.class_summary import Example, find_common_mistakes
+from handgrad.report.pages import ClassContext, Links, class_page
 from handgrad.report.records import Report, ScoreEntry
 from helpers.paths import ROOT
 from helpers.reports import GRAPH, a_class

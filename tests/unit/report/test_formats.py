@@ -20,11 +20,11 @@ from rich.cells import cell_len
 import handgrad.report
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.class_charts import distribution
-from handgrad.report.class_html import ClassContext, Links, class_page
 from handgrad.report.class_summary import Example, find_common_mistakes, items
 from handgrad.report.class_terminal import class_table
 from handgrad.report.formats import report_gradescope, report_json, report_junit
 from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.pages import ClassContext, Links, class_page
 from handgrad.report.records import Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
 from handgrad.report.wording import LONGEST, clean, comparison_line

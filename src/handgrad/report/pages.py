@@ -1,0 +1,274 @@
+"""The HTML pages: of a class, and a student's feedback. Their templates, styles and scripts are next to this file."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from handgrad.report import wording
+from handgrad.report.class_charts import distribution, gradient_chart, item_chart, score_chart
+from handgrad.report.class_summary import (
+    ClassSummary,
+    Example,
+    attention,
+    changed,
+    find_common_mistakes,
+    grouped,
+    items,
+    score_of,
+    summarise,
+)
+from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.graph.svg import Node, draw
+from handgrad.report.records import Report, ScoreEntry, Verdict
+from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["ClassContext", "Feedback", "Links", "Piece", "class_page", "feedback_page"]
+
+NAMED = 6
+"""Gradients named in a student's row; the others are in the details."""
+RATES = ((0.9, "90% or more"), (0.75, "75%"), (0.5, "50%"), (0.25, "25%"), (0.0, "less"))
+"""Lower limits of the share that is right for each colour of a box, and their labels."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Relative links from the class page to a student's notebook and feedback page; empty if there is none."""
+
+    notebook: str = ""
+    feedback: str = ""
+
+
+@dataclass(frozen=True)
+class ClassContext:
+    """What is known of a class besides its reports.
+
+    The exercise's forward graph (None if it is not available), the gradebook's entry of each student, cells with a
+    mistake by the mistake and its gradient, and the links to each student's files.
+    """
+
+    graph: ForwardGraph | None = None
+    entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
+    examples: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
+    links: Mapping[str, Links] = field(default_factory=dict)
+
+
+def class_page(reports: Sequence[Report], title: str, context: ClassContext | None = None) -> str:
+    """A class on one self-contained page: loads nothing, suits paper and dark screens.
+
+    Its one script sorts and filters; the page has the same content without it. The reports are listed in their order.
+    """
+    context = context or ClassContext()
+    summary = summarise(reports, context.entries)
+    analysis = items(reports)
+    script = _read("class.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template("class.html").render(
+        title=title,
+        style=_read("page.css") + _read("class.css"),
+        script=script,
+        digest=digest,
+        reports=reports,
+        context=context,
+        summary=summary,
+        analysis=analysis,
+        mistakes=find_common_mistakes(reports),
+        rates=RATES,
+        graph=_class_graph(context.graph, summary) if context.graph and summary.scores else "",
+        score_chart=score_chart(distribution(reports, context.entries)) if summary.scores else "",
+        gradient_chart=gradient_chart(summary.gradients) if summary.gradients else "",
+        item_chart=item_chart(analysis),
+        isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
+        differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
+        named=NAMED,
+        attention=attention,
+        changed=changed,
+        grouped=grouped,
+        score_of=score_of,
+        strip=strip,
+    )
+
+
+def strip(report: Report) -> list[tuple[str, str, str]]:
+    """A report's verdicts in runs of the same kind: for each its kind, its signs, and the names of its gradients."""
+    parts = []
+    for kind, run in groupby(report.checks, lambda verdict: LOOKS[verdict.outcome].kind):
+        verdicts = list(run)
+        marks = "".join(LOOKS[verdict.outcome].mark for verdict in verdicts)
+        parts.append((kind, marks, ", ".join(one_line(verdict.gradient) for verdict in verdicts)))
+    return parts
+
+
+def _class_graph(graph: ForwardGraph, summary: ClassSummary) -> str:
+    """The forward graph; the colour of a tensor is the share of the class whose gradient of it is right."""
+    nodes = {}
+    for item in summary.gradients:
+        share, wrong = item.share("right"), item.total - item.counts.get("right", 0)
+        nodes[item.gradient] = Node(
+            middle=f"{wrong} not" if wrong else "all",
+            lowest=f"{share:.0%} right",
+            title=f"{item.gradient}: {', '.join(f'{count} {kind}' for kind, count in item.counts.items())}",
+            paint=f'class="box rate-{_rate(share)}"',
+            link=f"#{item.gradient}",
+        )
+    return _graph(
+        graph,
+        nodes,
+        not_graded="not graded",
+        label="The forward pass, each tensor with the share of the class whose gradient is right",
+        title="Where the class got lost",
+        texts=[f"d{tensor}: {nodes[f'd{tensor}'].lowest}" for tensor in graph.consumers if f"d{tensor}" in nodes],
+    )
+
+
+def _rate(share: float) -> int:
+    return next(place for place, (least, _) in enumerate(RATES) if share >= least)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A cell as it is shown; its HTML is put into the page unchanged.
+
+    Attributes
+    ----------
+    kind
+        ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``.
+    name
+        Its grade_id; empty if it has none.
+    head
+        The heading that it begins with, as plain text.
+    body, outputs
+        The rest of it, and its outputs, as HTML.
+    remark
+        The instructor's comment, as HTML.
+    solution
+        The instructor's solution, as HTML; empty unless it is shown.
+    """
+
+    kind: str
+    name: str = ""
+    head: str = ""
+    body: str = ""
+    outputs: str = ""
+    remark: str = ""
+    solution: str = ""
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Everything on a student's page.
+
+    The verdicts, the student's name, the exercise's forward graph, the cells of the notebook in order; for each check
+    the gradebook's score and points; and the points taken off for handing in late.
+    """
+
+    report: Report
+    student: str
+    graph: ForwardGraph
+    pieces: Sequence[Piece]
+    grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    penalty: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """The final score, after the late penalty."""
+        return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
+
+    @property
+    def max_score(self) -> float:
+        """Points that can be earned."""
+        return sum(points for _, points in self.grades.values())
+
+    def by_hand(self, verdict: Verdict) -> bool:
+        """Whether the gradebook has another score than the verdict's."""
+        return abs(self.grades.get(verdict.id, (verdict.points, 0))[0] - verdict.points) > 1e-9
+
+
+def feedback_page(feedback: Feedback) -> str:
+    """A student's page: self-contained, without any script, loads nothing."""
+    verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
+    not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
+    there = {LOOKS[verdict.outcome].kind for verdict in feedback.report.checks}
+    return _template("feedback.html").render(
+        feedback=feedback,
+        style=_read("page.css") + _read("feedback.css"),
+        graph=_feedback_graph(feedback, verdicts) if feedback.graph.consumers else "",
+        verdicts=verdicts,
+        not_right=[verdict for verdict in not_passed if verdict.outcome != "missing" or verdict.diagnosis],
+        unwritten=[
+            verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
+        ],
+        groups=_grouped(feedback.pieces),
+        kinds_there=[kind for kind in KINDS if kind in there],
+    )
+
+
+def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
+    """The cells in order: each alone, but a run of the instructor's cells as one group under its first heading.
+
+    The last text of a run stays alone: it is about the answer below.
+    """
+    groups: list[tuple[str, list[Piece]]] = []
+    for instructors, run in groupby(pieces, lambda piece: piece.kind in ("text", "locked")):
+        cells = list(run)
+        if instructors and len(cells) > 2:
+            last = cells.pop() if cells[-1].kind == "text" else None
+            groups.append((next((piece.head for piece in cells if piece.head), "The exercise"), cells))
+            cells = [last] if last else []
+        groups += [("", [piece]) for piece in cells]
+    return groups
+
+
+def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
+    nodes = {}
+    for verdict in verdicts.values():
+        score, points = feedback.grades.get(verdict.id, (verdict.points, verdict.max_points))
+        nodes[verdict.gradient] = Node(
+            middle=f"{number(score)} of {number(points)}",
+            lowest=f"{LOOKS[verdict.outcome].mark} {verdict.outcome}",
+            title=f"{verdict.gradient}: {verdict.outcome}",
+            paint=f'class="box {LOOKS[verdict.outcome].kind}"',
+            link=f"#{verdict.gradient}",
+        )
+    return _graph(
+        feedback.graph,
+        nodes,
+        not_graded="",
+        label="The forward pass, with the verdict on each of your gradients",
+        title="Your gradients",
+        texts=[node.title for node in nodes.values()],
+    )
+
+
+def _graph(
+    graph: ForwardGraph, nodes: Mapping[str, Node], *, not_graded: str, label: str, title: str, texts: Sequence[str]
+) -> str:
+    """The forward graph with a node for each gradient that was graded; ``not_graded`` is in the boxes of the others."""
+    boxes = {
+        tensor: nodes.get(f"d{tensor}") or Node("", not_graded, f"d{tensor} is not graded", 'class="box"')
+        for tensor in graph.consumers
+    }
+    return draw(graph, boxes, label=label, title=title, description="; ".join(texts), style="font-family:inherit")
+
+
+def _read(name: str) -> str:
+    """The text of a file of this package."""
+    return files("handgrad.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template(name: str) -> "Template":
+    """A template that knows the names of ``wording``, and escapes every value that is not marked as ``safe``."""
+    # jinja2 is part of the instructor's installation only; a student's `handgrad check` does not need it
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update({name: getattr(wording, name) for name in wording.__all__})
+    return environment.from_string(_read(name))
