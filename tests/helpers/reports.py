@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from handgrad.report.graph.forward_graph import ForwardGraph
-from handgrad.report.records import Comparison, Diagnosis, Report, ReportOutcome, Verdict
+from handgrad.report.records import Comparison, Diagnosis, ForwardGraph, Report, ReportOutcome, Verdict
 
 RIGHT = Comparison((32, 27), (32, 27), exact=True, approximate=True, maxdiff=0.0, relative=0.0)
 WRONG = Comparison((32, 27), (32, 27), exact=False, approximate=False, maxdiff=0.012345678, relative=0.4)

@@ -19,7 +19,7 @@ from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
 from handgrad.notebook.syntax import assigning_lines, gradients_taken
-from handgrad.report.graph.forward_graph import ForwardGraph
+from handgrad.report.records import ForwardGraph
 
 __all__ = ["ForwardFacts", "Reference", "forward_graph", "run_locked"]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.report.graph.forward_graph import distances
+from handgrad.report.records import distances
 
 __all__ = [
     "LOSS",

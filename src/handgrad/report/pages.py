@@ -22,9 +22,8 @@ from handgrad.report.class_summary import (
     score_of,
     summarise,
 )
-from handgrad.report.graph.forward_graph import ForwardGraph
-from handgrad.report.graph.svg import Node, draw
-from handgrad.report.records import Report, ScoreEntry, Verdict
+from handgrad.report.graph import Node, draw
+from handgrad.report.records import ForwardGraph, Report, ScoreEntry, Verdict
 from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line
 
 if TYPE_CHECKING:

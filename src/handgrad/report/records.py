@@ -1,4 +1,4 @@
-"""The records that grading produces and every format shows: comparisons, diagnoses, verdicts, reports.
+"""The records that grading produces and every format shows: comparisons, diagnoses, verdicts, reports, graphs.
 
 They hold facts, not texts for one format. ``Report.to_dict`` is the JSON schema 1. Standard library only.
 """
@@ -6,18 +6,20 @@ They hold facts, not texts for one format. ``Report.to_dict`` is the JSON schema
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 __all__ = [
     "SCHEMA",
     "Comparison",
     "Diagnosis",
+    "ForwardGraph",
     "GradeChange",
     "Outcome",
     "Report",
     "ReportOutcome",
     "ScoreEntry",
     "Verdict",
+    "distances",
 ]
 
 SCHEMA = 1
@@ -133,16 +135,8 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as plain data."""
-        return {
-            "id": self.id,
-            "gradient": self.gradient,
-            "outcome": self.outcome,
-            "points": self.points,
-            "max_points": self.max_points,
-            "comparison": self.comparison and self.comparison.to_dict(),
-            "diagnosis": self.diagnosis and self.diagnosis.to_dict(),
-            "message": self.message,
-        }
+        comparison = self.comparison and self.comparison.to_dict()
+        return {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -173,6 +167,10 @@ class ScoreEntry:
     def final(self) -> float:
         """The score after the late penalty, at least 0."""
         return max(0.0, self.score - self.penalty)
+
+
+_TEXTS = ("handgrad", "assignment", "notebook", "isolation", "student", "outcome", "message")
+"""The texts of a report, in the order of its JSON."""
 
 
 @dataclass(frozen=True)
@@ -239,21 +237,14 @@ class Report:
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
-        names = ("assignment", "notebook", "outcome", "handgrad", "isolation", "student", "message", "seconds")
         checks = tuple(Verdict.from_dict(check) for check in data["checks"])
-        return cls(**{name: data[name] for name in names}, checks=checks)
+        return cls(**{name: data[name] for name in (*_TEXTS, "seconds")}, checks=checks)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data: schema 1."""
         return {
             "schema": SCHEMA,
-            "handgrad": self.handgrad,
-            "assignment": self.assignment,
-            "notebook": self.notebook,
-            "isolation": self.isolation,
-            "student": self.student,
-            "outcome": self.outcome,
-            "message": self.message,
+            **{name: getattr(self, name) for name in _TEXTS},
             "score": self.score,
             "max_score": self.max_score,
             "seconds": round(self.seconds, 4),
@@ -294,3 +285,42 @@ def _points_of(verdict: Verdict, other: Verdict) -> str:
     """Outcome and points of a verdict; with the points that can be earned if ``other`` has others."""
     of = "" if verdict.max_points == other.max_points else f" of {verdict.max_points:g}"
     return f"{verdict.outcome}, {verdict.points:g}{of}"
+
+
+@dataclass(frozen=True)
+class ForwardGraph:
+    """Which tensor is computed from which.
+
+    Attributes
+    ----------
+    consumers
+        For each named tensor, in forward order, the tensors (or the loss) computed directly from it.
+    leaves
+        Tensors without inputs: parameters.
+    """
+
+    consumers: Mapping[str, tuple[str, ...]]
+    leaves: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The graph that :meth:`to_dict` gave."""
+        consumers = {name: tuple(names) for name, names in data["consumers"].items()}
+        return cls(consumers, frozenset(data["leaves"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as plain data."""
+        consumers = {name: list(names) for name, names in self.consumers.items()}
+        return {"consumers": consumers, "leaves": sorted(self.leaves)}
+
+
+def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """For each name, the number of steps on the longest path to the loss."""
+    known: dict[str, int] = {}
+
+    def distance(name: str) -> int:
+        if name not in known:
+            known[name] = 1 + max((distance(consumer) for consumer in consumers.get(name, ())), default=-1)
+        return known[name]
+
+    return {name: distance(name) for name in consumers}

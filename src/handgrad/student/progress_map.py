@@ -1,7 +1,7 @@
 """The map of an exercise: its forward graph with the status of every gradient, as SVG and as text."""
 
-from handgrad.report.graph.forward_graph import ForwardGraph
-from handgrad.report.graph.svg import Node, draw
+from handgrad.report.graph import Node, draw
+from handgrad.report.records import ForwardGraph
 from handgrad.student.progress import GradientStatus, Progress, Status
 from handgrad.student.style import BLUE, COLOURS, SANS, SIGNS, block, div, escape
 

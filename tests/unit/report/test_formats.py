@@ -23,9 +23,8 @@ from handgrad.report.class_charts import distribution
 from handgrad.report.class_summary import Example, find_common_mistakes, items
 from handgrad.report.class_terminal import class_table
 from handgrad.report.formats import report_gradescope, report_json, report_junit
-from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.pages import ClassContext, Links, class_page
-from handgrad.report.records import Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
+from handgrad.report.records import Diagnosis, ForwardGraph, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
 from handgrad.report.wording import LONGEST, clean, comparison_line
 from helpers.inputs import named

@@ -6,7 +6,19 @@ from typing import get_args
 
 import pytest
 
-from handgrad.report.records import SCHEMA, Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Reference, forward_graph
+from handgrad.report.records import (
+    SCHEMA,
+    Comparison,
+    Diagnosis,
+    ForwardGraph,
+    Outcome,
+    Report,
+    ReportOutcome,
+    Verdict,
+    distances,
+)
 from helpers.inputs import named
 
 SEEN = Comparison((32, 27), (32, 27), exact=True, approximate=True, maxdiff=0.0, relative=0.0)
@@ -123,3 +135,22 @@ def test_records_are_frozen() -> None:
     for record in [SEEN, DIAGNOSIS, VERDICTS[0], REPORT]:
         with named(record), pytest.raises(FrozenInstanceError):
             record.message = "other"  # type: ignore[attr-defined]
+
+
+def test_the_forward_graph_travels_as_json() -> None:
+    """The graph is the same after it was written as JSON and read back, the order of its tensors included."""
+    graph = ForwardGraph({"W": ("h",), "x": ("h", "y"), "h": ("y",), "y": ("loss",)}, frozenset({"W", "x"}))
+    again = ForwardGraph.from_dict(json.loads(json.dumps(graph.to_dict())))
+    assert again == graph
+    assert list(again.consumers) == list(graph.consumers)
+
+
+def test_the_graph_of_the_exercise(exercise: Exercise, references: tuple[Reference, ...]) -> None:
+    """The graph of a reference holds its tensors in forward order, each before what is computed from it."""
+    graph = forward_graph(references[0])
+    order = [*graph.consumers, "loss"]
+    assert sorted(order[:-1]) == sorted(exercise.tensors.values())
+    assert all(order.index(name) < order.index(user) for name, users in graph.consumers.items() for user in users)
+    assert graph.leaves == {name for name, tensor in references[0].tensors.items() if tensor.is_leaf}
+    assert graph == forward_graph(references[1])
+    assert distances(graph.consumers)["logprobs"] == 1

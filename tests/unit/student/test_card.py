@@ -19,9 +19,8 @@ from nbgrader.validator import Validator
 
 from handgrad import CheckFailed, progress
 from handgrad.exercise.exercise import Exercise, grade_id
-from handgrad.gradients import autograd_graph
-from handgrad.report.graph.layout import lay_out
-from handgrad.report.records import Diagnosis
+from handgrad.report.graph import lay_out
+from handgrad.report.records import Diagnosis, ForwardGraph
 from handgrad.student import card, check, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
@@ -201,7 +200,7 @@ def test_layout(half_done: dict[str, Any]) -> None:
             else:
                 consumers = GRAPHS[name]
             leaves = set(consumers) - {user for users in consumers.values() for user in users}
-            layout = lay_out(consumers, autograd_graph.distances(consumers), leaves)
+            layout = lay_out(ForwardGraph(consumers, frozenset(leaves)))
             assert set(layout.boxes) == {*consumers, "loss"}
             for one, other in combinations(layout.boxes.values(), 2):
                 apart = max(
@@ -240,7 +239,7 @@ def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> N
     """The map of the exercise has four rows, and one edge goes from each to the next."""
     stock = progress_of(half_done)
     consumers = {one.tensor: one.consumers for one in stock.statuses}
-    layout = lay_out(consumers, autograd_graph.distances(consumers), {one.tensor for one in stock.statuses if one.leaf})
+    layout = lay_out(ForwardGraph(consumers, frozenset(one.tensor for one in stock.statuses if one.leaf)))
     chain = {name: box.y for name, box in layout.boxes.items() if box.width > 100}
     rows = sorted(set(chain.values()))
     assert len(rows) == 4

@@ -17,9 +17,8 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference, forward_graph
 from handgrad.report.class_summary import CommonMistake, Example, find_common_mistakes
-from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.pages import ClassContext, Links, class_page
-from handgrad.report.records import Report
+from handgrad.report.records import ForwardGraph, Report
 
 __all__ = ["write_class_page"]
 

@@ -18,9 +18,8 @@ from handgrad.course.nbgrader.sanitize import sanitize_comment
 from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.report.check_output import comment
-from handgrad.report.graph.forward_graph import ForwardGraph
 from handgrad.report.pages import Feedback, Piece, feedback_page
-from handgrad.report.records import Report, Verdict
+from handgrad.report.records import ForwardGraph, Report, Verdict
 
 __all__ = ["NO_RESPONSE", "FeedbackExporter", "with_verdicts"]
 

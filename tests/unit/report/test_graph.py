@@ -1,34 +1,13 @@
-"""The forward graph as plain data, and as one picture."""
+"""The forward graph as one picture."""
 
-import json
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import Reference, forward_graph
-from handgrad.report.graph.forward_graph import ForwardGraph, distances
-from handgrad.report.graph.svg import Node, draw
+from handgrad.report.graph import Node, draw
+from handgrad.report.records import ForwardGraph
 
 SMALL = ForwardGraph({"W": ("h",), "x": ("h", "y"), "h": ("y",), "y": ("loss",)}, frozenset({"W", "x"}))
-
-
-def test_it_travels_as_json() -> None:
-    """The graph is the same after it was written as JSON and read back, the order of its tensors included."""
-    again = ForwardGraph.from_dict(json.loads(json.dumps(SMALL.to_dict())))
-    assert again == SMALL
-    assert list(again.consumers) == list(SMALL.consumers)
-
-
-def test_the_graph_of_the_exercise(exercise: Exercise, references: tuple[Reference, ...]) -> None:
-    """The graph of a reference holds its tensors in forward order, each before what is computed from it."""
-    graph = forward_graph(references[0])
-    order = [*graph.consumers, "loss"]
-    assert sorted(order[:-1]) == sorted(exercise.tensors.values())
-    assert all(order.index(name) < order.index(user) for name, users in graph.consumers.items() for user in users)
-    assert graph.leaves == {name for name, tensor in references[0].tensors.items() if tensor.is_leaf}
-    assert graph == forward_graph(references[1])
-    assert distances(graph.consumers)["logprobs"] == 1
 
 
 def test_a_picture_has_a_box_for_each_tensor() -> None:

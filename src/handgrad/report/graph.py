@@ -1,13 +1,17 @@
-"""Positions of the nodes and edges of a forward graph: columns by the longest path to the loss, broken into rows.
+"""A forward graph as one SVG; the caller gives the texts and the colours of its boxes. Standard library only.
 
-Most of a forward pass is one long chain, too wide for a page, so it is broken where few edges are cut. A leaf (a
-parameter) with only one consumer is placed on a shelf above it.
+Its columns are ordered by the longest path to the loss. Most of a forward pass is one long chain, too wide for a page,
+so it is broken into rows, where few edges are cut. A leaf (a parameter) with only one consumer is placed on a shelf
+above it.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from html import escape
 
-__all__ = ["Box", "Edge", "Layout", "lay_out", "number"]
+from handgrad.report.records import ForwardGraph, distances
+
+__all__ = ["Node", "draw", "lay_out"]
 
 WIDTH, HEIGHT = 114.0, 62.0
 SHELF_WIDTH = 80.0
@@ -69,25 +73,16 @@ class Layout:
     edges: Mapping[tuple[str, str], Edge]
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """A coordinate with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")
 
 
-def lay_out(consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, int], leaves: Collection[str]) -> Layout:
-    """Lay a graph out.
-
-    Parameters
-    ----------
-    consumers
-        For each node, its consumers; the last node (the loss) is only among the consumers.
-    distances
-        For each of them, the number of steps on the longest path to the last node.
-    leaves
-        Nodes without inputs.
-    """
-    shelf = _shelf(consumers, leaves)
-    columns = _columns(consumers, distances, shelf)
+def lay_out(graph: ForwardGraph) -> Layout:
+    """Lay a graph out; its last node (the loss) is only among the consumers."""
+    consumers = graph.consumers
+    shelf = _shelf(consumers, graph.leaves)
+    columns = _columns(consumers, shelf)
     rows = _rows(columns, consumers)
     places = {
         name: (row, column)
@@ -132,16 +127,15 @@ def _shelf(consumers: Mapping[str, tuple[str, ...]], leaves: Collection[str]) ->
     }
 
 
-def _columns(
-    consumers: Mapping[str, tuple[str, ...]], distances: Mapping[str, int], shelf: Collection[str]
-) -> list[list[str]]:
+def _columns(consumers: Mapping[str, tuple[str, ...]], shelf: Collection[str]) -> list[list[str]]:
     """Nodes of the same distance in a column, the farthest first; within a column, in the order of their consumers."""
     nodes = dict.fromkeys([name for name in consumers if name not in shelf])
     nodes |= dict.fromkeys(consumer for consuming in consumers.values() for consumer in consuming)
-    longest = max(distances.get(name, 0) for name in nodes)
+    steps = distances(consumers)
+    longest = max(steps.get(name, 0) for name in nodes)
     columns: list[list[str]] = [[] for _ in range(longest + 1)]
     for name in nodes:
-        columns[longest - distances.get(name, 0)].append(name)
+        columns[longest - steps.get(name, 0)].append(name)
     height: dict[str, float] = {}
     for names in reversed(columns):
         wanted = {
@@ -318,4 +312,121 @@ def _towards(point: Point, other: Point, by: float) -> Point:
 
 
 def _at(point: Point) -> str:
-    return f"{number(point[0])} {number(point[1])}"
+    return f"{_number(point[0])} {_number(point[1])}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """The content of a tensor's box.
+
+    Attributes
+    ----------
+    middle, lowest
+        The lines below the tensor's name.
+    title
+        The tooltip.
+    paint
+        SVG attributes of its frame: fill and stroke.
+    data
+        SVG attributes of the whole box.
+    link
+        The target of a click; empty for none.
+    """
+
+    middle: str
+    lowest: str
+    title: str
+    paint: str
+    data: str = ""
+    link: str = ""
+
+
+def draw(
+    graph: ForwardGraph,
+    nodes: Mapping[str, Node],
+    *,
+    label: str,
+    title: str,
+    description: str,
+    style: str,
+    ringed: str | None = None,
+    ring_colour: str = "",
+) -> str:
+    """The graph as one SVG in the text colour of the page.
+
+    Parameters
+    ----------
+    graph
+        The graph to draw.
+    nodes
+        For each of its tensors, the content of its box.
+    label, title, description
+        Texts for screen readers: a sentence, a heading, and the whole content.
+    style
+        CSS of the SVG.
+    ringed
+        The tensor that gets a second frame in ``ring_colour`` (default: none).
+    """
+    layout = lay_out(graph)
+    edges = "".join(_edge(edge) for edge in layout.edges.values())
+    # drawn first: the arrows end inside it
+    ring = ""
+    if ringed:
+        box = layout.boxes[ringed]
+        around = Box(box.x, box.y, box.width + 8, box.height + 8)
+        ring = _rect(around, 13, f'fill="none" stroke="{ring_colour}" stroke-width="2.5"')
+    boxes = "".join(_node(name, nodes[name], layout.boxes[name]) for name in graph.consumers)
+    ends = "".join(_end(name, layout) for name in layout.boxes if name not in graph.consumers)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
+        f'viewBox="0 0 {_number(layout.width)} {_number(layout.height)}" width="{_number(layout.width)}" '
+        f'style="display:block;max-width:100%;height:auto;color:inherit;{style}">'
+        f"<title>{escape(title)}</title>"
+        f"<desc>{escape(description)}</desc>{ring}{edges}{ends}{boxes}</svg>"
+    )
+
+
+def _edge(edge: Edge) -> str:
+    return (
+        f'<path d="{edge.line}" fill="none" stroke="currentColor" stroke-opacity="0.5" stroke-width="1.5"/>'
+        f'<path d="{edge.arrow}" fill="currentColor" fill-opacity="0.6"/>'
+    )
+
+
+def _end(name: str, layout: Layout) -> str:
+    """The box of the loss."""
+    box = layout.boxes[name]
+    frame = _rect(box, box.height / 2, 'fill="currentColor" fill-opacity="0.1"')
+    return f"<g>{frame}{_text(box.x, box.y + 5, name, 14, bold=True)}</g>"
+
+
+def _node(name: str, node: Node, box: Box) -> str:
+    drawn = (
+        f'<g data-tensor="{escape(name)}"{node.data and " " + node.data}><title>{escape(node.title)}</title>'
+        f"{_rect(box, 9, node.paint)}"
+        f"{_text(box.x, box.y - 11, name, _fitting(name, box.width), bold=True)}"
+        f"{_text(box.x, box.y + 5, node.middle, 12, opacity=0.7)}"
+        f"{_text(box.x, box.y + 22, node.lowest, 12)}</g>"
+    )
+    return f'<a href="{escape(node.link)}">{drawn}</a>' if node.link else drawn
+
+
+def _fitting(name: str, width: float) -> float:
+    """The font size at which a name fits into its box: a letter is two thirds as wide as it is high."""
+    return min(14.0, (width - 12) / (len(name) * 0.66))
+
+
+def _rect(box: Box, radius: float, paint: str) -> str:
+    return (
+        f'<rect x="{_number(box.left)}" y="{_number(box.top)}" width="{_number(box.width)}" '
+        f'height="{_number(box.height)}" rx="{_number(radius)}" {paint}/>'
+    )
+
+
+def _text(x: float, y: float, content: str, size: float, *, bold: bool = False, opacity: float = 1.0) -> str:
+    weight = ' font-weight="600"' if bold else ""
+    faint = f' fill-opacity="{opacity}"' if opacity < 1 else ""
+    return (
+        f'<text x="{_number(x)}" y="{_number(y)}" text-anchor="middle" font-size="{_number(size)}" fill="currentColor"'
+        f"{weight}{faint}>{escape(content)}</text>"
+    )
