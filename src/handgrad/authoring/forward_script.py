@@ -57,11 +57,6 @@ class Statement:
                 return tuple(node.id for node in ast.walk(target) if isinstance(node, ast.Name))
         return ()
 
-    @property
-    def is_assignment(self) -> bool:
-        """Whether it is an assignment, outside any block."""
-        return isinstance(self.node, (ast.Assign, ast.AnnAssign, ast.AugAssign))
-
     def names(self) -> list[str]:
         """Every name in it, in the order of the source."""
         named = [node for node in ast.walk(self.node) if isinstance(node, ast.Name)]
@@ -99,30 +94,23 @@ class _Run:
             self.faults.append((statement.line, f"raises {error.name}: {error.message}".rstrip(".")))
             return False
         changed = [name for name, value in self.namespace.items() if before.get(name, self) is not value]
+        if isinstance(statement.node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            self.top |= set(changed)
         for name in changed:
-            self._rebound(name, before.get(name), statement)
+            if name in self.top and _has_gradient(before.get(name)):
+                what = f"assigns {name} a second time: use a new name for each step, or a loop"
+                self.faults.append((statement.line, what))
+            self.lines.setdefault(name, []).append(statement.line)
         for name, version in self.versions.items():
             if name not in changed and self.namespace[name]._version != version:
                 self.faults.append((statement.line, f"changes {name} in place: assign the result to a new name"))
         named = {name: value for name, value in self.namespace.items() if _has_gradient(value)}
-        self._filled(named, statement)
-        self.versions = {name: tensor._version for name, tensor in named.items()}
-        return True
-
-    def _rebound(self, name: str, old: object, statement: Statement) -> None:
-        if statement.is_assignment:
-            self.top.add(name)
-        if name in self.top and _has_gradient(old):
-            self.faults.append(
-                (statement.line, f"assigns {name} a second time: use a new name for each step, or a loop")
-            )
-        self.lines.setdefault(name, []).append(statement.line)
-
-    def _filled(self, named: Mapping[str, torch.Tensor], statement: Statement) -> None:
-        """Record the line that filled a tensor without a gradient so far, such as zeros that a loop fills."""
         for name, tensor in named.items():
+            # this line filled a tensor that had no gradient so far, such as zeros that a loop fills
             if name not in self.versions and not tensor.is_leaf and statement.line not in self.lines[name]:
                 self.lines[name].append(statement.line)
+        self.versions = {name: tensor._version for name, tensor in named.items()}
+        return True
 
 
 def _has_gradient(value: object) -> bool:
@@ -244,8 +232,7 @@ def _parsed(path: Path) -> tuple[str, list[Statement]]:
 
 def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss of a run and its named tensors; raises :class:`ExerciseError` with all faults."""
-    faults = run.faults or [*_fault_of_seed(run), *_fault_of_loss(run, statements)]
-    _refuse(path, faults)
+    _refuse(path, run.faults or _faults_of_ends(run, statements))
     loss = run.namespace[LOSS]
     named = {
         name: run.namespace[name]
@@ -264,13 +251,10 @@ def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torc
     return loss, named
 
 
-def _fault_of_seed(run: _Run) -> Iterator[tuple[int, str]]:
+def _faults_of_ends(run: _Run, statements: Sequence[Statement]) -> Iterator[tuple[int, str]]:
+    """Why a run has no seed to draw random numbers from, or no loss to call backward on."""
     if SEED not in run.parameters or not isinstance(run.namespace[SEED], int):
         yield 1, "there is no integer `seed` among the literals at the top: add it, and draw all random numbers from it"
-
-
-def _fault_of_loss(run: _Run, statements: Sequence[Statement]) -> Iterator[tuple[int, str]]:
-    """Why a run has no loss to call backward on."""
     loss = run.namespace.get(LOSS)
     line = run.lines[LOSS][-1] if LOSS in run.lines else statements[-1].line if statements else 1
     if LOSS not in run.lines:

@@ -16,6 +16,7 @@ from handgrad.course.files import write_text
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import PARAMETERS_TAG
 from handgrad.exercise.solution_marks import marked_solution
+from handgrad.gradients.mistakes.template_values import listed
 
 __all__ = ["OPEN", "new_exercise"]
 
@@ -150,11 +151,12 @@ def _lead(number: int, name: str, forward: ForwardPass) -> str:
     consumers, tensor = forward.consumers[name], forward.tensors[name]
     lines = [_forward_lines(consumer, forward) for consumer in consumers]
     shape = f"`{tuple(tensor.shape)}`" if tensor.dim() else "a single number, with the shape `()`"
+    used_by = ["the loss" if consumer == LOSS else f"`{consumer}`" for consumer in consumers]
     return "\n\n".join(
         [
             f"### {number}. `d{name}`",
             "```python\n" + "\n".join(lines) + "\n```",
-            f"`{name}` is {shape}, consumed by {_listed(consumers)}.",
+            f"`{name}` is {shape}, consumed by {listed(used_by)}.",
             f"{OPEN}: two or three sentences on what this step does, and what to think about.",
         ]
     )
@@ -165,11 +167,6 @@ def _forward_lines(name: str, forward: ForwardPass) -> str:
     code = "\n".join(statement.code for statement in forward.lines[name])
     shaped = name != LOSS and "\n" not in code and "#" not in code
     return f"{code}    # {tuple(forward.tensors[name].shape)}" if shaped else code
-
-
-def _listed(consumers: Iterable[str]) -> str:
-    names = ["the loss" if name == LOSS else f"`{name}`" for name in consumers]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _source(statements: Iterable[Statement]) -> str:

@@ -19,7 +19,7 @@ from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.run_passes import PassResults
 from handgrad.notebook.execution import CellError
 from handgrad.notebook.syntax import ParsedCell, assigned, in_place_lines, is_untouched
-from handgrad.report.records import Comparison, Diagnosis, Outcome
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
 from handgrad.submission.forbidden_names import ForbiddenUse
@@ -32,7 +32,7 @@ __all__ = [
     "not_tried",
     "noticed",
     "raised",
-    "reaches_inside",
+    "tampered",
     "why_not",
 ]
 
@@ -67,17 +67,27 @@ def why_not(
     return "missing", f"{gradient} is not written yet."
 
 
-def not_tried(gradient: str, results: PassResults) -> str:
-    """Message for an answer that is right on a loss which cannot show a mistake, and was not tested in a step."""
-    if results.out_of_time:
-        return (
-            f"{gradient} looks right on this loss, which cannot show every mistake here. The notebook used up its "
-            f"{results.limits.submission_seconds:g} seconds before it could be tested with other upstream gradients."
+def not_tried(gradient: str, results: PassResults, tried: bool) -> str:
+    """Message for an answer that is right on a loss which cannot show a mistake, and was not tested alone in a step.
+
+    ``tried`` is whether a step gave a value for it. The message is empty if the answer was tested.
+    """
+    if tried and not results.submission.ends_with_others(gradient):
+        return ""
+    if tried:
+        why = (
+            "One statement assigns it together with others, so it could not be tested with other upstream gradients: "
+            "give it a statement of its own."
         )
-    return (
-        f"{gradient} looks right on this loss, which cannot show every mistake here. Its cell gave no value when it "
-        f"was run with other upstream gradients: write the formula of {gradient} in this cell."
-    )
+    elif results.out_of_time:
+        seconds = f"{results.limits.submission_seconds:g} seconds"
+        why = f"The notebook used up its {seconds} before it could be tested with other upstream gradients."
+    else:
+        why = (
+            "Its cell gave no value when it was run with other upstream gradients: "
+            f"write the formula of {gradient} in this cell."
+        )
+    return f"{gradient} looks right on this loss, which cannot show every mistake here. {why}"
 
 
 def _wrong(gradient: str, tensor: str, seen: Comparison | None, only_at_home: bool) -> str:
@@ -119,15 +129,7 @@ def death_sentence(death: Death, limits: Limits) -> str:
 
 @dataclass(frozen=True)
 class Diagnostician:
-    """Finds the mistakes of a submission from its values.
-
-    Attributes
-    ----------
-    passes, references, facts
-        Those of the exercise; references by the names of the passes.
-    tolerance
-        Allowance of a comparison.
-    """
+    """Finds the mistakes of a submission from its values; the fields are those of :class:`.GradientChecks`."""
 
     passes: Sequence[Pass]
     references: Mapping[str, Reference]
@@ -269,9 +271,10 @@ def copies_autograd(gradient: str, facts: ForwardFacts) -> Diagnosis:
     return diagnosis_of("uses-autograd", gradient, source=f"from {listed(upstream)}" if upstream else "from the loss")
 
 
-def reaches_inside(gradient: str, names: Sequence[str]) -> str:
-    """Message about a gradient whose cell uses internals."""
-    return f"The cell of {gradient} uses {listed(names)}, which no formula needs; it needs manual review."
+def tampered(verdict: Verdict, names: Sequence[str]) -> Verdict:
+    """The verdict on an answer whose cell uses internals."""
+    message = f"The cell of {verdict.gradient} uses {listed(names)}, which no formula needs; it needs manual review."
+    return replace(verdict, outcome="tampered", points=0.0, diagnosis=None, message=message)
 
 
 def noticed(submission: Submission, uses: Sequence[ForbiddenUse]) -> str:

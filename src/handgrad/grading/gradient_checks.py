@@ -14,7 +14,7 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
-from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, reaches_inside, why_not
+from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, tampered, why_not
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.run_passes import PassResults
@@ -216,8 +216,7 @@ class GradientChecks:
         own = uses[results.submission.stub_indices()[check.gradient]]
         verdict = self._judged(check, results, evidence)
         if own.internals:
-            message = reaches_inside(check.gradient, own.internals)
-            return replace(verdict, outcome="tampered", points=0.0, diagnosis=None, message=message)
+            return tampered(verdict, own.internals)
         copies = own.autograd or any(check.gradient in use.copied for use in uses)
         if copies and verdict.outcome in ("failed", "error"):
             return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts))
@@ -238,14 +237,8 @@ class GradientChecks:
             outcome, message = why_not(check.gradient, results, seen, right_at_home, self.facts)
         elif not self._holds(check, results):
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
-        elif decided.reason == "invisible" and all(round_.step is None for round_ in evidence):
-            message = not_tried(check.gradient, results)
-        elif decided.reason == "invisible" and results.submission.ends_with_others(check.gradient):
-            message = (
-                f"{check.gradient} looks right on this loss, which cannot show every mistake here. One statement "
-                "assigns it together with others, so it could not be tested with other upstream gradients: give it a "
-                "statement of its own."
-            )
+        elif decided.reason == "invisible":
+            message = not_tried(check.gradient, results, any(round_.step is not None for round_ in evidence))
         diagnosis = None
         if decided.outcome != "passed" and not (outcome == "partial" and message):
             diagnosis = self._diagnosis(check, outcome, results, decided, marks)

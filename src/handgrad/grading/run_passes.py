@@ -166,7 +166,11 @@ def run_passes(
                     return results
                 if child is None or left_empty != results.left_empty(pass_):
                     started, left_empty = time.monotonic(), results.left_empty(pass_)
-                    child = stack.enter_context(sandbox.child(_sources(submission, left_empty)))
+                    # an empty cell, not no cell: in the helping passes the reference still has to replace its answer
+                    sources = [
+                        "" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)
+                    ]
+                    child = stack.enter_context(sandbox.child(sources))
                     # the start of the child, which may be a fresh interpreter, is not the submission's time
                     end += time.monotonic() - started
                 run = _run(pass_, submission, givens or {}, values, sandbox.limits)
@@ -183,11 +187,6 @@ def run_passes(
                     end += run.seconds or sandbox.limits.cell_seconds
     results.out_of_time = time.monotonic() >= end
     return results
-
-
-def _sources(submission: Submission, left_empty: Container[int]) -> list[str]:
-    # an empty cell, not no cell: in the helping passes the reference still has to replace its answer
-    return ["" if index in left_empty else cell.source for index, cell in enumerate(submission.cells)]
 
 
 def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:

@@ -59,17 +59,13 @@ class SolutionValues:
     def _validate(self, exercise: Exercise) -> None:
         """The solution must change a value of every stub."""
         for stub in dict.fromkeys(check.stub for check in exercise.values):
-            names = [check.gradient for check in exercise.values if check.stub == stub and self.has(check.gradient)]
+            names = [check.gradient for check in exercise.values if check.stub == stub and check.gradient in self.after]
             if not any(self.moves(name) for name in names):
                 raise ExerciseError(
                     f"{exercise.name}: the solution of {stub} changes nothing that its checks compare, so an empty "
                     "cell would be right: name a check check_ and the name of a tensor that its stub makes. "
                     "(A release has no solution: it is graded with the exercise.json next to it.)"
                 )
-
-    def has(self, name: str) -> bool:
-        """Whether ``name`` is a tensor after the solution has run."""
-        return name in self.after
 
     def moves(self, name: str) -> bool:
         """Whether the solution changes ``name`` by more than rounding, or makes it."""
@@ -147,7 +143,7 @@ def record(exercise: Exercise) -> list[dict[str, Any]]:
 def _packed(exercise: Exercise, values: SolutionValues) -> dict[str, Any]:
     packed = {}
     for check in exercise.values:
-        if values.has(check.gradient):
+        if check.gradient in values.after:
             description, data = pack_tensor(values.after[check.gradient])
             packed[check.gradient] = {**description, "data": base64.b64encode(data).decode()}
     return packed

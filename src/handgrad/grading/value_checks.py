@@ -6,7 +6,6 @@ visible pass: the check runs here, in the trusted process, on the values of its 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.parameter_updates import ParameterUpdate, diagnose_update
-from handgrad.grading.diagnosis import death_sentence, raised, reaches_inside
+from handgrad.grading.diagnosis import death_sentence, raised, tampered
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass
 from handgrad.grading.run_passes import PassResults
@@ -74,8 +73,7 @@ class ValueChecks:
         verdict = self._judged(check, results, evidence)
         own = uses[results.submission.stub_indices()[check.gradient]]
         if internals := own.internals or self._by_helpers(results.submission, uses):
-            message = reaches_inside(check.gradient, internals)
-            return replace(verdict, outcome="tampered", points=0.0, diagnosis=None, message=message)
+            return tampered(verdict, internals)
         return verdict
 
     def _by_helpers(self, submission: Submission, uses: Sequence[ForbiddenUse]) -> Sequence[str]:
@@ -167,7 +165,7 @@ class ValueChecks:
             sentence = death_sentence(results.deaths[index], results.limits_of(index))
             return None if self._is_compared(check) else ("timeout", 0.0, sentence)
         names = [sibling.gradient for sibling in self._siblings(check.stub)]
-        both = [results.tensors(results.passes[0], name) or (None, None) for name in names]
+        both = [results.tensors(results.passes[0], name) for name in names]
         errors = []
         for answers in zip(*both, strict=True):
             tensors = {name: value for name, value in zip(names, answers, strict=True) if value is not None}
@@ -212,7 +210,7 @@ class ValueChecks:
 
     def _is_compared(self, check: Check) -> bool:
         """Whether a check is about a tensor; else it is about its stub as a whole."""
-        return all(solution.has(check.gradient) for solution in self.solutions.values())
+        return all(check.gradient in solution.after for solution in self.solutions.values())
 
     def _siblings(self, stub: str) -> list[Check]:
         """The checks of the values that a stub makes."""
@@ -274,9 +272,7 @@ class ValueChecks:
                 f"{name}: the solution of {check.stub} makes no tensor {check.gradient}, which {check.id} is about."
                 + closest(check.gradient, values)
             )
-        error = self._run(
-            check, {name: values[name] for name in (other.gradient for other in self._siblings(check.stub))}
-        )
+        error = self._run(check, {other.gradient: values[other.gradient] for other in self._siblings(check.stub)})
         # a condition on the whole training need not hold after a few steps
         if error and error.name != "AssertionError":
             raise ExerciseError(

@@ -101,20 +101,19 @@ def report_gradescope(report: Report) -> str:
     if report.outcome != "not-graded":
         results["score"] = report.score
         results["visibility"] = "visible"
-        results["tests"] = [_gradescope_test(verdict) for verdict in report.checks]
+        results["tests"] = [
+            {
+                "name": one_line(verdict.gradient),
+                "score": verdict.points,
+                "max_score": verdict.max_points,
+                "status": "passed" if verdict.outcome == "passed" else "failed",
+                "output": _text(verdict),
+                "output_format": "text",
+                "visibility": "visible",
+            }
+            for verdict in report.checks
+        ]
     return json.dumps(results, indent=2, allow_nan=False) + "\n"
-
-
-def _gradescope_test(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "name": one_line(verdict.gradient),
-        "score": verdict.points,
-        "max_score": verdict.max_points,
-        "status": "passed" if verdict.outcome == "passed" else "failed",
-        "output": _text(verdict),
-        "output_format": "text",
-        "visibility": "visible",
-    }
 
 
 def report_classroom(report: Report) -> str:
@@ -124,18 +123,17 @@ def report_classroom(report: Report) -> str:
     report that is not ``graded`` has the status ``error``.
     """
     status = "error" if report.outcome != "graded" else "pass" if report.passed else "fail"
-    tests = [_classroom_test(verdict) for verdict in report.checks]
+    tests = [
+        {
+            "name": one_line(verdict.gradient),
+            "status": "pass" if verdict.outcome == "passed" else "fail",
+            "score": verdict.points,
+            "message": _text(verdict),
+        }
+        for verdict in report.checks
+    ]
     results = {"version": 1, "status": status, "max_score": report.max_score, "tests": tests}
     return base64.b64encode(json.dumps(results).encode()).decode() + "\n"
-
-
-def _classroom_test(verdict: Verdict) -> dict[str, object]:
-    return {
-        "name": one_line(verdict.gradient),
-        "status": "pass" if verdict.outcome == "passed" else "fail",
-        "score": verdict.points,
-        "message": _text(verdict),
-    }
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {

@@ -5,7 +5,7 @@ They hold facts, not texts for one format. ``Report.to_dict`` is the JSON schema
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 __all__ = [
@@ -217,10 +217,6 @@ class Report:
     def passed(self) -> bool:
         """Whether the submission was graded and every check passed."""
         return self.outcome == "graded" and all(verdict.outcome == "passed" for verdict in self.checks)
-
-    def for_student(self, student: str) -> "Report":
-        """The same report under a student's name."""
-        return replace(self, student=student)
 
     def verdicts(self) -> Mapping[str, Verdict]:
         """Verdicts by the id of their check."""

@@ -71,14 +71,9 @@ def _written(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _gradients(students: Sequence[ExportRow]) -> list[str]:
-    """Every gradient of the rows, in the order of the exercise."""
-    return list(dict.fromkeys(name for row in students for name in row.grades))
-
-
 def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """A line for each student, a column for each gradient."""
-    gradients = _gradients(students)
+    gradients = list(dict.fromkeys(name for row in students for name in row.grades))
     head = ["student", "first_name", "last_name", "email", "outcome", "score", "max_score", "late_penalty"]
     rows: list[list[str]] = [[*head, "needs_person", "message", *gradients]]
     for row in students:

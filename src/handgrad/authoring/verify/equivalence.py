@@ -6,7 +6,7 @@ No check runs: a mutant is equivalent if it gives the same values as the worked 
 import ast
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -44,14 +44,8 @@ Namespaces = Mapping[str, Mapping[str, Any]]
 class Settings:
     """The settings of one exercise: runs of its locked cells in double precision.
 
-    Parameters
-    ----------
-    exercise
-        The exercise; its locked cells run.
-    solutions
-        The worked solution of each answer, in order.
-    parameters
-        The parameters of a hidden pass; each setting has its own seed.
+    They have the ``parameters`` of a hidden pass, each with its own seed. There is a worked solution of each answer, in
+    order.
     """
 
     def __init__(self, exercise: Exercise, solutions: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
@@ -68,16 +62,12 @@ class Settings:
         """Three seeds, other sizes, and new weights, as far as the exercise accepts them."""
         for seed in SEEDS:
             yield Reference.of(self.exercise, {**self.parameters, "seed": seed})
-        for size in _sizes(self.exercise):
-            yield from self._if_possible(self.exercise, size)
+        others = [(self.exercise, size) for size in _sizes(self.exercise)]
         if changed := _with_new_weights(self.exercise):
-            yield from self._if_possible(changed, {})
-
-    def _if_possible(self, exercise: Exercise, others: Mapping[str, Any]) -> Iterator[Reference]:
-        try:
-            yield Reference.of(exercise, {**self.parameters, "seed": SEEDS[0], **others})
-        except (ExerciseError, RuntimeError):
-            return
+            others.append((changed, {}))
+        for exercise, size in others:
+            with suppress(ExerciseError, RuntimeError):
+                yield Reference.of(exercise, {**self.parameters, "seed": SEEDS[0], **size})
 
     def equivalent(self, mutant: Mutant, allowance: float = ALMOST) -> bool:
         """Whether a mutant equals the solution for random upstream gradients, or, if not blind, for the true ones.

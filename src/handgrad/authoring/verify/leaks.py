@@ -25,10 +25,7 @@ _BINARY = (".whl", ".png", ".jpg", ".pt", ".npy", ".zip", ".gz")
 class Leaks:
     """The lines of an exercise that must not reach students, and the search for them.
 
-    Attributes
-    ----------
-    solutions, tests
-        Lines of the worked solutions and of the hidden tests, without the white space around them.
+    They are those of the worked solutions and of the hidden tests, without the white space around them.
     """
 
     solutions: frozenset[str]
@@ -54,14 +51,9 @@ class Leaks:
         return cls(_not_public(solutions, public), _not_public(tests, public))
 
     def found_in(self, folder: Path, name: str, *, solved: bool = False) -> Iterator[Fault]:
-        """The lines that are found in the files of a folder.
+        """The lines that are found in the files of a folder, which has this ``name`` in a fault.
 
-        Parameters
-        ----------
-        name
-            The folder's name in a fault.
-        solved
-            Whether the folder belongs to a student who handed in the solutions.
+        ``solved`` is whether the folder belongs to a student who handed in the solutions.
         """
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in _BINARY):
             text = _text(path)

@@ -4,6 +4,7 @@ import functools
 import html
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ NO_RESPONSE = "No response."
 
 def with_verdicts(notebook: NotebookNode, report: Report, graph: ForwardGraph) -> None:
     """Put the report and the graph into the metadata of an autograded notebook, for its feedback page."""
-    facts = report.for_student("").to_dict()
+    facts = replace(report, student="").to_dict()
     notebook.metadata[FACTS] = {"report": {**facts, "seconds": 0.0}, "graph": graph.to_dict()}
 
 

@@ -10,7 +10,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +166,7 @@ class Grade(Execute):
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
-        report = graded.report.for_student(ids["student"])
+        report = replace(graded.report, student=ids["student"])
         ReportStore(course.private_folder / STORE).put(report)
         show(nb, grader, graded)
         resources[REPORT] = report
