@@ -123,8 +123,6 @@ class ForwardPass:
 
     Attributes
     ----------
-    path
-        The script.
     about
         Its docstring; empty if it has none.
     parameters, imports, setup, steps
@@ -138,7 +136,6 @@ class ForwardPass:
         For each name, the statements that compute it.
     """
 
-    path: Path
     about: str
     parameters: tuple[Statement, ...]
     imports: tuple[Statement, ...]
@@ -172,7 +169,6 @@ class ForwardPass:
             run.lines[name][0] for name in (*(tensor for tensor in tensors if not tensors[tensor].is_leaf), LOSS)
         )
         return cls(
-            path,
             about,
             tuple(statement for statement in head if not statement.is_import),
             tuple(statement for statement in head if statement.is_import),

@@ -16,6 +16,8 @@ from handgrad.report.wording import LOOKS, number, one_line, out_of
 __all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table"]
 
 
+CELLS = 3
+"""Cells that are shown of a pair of submissions."""
 LONGEST_NAME = 24
 """Columns of a student's name in the class table."""
 
@@ -24,18 +26,14 @@ _REPORT_MARKS: Mapping[ReportOutcome, str] = {"graded": "", "unreadable": "!", "
 
 
 def class_table(
-    reports: Sequence[Report],
-    entries: Mapping[str, ScoreEntry] | None = None,
-    *,
-    width: int | None = None,
-    color: bool = False,
+    reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None, *, width: int | None = None
 ) -> str:
     """A class at a glance: a line for each student, in this order, statistics, and what needs manual review.
 
-    The scores are those of the gradebook's ``entries``, with the reason if they differ from the report's. ``width`` and
-    ``color`` are as for :func:`.terminal.report_text`.
+    The scores are those of the gradebook's ``entries``, with the reason if they differ from the report's; ``width`` is
+    as for :func:`.terminal.report_text`.
     """
-    console = new_console(width, color)
+    console = new_console(width)
     entries = entries or {}
     summary = summarise(reports, entries)
     titles = dict.fromkeys(one_line(report.assignment) for report in reports)
@@ -117,12 +115,12 @@ def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
     return texts
 
 
-def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None, color: bool = False) -> str:
+def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None) -> str:
     """Who would get what, and why: a line for each student whose report would change, or who has none yet.
 
-    There is a change for every submission. ``width`` and ``color`` are as for :func:`.terminal.report_text`.
+    There is a change for every submission; ``width`` is as for :func:`.terminal.report_text`.
     """
-    console = new_console(width, color)
+    console = new_console(width)
     shown = [
         change
         for change in changes
@@ -166,14 +164,12 @@ Pair = tuple[tuple[str, str], Mapping[str, tuple[str, str, int]]]
 """Two students, and for each gradient both cells and how many students wrote this cell."""
 
 
-def alike_text(
-    rows: Sequence[Pair], *, most: int = 10, cells: int = 3, width: int | None = None, color: bool = False
-) -> str:
-    """The first ``most`` pairs, with the ``cells`` rarest cells of each; those that share most come first.
+def alike_text(rows: Sequence[Pair], *, most: int = 10, width: int | None = None) -> str:
+    """The first ``most`` pairs, with a few of the rarest cells of each; those that share most come first.
 
-    ``width`` and ``color`` are as for :func:`.terminal.report_text`.
+    ``width`` is as for :func:`.terminal.report_text`.
     """
-    console = new_console(width, color)
+    console = new_console(width)
     if not rows:
         console.print("No pair of submissions shares three or more uncommon cells.")
         return text_of(console)
@@ -187,7 +183,7 @@ def alike_text(
         names = [one_line(student) for student in students]
         console.print()
         console.print(Text(f"{names[0]} and {names[1]}: {len(shared)} cells", "bold"))
-        for gradient, (first, second, count) in list(shared.items())[:cells]:
+        for gradient, (first, second, count) in list(shared.items())[:CELLS]:
             others = count - 2
             authors = f"{others} other{'s' if others > 1 else ''}" if others else "nobody else"
             table = Table(title=f"{one_line(gradient)} (also written by {authors})", title_justify="left", expand=True)
@@ -197,8 +193,8 @@ def alike_text(
                 *(Syntax(text.strip(), "python", word_wrap=True, theme="ansi_light") for text in (first, second))
             )
             console.print(table)
-        if len(shared) > cells:
-            console.print(Text(f"and {len(shared) - cells} more: {', '.join(list(shared)[cells:])}"))
+        if len(shared) > CELLS:
+            console.print(Text(f"and {len(shared) - CELLS} more: {', '.join(list(shared)[CELLS:])}"))
     if len(rows) > most:
         console.print()
         console.print(Text(f"{len(rows) - most} more pairs share less."))

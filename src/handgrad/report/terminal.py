@@ -58,7 +58,7 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
     return text_of(console)
 
 
-def new_console(width: int | None, color: bool) -> Console:
+def new_console(width: int | None, color: bool = False) -> Console:
     """A console that writes to memory; ``width`` and ``color`` as for :func:`report_text`."""
     if width is None:
         width = min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
