@@ -74,7 +74,13 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
             if template.name in EXECUTABLE:
                 target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     written = [path for path in sorted(output.rglob("*")) if path.is_file()]
-    return [*written, _zipped(output, written)] if service == "gradescope" else written
+    if service == "gradescope":
+        # the files without the folder around them
+        with zipfile.ZipFile(output / "autograder.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in written:
+                archive.write(path, path.relative_to(output))
+        written.append(output / "autograder.zip")
+    return written
 
 
 def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
@@ -100,12 +106,3 @@ def _differences(source: Exercise, released: Exercise) -> Iterator[str]:
 def _copy(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
-
-
-def _zipped(folder: Path, paths: list[Path]) -> Path:
-    """A zip of the files, without the folder around them."""
-    target = folder / "autograder.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in paths:
-            archive.write(path, path.relative_to(folder))
-    return target

@@ -119,9 +119,8 @@ class Case:
         """What the case names that ``exercise`` does not have, one phrase each."""
         if self.assignment != exercise.name:
             return [f"it is a case of {self.assignment!r}, not of {exercise.name!r}"]
-        names = [cell.name for cell in exercise.cells if cell.name]
         answers = [check.gradient for check in exercise.checks]
-        faults = _unknown_cells(self.cells, exercise.stubs, names) + _unknown_cells(self.texts, (), names, "texts")
+        faults = self._unknown_places(exercise.stubs, [cell.name for cell in exercise.cells if cell.name])
         for table, named in (("outcomes", self.outcomes), ("diagnoses", self.diagnoses)):
             faults += [
                 f"[{table}] names {name!r}, which is not an answer of {exercise.name}.{closest(name, answers)}"
@@ -129,6 +128,16 @@ class Case:
                 if name not in answers
             ]
         return faults
+
+    def _unknown_places(self, stubs: Iterable[str], names: Iterable[str]) -> list[str]:
+        """The places of cells that do not exist, one phrase each; ``names`` are the grade_ids of all cells."""
+        extra = ["first", "last", *(f"{where}-{name}" for name in names for where in ("before", "after"))]
+        return [
+            f"[{table}] {place} is not the place of a cell.{closest(place, known)}"
+            for table, places, known in (("cells", self.cells, [*stubs, *extra]), ("texts", self.texts, extra))
+            for place in places
+            if place not in known
+        ]
 
     def expected(self, exercise: Exercise) -> dict[str, str]:
         """The outcome that every answer to ``exercise`` must get; empty if the report is not to be graded.
@@ -161,8 +170,7 @@ class Case:
         notebook = copy.deepcopy(release)
         solved = {grade_id(cell): without_marks(cell.source) for cell in solution.cells if kind_of(cell) == "stub"}
         stubs = {grade_id(cell): cell for cell in notebook.cells if kind_of(cell) == "stub"}
-        names = [grade_id(cell) for cell in notebook.cells if grade_id(cell)]
-        faults = _unknown_cells(self.cells, stubs, names) + _unknown_cells(self.texts, (), names, "texts")
+        faults = self._unknown_places(stubs, [grade_id(cell) for cell in notebook.cells if grade_id(cell)])
         if self.start == "solution":
             faults += [f"the worked solution has no stub {name!r}" for name in stubs if name not in solved]
         if faults:
@@ -337,18 +345,6 @@ def _not_one_of(key: str, value: Any, known: Sequence[str]) -> list[str]:
         return []
     suggestion = closest(value, known) if isinstance(value, str) else ""
     return [f"{key} = {value!r} is not one of {', '.join(known)}.{suggestion}"]
-
-
-def _unknown_cells(
-    places: Iterable[str], stubs: Iterable[str], names: Iterable[str], table: str = "cells"
-) -> list[str]:
-    """The places where there is no cell, one phrase each."""
-    known = [*stubs, "first", "last", *(f"{where}-{name}" for name in names for where in ("before", "after"))]
-    return [
-        f"[{table}] {place} is not the place of a cell.{closest(place, known)}"
-        for place in places
-        if place not in known
-    ]
 
 
 def _no_case(folder: Path, faults: Iterable[str]) -> CourseError:

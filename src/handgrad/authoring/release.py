@@ -81,12 +81,7 @@ def origin() -> Path | None:
 
 @contextmanager
 def wheels(folders: Sequence[Path]) -> Iterator[Path]:
-    """The wheel of this version, in a temporary folder.
-
-    Parameters
-    ----------
-    folders
-        Released folders, at least one. A wheel in one of them is used if none can be built.
+    """The wheel of this version, in a temporary folder; if none can be built, that of one of the released ``folders``.
 
     Raises
     ------

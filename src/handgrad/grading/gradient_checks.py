@@ -175,36 +175,32 @@ class GradientChecks:
         # the unhelped passes find a cell that changes another one's answer
         if at_stub is not at_end or not check.only_compares:
             return False
-        steps = [self._in_step(check, round_["step"], results) for round_ in rounds(self.passes)]
+        steps = [self._comparisons(check, round_["step"], results, "step")[0] for round_ in rounds(self.passes)]
         # a difference of more than rounding may be a forgotten eps, which the helped pass shows
         return all(
             step is not None and correctness_of(step) is Correctness.RIGHT and is_rounded(step) for step in steps
         )
 
-    def _in_step(self, check: Check, pass_: Pass, results: PassResults) -> Comparison | None:
-        """The comparison of the value at the stub's end with the step gradient."""
-        return self._compare(check, results.tensors(pass_, check.gradient)[0], pass_, "step")[0]
+    def _comparisons(
+        self, check: Check, pass_: Pass, results: PassResults, against: Against = "true"
+    ) -> tuple[Comparison | None, ...]:
+        """The comparisons of the values at the stub's end and at the notebook's end."""
+        return tuple(self._compare(check, value, pass_, against)[0] for value in results.tensors(pass_, check.gradient))
 
     def evidence(self, check: Check, results: PassResults) -> list[Evidence]:
         """The evidence of the hidden passes on one gradient, by round."""
         return [self._of_round(check, round_, results) for round_ in rounds(self.passes)]
 
     def _of_round(self, check: Check, round_: Mapping[str, Pass], results: PassResults) -> Evidence:
-        tensor = self.exercise.tensors[check.gradient]
-
-        def comparisons(kind: str, against: Against = "true") -> tuple[Comparison | None, ...]:
-            pass_ = round_[kind]
-            return tuple(
-                self._compare(check, value, pass_, against)[0] for value in results.tensors(pass_, check.gradient)
-            )
-
-        step = self._in_step(check, round_["step"], results)
+        tensor, as_written = self.exercise.tensors[check.gradient], round_["as written"]
+        step = self._comparisons(check, round_["step"], results, "step")[0]
+        # whether it is the loss's own gradient matters only if the step is not right
+        is_right = correctness_of(step) is Correctness.RIGHT
         return Evidence(
-            as_written=comparisons("as written") if round_["as written"].name in results.results else (),
+            as_written=self._comparisons(check, as_written, results) if as_written.name in results.results else (),
             step=step,
-            helped=comparisons("helped")[0],
-            # whether it is the loss's own gradient matters only if the step is not right
-            step_against_true=None if correctness_of(step) is Correctness.RIGHT else comparisons("step")[0],
+            helped=self._comparisons(check, round_["helped"], results)[0],
+            step_against_true=None if is_right else self._comparisons(check, round_["step"], results)[0],
             zero=tensor in self.facts.zero,
             blind=tensor in self.facts.blind,
         )
@@ -226,9 +222,7 @@ class GradientChecks:
         """The verdict on a gradient from its values only."""
         marks = [mark(round_, self.policy) for round_ in evidence]
         decided = worst(marks)
-        visible = [
-            self._compare(check, value, self.passes[0])[0] for value in results.tensors(self.passes[0], check.gradient)
-        ]
+        visible = self._comparisons(check, self.passes[0], results)
         seen = _seen(visible, evidence, decided)
         outcome: Outcome = decided.outcome
         message, share = "", decided.share
@@ -284,13 +278,9 @@ def _seen(visible: Sequence[Comparison | None], evidence: Sequence[Evidence], de
         candidates += [*round_.as_written, round_.helped, round_.step, round_.step_against_true]
     if decided.reason == "invisible":
         candidates = [round_.step for round_ in evidence] + candidates
-    expected = (
-        Correctness.RIGHT
-        if decided.outcome == "passed"
-        else Correctness.RESHAPED
-        if decided.reshaped
-        else Correctness.WRONG
-    )
+    expected = Correctness.RESHAPED if decided.reshaped else Correctness.WRONG
+    if decided.outcome == "passed":
+        expected = Correctness.RIGHT
     comparisons = [comparison for comparison in candidates if comparison is not None]
     fitting = (comparison for comparison in comparisons if correctness_of(comparison) is expected)
     return next(fitting, comparisons[0] if comparisons else None)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import StatisticsError, correlation, mean, median
+from statistics import StatisticsError, correlation, mean, median, mode
 
 from handgrad.report.records import Outcome, Report, ReportOutcome, ScoreEntry
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
@@ -279,7 +279,7 @@ class CommonMistake:
 def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[CommonMistake, ...]:
     """The recognised mistakes in gradients that did not pass, the most frequent first."""
     students: dict[tuple[str, str], list[str]] = {}
-    texts: dict[tuple[str, str], Counter[tuple[str, str, str]]] = {}
+    texts: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for report in reports:
         for verdict in report.checks:
             diagnosis = verdict.diagnosis
@@ -287,9 +287,8 @@ def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[C
                 key = diagnosis.mistake, verdict.gradient
                 students.setdefault(key, []).append(report.student)
                 text = diagnosis.cell, clean(diagnosis.what), clean(diagnosis.advice)
-                texts.setdefault(key, Counter())[text] += 1
+                texts.setdefault(key, []).append(text)
     frequent = sorted(students, key=lambda key: -len(students[key]))[:most]
     return tuple(
-        CommonMistake(one_line(key[0]), one_line(key[1]), *texts[key].most_common(1)[0][0], tuple(students[key]))
-        for key in frequent
+        CommonMistake(one_line(key[0]), one_line(key[1]), *mode(texts[key]), tuple(students[key])) for key in frequent
     )
