@@ -126,16 +126,9 @@ def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection
 
 def _other_dimensions(call: ast.Call) -> Iterator[Replacement]:
     """The same call along other dimensions."""
-    for number, dim in enumerate(call.args[:1]):
+    for dim in [*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "dim")]:
         for other in _other_dims(dim):
-            new = copy.deepcopy(call)
-            new.args[number] = other
-            yield "wrong dimension", new
-    for number, keyword in enumerate(call.keywords):
-        for other in _other_dims(keyword.value) if keyword.arg == "dim" else ():
-            new = copy.deepcopy(call)
-            new.keywords[number].value = other
-            yield "wrong dimension", new
+            yield "wrong dimension", copy.deepcopy(call, {id(dim): other})
 
 
 def _other_dims(dim: ast.expr) -> Iterator[ast.expr]:
@@ -152,11 +145,10 @@ def _other_dims(dim: ast.expr) -> Iterator[ast.expr]:
 
 def _without_keepdim(call: ast.Call) -> ast.Call:
     """The same sum without ``keepdim``, or with it if it has none."""
-    new = copy.deepcopy(call)
-    kept = [keyword for keyword in new.keywords if keyword.arg != "keepdim"]
-    had = len(kept) < len(new.keywords)
-    new.keywords = kept if had else [*kept, ast.keyword("keepdim", ast.Constant(True))]
-    return new
+    keywords = [keyword for keyword in call.keywords if keyword.arg != "keepdim"]
+    if len(keywords) == len(call.keywords):
+        keywords.append(ast.keyword("keepdim", ast.Constant(True)))
+    return ast.Call(call.func, call.args, keywords)
 
 
 def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]:
@@ -189,10 +181,10 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
 def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
     """Mistakes in the call of a method, or of a function of torch."""
     of_module = isinstance(function.value, ast.Name) and function.value.id in ("torch", "F", "math")
-    if function.attr in _TWINS:
-        yield "another function", ast.Call(_renamed(function, _TWINS[function.attr]), call.args, call.keywords)
-    if function.attr in _LAST_WRITE:
-        yield "last write", ast.Call(_renamed(function, _LAST_WRITE[function.attr]), call.args, call.keywords)
+    for kind, others in (("another function", _TWINS), ("last write", _LAST_WRITE)):
+        if function.attr in others:
+            renamed = ast.Attribute(function.value, others[function.attr], ast.Load())
+            yield kind, ast.Call(renamed, call.args, call.keywords)
     if any(keyword.arg == "accumulate" for keyword in call.keywords):
         keywords = [keyword for keyword in call.keywords if keyword.arg != "accumulate"]
         yield "last write", ast.Call(function, call.args, keywords)
@@ -203,10 +195,6 @@ def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacemen
         yield "call dropped", function.value
     elif call.args:
         yield "call dropped", call.args[0]
-
-
-def _renamed(function: ast.Attribute, name: str) -> ast.Attribute:
-    return ast.Attribute(function.value, name, ast.Load())
 
 
 def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Replacement]:
