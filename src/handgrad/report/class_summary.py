@@ -254,18 +254,9 @@ class Example:
 
 @dataclass(frozen=True)
 class CommonMistake:
-    """One mistake in one gradient.
+    """One mistake in one gradient: its slug, the gradient, and the cell (a grade_id) that it is in.
 
-    Attributes
-    ----------
-    mistake, gradient
-        The mistake's slug, and the gradient that has it.
-    cell
-        The cell (a grade_id) that it is in.
-    what, advice
-        The sentences that most of these students got.
-    students
-        The students who made it.
+    ``what`` and ``advice`` are the sentences that most of the ``students`` who made it got.
     """
 
     mistake: str
