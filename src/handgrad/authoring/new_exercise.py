@@ -16,7 +16,7 @@ from handgrad.course.files import write_text
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import PARAMETERS_TAG
 from handgrad.exercise.solution_marks import marked_solution
-from handgrad.gradients.mistakes.template_values import listed
+from handgrad.gradients.mistakes.mistake import listed
 
 __all__ = ["OPEN", "new_exercise"]
 
