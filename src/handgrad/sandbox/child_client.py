@@ -1,21 +1,27 @@
 """The grader's side of one child: sends it a submission's cells, runs passes over them, and reads the answers."""
 
+import json
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 
-from handgrad.errors import SandboxError
+from handgrad.errors import ExerciseError, SandboxError
 from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
-from handgrad.sandbox.child_server import pack_json
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import Death, PassResult, Run, answers_in, cell_result, plain_run
+from handgrad.sandbox.messages import Death, ParameterSet, PassResult, Run, answers_in, cell_result
+from handgrad.sandbox.warm_process import PRELOAD
 
-__all__ = ["ChildClient", "Connection", "Process"]
+__all__ = ["START_SECONDS", "ChildClient", "Children", "Connection", "Process"]
+
+START_SECONDS = 300.0
+"""Seconds that the locked cells may take."""
 
 AT_ONCE = 0.001
 """Seconds to wait for data that may have been received already."""
@@ -27,17 +33,11 @@ MAX_SHOWN = 1 << 25
 """Maximum bytes of outputs kept from one pass (32 MiB)."""
 
 
-class Connection(Protocol):
-    """The grader's end of a child's channel, like a socket: a timeout raises TimeoutError, the end is b""."""
+class Connection(frames.Connection, Protocol):
+    """The grader's end of a child's channel."""
 
     def settimeout(self, timeout: float | None, /) -> None:
-        """Set the seconds that a call may wait."""
-
-    def sendall(self, data: bytes, /) -> None:
-        """Send ``data``."""
-
-    def recv(self, size: int, /) -> bytes:
-        """The next bytes."""
+        """Set the seconds that a call may wait, after which it raises TimeoutError."""
 
     def close(self) -> None:
         """Close it."""
@@ -67,21 +67,18 @@ class ChildClient:
         The cells of the submission.
     limits
         The limits of the submission.
-    forget
-        Called once the child has been ended.
+    running
+        The children of the sandbox: this one is among them until it is closed.
     """
 
-    def __init__(
-        self, process: Process, sources: Sequence[str], limits: Limits, forget: Callable[["ChildClient"], object]
-    ) -> None:
+    def __init__(self, process: Process, sources: Sequence[str], limits: Limits, running: "set[ChildClient]") -> None:
         self.pid = process.pid
         self.cpu_seconds = 0.0
         self.limits = limits
-        self._process, self._connection, self._forget = process, process.connection, forget
+        self._process, self._connection, self._running = process, process.connection, running
         self._reader = frames.FrameReader()
-        self._waiting: list[frames.Frame] = []
-        self._broken: tensor_bytes.FrameError | None = None
         self._sources: Sequence[str] | None = sources
+        running.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +92,7 @@ class ChildClient:
             return None
         self.pid = -1
         self._connection.close()
-        self._forget(self)
+        self._running.discard(self)
         code, self.cpu_seconds = self._process.end()
         return code
 
@@ -124,12 +121,13 @@ class ChildClient:
             deadline = min(end, time.monotonic() + cell_seconds)
             if self._sources is not None:
                 self._wait_until_serving(deadline)
-                self._send(frames.pack({"cells": len(self._sources)}, pack_json(list(self._sources))), deadline)
+                sources = json.dumps(list(self._sources)).encode()
+                self._send(frames.pack({"cells": len(self._sources)}, sources), deadline)
                 self._sources = None
-            self._send(frames.pack({"run": plain_run(run)}), deadline)
+            self._send(frames.pack({"run": vars(run)}), deadline)
             if run.givens:
                 assert reference is not None
-                self._send(_placing(tuple((name, reference(name)) for name in run.givens)), deadline)
+                self._send(_placing(run.givens, reference), deadline)
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
@@ -138,7 +136,7 @@ class ChildClient:
                 result.cells[index] = cell
                 if run.help and names:
                     assert reference is not None
-                    self._send(_placing(tuple((name, reference(name)) for name in names)), deadline)
+                    self._send(_placing(names, reference), deadline)
             index = None
             header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
             if header.get("finished") is not True:
@@ -171,9 +169,8 @@ class ChildClient:
     def _receive(self, deadline: float) -> frames.Frame:
         latest = deadline + MOST_QUEUED * self.limits.cell_seconds
         queued = self._queued() if deadline - time.monotonic() <= SLICE else None
-        while not self._waiting:
-            if self._broken:
-                raise self._broken
+        data = b""
+        while (frame := next(self._reader.feed(data), None)) is None:
             # data that was received in time counts, even if this process itself had to wait for a processor
             self._connection.settimeout(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
@@ -187,15 +184,11 @@ class ChildClient:
                     deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
                     if deadline <= time.monotonic():
                         raise
+                data = b""
                 continue
             if not data:
                 raise ConnectionResetError
-            try:
-                self._waiting.extend(self._reader.feed(data))
-            except tensor_bytes.FrameError as error:
-                # the frames before it are valid
-                self._broken = error
-        return self._waiting.pop(0)
+        return frame
 
     def _queued(self) -> float:
         """Seconds that the process has waited for a processor so far; 0 if the system does not tell."""
@@ -205,9 +198,81 @@ class ChildClient:
             return 0.0
 
 
-def _placing(references: tuple[tuple[str, torch.Tensor], ...]) -> bytes:
-    """The frame that sets names to references."""
-    packed = [(name, *tensor_bytes.pack_tensor(value)) for name, value in references]
+class Children:
+    """The children of one sandbox, and what they start from; a context manager.
+
+    Parameters
+    ----------
+    parameter_sets
+        The parameter sets, each with its locked cells.
+    directory
+        Where the locked cells run.
+    limits
+        Limits of one submission.
+    preload
+        Modules imported before the locked cells run.
+
+    Attributes
+    ----------
+    isolation
+        What separates a child from the machine: ``full``, ``partial: `` and what is missing, or ``none``.
+    printed
+        The outputs of the locked cells, by parameter set and cell; set by ``wait_until_ready``.
+    """
+
+    isolation = "none"
+
+    def __init__(
+        self,
+        parameter_sets: Sequence[ParameterSet],
+        directory: Path,
+        limits: Limits | None = None,
+        preload: Sequence[str] = PRELOAD,
+    ) -> None:
+        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
+        self.limits = limits or Limits()
+        self.printed: dict[str, list[list[dict[str, Any]]]] = {}
+        self._running: set[ChildClient] = set()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the children that are left; closing twice is allowed."""
+        for child in list(self._running):
+            with suppress(SandboxError):
+                child.close()
+
+    def _start_order(self) -> bytes:
+        """The order to run the locked cells."""
+        header = {
+            "command": "start",
+            "directory": str(self.directory.resolve()),
+            "limits": asdict(self.limits),
+            "preload": list(self.preload),
+        }
+        return frames.pack(header, json.dumps([vars(parameters) for parameters in self.parameter_sets]).encode())
+
+    def _printed(self, answer: Mapping[str, Any], payload: bytes) -> dict[str, list[list[dict[str, Any]]]]:
+        """The outputs of the locked cells, by parameter set and cell, from a process's answer.
+
+        Raises
+        ------
+        ExerciseError
+            A locked cell raised.
+        """
+        if error := answer["error"]:
+            raise ExerciseError(
+                f"locked cell {answer['cell'] + 1} in {self.directory} raises {error['name']} when the sandbox runs "
+                f"it ({answer['parameter_set']} parameters): {error['message']} Run the notebook in Jupyter and fix it."
+            )
+        names = (parameters.name for parameters in self.parameter_sets)
+        return dict(zip(names, json.loads(payload), strict=True))
+
+
+def _placing(names: Iterable[str], reference: Callable[[str], torch.Tensor]) -> bytes:
+    """The frame that sets ``names`` to their references."""
+    packed = [(name, *tensor_bytes.pack_tensor(reference(name))) for name in names]
     place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
     return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
 

@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 
@@ -19,10 +19,8 @@ from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CompiledCell, captured, new_namespace, run_cell
 from handgrad.sandbox import autograd_off, frames
 
-__all__ = ["SERVING", "SavedNamespace", "describe", "pack_json", "preload", "run_locked", "serve", "unpack_json"]
+__all__ = ["SavedNamespace", "Server", "describe", "preload", "run_locked"]
 
-SERVING = {"serving": True}
-"""The message of a child that is ready for cells."""
 MAX_ANSWER = 1 << 25
 """Maximum bytes of one answer (32 MiB); of a larger one only the shape is sent."""
 MAX_OUTPUTS = 1 << 24
@@ -34,16 +32,6 @@ MAX_COMPARED = 1 << 16
 _UNCOUNTED = re.compile(r"\.data\b|numpy|storage|dlpack|memoryview")
 """Ways of writing to a tensor that its version counter does not count."""
 _PLAIN = (torch.Tensor, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, int, float, str)
-
-
-def pack_json(value: Any) -> bytes:
-    """Plain data as bytes."""
-    return json.dumps(value).encode()
-
-
-def unpack_json(data: bytes) -> Any:
-    """The plain data that :func:`pack_json` packed."""
-    return json.loads(data)
 
 
 @dataclass(frozen=True)
@@ -191,42 +179,21 @@ def run_locked(
             saved.keep()
             printed.append(outputs)
     autograd_off.forbid()
-    return namespaces, {"error": None}, pack_json(printed)
-
-
-class Connection(Protocol):
-    """The child's end of its channel, like a socket."""
-
-    def recv(self, size: int, /) -> bytes:
-        """The next bytes; empty if the grader has closed its end."""
-
-    def sendall(self, data: bytes, /) -> None:
-        """Send ``data``."""
-
-
-def serve(connection: Connection, namespaces: dict[str, SavedNamespace]) -> None:
-    """Take cells, then run passes over them until the grader closes the connection."""
-    Server(connection, namespaces).serve()
+    return namespaces, {"error": None}, json.dumps(printed).encode()
 
 
 class Server:
     """One child: its connection, its cells, and the namespaces it may use, each once."""
 
-    def __init__(self, connection: Connection, namespaces: dict[str, SavedNamespace]) -> None:
+    def __init__(self, connection: frames.Connection, namespaces: dict[str, SavedNamespace]) -> None:
         self.connection = connection
         self.namespaces = namespaces
         self.reader = frames.FrameReader()
-        self.waiting: list[frames.Frame] = []
         self.cells: list[CompiledCell] = []
 
     def receive(self) -> frames.Frame | None:
         """The next frame from the grader; None if it has closed the connection."""
-        while not self.waiting:
-            data = self.connection.recv(1 << 16)
-            if not data:
-                return None
-            self.waiting.extend(self.reader.feed(data))
-        return self.waiting.pop(0)
+        return self.reader.next_frame(lambda: self.connection.recv(1 << 16))
 
     def reply(self, header: dict[str, Any], answers: list[Described], outputs: bytes = b"") -> None:
         """Send ``header`` with answers."""
@@ -234,11 +201,13 @@ class Server:
         self.connection.sendall(frames.pack(header, b"".join(data for _, data in answers) + outputs))
 
     def serve(self) -> None:
-        """Answer the grader's frames."""
+        """Take cells, then run passes over them until the grader closes the connection."""
+        # the grader waits for this before it sends a cell
+        self.connection.sendall(frames.pack({"serving": True}))
         while frame := self.receive():
             header, payload = frame
             if "cells" in header:
-                sources = unpack_json(payload)
+                sources = json.loads(payload)
                 self.cells = [CompiledCell(source, f"<cell {index + 1}>") for index, source in enumerate(sources)]
             else:
                 self.run(header["run"])
@@ -308,13 +277,13 @@ def _at_end(
 def _packed(outputs: list[dict[str, Any]]) -> bytes:
     """The outputs of a cell as JSON; a note if they are too large or not JSON."""
     try:
-        shown = pack_json(outputs)
+        shown = json.dumps(outputs).encode()
         if len(shown) <= MAX_OUTPUTS and untrusted_json.is_shallow(outputs):
             return shown
         note = TOO_MUCH
     except (TypeError, ValueError, RecursionError):
         note = "(the outputs of this cell were not kept: a notebook cannot hold them)\n"
-    return pack_json([{"output_type": "stream", "name": "stderr", "text": note}])
+    return json.dumps([{"output_type": "stream", "name": "stderr", "text": note}]).encode()
 
 
 def _flush_figures() -> None:

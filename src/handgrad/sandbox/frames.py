@@ -6,13 +6,13 @@ are checked before data is kept, and anything invalid is a :class:`FrameError`. 
 
 import json
 import struct
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from handgrad.gradients.tensor_bytes import MAX_PAYLOAD, FrameError
 from handgrad.notebook import untrusted_json
 
-__all__ = ["Frame", "FrameReader", "pack"]
+__all__ = ["Connection", "Frame", "FrameReader", "pack"]
 
 MAX_HEADER = 1 << 18
 """Maximum bytes of JSON in one frame."""
@@ -20,6 +20,16 @@ _LENGTHS = struct.Struct("<II")
 
 
 Frame = tuple[dict[str, Any], bytes]
+
+
+class Connection(Protocol):
+    """One end of a channel, like a socket."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send ``data``."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next bytes; empty if the other end is closed."""
 
 
 def pack(header: dict[str, Any], payload: bytes = b"") -> bytes:
@@ -34,6 +44,14 @@ class FrameReader:
     def __init__(self, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> None:
         self.max_header, self.max_payload = max_header, max_payload
         self._buffer = bytearray()
+
+    def next_frame(self, receive: Callable[[], bytes]) -> Frame | None:
+        """The next frame of the bytes that ``receive`` returns; None at their end. Errors are those of :meth:`feed`."""
+        data = b""
+        while (frame := next(self.feed(data), None)) is None:
+            if not (data := receive()):
+                return None
+        return frame
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Add ``data``, and yield the frames that are complete.

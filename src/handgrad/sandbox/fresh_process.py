@@ -4,6 +4,7 @@ Started by :class:`.fresh_sandbox.FreshSandbox` as ``python -I -m handgrad.sandb
 standard input and output, which it then replaces. It needs nothing that only some systems have.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -37,24 +38,18 @@ class Pipes:
             left = left[os.write(self._writing, left) :]
 
 
-def _order(pipes: Pipes) -> frames.Frame:
-    """The order to start."""
-    reader = frames.FrameReader(max_payload=1 << 30)
-    while data := pipes.recv(1 << 16):
-        for frame in reader.feed(data):
-            return frame
-    raise SystemExit
-
-
 def main() -> None:
     """Run the locked cells, and serve once the grader asks for it."""
     pipes = Pipes()
-    header, payload = _order(pipes)
+    order = frames.FrameReader(max_payload=1 << 30).next_frame(lambda: pipes.recv(1 << 16))
+    if order is None:
+        return
+    header, payload = order
     torch.set_num_threads(1)
     execution.the_shell()
     autograd_off.switch_off()
     child_server.preload(header["preload"])
-    namespaces, answer, printed = child_server.run_locked(header["directory"], child_server.unpack_json(payload))
+    namespaces, answer, printed = child_server.run_locked(header["directory"], json.loads(payload))
     pipes.sendall(frames.pack(answer, printed))
     # one byte: the time of a submission begins once it is handed over
     if answer["error"] or not pipes.recv(1):
@@ -62,9 +57,8 @@ def main() -> None:
     os.chdir(Path(os.environ["HOME"]))
     limits = Limits(**header["limits"])
     limits.apply(limits.taken(), alone=False)
-    pipes.sendall(frames.pack(child_server.SERVING))
     try:
-        child_server.serve(pipes, namespaces)
+        child_server.Server(pipes, namespaces).serve()
     finally:
         os._exit(0)
 

@@ -14,16 +14,13 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from handgrad.errors import SandboxError
 from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
-from handgrad.sandbox.child_client import ChildClient
-from handgrad.sandbox.child_server import pack_json
-from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_parameter_sets, printed, start_order
-from handgrad.sandbox.warm_process import PRELOAD, environment, last_words
+from handgrad.sandbox.child_client import START_SECONDS, ChildClient, Children
+from handgrad.sandbox.warm_process import environment, last_words
 
 __all__ = ["FreshSandbox"]
 
@@ -31,44 +28,22 @@ WAITING = 64
 """Pieces of at most 256 KiB that are read ahead."""
 
 
-class FreshSandbox:
+class FreshSandbox(Children):
     """Its children are fresh interpreters; the first one is started at once, to get the output of the locked cells.
 
-    A context manager like :class:`.warm_sandbox.WarmSandbox`, with the same parameters and errors.
-
-    Attributes
-    ----------
-    isolation
-        ``none``.
+    Parameters, attributes and errors are those of :class:`.warm_sandbox.WarmSandbox`.
     """
 
-    isolation = "none"
-
-    def __init__(
-        self,
-        parameter_sets: Sequence[ParameterSet],
-        directory: Path,
-        limits: Limits | None = None,
-        preload: Sequence[str] = PRELOAD,
-    ) -> None:
-        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
-        self.limits = limits or Limits()
-        self.printed: dict[str, list[list[dict[str, Any]]]] = {}
-        self._children: set[ChildClient] = set()
-        self._started = 0
+    _started = 0
 
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self._first: _Fresh | None = self._start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the children that are left; closing twice is allowed."""
-        for child in list(self._children):
-            child.close()
+        super().close()
         first, self._first = self._first, None
         if first is not None:
             first.end()
@@ -78,7 +53,7 @@ class FreshSandbox:
     def wait_until_ready(self) -> None:
         """Wait until the locked cells have run once, and set ``printed``."""
         if not self.printed and self._first is not None:
-            self.printed = printed(*self._first.answer(), self.parameter_sets, self.directory)
+            self.printed = self._printed(*self._first.answer())
 
     def child(self, sources: Sequence[str]) -> ChildClient:
         """A child that holds the cells ``sources``."""
@@ -86,19 +61,16 @@ class FreshSandbox:
         process, self._first = self._first, None
         if process is None:
             process = self._start()
-            printed(*process.answer(), self.parameter_sets, self.directory)
+            self._printed(*process.answer())
         process.connection.sendall(b"!")
-        child = ChildClient(process, sources, self.limits, self._children.discard)
-        self._children.add(child)
-        return child
+        return ChildClient(process, sources, self.limits, self._running)
 
     def _start(self) -> "_Fresh":
         self._started += 1
         home = Path(self._home.name) / str(self._started)
         home.mkdir()
         process = _Fresh(home)
-        order = {**start_order(self.directory, self.limits), "preload": list(self.preload)}
-        process.connection.sendall(frames.pack(order, pack_json(plain_parameter_sets(self.parameter_sets))))
+        process.connection.sendall(self._start_order())
         return process
 
 
@@ -130,15 +102,14 @@ class _Fresh:
         SandboxError
             There is no message.
         """
-        reader = frames.FrameReader(max_payload=1 << 30)
         self.connection.settimeout(START_SECONDS)
         try:
-            while data := self.connection.recv(1 << 18):
-                for frame in reader.feed(data):
-                    return frame
+            frame = frames.FrameReader(max_payload=1 << 30).next_frame(lambda: self.connection.recv(1 << 18))
         except (TimeoutError, tensor_bytes.FrameError) as error:
             raise SandboxError(f"a fresh process does not answer ({error}). {last_words(self._log)}") from error
-        raise SandboxError(f"a fresh process ended. {last_words(self._log)}")
+        if frame is None:
+            raise SandboxError(f"a fresh process ended. {last_words(self._log)}")
+        return frame
 
     def end(self) -> tuple[int, float]:
         """Kill it and, except on Windows, what it started; its exit code."""

@@ -2,21 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from handgrad.errors import ExerciseError
 from handgrad.gradients import tensor_bytes
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CellError
 from handgrad.sandbox import frames
-from handgrad.sandbox.child_server import TOO_MUCH, unpack_json
-from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.child_server import TOO_MUCH
 
 __all__ = [
-    "START_SECONDS",
     "Answer",
     "CellResult",
     "Death",
@@ -25,10 +21,6 @@ __all__ = [
     "Run",
     "answers_in",
     "cell_result",
-    "plain_parameter_sets",
-    "plain_run",
-    "printed",
-    "start_order",
 ]
 
 
@@ -114,24 +106,6 @@ class PassResult:
     cells: dict[int, CellResult] = field(default_factory=dict)
     at_end: Mapping[str, Answer] = field(default_factory=dict)
     death: Death | None = None
-
-
-def plain_parameter_sets(parameter_sets: Sequence[ParameterSet]) -> list[dict[str, Any]]:
-    """The parameter sets as plain data."""
-    return [{"name": parameters.name, "cells": list(parameters.cells)} for parameters in parameter_sets]
-
-
-def plain_run(run: Run) -> dict[str, Any]:
-    """A pass as plain data."""
-    return {
-        "parameter_set": run.parameter_set,
-        "cells": list(run.cells),
-        "collect": {str(index): list(names) for index, names in run.collect.items()},
-        "at_end": list(run.at_end),
-        "givens": dict(run.givens),
-        "help": run.help,
-        "outputs": run.outputs,
-    }
 
 
 def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int | None) -> CellResult:
@@ -225,30 +199,3 @@ def answers_in(
         else:
             raise tensor_bytes.FrameError(f"the answer for {name} is of an unknown kind")
     return answers, payload[start:]
-
-
-START_SECONDS = 300.0
-"""Seconds that the locked cells may take."""
-
-
-def start_order(directory: Path, limits: Limits) -> dict[str, Any]:
-    """The order to run the locked cells, as plain data."""
-    return {"directory": str(directory.resolve()), "limits": limits.to_dict()}
-
-
-def printed(
-    answer: Mapping[str, Any], payload: bytes, parameter_sets: Sequence[ParameterSet], directory: Path
-) -> dict[str, list[list[dict[str, Any]]]]:
-    """The outputs of the locked cells, by parameter set and cell, from a process's answer.
-
-    Raises
-    ------
-    ExerciseError
-        A locked cell raised.
-    """
-    if error := answer["error"]:
-        raise ExerciseError(
-            f"locked cell {answer['cell'] + 1} in {directory} raises {error['name']} when the sandbox runs "
-            f"it ({answer['parameter_set']} parameters): {error['message']} Run the notebook in Jupyter and fix it."
-        )
-    return dict(zip((parameters.name for parameters in parameter_sets), unpack_json(payload), strict=True))

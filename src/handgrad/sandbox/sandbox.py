@@ -1,7 +1,6 @@
 """The sandbox that this machine and the settings allow: the one place where isolation is decided."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -47,23 +46,21 @@ class Sandbox:
     def __enter__(self) -> Self:
         if self._reason and not self._trust:
             raise IsolationError.because(self._reason)
-        with ExitStack() as stack:
-            self._chosen: WarmSandbox | FreshSandbox = self._fresh if self._reason else self._warm
-            stack.enter_context(self._chosen)
-            self._open = stack.pop_all()
+        self._chosen: WarmSandbox | FreshSandbox = self._fresh if self._reason else self._warm
+        self._chosen.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._chosen.close()
 
     @property
     def isolation(self) -> str:
-        """What stands between a child and the machine: ``full``, ``partial: `` and what is missing, or ``none``."""
+        """As for :class:`.child_client.Children`."""
         return self._chosen.isolation
 
     @property
     def printed(self) -> Mapping[str, list[list[dict[str, Any]]]]:
-        """What the locked cells printed, by parameter set and cell."""
+        """As for :class:`.child_client.Children`."""
         return self._chosen.printed
 
     def wait_until_ready(self) -> None:
@@ -74,8 +71,8 @@ class Sandbox:
             # the layers were tried and do not hold
             if not self._trust:
                 raise
-            self._open.close()
-            self._chosen = self._open.enter_context(self._fresh)
+            self._chosen.close()
+            self._chosen = self._fresh.__enter__()
             self._chosen.wait_until_ready()
 
     def child(self, sources: Sequence[str]) -> ChildClient:

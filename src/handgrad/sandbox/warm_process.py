@@ -60,10 +60,6 @@ class WarmProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def last_words(self) -> str:
-        """A sentence with the last line in its log."""
-        return last_words(self.log)
-
     def close(self) -> None:
         """Let it end; closing twice is allowed."""
         self.control.close()

@@ -11,40 +11,26 @@ from typing import Any, Self
 from handgrad.errors import IsolationError, SandboxError
 from handgrad.gradients import tensor_bytes
 from handgrad.sandbox import frames
-from handgrad.sandbox.child_client import ChildClient
-from handgrad.sandbox.child_server import pack_json
+from handgrad.sandbox.child_client import START_SECONDS, ChildClient, Children
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import START_SECONDS, ParameterSet, plain_parameter_sets, printed, start_order
-from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess
+from handgrad.sandbox.messages import ParameterSet
+from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess, last_words
 
 __all__ = ["WarmSandbox"]
 
 
-class WarmSandbox:
+class WarmSandbox(Children):
     """A warm process that has run the locked cells, and the children forked from it.
 
-    A context manager: the process starts on entry and is gone, children included, on exit.
+    The process starts on entry and is gone, children included, on exit. The locked cells may read the files of
+    ``directory``, children may not. ``isolation`` is tested once the process is ready.
 
     Parameters
     ----------
-    parameter_sets
-        The parameter sets, each with its locked cells.
-    directory
-        Where the locked cells run; they may read its files, children may not.
-    limits
-        Limits of one submission.
-    preload
-        Modules that the warm process imports.
+    parameter_sets, directory, limits, preload
+        As for :class:`.child_client.Children`.
     process
         A warm process that runs already, with modules of its own; the sandbox ends it (default: one is started).
-
-    Attributes
-    ----------
-    isolation
-        The layers between a child and the machine, as tested once the warm process was ready: ``full``, or
-        ``partial: `` and what is missing.
-    printed
-        The outputs of the locked cells, by parameter set and cell; set by :meth:`wait_until_ready`.
 
     Raises
     ------
@@ -64,12 +50,8 @@ class WarmSandbox:
         preload: Sequence[str] = PRELOAD,
         process: WarmProcess | None = None,
     ) -> None:
-        self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
-        self.isolation = "none"
-        self.limits = limits or Limits()
+        super().__init__(parameter_sets, directory, limits, preload)
         self._process = process
-        self._children: set[ChildClient] = set()
-        self.printed: dict[str, list[list[dict[str, Any]]]] = {}
 
     def __enter__(self) -> Self:
         if self._process is None:
@@ -79,22 +61,16 @@ class WarmSandbox:
         self._received: list[int] = []
         self._ready = False
         try:
-            order = start_order(self.directory, self.limits)
-            self._send({"command": "start", **order}, pack_json(plain_parameter_sets(self.parameter_sets)))
+            self._send(self._start_order())
             self._process.has_orders = True
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the children that are left and the warm process; closing twice is allowed."""
-        for child in list(self._children):
-            with suppress(SandboxError):
-                child.close()
+        super().close()
         if self._process is not None:
             self._process.close()
 
@@ -103,44 +79,44 @@ class WarmSandbox:
         if self._ready:
             return
         answer, payload = self._receive(START_SECONDS)
-        self.printed = printed(answer, payload, self.parameter_sets, self.directory)
+        self.printed = self._printed(answer, payload)
         self.isolation = answer["isolation"]
         if self.isolation == "none":
             raise IsolationError.because(answer["reason"])
         self._ready = True
 
-    def _send(self, header: dict[str, Any], payload: bytes = b"", descriptor: int | None = None) -> None:
-        data = frames.pack(header, payload)
+    def _send(self, frame: bytes, descriptor: int | None = None) -> None:
         try:
             self._control.settimeout(START_SECONDS)
             if descriptor is None:
-                self._control.sendall(data)
+                self._control.sendall(frame)
             else:
-                socket.send_fds(self._control, [data], [descriptor])
+                socket.send_fds(self._control, [frame], [descriptor])
         except OSError as error:
             raise SandboxError(f"the warm process takes no orders ({error}). {self._last_words()}") from error
 
     def _receive(self, timeout: float) -> frames.Frame:
         try:
             self._control.settimeout(timeout)
-            while True:
-                chunk, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 1)
-                self._received += descriptors
-                if not chunk:
-                    break
-                for frame in self._reader.feed(chunk):
-                    return frame
+            frame = self._reader.next_frame(self._receive_bytes)
         except (OSError, tensor_bytes.FrameError) as error:
             raise SandboxError(f"the warm process does not answer ({error}). {self._last_words()}") from error
-        raise SandboxError(f"the warm process ended. {self._last_words()}")
+        if frame is None:
+            raise SandboxError(f"the warm process ended. {self._last_words()}")
+        return frame
+
+    def _receive_bytes(self) -> bytes:
+        data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 1)
+        self._received += descriptors
+        return data
 
     def _ask(self, header: dict[str, Any], descriptor: int | None = None) -> dict[str, Any]:
         self.wait_until_ready()
-        self._send(header, descriptor=descriptor)
+        self._send(frames.pack(header), descriptor)
         return self._receive(60.0)[0]
 
     def _last_words(self) -> str:
-        return self._process.last_words() if self._process else ""
+        return last_words(self._process.log) if self._process else ""
 
     def child(self, sources: Sequence[str]) -> ChildClient:
         """Fork a child that holds the cells ``sources``."""
@@ -152,9 +128,7 @@ class WarmSandbox:
             ours.close()
             raise
         fork = _Fork(self, answer["pid"], self._received.pop() if self._received else None, ours)
-        child = ChildClient(fork, sources, self.limits, self._children.discard)
-        self._children.add(child)
-        return child
+        return ChildClient(fork, sources, self.limits, self._running)
 
     def wait(self, pid: int) -> tuple[int, float]:
         """Exit code (negative: a signal) and CPU seconds of an ended child."""

@@ -5,6 +5,7 @@ run, and have read their files, it closes its root (:mod:`handgrad.sandbox.isola
 """
 
 import gc
+import json
 import os
 import socket
 import sys
@@ -57,7 +58,7 @@ class Zygote:
         match header["command"]:
             case "start":
                 self.limits = Limits(**header["limits"])
-                return self.start(header["directory"], child_server.unpack_json(payload))
+                return self.start(header["directory"], json.loads(payload))
             case "wait":
                 _, status, usage = os.wait4(header["pid"], 0)
                 code = os.waitstatus_to_exitcode(status)
@@ -96,9 +97,7 @@ class Zygote:
             except BaseException:
                 traceback.print_exc()
                 raise
-            # the grader waits for this before it sends a cell
-            connection.sendall(frames.pack(child_server.SERVING))
-            child_server.serve(connection, self.namespaces)
+            child_server.Server(connection, self.namespaces).serve()
         finally:
             os._exit(0)
 

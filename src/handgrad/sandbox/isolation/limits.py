@@ -1,9 +1,8 @@
 """The limits of a submission: time, memory, processes, files."""
 
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 try:
     import resource
@@ -48,10 +47,6 @@ class Limits:
         if seconds is None:
             return self
         return replace(self, visible_seconds=seconds, submission_seconds=self.submission_seconds + seconds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The limits as plain data."""
-        return asdict(self)
 
     @staticmethod
     def taken() -> int:
