@@ -262,7 +262,7 @@ class ClassGrading:
             stack.enter_context(_alone(self.course))
             self.folders.clear_up()
             stack.enter_context(self.store.held_open())
-            self.gradebook = GradebookWriter(self.course, self.assignment, *self.folders.database)
+            self.gradebook = GradebookWriter(self.folders)
             stack.enter_context(self.gradebook)
             self.gradebook.register(self.task.source())
             self._open = stack.pop_all()

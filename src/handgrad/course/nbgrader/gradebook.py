@@ -1,4 +1,8 @@
-"""nbgrader's gradebook, as `handgrad grade` reads and writes it: each submission in one transaction."""
+"""nbgrader's gradebook, as `handgrad grade` reads and writes it: each submission in one transaction.
+
+nbgrader's tables have an index by cell and notebook, but none by notebook alone: without the cells in a condition, each
+statement would scan the rows of the whole class.
+"""
 
 import logging
 import os
@@ -28,31 +32,104 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
-from sqlalchemy import Connection, Select, event, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, event, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
-from handgrad.course.course import Course
 from handgrad.course.nbgrader.commands import search_path
-from handgrad.course.nbgrader.gradebook_sql import (
-    COMMENT,
-    COMMENTS,
-    FIRST_COMMENT,
-    FIRST_SCORE,
-    PENALISED,
-    PENALTY,
-    SCORE,
-    SCORES,
-    SUBMITTED,
-)
+from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.sqlite_journal import drop_journal, keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
-__all__ = ["GradebookWriter", "at_work"]
+__all__ = ["CELL_SCORE", "GradebookWriter", "at_work"]
 
 LOG = logging.getLogger("handgrad.course.nbgrader")
 LOG.setLevel(logging.CRITICAL)
+
+# each statement is built once
+_CELLS: Any = bindparam("cells", expanding=True)
+CELL_SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
+"""The manual score of a cell, or the automatic score if there is none, plus extra credit; NULL without a score."""
+_SCORES = select(Grade.cell_id, Grade.auto_score, Grade.manual_score, Grade.extra_credit).where(
+    Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS)
+)
+"""The scores of each cell of a submitted notebook."""
+_COMMENTS = select(Comment.cell_id, Comment.auto_comment, Comment.manual_comment).where(
+    Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
+)
+"""The comments on each cell of a submitted notebook."""
+_PENALISED = (
+    select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
+    .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
+    .where(
+        SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
+    )
+)
+"""A student's submitted notebook, and its late penalty."""
+_HANDED_IN = (
+    select(SubmittedAssignment.student_id)
+    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+    .where(SubmittedNotebook.notebook_id == bindparam("notebook"))
+)
+"""The students with a submitted notebook."""
+_GRADED = (
+    _HANDED_IN.join(Grade, Grade.notebook_id == SubmittedNotebook.id).where(Grade.auto_score.is_not(None)).distinct()
+)
+"""The students with a score of a submitted notebook."""
+_SUBMITTED = (
+    select(
+        SubmittedAssignment.id.label("submission"),
+        SubmittedNotebook.notebook_id.label("notebook"),
+        SubmittedNotebook.id.label("submitted"),
+    )
+    .select_from(Student)
+    .outerjoin(
+        SubmittedAssignment,
+        and_(
+            SubmittedAssignment.student_id == Student.id, SubmittedAssignment.assignment_id == bindparam("assignment")
+        ),
+    )
+    .outerjoin(
+        SubmittedNotebook,
+        and_(
+            SubmittedNotebook.assignment_id == SubmittedAssignment.id,
+            SubmittedNotebook.notebook_id.in_(bindparam("notebooks", expanding=True)),
+        ),
+    )
+    .where(Student.id == bindparam("student"))
+)
+"""The ids of a student's submission and its notebooks; no row if the gradebook does not know the student."""
+_FIRST_SCORE = insert(Grade).values(
+    id=bindparam("new"),
+    cell_id=bindparam("cell"),
+    notebook_id=bindparam("notebook"),
+    auto_score=bindparam("score"),
+    needs_manual_grade=bindparam("manual"),
+)
+"""The score of a cell of a notebook that is new to the gradebook."""
+_FIRST_COMMENT = insert(Comment).values(
+    id=bindparam("new"), cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
+)
+"""The comment on a cell of a notebook that is new to the gradebook."""
+_PENALTY = (
+    update(SubmittedNotebook)
+    .where(SubmittedNotebook.id == bindparam("notebook"))
+    .values(late_submission_penalty=bindparam("penalty"))
+)
+"""The late penalty of a submitted notebook."""
+_SCORE = (
+    update(Grade)
+    .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
+    .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
+)
+"""The automatic score of a cell that has a row in the gradebook."""
+_COMMENT = (
+    update(Comment)
+    .where(Comment.notebook_id == bindparam("notebook"), Comment.cell_id == bindparam("cell"))
+    .values(auto_comment=bindparam("text"))
+)
+"""The automatic comment on a cell that has a row in the gradebook."""
 
 
 @contextmanager
@@ -73,14 +150,8 @@ class GradebookWriter:
 
     Parameters
     ----------
-    course
-        The course; its configuration names the database.
-    assignment
-        Name of the assignment and of its notebook.
-    db_url
-        SQLAlchemy's URL of the database.
-    course_id
-        The course's id in it.
+    folders
+        The folders of the assignment; the configuration of their course names the database.
 
     Raises
     ------
@@ -88,11 +159,11 @@ class GradebookWriter:
         The database cannot be opened, or is not nbgrader's.
     """
 
-    def __init__(self, course: Course, assignment: str, db_url: str, course_id: str) -> None:
-        self.course, self.assignment = course, assignment
-        self._db_url, self._course_id = db_url, course_id
+    def __init__(self, folders: Folders) -> None:
+        self.assignment, self._config = folders.assignment, folders.course.config
+        self._db_url, self._course_id = folders.database
         os.environ["PATH"] = search_path()
-        self._late = AssignLatePenalties(config=course.config, log=LOG)
+        self._late = AssignLatePenalties(config=self._config, log=LOG)
         self._late.init_plugin()
 
     @at_work()
@@ -120,11 +191,11 @@ class GradebookWriter:
             in.
         """
         try:
-            saved = as_saved(source, self.assignment, self.course.config)
+            saved = as_saved(source, self.assignment, self._config)
             if self._known() != _described(Known(saved)):
                 self._gradebook.update_or_create_assignment(self.assignment)
                 ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
-                SaveCells(config=self.course.config, log=LOG).preprocess(saved, {"nbgrader": ids})
+                SaveCells(config=self._config, log=LOG).preprocess(saved, {"nbgrader": ids})
         except (RuntimeError, ValueError) as error:
             raise CourseError(f"nbgrader cannot make the student's version of {self.assignment}: {error}.") from error
         self._load()
@@ -146,42 +217,29 @@ class GradebookWriter:
                     Assignment.name == self.assignment, Assignment.course_id == self._course_id
                 )
             ).one()
+
+            def cells(notebook: str, column: str, *kinds: Any) -> dict[str, Any]:
+                """One column of a notebook's cells of some kinds, by their names."""
+                asked = (select(kind.name, getattr(kind, column)).where(kind.notebook_id == notebook) for kind in kinds)
+                return {name: value for statement in asked for name, value in connection.execute(statement)}
+
             ours = select(Notebook.name, Notebook.id).where(Notebook.assignment_id == self._assignment_id)
-            self._notebooks = _table(connection, ours, {})
-            self._graded, self._commented = {}, {}
-            self._points: dict[str, float] = {}
-            for name, key in self._notebooks.items():
-                self._graded[name] = _cells(connection, GradeCell, key) | _cells(connection, TaskCell, key)
-                self._commented[name] = _cells(connection, SolutionCell, key) | _cells(connection, TaskCell, key)
-            for kind in (GradeCell, TaskCell):
-                points = select(kind.name, kind.max_score).where(kind.notebook_id == self._notebooks[self.assignment])
-                self._points.update(_table(connection, points, {}))
-            self._students = set(
-                connection.execute(
-                    select(SubmittedAssignment.student_id)
-                    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
-                    .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
-                ).scalars()
-            )
+            self._notebooks = dict(connection.execute(ours).tuples())
+            self._notebook = self._notebooks[self.assignment]
+            self._graded = {name: cells(key, "id", GradeCell, TaskCell) for name, key in self._notebooks.items()}
+            self._commented = {name: cells(key, "id", SolutionCell, TaskCell) for name, key in self._notebooks.items()}
+            self._points = cells(self._notebook, "max_score", GradeCell, TaskCell)
+            self._students = set(connection.execute(_HANDED_IN, {"notebook": self._notebook}).scalars())
 
     @at_work()
     def graded(self) -> set[str]:
         """The students for whom the gradebook holds a score of the assignment's notebook."""
         with self._engine.connect() as connection:
-            return set(
-                connection.execute(
-                    select(SubmittedAssignment.student_id)
-                    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
-                    .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
-                    .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
-                    .where(Grade.auto_score.is_not(None))
-                    .distinct()
-                ).scalars()
-            )
+            return set(connection.execute(_GRADED, {"notebook": self._notebook}).scalars())
 
     @at_work()
     def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> GradebookRow:
-        """Write a graded submission as nbgrader's ``autograde`` does, in one transaction.
+        """Write a graded submission as nbgrader's ``autograde`` does, in one transaction; the row of its notebook now.
 
         Manual scores and comments are kept; cells with a manual score are marked for manual review.
 
@@ -193,11 +251,6 @@ class GradebookWriter:
             The automatic comment on each solution cell; None if there is none.
         timestamp
             When it was handed in; None if that is not known.
-
-        Returns
-        -------
-        GradebookRow
-            The gradebook's row of the notebook now.
         """
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         points = {graded[verdict.id]: verdict.points for verdict in report.checks}
@@ -212,8 +265,8 @@ class GradebookWriter:
                 for cell in (graded.values() if new else points)
             ]
             remarks = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
-            connection.execute(FIRST_SCORE if new else SCORE, _with_ids(rows) if new else rows)
-            connection.execute(FIRST_COMMENT if new else COMMENT, _with_ids(remarks) if new else remarks)
+            connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
+            connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(remarks) if new else remarks)
             row = before.updated(report, comments)
             return replace(row, late_penalty=self._penalise(connection, notebook, report.student, row.score))
 
@@ -224,9 +277,7 @@ class GradebookWriter:
             late = self._duedate is not None and timestamp is not None and timestamp > self._duedate
             return None if late else self._new_row()
         with self._engine.connect() as connection:
-            notebook = connection.execute(
-                PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]}
-            ).one_or_none()
+            notebook = self._penalised(connection, student)
             late = self._duedate is not None and self._lateness(connection, student, timestamp) > 0
             return None if notebook is None or late else self._row(connection, notebook.id)
 
@@ -234,9 +285,12 @@ class GradebookWriter:
     def row(self, student: str) -> GradebookRow | None:
         """The row of a student's notebook, with its late penalty; None if there is none."""
         with self._engine.connect() as connection:
-            result = connection.execute(PENALISED, {"student": student, "notebook": self._notebooks[self.assignment]})
-            row = result.one_or_none()
+            row = self._penalised(connection, student)
             return row and replace(self._row(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
+
+    def _penalised(self, connection: Connection, student: str) -> Any:
+        """The id and the late penalty of a student's notebook; None if there is none."""
+        return connection.execute(_PENALISED, {"student": student, "notebook": self._notebook}).one_or_none()
 
     def _new_row(self) -> GradebookRow:
         """The row of a notebook that is new to the gradebook."""
@@ -248,11 +302,11 @@ class GradebookWriter:
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         scores = {
             row.cell_id: (row.auto_score, row.manual_score, row.extra_credit or 0.0)
-            for row in connection.execute(SCORES, {"notebook": notebook, "cells": [*graded.values()]})
+            for row in connection.execute(_SCORES, {"notebook": notebook, "cells": [*graded.values()]})
         }
         remarks = {
             row.cell_id: (row.auto_comment, row.manual_comment)
-            for row in connection.execute(COMMENTS, {"notebook": notebook, "cells": [*commented.values()]})
+            for row in connection.execute(_COMMENTS, {"notebook": notebook, "cells": [*commented.values()]})
         }
         cells = {name: CellGrade(self._points[name], *scores[cell]) for name, cell in graded.items()}
         texts = {name: remarks.get(cell, (None, None)) for name, cell in commented.items()}
@@ -267,20 +321,11 @@ class GradebookWriter:
         """
         cells, graded = self._commented[self.assignment], self._graded[self.assignment].values()
         with self._engine.begin() as connection:
-            notebook = connection.execute(
-                select(SubmittedNotebook.id)
-                .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
-                .where(SubmittedAssignment.student_id == student)
-                .where(SubmittedNotebook.notebook_id == self._notebooks[self.assignment])
-            ).scalar()
-            if notebook is None:
+            if (row := self._penalised(connection, student)) is None:
                 return
-            connection.execute(
-                update(Grade)
-                .where(Grade.notebook_id == notebook, Grade.cell_id.in_(graded))
-                .values(needs_manual_grade=True)
-            )
-            connection.execute(COMMENT, [{"notebook": notebook, "cell": next(iter(cells.values())), "text": message}])
+            of_student = update(Grade).where(Grade.notebook_id == row.id, Grade.cell_id.in_(graded))
+            connection.execute(of_student.values(needs_manual_grade=True))
+            connection.execute(_COMMENT, [{"notebook": row.id, "cell": next(iter(cells.values())), "text": message}])
 
     def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
         """The id of a student's submitted notebook, and whether it is new.
@@ -288,7 +333,7 @@ class GradebookWriter:
         Makes every row that nbgrader would make for it, except the cells' rows of a new notebook.
         """
         sought = {"student": student, "assignment": self._assignment_id, "notebooks": [*self._notebooks.values()]}
-        rows = connection.execute(SUBMITTED, sought).all()
+        rows = connection.execute(_SUBMITTED, sought).all()
         submission = rows[0].submission if rows else None
         submitted = {row.notebook: row.submitted for row in rows if row.notebook}
         if not rows:
@@ -300,17 +345,16 @@ class GradebookWriter:
             connection.execute(
                 update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
             )
-        ours = self._notebooks[self.assignment]
-        is_new = ours not in submitted
+        is_new = self._notebook not in submitted
         for name, key in self._notebooks.items():
             new = key not in submitted
             if new:
                 submitted[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
             # the rows of a new notebook of ours are inserted with their scores and comments
-            if not (new and key == ours):
+            if not (new and key == self._notebook):
                 self._complete(connection, Grade, submitted[key], self._graded[name].values())
                 self._complete(connection, Comment, submitted[key], self._commented[name].values())
-        return submitted[ours], is_new
+        return submitted[self._notebook], is_new
 
     @staticmethod
     def _complete(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> None:
@@ -327,7 +371,7 @@ class GradebookWriter:
             penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
         if penalty is not None:
             penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
-        connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
+        connection.execute(_PENALTY, {"notebook": notebook, "penalty": penalty})
         return penalty or 0.0
 
     def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
@@ -357,16 +401,6 @@ def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict
     # rows written together are then neighbours in the index, not each on a different page of a large class's index
     prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
     return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
-
-
-def _cells(connection: Connection, kind: Any, notebook: str) -> dict[str, str]:
-    """The ids of a notebook's cells of one kind, by their names."""
-    return _table(connection, select(kind.name, kind.id).where(kind.notebook_id == notebook), {})
-
-
-def _table(connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A dictionary from the two columns of a result."""
-    return {row[0]: row[1] for row in connection.execute(statement, values)}
 
 
 def _described(notebook: Any) -> tuple[Any, ...]:

@@ -1,8 +1,7 @@
 """Read the scores of a class from nbgrader's gradebook, with manual scores and late penalties."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from nbgrader.api import (
     SubmittedNotebook,
     TaskCell,
 )
-from sqlalchemy import Connection, Integer, Select, bindparam, cast, create_engine, func, select
+from sqlalchemy import Executable, Integer, Select, bindparam, cast, create_engine, func, select, union_all
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.gradebook import at_work
-from handgrad.course.nbgrader.gradebook_sql import CELL_SCORE
+from handgrad.course.nbgrader.gradebook import CELL_SCORE, at_work
 from handgrad.errors import CourseError
 from handgrad.report.records import ScoreEntry
 
@@ -41,19 +39,15 @@ def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
     CourseError
         The database cannot be read.
     """
-    address, course_id = Folders(course, assignment).database
-    values = {"assignment": assignment, "course": course_id}
-    with _connected(address) as connection:
-        if connection is None:
-            return {}
-        most = sum(connection.execute(_points(kind), values).scalar() or 0.0 for kind in (GradeCell, TaskCell))
-        by_hand: dict[str, list[str]] = defaultdict(list)
-        for student, cell in connection.execute(_BY_HAND, values):
-            by_hand[student].append(cell)
-        return {
-            student: ScoreEntry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
-            for student, penalty, score, waiting in connection.execute(_TOTALS, values)
-        }
+    points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
+    most = sum(of_kind or 0.0 for (of_kind,) in points)
+    by_hand: dict[str, list[str]] = defaultdict(list)
+    for student, cell in manual:
+        by_hand[student].append(cell)
+    return {
+        student: ScoreEntry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
+        for student, penalty, score, waiting in totals
+    }
 
 
 def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
@@ -76,9 +70,8 @@ class RosterEntry:
 
 def roster(course: Course, assignment: str) -> dict[str, RosterEntry]:
     """The gradebook's roster: every student, whether or not they handed in."""
-    with _connected(Folders(course, assignment).database[0]) as connection:
-        rows = connection.execute(_ROSTER) if connection is not None else ()
-        return {student: RosterEntry(*(field or "" for field in fields)) for student, *fields in rows}
+    (rows,) = _read(course, assignment, _ROSTER)
+    return {student: RosterEntry(*(field or "" for field in fields)) for student, *fields in rows}
 
 
 @dataclass(frozen=True)
@@ -94,25 +87,21 @@ class CellScore:
 
 def cell_scores(course: Course, assignment: str) -> list[CellScore]:
     """The score of every graded cell of an assignment, with the late penalty of its notebook."""
+    (rows,) = _read(course, assignment, _CELLS)
+    return [CellScore(*row) for row in rows]
+
+
+def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
+    """The rows of each statement; none if there is no database yet, and none is made."""
     address, course_id = Folders(course, assignment).database
-    with _connected(address) as connection:
-        if connection is None:
-            return []
-        rows = connection.execute(_CELLS, {"assignment": assignment, "course": course_id})
-        return [CellScore(*row) for row in rows]
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[Connection | None]:
-    """A connection to the gradebook's database; None if there is no database yet, and none is made."""
     url = make_url(address)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        yield None
-        return
+        return [()] * len(statements)
     engine = create_engine(url)
+    values = {"assignment": assignment, "course": course_id}
     try:
         with engine.connect() as connection:
-            yield connection
+            return [connection.execute(statement, values).all() for statement in statements]
     except DatabaseError as error:
         raise CourseError(f"nbgrader's gradebook cannot be read ({error.orig}).") from error
     finally:
@@ -127,14 +116,16 @@ _OURS = (
 """The notebook of an assignment that has the assignment's name."""
 
 
-def _points(kind: Any) -> Select[Any]:
-    """The points of an assignment's cells of one kind."""
-    return (
+_POINTS = union_all(
+    *(
         select(func.sum(kind.max_score))
         .join(Notebook, Notebook.id == kind.notebook_id)
         .join(Assignment, Assignment.id == Notebook.assignment_id)
         .where(*_OURS)
+        for kind in (GradeCell, TaskCell)
     )
+)
+"""The points of an assignment's cells of each kind."""
 
 
 def _graded(*columns: Any) -> Select[Any]:

@@ -61,59 +61,29 @@ def _plain(value: Any) -> Any:
 
 
 def syscall(number: int, *arguments: Any) -> int:
-    """Make the system call ``number``.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it or does not know it.
-    """
+    """Make the system call ``number``."""
     return _checked(_libc().syscall(*map(_plain, (number, *arguments))), f"system call {number}")
 
 
 def prctl(option: int, *arguments: Any) -> int:
-    """Call prctl for this process; ``option`` is one of :class:`PR`.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it.
-    """
+    """Call prctl for this process; ``option`` is one of :class:`PR`."""
     arguments = (*arguments, 0, 0, 0, 0)[:4]
     return _checked(_libc().prctl(*map(_plain, (option, *arguments))), f"prctl {option}")
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    """Mount ``source`` at ``target``.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it.
-    """
+    """Mount ``source`` at ``target``."""
     encoded = [None if text is None else text.encode() for text in (source, target, kind, data)]
     _checked(_libc().mount(*encoded[:3], ctypes.c_ulong(flags), encoded[3]), f"mounting {target}")
 
 
 def umount(target: str, flags: int) -> None:
-    """Unmount ``target``.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it.
-    """
+    """Unmount ``target``."""
     _checked(_libc().umount2(target.encode(), flags), f"unmounting {target}")
 
 
 def drop_capabilities(*kept: int) -> None:
-    """Give up every capability but ``kept``, which this process must have.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it.
-    """
+    """Give up every capability but ``kept``, which this process must have."""
     words = [sum(1 << (number % 32) for number in kept if number // 32 == word) for word in (0, 1)]
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     # effective, permitted, inheritable: for the lower 32 capabilities, then for the upper

@@ -1,7 +1,7 @@
 """Put the warm process into its own namespaces (user, PID, mount, network), with a read-only root of libraries only.
 
 It enters them before anything is run. Its root is closed once the locked cells have read their files. This works for
-root and, if the machine allows user namespaces, for anyone else.
+root and, if the machine allows user namespaces, for anyone else. What the kernel refuses is an OSError.
 """
 
 import os
@@ -88,13 +88,7 @@ def end_with_parent() -> None:
 
 
 def _unshare() -> None:
-    """Move this process into new namespaces; the processes that it forks are in the new PID namespace.
-
-    Raises
-    ------
-    OSError
-        The machine does not allow it.
-    """
+    """Move this process into new namespaces; the processes that it forks are in the new PID namespace."""
     ids = {name: _identity(name, own) for name, own in (("gid", os.getegid()), ("uid", os.geteuid()))}
     reading, writing = os.pipe()
     helper = os.fork()
@@ -131,13 +125,7 @@ def _identity(name: str, own: int) -> str:
 
 
 def close_root(folders: Iterable[Path]) -> None:
-    """Change the root to one that holds ``folders``, read-only, and nothing else: no /proc, no home.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it.
-    """
+    """Change the root to one that holds ``folders``, read-only, and nothing else: no /proc, no home."""
     new = Path(tempfile.mkdtemp(dir=Path.cwd()))
     mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     mount("tmpfs", str(new), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=1m")
@@ -203,13 +191,7 @@ def _others_may_read(path: Path) -> bool:
 
 
 def private_home(megabytes: int) -> None:
-    """Give this process an empty home of its own, in memory, which disappears when the process ends.
-
-    Raises
-    ------
-    OSError
-        The kernel refuses it.
-    """
+    """Give this process an empty home of its own, in memory, which disappears when the process ends."""
     syscall(_UNSHARE[ARCHITECTURE], _CLONE_NEWNS)
     options = f"mode=700,size={megabytes}m,nr_inodes=4096,uid={os.geteuid()},gid={os.getegid()}"
     mount("tmpfs", HOME, "tmpfs", _MS_NOSUID | _MS_NODEV, options)
