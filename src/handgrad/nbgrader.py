@@ -1,8 +1,7 @@
 """What a course's ``nbgrader_config.py`` names; the code is in :mod:`handgrad.course.nbgrader`."""
 
-from handgrad.course.nbgrader.collecting import Collector, Extractor
+from handgrad.course.nbgrader.collecting import CANVAS, MOODLE, Collector, Extractor
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
-from handgrad.course.nbgrader.lms_archives import CANVAS, MOODLE
 from handgrad.course.nbgrader.preprocessors import (
     AddSelfCheck,
     CheckOthers,

@@ -15,8 +15,7 @@ from handgrad import nbgrader as handgrad
 from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.collecting import names
-from handgrad.course.nbgrader.lms_archives import services
+from handgrad.course.nbgrader.collecting import names, services
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 from helpers.inputs import named

@@ -11,19 +11,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from traitlets import TraitError
-from traitlets.config import Config, PyFileConfigLoader
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError
+from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from handgrad.course.files import write_text
-from handgrad.course.settings import PORTABLE, Handgrad
 from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Exercise
+from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings
+from handgrad.sandbox.isolation.limits import Limits
 
 if TYPE_CHECKING:
     from handgrad.grading.grader import Grader
 
-__all__ = ["CONFIG", "Course"]
+__all__ = ["CONFIG", "PRIVATE", "Course", "Handgrad"]
 
 CONFIG = "nbgrader_config.py"
 PRIVATE = ".handgrad"
@@ -31,6 +32,43 @@ PRIVATE = ".handgrad"
 _NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 SEEDS = 1
 """Number of hidden seeds drawn for a course; each is one round of hidden passes."""
+_BOTH = {"config": True, "portable": True}
+
+
+class Handgrad(Configurable):
+    """What an instructor may set in ``nbgrader_config.py`` as ``c.Handgrad.<name>``.
+
+    With the settings that are tagged as portable, another autograder marks as this course does: no seeds, nothing about
+    trust.
+    """
+
+    seeds = List(Integer(), help="Hidden seeds (default: drawn once into .handgrad/seeds.json).").tag(config=True)
+    sizes = List(Dict(), help="Other parameters for further hidden passes, such as [{'batch_size': 16}].").tag(**_BOTH)
+    partial_shape = Float(0.5, help="Share of the points for right values in another shape.").tag(**_BOTH)
+    partial_invisible = Float(0.5, help="Share of the points for a mistake that the loss cannot show.").tag(**_BOTH)
+    partial_later = Float(0.5, help="Share of the points for a value that is right at first and not later.").tag(
+        **_BOTH
+    )
+    tolerance = Float(1e-4, help="Largest difference allowed, as a share of the largest value.").tag(**_BOTH)
+    cell_seconds = Float(10.0, help="Seconds that one cell may take in one pass.").tag(**_BOTH)
+    submission_seconds = Float(60.0, help="Seconds that a submission may take over all passes.").tag(**_BOTH)
+    memory_mb = Integer(1024, help="MiB of memory that a submission may take.").tag(**_BOTH)
+    isolation = Enum(
+        ("best", "none"), "best", help="'none' grades as on a machine without isolation, to try that."
+    ).tag(config=True)
+    trust_submissions = Bool(
+        False, help="Grade also if this machine has no isolation: only for code that you trust."
+    ).tag(config=True)
+
+    def grading(self) -> GradingSettings:
+        """The settings of a grader, as one frozen record."""
+        return GradingSettings(
+            Policy(self.partial_shape, self.partial_invisible, self.tolerance, self.partial_later),
+            Limits(self.cell_seconds, self.submission_seconds, self.memory_mb),
+            tuple(self.sizes),
+            self.isolation,
+            self.trust_submissions,
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +108,7 @@ class Course:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             given = dict(data["settings"])
-            if data["schema"] != 1 or not set(given) <= set(PORTABLE):
+            if data["schema"] != 1 or not set(given) <= set(Handgrad.class_trait_names(portable=True)):
                 raise ValueError("it is from another version of handgrad")
             config = Config(Handgrad=Config(given))
             Handgrad(config=config)
@@ -82,7 +120,7 @@ class Course:
 
     def settings_text(self) -> str:
         """The settings with which another autograder marks as this course does, as JSON."""
-        taken = {name: getattr(self._traits, name) for name in PORTABLE}
+        taken = {name: getattr(self._traits, name) for name in Handgrad.class_trait_names(portable=True)}
         return json.dumps({"schema": 1, "settings": taken}, indent=1) + "\n"
 
     @cached_property

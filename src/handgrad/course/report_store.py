@@ -3,14 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from handgrad.course.sqlite_journal import drop_journal, keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
-__all__ = ["STORE", "ReportStore"]
+__all__ = ["STORE", "ReportStore", "drop_journal", "keep_journal"]
 
 STORE = "answers.sqlite"
 """The file in a course's private folder; its name is from version 0.1.0, which stored answers too."""
@@ -23,6 +23,27 @@ DROP TABLE IF EXISTS answer;
 DROP TABLE IF EXISTS record;
 """
 """``key`` referred to the stored answers; it is empty now."""
+
+
+def keep_journal(connection: Any) -> None:
+    """Truncate SQLite's rollback journal after a transaction, instead of deleting it and making it again for the next.
+
+    Thousands of files made and deleted within a minute slow down some file systems. A database in another mode, such
+    as WAL, is left as it is.
+    """
+    _change_journal(connection, "delete", "truncate")
+
+
+def drop_journal(connection: Any) -> None:
+    """Delete the journal again after each transaction, and the one kept by :func:`keep_journal`."""
+    _change_journal(connection, "truncate", "delete")
+
+
+def _change_journal(connection: Any, before: str, after: str) -> None:
+    # only an optimisation: if the database cannot be used, its next use reports that
+    with suppress(sqlite3.Error):
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == before:
+            connection.execute(f"PRAGMA journal_mode = {after}")
 
 
 class ReportStore:
@@ -65,10 +86,7 @@ class ReportStore:
     def put(self, report: Report, state: str = "") -> None:
         """Store a student's report, replacing an older one.
 
-        Parameters
-        ----------
-        state
-            Digests of everything that the report depends on: while they are the same, it is not graded again.
+        While ``state``, the digests of everything that it depends on, is the same, it is not graded again.
         """
         row = (report.assignment, report.student, "", state, json.dumps(report.to_dict()))
         with self._connected() as connection, self._usable(), connection:

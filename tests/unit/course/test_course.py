@@ -15,9 +15,8 @@ import pytest
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from handgrad.course.course import CONFIG, Course
+from handgrad.course.course import CONFIG, Course, Handgrad
 from handgrad.course.files import write_text
-from handgrad.course.settings import Handgrad
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings

@@ -185,7 +185,7 @@ def test_worst() -> None:
 
 def test_policy_defaults_are_those_of_a_course() -> None:
     """A course that configures nothing marks as the policy alone does."""
-    from handgrad.course.settings import Handgrad
+    from handgrad.course.course import Handgrad
 
     assert Handgrad().grading().policy == Policy()
     assert {one.name for one in fields(Policy)} <= set(Handgrad().traits())

@@ -8,9 +8,11 @@ import atexit
 import logging
 import re
 import shutil
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
@@ -18,10 +20,14 @@ from nbgrader.utils import find_all_notebooks, unzip
 from traitlets import List, Unicode
 from traitlets.config import Config
 
-from handgrad.course.nbgrader.lms_archives import CANVAS, MOODLE, Service, matches, owner, services
+__all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
 
-__all__ = ["Collector", "Extractor", "came_from", "names"]
-
+MOODLE = r"(?:^|/)[^/_]+_(?P<student_id>\d+)_assignsubmission_(?:file|onlinetext)(?:_?/|_)(?P<file_id>[^/].*)$"
+"""``Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb``, or in one folder with ``_file_backprop.ipynb``."""
+CANVAS = r"(?:^|/)(?:\w+?_)??(?:(?i:late)_)?(?P<student_id>\d+|anon_[A-Za-z0-9]+)_\d+_(?P<file_id>[^/].*)$"
+"""``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's id, the file's id, its name."""
+Service = Literal["canvas", "moodle"]
+_SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
 DEEPEST = 3
 """Largest depth of nested archives that are opened: an archive may contain itself."""
 NAMED = 5
@@ -35,10 +41,8 @@ class Extractor(ExtractorPlugin):
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Copy a folder, and extract each archive in it into a folder of the archive's name."""
-        if (
-            len(archives := sorted(path.name for path in Path(archive_path).iterdir() if path.suffix in self.zip_ext))
-            > 1
-        ):
+        archives = sorted(path.name for path in Path(archive_path).iterdir() if path.suffix in self.zip_ext)
+        if len(archives) > 1:
             self.log.warning(
                 "There are %d archives in %s: %s. If one is a newer download of another, keep only the newest and "
                 "collect again with --force: otherwise all versions of a student's files are collected.",
@@ -197,3 +201,52 @@ def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]
         downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
     )
     return services(root / folder, Collector(config=config).patterns)
+
+
+def matches(path: str, patterns: Sequence[str]) -> list[re.Match[str]]:
+    """The match of the patterns in a path, and in the path without its first folder, which an archive may have named.
+
+    The first match in the path counts: what comes after it was named by the student.
+    """
+    return [
+        min(found, key=lambda match: match.start())
+        for part in (path, path.partition("/")[2])
+        if (found := [match for pattern in patterns if (match := re.search(pattern, part))])
+    ]
+
+
+def owner(path: str, patterns: Sequence[str]) -> re.Match[str] | None:
+    """The match with the student of the file at ``path``; None if there is no student, or more than one."""
+    found = matches(path, patterns)
+    return found[0] if len({match["student_id"] for match in found}) == 1 else None
+
+
+def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
+    """For each student in the archives in ``folder`` the service of the id: ``moodle`` or ``canvas``.
+
+    Canvas's id is that of the user, Moodle's that of the participant in this assignment. Students are left out who are
+    named by both services, by an instructor's own pattern, or by Canvas without a number.
+    """
+    kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
+    for path in _paths(folder):
+        if match := owner(path, patterns):
+            kinds[match["student_id"]].add(_SERVICES.get(match.re.pattern))
+    return {
+        student: kind
+        for student, known in kinds.items()
+        if student.isdigit() and len(known) == 1 and (kind := next(iter(known)))
+    }
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    """Paths of the files in the archives as if extracted (but not nested archives), and of the other files."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.suffix != ".zip":
+            yield inside.as_posix()
+            continue
+        try:
+            with zipfile.ZipFile(path) as archive:
+                yield from (f"{inside.with_suffix('').as_posix()}/{name}" for name in archive.namelist())
+        except (OSError, zipfile.BadZipFile):
+            yield inside.as_posix()

@@ -38,7 +38,7 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 from handgrad.course.nbgrader.commands import search_path
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import CellGrade, GradebookRow, Known, as_saved
-from handgrad.course.sqlite_journal import drop_journal, keep_journal
+from handgrad.course.report_store import drop_journal, keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
