@@ -6,8 +6,8 @@ import os
 import sys
 import traceback
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,25 +32,21 @@ Service = Literal["gradescope", "github"]
 ProofFormat = Literal["text", "json"]
 
 
-class _Command(TyperCommand):
-    """A command whose ``--help`` shows no type."""
+class _WithoutType:
+    """A command whose option ``--help`` has no type, which typer would show."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """The option ``--help``, without the type that typer shows for it."""
-        return _without_type(super().get_help_option(ctx))
+        option = super().get_help_option(ctx)  # type: ignore[misc] # that of typer's class
+        option.metavar = ""
+        return option
 
 
-class _Group(TyperGroup):
-    """The group of all commands, in the same way."""
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """The option ``--help``, without the type that typer shows for it."""
-        return _without_type(super().get_help_option(ctx))
+class _Command(_WithoutType, TyperCommand):
+    pass
 
 
-def _without_type(option: Any) -> Any:
-    option.metavar = ""
-    return option
+class _Group(_WithoutType, TyperGroup):
+    pass
 
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -118,7 +114,15 @@ def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callabl
     return register
 
 
+def _output_option(default: str | bool, kind: str = "FILE") -> Any:
+    """The option ``--output`` of a command that writes a file or a folder; ``default`` is shown."""
+    return typer.Option("--output", "-o", metavar=kind, show_default=default, help=f"Write to this {kind.lower()}.")
+
+
 Assignment = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")]
+Assignments = Annotated[
+    list[str] | None, typer.Argument(metavar="[ASSIGNMENT]...", show_default="all", help="Names of assignments.")
+]
 CourseOption = Annotated[
     Path,
     typer.Option(
@@ -133,7 +137,6 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", min=1, show_default="one for each CPU", help="Number of processes."),
 ]
-OutputFile = typer.Option("--output", "-o", metavar="FILE", help="Write to this file.", show_default="standard output")
 
 
 @app.callback(invoke_without_command=True)
@@ -231,7 +234,7 @@ def grade(
     from handgrad.course.commands.grade_class import grade_class, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.course import Course
-    from handgrad.course.workers.dask import cluster
+    from handgrad.course.workers.pool import cluster
     from handgrad.report.class_terminal import class_table, dry_run_table
 
     found = Course.at(course)
@@ -250,10 +253,7 @@ def grade(
 @command(INSTRUCTORS, "handgrad report backprop -o class.html")
 def report(
     assignment: Assignment,
-    to: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", show_default="report.html", help="Write the page to this file."),
-    ] = None,
+    to: Annotated[Path | None, _output_option("report.html")] = None,
     course: CourseOption = Path(),
 ) -> None:
     """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
@@ -300,7 +300,7 @@ def feedback(
 def export(
     assignment: Assignment,
     format: Annotated[Export, typer.Option(help="Format of the file.")] = "csv",  # noqa: A002
-    to: Annotated[Path | None, OutputFile] = None,
+    to: Annotated[Path | None, _output_option("standard output")] = None,
     course: CourseOption = Path(),
 ) -> None:
     """Export the scores of a class as CSV or JSON, or for Canvas, Moodle or Gradescope.
@@ -333,13 +333,7 @@ def look_alikes(
 
 
 @command(INSTRUCTORS, "handgrad release backprop")
-def release(
-    assignments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ASSIGNMENT]...", show_default="all", help="Names of assignments."),
-    ] = None,
-    course: CourseOption = Path(),
-) -> None:
+def release(assignments: Assignments = None, course: CourseOption = Path()) -> None:
     """Make the student version of assignments: write release/ and solutions/ from source/.
 
     The wheel that students install is put next to each notebook. To hand it out, use `nbgrader release_assignment`.
@@ -355,13 +349,8 @@ def release(
 @command(INSTRUCTORS, "handgrad new-autograder gradescope backprop")
 def new_autograder(
     service: Annotated[Service, typer.Argument(metavar="SERVICE", help="The autograding service: gradescope, github.")],
-    assignment: Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")] = "backprop",
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", show_default="SERVICE-ASSIGNMENT", help="Write to this folder."
-        ),
-    ] = None,
+    assignment: Assignment = "backprop",
+    to: Annotated[Path | None, _output_option("SERVICE-ASSIGNMENT", "FOLDER")] = None,
     course: CourseOption = Path(),
 ) -> None:
     """Write an autograder for Gradescope, or a repository that grades itself for GitHub Classroom."""
@@ -375,7 +364,7 @@ def new_autograder(
 
 @command(INSTRUCTORS, "handgrad demo --open")
 def demo(
-    assignment: Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")] = "backprop",
+    assignment: Assignment = "backprop",
     course: CourseOption = Path(),
     browse: Annotated[bool, _option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
@@ -408,7 +397,7 @@ def demo(
 @command(INSTRUCTORS, "handgrad data -o source/backprop/names.txt --force")
 def data(
     lecture: Annotated[bool, _option("--lecture", help="Has no effect.", hidden=True)] = False,
-    to: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")] = Path("names.txt"),
+    to: Annotated[Path, _output_option(True)] = Path("names.txt"),
     force: Annotated[bool, _option("--force", "-f", help="Replace another file of that name.")] = False,
     url: Annotated[
         str | None,
@@ -440,10 +429,7 @@ def new(
 
 @command(AUTHORS, "handgrad verify backprop --mutants")
 def verify(
-    assignments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ASSIGNMENT]...", show_default="all", help="Names of assignments."),
-    ] = None,
+    assignments: Assignments = None,
     *,
     mutants: Annotated[
         bool, _option("--mutants", help="Also break each solution by small rules, and show what the checks miss.")
@@ -491,29 +477,22 @@ def _status(reports: list[Report]) -> int:
     return 0 if all(report.passed for report in reports) else 1
 
 
-@contextmanager
-def _errors_as_messages() -> Iterator[None]:
-    """Turn an error of handgrad's own into one message and exit status 2."""
+def main() -> None:
+    """Run the command line; an error of handgrad's own becomes one message and exit status 2."""
+    status = 2
     try:
-        yield
+        app()
+        return
     except HandgradError as error:
         if output.verbose:
             traceback.print_exc()
-        print(f"handgrad: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
     except ModuleNotFoundError as error:
         message = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
-        print(f"handgrad: {message}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
-        print("handgrad: stopped; what was graded is kept.", file=sys.stderr)
-        sys.exit(130)
-
-
-def main() -> None:
-    """Run the command line."""
-    with _errors_as_messages():
-        app()
+        message, status = "stopped; what was graded is kept.", 130
+    print(f"handgrad: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

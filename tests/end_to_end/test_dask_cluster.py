@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from handgrad.course.commands.grade_class import stored_reports
-from handgrad.course.workers.dask import cluster
+from handgrad.course.workers.pool import cluster
 from handgrad.errors import CourseError
 from helpers.courses import RIGHT, SLIP, class_of, done, scores, wait_for
 from helpers.paths import BIN, ENVIRONMENT

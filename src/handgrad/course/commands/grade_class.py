@@ -11,11 +11,12 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Protocol, Self
+from typing import Self
 
 import nbformat
 from filelock import FileLock, Timeout
 
+from handgrad.course.commands.progress_bar import ProgressBar
 from handgrad.course.course import PRIVATE, Course
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE
 from handgrad.course.nbgrader.folders import Folders
@@ -44,16 +45,6 @@ POINTS = "the points of the checks have changed"
 """The only reason to grade again for which nothing is run."""
 
 
-class Watcher(Protocol):
-    """Follows how far the grading of a class is."""
-
-    def begin(self, unchanged: int, left: int, seconds: float) -> None:
-        """Called once, before the first submission is graded; ``seconds`` is the expected time, 0 if not known."""
-
-    def take(self, report: Report) -> None:
-        """Called with each report as it is done."""
-
-
 def grade_class(
     course: Course,
     assignment: str,
@@ -64,7 +55,7 @@ def grade_class(
     executor: Executor | None = None,
     force: bool = False,
     feedback: bool = True,
-    watch: Watcher | None = None,
+    watch: ProgressBar | None = None,
 ) -> list[Report]:
     """Grade the submissions of ``assignment`` and give their reports, by student.
 
@@ -117,7 +108,7 @@ def what_would_change(
     workers: int | None = None,
     executor: Executor | None = None,
     force: bool = False,
-    watch: Watcher | None = None,
+    watch: ProgressBar | None = None,
 ) -> list[GradeChange]:
     """What :func:`grade_class` would change, and why, by student; nothing is written.
 
@@ -282,12 +273,9 @@ class ClassGrading:
         if executor is not None or pool.workers == 1 or why_no_isolation(self.task.settings.isolation):
             yield
             return
-        fork_server = ForkServer()
-        try:
+        with ForkServer() as fork_server:
             pool.first = ("begin", fork_server.client)
             yield
-        finally:
-            fork_server.close()
 
     def plan(self, students: Sequence[str] = (), *, force: bool = False) -> Plan:
         """What there is to do.

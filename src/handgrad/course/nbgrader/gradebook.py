@@ -224,7 +224,7 @@ class GradebookWriter:
                 return {name: value for statement in asked for name, value in connection.execute(statement)}
 
             ours = select(Notebook.name, Notebook.id).where(Notebook.assignment_id == self._assignment_id)
-            self._notebooks = dict(connection.execute(ours).tuples())
+            self._notebooks = {row.name: row.id for row in connection.execute(ours)}
             self._notebook = self._notebooks[self.assignment]
             self._graded = {name: cells(key, "id", GradeCell, TaskCell) for name, key in self._notebooks.items()}
             self._commented = {name: cells(key, "id", SolutionCell, TaskCell) for name, key in self._notebooks.items()}

@@ -8,16 +8,21 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from typing import TYPE_CHECKING, Any, Self
+
+from handgrad.errors import CourseError
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
-__all__ = ["JobFailed", "Pool"]
+__all__ = ["JobFailed", "Pool", "cluster"]
 
 AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
+CONNECT_SECONDS = 10
+"""Seconds in which a scheduler must answer."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -148,6 +153,31 @@ class Pool:
         return ProcessPoolExecutor(
             self.workers, context, initializer=_start, initargs=(self._module, self.first, self._common, turns)
         )
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[Executor | None]:
+    """The workers of the Dask cluster whose scheduler listens at ``address``; None without one.
+
+    Raises
+    ------
+    CourseError
+        Dask is not installed, or nothing listens there.
+    """
+    if address is None:
+        yield None
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise CourseError("--scheduler needs Dask: pip install 'handgrad[cluster]'.") from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise CourseError(f"no Dask scheduler answers at {address} ({error}): is it running?") from error
+    with client:
+        # pure=False: two submissions with the same bytes are two submissions
+        yield client.get_executor(pure=False)
 
 
 def _workers_of(executor: Executor | None) -> int:
