@@ -1,14 +1,15 @@
 """Write the page of a class: its reports, with data from the gradebook, the exercise and the students' notebooks."""
 
+import ast
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
-from handgrad.course.commands.anonymize import anonymous
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
@@ -20,11 +21,18 @@ from handgrad.report.class_summary import CommonMistake, Example, find_common_mi
 from handgrad.report.pages import ClassContext, Links, class_page
 from handgrad.report.records import ForwardGraph, Report
 
-__all__ = ["write_class_page"]
+__all__ = ["anonymous", "write_class_page"]
 
 LOOKED_INTO = 40
 """Largest number of notebooks read for the examples of one mistake."""
 EXAMPLES = 2
+LONGEST = 1200
+"""Largest number of characters of an example: a longer cell may identify its author."""
+_SUBSCRIPTS = re.compile(r"[a-zA-Z. ]{0,6}(,[a-zA-Z. ]{0,6})*->[a-zA-Z. ]{0,6}")
+"""Subscripts of einsum, the only strings that a formula needs."""
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+SHORTEST = 3
+"""Smallest number of letters of an identifying word; shorter ones are in every cell."""
 
 
 def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
@@ -90,8 +98,37 @@ def _cells(path: Path) -> dict[str, str]:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError):
         return {}
-    return {cell["metadata"].get("nbgrader", {}).get("grade_id", ""): _source(cell) for cell in cells}
+    return {cell["metadata"].get("nbgrader", {}).get("grade_id", ""): "".join(cell["source"]) for cell in cells}
 
 
-def _source(cell: Mapping[str, str | list[str]]) -> str:
-    return "".join(cell["source"])
+class _WithoutTexts(ast.NodeTransformer):
+    """Replaces strings by ``…``, and removes strings that are statements."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str | bytes):
+            return None
+        return self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        is_formula = isinstance(node.value, str) and _SUBSCRIPTS.fullmatch(node.value)
+        if isinstance(node.value, str | bytes) and not is_formula:
+            return ast.Constant("…")
+        return node
+
+
+def anonymous(source: str, identifying: Collection[str] = ()) -> str | None:
+    """The code of a cell without comments, strings and layout; None if it cannot be shown to others.
+
+    Cells that differ in these only give the same result. ``identifying`` are a student's names, id and e-mail address:
+    code that contains one of their words is not shown.
+    """
+    try:
+        tree = _WithoutTexts().visit(ast.parse(source))
+        code = ast.unparse(ast.fix_missing_locations(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    # the texts, and the words and numbers in them
+    words = {part.casefold() for text in identifying for part in (text, *_WORD.findall(text)) if len(part) >= SHORTEST}
+    if not code or len(code) > LONGEST or any(word in code.casefold() for word in words):
+        return None
+    return code

@@ -57,19 +57,19 @@ class FeedbackExporter(HTMLExporter):
         facts = notebook.metadata[FACTS]
         report = Report.from_dict(facts["report"])
         facts_of_student = resources["nbgrader"]
+        verdicts = {verdict.gradient: verdict for verdict in report.checks}
+        solutions = {}
+        if self.with_solutions:
+            solutions = {grade_id(cell): without_marks(cell.source) for cell in source.cells if kind_of(cell) == "stub"}
         page = Feedback(
             report=report,
             student=facts_of_student["student"],
             graph=ForwardGraph.from_dict(facts["graph"]),
-            pieces=self._pieces(notebook, report, _solutions(source) if self.with_solutions else {}),
+            pieces=[self._piece(cell, verdicts, solutions) for cell in notebook.cells],
             grades=_grades(notebook),
             penalty=facts_of_student["late_penalty"],
         )
         return feedback_page(page), resources
-
-    def _pieces(self, notebook: NotebookNode, report: Report, solutions: Mapping[str, str]) -> list[Piece]:
-        verdicts = {verdict.gradient: verdict for verdict in report.checks}
-        return [self._piece(cell, verdicts, solutions) for cell in notebook.cells]
 
     def _piece(self, cell: NotebookNode, verdicts: Mapping[str, Verdict], solutions: Mapping[str, str]) -> Piece:
         kind, name = kind_of(cell), grade_id(cell)
@@ -95,11 +95,6 @@ def _source(converter: Any, resources: Any) -> NotebookNode | None:
     path = folder / f"{ids['notebook']}.ipynb"
     notebook = nbformat.read(path, as_version=4) if path.is_file() else None
     return notebook if notebook is not None and is_exercise(notebook) else None
-
-
-def _solutions(source: NotebookNode) -> dict[str, str]:
-    """The worked solution of each stub."""
-    return {grade_id(cell): without_marks(cell.source) for cell in source.cells if kind_of(cell) == "stub"}
 
 
 def _grades(notebook: NotebookNode) -> dict[str, tuple[float, float]]:
@@ -165,12 +160,8 @@ def _shown(data: Mapping[str, str]) -> str:
     for kind in _PICTURES:
         if kind in data:
             picture = "".join(html.escape(data[kind]).split())
-            return f'<img alt="{html.escape(_alternative(data))}" src="data:{kind};base64,{picture}">'
+            alternative = html.escape(data.get("text/plain", "a picture"))
+            return f'<img alt="{alternative}" src="data:{kind};base64,{picture}">'
     if "text/markdown" in data:
         return _markdown(data["text/markdown"])
     return _printed(data.get("text/latex") or data.get("text/plain", ""))
-
-
-def _alternative(data: Mapping[str, str]) -> str:
-    """The alternative text of a picture."""
-    return data.get("text/plain", "a picture")

@@ -31,7 +31,7 @@ TEMPORARY = "autograded-"
 
 
 class Folders:
-    """The folders of one assignment's students."""
+    """The folders of one assignment's students; what cannot be written is a :class:`CourseError`."""
 
     def __init__(self, course: Course, assignment: str) -> None:
         self.course, self.assignment = course, assignment
@@ -119,11 +119,6 @@ class Folders:
 
         The student's files are copied first, then the instructor's, as in nbgrader; links and other special files are
         left out.
-
-        Raises
-        ------
-        CourseError
-            The folder cannot be written.
         """
         target = self.autograded(student).parent
         try:
@@ -134,7 +129,10 @@ class Folders:
                     (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, temporary / name)
                 (temporary / f"{self.assignment}.ipynb").write_text(notebook, encoding="utf-8")
-                self._swap(temporary, target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    rmtree(str(target))
+                temporary.rename(target)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
             self._autograde.set_permissions(self.assignment, student)
@@ -142,13 +140,7 @@ class Folders:
             raise CourseError(f"{error.filename or target} cannot be written: {error.strerror}.") from error
 
     def write_feedback(self, student: str, page: str) -> None:
-        """Write a feedback page, and next to it the files with which nbgrader's exchange returns it.
-
-        Raises
-        ------
-        CourseError
-            The folder cannot be written.
-        """
+        """Write a feedback page, and next to it the files with which nbgrader's exchange returns it."""
         path = self.feedback(student)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +164,8 @@ class Folders:
     def _files_with(self, student: str) -> Iterator[tuple[str, str]]:
         """The files that belong with an autograded notebook: paths, and their names in its folder."""
         for path, name in self._files_in(self.submitted(student)):
-            if _is_plain(path, self._nbgrader.max_file_size * 1000):
+            facts = os.lstat(path)
+            if stat.S_ISREG(facts.st_mode) and facts.st_size <= self._nbgrader.max_file_size * 1000:
                 yield path, name
         yield from self._given_out
 
@@ -187,14 +180,3 @@ class Folders:
         """The files in a folder, except notebooks and those that the course ignores, with their names in it."""
         for path in find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"]):
             yield path, os.path.relpath(path, folder)
-
-    def _swap(self, temporary: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            rmtree(str(target))
-        temporary.rename(target)
-
-
-def _is_plain(path: str, most: int) -> bool:
-    facts = os.lstat(path)
-    return stat.S_ISREG(facts.st_mode) and facts.st_size <= most

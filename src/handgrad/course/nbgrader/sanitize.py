@@ -188,17 +188,14 @@ def _output(output: Mapping[str, Any], sanitizer: _Sanitizer) -> NotebookNode:
     for kind, text in output["data"].items():
         if not isinstance(text, str):
             continue
-        if kind == "text/plain" or _is_inert_formula(kind, text) or _is_picture(kind, text):
+        is_inert_formula = kind == "text/latex" and not _LIVE_TEX.search(text)
+        if kind == "text/plain" or is_inert_formula or _is_picture(kind, text):
             data[kind] = text
         elif kind == "text/html":
             data[kind] = sanitizer.html(text)
         elif kind == "text/markdown":
             data[kind] = sanitizer.markdown(text, ())
     return NotebookNode({**output, "data": NotebookNode(data), "metadata": _sizes(output["metadata"])})
-
-
-def _is_inert_formula(kind: str, text: str) -> bool:
-    return kind == "text/latex" and not _LIVE_TEX.search(text)
 
 
 def _is_picture(kind: str, text: Any) -> bool:

@@ -1,6 +1,6 @@
 """A student's cell as an example: what it does stays, whose it is does not."""
 
-from handgrad.course.commands.anonymize import LONGEST, anonymous
+from handgrad.course.commands.class_page import LONGEST, anonymous
 from helpers.inputs import named
 
 
