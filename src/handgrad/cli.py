@@ -82,6 +82,11 @@ def _option(*names: str, help: str, **rest: Any) -> Any:  # noqa: A002 - typer's
     return typer.Option(*names, metavar="", help=help, **rest)
 
 
+def _value(metavar: str, help: str, *names: str, default: str | bool = True, **rest: Any) -> Any:  # noqa: A002
+    """An option with a value, which the help calls ``metavar``; ``default`` is shown if it is a text."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=default, **rest)
+
+
 def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a command, with an example in its help, and the options that every command has."""
 
@@ -115,8 +120,8 @@ def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callabl
 
 
 def _output_option(default: str | bool, kind: str = "FILE") -> Any:
-    """The option ``--output`` of a command that writes a file or a folder; ``default`` is shown."""
-    return typer.Option("--output", "-o", metavar=kind, show_default=default, help=f"Write to this {kind.lower()}.")
+    """The option ``--output`` of a command that writes a file or a folder."""
+    return _value(kind, f"Write to this {kind.lower()}.", "--output", "-o", default=default)
 
 
 Assignment = Annotated[str, typer.Argument(metavar="ASSIGNMENT", help="Name of the assignment.")]
@@ -125,18 +130,12 @@ Assignments = Annotated[
 ]
 CourseOption = Annotated[
     Path,
-    typer.Option(
-        "--course", metavar="FOLDER", show_default="the current folder", help="The course's folder, or one inside it."
-    ),
+    _value("FOLDER", "The course's folder, or one inside it.", "--course", default="the current folder"),
 ]
 Students = Annotated[
-    list[str] | None,
-    typer.Option("--student", metavar="NAME", help="Only this student: a name or a glob. Can be repeated."),
+    list[str] | None, _value("NAME", "Only this student: a name or a glob. Can be repeated.", "--student")
 ]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", metavar="N", min=1, show_default="one for each CPU", help="Number of processes."),
-]
+Workers = Annotated[int | None, _value("N", "Number of processes.", "--workers", default="one for each CPU", min=1)]
 
 
 @app.callback(invoke_without_command=True)
@@ -154,25 +153,15 @@ def check(
     format: Annotated[Format, typer.Option(help="Format of the report.")] = "text",  # noqa: A002
     exercise: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default="found by itself",
-            help="The exercise: its notebook, or the exercise.json of a release.",
-        ),
+        _value("FILE", "The exercise: its notebook, or the exercise.json of a release.", default="found by itself"),
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default="handgrad's own",
-            help="Marks and limits of a course: the handgrad.json of an autograder.",
-        ),
+        _value("FILE", "Marks and limits of a course: the handgrad.json of an autograder.", default="handgrad's own"),
     ] = None,
     rename: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="THEIRS=OURS", help="A name in your notebook, and the exercise's name for it. Can be repeated."
-        ),
+        _value("THEIRS=OURS", "A name in your notebook, and the exercise's name for it. Can be repeated."),
     ] = None,
 ) -> None:
     """Check your own notebook: every gradient is tested by itself, on fresh data.
@@ -200,16 +189,12 @@ def grade(
     *,
     student: Students = None,
     notebook: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this notebook: a name or a glob. Can be repeated.")
+        list[str] | None, _value("NAME", "Only this notebook: a name or a glob. Can be repeated.")
     ] = None,
     workers: Workers = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            show_default="this machine",
-            help="The scheduler of a Dask cluster that grades: tcp://HOST:8786.",
-        ),
+        _value("ADDRESS", "The scheduler of a Dask cluster that grades: tcp://HOST:8786.", default="this machine"),
     ] = None,
     dry_run: Annotated[
         bool, _option("--dry-run", "-n", help="Show who would get what, and why. Nothing is written.")
@@ -320,7 +305,7 @@ def export(
 @command(INSTRUCTORS, "handgrad look-alikes backprop -n 5")
 def look_alikes(
     assignment: Assignment,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Pairs to show.")] = 10,
+    limit: Annotated[int, _value("N", "Pairs to show.", "--limit", "-n", min=1)] = 10,
     course: CourseOption = Path(),
 ) -> None:
     """List pairs of submissions that share unusual code; names, spaces and comments are ignored."""
@@ -401,9 +386,7 @@ def data(
     force: Annotated[bool, _option("--force", "-f", help="Replace another file of that name.")] = False,
     url: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL", show_default="the lecture's", help="Another address of the same file: its hash must match."
-        ),
+        _value("URL", "Another address of the same file: its hash must match.", default="the lecture's"),
     ] = None,
 ) -> None:
     """Download the lecture's list of names, to use in place of the course's own data/names.txt."""
@@ -416,7 +399,7 @@ def data(
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new exercise.")],
     *,
-    forward: Annotated[Path, typer.Option(metavar="FILE", help="A forward pass in plain Python.")],
+    forward: Annotated[Path, _value("FILE", "A forward pass in plain Python.")],
     course: CourseOption = Path(),
 ) -> None:
     """Write the notebook of a new exercise from a forward pass; you add the solutions and the texts."""
