@@ -110,7 +110,7 @@ class TestScores:
         """A course that was never graded has no scores, and no gradebook after it was asked."""
         course = make_course(tmp_path)
         assert scores.entries(course, "backprop") == {}
-        assert scores.names(course, "backprop") == {}
+        assert scores.roster(course, "backprop") == {}
         assert not (tmp_path / "gradebook.db").exists()
 
     def test_what_is_no_gradebook(self, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ class Process(Protocol):
     def connection(self) -> Connection:
         """Its channel."""
 
-    def end(self) -> tuple[int, float]:
-        """Kill it and what it started; its exit code (negative: a signal) and its CPU seconds."""
+    def end(self) -> int:
+        """Kill it and what it started; its exit code (negative: a signal)."""
 
 
 class ChildClient:
@@ -73,7 +73,6 @@ class ChildClient:
 
     def __init__(self, process: Process, sources: Sequence[str], limits: Limits, running: "set[ChildClient]") -> None:
         self.pid = process.pid
-        self.cpu_seconds = 0.0
         self.limits = limits
         self._process, self._connection, self._running = process, process.connection, running
         self._reader = frames.FrameReader()
@@ -93,8 +92,7 @@ class ChildClient:
         self.pid = -1
         self._connection.close()
         self._running.discard(self)
-        code, self.cpu_seconds = self._process.end()
-        return code
+        return self._process.end()
 
     def run(
         self,
@@ -254,13 +252,7 @@ class Children:
         return frames.pack(header, json.dumps([vars(parameters) for parameters in self.parameter_sets]).encode())
 
     def _printed(self, answer: Mapping[str, Any], payload: bytes) -> dict[str, list[list[dict[str, Any]]]]:
-        """The outputs of the locked cells, by parameter set and cell, from a process's answer.
-
-        Raises
-        ------
-        ExerciseError
-            A locked cell raised.
-        """
+        """The outputs of the locked cells from a process's answer; an :class:`ExerciseError` if one of them raised."""
         if error := answer["error"]:
             raise ExerciseError(
                 f"locked cell {answer['cell'] + 1} in {self.directory} raises {error['name']} when the sandbox runs "

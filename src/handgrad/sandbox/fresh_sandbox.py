@@ -95,13 +95,7 @@ class _Fresh:
         self.connection = _Pipes(self._process)
 
     def answer(self) -> frames.Frame:
-        """Its message once it has run the locked cells.
-
-        Raises
-        ------
-        SandboxError
-            There is no message.
-        """
+        """Its message once it has run the locked cells; without one, a :class:`SandboxError`."""
         self.connection.settimeout(START_SECONDS)
         try:
             frame = frames.FrameReader(max_payload=1 << 30).next_frame(lambda: self.connection.recv(1 << 18))
@@ -111,7 +105,7 @@ class _Fresh:
             raise SandboxError(f"a fresh process ended. {last_words(self._log)}")
         return frame
 
-    def end(self) -> tuple[int, float]:
+    def end(self) -> int:
         """Kill it and, except on Windows, what it started; its exit code."""
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -119,7 +113,7 @@ class _Fresh:
         self._process.kill()
         code = self._process.wait()
         self.connection.join()
-        return code, 0.0
+        return code
 
 
 class _Pipes:

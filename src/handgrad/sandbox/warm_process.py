@@ -37,15 +37,12 @@ def why_no_isolation(wanted: Literal["best", "none"] = "best") -> str:
 class WarmProcess:
     """A process that imports torch and then takes orders, as its grader sees it; a context manager.
 
-    Parameters
+    Attributes
     ----------
     control
         The grader's end of the socket on which the process takes orders.
     log
         The file into which the process writes its errors.
-
-    Attributes
-    ----------
     has_orders
         Whether an order was sent.
     """
@@ -68,17 +65,7 @@ class WarmProcess:
 class StartedProcess(WarmProcess):
     """A warm process that this process starts, and that is gone when :meth:`close` returns.
 
-    Parameters
-    ----------
-    preload
-        Modules that it imports.
-
-    Attributes
-    ----------
-    process
-        The process itself: the one outside the namespaces.
-    home
-        Its temporary folder.
+    It imports the modules of ``preload``. ``process`` is the one outside the namespaces, ``home`` its temporary folder.
 
     Raises
     ------

@@ -130,21 +130,15 @@ class WarmSandbox(Children):
         fork = _Fork(self, answer["pid"], self._received.pop() if self._received else None, ours)
         return ChildClient(fork, sources, self.limits, self._running)
 
-    def wait(self, pid: int) -> tuple[int, float]:
-        """Exit code (negative: a signal) and CPU seconds of an ended child."""
-        answer = self._ask({"command": "wait", "pid": pid})
-        return answer["code"], answer["cpu_seconds"]
+    def wait(self, pid: int) -> int:
+        """The exit code (negative: a signal) of an ended child."""
+        return int(self._ask({"command": "wait", "pid": pid})["code"])
 
 
 class _Fork:
     """A child that the warm process has forked.
 
-    Parameters
-    ----------
-    inner
-        Its process id in the PID namespace of the warm process.
-    handle
-        Its pidfd; None if the kernel has no pidfd.
+    ``inner`` is its id in the PID namespace of the warm process, ``handle`` its pidfd, if the kernel has them.
     """
 
     def __init__(self, sandbox: WarmSandbox, inner: int, handle: int | None, connection: socket.socket) -> None:
@@ -152,8 +146,8 @@ class _Fork:
         self.connection = connection
         self._sandbox, self._inner, self._handle = sandbox, inner, handle
 
-    def end(self) -> tuple[int, float]:
-        """Kill it; its exit code and its CPU seconds."""
+    def end(self) -> int:
+        """Kill it; its exit code."""
         with suppress(ProcessLookupError):
             if self._handle is None:
                 os.kill(self.pid, signal.SIGKILL)

@@ -36,7 +36,6 @@ class Zygote:
         self.is_cheap = is_cheap
         self.isolation = isolation
         self.namespaces: dict[str, child_server.SavedNamespace] = {}
-        self.limits = Limits()
         self._forked = 0
         self._memory: list[tuple[int, int]] = []
 
@@ -48,25 +47,17 @@ class Zygote:
             if not data:
                 return
             for header, payload in reader.feed(data):
-                if header["command"] == "fork":
-                    self.fork(socket.socket(fileno=descriptors[0]))
-                else:
-                    self.control.sendall(frames.pack(*self.command(header, payload)))
+                match header["command"]:
+                    case "start":
+                        answer = self.start(header["directory"], json.loads(payload), Limits(**header["limits"]))
+                        self.control.sendall(frames.pack(*answer))
+                    case "fork":
+                        self.fork(socket.socket(fileno=descriptors[0]))
+                    case "wait":
+                        code = os.waitstatus_to_exitcode(os.waitpid(header["pid"], 0)[1])
+                        self.control.sendall(frames.pack({"code": code}))
 
-    def command(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """Carry out the command in ``header``; its answer."""
-        match header["command"]:
-            case "start":
-                self.limits = Limits(**header["limits"])
-                return self.start(header["directory"], json.loads(payload))
-            case "wait":
-                _, status, usage = os.wait4(header["pid"], 0)
-                code = os.waitstatus_to_exitcode(status)
-                return {"code": code, "cpu_seconds": usage.ru_utime + usage.ru_stime}, b""
-            case unknown:
-                raise ValueError(f"unknown command of the zygote: {unknown!r}")
-
-    def start(self, directory: str, wanted: list[dict[str, Any]]) -> tuple[dict[str, Any], bytes]:
+    def start(self, directory: str, wanted: list[dict[str, Any]], limits: Limits) -> tuple[dict[str, Any], bytes]:
         """Run the locked cells of every parameter set in ``directory``, without autograd; answer with their outputs."""
         self.namespaces, answer, printed = child_server.run_locked(directory, wanted)
         if answer["error"]:
@@ -75,7 +66,7 @@ class Zygote:
         if sys.platform == "linux" and not self.is_cheap:
             # /proc lists it, and is gone once the root is closed
             self._memory = linux.own_memory()
-        self.isolation.close(self.limits)
+        self.isolation.close(limits)
         return {**answer, "isolation": self.isolation.name, "reason": self.isolation.reason}, printed
 
     def fork(self, connection: socket.socket) -> None:

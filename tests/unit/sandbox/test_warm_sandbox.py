@@ -678,7 +678,6 @@ def test_a_dead_child_can_be_closed_again(sandbox: WarmSandbox) -> None:
     assert _run_in(child, 1).death is None
     assert child.close() in (0, -signal.SIGKILL)
     assert child.close() is None
-    assert child.cpu_seconds >= 0
     assert _is_gone(pid)
 
 

@@ -47,11 +47,11 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
     """
     path = (output or course.root / "report.html").resolve()
     folders = Folders(course, assignment)
-    known = scores.names(course, assignment)
+    roster = scores.roster(course, assignment)
     context = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
-        examples=_examples(folders, find_common_mistakes(reports), known),
+        examples=_examples(folders, find_common_mistakes(reports), roster),
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
     )
     write_text(path, class_page(reports, assignment, context))
@@ -76,7 +76,7 @@ def _links(folders: Folders, student: str, start: Path) -> Links:
 
 
 def _examples(
-    folders: Folders, mistakes: Sequence[CommonMistake], names: Mapping[str, Sequence[str]]
+    folders: Folders, mistakes: Sequence[CommonMistake], roster: Mapping[str, scores.RosterEntry]
 ) -> dict[tuple[str, str], tuple[Example, ...]]:
     """For each mistake the most frequent cells of its students, anonymized."""
     cells = lru_cache(maxsize=None)(lambda student: _cells(folders.autograded(student)))
@@ -86,7 +86,8 @@ def _examples(
         for student in mistake.students[:LOOKED_INTO]:
             sources = cells(student)
             source = sources.get(mistake.cell, sources.get(mistake.gradient, ""))
-            if code := anonymous(source, (student, *names.get(student, ()))):
+            entry = roster.get(student, scores.RosterEntry())
+            if code := anonymous(source, (student, entry.first_name, entry.last_name, entry.email)):
                 written[code] += 1
         examples[mistake.mistake, mistake.gradient] = tuple(Example(*pair) for pair in written.most_common(EXAMPLES))
     return examples

@@ -278,25 +278,16 @@ class ClassGrading:
             yield
 
     def plan(self, students: Sequence[str] = (), *, force: bool = False) -> Plan:
-        """What there is to do.
-
-        Parameters
-        ----------
-        students
-            Names or globs (default: everyone who handed in).
-        force
-            Whether no stored report holds any longer.
-        """
+        """What there is to do for ``students`` (default: everyone); with ``force`` no stored report holds."""
         plan = Plan()
         wanted = self.folders.students(students)
         states = self.store.states(self.assignment)
         graded = {*entries(self.course, self.assignment)} if self.dry_run else self.gradebook.graded()
         for name in wanted:
-            reason = "--force" if force else self._reason(name, *states.get(name, ("", "")), graded)
-            if not reason:
-                plan.unchanged.append(name)
-            else:
+            if reason := "--force" if force else self._reason(name, *states.get(name, ("", "")), graded):
                 plan.to_run[name] = reason
+            else:
+                plan.unchanged.append(name)
         again = {name for name in plan.to_run if states.get(name, ("", ""))[1] == "graded"}
         reports = [report for report in self.store.reports(self.assignment) if report.student in again] if again else []
         for report in reports:
@@ -323,15 +314,13 @@ class ClassGrading:
 
     def _with_points(self, report: Report) -> Report | None:
         """A report with the points that the checks have now; None if the shares of the old ones are not known."""
-        points = {check.id: check.points for check in self.exercise.checks}
         if not all(verdict.max_points for verdict in report.checks):
             return None
-        checks = [
-            replace(
-                verdict, points=verdict.points / verdict.max_points * points[verdict.id], max_points=points[verdict.id]
-            )
-            for verdict in report.checks
-        ]
+        points = {check.id: check.points for check in self.exercise.checks}
+        checks = []
+        for verdict in report.checks:
+            most = points[verdict.id]
+            checks.append(replace(verdict, points=verdict.points / verdict.max_points * most, max_points=most))
         return replace(report, checks=tuple(checks))
 
     def run(self, plan: Plan, pool: Pool) -> Iterator[Report]:

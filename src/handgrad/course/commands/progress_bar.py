@@ -22,14 +22,8 @@ LONG = 60.0
 class ProgressBar:
     """Shows the progress of grading a class; a context manager.
 
-    Parameters
-    ----------
-    console
-        Where it prints (default: standard error, so that the table of the class can go elsewhere).
-    quiet
-        Whether it prints nothing.
-    each
-        Whether it prints a line for each report.
+    It prints to ``console`` (default: standard error, so that the table of the class can go elsewhere); nothing if it
+    is ``quiet``, and a line for ``each`` report if asked for.
     """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False, each: bool = False) -> None:

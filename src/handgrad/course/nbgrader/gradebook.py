@@ -4,7 +4,6 @@ nbgrader's tables have an index by cell and notebook, but none by notebook alone
 statement would scan the rows of the whole class.
 """
 
-import logging
 import os
 import secrets
 import time
@@ -37,15 +36,12 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.nbgrader.commands import search_path
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.notebook_steps import CellGrade, GradebookRow, Known, as_saved
+from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.report_store import drop_journal, keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
 __all__ = ["CELL_SCORE", "GradebookWriter", "at_work"]
-
-LOG = logging.getLogger("handgrad.course.nbgrader")
-LOG.setLevel(logging.CRITICAL)
 
 # each statement is built once
 _CELLS: Any = bindparam("cells", expanding=True)
@@ -144,14 +140,9 @@ def at_work() -> Iterator[None]:
 
 
 class GradebookWriter:
-    """Reads and writes the gradebook's rows of one assignment.
+    """Reads and writes the rows of one assignment, in the database that the configuration of its course names.
 
     A context manager; only one process may write at a time.
-
-    Parameters
-    ----------
-    folders
-        The folders of the assignment; the configuration of their course names the database.
 
     Raises
     ------

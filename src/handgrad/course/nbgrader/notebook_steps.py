@@ -40,7 +40,7 @@ from handgrad.submission.submission import Submission
 if TYPE_CHECKING:
     from handgrad.grading.grader import Grader, GradingResult
 
-__all__ = ["CellGrade", "GradebookRow", "Known", "NotebookSteps", "as_saved", "untouched"]
+__all__ = ["LOG", "CellGrade", "GradebookRow", "Known", "NotebookSteps", "as_saved", "untouched"]
 
 LOG = logging.getLogger("handgrad.course.nbgrader")
 LOG.setLevel(logging.CRITICAL)
@@ -87,17 +87,15 @@ class Known:
                 checksum=facts.get("checksum"),
                 max_score=points,
             )
-            for is_kind, cells in (
-                (is_grade, self.grade_cells),
-                (is_solution, self.solution_cells),
-                (is_task, self.task_cells),
-                (
-                    lambda cell: is_grade(cell) or is_solution(cell) or is_locked(cell) or is_task(cell),
-                    self.source_cells,
-                ),
-            ):
-                if is_kind(cell):
-                    cells.append(known)
+            kinds = (
+                (is_grade(cell), self.grade_cells),
+                (is_solution(cell), self.solution_cells),
+                (is_task(cell), self.task_cells),
+            )
+            for cells in [cells for is_kind, cells in kinds if is_kind]:
+                cells.append(known)
+            if known.locked or any(is_kind for is_kind, _ in kinds):
+                self.source_cells.append(known)
         self.cells = {cell.name: cell for cell in self.source_cells}
 
     def find_notebook(self, *_: str) -> "Known":
@@ -227,17 +225,7 @@ class GradebookRow:
 
 
 class NotebookSteps:
-    """nbgrader's steps for the notebooks of one assignment.
-
-    Parameters
-    ----------
-    source
-        The instructor's notebook.
-    name
-        Name of the assignment and of its notebook.
-    config
-        The course's configuration.
-    """
+    """nbgrader's steps for the notebooks of the assignment ``name``, whose instructor's notebook is ``source``."""
 
     def __init__(self, source: NotebookNode, name: str, config: Config) -> None:
         self.source, self.name, self.config = source, name, config

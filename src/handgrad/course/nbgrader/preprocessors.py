@@ -245,11 +245,7 @@ def show(
     ``positions`` are those of the cells in the graded notebook, None for a new cell (default: the same).
     """
     verdicts, exercise = graded.report.verdicts(), grader.exercise
-    at = (
-        dict(enumerate(positions))
-        if positions is not None
-        else {position: position for position in range(len(nb.cells))}
-    )
+    at = range(len(nb.cells)) if positions is None else positions
     code = {position: cell for position, cell in enumerate(nb.cells) if cell.cell_type == "code"}
     shown: dict[int | None, Sequence[Any]] = dict(graded.outputs.items())
     for position, cell in code.items():

@@ -28,7 +28,7 @@ from handgrad.course.nbgrader.gradebook import CELL_SCORE, at_work
 from handgrad.errors import CourseError
 from handgrad.report.records import ScoreEntry
 
-__all__ = ["CellScore", "RosterEntry", "cell_scores", "entries", "names", "roster", "scores_of"]
+__all__ = ["CellScore", "RosterEntry", "cell_scores", "entries", "roster", "scores_of"]
 
 
 def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
@@ -47,14 +47,6 @@ def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
     return {
         student: ScoreEntry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
         for student, penalty, score, waiting in totals
-    }
-
-
-def names(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
-    """For each student the names and the e-mail address in the gradebook, which no example may show."""
-    return {
-        student: tuple(filter(None, (entry.first_name, entry.last_name, entry.email)))
-        for student, entry in roster(course, assignment).items()
     }
 
 

@@ -32,16 +32,12 @@ class Task:
 
     Attributes
     ----------
-    name
-        Name of the assignment and of its notebook.
+    name, seeds, settings
+        Name of the assignment and of its notebook; the course's hidden seeds; how submissions are graded.
     files
         The files of its source folder, by their names; the instructor's notebook is one of them.
-    seeds
-        The course's hidden seeds.
     config
         The course's configuration, for nbgrader's steps.
-    settings
-        How submissions are graded.
     patience
         Seconds after which a worker on one submission must be hanging.
     content_digest
@@ -136,12 +132,10 @@ class SubmittedFile:
 
     Attributes
     ----------
-    student
-        Whose it is.
+    student, content
+        Whose it is, and its bytes.
     where
         Path of the file, as messages show it.
-    content
-        Its bytes.
     timestamp
         When, in UTC; None if that is not known.
     note
