@@ -23,17 +23,9 @@ _REWRITE = "save it as plain text with one lower-case name (a to z) a line"
 
 
 def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """Read the names in a file, and check every line.
+    """The names in a file with one name of the letters a to z a line, in its order, duplicates kept; never empty.
 
-    Parameters
-    ----------
-    path : str or path
-        A file with one name of the letters a to z a line; the last line may lack its newline.
-
-    Returns
-    -------
-    list of str
-        The names in the file's order, duplicates kept; never empty.
+    Every line is checked; the last one may lack its newline.
 
     Raises
     ------
@@ -65,19 +57,12 @@ def write_lecture_names(
 
     Parameters
     ----------
-    output : Path
-        The file to write; missing folders are created.
-    force : bool
-        Replace another file at this place.
-    url : str
-        The address of the file.
-    known_hash : str
-        The SHA-256 that it must have, in hexadecimal.
-
-    Returns
-    -------
-    Path
-        `output`.
+    output
+        The file to write, which is returned; missing folders are created.
+    force
+        Whether to replace another file at this place.
+    url, known_hash
+        The address of the file, and the SHA-256 that it must have, in hexadecimal.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from statistics import median
 from typing import Self
 
@@ -326,15 +327,10 @@ class ClassGrading:
     def run(self, plan: Plan, pool: Pool) -> Iterator[Report]:
         """Grade what is planned in the workers of ``pool``; reports as all of a student's files are written."""
         without_page: list[tuple[Report, GradebookRow]] = []
-        for submitted, result in self._results(plan.to_run, pool):
-            report, row = self._keep(submitted, result)
-            if row:
-                without_page.append((report, row))
-            else:
-                yield report
-        for report in plan.other_points.values():
-            row = self._keep_points(report)
-            if self.with_feedback:
+        graded = (self._keep(submitted, result) for submitted, result in self._results(plan.to_run, pool))
+        repriced = ((report, self._keep_points(report)) for report in plan.other_points.values())
+        for report, row in chain(graded, repriced):
+            if row and self.with_feedback:
                 without_page.append((report, row))
             else:
                 yield report
@@ -427,9 +423,7 @@ class ClassGrading:
             report, row = without_score(self.assignment, submitted.student, "not-graded", str(error)).report, None
         # without a state a submission that could not be graded is tried again next time
         self.store.put(report, "" if report.outcome == "not-graded" else self._state(submitted))
-        if row is None or not self.with_feedback:
-            return report, None
-        if row == result.row:
+        if row and row == result.row:
             return self._keep_page(report, result.page), None
         return report, row
 

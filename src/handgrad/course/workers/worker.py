@@ -130,23 +130,23 @@ def grade(task: Task, submitted: SubmittedFile, known: GradebookRow | None = Non
 
 
 def _graded(task: Task, submitted: SubmittedFile, known: GradebookRow | None) -> WorkerResult:
-    for attempt in (1, 2):
+    message = ""
+    # if the warm process ends, try once with a new one
+    for _ in range(2):
         worker = _worker(task)
         try:
             return worker.grade(submitted, known)
         except SubmissionError as error:
             return without_score(task.name, submitted.student, "unreadable", str(error))
         except SandboxError as error:
-            # the warm process has ended: try once with a new one
             worker.close()
-            if attempt == 2:
-                return without_score(task.name, submitted.student, "not-graded", str(error))
+            message = str(error)
         except HandgradError as error:
             return without_score(task.name, submitted.student, "not-graded", str(error))
         except Exception as error:
             message = f"the grader itself failed: {type(error).__name__}: {error}"
-            return without_score(task.name, submitted.student, "not-graded", message)
-    raise AssertionError("unreachable")
+            break
+    return without_score(task.name, submitted.student, "not-graded", message)
 
 
 def feedback(task: Task, student: str, notebook: str, row: GradebookRow | None, solutions: bool = False) -> str:
