@@ -34,8 +34,6 @@ class FreshSandbox(Children):
     Parameters, attributes and errors are those of :class:`.warm_sandbox.WarmSandbox`.
     """
 
-    _started = 0
-
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self._first: _Fresh | None = self._start()
@@ -66,10 +64,7 @@ class FreshSandbox(Children):
         return ChildClient(process, sources, self.limits, self._running)
 
     def _start(self) -> "_Fresh":
-        self._started += 1
-        home = Path(self._home.name) / str(self._started)
-        home.mkdir()
-        process = _Fresh(home)
+        process = _Fresh(Path(tempfile.mkdtemp(dir=self._home.name)))
         process.connection.sendall(self._start_order())
         return process
 

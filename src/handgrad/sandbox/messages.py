@@ -12,16 +12,7 @@ from handgrad.notebook.execution import CellError
 from handgrad.sandbox import frames
 from handgrad.sandbox.child_server import TOO_MUCH
 
-__all__ = [
-    "Answer",
-    "CellResult",
-    "Death",
-    "ParameterSet",
-    "PassResult",
-    "Run",
-    "answers_in",
-    "cell_result",
-]
+__all__ = ["Answer", "CellResult", "Death", "ParameterSet", "PassResult", "Run", "answers_in", "cell_result"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from handgrad.course.commands.progress_bar import ProgressBar
 from handgrad.course.course import PRIVATE, Course
-from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
@@ -435,8 +434,7 @@ class ClassGrading:
         """Write a report in which only points have changed; the gradebook's row now."""
         submitted = self.submitted(report.student)
         notebook = nbformat.reads(self._autograded(report.student), as_version=4)
-        texts: dict[str, str | None] = dict.fromkeys(untouched(notebook), NO_RESPONSE)
-        texts.update(comments(self.exercise, report))
+        texts = comments(self.exercise, report, untouched(notebook))
         verdicts = report.verdicts()
         for cell in notebook.cells:
             if verdict := verdicts.get(grade_id(cell)):

@@ -31,7 +31,7 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
-from sqlalchemy import Connection, and_, bindparam, event, func, insert, select, update
+from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.nbgrader.commands import search_path
@@ -96,36 +96,25 @@ _SUBMITTED = (
     .where(Student.id == bindparam("student"))
 )
 """The ids of a student's submission and its notebooks; no row if the gradebook does not know the student."""
-_FIRST_SCORE = insert(Grade).values(
-    id=bindparam("new"),
-    cell_id=bindparam("cell"),
-    notebook_id=bindparam("notebook"),
-    auto_score=bindparam("score"),
-    needs_manual_grade=bindparam("manual"),
-)
-"""The score of a cell of a notebook that is new to the gradebook."""
-_FIRST_COMMENT = insert(Comment).values(
-    id=bindparam("new"), cell_id=bindparam("cell"), notebook_id=bindparam("notebook"), auto_comment=bindparam("text")
-)
-"""The comment on a cell of a notebook that is new to the gradebook."""
 _PENALTY = (
     update(SubmittedNotebook)
     .where(SubmittedNotebook.id == bindparam("notebook"))
     .values(late_submission_penalty=bindparam("penalty"))
 )
 """The late penalty of a submitted notebook."""
-_SCORE = (
-    update(Grade)
-    .where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id == bindparam("cell"))
-    .values(auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
-)
-"""The automatic score of a cell that has a row in the gradebook."""
-_COMMENT = (
-    update(Comment)
-    .where(Comment.notebook_id == bindparam("notebook"), Comment.cell_id == bindparam("cell"))
-    .values(auto_comment=bindparam("text"))
-)
-"""The automatic comment on a cell that has a row in the gradebook."""
+
+
+def _writing(table: Any, **columns: Any) -> tuple[Insert, Update]:
+    """Statements that insert and update ``columns`` of the row of a cell of a submitted notebook."""
+    first = {"id": bindparam("new"), "cell_id": bindparam("cell"), "notebook_id": bindparam("notebook"), **columns}
+    of_cell = table.notebook_id == bindparam("notebook"), table.cell_id == bindparam("cell")
+    return insert(table).values(first), update(table).where(*of_cell).values(columns)
+
+
+_FIRST_SCORE, _SCORE = _writing(Grade, auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
+"""The automatic score of a cell: of a notebook that is new to the gradebook, and of one that has rows in it."""
+_FIRST_COMMENT, _COMMENT = _writing(Comment, auto_comment=bindparam("text"))
+"""The automatic comment on a cell, in the same way."""
 
 
 @contextmanager

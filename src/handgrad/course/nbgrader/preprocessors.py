@@ -29,7 +29,7 @@ from nbgrader.preprocessors import (
 )
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.feedback_exporter import with_verdicts
+from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
@@ -228,13 +228,13 @@ class HideTests(ClearHiddenTests):
         return super().preprocess(nb, resources) if REPORT in resources else (nb, resources)
 
 
-def comments(exercise: Exercise, report: Report) -> dict[str, str]:
-    """The automatic comment on each stub: the comments on its answers, without repetitions."""
+def comments(exercise: Exercise, report: Report, unchanged: Sequence[str] = ()) -> dict[str, str]:
+    """The automatic comment on each stub: the comments on its answers, without repetitions; nbgrader's if unchanged."""
     texts: dict[str, dict[str, None]] = {}
     for verdict in report.checks:
         if text := comment(verdict):
             texts.setdefault(exercise.check_of(verdict.gradient).stub, {})[sanitize_comment(text)] = None
-    return {stub: "\n\n".join(of_stub) for stub, of_stub in texts.items()}
+    return dict.fromkeys(unchanged, NO_RESPONSE) | {stub: "\n\n".join(of_stub) for stub, of_stub in texts.items()}
 
 
 def show(

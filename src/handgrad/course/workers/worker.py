@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
@@ -69,8 +68,7 @@ class AssignmentWorker:
         report = replace(graded.report, student=submitted.student, message=message)
         autograded, untouched = self.steps.autograded(submission, grader, replace(graded, report=report))
         text = tidying.text_of(autograded)
-        texts: dict[str, str | None] = dict.fromkeys(untouched, NO_RESPONSE)
-        texts.update(comments(grader.exercise, report))
+        texts = comments(grader.exercise, report, untouched)
         row = known and known.updated(report, texts)
         page = self.steps.feedback(text, submitted.student, row) if row else ""
         return WorkerResult(report, text, texts, row, page)

@@ -19,8 +19,6 @@ from handgrad.sandbox.isolation.limits import Limits
 
 __all__ = ["Isolation", "threads"]
 
-_CAP_SYS_ADMIN = 21
-
 
 class Isolation:
     """The layers of one warm process and of its children.
@@ -76,7 +74,7 @@ class Isolation:
         if self.namespaces:
             namespaces.close_root(self._folders)
             # a child still has to mount its home
-            namespaces.drop_root(self._folders, _CAP_SYS_ADMIN)
+            namespaces.drop_root(self._folders, namespaces.CAP_SYS_ADMIN)
             namespaces.end_with_parent()
             os.environ.update(HOME=namespaces.HOME, TMPDIR=namespaces.HOME)
             tempfile.tempdir = None
@@ -180,16 +178,12 @@ def _execute(_: Path) -> None:
         return  # the call was allowed: only the file is missing
 
 
-def _connect(_: Path) -> None:
-    socket.socket().close()
-
-
 ESCAPES: dict[str, Callable[[Path], object]] = {
     "files": lambda probe: probe.read_bytes(),
     "writing": lambda probe: os.close(os.open(probe, os.O_WRONLY)),
     "processes": lambda _: os.listdir("/proc/self"),  # noqa: PTH208 (whether it works is the question)
     "signals": lambda _: os.kill(os.getppid(), 0),
-    "the network": _connect,
+    "the network": lambda _: socket.socket().close(),
     "new processes": _fork,
     "programs": _execute,
 }

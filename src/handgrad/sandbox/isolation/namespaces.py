@@ -15,14 +15,15 @@ from pathlib import Path
 
 from handgrad.sandbox.isolation.linux import ARCHITECTURE, PR, drop_capabilities, mount, prctl, syscall, umount
 
-__all__ = ["HOME", "close_root", "drop_root", "enter", "library_folders", "private_home"]
+__all__ = ["CAP_SYS_ADMIN", "DEVICES", "HOME", "close_root", "drop_root", "enter", "library_folders", "private_home"]
 
 HOME = "/handgrad/home"
 """The only writable folder of a child; ``/tmp`` is a link to it, unless packages are in ``/tmp``."""
 NOBODY = 65534
 """The user id of a process that was root."""
 
-_CAP_SYS_ADMIN = 21
+CAP_SYS_ADMIN = 21
+"""The capability to mount."""
 _CLONE_NEWNS = 0x00020000
 _CLONE_ALL = _CLONE_NEWNS | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 """Mounts, cgroup, uts, ipc, user, pid, net."""
