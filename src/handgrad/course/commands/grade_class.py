@@ -86,16 +86,8 @@ def grade_class(
     _check_name(assignment, notebooks)
     with ClassGrading(course, assignment, feedback=feedback) as grading:
         plan = grading.plan(students, force=force)
-        pool = grading.pool(workers, executor, most=max(len(plan.to_grade), 1))
-        if watch:
-            watch.begin(len(plan.unchanged), len(plan.to_grade), plan.seconds(pool.workers))
-        if plan.to_grade:
-            with grading.warm(pool, executor), pool:
-                for report in grading.run(plan, pool):
-                    if watch:
-                        watch.take(report)
         # read back from the store: a large class is not kept in memory while it is graded
-        wanted = {*plan.unchanged, *plan.to_grade}
+        wanted = {*plan.unchanged, *(report.student for report in grading.reports(plan, workers, executor, watch))}
         return [report for report in grading.store.reports(assignment) if report.student in wanted]
 
 
@@ -117,16 +109,8 @@ def what_would_change(
     _check_name(assignment, notebooks)
     grading = ClassGrading(course, assignment, dry_run=True)
     plan = grading.plan(students, force=force)
-    pool = grading.pool(workers, executor, most=max(len(plan.to_run), 1))
-    if watch:
-        watch.begin(len(plan.unchanged), len(plan.to_run), plan.seconds(pool.workers))
-    after: dict[str, Report] = dict(plan.other_points)
-    if plan.to_run:
-        with grading.warm(pool, executor), pool:
-            for report in grading.reports(plan.to_run, pool):
-                after[report.student] = report
-                if watch:
-                    watch.take(report)
+    graded = {report.student: report for report in grading.reports(plan, workers, executor, watch)}
+    after = {**plan.other_points, **graded}
     before = {report.student: report for report in grading.store.reports(assignment)}
     by_hand = {student: entry.by_hand for student, entry in entries(course, assignment).items()}
     reasons = {**plan.to_run, **dict.fromkeys(plan.other_points, POINTS)}
@@ -268,7 +252,7 @@ class ClassGrading:
         return Pool(WORKER, workers, executor, most=most, preload=preload, common=(self.task,))
 
     @contextmanager
-    def warm(self, pool: Pool, executor: Executor | None) -> Iterator[None]:
+    def _warm(self, pool: Pool, executor: Executor | None) -> Iterator[None]:
         """Let the workers of this machine, if there are several, fork their warm processes from one fork server."""
         if executor is not None or pool.workers == 1 or why_no_isolation(self.task.settings.isolation):
             yield
@@ -323,8 +307,22 @@ class ClassGrading:
             checks.append(replace(verdict, points=verdict.points / verdict.max_points * most, max_points=most))
         return replace(report, checks=tuple(checks))
 
-    def run(self, plan: Plan, pool: Pool) -> Iterator[Report]:
-        """Grade what is planned in the workers of ``pool``; reports as all of a student's files are written."""
+    def reports(
+        self, plan: Plan, workers: int | None, executor: Executor | None, watch: ProgressBar | None
+    ) -> Iterator[Report]:
+        """Grade what is planned; reports as all of a student's files are written, if it is no dry run."""
+        left = plan.to_run if self.dry_run else plan.to_grade
+        pool = self.pool(workers, executor, most=max(len(left), 1))
+        watch = watch or ProgressBar(quiet=True)
+        watch.begin(len(plan.unchanged), len(left), plan.seconds(pool.workers))
+        if left:
+            with self._warm(pool, executor), pool:
+                unwritten = (result.report for _, result in self._results(plan.to_run, pool))
+                for report in unwritten if self.dry_run else self._written(plan, pool):
+                    watch.take(report)
+                    yield report
+
+    def _written(self, plan: Plan, pool: Pool) -> Iterator[Report]:
         without_page: list[tuple[Report, GradebookRow]] = []
         graded = (self._keep(submitted, result) for submitted, result in self._results(plan.to_run, pool))
         repriced = ((report, self._keep_points(report)) for report in plan.other_points.values())
@@ -337,20 +335,19 @@ class ClassGrading:
         for report, page in pool.each("feedback", jobs):
             yield self._keep_page(report, page)
 
-    def reports(self, students: Iterable[str], pool: Pool) -> Iterator[Report]:
-        """Grade ``students`` in the workers of ``pool``; nothing is written."""
-        for submitted, result in self._results(students, pool):
-            yield self._result(submitted, result).report
-
-    def _results(self, students: Iterable[str], pool: Pool) -> Iterator[tuple[SubmittedFile, WorkerResult | JobFailed]]:
-        """What the workers of ``pool`` give for ``students``."""
+    def _results(self, students: Iterable[str], pool: Pool) -> Iterator[tuple[SubmittedFile, WorkerResult]]:
+        """What the workers of ``pool`` give for ``students``; a report that says why, if a worker's process ended."""
         if not students:
             return
         # a fault that stops one worker from starting would stop every submission
         for _, result in pool.each("warm_up", [(number,) for number in range(pool.workers)]):
             if isinstance(result, JobFailed):
                 raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
-        yield from pool.each("grade", map(self._job, students))
+        for submitted, result in pool.each("grade", map(self._job, students)):
+            if isinstance(result, JobFailed):
+                yield submitted, without_score(self.assignment, submitted.student, "not-graded", f"{result}.")
+            else:
+                yield submitted, result
 
     def _job(self, student: str) -> tuple[SubmittedFile, SubmittedFile, GradebookRow | None]:
         """A worker's job for a student: the submission, and the gradebook's row if a page is wanted."""
@@ -401,20 +398,12 @@ class ClassGrading:
         page = self.folders.feedback(student)
         return self.folders.autograded(student).is_file() and (page.is_file() or not self.with_feedback)
 
-    def _result(self, submitted: SubmittedFile, result: WorkerResult | JobFailed) -> WorkerResult:
-        """What a worker gave; a report that says why, if its process ended."""
-        if isinstance(result, JobFailed):
-            return without_score(self.assignment, submitted.student, "not-graded", f"{result}.")
-        return result
-
-    def _keep(self, submitted: SubmittedFile, result: WorkerResult | JobFailed) -> tuple[Report, GradebookRow | None]:
+    def _keep(self, submitted: SubmittedFile, result: WorkerResult) -> tuple[Report, GradebookRow | None]:
         """Write one student's result; the report, and the gradebook's row if the page has still to be rendered."""
-        result = self._result(submitted, result)
         report, row = result.report, None
         try:
             if report.outcome == "graded":
                 self.folders.write_autograded(report.student, result.notebook)
-                self.folders.forget_feedback(report.student)
                 row = self.gradebook.save(report, result.comments, submitted.timestamp)
             elif report.outcome != "not-submitted":
                 self.gradebook.flag(report.student, report.message)
@@ -441,7 +430,6 @@ class ClassGrading:
                 cell.metadata.nbgrader.points = verdict.max_points
                 cell.outputs = nbformat.from_dict(check_outputs(verdict))
         self.folders.write_autograded(report.student, tidying.text_of(notebook))
-        self.folders.forget_feedback(report.student)
         row = self.gradebook.save(report, texts, submitted.timestamp)
         self.store.put(report, self._state(submitted))
         return row

@@ -94,12 +94,9 @@ def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> li
 
 
 def look_alikes(course: Course, assignment: str) -> list[Pair]:
-    """The pairs among the submissions of ``assignment``; nothing is run and nothing is written.
+    """The pairs among the submissions of ``assignment``; nothing is run or written.
 
-    Raises
-    ------
-    CourseError, ExerciseError
-        There is no such assignment, or it is not an exercise.
+    Errors are those of :meth:`.Course.exercise`.
     """
     grading = ClassGrading(course, assignment)
     answers = {student: dict(_answers(grading, student)) for student in grading.folders.students()}

@@ -115,7 +115,7 @@ class Folders:
         return time
 
     def write_autograded(self, student: str, notebook: str) -> None:
-        """Replace a student's autograded folder by ``notebook`` and the files that belong with it.
+        """Replace a student's autograded folder by ``notebook`` and the files that belong with it; its page is deleted.
 
         The student's files are copied first, then the instructor's, as in nbgrader; links and other special files are
         left out.
@@ -136,6 +136,8 @@ class Folders:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
             self._autograde.set_permissions(self.assignment, student)
+            # it is out of date
+            self.feedback(student).unlink(missing_ok=True)
         except OSError as error:
             raise CourseError(f"{error.filename or target} cannot be written: {error.strerror}.") from error
 
@@ -156,10 +158,6 @@ class Folders:
         """Delete the temporary folders of a run that was killed."""
         for folder in self.course.private_folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(folder, ignore_errors=True)
-
-    def forget_feedback(self, student: str) -> None:
-        """Delete a feedback page that is out of date."""
-        self.feedback(student).unlink(missing_ok=True)
 
     def _files_with(self, student: str) -> Iterator[tuple[str, str]]:
         """The files that belong with an autograded notebook: paths, and their names in its folder."""

@@ -54,13 +54,7 @@ class Task:
 
     @classmethod
     def of(cls, course: Course, exercise: Exercise, *, dry_run: bool = False) -> "Task":
-        """The task of grading an exercise of a course.
-
-        Raises
-        ------
-        CourseError
-            The course's settings or seeds are not valid.
-        """
+        """The task of grading an exercise of a course; errors are those of :meth:`Course.seeds` and its settings."""
         files = {
             str(path.relative_to(exercise.directory)): path.read_bytes()
             for path in sorted(exercise.directory.rglob("*"))
