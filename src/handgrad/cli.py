@@ -179,7 +179,11 @@ def check(
         course = Course.of_settings(settings) if settings else None
         found = read_exercise(exercise) if exercise else None
         report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
-    typer.echo(_text_of(report, format), nl=False)
+        from handgrad.report.formats import FORMATS
+        from handgrad.report.terminal import report_text
+
+    text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
+    typer.echo(text, nl=False)
     raise typer.Exit(0 if report.passed else 1)
 
 
@@ -435,13 +439,6 @@ def verify(
     else:
         typer.echo(results.as_text(proofs, width=_width(), color=_has_color()), nl=False)
     raise typer.Exit(results.status(proofs))
-
-
-def _text_of(report: Report, format_: Format) -> str:
-    from handgrad.report.formats import FORMATS
-    from handgrad.report.terminal import report_text
-
-    return report_text(report, width=_width(), color=_has_color()) if format_ == "text" else FORMATS[format_](report)
 
 
 def _has_color() -> bool:

@@ -57,18 +57,9 @@ class Process(Protocol):
 
 
 class ChildClient:
-    """One child: the process in which one submission's cells run.
+    """One child: a process that has run the locked cells, and in which the cells ``sources`` of one submission run.
 
-    Parameters
-    ----------
-    process
-        The process, which has run the locked cells.
-    sources
-        The cells of the submission.
-    limits
-        The limits of the submission.
-    running
-        The children of the sandbox: this one is among them until it is closed.
+    It is one of ``running``, the children of its sandbox, until it is closed.
     """
 
     def __init__(self, process: Process, sources: Sequence[str], limits: Limits, running: "set[ChildClient]") -> None:
@@ -161,7 +152,9 @@ class ChildClient:
             raise SandboxError("a child could not be isolated or limited; nothing was run in it.")
 
     def _send(self, frame: bytes, deadline: float) -> None:
-        self._connection.settimeout(_left(deadline))
+        if (left := deadline - time.monotonic()) <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
         self._connection.sendall(frame)
 
     def _receive(self, deadline: float) -> frames.Frame:
@@ -267,13 +260,6 @@ def _placing(names: Iterable[str], reference: Callable[[str], torch.Tensor]) -> 
     packed = [(name, *tensor_bytes.pack_tensor(reference(name))) for name in names]
     place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
     return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _death(index: int | None, code: int | None) -> Death:

@@ -231,8 +231,9 @@ class Server:
                 if run["help"] and names:
                     saved.restore(contents=uncounted)
                 error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
-                if run["outputs"]:
-                    _flush_figures()
+                if run["outputs"] and (inline := sys.modules.get("matplotlib_inline.backend_inline")):
+                    # Jupyter too shows the figures that are open after a cell
+                    inline.flush_figures()
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
                 answers = [describe(name, saved.namespace) for name in names]
@@ -284,10 +285,3 @@ def _packed(outputs: list[dict[str, Any]]) -> bytes:
     except (TypeError, ValueError, RecursionError):
         note = "(the outputs of this cell were not kept: a notebook cannot hold them)\n"
     return json.dumps([{"output_type": "stream", "name": "stderr", "text": note}]).encode()
-
-
-def _flush_figures() -> None:
-    """Show the figures that are open, as Jupyter does after a cell."""
-    inline = sys.modules.get("matplotlib_inline.backend_inline")
-    if inline is not None:
-        inline.flush_figures()

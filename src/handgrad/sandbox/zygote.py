@@ -62,7 +62,8 @@ class Zygote:
         self.namespaces, answer, printed = child_server.run_locked(directory, wanted)
         if answer["error"]:
             return answer, printed
-        _detect_cpu()
+        # let torch detect the CPU's instructions while it can still read /proc and /sys
+        getattr(torch._C._cpu, "_is_avx2_supported", lambda: None)()
         if sys.platform == "linux" and not self.is_cheap:
             # /proc lists it, and is gone once the root is closed
             self._memory = linux.own_memory()
@@ -99,13 +100,6 @@ def _handles(pid: int) -> list[int]:
         with suppress(OSError):
             return [os.pidfd_open(pid)]
     return []
-
-
-def _detect_cpu() -> None:
-    """Let torch detect the CPU's instructions while it can still read /proc and /sys."""
-    detect = getattr(torch._C._cpu, "_is_avx2_supported", None)
-    if detect:
-        detect()
 
 
 def get_ready(preload: Sequence[str]) -> None:

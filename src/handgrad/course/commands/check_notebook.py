@@ -96,7 +96,8 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     the notebook, then the one with most gradients assigned in it, then the one with fewest answers.
     """
     ids = {grade_id(cell) for cell in notebook.cells} - {""}
-    names = _assigned(notebook)
+    parsed = (ParsedCell.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
+    names = {name for cell in parsed if cell for name in cell.names()}
 
     def shared(exercise: Exercise) -> tuple[int, int, int]:
         every = [cell.name for cell in exercise.cells if cell.name]
@@ -135,12 +136,6 @@ def _candidates(folder: Path) -> Iterator[list[Exercise]]:
         yield [read_released(released)]
     yield _exercises_around(Path.cwd())
     yield [read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
-
-
-def _assigned(notebook: nbformat.NotebookNode) -> set[str]:
-    """Every name that a notebook assigns."""
-    parsed = (ParsedCell.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
-    return {name for cell in parsed if cell for name in cell.names()}
 
 
 def _exercises_around(start: Path) -> list[Exercise]:

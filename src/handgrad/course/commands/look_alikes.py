@@ -66,12 +66,8 @@ def normalised(source: str, known: frozenset[str]) -> Normalised:
 def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> list[Pair]:
     """The pairs among ``answers`` that share uncommon cells, those that share most first.
 
-    Parameters
-    ----------
-    answers
-        For each student, the source of each answered cell by its gradient.
-    known
-        Names that the exercise gives to all students.
+    ``answers`` are, for each student, the source of each answered cell by its gradient; ``known`` are the names that
+    the exercise gives to all students.
     """
     wrote: defaultdict[tuple[str, Normalised], list[str]] = defaultdict(list)
     for student, cells in answers.items():

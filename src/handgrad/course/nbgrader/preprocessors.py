@@ -337,12 +337,8 @@ _graders: "dict[str, Grader | IsolationError]" = {}
 def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tuple[Grader, GradingResult]":
     """Grade a submission with a warm grader of the course, and return both.
 
-    This process may be a Jupyter server that runs for weeks: a warm process that has ended is replaced.
-
-    Raises
-    ------
-    SandboxError
-        The grader's own processes failed, and new ones too.
+    This process may be a Jupyter server that runs for weeks: warm processes that have failed are replaced once. Errors
+    are those of :class:`.Grader`.
     """
     grader = _grader(course, exercise)
     try:

@@ -1,4 +1,7 @@
-"""Read the scores of a class from nbgrader's gradebook, with manual scores and late penalties."""
+"""Read the scores of a class from nbgrader's gradebook, with manual scores and late penalties.
+
+A database that cannot be read is a :class:`.CourseError`; one that does not exist yet has no rows, and none is made.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -32,13 +35,7 @@ __all__ = ["CellScore", "RosterEntry", "cell_scores", "entries", "roster", "scor
 
 
 def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
-    """The gradebook's scores of an assignment, by student; empty if there are none.
-
-    Raises
-    ------
-    CourseError
-        The database cannot be read.
-    """
+    """The gradebook's scores of an assignment, by student."""
     points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
     most = sum(of_kind or 0.0 for (of_kind,) in points)
     by_hand: dict[str, list[str]] = defaultdict(list)
@@ -84,7 +81,7 @@ def cell_scores(course: Course, assignment: str) -> list[CellScore]:
 
 
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
-    """The rows of each statement; none if there is no database yet, and none is made."""
+    """The rows of each statement."""
     address, course_id = Folders(course, assignment).database
     url = make_url(address)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():

@@ -97,13 +97,7 @@ def begin(fork_server: ForkServerClient) -> None:
 
 
 def warm_up(task: Task) -> None:
-    """Prepare the grader for the first submission.
-
-    Raises
-    ------
-    HandgradError
-        The exercise cannot be graded here.
-    """
+    """Prepare the grader for the first submission; errors are those of :class:`.Grader`."""
     with _at_work:
         _ = _worker(task).grader
 
@@ -111,10 +105,7 @@ def warm_up(task: Task) -> None:
 def grade(task: Task, submitted: SubmittedFile, known: GradebookRow | None = None) -> WorkerResult:
     """Grade one submission of an assignment: always a report with an outcome, never an exception.
 
-    Parameters
-    ----------
-    known
-        The gradebook's row of the notebook before it is graded; with it the feedback page is rendered too.
+    With ``known``, the gradebook's row of the notebook before it is graded, the feedback page is rendered too.
     """
     if submitted.fault:
         return without_score(task.name, submitted.student, *submitted.fault)

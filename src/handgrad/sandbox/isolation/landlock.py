@@ -1,4 +1,4 @@
-"""Landlock: restrict the files, TCP and signals of a process, for good."""
+"""Landlock: restrict the files, TCP and signals of a process, for good. What the kernel refuses is an OSError."""
 
 import os
 import stat
@@ -33,11 +33,6 @@ def ruleset(readable: Iterable[Path], writable: Iterable[Path]) -> int:
 
     TCP is refused from version 4 on; signals and abstract sockets to outside processes from version 6 on. Missing paths
     are skipped.
-
-    Raises
-    ------
-    OSError
-        The kernel has no landlock.
     """
     abi = version()
     known = (1 << _FILE_RIGHTS.get(abi, 16)) - 1
@@ -65,11 +60,5 @@ def _allow(rules: int, path: Path, rights: int) -> None:
 
 
 def restrict(rules: int) -> None:
-    """Put ``rules`` on this process, for good.
-
-    Raises
-    ------
-    OSError
-        This process may still gain privileges.
-    """
+    """Put ``rules`` on this process, for good; it must not be able to gain privileges."""
     syscall(_RESTRICT, rules, 0)

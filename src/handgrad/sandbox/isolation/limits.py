@@ -58,12 +58,8 @@ class Limits:
     def apply(self, taken: int, *, alone: bool = True) -> None:
         """Apply the limits that the system has to this process; they cannot be raised again.
 
-        Parameters
-        ----------
-        taken
-            The result of :meth:`taken` in the warm process: the child may not be able to read it.
-        alone
-            Whether its user has no other processes, which would count too.
+        ``taken`` is the result of :meth:`taken` in the warm process, as the child may not be able to read it. If the
+        process is not ``alone``, its user has others, which would count too.
         """
         if resource is None:
             return

@@ -154,15 +154,7 @@ def supported() -> bool:
 
 
 def program(pid: int, architecture: str = ARCHITECTURE, without: Sequence[str] = ()) -> bytes:
-    """The filter for the process ``pid``.
-
-    Parameters
-    ----------
-    pid
-        The only process that it may send signals to: itself.
-    without
-        System calls to leave out of the list.
-    """
+    """The filter for the process ``pid``, which may send signals to itself only; ``without`` calls that are listed."""
     column = _COLUMN[architecture]
     lines = [_listed(architecture, tuple(without))]
     for name, block in _conditions(pid).items():
@@ -189,13 +181,7 @@ class _Program(ctypes.Structure):
 
 
 def apply(compiled: bytes) -> None:
-    """Apply the filter to this process, for good.
-
-    Raises
-    ------
-    OSError
-        The kernel has no filters, or this process may still gain privileges.
-    """
+    """Apply the filter to this process, for good; it must not be able to gain privileges (OSError)."""
     buffer = ctypes.create_string_buffer(compiled, len(compiled))
     packed = _Program(len(compiled) // 8, ctypes.cast(buffer, ctypes.c_void_p))
     prctl(PR.SET_SECCOMP, 2, ctypes.byref(packed))
