@@ -234,14 +234,11 @@ class Course:
             )
         return Exercise.read(path)
 
-    def grader(self, exercise: Exercise, seeds: Sequence[int] = ()) -> "Grader":
-        """A grader of ``exercise`` with the course's settings, not yet entered.
-
-        ``seeds`` are its hidden seeds (default: the course's).
-        """
+    def grader(self, exercise: Exercise) -> "Grader":
+        """A grader of ``exercise`` with the course's settings and hidden seeds, not yet entered."""
         from handgrad.grading.grader import Grader  # noqa: PLC0415 - it imports torch, and most commands do not grade
 
-        return Grader(exercise, seeds or self.seeds(), self.settings)
+        return Grader(exercise, self.seeds(), self.settings)
 
     def seeds(self, *, keep: bool = True) -> list[int]:
         """The course's hidden seeds: configured, or drawn once into a file that git ignores.

@@ -85,9 +85,9 @@ def _grades(course: Course, exercise: Exercise) -> tuple[dict[str, dict[str, tup
     order = {check.gradient: index for index, check in enumerate(exercise.checks)}
     grades: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
     penalties: dict[str, float] = {}
-    for cell in scores.cell_scores(course, exercise.name):
-        grades[cell.student][cell.cell.removeprefix("check_")] = cell.score, cell.points
-        penalties[cell.student] = cell.penalty
+    for student, cell, score, points, penalty in scores.cell_scores(course, exercise.name):
+        grades[student][cell.removeprefix("check_")] = score, points
+        penalties[student] = penalty
     return {
         name: dict(sorted(scored.items(), key=lambda item: order.get(item[0], len(order))))
         for name, scored in grades.items()

@@ -22,12 +22,12 @@ LONG = 60.0
 class ProgressBar:
     """Shows the progress of grading a class; a context manager.
 
-    It prints to ``console`` (default: standard error, so that the table of the class can go elsewhere); nothing if it
-    is ``quiet``, and a line for ``each`` report if asked for.
+    It prints to standard error, so that the table of the class can go elsewhere; nothing if it is ``quiet``, and a line
+    for ``each`` report if asked for.
     """
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False, each: bool = False) -> None:
-        self.console = console or Console(stderr=True, quiet=quiet)
+    def __init__(self, *, quiet: bool = False, each: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
         self.each = each
         self.counts: Counter[str] = Counter()
         self.total = 0

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,16 +25,6 @@ _CONVERTERS: dict[Command, Any] = {
 }
 
 
-class _LastError(logging.Handler):
-    """Keeps the last error message of a command."""
-
-    message = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message."""
-        self.message = record.getMessage()
-
-
 def search_path() -> str:
     """``PATH`` with this environment's programs first: nbgrader runs ``alembic`` by name, activated or not."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -50,8 +41,9 @@ def run(command: Command, course: Course, assignment: str) -> None:
     os.environ["PATH"] = search_path()
     config = copy.deepcopy(course.config)
     config.CourseDirectory.root = str(course.root)
-    last, log = _LastError(logging.ERROR), logging.Logger("nbgrader")
-    log.addHandler(last)
+    errors, log = BufferingHandler(sys.maxsize), logging.Logger("nbgrader")
+    errors.setLevel(logging.ERROR)
+    log.addHandler(errors)
     coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
     converter = _CONVERTERS[command](coursedir=coursedir, config=config, log=log)
     converter.force = True
@@ -61,4 +53,5 @@ def run(command: Command, course: Course, assignment: str) -> None:
             warnings.simplefilter("ignore")
             converter.start()
     except (NbGraderException, SystemExit) as error:
-        raise CourseError(f"`nbgrader {command} {assignment}` fails: {last.message or error}") from error
+        message = errors.buffer[-1].getMessage() if errors.buffer else error
+        raise CourseError(f"`nbgrader {command} {assignment}` fails: {message}") from error

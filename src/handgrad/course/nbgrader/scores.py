@@ -31,7 +31,7 @@ from handgrad.course.nbgrader.gradebook import CELL_SCORE, at_work
 from handgrad.errors import CourseError
 from handgrad.report.records import ScoreEntry
 
-__all__ = ["CellScore", "RosterEntry", "cell_scores", "entries", "roster", "scores_of"]
+__all__ = ["RosterEntry", "cell_scores", "entries", "roster", "scores_of"]
 
 
 def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
@@ -63,21 +63,10 @@ def roster(course: Course, assignment: str) -> dict[str, RosterEntry]:
     return {student: RosterEntry(*(field or "" for field in fields)) for student, *fields in rows}
 
 
-@dataclass(frozen=True)
-class CellScore:
-    """The score of one graded cell of one student (the manual one if there is one), and the cell's points."""
-
-    student: str
-    cell: str
-    score: float
-    points: float
-    penalty: float
-
-
-def cell_scores(course: Course, assignment: str) -> list[CellScore]:
-    """The score of every graded cell of an assignment, with the late penalty of its notebook."""
+def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, float, float, float]]:
+    """The graded cells: student, cell, score (the manual one if there is one), points, late penalty of the notebook."""
     (rows,) = _read(course, assignment, _CELLS)
-    return [CellScore(*row) for row in rows]
+    return rows
 
 
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
