@@ -27,15 +27,7 @@ PATIENCE = 5.0
 class ForkServer(StartedProcess):
     """The process, for the owner of the workers; close it when all that it forked has been closed.
 
-    Attributes
-    ----------
-    client
-        Given to each worker, to ask for a warm process.
-
-    Raises
-    ------
-    SandboxError
-        It cannot be started.
+    Its ``client`` is given to each worker, to ask for a warm process. Errors are those of :class:`.StartedProcess`.
     """
 
     module = "fork_server"

@@ -99,27 +99,18 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     parsed = (ParsedCell.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
     names = {name for cell in parsed if cell for name in cell.names()}
 
-    def shared(exercise: Exercise) -> tuple[int, int, int]:
-        every = [cell.name for cell in exercise.cells if cell.name]
-        return (
-            len(ids.intersection(exercise.stubs)),
-            len(ids.intersection(every)),
-            len(names.intersection(exercise.tensor_of)),
-        )
-
-    def fits(exercise: Exercise) -> bool:
-        stubs, _, assigned = shared(exercise)
-        return bool(stubs or assigned)
-
-    def fit(exercise: Exercise) -> tuple[tuple[int, int, int], bool, int]:
+    def fit(exercise: Exercise) -> tuple[int, int, int, bool, int]:
+        stubs, assigned = len(ids.intersection(exercise.stubs)), len(names.intersection(exercise.tensor_of))
+        every = len(ids.intersection(cell.name for cell in exercise.cells))
         # the name breaks ties: a notebook without metadata may still have its exercise's name
-        asked = len(exercise.stubs) if fits(exercise) else 0
-        return shared(exercise), path.stem.startswith(exercise.name), -asked
+        is_named = path.stem.startswith(exercise.name)
+        return stubs, every, assigned, is_named, -len(exercise.stubs) if stubs or assigned else 0
 
     first = None
     for exercises in filter(None, _candidates(path.resolve().parent)):
         best = max(exercises, key=fit)
-        if fits(best):
+        stubs, _, assigned, *_ = fit(best)
+        if stubs or assigned:
             return best
         first = first or best
     # there are always the exercises in the package

@@ -138,12 +138,10 @@ def write_feedback(
 
     Parameters
     ----------
-    students
-        Whose, as names or globs (default: everybody's).
+    students, workers, executor
+        As for :func:`grade_class`.
     solutions
         Whether the pages show the solution of what is not right.
-    workers, executor
-        As for :func:`grade_class`.
 
     Returns
     -------
