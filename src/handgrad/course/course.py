@@ -138,13 +138,7 @@ class Course:
 
     @cached_property
     def settings(self) -> GradingSettings:
-        """The settings of the course's graders.
-
-        Raises
-        ------
-        CourseError
-            A setting does not exist, or has a value of the wrong kind.
-        """
+        """The settings of the course's graders; one that does not exist, or has a wrong value, is a CourseError."""
         return self._traits.grading()
 
     def with_trust(self) -> Self:

@@ -10,7 +10,7 @@ from typing import Any
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
-__all__ = ["STORE", "ReportStore", "drop_journal", "keep_journal"]
+__all__ = ["STORE", "ReportStore", "keep_journal"]
 
 STORE = "answers.sqlite"
 """The file in a course's private folder; its name is from version 0.1.0, which stored answers too."""
@@ -25,21 +25,13 @@ DROP TABLE IF EXISTS record;
 """``key`` referred to the stored answers; it is empty now."""
 
 
-def keep_journal(connection: Any) -> None:
+def keep_journal(connection: Any, *, kept: bool = True) -> None:
     """Truncate SQLite's rollback journal after a transaction, instead of deleting it and making it again for the next.
 
     Thousands of files made and deleted within a minute slow down some file systems. A database in another mode, such
-    as WAL, is left as it is.
+    as WAL, is left as it is. If not ``kept``, the journal is deleted now, and after each transaction again.
     """
-    _change_journal(connection, "delete", "truncate")
-
-
-def drop_journal(connection: Any) -> None:
-    """Delete the journal again after each transaction, and the one kept by :func:`keep_journal`."""
-    _change_journal(connection, "truncate", "delete")
-
-
-def _change_journal(connection: Any, before: str, after: str) -> None:
+    before, after = ("delete", "truncate") if kept else ("truncate", "delete")
     # only an optimisation: if the database cannot be used, its next use reports that
     with suppress(sqlite3.Error):
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == before:
@@ -63,7 +55,7 @@ class ReportStore:
                 yield
             finally:
                 self._held = None
-                drop_journal(connection)
+                keep_journal(connection, kept=False)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

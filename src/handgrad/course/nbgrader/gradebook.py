@@ -37,7 +37,7 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 from handgrad.course.nbgrader.commands import search_path
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
-from handgrad.course.report_store import drop_journal, keep_journal
+from handgrad.course.report_store import keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
@@ -152,7 +152,7 @@ class GradebookWriter:
         self._engine = self._gradebook.engine
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", lambda connection, _: keep_journal(connection))
-            event.listen(self._engine, "close", lambda connection, _: drop_journal(connection))
+            event.listen(self._engine, "close", lambda connection, _: keep_journal(connection, kept=False))
             # close the connections that were opened without it
             self._engine.dispose()
         return self
@@ -225,8 +225,6 @@ class GradebookWriter:
 
         Parameters
         ----------
-        report
-            The verdicts.
         comments
             The automatic comment on each solution cell; None if there is none.
         timestamp

@@ -304,29 +304,27 @@ def _source_at(path: Path, changed: int) -> _Source | None:
 
 def generate_assignment() -> list[Any]:
     """Nbgrader's steps of ``generate_assignment``, with :class:`NameStubs` and :class:`AddSelfCheck`."""
-    steps = [NameStubs if step is ClearSolutions else step for step in GenerateAssignment().preprocessors]
-    return [*steps, AddSelfCheck]
+    return [*_replaced(GenerateAssignment().preprocessors, {ClearSolutions: NameStubs}), AddSelfCheck]
 
 
 def sanitize() -> list[Any]:
     """Nbgrader's steps before ``autograde``, with :class:`RepairIds` first."""
-    return [RepairIds, *_checked_once(Autograde().sanitize_preprocessors)]
+    return [RepairIds, *_replaced(Autograde().sanitize_preprocessors, {CheckCellMetadata: CheckOthers})]
 
 
 def autograde() -> list[Any]:
     """Nbgrader's steps of ``autograde``, with :class:`Grade`, :class:`SaveVerdicts` and, last, :class:`HideTests`."""
-    replaced = {Execute: Grade, SaveAutoGrades: SaveVerdicts}
-    steps = [replaced.get(step, step) for step in Autograde().autograde_preprocessors]
-    return [*_checked_once(steps), HideTests]
-
-
-def _checked_once(steps: Sequence[Any]) -> list[Any]:
-    return [CheckOthers if step is CheckCellMetadata else step for step in steps]
+    ours = {Execute: Grade, SaveAutoGrades: SaveVerdicts, CheckCellMetadata: CheckOthers}
+    return [*_replaced(Autograde().autograde_preprocessors, ours), HideTests]
 
 
 def generate_solution() -> list[Any]:
     """Nbgrader's steps of ``generate_solution``, with :class:`Solve`."""
-    return [Solve if step is Execute else step for step in GenerateSolution().preprocessors]
+    return _replaced(GenerateSolution().preprocessors, {Execute: Solve})
+
+
+def _replaced(steps: Sequence[Any], ours: Mapping[Any, Any]) -> list[Any]:
+    return [ours.get(step, step) for step in steps]
 
 
 _open = ExitStack()
