@@ -64,7 +64,10 @@ class Zygote:
             return answer, printed
         # let torch detect the CPU's instructions while it can still read /proc and /sys
         getattr(torch._C._cpu, "_is_avx2_supported", lambda: None)()
-        if sys.platform == "linux" and not self.is_cheap:
+        if self.is_cheap:
+            # also what the locked cells made: garbage collection in a child took 4 of its 15 ms
+            gc.freeze()
+        elif sys.platform == "linux":
             # /proc lists it, and is gone once the root is closed
             self._memory = linux.own_memory()
         self.isolation.close(limits)
