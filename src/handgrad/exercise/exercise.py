@@ -1,9 +1,11 @@
 """Exercise: what an instructor's notebook asks for, read from the notebook alone."""
 
+import ast
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -227,6 +229,38 @@ class Exercise:
     def first_stub(self) -> int:
         """Index of the first stub's cell."""
         return next(index for index, cell in enumerate(self.cells) if cell.kind == "stub")
+
+    @cached_property
+    def literals(self) -> dict[str, Any]:
+        """The literals that the parameters cell assigns, by name."""
+        found: dict[str, Any] = {}
+        for node in ast.parse(self.cells[self.parameters_cell].source).body:
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name() as target], value=value)
+                    | ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value)
+                ):
+                    pairs: list[tuple[ast.expr, ast.expr]] = [(target, value)]
+                case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                    pairs = list(zip(targets, values, strict=False))
+                case _:
+                    continue
+            for name, literal in pairs:
+                with suppress(ValueError):
+                    found[ast.unparse(name)] = ast.literal_eval(literal)
+        return found
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The integers among them, without the seed."""
+        return {name: value for name, value in self.literals.items() if type(value) is int and name != "seed"}
+
+    def equal_sizes(self) -> list[str]:
+        """Names of sizes that are the same number, ``rows and width``: a check cannot see one taken for the other."""
+        names = {
+            number: [name for name, size in self.sizes.items() if size == number] for number in self.sizes.values()
+        }
+        return [f"{', '.join(alike[:-1])} and {alike[-1]}" for number, alike in names.items() if len(alike) > 1]
 
     def check_of(self, gradient: str) -> Check:
         """The check of an answer."""

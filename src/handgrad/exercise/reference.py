@@ -5,9 +5,10 @@ It runs the instructor's locked cells in this process, and must never run a stud
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -15,13 +16,18 @@ import torch
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.gradients import autograd_graph
-from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
+from handgrad.gradients.autograd_graph import LOSS, StepGradients, is_scalar_loss
+from handgrad.gradients.branches import Branches, branch_sizes
+from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
 from handgrad.notebook.syntax import assigning_lines, gradients_taken
 from handgrad.report.records import ForwardGraph
 
-__all__ = ["ForwardFacts", "Reference", "forward_graph", "run_locked"]
+__all__ = ["SHOWN", "ForwardFacts", "Reference", "forward_graph", "run_locked"]
+
+SHOWN = 1e-2
+"""Smallest share of a gradient that a branch must have, so that a mistake in it shows in the true gradient."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,19 @@ class Reference:
 
     The ``namespace`` has every name that the locked cells define; its forward tensors are part of the autograd graph.
     The named ``tensors`` are those with a stub in forward order, then those whose gradient is given. Each has the true
-    gradient of the loss in ``gradients``, and in ``step`` that of a single step under random upstream gradients (see
-    :func:`.autograd_graph.random_step`), with its shape and dtype.
+    gradient of the loss in ``gradients``, with its shape and dtype, and in ``unsymmetric`` that of a single step under
+    random upstream gradients at the scale of the true ones (see :func:`.autograd_graph.random_step`), which shows what
+    is zero by construction. The branches of those ``of_interest`` are to be equally large in the step pass (default:
+    of all).
     """
 
     parameters: Mapping[str, Any]
     namespace: dict[str, Any]
     tensors: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
-    step: autograd_graph.StepGradients
+    unsymmetric: Mapping[str, torch.Tensor]
+    seed: int = 0
+    of_interest: frozenset[str] | None = None
     _contexts: dict[bool, BackwardContext] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -53,7 +63,7 @@ class Reference:
         """
         namespace = run_locked(exercise, parameters)
         if not exercise.tensors:
-            return cls(parameters, namespace, {}, {}, autograd_graph.StepGradients({}, {}))
+            return cls(parameters, namespace, {}, {}, {})
         loss = namespace.get(LOSS)
         if not is_scalar_loss(loss):
             raise ExerciseError(f"{exercise.name}: the locked cells define no scalar tensor called {LOSS!r}.")
@@ -76,8 +86,79 @@ class Reference:
             value = namespace.get(given)
             if given in namespace and not (isinstance(value, torch.Tensor) and torch.equal(value, gradients[name])):
                 raise ExerciseError(_not_given(exercise, given))
-        step = autograd_graph.random_step(loss, tensors, gradients, _generator(exercise, parameters))
-        return cls(parameters, namespace, tensors, gradients, step)
+        seed = _secret(exercise, parameters)
+        generator = torch.Generator().manual_seed(seed)
+        unsymmetric = autograd_graph.random_step(loss, tensors, gradients, generator).gradients
+        return cls(parameters, namespace, tensors, gradients, unsymmetric, seed)
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """The scalar at the end of the forward pass."""
+        loss: torch.Tensor = self.namespace[LOSS]
+        return loss
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the loss and every gradient are finite."""
+        return all(bool(value.isfinite().all()) for value in (self.loss.detach(), *self.gradients.values()))
+
+    @cached_property
+    def branches(self) -> Branches:
+        """Every branch of every gradient under noise."""
+        generator = torch.Generator().manual_seed(self.seed + 1)
+        return Branches.of(self.loss, self.tensors, self.gradients, self.zero, generator)
+
+    @cached_property
+    def scales(self) -> Mapping[str, float]:
+        """The factors of the noise in the step pass."""
+        generator = torch.Generator().manual_seed(self.seed + 2)
+        return self.branches.scales(self.of_interest or self.tensors.keys(), generator)
+
+    @cached_property
+    def step(self) -> StepGradients:
+        """The gradients of single steps under random upstream gradients that make all branches equally large."""
+        upstream = self.branches.upstream(self.scales)
+        return StepGradients(upstream, autograd_graph.gradients_given(self.loss, self.tensors, upstream))
+
+    def focused_on(self, names: Iterable[str] | None) -> Self:
+        """The same reference, in whose step pass the branches of the tensors ``names`` are to be equally large."""
+        focused = replace(self, of_interest=frozenset(names or ()) or None, _contexts={})
+        vars(focused)["branches"] = self.branches  # as measured already
+        return focused
+
+    def gradients_from(self, read: Iterable[str]) -> dict[str, torch.Tensor]:
+        """The gradients in the step pass if only the upstream gradients of ``read`` are random ones.
+
+        All others flow from the loss: this is what a formula gives that is right and reads just these gradients.
+        """
+        upstream = {name: self.step.upstream[name] for name in read}
+        return autograd_graph.gradients_given(self.loss, self.tensors, upstream)
+
+    def proves(self, name: str, read: Collection[str], facts: "ForwardFacts") -> bool:
+        """Whether an answer for ``name`` that is what :meth:`gradients_from` gives has every branch.
+
+        The branch through each consumer that is not read, and whose gradient is not zero by construction, must be a
+        visible part of it; and if ``name`` is zero by construction, it must not be small, or zeros would be right.
+        """
+        given = self.gradients_from(read)
+        sizes = {
+            consumer: scale_of(self._branch(name, consumer, given))
+            for consumer in self.branches.consumers[name]
+            if consumer not in read
+        }
+        least = SHOWN * scale_of(given[name])
+        if any(size < least for consumer, size in sizes.items() if consumer not in facts.zero):
+            return False
+        least = SHOWN * scale_of(self.step.gradients[name]) if name in facts.zero else 0.0
+        return scale_of(given[name]) > least
+
+    def _branch(self, name: str, consumer: str, gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The branch of ``name`` through ``consumer``, whose gradient is that of ``gradients``."""
+        value = self.loss if consumer == LOSS else self.tensors[consumer]
+        upstream = torch.ones_like(self.loss) if consumer == LOSS else gradients[consumer]
+        others = {other: tensor for other, tensor in self.tensors.items() if other != consumer}
+        arrived = autograd_graph.arriving(value, upstream, others, name)
+        return arrived[name] if name in arrived else torch.zeros_like(self.tensors[name])
 
     def backward_context(self, facts: "ForwardFacts", *, step: bool) -> BackwardContext:
         """What the diagnosis of a wrong answer needs, for random upstream gradients (``step``) or the true ones.
@@ -90,11 +171,25 @@ class Reference:
             self._contexts[step] = context
         return self._contexts[step]
 
+    @cached_property
     def zero(self) -> frozenset[str]:
         """Tensors whose true gradient is only rounding noise for this parameter set."""
         return frozenset(
-            name for name, true in self.gradients.items() if autograd_graph.is_zero(true, self.step.gradients[name])
+            name for name, true in self.gradients.items() if autograd_graph.is_zero(true, self.unsymmetric[name])
         )
+
+    def zero_entries(self, name: str) -> torch.Tensor:
+        """Where the true gradient of ``name`` is only rounding noise, as a mask of its shape."""
+        return self.gradients[name].abs() < autograd_graph.ZERO * self.unsymmetric[name].abs()
+
+    @cached_property
+    def visible_branches(self) -> Mapping[tuple[str, str], float]:
+        """For a tensor and a consumer, the largest entry of the branch as a share of the true gradient's."""
+        sizes = branch_sizes(self.loss, self.tensors, {**self.gradients, LOSS: torch.ones_like(self.loss)})
+        scale = {
+            name: scale_of((self.unsymmetric if name in self.zero else self.gradients)[name]) for name in self.tensors
+        }
+        return {(name, consumer): size / scale[name] for (name, consumer), size in sizes.items() if scale[name]}
 
 
 @dataclass(frozen=True)
@@ -102,9 +197,9 @@ class ForwardFacts:
     """Facts about an exercise that do not depend on the data.
 
     ``consumers`` are for each named tensor the tensors (or the loss) computed directly from it. The true gradient of
-    the ``zero`` tensors is zero by construction; the ``blind`` ones are these and those with such a consumer, where the
-    loss does not reveal a mistake. ``lines`` has the line of the forward pass that assigns a name, if the statement is
-    a single line.
+    the ``zero`` tensors is zero by construction. Of the ``blind`` ones the true gradients do not show every mistake: an
+    entry of theirs, or of a consumer, is zero by construction, or a branch is less than :data:`SHOWN` of the gradient.
+    ``lines`` has the line of the forward pass that assigns a name, if the statement is a single line.
     """
 
     consumers: Mapping[str, tuple[str, ...]]
@@ -118,11 +213,24 @@ class ForwardFacts:
         references = list(references)
         tensors = references[0].tensors
         consumers = autograd_graph.consumers(references[0].namespace[LOSS], tensors) if tensors else {}
-        zero = frozenset.intersection(*(reference.zero() for reference in references))
+        zero = frozenset.intersection(*(reference.zero for reference in references))
+        partly = zero | {name for name in tensors if _has_zero_entries(name, references)}
+        shares = [reference.visible_branches for reference in references] if tensors else []
         blind = frozenset(
-            name for name, consuming in consumers.items() if name in zero or not zero.isdisjoint(consuming)
+            name
+            for name, consuming in consumers.items()
+            if name in partly
+            or not partly.isdisjoint(consuming)
+            or any(max(share.get((name, consumer), 0.0) for share in shares) < SHOWN for consumer in consuming)
         )
         return cls(consumers, zero, blind, assigning_lines(sources))
+
+
+def _has_zero_entries(name: str, references: Sequence[Reference]) -> bool:
+    """Whether the same entry of the gradient of ``name`` is rounding noise in all ``references`` of one size."""
+    masks = [reference.zero_entries(name) for reference in references]
+    alike = [mask for mask in masks if mask.shape == masks[0].shape]
+    return bool(torch.stack(alike).all(0).any())
 
 
 def forward_graph(reference: Reference, consumers: Mapping[str, tuple[str, ...]] | None = None) -> ForwardGraph:
@@ -194,8 +302,7 @@ def _given_as_nothing(exercise: Exercise, source: str, namespace: Mapping[str, A
     return ""
 
 
-def _generator(exercise: Exercise, parameters: Mapping[str, Any]) -> torch.Generator:
-    """Random numbers that are as secret as the parameters, and the same in every run."""
+def _secret(exercise: Exercise, parameters: Mapping[str, Any]) -> int:
+    """A seed that is as secret as the parameters, and the same in every run."""
     text = repr((exercise.name, sorted(parameters.items()))).encode()
-    seed = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-    return torch.Generator().manual_seed(seed)
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")

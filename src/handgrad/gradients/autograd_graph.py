@@ -186,7 +186,10 @@ def _backward(
     """
     arrived: dict[str, torch.Tensor] = {}
 
-    def hook(name: str, gradient: torch.Tensor) -> torch.Tensor | None:
+    def hook(name: str, gradient: torch.Tensor | None) -> torch.Tensor | None:
+        # an operation with several outputs calls the hooks of all of them; None: nothing has arrived at this one
+        if gradient is None:
+            return None
         arrived[name] = gradient.detach().clone()
         return pass_on(name, gradient)
 

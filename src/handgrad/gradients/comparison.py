@@ -1,12 +1,23 @@
 """Compare an answer with its reference: first the shape, then the values, never by broadcasting."""
 
 import math
+import numbers
 
 import torch
 
 from handgrad.report.records import Comparison
 
-__all__ = ["RELATIVE_TOLERANCE", "ROUNDING", "compare", "identical", "is_rounded", "ratio", "reshaped", "scale_of"]
+__all__ = [
+    "RELATIVE_TOLERANCE",
+    "ROUNDING",
+    "compare",
+    "identical",
+    "is_rounded",
+    "number_as_tensor",
+    "ratio",
+    "reshaped",
+    "scale_of",
+]
 
 RELATIVE_TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the scale of the reference.
@@ -32,6 +43,16 @@ def ratio(values: torch.Tensor, reference: torch.Tensor) -> float:
 def is_rounded(comparison: Comparison) -> bool:
     """Whether the two differ by rounding only."""
     return (comparison.relative or 0.0) <= ROUNDING
+
+
+def number_as_tensor(value: object, like: torch.Tensor) -> object:
+    """A Python or numpy number as a tensor of the shape (), if ``like`` has that shape; any other value as it is."""
+    if like.ndim or not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return value
+    try:
+        return torch.tensor(float(value), dtype=torch.float64)
+    except OverflowError:
+        return value
 
 
 def identical(tensor: torch.Tensor, other: object) -> bool:

@@ -144,16 +144,17 @@ class Diagnostician:
         tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
         # rounds in which the answer is right tell nothing about the mistake
         wrong = [round_ for round_, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
-        step = [self._view(gradient, round_["step"], results, "step", blind) for round_ in wrong]
+        steps = [pass_ for round_ in wrong for pass_ in round_.steps]
+        step = [self._view(gradient, pass_, results, "step", blind) for pass_ in steps]
         if diagnosis := recognise_in_any_shape(gradient, step):
             return diagnosis
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
             return None
-        helped = [self._view(gradient, round_["helped"], results, "true", blind) for round_ in wrong]
+        helped = [self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong]
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
-            helped += [self._view(gradient, round_["step"], results, "loss", blind) for round_ in wrong]
+            helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]
         return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
 
     def _view(
@@ -191,8 +192,10 @@ class Diagnostician:
             where = f" (line {lines[0]})" if len(lines) == 1 else ""
             return diagnosis_of("alias-mutated", gradient, later, later=later, line=where)
         if all(comparison is not None and not is_rounded(comparison) for comparison in step):
-            views = [self._view(gradient, pass_["step"], results, "step", False) for pass_ in rounds(self.passes)]
-            views += [self._view(gradient, pass_["helped"], results, "true", False) for pass_ in rounds(self.passes)]
+            planned = rounds(self.passes)
+            steps = [pass_ for round_ in planned for pass_ in round_.steps]
+            views = [self._view(gradient, pass_, results, "step", False) for pass_ in steps]
+            views += [self._view(gradient, round_.helped, results, "true", False) for round_ in planned]
             return recognise(gradient, [view for view in views if view], ("missing-eps",))
         return None
 
@@ -247,7 +250,7 @@ class Diagnostician:
         """Whether a cell gives a value in the student's own notebook, and it is wrong."""
         visible, tensor = self.passes[0], gradient.removeprefix("d")
         answer, reference = results.tensors(visible, gradient)[0], self.references[visible.name]
-        scale = scale_of((reference.step.gradients if tensor in self.facts.zero else reference.gradients)[tensor])
+        scale = scale_of((reference.unsymmetric if tensor in self.facts.zero else reference.gradients)[tensor])
         return (
             answer is not None and not compare(answer, reference.gradients[tensor], scale, self.tolerance).approximate
         )

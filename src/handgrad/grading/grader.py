@@ -10,12 +10,13 @@ import torch
 
 from handgrad import __version__
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import ForwardFacts, Reference, forward_graph
+from handgrad.exercise.reference import ForwardFacts, forward_graph
 from handgrad.gradients.shared_memory import share_data
 from handgrad.grading.diagnosis import death_sentence, noticed
 from handgrad.grading.gradient_checks import GradientChecks
+from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
-from handgrad.grading.passes import Pass, plan
+from handgrad.grading.passes import Pass
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
@@ -88,10 +89,10 @@ class Grader:
         process: WarmProcess | None = None,
     ) -> None:
         self.exercise, self.settings = exercise, settings or GradingSettings()
-        planned = plan(seeds, self.settings.sizes, exercise.training.hidden[0])
-        self.passes = (planned if exercise.tensors else planned[:1]) + passes_of(exercise, seeds, self.settings.sizes)
+        self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
+        self.passes = (*self.states.passes, *passes_of(exercise, seeds, self.settings.sizes))
         self.sandbox = Sandbox(
-            [ParameterSet(pass_.name, (PRELUDE, *exercise.setup(pass_.parameters))) for pass_ in self.passes],
+            [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes],
             exercise.directory,
             self.settings.limits.with_visible(exercise.training.seconds),
             isolation=self.settings.isolation,
@@ -108,17 +109,20 @@ class Grader:
             self._stack = stack.pop_all()
         return self
 
+    def _setup(self, pass_: Pass) -> tuple[str, ...]:
+        """The locked cells of a pass."""
+        exercise = self.exercise if pass_.kind in ("visible", "values") else self.states.exercise
+        return exercise.setup(pass_.parameters)
+
     def _prepare(self) -> None:
-        """Compute the references, and check that the exercise can be graded."""
-        passes = [pass_ for pass_ in self.passes if pass_.kind != "values"]
-        self.references: dict[str, Reference] = {}
+        """Check that the exercise can be graded."""
+        passes, self.references = self.states.passes, self.states.references
         for pass_ in passes:
-            self.references[pass_.name] = Reference.of(self.exercise, pass_.parameters)
             share_data(self.references[pass_.name].namespace, self.references[passes[0].name].namespace)
         self.facts = ForwardFacts.of(self.references.values(), self.exercise.setup({}))
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
         policy = self.settings.policy
-        self.gradients = GradientChecks(self.exercise, passes, self.references, self.facts, policy)
+        self.gradients = GradientChecks(self.exercise, self.states, self.facts, policy)
         namespace = self.references[passes[0].name].namespace
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
 
@@ -136,9 +140,17 @@ class Grader:
         started = time.monotonic()
         values = {check.gradient for check in self.exercise.values}
         given = self.exercise.given_gradients
-        self.gradients.forget()
+        self.gradients.begin(submission)
+        tensors = self.references[self.passes[0].name].tensors
         results = run_passes(
-            self.sandbox, submission, self.passes, self._help, givens=given, values=values, is_decided=self._is_decided
+            self.sandbox,
+            submission,
+            self.passes,
+            self._help,
+            givens=given,
+            values=values,
+            scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
+            is_decided=self._is_decided,
         )
         sources = [cell.source for cell in submission.cells]
         uses = find_forbidden(sources, self.exercise.tensors, self.exercise.setup({}), given.values())

@@ -4,31 +4,45 @@ The check cells run in this trusted process, on answers that came back as tensor
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import product
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
-from handgrad.exercise.reference import ForwardFacts, Reference
+from handgrad.exercise.reference import ForwardFacts
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, tampered, why_not
-from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
-from handgrad.grading.passes import Pass, rounds
+from handgrad.grading.hidden_states import HiddenStates
+from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, StepEvidence, correctness_of, mark, worst
+from handgrad.grading.passes import Pass, Round, rounds
 from handgrad.grading.run_passes import PassResults
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 from handgrad.student.check import recording
 from handgrad.submission.forbidden_names import ForbiddenUse
+from handgrad.submission.reads import gradients_read
+from handgrad.submission.submission import Submission
 
 __all__ = ["GradientChecks"]
 
-Against = Literal["true", "step"]
-"""The references to compare with: the true gradients of the loss, or the step gradients."""
-AGAINST: tuple[Against, ...] = ("true", "step")
+Against = Literal["true", "step"] | frozenset[str]
+"""The references to compare with: the true gradients of the loss, the step gradients, or the gradients in the step pass
+from the upstream gradients of these tensors alone."""
 Checked = tuple[Comparison | None, execution.CellError | None]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the answers of one pass are compared with: the references by tensor, and the scale of each allowance.
+
+    The checks run in ``namespace``: the forward pass, with every gradient at its reference.
+    """
+
+    gradients: Mapping[str, torch.Tensor]
+    scales: Mapping[str, float]
+    namespace: Mapping[str, Any]
 
 
 class GradientChecks:
@@ -38,10 +52,10 @@ class GradientChecks:
     ----------
     exercise
         The exercise with the checks.
-    passes
-        The passes over gradients; the first is the visible one.
-    references, facts
-        The reference of each pass, by its name, and the facts of all of them.
+    states
+        The passes over gradients, the first of them visible, and their references.
+    facts
+        The facts of all references.
     policy
         Partial credit and tolerance.
 
@@ -52,32 +66,17 @@ class GradientChecks:
         does not hold on the right gradients.
     """
 
-    def __init__(
-        self,
-        exercise: Exercise,
-        passes: Sequence[Pass],
-        references: Mapping[str, Reference],
-        facts: ForwardFacts,
-        policy: Policy,
-    ) -> None:
-        self.exercise, self.passes, self.references = exercise, passes, references
-        self.facts, self.policy = facts, policy
-        self.diagnostician = Diagnostician(passes, references, facts, policy.tolerance)
+    def __init__(self, exercise: Exercise, states: HiddenStates, facts: ForwardFacts, policy: Policy) -> None:
+        self.exercise, self.states, self.facts, self.policy = exercise, states, facts, policy
+        self.passes, self.references = states.passes, states.references
+        self.diagnostician = Diagnostician(self.passes, self.references, facts, policy.tolerance)
         self._cells = {
             check.id: execution.CompiledCell(check.source, f"<{check.id}>")
             for check in exercise.checks
             if not check.is_value
         }
-        self._namespaces: dict[tuple[str, Against], dict[str, Any]] = {}
-        self._scales: dict[tuple[str, Against], dict[str, float]] = {}
-        for pass_, against in product(passes, AGAINST):
-            expected, step = self._expected(pass_, against), references[pass_.name].step.gradients
-            # the checks run after the forward pass, with every gradient at its reference
-            gradients = {gradient: expected[tensor] for gradient, tensor in exercise.tensor_of.items()}
-            self._namespaces[pass_.name, against] = {**references[pass_.name].namespace, **gradients}
-            self._scales[pass_.name, against] = {
-                name: scale_of((step if name in facts.zero else expected)[name]) for name in expected
-            }
+        self._expected_by: dict[tuple[str, Against], Expected] = {}
+        self._read: Mapping[str, frozenset[str]] = {}
         self._seen: dict[tuple[str, str, Against, int], tuple[torch.Tensor, Checked]] = {}
         self._validate()
 
@@ -109,8 +108,9 @@ class GradientChecks:
 
     def _validate_check(self, check: Check) -> None:
         """A check must compare its own gradient, only tensors with a reference, and hold on the references."""
-        name, known = self.exercise.name, self._expected(self.passes[-1], "true")
-        calls, error = self._run(check, self.passes[-1], "true", {})
+        name, expected = self.exercise.name, self._expected(self.passes[-1], "true")
+        known = expected.gradients
+        calls, error = self._run(check, expected, {})
         if error:
             raise ExerciseError(
                 f"{name}: {check.id} does not hold on the right gradients: {error.name}: {error.message}"
@@ -129,9 +129,12 @@ class GradientChecks:
                 f"it must say cmp({own!r}, {check.gradient}, {own})."
             )
 
-    def forget(self) -> None:
-        """Forget the compared answers, before the next submission."""
+    def begin(self, submission: Submission) -> None:
+        """Forget the answers of the last submission, and find out which gradients those of this one read."""
         self._seen.clear()
+        for key in [key for key in self._expected_by if isinstance(key[1], frozenset)]:
+            del self._expected_by[key]
+        self._read = gradients_read(submission.cells, self.exercise.tensor_of)
 
     def _compare(self, check: Check, answer: torch.Tensor | None, pass_: Pass, against: Against = "true") -> Checked:
         """Run ``check`` on ``answer`` against the references of a pass; the comparison, and the error if it raised."""
@@ -144,29 +147,42 @@ class GradientChecks:
         return self._seen[key][1]
 
     def _compared(self, check: Check, answer: torch.Tensor, pass_: Pass, against: Against) -> Checked:
-        expected, scales = self._expected(pass_, against), self._scales[pass_.name, against]
+        expected = self._expected(pass_, against)
         if answer.is_floating_point():
             # an answer in double precision is as right as one in single, also for a check's other assertions
-            answer = answer.to(expected[self.exercise.tensors[check.gradient]].dtype)
-        calls, error = self._run(check, pass_, against, {check.gradient: answer})
+            answer = answer.to(expected.gradients[self.exercise.tensors[check.gradient]].dtype)
+        calls, error = self._run(check, expected, {check.gradient: answer})
         comparisons = [
-            compare(compared.detach(), expected[name], scales[name], self.policy.tolerance)
+            compare(compared.detach(), expected.gradients[name], expected.scales[name], self.policy.tolerance)
             for name, compared in calls
             if isinstance(compared, torch.Tensor)
         ]
         return min(comparisons, key=correctness_of, default=None), error
 
-    def _expected(self, pass_: Pass, against: Against) -> Mapping[str, torch.Tensor]:
-        """The references of a pass, by tensor."""
-        reference = self.references[pass_.name]
-        return reference.gradients if against == "true" else reference.step.gradients
+    def _expected(self, pass_: Pass, against: Against) -> Expected:
+        """What the answers of a pass are compared with."""
+        if (pass_.name, against) not in self._expected_by:
+            reference = self.references[pass_.name]
+            match against:
+                case "true":
+                    gradients = reference.gradients
+                case "step":
+                    gradients = reference.step.gradients
+                case read:
+                    gradients = reference.gradients_from(read)
+            scales = {name: scale_of(gradient) for name, gradient in gradients.items()}
+            if against == "true":
+                scales |= {name: scale_of(reference.unsymmetric[name]) for name in self.facts.zero}
+            own = {gradient: gradients[tensor] for gradient, tensor in self.exercise.tensor_of.items()}
+            self._expected_by[pass_.name, against] = Expected(gradients, scales, {**reference.namespace, **own})
+        return self._expected_by[pass_.name, against]
 
     def _run(
-        self, check: Check, pass_: Pass, against: Against, answers: Mapping[str, torch.Tensor]
+        self, check: Check, expected: Expected, answers: Mapping[str, torch.Tensor]
     ) -> tuple[list[tuple[str, Any]], execution.CellError | None]:
         """Run a check with ``answers``, the rest at their references: what it compared, and its error."""
         with recording() as calls:
-            error = execution.run_cell(self._cells[check.id], {**self._namespaces[pass_.name, against], **answers})
+            error = execution.run_cell(self._cells[check.id], {**expected.namespace, **answers})
         return list(calls), error
 
     def is_decided(self, check: Check, results: PassResults) -> bool:
@@ -175,7 +191,11 @@ class GradientChecks:
         # the unhelped passes find a cell that changes another one's answer
         if at_stub is not at_end or not check.only_compares:
             return False
-        steps = [self._comparisons(check, round_["step"], results, "step")[0] for round_ in rounds(self.passes)]
+        steps = [
+            self._comparisons(check, pass_, results, "step")[0]
+            for round_ in rounds(self.passes)
+            for pass_ in round_.steps
+        ]
         # a difference of more than rounding may be a forgotten eps, which the helped pass shows
         return all(
             step is not None and correctness_of(step) is Correctness.RIGHT and is_rounded(step) for step in steps
@@ -191,19 +211,46 @@ class GradientChecks:
         """The evidence of the hidden passes on one gradient, by round."""
         return [self._of_round(check, round_, results) for round_ in rounds(self.passes)]
 
-    def _of_round(self, check: Check, round_: Mapping[str, Pass], results: PassResults) -> Evidence:
-        tensor, as_written = self.exercise.tensors[check.gradient], round_["as written"]
-        step = self._comparisons(check, round_["step"], results, "step")[0]
-        # whether it is the loss's own gradient matters only if the step is not right
-        is_right = correctness_of(step) is Correctness.RIGHT
-        return Evidence(
-            as_written=self._comparisons(check, as_written, results) if as_written.name in results.results else (),
-            step=step,
-            helped=self._comparisons(check, round_["helped"], results)[0],
-            step_against_true=None if is_right else self._comparisons(check, round_["step"], results)[0],
-            zero=tensor in self.facts.zero,
-            blind=tensor in self.facts.blind,
+    def _of_round(self, check: Check, round_: Round, results: PassResults) -> Evidence:
+        tensor = self.exercise.tensors[check.gradient]
+        consumers = self.facts.consumers[tensor]
+        counts = round_.as_written.name in results.results and self._has_right_upstream(
+            check, round_.as_written, results
         )
+        return Evidence(
+            steps=tuple(self._of_step(check, pass_, results) for pass_ in round_.steps),
+            as_written=self._comparisons(check, round_.as_written, results) if counts else (),
+            helped=self._comparisons(check, round_.helped, results)[0],
+            shows=tuple(
+                frozenset(pass_.kind for pass_ in passes)
+                for passes in ([round_.as_written], [round_.helped], [round_.as_written, round_.helped])
+                if tensor not in self.facts.blind and self.states.shows(tensor, consumers, passes)
+            ),
+        )
+
+    def _has_right_upstream(self, check: Check, pass_: Pass, results: PassResults) -> bool:
+        """Whether every gradient of the student's that an answer reads is right: else two mistakes might cancel."""
+        read = self._read[check.gradient]
+        upstream = (other for other in self.exercise.checks if self.exercise.tensors.get(other.gradient) in read)
+        return all(
+            correctness_of(self._comparisons(other, pass_, results)[0]) is Correctness.RIGHT for other in upstream
+        )
+
+    def _of_step(self, check: Check, pass_: Pass, results: PassResults) -> StepEvidence:
+        step = self._comparisons(check, pass_, results, "step")[0]
+        if step is None or correctness_of(step) is Correctness.RIGHT:
+            return StepEvidence(step)
+        tensor, reference = self.exercise.tensors[check.gradient], self.references[pass_.name]
+        # also from parts of what it reads: a closed form may name upstream gradients without using them
+        read = self._read[check.gradient]
+        sources = dict.fromkeys((read, frozenset[str](), *map(frozenset[str], zip(sorted(read), strict=True))))
+        found = ((read, self._comparisons(check, pass_, results, read)[0]) for read in sources)
+        right = [
+            comparison
+            for read, comparison in found
+            if correctness_of(comparison) is not Correctness.WRONG and reference.proves(tensor, read, self.facts)
+        ]
+        return StepEvidence(step, max(right, key=correctness_of, default=None))
 
     def verdict(
         self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
@@ -232,7 +279,9 @@ class GradientChecks:
         elif not self._holds(check, results):
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
         elif decided.reason == "invisible":
-            message = not_tried(check.gradient, results, any(round_.step is not None for round_ in evidence))
+            message = not_tried(
+                check.gradient, results, any(each.step is not None for round_ in evidence for each in round_.steps)
+            )
         diagnosis = None
         if decided.outcome != "passed" and not (outcome == "partial" and message):
             diagnosis = self._diagnosis(check, outcome, results, decided, marks)
@@ -254,9 +303,9 @@ class GradientChecks:
         for round_ in rounds(self.passes):
             # each answer with the references of its own pass: the passes have other numbers
             answers = [
-                (round_[kind], value)
-                for kind in ("helped", "as written")
-                for value in results.tensors(round_[kind], check.gradient)
+                (pass_, value)
+                for pass_ in (round_.helped, round_.as_written)
+                for value in results.tensors(pass_, check.gradient)
                 if value is not None
             ]
             if answers and self._compare(check, answers[0][1], answers[0][0])[1] is not None:
@@ -267,7 +316,8 @@ class GradientChecks:
         self, gradient: str, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
     ) -> Diagnosis | None:
         """A note on a gradient that passed, while other gradients ``failed``."""
-        note = self.diagnostician.right(gradient, [round_.step for round_ in evidence], results)
+        steps = [each.step for round_ in evidence for each in round_.steps]
+        note = self.diagnostician.right(gradient, steps, results)
         return note or self.diagnostician.carried(gradient, failed, results)
 
 
@@ -275,9 +325,10 @@ def _seen(visible: Sequence[Comparison | None], evidence: Sequence[Evidence], de
     """The comparison that a verdict shows: the one on the notebook's own data if it agrees with the verdict."""
     candidates = [*visible]
     for round_ in evidence:
-        candidates += [*round_.as_written, round_.helped, round_.step, round_.step_against_true]
+        candidates += [*round_.as_written, round_.helped]
+        candidates += [comparison for each in round_.steps for comparison in (each.step, each.read)]
     if decided.reason == "invisible":
-        candidates = [round_.step for round_ in evidence] + candidates
+        candidates = [each.step for round_ in evidence for each in round_.steps] + candidates
     expected = Correctness.RESHAPED if decided.reshaped else Correctness.WRONG
     if decided.outcome == "passed":
         expected = Correctness.RIGHT

@@ -7,7 +7,7 @@ from typing import Literal
 
 from handgrad.report.records import Comparison
 
-__all__ = ["Correctness", "Evidence", "Mark", "Policy", "correctness_of", "mark", "worst"]
+__all__ = ["Correctness", "Evidence", "Mark", "Policy", "StepEvidence", "correctness_of", "mark", "worst"]
 
 
 @dataclass(frozen=True)
@@ -50,35 +50,47 @@ def correctness_of(comparison: Comparison | None) -> Correctness:
 
 
 @dataclass(frozen=True)
+class StepEvidence:
+    """The comparisons of one gradient in one step pass.
+
+    Attributes
+    ----------
+    step
+        With the step gradient: all upstream gradients are random.
+    read
+        With what the chain rule gives from the upstream gradients that the answer reads, all others flowing from the
+        loss; None if the answer is the step gradient, so that this is not asked, or if it would prove nothing.
+    """
+
+    step: Comparison | None = None
+    read: Comparison | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The comparisons of one gradient in one round of hidden passes.
 
     Attributes
     ----------
+    steps
+        The comparisons in the step passes.
     as_written
-        Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty if the step
-        pass decided everything, so that this pass and the helped one were skipped.
-    step
-        Comparison with the step gradient, with random upstream gradients.
+        Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty if a
+        gradient that the answer reads is wrong there, as two mistakes might cancel, or if the step passes decided
+        everything, so that this pass and the helped one were skipped.
     helped
         Comparison with the true gradient, with true upstream gradients.
-    step_against_true
-        Comparison of the answer in the step pass with the true gradient of the loss there.
-    zero
-        Whether the true gradient is zero by construction.
-    blind
-        Whether the loss cannot show a mistake: the gradient of the tensor or of a consumer is zero by construction.
+    shows
+        Each of these two passes, or both together, whose numbers would show any mistake in the gradient.
     """
 
+    steps: tuple[StepEvidence, ...] = ()
     as_written: tuple[Comparison | None, ...] = ()
-    step: Comparison | None = None
     helped: Comparison | None = None
-    step_against_true: Comparison | None = None
-    zero: bool = False
-    blind: bool = False
+    shows: tuple[frozenset[str], ...] = ()
 
 
-Reason = Literal["step", "hidden", "loss", "invisible", "wrong"]
+Reason = Literal["step", "read", "hidden", "invisible", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -94,31 +106,35 @@ class Mark:
 def mark(evidence: Evidence, policy: Policy) -> Mark:
     """Apply the rule to one round.
 
-    1. The step value is right: passed.
-    2. Else a hidden value is right and the gradient is not blind: passed.
-    3. Else a hidden value is right, the gradient is not zero by construction, and the step value is the true gradient
-       of the loss (it used no upstream gradient): passed.
+    1. In every step pass the value is right: passed.
+    2. Else in every step pass it is right, or what the chain rule gives from the upstream gradients that it reads
+       (closed forms and skipped steps), and a hidden value is right: passed.
+    3. Else a hidden value is right in a pass, or in two, that would show any mistake: passed.
     4. Else a hidden value is right: a mistake that the loss cannot show, partial credit.
     5. Right in 1 to 3, but in another shape: partial credit.
     6. Otherwise failed.
     """
-    hidden = max(map(correctness_of, (*evidence.as_written, evidence.helped)))
-    step, against_true = correctness_of(evidence.step), correctness_of(evidence.step_against_true)
+    hidden = {
+        "as written": max(map(correctness_of, evidence.as_written), default=Correctness.WRONG),
+        "helped": correctness_of(evidence.helped),
+    }
+    steps = [correctness_of(each.step) for each in evidence.steps]
+    read = [max(correctness_of(each.step), correctness_of(each.read)) for each in evidence.steps]
 
     def accepted(least: Correctness) -> Reason | None:
         """The line of the rule, 1 to 3, that accepts an answer that is at least ``least``; None if none does."""
-        if step >= least:
+        if steps and min(steps) >= least:
             return "step"
-        if hidden >= least and not evidence.blind:
+        if read and min(read) >= least and max(hidden.values()) >= least:
+            return "read"
+        if any(min(hidden[kind] for kind in kinds) >= least for kinds in evidence.shows):
             return "hidden"
-        if hidden >= least and not evidence.zero and against_true >= least:
-            return "loss"
         return None
 
     if reason := accepted(Correctness.RIGHT):
         return Mark("passed", 1.0, reason)
     partial = []
-    if hidden is Correctness.RIGHT:
+    if max(hidden.values()) is Correctness.RIGHT:
         partial.append(Mark("partial", policy.partial_invisible, "invisible"))
     if reason := accepted(Correctness.RESHAPED):
         partial.append(Mark("partial", policy.partial_shape, reason, reshaped=True))

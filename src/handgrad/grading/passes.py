@@ -1,34 +1,46 @@
-"""Plan the passes of one submission, and the parameters of each."""
+"""The passes of one submission, and the parameters of each."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-__all__ = ["ATTEMPTS", "HIDDEN", "Kind", "Pass", "plan", "plan_values", "rounds"]
+__all__ = ["ATTEMPTS", "Kind", "Pass", "Round", "plan_values", "rounds", "seeds_and_sizes"]
 
 Kind = Literal["visible", "as written", "step", "helped", "values"]
 ATTEMPTS = 4
 """Largest number of runs of a pass: one, and three more without a cell that ended its process."""
-HIDDEN: tuple[Kind, ...] = ("step", "as written", "helped")
-"""The hidden passes of a round over gradients; values have their own passes."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One run of a submission's cells: its kind, the round it belongs to, and what it sets in the parameters cell.
+    """One run of a submission's cells.
 
     Every pass has its own parameters, so that a reference sent in one pass is useless in another.
+
+    Attributes
+    ----------
+    kind
+        What is set in it, and what is collected.
+    round
+        The round that it belongs to; 0 for the visible pass.
+    parameters
+        What it sets after the parameters cell.
+    part
+        Number of a step pass in its round: there is more than one if no scales make all branches visible at once.
     """
 
     kind: Kind
     round: int
     parameters: Mapping[str, Any]
+    part: int = 1
 
     @property
     def name(self) -> str:
         """A name for the pass, unique within a plan."""
-        return self.kind if self.kind == "visible" else f"{self.kind} {self.round}"
+        if self.kind == "visible":
+            return self.kind
+        return f"{self.kind} {self.round}" + (f", part {self.part}" if self.part > 1 else "")
 
     @property
     def helps(self) -> bool:
@@ -38,55 +50,50 @@ class Pass:
     @property
     def is_optional(self) -> bool:
         """Whether it cannot change the verdict on a gradient that is right in every step pass."""
-        return self.kind in HIDDEN and self.kind != "step"
+        return self.kind in ("as written", "helped")
+
+    @classmethod
+    def hidden(
+        cls, kind: Kind, number: int, seed: int, parameters: Mapping[str, Any], *, part: int = 1, attempt: int = 0
+    ) -> Self:
+        """A pass whose seed cannot be guessed without ``seed``; each attempt at a part gives another one."""
+        text = f"{seed}/{number}/{kind}" + (f"/{part}/{attempt}" if part > 1 or attempt else "")
+        derived = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+        return cls(kind, number, {**parameters, "seed": derived}, part)
 
 
-def plan(
-    seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]] = (), settings: Mapping[str, Any] | None = None
-) -> tuple[Pass, ...]:
-    """The passes over gradients, in the order in which one child runs them: the optional ones come last.
+@dataclass(frozen=True)
+class Round:
+    """The hidden passes over gradients that belong together: one or several step passes, as written, and helped."""
 
-    Parameters
-    ----------
-    seeds
-        Hidden seeds: one round of hidden passes for each.
-    sizes
-        Further parameters, such as ``{"batch_size": 16}``: one more round for each, on the first seed.
-    settings
-        Parameters of every hidden pass besides its seed.
-    """
-    passes = [Pass("visible", 0, {})]
-    for number, (seed, size) in enumerate(_rounds(seeds, sizes), start=1):
-        parameters = {**(settings or {}), **size}
-        passes += [Pass(kind, number, {**parameters, "seed": _derived(seed, number, kind)}) for kind in HIDDEN]
-    return tuple(sorted(passes, key=lambda pass_: pass_.is_optional))
+    steps: tuple[Pass, ...]
+    as_written: Pass
+    helped: Pass
 
 
 def plan_values(
     seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]], settings: Sequence[Mapping[str, Any]]
 ) -> tuple[Pass, ...]:
     """The hidden passes over values: for each seed, and each of the ``sizes``, one with each of the ``settings``."""
-    planned = [({**setting, **size}, seed) for seed, size in _rounds(seeds, sizes) for setting in settings]
+    planned = [({**setting, **size}, seed) for seed, size in seeds_and_sizes(seeds, sizes) for setting in settings]
     return tuple(
-        Pass("values", number, {**parameters, "seed": _derived(seed, number, "values")})
-        for number, (parameters, seed) in enumerate(planned, start=1)
+        Pass.hidden("values", number, seed, parameters) for number, (parameters, seed) in enumerate(planned, start=1)
     )
 
 
-def _rounds(seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
+def seeds_and_sizes(seeds: Sequence[int], sizes: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
+    """The rounds of hidden passes: one for each seed, and one more for each of the ``sizes``, on the first seed."""
     return [(seed, {}) for seed in seeds] + [(seeds[0], size) for size in sizes]
 
 
-def _derived(seed: int, number: int, kind: str) -> int:
-    """A seed for one pass that cannot be guessed without ``seed``."""
-    digest = hashlib.sha256(f"{seed}/{number}/{kind}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def rounds(passes: Sequence[Pass]) -> list[Mapping[str, Pass]]:
-    """The hidden passes of a plan over gradients, round by round, by kind."""
-    by_round: dict[int, dict[str, Pass]] = {}
-    for pass_ in passes:
-        if pass_.kind in HIDDEN:
-            by_round.setdefault(pass_.round, {})[pass_.kind] = pass_
-    return list(by_round.values())
+def rounds(passes: Sequence[Pass]) -> list[Round]:
+    """The hidden passes over gradients, round by round."""
+    numbers = sorted({pass_.round for pass_ in passes if pass_.kind == "step"})
+    found = []
+    for number in numbers:
+        own = [pass_ for pass_ in passes if pass_.round == number]
+        steps = tuple(pass_ for pass_ in own if pass_.kind == "step")
+        (as_written,) = (pass_ for pass_ in own if pass_.kind == "as written")
+        (helped,) = (pass_ for pass_ in own if pass_.kind == "helped")
+        found.append(Round(steps, as_written, helped))
+    return found

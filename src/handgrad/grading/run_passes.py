@@ -124,6 +124,7 @@ def run_passes(
     *,
     givens: Mapping[str, str] | None = None,
     values: Container[str] = (),
+    scalars: Sequence[str] = (),
     is_decided: Callable[[PassResults], bool] = lambda results: False,
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
@@ -139,6 +140,8 @@ def run_passes(
         The gradients that are set before the first cell of every pass, each with its tensor (default: none).
     values
         Answers that are not gradients: nothing replaces them.
+    scalars
+        The gradients of the shape (): a number is as good as a tensor.
     is_decided
         Whether the results decide everything, so that the optional passes are skipped; called before the first of
         them.
@@ -173,7 +176,7 @@ def run_passes(
                     child = stack.enter_context(sandbox.child(sources))
                     # the start of the child, which may be a fresh interpreter, is not the submission's time
                     end += time.monotonic() - started
-                run = _run(pass_, submission, givens or {}, values, sandbox.limits)
+                run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
                 result = child.run(run, lambda gradient, pass_=pass_: reference(pass_, gradient), left)  # type: ignore[misc]
                 results.keep(pass_, result)
                 if result.death is None:
@@ -189,7 +192,15 @@ def run_passes(
     return results
 
 
-def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values: Container[str], limits: Limits) -> Run:
+def _run(
+    pass_: Pass,
+    submission: Submission,
+    limits: Limits,
+    *,
+    givens: Mapping[str, str],
+    values: Container[str],
+    scalars: Sequence[str],
+) -> Run:
     stubs, cells = submission.stub_indices(), submission.cells
     last = len(cells)
     # the outputs of locked cells at the end, such as plots, are shown for the visible pass only
@@ -205,6 +216,7 @@ def _run(pass_: Pass, submission: Submission, givens: Mapping[str, str], values:
         collect={index: names for index, names in collected.items() if names},
         at_end=() if pass_.helps else tuple(stubs),
         givens=givens,
+        scalars=tuple(scalars),
         help=pass_.helps,
         outputs=pass_.kind == "visible",
         seconds=limits.visible_seconds if pass_.kind == "visible" else None,

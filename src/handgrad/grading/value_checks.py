@@ -62,7 +62,10 @@ class ValueChecks:
             return []
         name = check.gradient
         return [
-            Evidence(as_written=tuple(self._compared(name, value, pass_) for value in results.tensors(pass_, name)))
+            Evidence(
+                as_written=tuple(self._compared(name, value, pass_) for value in results.tensors(pass_, name)),
+                shows=(frozenset(["as written"]),),
+            )
             for pass_ in self.passes
         ]
 

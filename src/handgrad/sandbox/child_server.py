@@ -6,7 +6,7 @@ import random
 import re
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import chdir, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 
 from handgrad.gradients import tensor_bytes
+from handgrad.gradients.comparison import number_as_tensor
 from handgrad.gradients.shared_memory import share_data
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CompiledCell, captured, new_namespace, run_cell
@@ -123,17 +124,22 @@ Described = tuple[dict[str, Any], bytes]
 """An answer as it is sent: its description and, for a tensor, its bytes."""
 
 
-def describe(name: str, namespace: dict[str, Any]) -> Described:
-    """The value of ``name`` in ``namespace`` as an answer: its kind, and the bytes of a tensor."""
+def describe(name: str, namespace: dict[str, Any], scalars: Container[str] = ()) -> Described:
+    """The value of ``name`` in ``namespace`` as an answer: its kind, and the bytes of a tensor.
+
+    A number is as good as a tensor for the ``scalars``, the gradients of the shape ().
+    """
     if name not in namespace:
         return {"name": name, "kind": "undefined"}, b""
     value = namespace[name]
     if value is None or value is ...:
         return {"name": name, "kind": "none"}, b""
     kind = type(value).__name__[:80]
-    if not isinstance(value, torch.Tensor):
-        return {"name": name, "kind": "other", "type": kind}, b""
     try:
+        if name in scalars:
+            value = number_as_tensor(value, torch.empty(()))
+        if not isinstance(value, torch.Tensor):
+            return {"name": name, "kind": "other", "type": kind}, b""
         with torch._C.DisableTorchFunctionSubclass():
             tensor = value.detach()
             tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).resolve_conj().resolve_neg()
@@ -236,17 +242,21 @@ class Server:
                     inline.flush_figures()
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
-                answers = [describe(name, saved.namespace) for name in names]
+                answers = [describe(name, saved.namespace, run["scalars"]) for name in names]
                 for name, answer in zip(names, answers, strict=True):
                     if name in run["at_end"]:
-                        # an object may pretend to be a tensor: the answer says what it is
-                        is_tensor, present = answer[0]["kind"] == "tensor", saved.namespace.get(name)
+                        # an object may pretend to be a tensor: the answer says what it is, but a number is not one
+                        present = saved.namespace.get(name)
+                        is_tensor = answer[0]["kind"] == "tensor" and issubclass(type(present), torch.Tensor)
                         sent[name] = Snapshot.of(present) if is_tensor else Snapshot(present, None), answer
                 self.reply({"done": index, "error": error and error.to_dict()}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():
                         saved.place(name, value)
-        at_end = [_at_end(name, saved.namespace, sent.get(name), counted=not uncounted) for name in run["at_end"]]
+        at_end = [
+            _at_end(name, saved.namespace, run["scalars"], sent.get(name), counted=not uncounted)
+            for name in run["at_end"]
+        ]
         self.reply({"finished": True}, at_end)
 
     def references(self) -> list[tuple[str, torch.Tensor]]:
@@ -263,7 +273,12 @@ class Server:
 
 
 def _at_end(
-    name: str, namespace: dict[str, Any], sent: tuple[Snapshot, Described] | None, *, counted: bool
+    name: str,
+    namespace: dict[str, Any],
+    scalars: Container[str],
+    sent: tuple[Snapshot, Described] | None,
+    *,
+    counted: bool,
 ) -> Described:
     """The answer that ``name`` is at the end, or a note that it is still what was ``sent``.
 
@@ -271,7 +286,7 @@ def _at_end(
     """
     if sent and counted and sent[0].version is not None and sent[0].is_unwritten(namespace.get(name)):
         return {"name": name, "kind": "same"}, b""
-    answer = describe(name, namespace)
+    answer = describe(name, namespace, scalars)
     return ({"name": name, "kind": "same"}, b"") if sent and answer == sent[1] else answer
 
 

@@ -41,6 +41,8 @@ class Run:
         The given gradients, set before the first cell, each with its tensor (whose ``.grad`` is set too).
     help
         Whether references replace the names that were taken, and what a cell changed is restored before each stub.
+    scalars
+        The gradients of the shape (), for which a number is as good as a tensor.
     outputs
         Whether the outputs of the cells are sent.
     seconds
@@ -52,6 +54,7 @@ class Run:
     collect: Mapping[int, tuple[str, ...]]
     at_end: tuple[str, ...] = ()
     givens: Mapping[str, str] = field(default_factory=dict)
+    scalars: tuple[str, ...] = ()
     help: bool = False
     outputs: bool = False
     seconds: float | None = None

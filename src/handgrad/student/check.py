@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from handgrad.gradients.comparison import compare, is_rounded
+from handgrad.gradients.comparison import compare, is_rounded, number_as_tensor
 from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
@@ -70,6 +70,8 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
         calls.append((name, answer))
         return
     namespace = _callers_namespace()
+    if isinstance(tensor, torch.Tensor):
+        answer = number_as_tensor(answer, tensor)
     if not isinstance(answer, torch.Tensor):
         raise _failed(Card(f"d{name}", _not_a_tensor(name, answer)))
     reference = _reference(name, tensor)

@@ -330,3 +330,13 @@ def test_metadata_of_the_parameters(make_notebook: MakeNotebook, tmp_path: Path)
     plain = Exercise.of(make_notebook(*VALUES), "good", tmp_path)
     assert (plain.training.hidden, plain.training.seconds) == (({},), None)
     assert len({*digests, plain.digest}) == 3
+
+
+def test_sizes(make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """The integers of the parameters cell are the sizes; those of the same number are listed together."""
+    parameters = "seed = 4\nrows, width = 4, 4\ndepth: int = 3\neps = 1e-5\nhalf = width // 2\nsteps = 4"
+    cells = (("locked", "parameters", parameters), *GOOD[1:])
+    exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)
+    assert exercise.literals == {"seed": 4, "rows": 4, "width": 4, "depth": 3, "eps": 1e-5, "steps": 4}
+    assert exercise.sizes == {"rows": 4, "width": 4, "depth": 3, "steps": 4}
+    assert exercise.equal_sizes() == ["rows, width and steps"]

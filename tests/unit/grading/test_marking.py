@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
-from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
+from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, StepEvidence, correctness_of, mark, worst
 from handgrad.report.records import Comparison
 from helpers.inputs import named
 
@@ -16,62 +16,80 @@ WRONG = Comparison((1, 64), (1, 64), exact=False, approximate=False, maxdiff=0.1
 NAN = replace(WRONG, maxdiff=float("nan"), relative=float("nan"), finite=False)
 POLICY = Policy(partial_shape=0.25, partial_invisible=0.75)
 
-BLIND = {"blind": True}
-ZERO = {"zero": True, "blind": True}
+SHOWS = (frozenset(["as written"]), frozenset(["helped"]))
+TOGETHER = (frozenset(["as written", "helped"]),)
+READ = (StepEvidence(WRONG, RIGHT),)
+MISSED = (StepEvidence(WRONG, WRONG),)
 
 RULE = {
-    # 1. the step value is right
-    "step alone": (Evidence(step=RIGHT), Mark("passed", 1.0, "step")),
+    # 1. right in every step pass
+    "step alone": (Evidence((StepEvidence(RIGHT),)), Mark("passed", 1.0, "step")),
+    "two step passes": (Evidence((StepEvidence(RIGHT), StepEvidence(EXACT))), Mark("passed", 1.0, "step")),
     "step, all else wrong": (
-        Evidence((WRONG, WRONG), RIGHT, WRONG, WRONG),
+        Evidence((StepEvidence(RIGHT),), (WRONG, WRONG), WRONG, SHOWS),
         Mark("passed", 1.0, "step"),
     ),
-    "step of a zero one": (Evidence((WRONG,), RIGHT, WRONG, **ZERO), Mark("passed", 1.0, "step")),
-    "all right": (Evidence((RIGHT, RIGHT), RIGHT, RIGHT, RIGHT), Mark("passed", 1.0, "step")),
-    "all exact": (Evidence((EXACT, EXACT), EXACT, EXACT, EXACT), Mark("passed", 1.0, "step")),
-    # 2. else a hidden value is right, and the loss can see mistakes
-    "at the stub": (Evidence((RIGHT, None), WRONG, WRONG), Mark("passed", 1.0, "hidden")),
-    "at the end": (Evidence((WRONG, RIGHT), WRONG, WRONG), Mark("passed", 1.0, "hidden")),
-    "helped": (Evidence((WRONG, WRONG), WRONG, RIGHT), Mark("passed", 1.0, "hidden")),
-    "helped, nothing else": (Evidence(helped=RIGHT), Mark("passed", 1.0, "hidden")),
-    # 3. else a hidden value is right, and no upstream gradient was used
-    "closed form, blind": (
-        Evidence((RIGHT, RIGHT), WRONG, RIGHT, RIGHT, **BLIND),
-        Mark("passed", 1.0, "loss"),
+    "all right": (Evidence((StepEvidence(RIGHT),), (RIGHT, EXACT), RIGHT, SHOWS), Mark("passed", 1.0, "step")),
+    "wrong in one of two": (Evidence((StepEvidence(RIGHT), *MISSED)), Mark("failed", 0.0, "wrong")),
+    # 2. else what the chain rule gives from the upstream gradients that were read
+    "closed form": (Evidence(READ, (RIGHT, RIGHT), RIGHT), Mark("passed", 1.0, "read")),
+    "closed form, helped": (Evidence(READ, (WRONG,), RIGHT), Mark("passed", 1.0, "read")),
+    "closed form in one of two": (Evidence((StepEvidence(RIGHT), *READ), (RIGHT,)), Mark("passed", 1.0, "read")),
+    "closed form that is wrong on true gradients": (
+        Evidence(READ, (WRONG,), WRONG, SHOWS),
+        Mark("failed", 0.0, "wrong"),
     ),
-    "closed form, zero": (
-        Evidence((RIGHT, RIGHT), WRONG, RIGHT, RIGHT, **ZERO),
+    "closed form, wrong in another": (
+        Evidence((*READ, *MISSED), (RIGHT,), RIGHT),
         Mark("partial", 0.75, "invisible"),
     ),
-    "closed form in the step alone": (Evidence((WRONG,), WRONG, WRONG, RIGHT, **BLIND), Mark("failed", 0.0, "wrong")),
+    # 3. else a hidden value is right in a pass that shows any mistake
+    "at the stub": (Evidence(MISSED, (RIGHT, None), WRONG, SHOWS), Mark("passed", 1.0, "hidden")),
+    "at the end": (Evidence(MISSED, (WRONG, RIGHT), WRONG, SHOWS), Mark("passed", 1.0, "hidden")),
+    "helped": (Evidence(MISSED, (WRONG, WRONG), RIGHT, SHOWS), Mark("passed", 1.0, "hidden")),
+    "helped, where it shows": (
+        Evidence(MISSED, (WRONG, WRONG), RIGHT, (frozenset(["helped"]),)),
+        Mark("passed", 1.0, "hidden"),
+    ),
+    "both together": (Evidence(MISSED, (RIGHT, WRONG), RIGHT, TOGETHER), Mark("passed", 1.0, "hidden")),
     # 4. else a hidden value is right
-    "missing branch, blind": (Evidence((RIGHT,), WRONG, RIGHT, WRONG, **BLIND), Mark("partial", 0.75, "invisible")),
-    "zeros for a zero": (Evidence((RIGHT, RIGHT), WRONG, RIGHT, WRONG, **ZERO), Mark("partial", 0.75, "invisible")),
-    "no step pass": (Evidence((RIGHT,), None, None, None, **BLIND), Mark("partial", 0.75, "invisible")),
+    "one of two that show it together": (
+        Evidence(MISSED, (WRONG, WRONG), RIGHT, TOGETHER),
+        Mark("partial", 0.75, "invisible"),
+    ),
+    "helped, where it shows nothing": (
+        Evidence(MISSED, (WRONG, WRONG), RIGHT, (frozenset(["as written"]),)),
+        Mark("partial", 0.75, "invisible"),
+    ),
+    "missing branch": (Evidence(MISSED, (RIGHT,), RIGHT), Mark("partial", 0.75, "invisible")),
+    "no step pass": (Evidence((StepEvidence(),), (RIGHT,)), Mark("partial", 0.75, "invisible")),
     # 5. right in 1 to 3, but in another shape
     "step, another shape": (
-        Evidence((RESHAPED,), RESHAPED, RESHAPED),
+        Evidence((StepEvidence(RESHAPED),), (RESHAPED,), RESHAPED),
         Mark("partial", 0.25, "step", reshaped=True),
-    ),
-    "hidden, another shape": (
-        Evidence((RESHAPED,), WRONG, WRONG),
-        Mark("partial", 0.25, "hidden", reshaped=True),
     ),
     "closed form, another shape": (
-        Evidence((RESHAPED,), WRONG, WRONG, RESHAPED, **BLIND),
-        Mark("partial", 0.25, "loss", reshaped=True),
+        Evidence((StepEvidence(WRONG, RESHAPED),), (RESHAPED,)),
+        Mark("partial", 0.25, "read", reshaped=True),
     ),
-    "zero, another shape in the step": (
-        Evidence((RESHAPED,), RESHAPED, RESHAPED, **ZERO),
+    "hidden, another shape": (
+        Evidence(MISSED, (RESHAPED,), WRONG, SHOWS),
+        Mark("partial", 0.25, "hidden", reshaped=True),
+    ),
+    "right in one, reshaped in another": (
+        Evidence((StepEvidence(RIGHT), StepEvidence(RESHAPED))),
         Mark("partial", 0.25, "step", reshaped=True),
     ),
-    "zeros in another shape": (Evidence((RESHAPED,), WRONG, RESHAPED, WRONG, **ZERO), Mark("failed", 0.0, "wrong")),
-    "right once, reshaped in the step": (Evidence((RIGHT,), RESHAPED, WRONG), Mark("passed", 1.0, "hidden")),
+    "zeros in another shape": (Evidence(MISSED, (RESHAPED,), RESHAPED), Mark("failed", 0.0, "wrong")),
+    "right once, reshaped in the step": (
+        Evidence((StepEvidence(RESHAPED),), (RIGHT,), WRONG, SHOWS),
+        Mark("passed", 1.0, "hidden"),
+    ),
     # 6. otherwise
     "nothing": (Evidence(), Mark("failed", 0.0, "wrong")),
-    "no answers": (Evidence((None, None)), Mark("failed", 0.0, "wrong")),
-    "all wrong": (Evidence((WRONG, WRONG), WRONG, WRONG, WRONG), Mark("failed", 0.0, "wrong")),
-    "not a number": (Evidence((NAN, NAN), NAN, NAN, NAN), Mark("failed", 0.0, "wrong")),
+    "no answers": (Evidence((StepEvidence(),), (None, None), None, SHOWS), Mark("failed", 0.0, "wrong")),
+    "all wrong": (Evidence(MISSED, (WRONG, WRONG), WRONG, SHOWS), Mark("failed", 0.0, "wrong")),
+    "not a number": (Evidence((StepEvidence(NAN, NAN),), (NAN, NAN), NAN, SHOWS), Mark("failed", 0.0, "wrong")),
 }
 
 
@@ -90,7 +108,7 @@ def test_every_line_of_the_docstring_is_tried() -> None:
     assert {
         ("passed", "step", False),
         ("passed", "hidden", False),
-        ("passed", "loss", False),
+        ("passed", "read", False),
         ("partial", "invisible", False),
         ("partial", "step", True),
         ("failed", "wrong", False),
@@ -107,21 +125,20 @@ def test_value_of() -> None:
 
 def _all_evidence() -> Iterator[Evidence]:
     values = (WRONG, RESHAPED, RIGHT)
-    for stub, end, step, helped, against in itertools.product(values, repeat=5):
-        for flags in ({}, BLIND, ZERO):
-            yield Evidence((stub, end), step, helped, against, **flags)
+    for stub, end, step, read, helped in itertools.product(values, repeat=5):
+        for shows in ((), TOGETHER, SHOWS):
+            yield Evidence((StepEvidence(step, read),), (stub, end), helped, shows)
 
 
 def _better(evidence: Evidence) -> Iterator[Evidence]:
     """The same evidence with one comparison better by a step."""
-    upwards = {WRONG: RESHAPED, RESHAPED: RIGHT}
-    stub, end = evidence.as_written
-    changed = {"as_written": [(upwards.get(stub, stub), end), (stub, upwards.get(end, end))]}
-    for name in ("step", "helped", "step_against_true"):
-        value = getattr(evidence, name)
-        changed[name] = [upwards.get(value, value)]
-    for name, better in changed.items():
-        yield from (replace(evidence, **{name: one}) for one in better)
+    upwards = {WRONG: RESHAPED, RESHAPED: RIGHT, RIGHT: RIGHT}
+    (stub, end), (one,) = evidence.as_written, evidence.steps
+    yield replace(evidence, as_written=(upwards[stub], end))
+    yield replace(evidence, as_written=(stub, upwards[end]))
+    yield replace(evidence, helped=upwards[evidence.helped])
+    yield replace(evidence, steps=(replace(one, step=upwards[one.step]),))
+    yield replace(evidence, steps=(replace(one, read=upwards[one.read]),))
 
 
 def _lowered(policy: Policy) -> list[tuple[Evidence, Evidence]]:
@@ -144,21 +161,30 @@ def test_more_right_evidence_never_lowers_the_mark_where_shapes_cost_more() -> N
     assert not _lowered(Policy(partial_shape=0.25, partial_invisible=0.5))
 
 
-def test_a_loss_that_sees_less_never_raises_the_mark() -> None:
-    """The same evidence about a gradient that the loss cannot see earns no more."""
+def test_a_pass_that_shows_less_never_raises_the_mark() -> None:
+    """The same evidence about a gradient of which the loss shows less earns no more."""
     for seen in _all_evidence():
-        shares = [mark(replace(seen, **flags), POLICY).share for flags in ({"zero": False, "blind": False}, BLIND)]
-        assert shares[1] <= shares[0]
+        shares = [mark(replace(seen, shows=shows), POLICY).share for shows in (SHOWS, TOGETHER, ())]
+        assert shares[2] <= shares[1] <= shares[0]
+
+
+def test_another_step_pass_never_raises_the_mark() -> None:
+    """Whatever a further step pass gives, the answer earns no more than without it."""
+    for seen in _all_evidence():
+        for one in (StepEvidence(RIGHT), *READ, *MISSED):
+            assert mark(replace(seen, steps=(*seen.steps, one)), POLICY).share <= mark(seen, POLICY).share
 
 
 def test_the_mark_depends_on_values_alone() -> None:
     """An exact answer earns what a rounded one does, and NaN what any wrong one does."""
+    swapped = {RIGHT: EXACT, WRONG: NAN, RESHAPED: RESHAPED}
     for seen in _all_evidence():
-        swapped = {RIGHT: EXACT, WRONG: NAN}
+        (one,) = seen.steps
         other = replace(
             seen,
-            as_written=tuple(swapped.get(one, one) for one in seen.as_written),
-            **{name: swapped.get(getattr(seen, name), getattr(seen, name)) for name in ("step", "helped")},
+            as_written=tuple(swapped[value] for value in seen.as_written),
+            helped=swapped[seen.helped],
+            steps=(StepEvidence(swapped[one.step], swapped[one.read]),),
         )
         assert mark(other, POLICY) == mark(seen, POLICY)
 
@@ -170,7 +196,8 @@ def test_full_marks_need_full_rightness() -> None:
         shares = {"passed": {1.0}, "failed": {0.0}, "partial": {0.25, 0.75}}[decided.outcome]
         assert decided.share in shares
         if decided.outcome != "failed":
-            values = [correctness_of(one) for one in (*seen.as_written, seen.step, seen.helped)]
+            (one,) = seen.steps
+            values = [correctness_of(value) for value in (*seen.as_written, one.step, one.read, seen.helped)]
             assert max(values) >= (Correctness.RESHAPED if decided.reshaped else Correctness.RIGHT)
 
 

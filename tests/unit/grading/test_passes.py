@@ -1,36 +1,23 @@
-"""The plan of passes and the parameters of each."""
+"""The passes: their names, their seeds and their rounds."""
 
-from handgrad.grading.passes import HIDDEN, Pass, plan, rounds
-from helpers.inputs import named
+from handgrad.grading.passes import Pass, Round, plan_values, rounds, seeds_and_sizes
 
 SEEDS = [7, 2**48 - 1]
 SIZES = [{"batch_size": 16}, {"n_hidden": 8, "batch_size": 5}]
 
 
-def test_order() -> None:
-    """The visible pass comes first, then the step of every round, then round by round what a right step can spare."""
-    for seeds, sizes in [([1], []), (SEEDS, []), (SEEDS, SIZES), ([3], SIZES)]:
-        with named(seeds, sizes):
-            passes = plan(seeds, sizes)
-            numbers = range(1, len(seeds) + len(sizes) + 1)
-            steps = [("step", number) for number in numbers]
-            others = [(kind, number) for number in numbers for kind in ("as written", "helped")]
-            assert [(one.kind, one.round) for one in passes] == [("visible", 0), *steps, *others]
-            assert {one.kind for one in passes if one.helps} == {"step", "helped"}
-            assert [one for one in passes if one.is_optional] == list(passes[1 + len(steps) :])
-
-
-def test_visible_is_the_notebook_s_own() -> None:
-    """The visible pass sets no parameters at all."""
-    visible = plan(SEEDS, SIZES)[0]
-    assert visible == Pass("visible", 0, {})
-    assert not visible.helps
+def _round(number: int, seed: int, parts: int = 1) -> list[Pass]:
+    steps = [Pass.hidden("step", number, seed, {}, part=part) for part in range(1, parts + 1)]
+    return [*steps, Pass.hidden("as written", number, seed, {}), Pass.hidden("helped", number, seed, {})]
 
 
 def test_every_pass_has_its_own_seed() -> None:
     """No two passes share a seed, so a reference sent in one is worth nothing in another; none shows the course's."""
-    passes = plan(SEEDS, SIZES)[1:]
-    seeds = [one.parameters["seed"] for one in passes]
+    passes = [pass_ for number, seed in enumerate(SEEDS, start=1) for pass_ in _round(number, seed, parts=3)]
+    passes += [
+        Pass.hidden("step", 1, SEEDS[0], {}, part=part, attempt=attempt) for part in (1, 2) for attempt in range(1, 4)
+    ]
+    seeds = [pass_.parameters["seed"] for pass_ in passes]
     assert len(set(seeds)) == len(passes)
     assert not set(seeds) & set(SEEDS)
     # torch, numpy and random take such seeds
@@ -38,38 +25,44 @@ def test_every_pass_has_its_own_seed() -> None:
 
 
 def test_seeds_depend_on_the_course_s_seed_alone() -> None:
-    """The same seeds make the same plan, others another, and a seed more changes none of the rounds before."""
-    assert plan(SEEDS) == plan(SEEDS)
-    assert rounds(plan([*SEEDS, 9]))[:2] == rounds(plan(SEEDS))
-    first, second = ({one.parameters["seed"] for one in plan([seed])[1:]} for seed in (1, 2))
+    """The same seed makes the same passes, and another one others."""
+    assert _round(1, 7) == _round(1, 7)
+    first, second = ({pass_.parameters["seed"] for pass_ in _round(1, seed)} for seed in (1, 2))
     assert not first & second
 
 
 def test_sizes() -> None:
-    """Each entry of sizes makes one more round, whose three passes have those parameters and a seed of their own."""
-    made = plan(SEEDS, SIZES)
-    for number, size in enumerate(SIZES, start=len(SEEDS) + 1):
-        for one in (one for one in made if one.round == number):
-            assert {name: value for name, value in one.parameters.items() if name != "seed"} == size
-    for one in (one for one in made if 1 <= one.round <= len(SEEDS)):
-        assert set(one.parameters) == {"seed"}
+    """Each entry of sizes makes one more round, on the first seed."""
+    assert seeds_and_sizes(SEEDS, SIZES) == [(SEEDS[0], {}), (SEEDS[1], {}), *((SEEDS[0], size) for size in SIZES)]
 
 
-def test_names() -> None:
-    """Names are unique within a plan, the visible pass being called so."""
-    names = [one.name for one in plan(SEEDS, SIZES)]
-    assert names[0] == "visible"
-    assert len(set(names)) == len(names)
+def test_values() -> None:
+    """Values have one pass for each seed, size and setting, with names of their own."""
+    passes = plan_values(SEEDS, SIZES, [{"steps": 1}, {"steps": 10}])
+    assert len({pass_.name for pass_ in passes}) == len(passes) == 8
+    assert [pass_.parameters.get("batch_size") for pass_ in passes] == [None] * 4 + [16, 16, 5, 5]
+
+
+def test_names_and_help() -> None:
+    """Names are unique, and the reference replaces an answer in the step passes and the helped one."""
+    passes = [Pass("visible", 0, {}), *_round(1, 7, parts=2), *_round(2, 8)]
+    assert [pass_.name for pass_ in passes] == [
+        "visible",
+        "step 1",
+        "step 1, part 2",
+        "as written 1",
+        "helped 1",
+        "step 2",
+        "as written 2",
+        "helped 2",
+    ]
+    assert {pass_.kind for pass_ in passes if pass_.helps} == {"step", "helped"}
+    assert {pass_.kind for pass_ in passes if pass_.is_optional} == {"as written", "helped"}
 
 
 def test_rounds() -> None:
-    """Rounds hold the hidden passes of a plan, each kind once, and nothing else."""
-    passes = plan(SEEDS, SIZES)
-    found = rounds(passes)
-    assert len(found) == len(SEEDS) + len(SIZES)
-    assert sum(map(len, found)) == len(passes) - 1
-    assert all(one in passes for one_round in found for one in one_round.values())
-    for one_round in found:
-        assert tuple(one_round) == HIDDEN
-        assert all(one.kind == kind for kind, one in one_round.items())
+    """A round holds its step passes and the two others; values and the visible pass belong to none."""
+    first, second = _round(1, 7, parts=2), _round(2, 8)
+    passes = [Pass("visible", 0, {}), *first, *second, *plan_values([7], [], [{}])]
+    assert rounds(passes) == [Round(tuple(first[:2]), *first[2:]), Round(tuple(second[:1]), *second[1:])]
     assert rounds(passes[:1]) == []

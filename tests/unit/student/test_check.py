@@ -149,6 +149,18 @@ def test_no_tensor(answer: str, finished: dict[str, Any], capsys: pytest.Capture
     assert capsys.readouterr().out == ""
 
 
+def test_number_for_a_scalar() -> None:
+    """A number is as good as a tensor of the shape ()."""
+    a = torch.tensor(3.0, requires_grad=True)
+    loss = a * a
+    loss.backward(retain_graph=True)
+    for answer in (6.0, 6, np.float32(6), torch.tensor(6)):
+        cmp("a", answer, a)
+    for answer in (5.0, True, "6"):
+        with pytest.raises(CheckFailed):
+            cmp("a", answer, a)
+
+
 SHAPES = {
     "rank": (
         "bngain",

@@ -79,7 +79,7 @@ def test_a_right_value_fits_no_entry() -> None:
             with named(step, assignment):
                 exercise, references = _known(assignment)
                 facts = ForwardFacts.of(references, exercise.setup({}))
-                for reference in references:
+                for reference in references if exercise.tensors else ():
                     context = reference.backward_context(facts, step=step)
                     expected = reference.step.gradients if step else reference.gradients
                     for name, value in expected.items():

@@ -119,11 +119,8 @@ def waiting(solutions: dict[str, str], doubles: list[Reference]) -> dict[str, li
 def graded(grader: Grader, submit: Callable[..., Submission], waiting: dict[str, list[Mutant]]) -> list[Graded]:
     """Every mutant, graded: one of each gradient in a submission, as each is judged alone."""
     rows = [{one.gradient: one for one in row if one} for row in itertools.zip_longest(*waiting.values())]
-    # two signs in one notebook would cancel as it is written, and what is right as written is right
-    alone = [one for row in rows for one in row.values() if one.kind == "sign flipped"]
-    rows = [{name: one for name, one in row.items() if one not in alone} for row in rows]
     found = []
-    for row in [*rows, *({one.gradient: one} for one in alone)]:
+    for row in rows:
         report = grader.grade(submit(**{name: one.source for name, one in row.items()})).report
         found += [Graded(row[one.gradient], one) for one in report.checks if one.gradient in row]
     return found

@@ -1,0 +1,180 @@
+"""Choose the numbers of the hidden passes such that every branch, and each side of every kink, is seen."""
+
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from handgrad.errors import ExerciseError
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.new_weights import with_new_weights
+from handgrad.exercise.reference import SHOWN, Reference
+from handgrad.gradients.branches import Feature
+from handgrad.grading.passes import Kind, Pass, seeds_and_sizes
+
+__all__ = ["HiddenStates"]
+
+TRIES = 6
+"""Largest number of seeds that are compared for a pass."""
+ATTEMPTS = 24
+"""Largest number of seeds that are tried, with those whose gradients are all zero, or not finite."""
+PARTS = 6
+"""Largest number of step passes in a round."""
+FIRST, SAMPLES = 7, 11
+"""Seeds from which it is learnt what a forward pass can reach: the first ones, and all if these do not agree."""
+OFTEN = 2
+"""What this many of them reach should be reached by a step pass."""
+
+
+@dataclass
+class HiddenStates:
+    """The hidden passes of an exercise over its gradients, and the reference of each pass.
+
+    Attributes
+    ----------
+    exercise
+        The exercise as the hidden passes run it: with new weights, if that works.
+    references
+        The reference of each pass, by its name; the visible pass is among them.
+    passes
+        The passes, in the order in which one child runs them: the optional ones come last.
+    reachable
+        What the forward pass reaches for enough seeds.
+    """
+
+    exercise: Exercise
+    references: dict[str, Reference]
+    passes: list[Pass] = field(default_factory=list)
+    reachable: frozenset[Feature] = frozenset()
+    _known: dict[str, Reference | None] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        exercise: Exercise,
+        seeds: Sequence[int],
+        sizes: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+    ) -> "HiddenStates":
+        """Plan the hidden passes: a round for each seed, and on the first seed one for each of the ``sizes``.
+
+        Parameters
+        ----------
+        parameters
+            Parameters of every hidden pass besides its seed.
+
+        Raises
+        ------
+        ExerciseError
+            The exercise cannot be run with these parameters.
+        """
+        visible = Pass("visible", 0, {})
+        reference = Reference.of(exercise, {})
+        if not exercise.tensors:
+            return cls(exercise, {visible.name: reference}, [visible])
+        for candidate in filter(None, (with_new_weights(exercise), exercise)):
+            states = cls(candidate, {visible.name: reference}, [visible])
+            try:
+                for number, (seed, size) in enumerate(seeds_and_sizes(seeds, sizes), start=1):
+                    states._add_round(number, seed, {**parameters, **size}, is_resized=bool(size))
+            except ExerciseError:
+                if candidate is exercise:
+                    raise
+                continue
+            if candidate is exercise or all(other.is_finite for other in states.references.values()):
+                break
+        states.passes.sort(key=lambda pass_: pass_.is_optional)
+        states._known.clear()
+        return states
+
+    def shows(self, name: str, consumers: Collection[str], passes: Iterable[Pass]) -> bool:
+        """Whether the true gradients of some passes together would show any mistake in the gradient of ``name``.
+
+        They must reach, for the tensor and its ``consumers``, all that the forward pass can reach, and each branch must
+        be a visible part of the gradient in one of them.
+        """
+        references = [self.references[pass_.name] for pass_ in passes]
+        reached = frozenset[Feature]().union(*(reference.branches.features for reference in references))
+        near = {name, *consumers}
+        return near.isdisjoint(feature[0] for feature in self.reachable - reached) and all(
+            any(reference.visible_branches.get((name, consumer), 0.0) >= SHOWN for reference in references)
+            for consumer in consumers
+        )
+
+    def _add_round(self, number: int, seed: int, parameters: Mapping[str, Any], *, is_resized: bool) -> None:
+        def candidates(kind: Kind, part: int = 1) -> Iterator[Pass]:
+            for attempt in range(ATTEMPTS):
+                yield Pass.hidden(kind, number, seed, parameters, part=part, attempt=attempt)
+
+        if number == 1:
+            self._learn(seed, parameters)
+        # what no step pass of this round has reached, and the tensors with a branch that none has shown
+        wanted = frozenset() if is_resized else self.reachable
+        hidden: frozenset[str] | None = None
+        left = wanted
+        for kind in ("as written", "helped"):
+            pass_, reference = self._best(candidates(kind), left)
+            self._add(pass_, reference)
+            # together they should reach as much as possible
+            left -= reference.branches.features
+        for part in range(1, PARTS + 1):
+            pass_, reference = self._best(candidates("step", part), wanted)
+            reference = reference.focused_on(hidden)
+            unseen = reference.branches.unseen(reference.scales)
+            if hidden and hidden <= unseen:
+                # no scales show all of them at once: one at a time
+                reference = reference.focused_on([min(hidden)])
+                unseen = reference.branches.unseen(reference.scales)
+            reached = wanted & reference.branches.features
+            still_hidden = frozenset(unseen if hidden is None else hidden & unseen)
+            if part > 1 and not reached and still_hidden == hidden:
+                break
+            self._add(pass_, reference)
+            wanted, hidden = wanted - reached, still_hidden
+            if not wanted and not hidden:
+                break
+
+    def _add(self, pass_: Pass, reference: Reference) -> None:
+        self.passes.append(pass_)
+        self.references[pass_.name] = reference
+
+    def _learn(self, seed: int, parameters: Mapping[str, Any]) -> None:
+        """Learn from several seeds what the forward pass reaches; from more if the first ones do not agree."""
+        # the first ones are the candidates for the step pass
+        samples = (Pass.hidden("step", 1, seed, parameters, attempt=attempt) for attempt in range(SAMPLES))
+        reached = (reference.branches.features for reference in map(self._tried, samples) if reference)
+        found = list(itertools.islice(reached, FIRST))
+        if any(features != found[0] for features in found):
+            found += reached
+        counts = Counter(feature for features in found for feature in features)
+        self.reachable = frozenset(feature for feature, count in counts.items() if count >= OFTEN)
+
+    def _best(self, candidates: Iterable[Pass], wanted: frozenset[Feature]) -> tuple[Pass, Reference]:
+        """The first candidate that reaches all that is ``wanted``, or the one that reaches most of it."""
+        candidates = list(candidates)
+        usable = ((pass_, reference) for pass_ in candidates if (reference := self._tried(pass_)))
+        compared: list[tuple[int, Pass, Reference]] = []
+        for pass_, reference in itertools.islice(usable, TRIES):
+            missing = len(wanted - reference.branches.features)
+            compared.append((missing, pass_, reference))
+            if not missing:
+                break
+        if not compared:
+            # none can be used: let the first one say why
+            return candidates[0], Reference.of(self.exercise, candidates[0].parameters)
+        _, pass_, reference = min(compared, key=lambda candidate: candidate[0])
+        return pass_, reference
+
+    def _tried(self, pass_: Pass) -> Reference | None:
+        """The reference of a pass; None if the locked cells raise, or no gradient, or not every one, can be used."""
+        key = repr(pass_.parameters)
+        if key not in self._known:
+            with suppress(ExerciseError):
+                reference = Reference.of(self.exercise, pass_.parameters)
+                is_usable = reference.is_finite and any(map(torch.any, reference.gradients.values()))
+                self._known[key] = reference if is_usable else None
+        return self._known.setdefault(key, None)
