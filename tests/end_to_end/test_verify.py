@@ -322,7 +322,7 @@ def test_weights_anew(exercise: Exercise, solutions: dict[str, str]) -> None:
     first = Reference.of(exercise, {"seed": 7}).namespace["bngain"]
     gains = [one["dC"]["bngain"] for one in settings.random]
     assert not any(gain.shape == first.shape and gain.equal(first.double()) for gain in gains[-1:])
-    assert gains[-1].min() < 0, "a gain is drawn around 1, and never below 0"
+    assert gains[-1].std() > 2 * first.std(), "a gain is drawn close to 1"
 
 
 PROOFS = (
@@ -367,7 +367,7 @@ def test_shown() -> None:
 @pytest.mark.parametrize("assignment", Course.at(ROOT).assignments())
 def test_shipped_exercises_are_sound(assignment: str) -> None:
     """A shipped exercise has no fault, no mutant survives its checks, and docs/authors.md has the figures."""
-    (proof,) = verify(Course.at(ROOT), [assignment], mutants=True)
+    (proof,) = verify(Course.at(ROOT), [assignment], mutants=True, more_seeds=[1])
     assert proof.faults == ()
     found = proof.mutation
     assert found is not None

@@ -5,6 +5,7 @@ Runs the author's script in this process: never pass it a student's.
 
 import ast
 import itertools
+import keyword
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import torch
 from handgrad.errors import ExerciseError
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.comparison import identical
+from handgrad.gradients.mistakes.mistake import listed
 from handgrad.notebook import execution
 
 __all__ = ["LOSS", "TAKEN", "ForwardPass", "Statement"]
@@ -49,7 +51,10 @@ class Statement:
     def constants(self) -> tuple[str, ...]:
         """The names to which it assigns literals (numbers, strings, tuples of them); empty for any other statement."""
         match self.node:
-            case ast.Assign(targets=[ast.Name() | ast.Tuple() as target], value=value):
+            case (
+                ast.Assign(targets=[ast.Name() | ast.Tuple() as target], value=value)
+                | ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value)
+            ):
                 try:
                     ast.literal_eval(value)
                 except ValueError:
@@ -101,8 +106,11 @@ class _Run:
                 what = f"assigns {name} a second time: use a new name for each step, or a loop"
                 self.faults.append((statement.line, what))
             self.lines.setdefault(name, []).append(statement.line)
+        for name in self.versions.keys() - self.namespace.keys():
+            self.faults.append((statement.line, f"deletes {name}, which the checks of the notebook need: keep it"))
+            self.top.discard(name)
         for name, version in self.versions.items():
-            if name not in changed and self.namespace[name]._version != version:
+            if name in before and name in self.namespace and name not in changed and before[name]._version != version:
                 self.faults.append((statement.line, f"changes {name} in place: assign the result to a new name"))
         named = {name: value for name, value in self.namespace.items() if _has_gradient(value)}
         for name, tensor in named.items():
@@ -235,13 +243,20 @@ def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torc
         for name in sorted(run.top - {LOSS}, key=lambda name: run.lines[name][0])
         if not name.startswith("_") and _has_gradient(run.namespace[name])
     }
+    if not named:
+        what = "no tensor with a gradient has a name: assign the weights and the steps to names of their own"
+        _refuse(path, [(run.lines[LOSS][-1], f"{what}, not to entries of a list, a dictionary or a module")])
     faults = [fault for name in named for fault in _faults_of_name(name, named, run)]
     gradients = torch.autograd.grad(loss, list(named.values()), retain_graph=True, allow_unused=True)
     for name, gradient in zip(named, gradients, strict=True):
         if gradient is None:
             faults.append((run.lines[name][-1], f"{name} does not reach the loss.{_dead_end(name, run, statements)}"))
         elif not bool(gradient.any()) and not autograd_graph.consumers(loss, named)[name]:
-            faults.append((run.lines[name][-1], f"the gradient of {name} is always zero: leave it out"))
+            zeros = [other for other, tensor in named.items() if tensor.is_leaf and not bool(tensor.any())]
+            what = f"the gradient of {name} is always zero: leave it out"
+            if zeros:
+                what = f"the gradient of {name} is zero: let {listed(zeros)} begin with other numbers than zeros"
+            faults.append((run.lines[name][-1], what))
     faults += [(run.lines[name][-1], f"defines {name}, as the notebook does") for name in TAKEN if name in run.lines]
     _refuse(path, faults)
     return loss, named
@@ -250,7 +265,10 @@ def _named(path: Path, run: _Run, statements: Sequence[Statement]) -> tuple[torc
 def _faults_of_ends(run: _Run, statements: Sequence[Statement]) -> Iterator[tuple[int, str]]:
     """Why a run has no seed to draw random numbers from, or no loss to call backward on."""
     if SEED not in run.parameters or not isinstance(run.namespace[SEED], int):
-        yield 1, "there is no integer `seed` among the literals at the top: add it, and draw all random numbers from it"
+        what = "there is no integer `seed` among the literals at the top: add it, and draw all random numbers from it"
+        if SEED in run.lines:
+            what = "seed is not a literal at the top, such as `seed = 1`: the grader sets other seeds there"
+        yield run.lines.get(SEED, [1])[0], what
     loss = run.namespace.get(LOSS)
     line = run.lines[LOSS][-1] if LOSS in run.lines else statements[-1].line if statements else 1
     if LOSS not in run.lines:
@@ -277,6 +295,11 @@ def _faults_of_name(name: str, named: Mapping[str, torch.Tensor], run: _Run) -> 
         yield line, f"{name} cannot be the name of a cell: use at most {LONGEST_NAME} letters a to z, digits and _"
     if f"d{name}" in run.namespace:
         yield line, f"the gradient of {name} is called d{name}, but the script has its own d{name}: rename one"
+    if keyword.iskeyword(f"d{name}"):
+        yield line, f"the gradient of {name} would be called d{name}, which is a word of Python: rename {name}"
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        coarse = f"{torch.finfo(tensor.dtype).eps:.1g} of a number"
+        yield line, f"{name} holds {_dtype(tensor)}, which is exact to {coarse} only, less than a check: use float32"
     if tensor.is_complex():
         yield line, f"{name} holds {_dtype(tensor)}: gradients of complex numbers are not compared"
 

@@ -38,7 +38,11 @@ class Mutant:
 
 
 def mutants(
-    gradient: str, source: str, above: Collection[str], shapes: Mapping[str, tuple[int, ...]] | None = None
+    gradient: str,
+    source: str,
+    above: Collection[str],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[Mutant]:
     """Every mutant of one worked solution.
 
@@ -52,6 +56,8 @@ def mutants(
         The gradients that are known when the cell runs.
     shapes
         Shapes of the tensors that are known when it runs, by name; with them, names of equal shape are swapped too.
+    sizes
+        The integers of the forward pass, by name; with them, names of the same number are swapped too.
     """
     tree = ast.parse(source)
     gradients, tensors = set(above), {name.removeprefix("d") for name in above}
@@ -60,7 +66,9 @@ def mutants(
         replacements += [(kind, node, new) for kind, new in _replacements(node, gradients, tensors)]
     # after those of every node: of two mistakes that give the same cell, the first names it
     for node in ast.walk(tree):
-        new_ones = itertools.chain(_further(node, gradients), _other_names(node, shapes or {}))
+        new_ones = itertools.chain(
+            _further(node, gradients), _other_names(node, shapes or {}), _other_sizes(node, sizes or {})
+        )
         replacements += [(kind, node, new) for kind, new in new_ones]
     original = ast.unparse(tree)
     kinds = {original: ""}
@@ -205,6 +213,13 @@ def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterat
             alike = is_gradient == (node.id.startswith("d") and node.id.removeprefix("d") in shapes)
             if name != node.id and shape == shapes[node.id] and alike:
                 yield "another name", ast.Name(name, ast.Load())
+
+
+def _other_sizes(node: ast.AST, sizes: Mapping[str, int]) -> Iterator[Replacement]:
+    """Other names of the same number: right with these sizes, and wrong with others."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in sizes:
+        alike = (name for name, number in sizes.items() if name != node.id and number == sizes[node.id])
+        yield from (("another size", ast.Name(name, ast.Load())) for name in alike)
 
 
 def _without_a_statement(tree: ast.Module) -> Iterator[str]:

@@ -52,6 +52,12 @@ def test_rules() -> None:
             assert ast.unparse(ast.parse(made)) in [one.source for one in found if one.kind == kind], found
 
 
+def test_sizes_of_the_same_number() -> None:
+    """A size is swapped for another one of the same number, which no value shows."""
+    found = mutants("dx", "dx = dy / rows", ["dy"], SHAPES, {"rows": 4, "width": 4, "steps": 3})
+    assert [one.source for one in found if one.kind == "another size"] == ["dx = dy / width"]
+
+
 def test_each_is_made_once() -> None:
     """No mutant is made twice, none is the solution, all are Python, and the diff has what changes."""
     source = "a = dy * y + dy.sum(1, keepdim=True)\ndx = a @ w.T  # a remark"

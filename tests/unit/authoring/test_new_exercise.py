@@ -161,6 +161,19 @@ def test_refused(course: Course, script: Callable[[str], Path]) -> None:
             ["line 5: raises RuntimeError: only Tensors of float"],
         ),
         (LEAF + "h = w * 1j\nloss = h.abs().sum()", ["line 5: h holds complex64"]),
+        (LEAF + "h = w.bfloat16()\nloss = h.float().sum()", ["line 5: h holds bfloat16, which is exact to 0.008"]),
+        (LEAF + "h = w.half()\nloss = h.float().sum()", ["line 5: h holds float16, which is exact to 0.001"]),
+        (LEAF + "el = w * 2\nloss = el.sum()", ["line 5: the gradient of el would be called del, which is a word"]),
+        (LEAF + "h = w * 2\nloss = h.sum()\ndel h", ["line 7: deletes h, which the checks of the notebook need"]),
+        (
+            LEAF.replace("w = ", "p = {'w': ").replace("requires_grad_()", "requires_grad_()}") + "loss = p['w'].sum()",
+            ["line 5: no tensor with a gradient has a name"],
+        ),
+        (
+            LEAF + "v = torch.zeros(4).requires_grad_()\nh = w * 2\nloss = (h @ v).square().sum()",
+            ["line 6: the gradient of h is zero: let v begin with other numbers than zeros"],
+        ),
+        (LEAF.replace("seed = 1", "seed = 2**3 - 1") + "loss = w.sum()", ["line 2: seed is not a literal at the top"]),
         (LEAF + "dw = 2\nloss = (dw * w).sum()", ["line 4: the gradient of w is called dw"]),
         (LEAF + "progress = 1\nloss = w.sum()", ["line 5: defines progress, as the notebook does"]),
         (LEAF + "loss = w.sum()\nloss.backward()", ["line 6: calls backward: delete it"]),
@@ -183,6 +196,29 @@ def test_refused(course: Course, script: Callable[[str], Path]) -> None:
             for reason in reasons:
                 assert reason in str(caught.value)
             assert not (course.root / "source").exists()
+
+
+def test_several_outputs(course: Course, script: Callable[[str], Path]) -> None:
+    """An operation with several outputs makes several named tensors."""
+    for made in (
+        "q.chunk(2, 1)",
+        "q.split(1, -1)",
+        "q.unbind(1)",
+        "torch.var_mean(q, 1)",
+        "torch.linalg.eigh(q @ q.T)",
+    ):
+        text = LEAF + f"q = w.view(-1, 2) * 2\na, b = {made}\nloss = (a.sum() * b.tanh().sum())\n"
+        path = script(text)
+        with named(made):
+            forward = ForwardPass.read(path, path.parent)
+            found = {name: set(consuming) for name, consuming in forward.consumers.items()}
+            assert found == {"w": {"q"}, "q": {"a", "b"}, "a": {"loss"}, "b": {"loss"}}
+
+
+def test_annotations(course: Course, script: Callable[[str], Path]) -> None:
+    """A literal may have an annotation."""
+    path = new_exercise(course, "small", script(LEAF.replace("seed = 1", "seed: int = 1") + "loss = w.sum()\n"))
+    assert Exercise.read(path).tensors == {"dw": "w"}
 
 
 def test_what_a_block_makes_is_a_helper(script: Callable[[str], Path]) -> None:

@@ -6,37 +6,34 @@ No check runs: a mutant is equivalent if it gives the same values as the worked 
 import ast
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from handgrad.authoring.mutants import Mutant
 from handgrad.errors import ExerciseError
-from handgrad.exercise.exercise import Cell, Exercise
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.notebook import execution
+from handgrad.submission.alignment import StudentCell
+from handgrad.submission.reads import gradients_read
 
-__all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "Settings", "double_precision"]
+__all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "Settings", "default_dtype"]
 
 SEEDS = (7, 8, 9)
 """Seeds of the settings."""
 _COPIED = (torch.Tensor, list, tuple, dict)
 ALMOST = 1e-9
 """In double precision, two right formulas differ by less than this share of the largest value."""
+SINGLE = 1e-5
+"""The same in single precision, for a forward pass that does not run in double."""
 NEGLIGIBLE = 1e-4
 """A comparison accepts any smaller relative difference, such as a forgotten 1e-5 added to a variance."""
-_NEW_WEIGHTS = """
-import torch as _torch
-_g = _torch.Generator().manual_seed(seed)
-with _torch.no_grad():
-    for _w in [value for value in globals().values() if isinstance(value, _torch.Tensor) and value.requires_grad]:
-        _w.copy_(_torch.randn(_w.shape, generator=_g, dtype=_w.dtype) * (_w.std(correction=0) or 1))
-"""
-"""A cell that draws every weight again at its scale: properties of its initialisation (all ones) no longer hold."""
-
-
+SMALL = 1e-3
+"""Largest parameter that counts as a small constant, such as an eps."""
 Namespaces = Mapping[str, Mapping[str, Any]]
 """For each answer the namespace in which its cell runs."""
 
@@ -50,12 +47,19 @@ class Settings:
 
     def __init__(self, exercise: Exercise, solutions: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
         self.exercise, self.solutions, self.parameters = exercise, solutions, parameters
-        with double_precision():
+        self.dtype, self.rounding = torch.float64, 0.0
+        try:
+            with default_dtype(self.dtype):
+                references = list(self._references())
+        except ExerciseError:
+            # a cast to float32, or a file of such numbers, does not mix with double precision
+            self.dtype, self.rounding = torch.float32, SINGLE
             references = list(self._references())
-        self.blind = {f"d{name}" for name in ForwardFacts.of(references).blind}
-        self.random = [_before(reference, solutions, reference.step.upstream) for reference in references]
+        self.facts = ForwardFacts.of(references)
+        self.references = references
+        self.random = [self._before(reference, reference.step.upstream) for reference in references]
         """Of each setting, with random upstream gradients."""
-        self.true = [_before(reference, solutions, reference.gradients) for reference in references]
+        self.true = [self._before(reference, reference.gradients) for reference in references]
         """The same with the true ones."""
 
     def _references(self) -> Iterator[Reference]:
@@ -63,41 +67,96 @@ class Settings:
         for seed in SEEDS:
             yield Reference.of(self.exercise, {**self.parameters, "seed": seed})
         others = [(self.exercise, size) for size in _sizes(self.exercise)]
-        if changed := _with_new_weights(self.exercise):
+        if changed := with_new_weights(self.exercise):
             others.append((changed, {}))
         for exercise, size in others:
             with suppress(ExerciseError, RuntimeError):
-                yield Reference.of(exercise, {**self.parameters, "seed": SEEDS[0], **size})
+                reference = Reference.of(exercise, {**self.parameters, "seed": SEEDS[0], **size})
+                if not exercise.tensors or reference.is_finite:
+                    yield reference
+
+    def agrees(self, mutant: Mutant, allowance: float) -> bool:
+        """Whether a mutant is right up to ``allowance``; where small differences are accepted, small constants are."""
+        if self.equivalent(mutant, allowance):
+            return True
+        return (
+            allowance >= NEGLIGIBLE
+            and self._without_constants is not None
+            and (self._without_constants.equivalent(mutant))
+        )
+
+    @cached_property
+    def _without_constants(self) -> "Settings | None":
+        """The same settings with every small constant among the parameters at zero; None if there is none."""
+        found = self.exercise.literals
+        zeros = {name: 0.0 for name, value in found.items() if isinstance(value, float) and 0 < abs(value) <= SMALL}
+        if not zeros or zeros.keys() <= self.parameters.keys():
+            return None
+        try:
+            return Settings(self.exercise, self.solutions, {**self.parameters, **zeros})
+        except ExerciseError:
+            return None
 
     def equivalent(self, mutant: Mutant, allowance: float = ALMOST) -> bool:
-        """Whether a mutant equals the solution for random upstream gradients, or, if not blind, for the true ones.
+        """Whether a mutant is right by the marking rule, with ``allowance`` times the largest value as the difference.
 
-        ``allowance`` is the largest difference, as a share of the largest value.
+        It equals the solution for random upstream gradients, or what the chain rule gives from those that it reads, or,
+        if the loss shows every mistake, the solution for the true ones.
         """
-        upstream = [self.random] if mutant.gradient in self.blind else [self.random, self.true]
-        return any(all(self._agree(mutant, setting, allowance) for setting in settings) for settings in upstream)
+        tensor, allowance = mutant.gradient.removeprefix("d"), max(allowance, self.rounding)
+        if all(self._agree(mutant, setting, allowance) for setting in self.random):
+            return True
+        if not all(self._agree(mutant, setting, allowance) for setting in self.true):
+            return False
+        read = self._read(mutant)
+        return tensor not in self.facts.blind or all(
+            self._agree(mutant, setting, allowance) or self._agrees_from(mutant, reference, setting, read, allowance)
+            for reference, setting in zip(self.references, self.random, strict=True)
+        )
 
-    def _agree(self, mutant: Mutant, setting: Namespaces, allowance: float) -> bool:
-        """Whether a mutant and the worked solution give the same in this setting."""
+    def _read(self, mutant: Mutant) -> frozenset[str]:
+        """The tensors whose gradients a mutant reads, also through helpers in other cells."""
+        sources = {**self.solutions, mutant.gradient: mutant.source}
+        cells = [StudentCell(source, (name,), None) for name, source in sources.items()]
+        return gradients_read(cells, self.exercise.tensor_of)[mutant.gradient]
+
+    def _before(self, reference: Reference, gradients: Mapping[str, torch.Tensor]) -> Namespaces:
+        """The namespaces with these upstream gradients; answers that are not gradients come from the solutions."""
+        namespace = {name: _plain(value) for name, value in reference.namespace.items()}
+        before: dict[str, dict[str, Any]] = {}
+        for name, source in self.solutions.items():
+            before[name] = dict(namespace)
+            namespace = _run(source, namespace, self.dtype)
+            if name.removeprefix("d") in gradients:
+                namespace[name] = gradients[name.removeprefix("d")]
+        return before
+
+    def _agrees_from(
+        self,
+        mutant: Mutant,
+        reference: Reference,
+        setting: Namespaces,
+        read: frozenset[str],
+        allowance: float,
+    ) -> bool:
+        """Whether a mutant gives what the chain rule gives from the upstream gradients of ``read``, or from none."""
+        tensor = mutant.gradient.removeprefix("d")
+        return any(
+            reference.proves(tensor, sources, self.facts)
+            and self._agree(mutant, setting, allowance, reference.gradients_from(sources)[tensor])
+            for sources in dict.fromkeys((read, frozenset[str]()))
+        )
+
+    def _agree(self, mutant: Mutant, setting: Namespaces, allowance: float, expected: Any = None) -> bool:
+        """Whether a mutant gives what is ``expected`` in this setting (default: what the worked solution gives)."""
         namespace = setting[mutant.gradient]
-        expected = _run(self.solutions[mutant.gradient], namespace)[mutant.gradient]
+        if expected is None:
+            expected = _run(self.solutions[mutant.gradient], namespace, self.dtype)[mutant.gradient]
         try:
-            answer = _run(mutant.source, namespace)[mutant.gradient]
+            answer = _run(mutant.source, namespace, self.dtype)[mutant.gradient]
         except Exception:
             return False
         return _same(answer, expected, allowance)
-
-
-def _before(reference: Reference, solutions: Mapping[str, str], gradients: Mapping[str, torch.Tensor]) -> Namespaces:
-    """The namespaces with these upstream gradients; answers that are not gradients come from the worked solutions."""
-    namespace = {name: _plain(value) for name, value in reference.namespace.items()}
-    before: dict[str, dict[str, Any]] = {}
-    for name, source in solutions.items():
-        before[name] = dict(namespace)
-        namespace = _run(source, namespace)
-        if name.removeprefix("d") in gradients:
-            namespace[name] = gradients[name.removeprefix("d")]
-    return before
 
 
 def _plain(value: Any) -> Any:
@@ -112,7 +171,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _run(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+def _run(source: str, namespace: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """The namespace after a cell, which gets copies of the values it names; exceptions of the cell propagate."""
     named = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
     # one deepcopy of all of them: tensors that share memory do so in the copy too
@@ -123,7 +182,7 @@ def _run(source: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, torch.Generator)
     }
     own = {**namespace, **copies, **generators}
-    with double_precision(), torch.no_grad(), execution.captured():
+    with default_dtype(dtype), torch.no_grad(), execution.captured():
         exec(compile(source, "<answer>", "exec"), own)
     return own
 
@@ -145,40 +204,16 @@ def _same(answer: Any, expected: Any, allowance: float) -> bool:
 
 def _sizes(exercise: Exercise) -> Iterator[dict[str, int]]:
     """Other integers for the parameters: all of them a little larger, then one at a time."""
-    source = exercise.cells[exercise.parameters_cell].source
-    numbers: dict[str, int] = {}
-    for node in ast.parse(source).body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(number))) if name != "seed":
-                numbers[name] = number
+    numbers = exercise.sizes
     yield {name: number + 1 + index for index, (name, number) in enumerate(numbers.items())}
     yield from ({name: number + 3} for name, number in numbers.items())
 
 
-def _with_new_weights(exercise: Exercise) -> Exercise | None:
-    """The exercise with new weights drawn after the cell that makes the last of them; None if there is no such cell."""
-    namespace = execution.new_namespace()
-    last = None
-    with chdir(exercise.directory), torch.enable_grad(), execution.captured():
-        for number, cell in enumerate(exercise.cells[: exercise.first_stub]):
-            if cell.kind != "locked":
-                continue
-            execution.run_cell(execution.CompiledCell(cell.source, f"<{cell.name}>"), namespace)
-            tensors = [value for value in namespace.values() if isinstance(value, torch.Tensor) and value.requires_grad]
-            if any(not tensor.is_leaf for tensor in tensors):
-                break
-            last = number if tensors else None
-    if last is None:
-        return None
-    cell = Cell("locked", "new-weights", _NEW_WEIGHTS)
-    return replace(exercise, cells=(*exercise.cells[: last + 1], cell, *exercise.cells[last + 1 :]))
-
-
 @contextmanager
-def double_precision() -> Iterator[None]:
-    """Make float64 the default dtype."""
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make ``dtype`` the default."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         yield
     finally:

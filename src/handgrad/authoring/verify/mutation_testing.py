@@ -9,7 +9,7 @@ import ast
 import copy
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from nbformat import NotebookNode
 
 from handgrad.authoring.mutants import Mutant, mutants
-from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings, double_precision
+from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings, default_dtype
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
@@ -32,17 +32,33 @@ from handgrad.submission.submission import Submission
 __all__ = ["mutation", "mutation_of_values", "shortened"]
 
 
-def mutation(grader: Grader, solved: NotebookNode) -> Mutation:
-    """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass."""
+def mutation(grader: Grader, solved: NotebookNode, more: Iterable[Grader] = ()) -> Mutation:
+    """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass.
+
+    Parameters
+    ----------
+    grader
+        Has been entered.
+    more
+        Graders with other seeds, not yet entered: a mutant survives if it passes with one of them.
+    """
     solutions = _solutions(solved)
     made = _all_mutants(grader, solutions)
-    passed = [mutant for row in _rows(made, solutions) for mutant in _passing(row, grader, solved)]
-    # two flipped signs in one submission may cancel: grade again, alone, each mutant that passed
-    passed = [mutant for mutant in passed if _passing([mutant], grader, solved)]
+    passed = dict.fromkeys(_passed_of(made, grader, solved))
+    for other in more:
+        with other:
+            passed |= dict.fromkeys(_passed_of([mutant for mutant in made if mutant not in passed], other, solved))
     if not passed:
         return Mutation(len(made))
     settings = Settings(grader.exercise, solutions, grader.passes[-1].parameters)
-    return _classified(len(made), passed, settings.equivalent)
+    return _classified(len(made), [mutant for mutant in made if mutant in passed], settings.agrees)
+
+
+def _passed_of(made: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
+    """Those of the mutants ``made`` that pass."""
+    passed = [mutant for row in _rows(made, _solutions(solved)) for mutant in _passing(row, grader, solved)]
+    # two flipped signs in one submission may cancel: grade again, alone, each mutant that passed
+    return [mutant for mutant in passed if _passing([mutant], grader, solved)]
 
 
 def shortened(exercise: Exercise) -> Exercise:
@@ -99,9 +115,10 @@ def _classified(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, f
 def _all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
     """Every mutant of every worked solution, in order."""
     names, made = list(solutions), []
+    sizes = grader.exercise.sizes
     for number, name in enumerate(names):
         shapes = _shapes(grader, names[:number])
-        made += mutants(name, solutions[name], [other for other in names[:number] if other in shapes], shapes)
+        made += mutants(name, solutions[name], [other for other in names[:number] if other in shapes], shapes, sizes)
     return made
 
 
@@ -160,7 +177,7 @@ def _changes(
     exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]
 ) -> Iterator[tuple[str, tuple[torch.Tensor, float]]]:
     """The change of each checked value and its scale, by stubs with these sources; incomplete if one of them raises."""
-    with double_precision(), chdir(exercise.directory), torch.no_grad(), execution.captured():
+    with default_dtype(torch.float64), chdir(exercise.directory), torch.no_grad(), execution.captured():
         namespace = run_locked(exercise, parameters)
         start = {name: value.clone() for name, value in namespace.items() if isinstance(value, torch.Tensor)}
         random.seed(0)

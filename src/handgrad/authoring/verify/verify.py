@@ -29,10 +29,17 @@ from handgrad.grading.grader import Grader
 __all__ = ["verify"]
 
 Say = Callable[[str], None]
+MORE_SEEDS = range(1, 21)
+"""Hidden seeds with which the mutants are tried besides the course's own: what survives should not depend on luck."""
 
 
 def verify(
-    course: Course, assignments: Sequence[str] = (), *, mutants: bool = False, say: Say = lambda step: None
+    course: Course,
+    assignments: Sequence[str] = (),
+    *,
+    mutants: bool = False,
+    more_seeds: Sequence[int] = MORE_SEEDS,
+    say: Say = lambda step: None,
 ) -> tuple[Proof, ...]:
     """Verify the ``assignments`` of a course (default: all of them).
 
@@ -42,6 +49,8 @@ def verify(
     ----------
     mutants
         Whether to run mutation testing: break each solution by small rules, and count what the checks do not notice.
+    more_seeds
+        Hidden seeds with which the mutants are graded besides the course's own.
     say
         Called with each claim before it is tried.
 
@@ -50,7 +59,9 @@ def verify(
     CourseError
         The course has no such assignment or none at all, or a link in its source is broken.
     """
-    return tuple(AssignmentVerification(course, name, say, mutants).proof() for name in course.select(assignments))
+    return tuple(
+        AssignmentVerification(course, name, say, mutants, more_seeds).proof() for name in course.select(assignments)
+    )
 
 
 @dataclass
@@ -61,6 +72,7 @@ class AssignmentVerification:
     assignment: str
     say: Say
     mutants: bool
+    more_seeds: Sequence[int]
     proved: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
@@ -74,6 +86,8 @@ class AssignmentVerification:
             unwritten = open_answers(exercise)
             self._try("every answer has a text, a stub and a check with points", faults_of_cells(exercise, self._file))
             self._try("every locked cell gives the same values twice", faults_of_randomness(exercise, self._file))
+            for names in exercise.equal_sizes():
+                self.absent.append(f"no check can see one of {names} taken for the other: they are the same number")
             with dry_run_of(self.course, self.assignment) as dry_run:
                 self._release(exercise, dry_run)
                 self._grade(exercise, dry_run, solved=not unwritten)
@@ -115,7 +129,7 @@ class AssignmentVerification:
 
     def _grade(self, exercise: Exercise, dry_run: DryRun, *, solved: bool) -> None:
         """Grade the release, the known mistakes and the mutants in one sandbox."""
-        with dry_run.staging.grader(exercise) as grader:
+        with self._grader(exercise, dry_run, self.course.seeds(keep=False)) as grader:
             released = dry_run.notebook("release")
             self._try("every released stub is missing", faults_of_release(grader, released, self._file))
             if not solved:
@@ -124,13 +138,19 @@ class AssignmentVerification:
             self._mistakes(grader, released, solution)
             if self.mutants:
                 self.say(f"{self.assignment}: mutants")
-                self.mutation = self._mutation(grader, solution, dry_run.staging)
+                self.mutation = self._mutation(grader, solution, dry_run)
 
-    def _mutation(self, grader: Grader, solution: NotebookNode, staging: Course) -> Mutation:
-        """Grade every mutant; those of trained values in a training of a few steps."""
+    @staticmethod
+    def _grader(exercise: Exercise, dry_run: DryRun, seeds: Sequence[int]) -> Grader:
+        """A grader with the course's settings, not yet entered."""
+        return Grader(exercise, seeds, dry_run.staging.settings)
+
+    def _mutation(self, grader: Grader, solution: NotebookNode, dry_run: DryRun) -> Mutation:
+        """Grade every mutant, with other seeds too; those of trained values in a training of a few steps."""
         if not grader.exercise.values:
-            return mutation(grader, solution)
-        with staging.grader(shortened(grader.exercise)) as quick:
+            more = (self._grader(grader.exercise, dry_run, [seed]) for seed in self.more_seeds)
+            return mutation(grader, solution, more)
+        with dry_run.staging.grader(shortened(grader.exercise)) as quick:
             return mutation_of_values(quick, solution)
 
     def _mistakes(self, grader: Grader, released: NotebookNode, solution: NotebookNode) -> None:
