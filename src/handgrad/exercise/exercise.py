@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.solution_marks import HIDDEN_TESTS
 from handgrad.notebook import tidying
-from handgrad.notebook.syntax import gradients_taken
+from handgrad.notebook.syntax import ParsedCell, gradients_taken
 
 __all__ = ["Cell", "Check", "Exercise", "grade_id", "is_exercise", "kind_of"]
 
@@ -234,8 +234,9 @@ class Exercise:
     def literals(self) -> dict[str, Any]:
         """The literals that the parameters cell assigns, by name."""
         found: dict[str, Any] = {}
-        for node in ast.parse(self.cells[self.parameters_cell].source).body:
-            match node:
+        parsed = ParsedCell.of(self.cells[self.parameters_cell].source)
+        for step in parsed.steps if parsed else ():
+            match step.node:
                 case (
                     ast.Assign(targets=[ast.Name() as target], value=value)
                     | ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value)
