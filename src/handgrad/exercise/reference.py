@@ -134,31 +134,22 @@ class Reference:
         upstream = {name: self.step.upstream[name] for name in read}
         return autograd_graph.gradients_given(self.loss, self.tensors, upstream)
 
-    def proves(self, name: str, read: Collection[str], facts: "ForwardFacts") -> bool:
-        """Whether an answer for ``name`` that is what :meth:`gradients_from` gives has every branch.
+    def proves(
+        self, name: str, read: Collection[str], given: Mapping[str, torch.Tensor], facts: "ForwardFacts"
+    ) -> bool:
+        """Whether an answer for ``name`` that is the one in ``given`` (see :meth:`gradients_from`) has every branch.
 
         The branch through each consumer that is not read, and whose gradient is not zero by construction, must be a
         visible part of it; and if ``name`` is zero by construction, it must not be small, or zeros would be right.
         """
-        given = self.gradients_from(read)
-        sizes = {
-            consumer: scale_of(self._branch(name, consumer, given))
-            for consumer in self.branches.consumers[name]
-            if consumer not in read
-        }
-        least = SHOWN * scale_of(given[name])
-        if any(size < least for consumer, size in sizes.items() if consumer not in facts.zero):
-            return False
+        context, least = self.backward_context(facts, step=True), SHOWN * scale_of(given[name])
+        for consumer in self.branches.consumers[name]:
+            if consumer not in read and consumer not in facts.zero:
+                upstream = torch.ones_like(self.loss) if consumer == LOSS else given[consumer]
+                if scale_of(context.vjp(name, consumer, upstream)) < least:
+                    return False
         least = SHOWN * scale_of(self.step.gradients[name]) if name in facts.zero else 0.0
         return scale_of(given[name]) > least
-
-    def _branch(self, name: str, consumer: str, gradients: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """The branch of ``name`` through ``consumer``, whose gradient is that of ``gradients``."""
-        value = self.loss if consumer == LOSS else self.tensors[consumer]
-        upstream = torch.ones_like(self.loss) if consumer == LOSS else gradients[consumer]
-        others = {other: tensor for other, tensor in self.tensors.items() if other != consumer}
-        arrived = autograd_graph.arriving(value, upstream, others, name)
-        return arrived[name] if name in arrived else torch.zeros_like(self.tensors[name])
 
     def backward_context(self, facts: "ForwardFacts", *, step: bool) -> BackwardContext:
         """What the diagnosis of a wrong answer needs, for random upstream gradients (``step``) or the true ones.

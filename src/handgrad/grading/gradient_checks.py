@@ -77,6 +77,7 @@ class GradientChecks:
         }
         self._expected_by: dict[tuple[str, Against], Expected] = {}
         self._read: Mapping[str, frozenset[str]] = {}
+        self._shown: dict[tuple[str, str], tuple[frozenset[str], ...]] = {}
         self._seen: dict[tuple[str, str, Against, int], tuple[torch.Tensor, Checked]] = {}
         self._validate()
 
@@ -212,8 +213,6 @@ class GradientChecks:
         return [self._of_round(check, round_, results) for round_ in rounds(self.passes)]
 
     def _of_round(self, check: Check, round_: Round, results: PassResults) -> Evidence:
-        tensor = self.exercise.tensors[check.gradient]
-        consumers = self.facts.consumers[tensor]
         counts = round_.as_written.name in results.results and self._has_right_upstream(
             check, round_.as_written, results
         )
@@ -221,12 +220,19 @@ class GradientChecks:
             steps=tuple(self._of_step(check, pass_, results) for pass_ in round_.steps),
             as_written=self._comparisons(check, round_.as_written, results) if counts else (),
             helped=self._comparisons(check, round_.helped, results)[0],
-            shows=tuple(
-                frozenset(pass_.kind for pass_ in passes)
-                for passes in ([round_.as_written], [round_.helped], [round_.as_written, round_.helped])
-                if tensor not in self.facts.blind and self.states.shows(tensor, consumers, passes)
-            ),
+            shows=self._shows(self.exercise.tensors[check.gradient], round_),
         )
+
+    def _shows(self, tensor: str, round_: Round) -> tuple[frozenset[str], ...]:
+        """The passes of a round whose true gradients show any mistake; the same for every submission."""
+        if (tensor, round_.helped.name) not in self._shown:
+            groups = [round_.as_written], [round_.helped], [round_.as_written, round_.helped]
+            self._shown[tensor, round_.helped.name] = tuple(
+                frozenset(pass_.kind for pass_ in passes)
+                for passes in groups
+                if tensor not in self.facts.blind and self.states.shows(tensor, self.facts.consumers[tensor], passes)
+            )
+        return self._shown[tensor, round_.helped.name]
 
     def _has_right_upstream(self, check: Check, pass_: Pass, results: PassResults) -> bool:
         """Whether every gradient of the student's that an answer reads is right: else two mistakes might cancel."""
@@ -248,7 +254,8 @@ class GradientChecks:
         right = [
             comparison
             for read, comparison in found
-            if correctness_of(comparison) is not Correctness.WRONG and reference.proves(tensor, read, self.facts)
+            if correctness_of(comparison) is not Correctness.WRONG
+            and reference.proves(tensor, read, self._expected(pass_, read).gradients, self.facts)
         ]
         return StepEvidence(step, max(right, key=correctness_of, default=None))
 

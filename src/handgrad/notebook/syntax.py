@@ -68,6 +68,21 @@ class Statement:
         names = {alias.asname or alias.name.split(".")[0] for alias in imported}
         return names | {name for name, _ in self.assignments}
 
+    @property
+    def rebound(self) -> set[str]:
+        """The names whose earlier value is lost after it."""
+        match self.node:
+            case ast.Assign(targets=targets):
+                return {
+                    name.id
+                    for target in targets
+                    for name in getattr(target, "elts", [target])
+                    if isinstance(name, ast.Name)
+                }
+            case ast.FunctionDef() | ast.Import() | ast.ImportFrom():
+                return self.bound
+        return set()
+
     def writes(self, name: str) -> bool:
         """Whether it assigns a value other than None and ``...`` to ``name``."""
         return (name, True) in self.assignments

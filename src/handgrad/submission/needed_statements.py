@@ -44,27 +44,12 @@ def needed(
             own = step.bound - set(tensors if first is not None and place > first else ours)
             if place in answers or own & wanted or effects.has(step.node, wanted):
                 kept.setdefault(place.position, set()).add(place.step)
-                wanted = wanted - _rebound(step) | _loads(step)
+                wanted = wanted - step.rebound | _loads(step)
                 # what a function uses may be assigned after it
                 used |= _loads(step) if isinstance(step.node, _FUNCTIONS) else set()
         if used == functions:
             return kept
         functions = used
-
-
-def _rebound(step: Statement) -> set[str]:
-    """The names whose earlier value is lost after a statement."""
-    match step.node:
-        case ast.Assign(targets=targets):
-            return {
-                name.id
-                for target in targets
-                for name in getattr(target, "elts", [target])
-                if isinstance(name, ast.Name)
-            }
-        case ast.FunctionDef() | ast.Import() | ast.ImportFrom():
-            return step.bound
-    return set()
 
 
 def _loads(step: Statement) -> set[str]:
@@ -133,6 +118,6 @@ class _Effects:
 def _mutator(node: ast.stmt) -> Iterator[str]:
     """The name of a function that changes an argument."""
     if isinstance(node, _FUNCTIONS):
-        changed = {name for step in statements_of(node.body) for name in step.bound - _rebound(step)}
+        changed = {name for step in statements_of(node.body) for name in step.bound - step.rebound}
         if changed & {argument.arg for argument in node.args.args}:
             yield node.name

@@ -40,7 +40,7 @@ def gradients_read(cells: Sequence[StudentCell], tensor_of: Mapping[str, str]) -
             used = _with_functions(_names(step), functions)
             sources = frozenset().union(*(read.get(name, frozenset()) for name in used), _taken(step, tensors))
             for name in step.bound:
-                read[name] = sources if _replaces(step, name) else sources | read.get(name, frozenset())
+                read[name] = sources if name in step.rebound else sources | read.get(name, frozenset())
         for gradient in cell.gradients:
             answers[gradient] = read.get(gradient, frozenset())
             read[gradient] = frozenset([tensor_of[gradient]]) if gradient in tensor_of else frozenset()
@@ -79,12 +79,3 @@ def _taken(step: Statement, tensors: Collection[str]) -> frozenset[str]:
         and isinstance(node.value, ast.Name)
         and node.value.id in tensors
     )
-
-
-def _replaces(step: Statement, name: str) -> bool:
-    """Whether the earlier value of a name is lost after a statement."""
-    match step.node:
-        case ast.Assign(targets=targets):
-            plain = [part for target in targets for part in getattr(target, "elts", [target])]
-            return any(isinstance(part, ast.Name) and part.id == name for part in plain)
-    return False

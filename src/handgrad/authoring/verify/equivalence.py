@@ -141,10 +141,11 @@ class Settings:
     ) -> bool:
         """Whether a mutant gives what the chain rule gives from the upstream gradients of ``read``, or from none."""
         tensor = mutant.gradient.removeprefix("d")
+        given = {sources: reference.gradients_from(sources) for sources in (read, frozenset[str]())}
         return any(
-            reference.proves(tensor, sources, self.facts)
-            and self._agree(mutant, setting, allowance, reference.gradients_from(sources)[tensor])
-            for sources in dict.fromkeys((read, frozenset[str]()))
+            reference.proves(tensor, sources, gradients, self.facts)
+            and self._agree(mutant, setting, allowance, gradients[tensor])
+            for sources, gradients in given.items()
         )
 
     def _agree(self, mutant: Mutant, setting: Namespaces, allowance: float, expected: Any = None) -> bool:
