@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import SHOWN, Reference
 from handgrad.gradients.branches import Feature
-from handgrad.grading.passes import Kind, Pass, seeds_and_sizes
+from handgrad.grading.passes import Kind, Pass, secret_seed, seeds_and_sizes
 
 __all__ = ["HiddenStates"]
 
@@ -106,23 +106,15 @@ class HiddenStates:
         )
 
     def _add_round(self, number: int, seed: int, parameters: Mapping[str, Any], *, is_resized: bool) -> None:
-        def candidates(kind: Kind, part: int = 1) -> Iterator[Pass]:
-            for attempt in range(ATTEMPTS):
-                yield Pass.hidden(kind, number, seed, parameters, part=part, attempt=attempt)
-
+        # the passes of a round take their parameters from one list, each in its turn
+        left_over = [{**parameters, "seed": secret_seed(seed, number, attempt)} for attempt in range(ATTEMPTS)]
         if number == 1:
-            self._learn(seed, parameters)
+            self._learn(left_over[:SAMPLES])
         # what no step pass of this round has reached, and the tensors with a branch that none has shown
         wanted = frozenset() if is_resized else self.reachable
         hidden: frozenset[str] | None = None
-        left = wanted
-        for kind in ("as written", "helped"):
-            pass_, reference = self._best(candidates(kind), left)
-            self._add(pass_, reference)
-            # together they should reach as much as possible
-            left -= reference.branches.features
         for part in range(1, PARTS + 1):
-            pass_, reference = self._best(candidates("step", part), wanted)
+            reference = self._best(left_over, wanted)
             reference = reference.focused_on(hidden)
             unseen = reference.branches.unseen(reference.scales)
             if hidden and hidden <= unseen:
@@ -133,19 +125,24 @@ class HiddenStates:
             still_hidden = frozenset(unseen if hidden is None else hidden & unseen)
             if part > 1 and not reached and still_hidden == hidden:
                 break
-            self._add(pass_, reference)
+            self._add(Pass("step", number, reference.parameters, part), reference)
             wanted, hidden = wanted - reached, still_hidden
             if not wanted and not hidden:
                 break
+        left = frozenset() if is_resized else self.reachable
+        kinds: tuple[Kind, ...] = ("as written", "helped")
+        for kind in kinds:
+            reference = self._best(left_over, left)
+            self._add(Pass(kind, number, reference.parameters), reference)
+            # together they should reach as much as possible
+            left -= reference.branches.features
 
     def _add(self, pass_: Pass, reference: Reference) -> None:
         self.passes.append(pass_)
         self.references[pass_.name] = reference
 
-    def _learn(self, seed: int, parameters: Mapping[str, Any]) -> None:
-        """Learn from several seeds what the forward pass reaches; from more if the first ones do not agree."""
-        # the first ones are the candidates for the step pass
-        samples = (Pass.hidden("step", 1, seed, parameters, attempt=attempt) for attempt in range(SAMPLES))
+    def _learn(self, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Learn from several parameters what the forward pass reaches; from more if the first ones do not agree."""
         reached = (reference.branches.features for reference in map(self._tried, samples) if reference)
         found = list(itertools.islice(reached, FIRST))
         if any(features != found[0] for features in found):
@@ -153,28 +150,32 @@ class HiddenStates:
         counts = Counter(feature for features in found for feature in features)
         self.reachable = frozenset(feature for feature, count in counts.items() if count >= OFTEN)
 
-    def _best(self, candidates: Iterable[Pass], wanted: frozenset[Feature]) -> tuple[Pass, Reference]:
-        """The first candidate that reaches all that is ``wanted``, or the one that reaches most of it."""
-        candidates = list(candidates)
-        usable = ((pass_, reference) for pass_ in candidates if (reference := self._tried(pass_)))
-        compared: list[tuple[int, Pass, Reference]] = []
-        for pass_, reference in itertools.islice(usable, TRIES):
+    def _best(self, candidates: list[dict[str, Any]], wanted: frozenset[Feature]) -> Reference:
+        """The first candidate that reaches all that is ``wanted``, or the one that reaches most of it.
+
+        It is removed from the ``candidates``.
+        """
+        usable = (reference for parameters in candidates if (reference := self._tried(parameters)))
+        compared: list[tuple[int, Reference]] = []
+        for reference in itertools.islice(usable, TRIES):
             missing = len(wanted - reference.branches.features)
-            compared.append((missing, pass_, reference))
+            compared.append((missing, reference))
             if not missing:
                 break
-        if not compared:
+        if compared:
+            _, best = min(compared, key=lambda candidate: candidate[0])
+        else:
             # none can be used: let the first one say why
-            return candidates[0], Reference.of(self.exercise, candidates[0].parameters)
-        _, pass_, reference = min(compared, key=lambda candidate: candidate[0])
-        return pass_, reference
+            best = Reference.of(self.exercise, candidates[0])
+        candidates.remove(dict(best.parameters))
+        return best
 
-    def _tried(self, pass_: Pass) -> Reference | None:
-        """The reference of a pass; None if the locked cells raise, or no gradient, or not every one, can be used."""
-        key = repr(pass_.parameters)
+    def _tried(self, parameters: Mapping[str, Any]) -> Reference | None:
+        """The reference for ``parameters``; None if the locked cells raise, or no gradient, or not all, can be used."""
+        key = repr(parameters)
         if key not in self._known:
             with suppress(ExerciseError):
-                reference = Reference.of(self.exercise, pass_.parameters)
+                reference = Reference.of(self.exercise, parameters)
                 is_usable = reference.is_finite and any(map(torch.any, reference.gradients.values()))
                 self._known[key] = reference if is_usable else None
         return self._known.setdefault(key, None)

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-__all__ = ["ATTEMPTS", "Kind", "Pass", "Round", "plan_values", "rounds", "seeds_and_sizes"]
+__all__ = ["ATTEMPTS", "Kind", "Pass", "Round", "plan_values", "rounds", "secret_seed", "seeds_and_sizes"]
 
 Kind = Literal["visible", "as written", "step", "helped", "values"]
 ATTEMPTS = 4
@@ -52,14 +52,11 @@ class Pass:
         """Whether it cannot change the verdict on a gradient that is right in every step pass."""
         return self.kind in ("as written", "helped")
 
-    @classmethod
-    def hidden(
-        cls, kind: Kind, number: int, seed: int, parameters: Mapping[str, Any], *, part: int = 1, attempt: int = 0
-    ) -> Self:
-        """A pass whose seed cannot be guessed without ``seed``; each attempt at a part gives another one."""
-        text = f"{seed}/{number}/{kind}" + (f"/{part}/{attempt}" if part > 1 or attempt else "")
-        derived = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-        return cls(kind, number, {**parameters, "seed": derived}, part)
+
+def secret_seed(seed: int, *place: object) -> int:
+    """A seed for what stands at this ``place`` of a plan; it cannot be guessed without ``seed``."""
+    text = "/".join(map(str, (seed, *place)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,8 @@ def plan_values(
     """The hidden passes over values: for each seed, and each of the ``sizes``, one with each of the ``settings``."""
     planned = [({**setting, **size}, seed) for seed, size in seeds_and_sizes(seeds, sizes) for setting in settings]
     return tuple(
-        Pass.hidden("values", number, seed, parameters) for number, (parameters, seed) in enumerate(planned, start=1)
+        Pass("values", number, {**parameters, "seed": secret_seed(seed, number, "values")})
+        for number, (parameters, seed) in enumerate(planned, start=1)
     )
 
 

@@ -1,34 +1,26 @@
 """The passes: their names, their seeds and their rounds."""
 
-from handgrad.grading.passes import Pass, Round, plan_values, rounds, seeds_and_sizes
+from handgrad.grading.passes import Pass, Round, plan_values, rounds, secret_seed, seeds_and_sizes
 
 SEEDS = [7, 2**48 - 1]
 SIZES = [{"batch_size": 16}, {"n_hidden": 8, "batch_size": 5}]
 
 
-def _round(number: int, seed: int, parts: int = 1) -> list[Pass]:
-    steps = [Pass.hidden("step", number, seed, {}, part=part) for part in range(1, parts + 1)]
-    return [*steps, Pass.hidden("as written", number, seed, {}), Pass.hidden("helped", number, seed, {})]
+def _round(number: int, parts: int = 1) -> list[Pass]:
+    steps = [Pass("step", number, {}, part) for part in range(1, parts + 1)]
+    return [*steps, Pass("as written", number, {}), Pass("helped", number, {})]
 
 
-def test_every_pass_has_its_own_seed() -> None:
-    """No two passes share a seed, so a reference sent in one is worth nothing in another; none shows the course's."""
-    passes = [pass_ for number, seed in enumerate(SEEDS, start=1) for pass_ in _round(number, seed, parts=3)]
-    passes += [
-        Pass.hidden("step", 1, SEEDS[0], {}, part=part, attempt=attempt) for part in (1, 2) for attempt in range(1, 4)
-    ]
-    seeds = [pass_.parameters["seed"] for pass_ in passes]
-    assert len(set(seeds)) == len(passes)
+def test_every_place_of_a_plan_has_its_own_seed() -> None:
+    """No two places share a seed, so a reference sent in one pass is worth nothing in another."""
+    places = [(seed, number, attempt) for seed in SEEDS for number in (1, 2) for attempt in range(4)]
+    places += [(seed, 1, "values") for seed in SEEDS]
+    seeds = [secret_seed(*place) for place in places]
+    assert len(set(seeds)) == len(places)
     assert not set(seeds) & set(SEEDS)
     # torch, numpy and random take such seeds
     assert all(type(seed) is int and 0 <= seed < 2**31 for seed in seeds)
-
-
-def test_seeds_depend_on_the_course_s_seed_alone() -> None:
-    """The same seed makes the same passes, and another one others."""
-    assert _round(1, 7) == _round(1, 7)
-    first, second = ({pass_.parameters["seed"] for pass_ in _round(1, seed)} for seed in (1, 2))
-    assert not first & second
+    assert seeds == [secret_seed(*place) for place in places]
 
 
 def test_sizes() -> None:
@@ -45,7 +37,7 @@ def test_values() -> None:
 
 def test_names_and_help() -> None:
     """Names are unique, and the reference replaces an answer in the step passes and the helped one."""
-    passes = [Pass("visible", 0, {}), *_round(1, 7, parts=2), *_round(2, 8)]
+    passes = [Pass("visible", 0, {}), *_round(1, parts=2), *_round(2)]
     assert [pass_.name for pass_ in passes] == [
         "visible",
         "step 1",
@@ -62,7 +54,7 @@ def test_names_and_help() -> None:
 
 def test_rounds() -> None:
     """A round holds its step passes and the two others; values and the visible pass belong to none."""
-    first, second = _round(1, 7, parts=2), _round(2, 8)
+    first, second = _round(1, parts=2), _round(2)
     passes = [Pass("visible", 0, {}), *first, *second, *plan_values([7], [], [{}])]
     assert rounds(passes) == [Round(tuple(first[:2]), *first[2:]), Round(tuple(second[:1]), *second[1:])]
     assert rounds(passes[:1]) == []

@@ -27,10 +27,10 @@ ORDER = (
     "undefined", "uses-autograd", "not-a-tensor", "shape-rank", "shape-broadcast", "wrong-dim", "shape-sum",
     "transposed", "dtype", "not-finite",
     # positions of entries
-    "unreached", "moved", "overwritten", "turned", "slope-elsewhere",
+    "unreached", "moved", "last-write-wins", "overwritten", "turned", "slope-elsewhere",
     # what the loss cannot show; the whole gradient, or a branch of it
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "sign", "scale",
-    "last-write-wins", "other-gradient", "local-only", "wrong-variable", "factor-count", "missing-eps",
+    "other-gradient", "local-only", "wrong-variable", "factor-count", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",
     # trained values
