@@ -38,7 +38,7 @@ def _kinds(states: HiddenStates) -> list[str]:
 
 
 def test_one_step_pass_is_enough() -> None:
-    """The shipped exercises have one step pass a round (attention two for one seed in three: a side is reached rarely)."""
+    """The shipped exercises have one step pass a round (attention two for some seeds: a side is rare)."""
     for name, exercise in EXERCISES.items():
         for seed in (5, 6):
             with named(name, seed):
