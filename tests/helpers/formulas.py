@@ -13,6 +13,8 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 
 SETTINGS = GradingSettings(limits=Limits(cell_seconds=6.0))
+OUTCOMES = {"right": ("passed",), "wrong": ("partial", "failed")}
+"""What the formulas of a kind may get: a wrong one gives a value, and does not end in an error."""
 
 Formulas = Mapping[str, Sequence[str]]
 """Formulas by gradient."""
@@ -49,6 +51,6 @@ def misjudged(
                 found += [
                     f"seed {seed}, {kind}, {judged[gradient].outcome}: {formula}"
                     for gradient, formula in row.items()
-                    if (judged[gradient].outcome == "passed") != (kind == "right")
+                    if judged[gradient].outcome not in OUTCOMES[kind]
                 ]
     return found
