@@ -180,9 +180,10 @@ class _Run:
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
         """Its named tensors in the order of the script."""
+        names = sorted(self.namespace.keys() & self.top - {LOSS}, key=[*self.namespace].index)
         return {
             name: self.namespace[name]
-            for name in sorted(self.top - {LOSS}, key=lambda name: self.lines[name][0])
+            for name in sorted(names, key=lambda name: self.lines[name][0])
             if not name.startswith("_") and _has_gradient(self.namespace[name])
         }
 
@@ -485,25 +486,28 @@ def _deciding(script: _Script, run: _Run, other: _Run, seed: int) -> Iterator[in
 
 
 def _unnamed(run: _Run) -> Iterator[str]:
-    """That weights without a name lead to the loss, unless their owner's name begins with an underscore."""
-    expressions: dict[int, str] = {}
-    for name, value in run.namespace.items():
-        for expression, part in parts(name, value):
-            expressions.setdefault(id(part), expression)
+    """That weights without a name lead to the loss, unless what they are in has a name with an underscore."""
     named = {id(tensor) for tensor in run.tensors.values()}
-    found: dict[str, int] = {}
-    for weight, step in leaves(run.namespace[LOSS]):
-        expression = expressions.get(id(weight), f"a tensor of the shape {tuple(weight.shape)}")
-        if id(weight) not in named and not expression.startswith("_"):
-            lines = run.trace.lines.get(step) or run.lines[LOSS]
-            found.setdefault(expression, lines[0])
-    if found:
-        example = next((expression for expression in found if expression in expressions.values()), "...")
-        name = "_".join(re.findall(r"[A-Za-z0-9]+", example)) or "W"
+    steps = {id(weight): step for weight, step in leaves(run.namespace[LOSS]) if id(weight) not in named}
+    expressions = [
+        (id(part), expression) for name, value in run.namespace.items() for expression, part in parts(name, value)
+    ]
+    found: dict[int, str] = {}
+    for weight, expression in expressions:
+        if weight in steps:
+            found.setdefault(weight, expression)
+    own = [expression for expression in found.values() if not expression.startswith("_")]
+    hidden = len(steps) - len(found)
+    if own or hidden:
+        lines = [run.trace.lines.get(steps[weight]) for weight in steps if not found.get(weight, "").startswith("_")]
+        line = min((line for line, *_ in filter(None, lines)), default=run.lines[LOSS][-1])
+        unseen = [f"{hidden} more" if own else "some weights"] if hidden else []
+        words = re.findall("[A-Za-z0-9]+", own[0].replace("get_parameter", "")) if own else []
+        example = f" (`{'_'.join(words)} = {own[0]}`)" if own else ""
         yield (
-            f"line {min(found.values())}: nobody is asked for the gradients of {listed(found)}: they lead to the loss, "
-            f"but have no names of their own. Name them above the forward pass (`{name} = {example}`), or call "
-            "requires_grad_(False) on them, or begin the name of what they are in with an underscore"
+            f"line {line}: nobody is asked for the gradients of {listed([*own, *unseen])}: they lead to the loss, but "
+            f"have no names of their own. Name them above the forward pass{example}, call requires_grad_(False) on "
+            "them, or begin the name of what they are in with an underscore"
         )
 
 

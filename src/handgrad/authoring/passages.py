@@ -122,10 +122,15 @@ def _is_inner(node: ast.AST) -> bool:
 
 
 def _names(nodes: Iterable[ast.AST]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that nodes read, and those that they bind or whose methods a statement calls: ``hs.append(h)``."""
+    """The names that nodes read, and those that they bind or change: ``hs`` in ``hs.append(h)`` and ``hs[0] = h``."""
+    changed: list[ast.AST] = []
     inside = [part for node in nodes for part in ast.walk(node)]
-    names = [part for part in inside if isinstance(part, ast.Name)]
-    called = [part.value.func for part in inside if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call)]
-    owners = {name.id for func in called for name in ast.walk(func) if isinstance(name, ast.Name) and name is not func}
-    reads = {name.id for name in names if isinstance(name.ctx, ast.Load)}
-    return frozenset(reads), frozenset(owners | {name.id for name in names if not isinstance(name.ctx, ast.Load)})
+    for part in inside:
+        match part:
+            case ast.Expr(value=ast.Call(func=ast.Attribute() as owner)):
+                changed += ast.walk(owner)
+            case ast.Subscript(value=owner, ctx=ast.Store()) | ast.Attribute(value=owner, ctx=ast.Store()):
+                changed += ast.walk(owner)
+    names = {part: part.id for part in inside if isinstance(part, ast.Name)}
+    bound = {name for name in names if name in changed or not isinstance(name.ctx, ast.Load)}
+    return frozenset(names[name] for name in names.keys() - bound), frozenset(names[name] for name in bound)

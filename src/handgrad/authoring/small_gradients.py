@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference
 from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.mistakes.mistake import listed
 
 __all__ = ["SEEDS", "small_gradients"]
 
@@ -18,7 +19,7 @@ SMALL = 1e-3
 
 
 def small_gradients(exercise: Exercise) -> Iterator[str]:
-    """A sentence, without a full stop, on each gradient that is zero or small with many of :data:`SEEDS`.
+    """Sentences, without a full stop, on the gradients that are zero or small with many of :data:`SEEDS`.
 
     Raises
     ------
@@ -27,26 +28,22 @@ def small_gradients(exercise: Exercise) -> Iterator[str]:
     """
     if not exercise.tensors:
         return
-    zero, small, beside = Counter[str](), Counter[str](), dict[str, Counter[str]]()
+    zero, small, largest = Counter[str](), Counter[str](), Counter[str]()
     for seed in SEEDS:
         reference = Reference.of(exercise, {**exercise.training.hidden[0], "seed": seed})
         scales = {name: scale_of(gradient) for name, gradient in reference.gradients.items()}
-        largest = max(scales, key=lambda name: scales[name])
-        for name, scale in scales.items():
-            if not scale or name in reference.zero:
-                zero[name] += 1
-            elif scale < SMALL * scales[largest]:
-                small[name] += 1
-                beside.setdefault(name, Counter())[largest] += 1
-    for name, count in zero.items():
-        if count >= MANY * len(SEEDS):
-            yield (
-                f"d{name} is zero for {count} of {len(SEEDS)} seeds: there zeros are right, and only the step pass, "
-                "which draws the upstream gradients at random, sees a mistake in it"
-            )
-    for name, count in small.items():
-        if count >= MANY * len(SEEDS):
-            yield (
-                f"d{name} is less than a thousandth of the largest gradient, d{beside[name].most_common(1)[0][0]}, for "
-                f"{count} of {len(SEEDS)} seeds: beside that it looks like zero"
-            )
+        top = max(scales, key=lambda name: scales[name])
+        largest[top] += 1
+        none = {name for name, scale in scales.items() if not scale or name in reference.zero}
+        zero.update(none)
+        small.update(name for name, scale in scales.items() if name not in none and scale < SMALL * scales[top])
+    yield from _sentences(zero, "zero", "there zeros are right on the loss, and no mistake shows")
+    of_what = f"less than a thousandth of the largest gradient (mostly d{largest.most_common(1)[0][0]})"
+    yield from _sentences(small, of_what, "beside that it looks like zero, and may be nothing but rounding")
+
+
+def _sentences(counts: Counter[str], what: str, so: str) -> Iterator[str]:
+    """A sentence for all gradients that are ``what`` with equally many seeds."""
+    for count in sorted({count for count in counts.values() if count >= MANY * len(SEEDS)}, reverse=True):
+        names = [f"d{name}" for name, number in counts.items() if number == count]
+        yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} {what} for {count} of {len(SEEDS)} seeds: {so}"
