@@ -353,7 +353,7 @@ def _named(script: _Script, run: _Run) -> tuple[torch.Tensor, dict[str, torch.Te
             )
         elif not bool(gradient.any()) and not autograd_graph.consumers(loss, named)[name]:
             zeros = [other for other, tensor in named.items() if tensor.is_leaf and not bool(tensor.any())]
-            what = f"the gradient of {name} is always zero: leave it out"
+            what = f"the gradient of {name} is zero: leave it out, or change the seed if it is not zero with others"
             if zeros:
                 what = f"the gradient of {name} is zero: let {listed(zeros)} begin with other numbers than zeros"
             faults.append((run.lines[name][-1], what))

@@ -112,8 +112,9 @@ def _parts(node: Any, above: tuple[int, ...] = ()) -> Iterator[_Part]:
         header = range(begin, min(part.lineno for part in (block[0], *getattr(block[0], "decorator_list", ()))))
         if header:
             yield _Part(header, *_names(own), above)
+        above = (*above, *header)
         for inner in block:
-            yield from _parts(inner, (*above, *header))
+            yield from _parts(inner, above)
         begin, own = block[-1].end_lineno + 1, []
 
 

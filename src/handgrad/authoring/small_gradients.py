@@ -34,10 +34,10 @@ def small_gradients(exercise: Exercise) -> Iterator[str]:
         scales = {name: scale_of(gradient) for name, gradient in reference.gradients.items()}
         top = max(scales, key=lambda name: scales[name])
         largest[top] += 1
-        none = {name for name, scale in scales.items() if not scale or name in reference.zero}
+        none = [name for name, scale in scales.items() if not scale or name in reference.zero]
         zero.update(none)
         small.update(name for name, scale in scales.items() if name not in none and scale < SMALL * scales[top])
-    yield from _sentences(zero, "zero", "there zeros are right on the loss, and no mistake shows")
+    yield from _sentences(zero, "zero", "zeros are right there, so the loss cannot tell them from the formula")
     of_what = f"less than a thousandth of the largest gradient (mostly d{largest.most_common(1)[0][0]})"
     yield from _sentences(small, of_what, "beside that it looks like zero, and may be nothing but rounding")
 
