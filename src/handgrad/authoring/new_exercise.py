@@ -3,7 +3,7 @@
 import keyword
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from handgrad.authoring.forward_script import LOSS, ForwardPass, Statement
+from handgrad.authoring.small_gradients import small_gradients
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import CourseError
-from handgrad.exercise.exercise import PARAMETERS_TAG
+from handgrad.exercise.exercise import PARAMETERS_TAG, Exercise
 from handgrad.exercise.solution_marks import marked_solution
 from handgrad.gradients.mistakes.mistake import listed
 
@@ -72,10 +73,11 @@ The map below shows the forward pass. Each box has the status of its gradient: r
 carried ones become right. Run this cell whenever you like."""
 
 
-def new_exercise(course: Course, name: str, forward: Path) -> Path:
+def new_exercise(course: Course, name: str, forward: Path, say: Callable[[str], None] = lambda note: None) -> Path:
     """Write ``source/NAME/NAME.ipynb`` from the script ``forward``; the author fills in the solutions.
 
     The script runs in ``source/NAME`` if that folder exists (with the files that it reads), else in its own folder.
+    ``say`` is called with each sentence on what may be meant, but had better be known.
 
     Returns
     -------
@@ -96,9 +98,15 @@ def new_exercise(course: Course, name: str, forward: Path) -> Path:
     if path.exists():
         raise CourseError(f"{path} exists already and is not overwritten: choose another name, or move it.")
     folder = path.parent if path.parent.is_dir() else forward.parent
-    notebook = _notebook(name, ForwardPass.read(forward.resolve(), folder))
+    forward_pass = ForwardPass.read(forward.resolve(), folder)
+    notebook = _notebook(name, forward_pass)
+    exercise = Exercise.of(notebook, name, folder)
+    alike = "are the same number, so no check can see one taken for the other: make them different"
+    notes = [*forward_pass.notes, *(f"{names} {alike}" for names in exercise.equal_sizes()), *small_gradients(exercise)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, nbformat.writes(notebook).rstrip() + "\n", replace=False)
+    for note in notes:
+        say(f"{note}.")
     return path
 
 
@@ -147,26 +155,18 @@ def _backward(forward: ForwardPass) -> str:
 
 
 def _lead(number: int, name: str, forward: ForwardPass) -> str:
-    """The text above a stub: the lines that consume the tensor, its shape, and :data:`OPEN` for the author's text."""
+    """The text above a stub: the lines that use the tensor, its shape, and :data:`OPEN` for the author's text."""
     consumers, tensor = forward.consumers[name], forward.tensors[name]
-    lines = [_forward_lines(consumer, forward) for consumer in consumers]
     shape = f"`{tuple(tensor.shape)}`" if tensor.dim() else "a single number, with the shape `()`"
     used_by = ["the loss" if consumer == LOSS else f"`{consumer}`" for consumer in consumers]
     return "\n\n".join(
         [
             f"### {number}. `d{name}`",
-            "```python\n" + "\n".join(lines) + "\n```",
+            f"```python\n{forward.shown(name)}\n```",
             f"`{name}` is {shape}, consumed by {listed(used_by)}.",
             f"{OPEN}: two or three sentences on what this step does, and what to think about.",
         ]
     )
-
-
-def _forward_lines(name: str, forward: ForwardPass) -> str:
-    """The statements that compute a tensor; a single line is followed by the tensor's shape."""
-    code = "\n".join(statement.code for statement in forward.lines[name])
-    shaped = name != LOSS and "\n" not in code and "#" not in code
-    return f"{code}    # {tuple(forward.tensors[name].shape)}" if shaped else code
 
 
 def _source(statements: Iterable[Statement]) -> str:

@@ -10,7 +10,7 @@ import torch
 from handgrad.exercise.exercise import Cell, Exercise
 from handgrad.notebook import execution
 
-__all__ = ["with_new_weights"]
+__all__ = ["parts", "with_new_weights"]
 
 _SOURCE = """
 import torch as _torch
@@ -57,23 +57,28 @@ def _tensors(namespace: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]
     for name, value in namespace.items():
         if name.startswith("_"):
             continue
-        for expression, part in _parts(name, value):
+        for expression, part in parts(name, value):
             if part.requires_grad and part.is_floating_point() and id(part) not in seen:
                 seen.add(id(part))
                 yield expression, part
 
 
-def _parts(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors in a value: itself, in a list, tuple or dictionary, or the parameters of a module."""
+def parts(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in the value of ``name``, each with an expression for it.
+
+    They are the value itself, those in a list, a tuple or a dictionary, or the parameters of a module.
+    """
     match value:
         case torch.Tensor():
             yield name, value
         case torch.nn.Module():
-            yield from ((f"{name}.get_parameter({path!r})", part) for path, part in value.named_parameters())
+            for path, part in value.named_parameters():
+                plain = all(piece.isidentifier() for piece in path.split("."))
+                yield f"{name}.{path}" if plain else f"{name}.get_parameter({path!r})", part
         case list() | tuple():
             for index, part in enumerate(value):
-                yield from _parts(f"{name}[{index}]", part)
+                yield from parts(f"{name}[{index}]", part)
         case dict():
             for key, part in value.items():
                 if isinstance(key, (str, int)):
-                    yield from _parts(f"{name}[{key!r}]", part)
+                    yield from parts(f"{name}[{key!r}]", part)

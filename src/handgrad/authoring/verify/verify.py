@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from handgrad.authoring.cases import MISTAKES, Case, known_mistakes
+from handgrad.authoring.small_gradients import small_gradients
 from handgrad.authoring.verify.claims import (
     faults_of_case,
     faults_of_cells,
@@ -88,6 +89,8 @@ class AssignmentVerification:
             self._try("every locked cell gives the same values twice", faults_of_randomness(exercise, self._file))
             for names in exercise.equal_sizes():
                 self.absent.append(f"no check can see one of {names} taken for the other: they are the same number")
+            self.say(f"{self.assignment}: gradients that are zero or small")
+            self.absent += small_gradients(exercise)
             with dry_run_of(self.course, self.assignment) as dry_run:
                 self._release(exercise, dry_run)
                 self._grade(exercise, dry_run, solved=not unwritten)
