@@ -14,7 +14,6 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case
-from handgrad.authoring.mutants import Mutant
 from handgrad.authoring.new_exercise import new_exercise
 from handgrad.authoring.verify.claims import (
     faults_of_case,
@@ -34,6 +33,7 @@ from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
 from handgrad.grading.grader import Grader
+from handgrad.grading.mutants import Mutant
 from handgrad.grading.settings import GradingSettings
 from helpers.paths import ROOT
 

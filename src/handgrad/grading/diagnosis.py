@@ -12,11 +12,12 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise, recognise_in_any_shape
-from handgrad.gradients.mistakes.mistake import listed
+from handgrad.gradients.mistakes.mistake import lines, listed
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.marking import Mark
 from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.run_passes import PassResults
+from handgrad.grading.solution_mutants import SolutionMutants
 from handgrad.notebook.execution import CellError
 from handgrad.notebook.syntax import ParsedCell, assigned, in_place_lines, is_untouched
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
@@ -135,6 +136,7 @@ class Diagnostician:
     references: Mapping[str, Reference]
     facts: ForwardFacts
     tolerance: float
+    mutants: SolutionMutants
 
     def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], results: PassResults) -> Diagnosis | None:
         """The mistake in a gradient that is not right, if it is certain.
@@ -148,14 +150,31 @@ class Diagnostician:
         step = [self._view(gradient, pass_, results, "step", blind) for pass_ in steps]
         if diagnosis := recognise_in_any_shape(gradient, step):
             return diagnosis
+        answers = {(pass_.name, True): view.answer for pass_, view in zip(steps, step, strict=True) if view}
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
-            return None
+            return self._mutant(gradient, answers, step)
         helped = [self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong]
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
             helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]
-        return recognise_in_any_shape(gradient, [view and replace(view, skips=True) for view in helped], WHOLE)
+        skipping = [view and replace(view, skips=True) for view in helped]
+        if diagnosis := recognise_in_any_shape(gradient, skipping, WHOLE):
+            return diagnosis
+        # the helped pass shows whether a mutant fits with other numbers too
+        for round_ in wrong:
+            if (answer := results.tensors(round_.helped, gradient)[0]) is not None:
+                answers[round_.helped.name, False] = answer
+        return self._mutant(gradient, answers, step)
+
+    def _mutant(
+        self, gradient: str, answers: Mapping[tuple[str, bool], torch.Tensor], views: Sequence[WrongAnswer | None]
+    ) -> Diagnosis | None:
+        """The mistake if the answers are those of the worked solution with one change."""
+        view = next((view for view in views if view), None)
+        if view is None:
+            return None
+        return self.mutants.recognise(gradient, answers, self.tolerance, lines(view, view.consumers))
 
     def _view(
         self, gradient: str, pass_: Pass, results: PassResults, against: Literal["step", "true", "loss"], blind: bool

@@ -18,6 +18,7 @@ from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, StepEvidence, correctness_of, mark, worst
 from handgrad.grading.passes import Pass, Round, rounds
 from handgrad.grading.run_passes import PassResults
+from handgrad.grading.solution_mutants import SolutionMutants
 from handgrad.notebook import execution
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 from handgrad.student.check import recording
@@ -69,7 +70,8 @@ class GradientChecks:
     def __init__(self, exercise: Exercise, states: HiddenStates, facts: ForwardFacts, policy: Policy) -> None:
         self.exercise, self.states, self.facts, self.policy = exercise, states, facts, policy
         self.passes, self.references = states.passes, states.references
-        self.diagnostician = Diagnostician(self.passes, self.references, facts, policy.tolerance)
+        mutants = SolutionMutants(exercise, self.references)
+        self.diagnostician = Diagnostician(self.passes, self.references, facts, policy.tolerance, mutants)
         self._cells = {
             check.id: execution.CompiledCell(check.source, f"<{check.id}>")
             for check in exercise.checks

@@ -3,29 +3,26 @@
 No check runs: a mutant is equivalent if it gives the same values as the worked solution in every setting.
 """
 
-import ast
-import copy
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from handgrad.authoring.mutants import Mutant
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import ForwardFacts, Reference
-from handgrad.notebook import execution
+from handgrad.grading.mutants import Mutant
+from handgrad.grading.worked_solution import default_dtype, namespaces_before, run_answer
 from handgrad.submission.alignment import StudentCell
 from handgrad.submission.reads import gradients_read
 
-__all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "Settings", "default_dtype"]
+__all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "Settings"]
 
 SEEDS = (7, 8, 9)
 """Seeds of the settings."""
-_COPIED = (torch.Tensor, list, tuple, dict)
 ALMOST = 1e-9
 """In double precision, two right formulas differ by less than this share of the largest value."""
 SINGLE = 1e-5
@@ -121,15 +118,7 @@ class Settings:
         return gradients_read(cells, self.exercise.tensor_of)[mutant.gradient]
 
     def _before(self, reference: Reference, gradients: Mapping[str, torch.Tensor]) -> Namespaces:
-        """The namespaces with these upstream gradients; answers that are not gradients come from the solutions."""
-        namespace = {name: _plain(value) for name, value in reference.namespace.items()}
-        before: dict[str, dict[str, Any]] = {}
-        for name, source in self.solutions.items():
-            before[name] = dict(namespace)
-            namespace = _run(source, namespace, self.dtype)
-            if name.removeprefix("d") in gradients:
-                namespace[name] = gradients[name.removeprefix("d")]
-        return before
+        return namespaces_before(self.solutions, reference.namespace, gradients, self.dtype)
 
     def _agrees_from(
         self,
@@ -152,40 +141,12 @@ class Settings:
         """Whether a mutant gives what is ``expected`` in this setting (default: what the worked solution gives)."""
         namespace = setting[mutant.gradient]
         if expected is None:
-            expected = _run(self.solutions[mutant.gradient], namespace, self.dtype)[mutant.gradient]
+            expected = run_answer(self.solutions[mutant.gradient], namespace, self.dtype)[mutant.gradient]
         try:
-            answer = _run(mutant.source, namespace, self.dtype)[mutant.gradient]
+            answer = run_answer(mutant.source, namespace, self.dtype)[mutant.gradient]
         except Exception:
             return False
         return _same(answer, expected, allowance)
-
-
-def _plain(value: Any) -> Any:
-    """A value without autograd's graph, also inside lists, tuples and dictionaries."""
-    match value:
-        case torch.Tensor():
-            return value.detach()
-        case list() | tuple() if type(value) in (list, tuple):
-            return type(value)(map(_plain, value))
-        case dict() if type(value) is dict:
-            return {key: _plain(part) for key, part in value.items()}
-    return value
-
-
-def _run(source: str, namespace: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    """The namespace after a cell, which gets copies of the values it names; exceptions of the cell propagate."""
-    named = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-    # one deepcopy of all of them: tensors that share memory do so in the copy too
-    copies = copy.deepcopy({name: namespace[name] for name in named if isinstance(namespace.get(name), _COPIED)})
-    generators = {
-        name: torch.Generator().set_state(value.get_state())
-        for name, value in namespace.items()
-        if isinstance(value, torch.Generator)
-    }
-    own = {**namespace, **copies, **generators}
-    with default_dtype(dtype), torch.no_grad(), execution.captured():
-        exec(compile(source, "<answer>", "exec"), own)
-    return own
 
 
 def _same(answer: Any, expected: Any, allowance: float) -> bool:
@@ -208,14 +169,3 @@ def _sizes(exercise: Exercise) -> Iterator[dict[str, int]]:
     numbers = exercise.sizes
     yield {name: number + 1 + index for index, (name, number) in enumerate(numbers.items())}
     yield from ({name: number + 3} for name, number in numbers.items())
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Make ``dtype`` the default."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

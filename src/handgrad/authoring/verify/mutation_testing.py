@@ -17,14 +17,15 @@ from typing import Any
 import torch
 from nbformat import NotebookNode
 
-from handgrad.authoring.mutants import Mutant, mutants
-from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings, default_dtype
+from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
+from handgrad.grading.mutants import Mutant, mutants
 from handgrad.grading.solution_values import ROUNDING, TOLERANCE
+from handgrad.grading.worked_solution import default_dtype
 from handgrad.notebook import execution
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.submission import Submission

@@ -51,13 +51,15 @@ class BackwardContext:
         }
 
     @cached_property
-    def sizes(self) -> dict[int, str]:
-        """The sizes above 1 of the named tensors, each with its shortest name in the notebook (default: its digits)."""
-        sizes = {size: str(size) for tensor in self.tensors.values() for size in tensor.shape if size > 1}
-        for name, value in sorted(self.namespace.items(), key=lambda item: (-len(item[0]), item[0])):
-            if type(value) is int and value in sizes and not name.startswith("_"):
-                sizes[value] = name
-        return sizes
+    def sizes(self) -> dict[int, list[str]]:
+        """The sizes above 1 of the named tensors, each with the names that it has in the notebook."""
+        names: dict[int, list[str]] = {
+            size: [] for tensor in self.tensors.values() for size in tensor.shape if size > 1
+        }
+        for name, value in self.namespace.items():
+            if type(value) is int and value in names and not name.startswith("_"):
+                names[value].append(name)
+        return names
 
     @cached_property
     def indices(self) -> dict[str, torch.Tensor]:

@@ -8,20 +8,22 @@ from collections.abc import Iterator
 
 import torch
 
-from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.comparison import ratio, scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.candidates import WRONG_VARIABLE_CANDIDATES, one_of_each, strict_subsets
-from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part, size_note
+from handgrad.gradients.mistakes.candidates import WRONG_VARIABLE_CANDIDATES
+from handgrad.gradients.mistakes.mistake import (
+    TemplateValues,
+    factor_name,
+    has_name,
+    lines,
+    listed,
+    mistake,
+    part,
+    size_note,
+)
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
-
-NEAR = 1 / 20
-"""Between two points the local derivative is interpolated if they are this share of the whole range apart or less."""
-AGREED = 0.02
-"""Largest difference of two equal local derivatives, as a share of the largest: they are interpolated."""
-FEWEST = 16
-"""Points at which the local derivative must be known."""
 
 
 def _branches(wrong: WrongAnswer) -> TemplateValues:
@@ -74,10 +76,9 @@ def missing_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: {tensor} has {count} consumers ({consumers}): add the contributions through all of them.
     """
-    for missing in strict_subsets(wrong.consumers):
-        left = sum(wrong.context.branch(wrong.name, name) for name in wrong.consumers if name not in missing)
-        if isinstance(left, torch.Tensor) and wrong.fits(left):
-            yield {**_branches(wrong), "missing": listed(missing)}
+    missing = [name for name, number in wrong.coefficients.items() if number == 0]
+    if missing and set(wrong.coefficients.values()) == {0, 1}:
+        yield {**_branches(wrong), "missing": listed(missing)}
 
 
 @mistake("values")
@@ -86,9 +87,23 @@ def branch_sign(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at the line of {wrong}: does it grow or fall when {tensor} grows? Branches are always added.
     """
-    for subset in strict_subsets(wrong.consumers):
-        if wrong.fits(wrong.expected - 2 * sum(wrong.context.branch(wrong.name, name) for name in subset)):
-            yield {"wrong": listed(subset)}
+    flipped = [name for name, number in wrong.coefficients.items() if number == -1]
+    if flipped and set(wrong.coefficients.values()) == {1, -1}:
+        yield {"wrong": listed(flipped)}
+
+
+@mistake("values")
+def several_branches(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, {faults}; the rest is right.
+
+    Try: {tensor} has {count} consumers ({consumers}): work out the contribution through each, and add them.
+    """
+    words = {"0": "is missing", "-1": "has the wrong sign", "2": "is there twice", "1/2": "is halved"}
+    named = {name: factor_name(wrong, number) for name, number in wrong.coefficients.items()}
+    # with any other number a sum of two branches may be a multiple of one of them by chance
+    if len(set(named.values()) - {"1"}) > 1 and set(named.values()) <= {"1", *words}:
+        faults = (f"the contribution through {name} {words[factor]}" for name, factor in named.items() if factor != "1")
+        yield {**_branches(wrong), "faults": listed(faults)}
 
 
 @mistake("values")
@@ -108,43 +123,35 @@ def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Compare the factors in {lines} with those in your formula.
     """
     for consumers, number in wrong.scales.items():
-        factor = factor_name(wrong, number)
-        if factor != "1":
-            what = f"d{wrong.name}" if consumers == wrong.consumers else part(wrong, *consumers)
-            size = size_note(wrong, factor)
-            yield {"part": what, "factor": factor, "size": size, "lines": lines(wrong, consumers)}
+        # a single number is a multiple of any other: only a factor with a name is no chance
+        if number != 1 and (wrong.expected.numel() > 1 or has_name(wrong, number)):
+            yield {
+                "part": f"d{wrong.name}" if consumers == wrong.consumers else part(wrong, *consumers),
+                "factor": factor_name(wrong, number),
+                "size": size_note(wrong, number),
+                "lines": lines(wrong, consumers),
+            }
 
 
 @mistake("values")
-def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{index} contains some rows of {tensor} more than once. The upstream gradients of such a row, from {consumer},
-    must be added; {gradient} keeps only one of them.
+def offset(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right except that {amount} is added to every entry.
 
-    Try: Let every lookup add to its row: in a loop, or with a torch operation that accumulates.
+    Try: From which value does {gradient} start before the contributions are added? It should be zero.
     """
-    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape else ():
-        upstream = wrong.context.gradient_of(consumer)
-        for name, index in wrong.context.indices.items():
-            if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and one_of_each(
-                wrong, index, upstream
-            ):
-                yield {"index": name, "consumer": consumer}
+    if wrong.shape == wrong.expected_shape and wrong.expected.numel() > 1:
+        amount = float((wrong.value - wrong.expected).mean())
+        if amount and has_name(wrong, amount) and wrong.fits(wrong.expected + amount):
+            yield {"amount": factor_name(wrong, amount)}
 
 
 @mistake("values")
 def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is {other}{how}, the gradient of another tensor: it is not multiplied by the local derivative of
-    {consumer} with respect to {tensor}.
+    """{part} is {other}{how}: it is not multiplied by the local derivative of {consumer} with respect to {tensor}.
 
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; the upstream gradient is multiplied by that.
     """
-    if wrong.scales:
-        return
-    for name in wrong.context.gradients:
-        below = wrong.consumers == (name,) and wrong.shape == wrong.expected_shape
-        if name != wrong.name and not below and wrong.fits(wrong.context.gradient_of(name)):
-            yield {"part": f"d{wrong.name}", "other": f"d{name}", "how": "", "consumer": listed(wrong.consumers)}
-    for consumer in wrong.named_consumers:
+    for consumer in () if wrong.scales else wrong.named_consumers:
         upstream = wrong.reduced_to(wrong.context.gradient_of(consumer))
         number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None
         if number is not None:
@@ -153,6 +160,99 @@ def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             if broadcast_dims(wrong.expected_shape, tuple(wrong.context.tensors[consumer].shape)):
                 how += ", summed"
             yield {"part": part(wrong, consumer), "other": f"d{consumer}", "how": how, "consumer": consumer}
+
+
+@mistake("values")
+def step_left_out(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is {other}, the gradient of another tensor{where}.
+
+    Try: Go back one step at a time: {consumers} {comes} directly after {tensor}.
+    """
+    for name in wrong.context.gradients if not wrong.scales else ():
+        if name not in (wrong.name, *wrong.consumers) and wrong.fits(wrong.context.gradient_of(name)):
+            where = f": the steps between {wrong.name} and {name} are left out" if name in wrong.later else ""
+            comes = "come" if len(wrong.consumers) > 1 else "comes"
+            yield {"other": f"d{name}", "where": where, "consumers": listed(wrong.consumers), "comes": comes}
+
+
+@mistake("values")
+def extra_term(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right except that {term} is {done}.
+
+    Try: Look at {lines}, and write down which terms contribute to {gradient}.
+    """
+    for term, value in _terms(wrong) if wrong.shape == wrong.expected_shape and not wrong.coefficients else ():
+        number = wrong.factor(value, wrong.expected) if value.shape == wrong.expected.shape else None
+        # beside a large term any gradient would be right
+        seen = scale_of(wrong.expected) > 100 * wrong.tolerance * scale_of(wrong.value)
+        if seen and number is not None and abs(abs(number) - 1) <= 100 * wrong.tolerance:
+            yield {"term": term, "done": "added" if number > 0 else "missing", "lines": lines(wrong, wrong.consumers)}
+
+
+def _terms(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
+    """What may be added to a gradient by mistake: another value, what it sends back, or a branch of another tensor."""
+    for name, value in wrong.other_variables():
+        if (reduced := wrong.reduced_to(value)) is not None:
+            yield name if value.shape == reduced.shape else f"{name}, summed or repeated,", reduced
+        for consumer in wrong.named_consumers:
+            shape = tuple(wrong.context.tensors[consumer].shape)
+            # any value that can be added to the consumer's gradient goes through the step with it
+            if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape):
+                sent = wrong.context.vjp(wrong.name, consumer, value.expand(shape))
+                yield f"{name}, sent back from {consumer},", sent
+    for other, tensor in wrong.context.tensors.items():
+        for consumer in wrong.context.consumers[other] if other != wrong.name else ():
+            if tensor.shape == wrong.expected.shape:
+                yield f"the contribution to d{other} through {consumer}", wrong.context.branch(other, consumer)
+
+
+@mistake("values")
+def right_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is right except at {places} along dimension {dim}{how}.
+
+    Try: What is different for these entries of {tensor} in {lines}?
+    """
+    if wrong.shape != wrong.expected_shape or wrong.expected.ndim == 0:
+        return
+    allowance = wrong.tolerance * scale_of(wrong.expected)
+    off = (wrong.value - wrong.expected).abs() > allowance
+    for dim, size in enumerate(wrong.expected_shape):
+        slices = off.movedim(dim, 0).reshape(size, -1).any(1).nonzero().flatten().tolist()
+        first, last = (slices[0], slices[-1]) if slices else (0, size)
+        if len(slices) <= size / 2 and len(slices) == last - first + 1:
+            value, expected = (all_.narrow(dim, first, len(slices)) for all_ in (wrong.value, wrong.expected))
+            places = f"position {first}" if first == last else f"positions {first} to {last}"
+            yield {
+                "places": places,
+                "dim": str(dim),
+                "how": _how(wrong, value, expected),
+                "lines": lines(wrong, wrong.consumers),
+            }
+
+
+def _how(wrong: WrongAnswer, value: torch.Tensor, expected: torch.Tensor) -> str:
+    """In which way a part of the answer is wrong; empty if it is not known."""
+    if not bool(value.any()):
+        return ", where it is zero"
+    number = ratio(value, expected)
+    if scale_of(value - number * expected) > wrong.tolerance * scale_of(value) or not has_name(wrong, number):
+        return ""
+    return (
+        ", where its sign is wrong"
+        if number == -1
+        else f", where it is {factor_name(wrong, number)} times what it should be"
+    )
+
+
+@mistake("values")
+def step_too_many(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} goes one step too far: it is what {tensor} sends back to {earlier}.
+
+    Try: Stop at {tensor}: the step from {tensor} back to {earlier} belongs to d{earlier}.
+    """
+    for name in wrong.earlier if not wrong.scales else ():
+        if wrong.fits(wrong.context.vjp(name, wrong.name, wrong.expected)):
+            yield {"earlier": name}
 
 
 @mistake("values")
@@ -170,9 +270,9 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is computed with {used}{where}.
+    """{fault}.
 
-    Try: Look at {lines}, and at the upstream gradient: is that what your formula needs?
+    Try: Look at {lines}, and at the upstream gradient: which values does the formula need?
     """
     for candidates in () if wrong.scales else WRONG_VARIABLE_CANDIDATES:
         explanations = list(candidates(wrong))
@@ -182,96 +282,12 @@ def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
-def factor_count(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right except that the factor {factor} {problem} in every entry.
+def one_change(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} has the values that the right formula gives with one change: {change}.
 
-    Try: Follow {lines}, and count how often {factor} occurs on the way back.
+    Try: Compare your formula with {lines}, one factor and one term at a time.
     """
-    for name, value in wrong.context.forward.items():
-        fits = broadcast_dims(tuple(value.shape), wrong.expected_shape) or tuple(value.shape) == wrong.expected_shape
-        if not fits or name == wrong.name or wrong.shape != wrong.expected_shape or not bool((value != 0).all()):
-            continue
-        for problem, candidate in (("is missing", wrong.expected / value), ("appears twice", wrong.expected * value)):
-            if wrong.fits(candidate):
-                yield {"factor": name, "problem": problem, "lines": lines(wrong, wrong.consumers)}
-
-
-@mistake("values", is_note=True)
-def missing_eps(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is slightly off, most where {tensor} is smallest, as if the forward pass added a small constant to
-    {tensor} and your formula did not, or the other way round.
-
-    Try: Look at {lines}, and use {tensor} in your formula exactly as it is used there.
-    """
-    values = wrong.context.tensors[wrong.name].detach().double()
-    if wrong.shape != wrong.expected_shape or not bool((values > 0).all()):
-        return
-    large = wrong.expected.abs() > 1e-2 * wrong.expected.abs().max()
-    off = (wrong.value / wrong.expected - 1)[large]
-    # (v / (v + eps)) ** p is 1 - p * eps / v to first order
-    constants = off * values[large]
-    middle = constants.median()
-    spread = float(values[large].max() / values[large].min()) if bool(large.any()) else 0.0
-    same = bool((constants - middle).abs().max() <= 0.1 * middle.abs()) if bool(large.any()) else False
-    if same and spread > 1.5 and 5e-6 < float(off.abs().max()) < 0.1:
-        yield {"lines": lines(wrong, wrong.consumers)}
-
-
-# the local derivative at other values
-
-
-@mistake("values")
-def slope_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} takes the local derivative at {used} instead of at {tensor}.
-
-    Try: Look at {lines}: the local derivative is taken at the value that the forward pass has there.
-    """
-    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
-        if wrong.context.tensors[consumer].shape != wrong.expected_shape:
-            continue
-        points = wrong.context.forward[wrong.name].flatten()
-        slopes = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
-        upstream = wrong.context.gradient_of(consumer).flatten()
-        taken = (wrong.value - wrong.other_branches(consumer)).flatten() / upstream
-        # a small upstream gradient leaves only rounding of the local derivative
-        readable = upstream.abs() > 1e-2 * scale_of(upstream)
-        if not _is_function(points, slopes):
-            continue
-        for used, value in wrong.other_variables():
-            if used != wrong.name and tuple(value.shape) == wrong.expected_shape:
-                known, interpolated = _interpolate(points, slopes, value.flatten())
-                if _agree(taken[readable & known], interpolated[readable & known], scale_of(slopes)):
-                    yield {"part": part(wrong, consumer), "used": used, "lines": lines(wrong, (consumer,))}
-
-
-def _is_function(points: torch.Tensor, slopes: torch.Tensor) -> bool:
-    """Whether every second slope is interpolated by its neighbours: the step is elementwise and smooth."""
-    order = points.argsort()
-    points, slopes = points[order], slopes[order]
-    if len(points) <= 2 * FEWEST:
-        return False
-    (known, interpolated), inner = _interpolate(points[::2], slopes[::2], points[1::2]), slopes[1::2]
-    return _agree(inner[known], interpolated[known], scale_of(slopes))
-
-
-def _interpolate(points: torch.Tensor, slopes: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """At which of the values ``at`` a slope is known, and the slopes there, by linear interpolation."""
-    order = points.argsort()
-    points, slopes = points[order], slopes[order]
-    right = torch.searchsorted(points, at.contiguous()).clamp(1, len(points) - 1)
-    width = points[right] - points[right - 1]
-    share = (at - points[right - 1]) / width
-    inside = (share >= 0) & (share <= 1) & (width <= NEAR * (points[-1] - points[0]))
-    return inside, slopes[right - 1] + share * (slopes[right] - slopes[right - 1])
-
-
-def _agree(slopes: torch.Tensor, reference: torch.Tensor, scale: float) -> bool:
-    """Whether two lists of slopes are the same, and long and varied enough to tell."""
-    return (
-        len(slopes) >= FEWEST
-        and scale_of(slopes - reference) <= AGREED * scale
-        and float(reference.max() - reference.min()) > 10 * AGREED * scale
-    )
+    yield from ()
 
 
 # right, with a note

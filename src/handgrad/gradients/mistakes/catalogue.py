@@ -9,8 +9,10 @@ from dataclasses import replace
 from handgrad.gradients.mistakes import (  # noqa: F401 - importing a module enters its mistakes
     branches_and_factors,
     closed_forms,
+    local_derivatives,
     masks_and_indexing,
     parameter_updates,
+    products,
     shape_and_dtype,
 )
 from handgrad.gradients.mistakes.mistake import ENTRIES
@@ -29,8 +31,11 @@ ORDER = (
     # positions of entries
     "unreached", "moved", "last-write-wins", "overwritten", "turned", "slope-elsewhere",
     # what the loss cannot show; the whole gradient, or a branch of it
-    "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "sign", "scale",
-    "other-gradient", "local-only", "wrong-variable", "factor-count", "missing-eps",
+    "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
+    "right-elsewhere", "offset", "softmax", "branches-multiplied", "summed-early",
+    "other-gradient", "local-only", "step-left-out", "step-too-many",
+    "product-of-sums", "wrong-pairs", "other-factor",
+    "extra-factor", "missing-factor", "wrong-variable", "extra-term", "one-change", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",
     # trained values

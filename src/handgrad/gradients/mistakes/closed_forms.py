@@ -40,9 +40,8 @@ def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in wrong.consumers:
         for way, share in wrong.context.unnamed_paths(wrong.name, consumer).items():
             number = wrong.factor(share, wrong.expected - share)
-            factor = "1" if number is None else factor_name(wrong, number)
-            if factor != "1":
-                size = size_note(wrong, factor)
+            if number is not None and factor_name(wrong, number) != "1":
+                factor, size = factor_name(wrong, number), size_note(wrong, number)
                 yield {"way": way, "factor": factor, "size": size, "lines": lines(wrong, (way,))}
 
 

@@ -1,11 +1,10 @@
-"""Known mistakes in steps that mask, pick, move, repeat or transpose entries."""
+"""Known mistakes in steps that mask, pick, move or repeat entries."""
 
 from collections.abc import Iterator
 
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.candidates import matrix_products, multiple_of
 from handgrad.gradients.mistakes.mistake import TemplateValues, lines, mistake
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
@@ -46,6 +45,40 @@ def moved(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
+def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{index} contains some rows of {tensor} more than once. The upstream gradients of such a row, from {consumer},
+    must be added; {gradient} keeps only one of them.
+
+    Try: Let every lookup add to its row: in a loop, or with a torch operation that accumulates.
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape else ():
+        upstream = wrong.context.gradient_of(consumer)
+        for name, index in wrong.context.indices.items():
+            if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and _one_of_each(
+                wrong, index, upstream
+            ):
+                yield {"index": name, "consumer": consumer}
+
+
+def _one_of_each(wrong: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) -> bool:
+    """Whether each row of the answer is one of its upstream gradients, where several must be added."""
+    rows = index.reshape(-1)
+    values = upstream.reshape(len(rows), -1)
+    answer = wrong.value.reshape(len(wrong.value), -1)
+    if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
+        return False
+    added = torch.zeros_like(answer).index_add_(0, rows, values)
+    if not wrong.close(added.reshape(wrong.expected.shape), wrong.expected):
+        return False
+    allowance = wrong.tolerance * scale_of(values)
+    for row, value in enumerate(answer):
+        candidates = values[rows == row] if bool((rows == row).any()) else torch.zeros_like(values[:1])
+        if not bool(((candidates - value).abs().amax(1) <= allowance).any()):
+            return False
+    return True
+
+
+@mistake("values")
 def overwritten(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} keeps only the last contribution to an entry: several positions of {consumer} along dimension {dim}
     contribute to the same entry of {tensor}, and they must be added.
@@ -75,24 +108,3 @@ def _keeps_last(wrong: WrongAnswer, consumer: str, dim: int) -> bool:
             return False
         open_entries &= ~reached
     return wrong.fits(candidate)
-
-
-@mistake("values")
-def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """In the matrix product of {gradient}, {factor} has to be transposed (or must not be).
-
-    Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?
-    """
-    for consumer in wrong.consumers:
-        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-        branch = wrong.context.branch(wrong.name, consumer)
-        for name, value in wrong.context.forward.items():
-            products = matrix_products(upstream, value, wrong.expected_shape)
-            for (swapped, upstream_turned, value_turned), right in products.items():
-                number = multiple_of(branch, right)
-                for factor, turned_product in (
-                    (f"d{consumer}", products.get((swapped, not upstream_turned, value_turned))),
-                    (name, products.get((swapped, upstream_turned, not value_turned))),
-                ):
-                    if number and turned_product is not None and wrong.fits(rest + number * turned_product):
-                        yield {"factor": factor, "lines": lines(wrong, (consumer,))}

@@ -1,14 +1,25 @@
 """One known mistake: the generator that recognises it in a wrong answer, its slug, its text and the words in it."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 
-__all__ = ["ENTRIES", "Mistake", "TemplateValues", "factor_name", "lines", "listed", "mistake", "part", "size_note"]
+__all__ = [
+    "ENTRIES",
+    "Mistake",
+    "TemplateValues",
+    "factor_name",
+    "has_name",
+    "lines",
+    "listed",
+    "mistake",
+    "part",
+    "size_note",
+]
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
 TemplateValues = dict[str, str]
@@ -75,35 +86,56 @@ def lines(wrong: WrongAnswer, consumers: Iterable[str]) -> str:
 
 
 def factor_name(wrong: WrongAnswer, number: float) -> str:
-    """A readable name of ``number``: ``2``, ``1/n``, ``(n-1)/n``, ``-n``, else ``0.1`` or ``about 0.939``."""
-    minus, number = "-" if number < 0 else "", abs(number)
-    for name, value, _ in _factors(wrong):
-        if abs(value - number) <= wrong.tolerance * value:
-            return minus + name
+    """A readable name of ``number``: ``2``, ``1/32``, ``-31/32``, ``5**0.5``, else ``0.1`` or ``about 0.939``."""
+    if found := _exactly(wrong, number):
+        return found.text
     short = f"{number:.3g}"
-    exact = abs(float(short) - number) <= wrong.tolerance * number
-    return minus + short if exact else f"about {minus}{short}"
+    exact = abs(float(short) - number) <= wrong.tolerance * abs(number)
+    return short if exact else f"about {short}"
 
 
-def size_note(wrong: WrongAnswer, factor: str) -> str:
-    """`` (n is 32)`` for the ``factor`` ``1/n``; empty for one without the name of a size in it."""
-    sizes = (size for name, _, size in _factors(wrong) if size and name == factor.removeprefix("-"))
-    known = ((wrong.context.sizes[size], size) for size in sizes)
-    return next((f" ({name} is {size})" for name, size in known if name != str(size)), "")
+def has_name(wrong: WrongAnswer, number: float) -> bool:
+    """Whether ``number`` is made from small whole numbers and the sizes of the step: no number by chance."""
+    return not number or _exactly(wrong, number) is not None
 
 
-def _factors(wrong: WrongAnswer) -> Iterator[tuple[str, float, int]]:
-    """Name, value and size (0 if none) of every factor that has a name; plain numbers first."""
-    yield from (("1", 1.0, 0), ("2", 2.0, 0), ("1/2", 0.5, 0))
-    # the sizes of other tensors have nothing to do with this step: a tenth is not 1/n_embd by chance
-    near = (wrong.name, *wrong.named_consumers)
-    own = {size for name in near for size in wrong.context.tensors[name].shape}
-    sizes = {size: name for size, name in wrong.context.sizes.items() if size in own}
-    for size, name in sizes.items():
-        yield from ((name, float(size), size), (f"1/{name}", 1 / size, size))
-    for size, name in sizes.items():
-        yield from ((f"({name}-1)/{name}", (size - 1) / size, size), (f"{name}/({name}-1)", size / (size - 1), size))
-        yield from ((f"({name}-1)", float(size - 1), size), (f"1/({name}-1)", 1 / (size - 1), size))
-    for size, name in sizes.items():
-        if math.isqrt(size) ** 2 != size:
-            yield from ((f"{name}**0.5", size**0.5, size), (f"{name}**-0.5", size**-0.5, size))
+def size_note(wrong: WrongAnswer, number: float) -> str:
+    """`` (n is 32)`` for the ``number`` 31/32; empty for one that is not made from sizes with a name."""
+    found = _exactly(wrong, number)
+    sizes = sorted({part for part in found.parts if part > 2} & _own(wrong)) if found else []
+    named = [(wrong.context.sizes[size], size) for size in sizes]
+    notes = [
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} {size}" for names, size in named if 0 < len(names) < 3
+    ]
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+class _Exact(NamedTuple):
+    """A number as a fraction, or the root of one: its text, and the whole numbers in it."""
+
+    text: str
+    parts: tuple[int, int]
+
+
+def _own(wrong: WrongAnswer) -> set[int]:
+    """The sizes of the step; those of other tensors have nothing to do with it."""
+    return {size for name in (wrong.name, *wrong.named_consumers) for size in wrong.context.tensors[name].shape}
+
+
+def _exactly(wrong: WrongAnswer, number: float) -> _Exact | None:
+    """``number`` made from small whole numbers and sizes; None if it is no such number."""
+    sizes = _own(wrong)
+    known = {1, 2, 3, 4} | {part for size in sizes for part in (size - 1, size, size + 1) if part > 0}
+    minus = "-" if number < 0 else ""
+    for power in (1, 2):
+        fraction = Fraction(abs(number) ** power).limit_denominator(max(known))
+        parts = fraction.numerator, fraction.denominator
+        roots = known if power == 1 else sizes | {1}
+        if set(parts) <= roots and abs(float(fraction) ** (1 / power) - abs(number)) <= wrong.tolerance * abs(number):
+            text = str(fraction)
+            if power == 2:
+                text = (
+                    f"{parts[0]}**0.5" if parts[1] == 1 else f"{parts[1]}**-0.5" if parts[0] == 1 else f"({text})**0.5"
+                )
+            return _Exact(minus + text, parts)
+    return None

@@ -135,7 +135,7 @@ def dtype(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     if kind.is_floating_point:
         eps = torch.finfo(kind).eps
         coarse = eps > wrong.tolerance and wrong.close(wrong.value, wrong.expected, 8 * eps)
-    if not kind.is_floating_point or coarse:
+    if kind != wrong.context.tensors[wrong.name].dtype and (not kind.is_floating_point or coarse):
         yield {"type": str(kind).removeprefix("torch.")}
 
 

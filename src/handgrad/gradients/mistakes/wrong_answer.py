@@ -1,16 +1,24 @@
 """One wrong answer, and the questions that the catalogue asks about it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import torch
 
-from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.autograd_graph import LOSS, above
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, reshaped, scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext, broadcast_dims
 
 __all__ = ["WrongAnswer"]
+
+_Key = TypeVar("_Key")
+_T = TypeVar("_T")
+MOST_COLUMNS = 64
+"""Largest number of tensors whose sums are tried as an explanation."""
+_INDEPENDENT = 1e-3
+"""Tensors whose smallest singular value is this share of the largest are not told apart."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class WrongAnswer:
     blind: bool = False
     zero: frozenset[str] = frozenset()
     skips: bool = False
+    _known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def value(self) -> torch.Tensor:
@@ -59,6 +68,16 @@ class WrongAnswer:
         """The same without the loss."""
         return tuple(name for name in self.consumers if name != LOSS)
 
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The named tensors from which the tensor is directly computed."""
+        return tuple(name for name, consuming in self.context.consumers.items() if self.name in consuming)
+
+    @property
+    def later(self) -> set[str]:
+        """The named tensors, and the loss, that are computed from the tensor, directly or not."""
+        return above(self.name, self.context.consumers)
+
     def fits(self, candidate: torch.Tensor) -> bool:
         """Whether the answer has the shape and, up to the tolerance, the values of ``candidate``; zeros fit nothing."""
         return self.close(self.value, candidate) and bool(candidate.any())
@@ -71,7 +90,7 @@ class WrongAnswer:
     def broadcast_to_expected(self) -> "WrongAnswer | None":
         """The same answer in the shape of the tensor; None unless only a broadcast or sizes of 1 differ."""
         answer = None if self.shape == self.expected_shape else reshaped(self.answer, self.expected_shape)
-        return None if answer is None else replace(self, answer=answer)
+        return None if answer is None else replace(self, answer=answer, _known={})
 
     def factor(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
         """The number ``k`` with which the answer is ``rest + k * candidate``; None if there is none."""
@@ -90,17 +109,69 @@ class WrongAnswer:
         return self.factor(candidate, rest) if varies else None
 
     @cached_property
+    def coefficients(self) -> dict[str, float]:
+        """The number by which each branch is multiplied in the answer, by consumer: 1 if it is right, 0 if missing.
+
+        Empty if the answer is no such sum, or the numbers are not unique. A branch that is too small to tell has 1.
+        """
+        branches = {name: self.context.branch(self.name, name) for name in self.consumers}
+        least = 100 * self.tolerance * scale_of(self.value)
+        large = {name: branch for name, branch in branches.items() if scale_of(branch) > least}
+        small = [branch for name, branch in branches.items() if name not in large]
+        rest = torch.stack(small).sum(0) if small else torch.zeros_like(self.expected)
+        found = self.combination(large, rest) or self._simple_coefficients(branches, list(large))
+        return {**dict.fromkeys(branches, 1.0), **{name: found.get(name, 0.0) for name in large}} if found else {}
+
+    def combination(self, columns: Mapping[_Key, torch.Tensor], rest: torch.Tensor | float = 0.0) -> dict[_Key, float]:
+        """The numbers other than 0 with which the answer is ``rest`` plus the sum of the ``columns`` times them.
+
+        Empty if there are none, or if they are not unique.
+        """
+        if self.shape != self.expected_shape or not columns or len(columns) > MOST_COLUMNS:
+            return {}
+        matrix = torch.stack([column.flatten() for column in columns.values()], 1)
+        scales = matrix.abs().amax(0)
+        target = (self.value - rest).reshape(-1, 1)
+        is_finite = bool(matrix.isfinite().all()) and bool(target.isfinite().all())
+        if not is_finite or not bool(scales.all()) or 2 * len(columns) > len(matrix):
+            return {}
+        matrix = matrix / scales
+        if int(torch.linalg.matrix_rank(matrix, rtol=_INDEPENDENT)) < len(columns):
+            return {}
+        solution = torch.linalg.lstsq(matrix, target).solution[:, 0]
+        # the error of a number is that of the answer, relative to the column
+        errors = 10 * self.tolerance * scale_of(self.value) / scales
+        found: dict[_Key, float] = {}
+        for key, number, error in zip(columns, (solution / scales).tolist(), errors.tolist(), strict=True):
+            found[key] = next((simple for simple in (1.0, 0.0, -1.0) if abs(number - simple) <= error), number)
+        fits = self.fits(rest + torch.stack([found[key] * column for key, column in columns.items()]).sum(0))
+        return {key: number for key, number in found.items() if number} if fits else {}
+
+    def _simple_coefficients(self, branches: dict[str, torch.Tensor], large: Sequence[str]) -> dict[str, float]:
+        """The coefficients if one branch is missing, or has the wrong sign, or is alone; for answers of few numbers."""
+        found = []
+        for name in large if len(branches) > 1 else ():
+            alone = {**dict.fromkeys(large, 0.0), name: 1.0}
+            for changed in ({name: 0.0}, {name: -1.0}, *([alone] if len(large) > 2 else [])):
+                candidate = {**dict.fromkeys(branches, 1.0), **changed}
+                if self.fits(torch.stack([candidate[key] * branch for key, branch in branches.items()]).sum(0)):
+                    found.append({key: number for key, number in candidate.items() if number})
+        return found[0] if len(found) == 1 else {}
+
+    def recalled(self, question: str, answer: Callable[["WrongAnswer"], _T]) -> _T:
+        """What ``answer`` says of this wrong answer; computed once, by the name of the ``question``."""
+        if question not in self._known:
+            self._known[question] = answer(self)
+        return cast("_T", self._known[question])
+
+    @cached_property
     def scales(self) -> dict[tuple[str, ...], float]:
-        """The factors by which the gradient, or one branch of it, differs from what it should be; by the consumers."""
+        """The factor by which the gradient, or one branch of it, differs from what it should be; by the consumers."""
         whole = self.factor(self.expected)
         if whole is not None:
             return {self.consumers: whole}
-        consumers = self.consumers if len(self.consumers) > 1 else ()
-        factors = {
-            (consumer,): self.factor(self.context.branch(self.name, consumer), self.other_branches(consumer))
-            for consumer in consumers
-        }
-        return {consumers: number for consumers, number in factors.items() if number is not None}
+        changed = {name: number for name, number in self.coefficients.items() if number != 1}
+        return {(name,): number for name, number in changed.items() if number and len(changed) == 1}
 
     @property
     def is_right(self) -> bool:

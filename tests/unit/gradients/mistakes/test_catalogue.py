@@ -112,7 +112,9 @@ def test_noise_is_not_recognised(references: tuple[Reference, ...], context: Bac
         assert recognise(f"d{name}", [_view(context, references[1], name, noise)]) is None, name
         changed = value.clone()
         changed.view(-1)[0] += 0.5 * value.abs().max()
-        assert recognise(f"d{name}", [_view(context, references[1], name, changed)]) is None, name
+        found = recognise(f"d{name}", [_view(context, references[1], name, changed)])
+        # that it is right elsewhere is no guess
+        assert found is None or found.mistake == "right-elsewhere", name
 
 
 @pytest.mark.parametrize("number", [1.0, -0.25, 3e-4])
@@ -163,20 +165,20 @@ def test_the_loss_is_a_consumer(context: BackwardContext, references: tuple[Refe
 
 
 def test_sizes_have_names(context: BackwardContext) -> None:
-    """A size is called what the notebook calls it, by the shortest name; without one it is a number."""
+    """A size is called what the notebook calls it; it may have several names, or none."""
     assert {size: context.sizes[size] for size in (32, 27, 64, 10, 30)} == {
-        32: "n",
-        27: "vocab_size",
-        64: "n_hidden",
-        10: "n_embd",
-        30: "30",
+        32: ["batch_size", "n"],
+        27: ["vocab_size"],
+        64: ["n_hidden"],
+        10: ["n_embd"],
+        30: [],
     }
 
 
 FACTORS = {
-    1 / 64: "1/n_hidden (n_hidden is 64)",
-    -32: "-n (n is 32)",
-    31 / 32: "(n-1)/n (n is 32)",
+    1 / 64: "1/64 (n_hidden is 64)",
+    -32: "-32 (batch_size and n are 32)",
+    31 / 32: "31/32 (batch_size and n are 32)",
     0.1: "0.1",
     30: "30",
 }

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from handgrad import CheckFailed
-from handgrad.authoring.mutants import Mutant, mutants
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.catalogue import CATALOGUE
 from handgrad.grading.grader import Grader
+from handgrad.grading.mutants import Mutant, mutants
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
@@ -24,18 +24,20 @@ from helpers.paths import ROOT
 
 MARKING = ROOT / "docs" / "marking.md"
 TRUE = {
-    "factor dropped": "scale sign local-only other-gradient wrong-variable shape-broadcast shape-sum not-a-tensor "
+    "factor dropped": "missing-factor step-left-out scale sign local-only other-gradient wrong-variable other-factor "
+    "shape-broadcast shape-sum not-a-tensor "
     "zero-in-theory invisible-branch unreached dtype",
-    "term dropped": "missing-branch missing-eps scale other-gradient wrong-variable zero-in-theory invisible-branch",
+    "term dropped": "missing-branch several-branches missing-eps scale other-gradient wrong-variable other-factor "
+    "extra-term zero-in-theory invisible-branch",
     # n+1 for n-1 is a factor
     "sign flipped": "sign branch-sign scale zero-in-theory invisible-branch",
     "wrong dimension": "wrong-dim zero-in-theory",
     "keepdim": "shape-rank shape-broadcast zero-in-theory",
     "n for n-1": "scale",
     "transposed": "transposed",
-    "forward for gradient": "wrong-variable zero-in-theory invisible-branch",
+    "forward for gradient": "wrong-variable other-factor zero-in-theory invisible-branch",
     # a small gradient squared beside a 1 leaves no trace of the slope
-    "gradient for forward": "wrong-variable other-gradient zero-in-theory invisible-branch",
+    "gradient for forward": "wrong-variable other-factor other-gradient zero-in-theory invisible-branch",
     "zero": "zeros zero-in-theory",
     "last write": "last-write-wins",
 }

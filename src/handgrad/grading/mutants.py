@@ -23,12 +23,14 @@ class Mutant:
     """An answer cell with one mistake.
 
     The answer's name, the kind of mistake, the cell, and the cell that it was made from, formatted in the same way.
+    The ``word`` is the name of the wrong variable or function, if that is the mistake.
     """
 
     gradient: str
     kind: str
     source: str
     original: str
+    word: str = ""
 
     @property
     def diff(self) -> str:
@@ -71,17 +73,29 @@ def mutants(
         )
         replacements += [(kind, node, new) for kind, new in new_ones]
     original = ast.unparse(tree)
-    kinds = {original: ""}
+    kinds = {original: ("", "")}
     stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     # a cell may be named after something that it does not assign, such as a function or a training
     if gradient in stored:
-        kinds[f"{original}\n{gradient} = torch.zeros_like({gradient})"] = "zero"
+        kinds[f"{original}\n{gradient} = torch.zeros_like({gradient})"] = "zero", ""
     for kind, old, new in replacements:
         # the copy has the new node in the place of the old one, as if that had been copied already
-        kinds.setdefault(ast.unparse(copy.deepcopy(tree, {id(old): new})), kind)
+        kinds.setdefault(ast.unparse(copy.deepcopy(tree, {id(old): new})), (kind, _word(kind, old, new)))
     for text in _without_a_statement(tree):
-        kinds.setdefault(text, "statement dropped")
-    return [Mutant(gradient, kind, text, original) for text, kind in kinds.items() if kind]
+        kinds.setdefault(text, ("statement dropped", ""))
+    return [Mutant(gradient, kind, text, original, word) for text, (kind, word) in kinds.items() if kind]
+
+
+def _word(kind: str, old: ast.AST, new: ast.AST) -> str:
+    """The name of the wrong variable or function, or of the function that is left out; empty if there is none."""
+    match kind, old, new:
+        case "call dropped", ast.Call(func=ast.Attribute(attr=method)), _:
+            return method
+        case "another function", _, ast.Call(func=ast.Attribute(attr=method)):
+            return method
+        case "another name" | "another size" | "forward for gradient" | "gradient for forward", _, ast.Name(id=name):
+            return name
+    return ""
 
 
 def _whole(tree: ast.Module) -> Iterator[tuple[str, ast.AST, ast.AST]]:
@@ -167,9 +181,15 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
         case ast.Assign(targets=[ast.Subscript() as target], value=value):
             yield "+= for =", ast.AugAssign(target, ast.Add(), value)
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            if ast.unparse(right) == f"1 - {ast.unparse(left)}":
+                squared = ast.BinOp(left, ast.Pow(), ast.Constant(2))
+                yield "another slope", ast.BinOp(ast.Constant(1), ast.Sub(), squared)
             yield "divided for multiplied", ast.BinOp(left, ast.Div(), right)
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             yield "multiplied for divided", ast.BinOp(left, ast.Mult(), right)
+        case ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(left=value, op=ast.Pow())):
+            # the slopes of tanh and of a sigmoid, by their results
+            yield "another slope", ast.BinOp(value, ast.Mult(), ast.BinOp(ast.Constant(1), ast.Sub(), value))
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             yield "exponent", ast.BinOp(left, ast.Pow(), ast.BinOp(right, ast.Add(), ast.Constant(1)))
             yield "exponent", left
@@ -183,7 +203,20 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
         case ast.Call(func=ast.Name(id="range"), args=[end]):
             yield "loop cut short", ast.Call(node.func, [ast.BinOp(end, ast.Sub(), ast.Constant(1))], [])
         case ast.Call(func=ast.Attribute() as function):
+            yield from _summed_early(node, function)
             yield from _other_calls(node, function)
+
+
+def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
+    """The product of two sums in place of the sum of products."""
+    match function:
+        case ast.Attribute(
+            value=ast.BinOp(left=left, op=ast.Mult() | ast.MatMult() as operator, right=right), attr="sum"
+        ):
+            first, second = (
+                ast.Call(ast.Attribute(side, "sum", ast.Load()), call.args, call.keywords) for side in (left, right)
+            )
+            yield "summed early", ast.BinOp(first, operator, second)
 
 
 def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:

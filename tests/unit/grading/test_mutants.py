@@ -2,7 +2,7 @@
 
 import ast
 
-from handgrad.authoring.mutants import mutants
+from handgrad.grading.mutants import mutants
 from helpers.inputs import named
 
 SHAPES = {"x": (2, 3), "y": (2, 3), "dx": (2, 3), "dy": (2, 3), "w": (3,)}
@@ -45,6 +45,9 @@ def test_rules() -> None:
         ("dx = z\nfor i in range(n):\n    dx += dy", "loop cut short", "dx = z\nfor i in range(n - 1):\n    dx += dy"),
         ("dx = z\nfor i in range(n):\n    dx += dy", "statement dropped", "dx = z\nfor i in range(n):\n    pass"),
         ("a = dy\ndx = y", "statement dropped", "dx = y"),
+        ("dx = dy * (1 - y**2)", "another slope", "dx = dy * (y * (1 - y))"),
+        ("dx = dy * (y * (1 - y))", "another slope", "dx = dy * (1 - y**2)"),
+        ("dx = (dy * y).sum(0)", "summed early", "dx = dy.sum(0) * y.sum(0)"),
         ("dx = dy", "zero", "dx = dy\ndx = torch.zeros_like(dx)"),
     ]:
         with named(source, kind, made):

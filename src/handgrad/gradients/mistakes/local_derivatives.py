@@ -1,0 +1,270 @@
+"""Known mistakes in a local derivative: that of another function, at other values, a factor too many or too few."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+
+from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.mistakes.backward_context import broadcast_dims
+from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, mistake, part
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
+
+__all__: list[str] = []
+
+NEAR = 1 / 20
+"""Between two points the local derivative is interpolated if they are this share of the whole range apart or less."""
+AGREED = 0.02
+"""Largest difference of two equal local derivatives, as a share of the largest: they are interpolated."""
+FEWEST = 16
+"""Points at which the local derivative must be known."""
+
+
+class _Function(NamedTuple):
+    """A function that is often a factor in a derivative: its formula, with ``x`` in it, and what it is."""
+
+    formula: str
+    values: Callable[[torch.Tensor], torch.Tensor]
+    known_as: str = ""
+
+
+_FUNCTIONS = (
+    _Function("x", lambda x: x),
+    _Function("1 / x", lambda x: 1 / x),
+    _Function("1 - x**2", lambda x: 1 - x**2, "the derivative of tanh, if x is its result"),
+    _Function("x * (1 - x)", lambda x: x * (1 - x), "the derivative of a sigmoid, if x is its result"),
+    _Function("(x > 0)", lambda x: (x > 0).double(), "the derivative of a ReLU"),
+    _Function("x**2", lambda x: x**2),
+    _Function("1 / x**2", lambda x: x**-2),
+    _Function("1 - x", lambda x: 1 - x),
+    _Function("1 + x", lambda x: 1 + x),
+    _Function("x.sign()", torch.sign, "the derivative of an absolute value"),
+    _Function("x.exp()", torch.exp, "the derivative of exp"),
+    _Function("x.sqrt()", torch.sqrt),
+    _Function("x**-0.5", lambda x: x**-0.5, "up to a number, the derivative of a square root"),
+    _Function("x**-1.5", lambda x: x**-1.5, "up to a number, the derivative of x**-0.5"),
+    _Function("x**3", lambda x: x**3),
+    _Function("torch.tanh(x)", torch.tanh),
+    _Function("1 - torch.tanh(x)**2", lambda x: 1 - torch.tanh(x) ** 2, "the derivative of tanh"),
+    _Function("torch.sigmoid(x)", torch.sigmoid, "the derivative of softplus"),
+    _Function("sigmoid(x) * (1 - sigmoid(x))", lambda x: torch.sigmoid(x) * torch.sigmoid(-x), "that of a sigmoid"),
+    _Function("x.cos()", torch.cos, "the derivative of sin"),
+)
+"""The plainest first."""
+
+
+class _Factor(NamedTuple):
+    """A function of a tensor of the forward pass, or of a gradient: its formula, what it is, and its values."""
+
+    formula: str
+    known_as: str
+    values: torch.Tensor
+
+
+def _factors(variables: Iterable[tuple[str, torch.Tensor]], like: torch.Tensor) -> Iterator[list[_Factor]]:
+    """For each function, the plainest first, what a tensor of the shape of ``like`` can be multiplied by."""
+    fitting = []
+    for name, value in variables:
+        if tuple(value.shape) == tuple(like.shape) or broadcast_dims(tuple(value.shape), tuple(like.shape)):
+            fitting.append((name, value))
+    for function in _FUNCTIONS:
+        factors = []
+        for name, value in fitting:
+            if bool((values := function.values(value)).isfinite().all()):
+                known_as = f" ({function.known_as.replace('if x', f'if {name}')})" if function.known_as else ""
+                factors.append(_Factor(re.sub(r"\bx\b", name, function.formula), known_as, values))
+        yield factors
+
+
+@mistake("values")
+def other_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is d{consumer} times `{factor}`{words}, which is not the local derivative of {consumer} with respect to
+    {tensor}.
+
+    Try: Look at {lines}: how does {consumer} change when one entry of {tensor} is nudged?
+    """
+    for consumer in () if wrong.scales or wrong.shape != wrong.expected_shape else wrong.named_consumers:
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        for factors in _factors(wrong.other_variables(), upstream):
+            explanations = []
+            for factor in factors:
+                product = wrong.reduced_to(upstream * factor.values)
+                if product is not None and (number := wrong.multiple(product, rest)) is not None:
+                    summed = ", summed" if product.shape != upstream.shape else ""
+                    formula = _times(factor_name(wrong, number), factor.formula)
+                    explanations.append({"factor": formula, "words": factor.known_as + summed})
+            # the same numbers may be a less plain function of another tensor
+            if explanations:
+                known = {"part": part(wrong, consumer), "consumer": consumer, "lines": lines(wrong, (consumer,))}
+                yield from (known | words for words in explanations)
+                break
+
+
+def _times(number: str, formula: str) -> str:
+    """A formula times a number, as one writes it: ``-1 / x``, ``1/2 * x``."""
+    if formula.startswith("1 / "):
+        return f"{number} / {formula[4:]}"
+    return formula if number == "1" else f"{number} * {formula}"
+
+
+@mistake("values")
+def extra_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} has one factor too many: without `{factor}` it would be right.
+
+    Try: Look at {lines}, and count how often each factor belongs into the formula.
+    """
+    yield from _factor_changed(wrong, torch.mul)
+
+
+@mistake("values")
+def missing_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} lacks a factor: times `{factor}` it would be right.
+
+    Try: Look at {lines}, and count how often each factor belongs into the formula.
+    """
+    yield from _factor_changed(wrong, torch.div)
+
+
+def _factor_changed(
+    wrong: WrongAnswer, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> Iterator[TemplateValues]:
+    """The branches that are right but for one factor: ``change`` makes the answer from the right branch and the factor.
+
+    There is none for a factor that is the same everywhere.
+    """
+    for consumer in () if wrong.scales or wrong.shape != wrong.expected_shape else wrong.consumers:
+        branch, rest = wrong.context.branch(wrong.name, consumer), wrong.other_branches(consumer)
+        for factors in _factors(wrong.context.forward.items(), branch):
+            candidates = {factor.formula: change(branch, factor.values) for factor in factors}
+            fitting = [
+                formula
+                for formula, candidate in candidates.items()
+                if bool(candidate.isfinite().all()) and wrong.fits(rest + candidate)
+            ]
+            if fitting:
+                known = {"part": part(wrong, consumer), "lines": lines(wrong, (consumer,))}
+                yield from (known | {"factor": formula} for formula in fitting)
+                break
+
+
+@mistake("values")
+def softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, {fault}, which is not the derivative of a softmax: each entry of {consumer} depends on all entries
+    of {tensor} along dimension {dim}.
+
+    Try: Write one entry of {consumer} as a formula of the entries of {tensor}, and take its derivative by its own
+    entry and by another one.
+    """
+    for consumer in () if wrong.scales else wrong.named_consumers:
+        probs, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
+        if probs is None or probs.shape != wrong.expected.shape:
+            continue
+        branch, rest = wrong.context.branch(wrong.name, consumer), wrong.other_branches(consumer)
+        for dim in range(probs.ndim):
+            right = probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
+            if probs.shape[dim] > 1 and wrong.close(branch, right):
+                for fault, candidate in _softmax_faults(consumer, probs, upstream, dim):
+                    if wrong.fits(rest + candidate):
+                        yield {"consumer": consumer, "fault": fault, "dim": str(dim)}
+
+
+def _softmax_faults(
+    name: str, probs: torch.Tensor, upstream: torch.Tensor, dim: int
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """What may be wrong in the derivative of a softmax ``probs`` along ``dim``, and the branch that it gives."""
+    weighted = probs * upstream
+    yield f"d{name} is multiplied by `{name} * (1 - {name})`, entry by entry", weighted * (1 - probs)
+    yield f"d{name} is only multiplied by {name}", weighted
+    for other in range(probs.ndim):
+        if other != dim:
+            along = f"the sum of {name} * d{name} runs along dimension {other}"
+            yield along, probs * (upstream - weighted.sum(other, keepdim=True))
+    yield f"the sum of {name} * d{name} runs over all entries", probs * (upstream - weighted.sum())
+    yield f"the mean of {name} * d{name} stands for its sum", probs * (upstream - weighted.mean(dim, keepdim=True))
+    yield f"the sum is one of {name} alone, without d{name}", probs * (upstream - probs.sum(dim, keepdim=True))
+    yield f"the sum is one of d{name} alone, without {name}", probs * (upstream - upstream.sum(dim, keepdim=True))
+    yield (
+        f"the mean of d{name} stands for the sum of {name} * d{name}",
+        probs * (upstream - upstream.mean(dim, keepdim=True)),
+    )
+    yield f"the difference is not multiplied by {name}", upstream - weighted.sum(dim, keepdim=True)
+    yield f"the sum is not multiplied by {name}", weighted - weighted.sum(dim, keepdim=True)
+    yield f"the upstream gradient is not multiplied by {name}", upstream - probs * weighted.sum(dim, keepdim=True)
+    yield f"the sum of {name} * d{name} is added", probs * (upstream + weighted.sum(dim, keepdim=True))
+    yield f"only the sum of {name} * d{name} is left", -probs * weighted.sum(dim, keepdim=True)
+
+
+@mistake("values", is_note=True)
+def missing_eps(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is slightly off, most where {tensor} is smallest, as if the forward pass added a small constant to
+    {tensor} and your formula did not, or the other way round.
+
+    Try: Look at {lines}, and use {tensor} in your formula exactly as it is used there.
+    """
+    values = wrong.context.tensors[wrong.name].detach().double()
+    if wrong.shape != wrong.expected_shape or not bool((values > 0).all()):
+        return
+    large = wrong.expected.abs() > 1e-2 * wrong.expected.abs().max()
+    off = (wrong.value / wrong.expected - 1)[large]
+    # (v / (v + eps)) ** p is 1 - p * eps / v to first order
+    constants = off * values[large]
+    middle = constants.median()
+    spread = float(values[large].max() / values[large].min()) if bool(large.any()) else 0.0
+    same = bool((constants - middle).abs().max() <= 0.1 * middle.abs()) if bool(large.any()) else False
+    if same and spread > 1.5 and 5e-6 < float(off.abs().max()) < 0.1:
+        yield {"lines": lines(wrong, wrong.consumers)}
+
+
+@mistake("values")
+def slope_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} takes the local derivative at {used} instead of at {tensor}.
+
+    Try: Look at {lines}: the local derivative is taken at the value that the forward pass has there.
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        if wrong.context.tensors[consumer].shape != wrong.expected_shape:
+            continue
+        points = wrong.context.forward[wrong.name].flatten()
+        slopes = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
+        upstream = wrong.context.gradient_of(consumer).flatten()
+        taken = (wrong.value - wrong.other_branches(consumer)).flatten() / upstream
+        # a small upstream gradient leaves only rounding of the local derivative
+        readable = upstream.abs() > 1e-2 * scale_of(upstream)
+        if not _is_function(points, slopes):
+            continue
+        for used, value in wrong.other_variables():
+            if used != wrong.name and tuple(value.shape) == wrong.expected_shape:
+                known, interpolated = _interpolate(points, slopes, value.flatten())
+                if _agree(taken[readable & known], interpolated[readable & known], scale_of(slopes)):
+                    yield {"part": part(wrong, consumer), "used": used, "lines": lines(wrong, (consumer,))}
+
+
+def _is_function(points: torch.Tensor, slopes: torch.Tensor) -> bool:
+    """Whether every second slope is interpolated by its neighbours: the step is elementwise and smooth."""
+    order = points.argsort()
+    points, slopes = points[order], slopes[order]
+    if len(points) <= 2 * FEWEST:
+        return False
+    (known, interpolated), inner = _interpolate(points[::2], slopes[::2], points[1::2]), slopes[1::2]
+    return _agree(inner[known], interpolated[known], scale_of(slopes))
+
+
+def _interpolate(points: torch.Tensor, slopes: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """At which of the values ``at`` a slope is known, and the slopes there, by linear interpolation."""
+    order = points.argsort()
+    points, slopes = points[order], slopes[order]
+    right = torch.searchsorted(points, at.contiguous()).clamp(1, len(points) - 1)
+    width = points[right] - points[right - 1]
+    share = (at - points[right - 1]) / width
+    inside = (share >= 0) & (share <= 1) & (width <= NEAR * (points[-1] - points[0]))
+    return inside, slopes[right - 1] + share * (slopes[right] - slopes[right - 1])
+
+
+def _agree(slopes: torch.Tensor, reference: torch.Tensor, scale: float) -> bool:
+    """Whether two lists of slopes are the same, and long and varied enough to tell."""
+    return (
+        len(slopes) >= FEWEST
+        and scale_of(slopes - reference) <= AGREED * scale
+        and float(reference.max() - reference.min()) > 10 * AGREED * scale
+    )

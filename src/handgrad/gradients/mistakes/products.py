@@ -1,0 +1,199 @@
+"""Known mistakes in products: a matrix the wrong way round, tensors paired with the wrong gradients, sums too early."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, scale_of
+from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake, part
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
+
+__all__ = ["matrix_products", "multiple_of"]
+
+
+def matrix_products(
+    upstream: torch.Tensor, value: torch.Tensor, shape: tuple[int, ...]
+) -> dict[tuple[bool, bool, bool], torch.Tensor]:
+    """The matrix products of two tensors that have ``shape`` once their batch dimensions are summed.
+
+    The keys are: whether ``value`` comes first, whether ``upstream`` is transposed, whether ``value`` is transposed.
+    """
+    products: dict[tuple[bool, bool, bool], torch.Tensor] = {}
+    if min(upstream.ndim, value.ndim) < 2:
+        return products
+    for swapped, upstream_turned, value_turned in itertools.product((False, True), repeat=3):
+        first, second = upstream.mT if upstream_turned else upstream, value.mT if value_turned else value
+        left, right = (second, first) if swapped else (first, second)
+        if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != shape[-2:]:
+            continue
+        try:
+            product = left @ right
+        except RuntimeError:
+            # the batch dimensions do not fit
+            continue
+        if tuple(product.shape[product.ndim - len(shape) :]) == shape:
+            products[swapped, upstream_turned, value_turned] = product.sum_to_size(shape)
+    return products
+
+
+def multiple_of(branch: torch.Tensor, product: torch.Tensor) -> float | None:
+    """The number ``k`` with ``branch = k * product``; None if there is none."""
+    number = ratio(branch, product)
+    close = scale_of(branch - number * product) <= RELATIVE_TOLERANCE * scale_of(branch)
+    return number if number and close else None
+
+
+@mistake("values")
+def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In the matrix product of {gradient}, {factor} has to be transposed (or must not be).
+
+    Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?
+    """
+    for consumer in wrong.consumers:
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        branch = wrong.context.branch(wrong.name, consumer)
+        for name, value in wrong.context.forward.items():
+            products = matrix_products(upstream, value, wrong.expected_shape)
+            for (swapped, upstream_turned, value_turned), right in products.items():
+                number = multiple_of(branch, right)
+                for factor, turned_product in (
+                    (f"d{consumer}", products.get((swapped, not upstream_turned, value_turned))),
+                    (name, products.get((swapped, upstream_turned, not value_turned))),
+                ):
+                    if number and turned_product is not None and wrong.fits(rest + number * turned_product):
+                        yield {"factor": factor, "lines": lines(wrong, (consumer,))}
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A branch that is ``number`` times a product of the consumer's gradient with the tensor ``factor``.
+
+    ``order`` is that of :func:`matrix_products`; None for a product entry by entry.
+    """
+
+    consumer: str
+    factor: str
+    order: tuple[bool, bool, bool] | None
+    number: float
+
+    @classmethod
+    def of(cls, wrong: WrongAnswer, consumer: str) -> "_Product | None":
+        """The branch through ``consumer`` as a product; None if it is not one."""
+        upstream, branch = wrong.context.gradient_of(consumer), wrong.context.branch(wrong.name, consumer)
+        for name, value in wrong.context.forward.items():
+            products: dict[tuple[bool, bool, bool] | None, torch.Tensor] = {}
+            products.update(matrix_products(upstream, value, wrong.expected_shape).items())
+            if value.shape == upstream.shape and (reduced := wrong.reduced_to(upstream * value)) is not None:
+                products[None] = reduced
+            for order, product in products.items():
+                if number := multiple_of(branch, product):
+                    return cls(consumer, name, order, number)
+        return None
+
+    def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
+        """The same product with another tensor as its factor; None if the shapes do not fit."""
+        upstream, value = wrong.context.gradient_of(self.consumer), wrong.context.forward[name]
+        if value.shape != wrong.context.forward[self.factor].shape:
+            return None
+        if self.order is None:
+            product = wrong.reduced_to(upstream * value)
+        else:
+            product = matrix_products(upstream, value, wrong.expected_shape).get(self.order)
+        return None if product is None else self.number * product
+
+
+@mistake("values")
+def product_of_sums(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is a product of two sums, {upstream} and {factors}: so each gradient is multiplied by each tensor.
+
+    Try: Multiply each gradient by its own tensor (see {lines}), and add the products.
+    """
+    own, found = wrong.recalled("pairs", _pairs)
+    grid = {(consumer, factor) for consumer in own for factor in own.values()}
+    if len(set(own.values())) > 1 and set(found) == grid and set(found.values()) == {1}:
+        upstream = " + ".join(f"d{consumer}" for consumer in own)
+        yield {"upstream": upstream, "factors": " + ".join(own.values()), "lines": lines(wrong, own)}
+
+
+@mistake("values")
+def wrong_pairs(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, {pairs}{rest}.
+
+    Try: Look at {lines}: by what is {tensor} multiplied in each of them?
+    """
+    own, found = wrong.recalled("pairs", _pairs)
+    strange = [pair for pair in found if own.get(pair[0]) != pair[1]]
+    if strange and set(found.values()) == {1}:
+        (consumer, factor), *further = strange
+        pairs = listed([f"d{consumer} is multiplied by {factor}", *(f"d{other} by {name}" for other, name in further)])
+        pairs += ", which are the wrong tensors" if further else ", which is the wrong tensor"
+        missing = [consumer for consumer in own if consumer not in {pair[0] for pair in found}]
+        rest = f"; the contribution through {listed(missing)} is missing" if missing else ""
+        yield {"pairs": pairs, "rest": rest, "lines": lines(wrong, own)}
+
+
+@mistake("values")
+def branches_multiplied(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is the product of the contributions through {consumers}, and should be their sum.
+
+    Try: When {tensor} changes a little, each consumer changes the loss a little, and these changes add up.
+    """
+    branches = [wrong.context.branch(wrong.name, consumer) for consumer in wrong.consumers]
+    if len(branches) > 1 and wrong.fits(torch.stack(branches).prod(0)):
+        yield {"consumers": listed(wrong.consumers)}
+
+
+@mistake("values")
+def summed_early(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} multiplies the sum of d{consumer} by the sum of {factor}: the sum of the products is needed.
+
+    Try: Multiply first, entry by entry, and sum afterwards.
+    """
+    for consumer in () if wrong.scales else wrong.named_consumers:
+        found, upstream = _Product.of(wrong, consumer), wrong.context.gradient_of(consumer)
+        if found is None:
+            continue
+        value, rest = wrong.context.forward[found.factor], wrong.other_branches(consumer)
+        candidates = []
+        if found.order is None:
+            candidates = [wrong.reduced_to(upstream) * wrong.reduced_to(value)]  # type: ignore[operator]
+        elif upstream.ndim > 2:
+            dims = tuple(range(upstream.ndim - 2))
+            early = matrix_products(upstream.sum(dims), value.sum(dims), wrong.expected_shape)
+            candidates = [early[found.order]] if found.order in early else []
+        if any(wrong.multiple(candidate, rest) is not None for candidate in candidates):
+            yield {"part": part(wrong, consumer), "consumer": consumer, "factor": found.factor}
+
+
+def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, str], float]]:
+    """The tensor by which each consumer's gradient is multiplied, and the pairs that the answer has, with numbers.
+
+    Both are empty if the branches are no such products, or the answer is no sum of them.
+    """
+    nothing: tuple[dict[str, str], dict[tuple[str, str], float]] = {}, {}
+    if wrong.shape != wrong.expected_shape or wrong.coefficients:
+        return nothing
+    products = [_Product.of(wrong, consumer) for consumer in wrong.named_consumers]
+    known = [product for product in products if product is not None]
+    if not known or len(known) < len(wrong.consumers):
+        return nothing
+    own = {product.consumer: product.factor for product in known}
+    family = {_family(name) for name in own.values()}
+    alike = [name for name in wrong.context.forward if _family(name) in family]
+    for names in (dict.fromkeys(own.values()), alike, wrong.context.forward):
+        columns = {
+            (product.consumer, name): column
+            for product in known
+            for name in names
+            if (column := product.with_factor(wrong, name)) is not None
+        }
+        if found := wrong.combination(columns):
+            return own, found
+    return nothing
+
+
+def _family(name: str) -> str:
+    """A name without its digits: ``h1`` and ``h2`` are of one family."""
+    return "".join(letter for letter in name if not letter.isdigit())

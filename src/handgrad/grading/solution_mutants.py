@@ -1,0 +1,154 @@
+"""Recognise an answer as the worked solution with one small mistake: its values are those of a mutant in every pass.
+
+Where the solution is known, its mutants are a catalogue of mistakes. The sentence says what the mutant changes, not the
+formula.
+"""
+
+import ast
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import Reference
+from handgrad.gradients.comparison import compare
+from handgrad.gradients.mistakes.catalogue import diagnosis_of
+from handgrad.grading.mutants import Mutant, mutants
+from handgrad.grading.worked_solution import namespaces_before, run_answer
+from handgrad.report.records import Diagnosis
+
+__all__ = ["SolutionMutants"]
+
+Setting = tuple[str, bool]
+"""The name of a pass, and whether its upstream gradients are random ones."""
+
+_CHANGES = {
+    "sign flipped": "one sign is the opposite",
+    "transposed": "one transpose is left out, or one too many is there",
+    "factor dropped": "one factor is left out",
+    "term dropped": "one term is left out",
+    "n for n-1": "n stands where n-1 belongs",
+    "wrong dimension": "one sum, mean, maximum or softmax runs along another dimension",
+    "keepdim": "a sum keeps its dimension, or loses it, where it should not",
+    "last write": "only the last value is kept for an index that occurs several times",
+    "forward for gradient": "{word} stands where a gradient belongs",
+    "gradient for forward": "{word} stands where a value of the forward pass belongs",
+    "another name": "{word} stands where another tensor of the same shape belongs",
+    "another size": "{word} stands where another size belongs",
+    "= for +=": "a value is assigned where it should be added",
+    "+= for =": "a value is added where it should be assigned",
+    "divided for multiplied": "one division stands where a multiplication belongs",
+    "multiplied for divided": "one multiplication stands where a division belongs",
+    "exponent": "one exponent is left out, or too large by 1",
+    "condition turned round": "one condition is the opposite",
+    "upstream left out": "one upstream gradient is left out",
+    "loop cut short": "the last turn of a loop is left out",
+    "another function": "{word} stands where another function belongs",
+    "another slope": "one slope is the one of another function: a tanh and a sigmoid are mixed up",
+    "summed early": "it sums first and multiplies then",
+    "call dropped": "a call of {word} is left out",
+    "statement dropped": "one line is left out",
+}
+"""What a student reads of each kind of mutant."""
+
+
+class SolutionMutants:
+    """The mutants of an exercise's worked solutions, by gradient; empty for a gradient whose solution is not known.
+
+    Parameters
+    ----------
+    exercise
+        The exercise, with its worked solutions; a release has none.
+    references
+        The reference of each pass, by its name.
+    """
+
+    def __init__(self, exercise: Exercise, references: Mapping[str, Reference]) -> None:
+        self._exercise, self._references = exercise, references
+        self._solutions = {cell.name: cell.source for cell in exercise.cells if cell.kind == "stub"}
+        self._stubs = {gradient: stub for stub, answers in exercise.answers.items() for gradient in answers}
+        self._namespaces: dict[Setting, dict[str, dict[str, Any]]] = {}
+        self._made: dict[str, list[Mutant]] = {}
+        self._values: dict[tuple[Setting, Mutant], torch.Tensor | None] = {}
+
+    def recognise(
+        self, gradient: str, answers: Mapping[Setting, torch.Tensor], tolerance: float, lines: str
+    ) -> Diagnosis | None:
+        """The mistake if a mutant has the values of all ``answers``, which are those of one gradient.
+
+        ``lines`` are those of the forward pass that a student should look at.
+        """
+        left = self._mutants_of(gradient) if answers else []
+        for setting, answer in answers.items():
+            if not left or not self._is_right(gradient, setting, tolerance):
+                return None
+            left = [mutant for mutant in left if _same(self._value(gradient, mutant, setting), answer, tolerance)]
+        changes = {_CHANGES[mutant.kind].format(word=mutant.word) for mutant in left}
+        # of several mutants with the same values, the first is the plainest
+        first = next((_CHANGES[mutant.kind].format(word=mutant.word) for mutant in left), "")
+        return diagnosis_of("one-change", gradient, change=first, lines=lines) if changes else None
+
+    def _mutants_of(self, gradient: str) -> list[Mutant]:
+        stub = self._stubs[gradient]
+        if gradient not in self._made:
+            earlier = [name for other in self._before(stub) for name in self._exercise.answers[other]]
+            shapes = self._shapes | {name: self._shapes[name.removeprefix("d")] for name in earlier}
+            source = self._solutions[stub]
+            has_loop = any(isinstance(node, ast.While) for node in ast.walk(ast.parse(source)))
+            # a changed condition might never end the loop
+            made = [] if has_loop else mutants(gradient, source, earlier, shapes, self._exercise.sizes)
+            self._made[gradient] = [mutant for mutant in made if mutant.kind in _CHANGES]
+        return self._made[gradient]
+
+    def _before(self, stub: str) -> list[str]:
+        stubs = list(self._solutions)
+        return stubs[: stubs.index(stub)]
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the named tensors, and of the indices."""
+        reference = next(iter(self._references.values()))
+        indices = {
+            name: value
+            for name, value in reference.namespace.items()
+            if isinstance(value, torch.Tensor) and not value.is_floating_point()
+        }
+        return {name: tuple(tensor.shape) for name, tensor in (indices | dict(reference.tensors)).items()}
+
+    def _is_right(self, gradient: str, setting: Setting, tolerance: float) -> bool:
+        """Whether the worked solution is known: it gives the right gradient."""
+        name, step = setting
+        reference = self._references[name]
+        expected = (reference.step.gradients if step else reference.gradients)[self._exercise.tensors[gradient]]
+        solution = Mutant(gradient, "", self._solutions[self._stubs[gradient]], "")
+        return _same(self._value(gradient, solution, setting), expected, tolerance)
+
+    def _value(self, gradient: str, mutant: Mutant, setting: Setting) -> torch.Tensor | None:
+        """The value of a mutant in one pass; None if it raises, or gives no tensor."""
+        if (setting, mutant) not in self._values:
+            value = None
+            try:
+                namespace = self._namespace(setting)[self._stubs[gradient]]
+                value = run_answer(mutant.source, namespace, torch.get_default_dtype()).get(gradient)
+            except Exception:
+                # a mutant may raise anything
+                value = None
+            self._values[setting, mutant] = value if isinstance(value, torch.Tensor) else None
+        return self._values[setting, mutant]
+
+    def _namespace(self, setting: Setting) -> dict[str, dict[str, Any]]:
+        if setting not in self._namespaces:
+            name, step = setting
+            reference = self._references[name]
+            gradients = reference.step.upstream if step else reference.gradients
+            self._namespaces[setting] = namespaces_before(self._solutions, reference.namespace, gradients)
+        return self._namespaces[setting]
+
+
+def _same(value: torch.Tensor | None, answer: torch.Tensor, tolerance: float) -> bool:
+    """Whether a mutant's value is the ``answer``, in its shape."""
+    if value is None or value.shape != answer.shape or not answer.is_floating_point():
+        return False
+    return bool(answer.any()) and compare(answer, value.to(answer.dtype), tolerance=tolerance).approximate

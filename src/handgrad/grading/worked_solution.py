@@ -1,0 +1,82 @@
+"""Run worked solutions, and variants of them, in this process: never a student's cell."""
+
+import ast
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from handgrad.notebook import execution
+
+__all__ = ["default_dtype", "namespaces_before", "plain", "run_answer"]
+
+_COPIED = (torch.Tensor, list, tuple, dict)
+
+
+def namespaces_before(
+    solutions: Mapping[str, str],
+    namespace: Mapping[str, Any],
+    gradients: Mapping[str, torch.Tensor],
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, dict[str, Any]]:
+    """For each of the ``solutions`` the namespace in which its cell runs, if the upstream gradients are these.
+
+    Parameters
+    ----------
+    solutions
+        The source of each stub, in order.
+    namespace
+        The namespace of the forward pass.
+    gradients
+        The gradient of each tensor; answers that are not gradients come from the solutions.
+    dtype
+        The default dtype.
+    """
+    current = {name: plain(value) for name, value in namespace.items()}
+    before: dict[str, dict[str, Any]] = {}
+    for name, source in solutions.items():
+        before[name] = dict(current)
+        current = run_answer(source, current, dtype)
+        current |= {f"d{tensor}": value for tensor, value in gradients.items() if f"d{tensor}" in current}
+    return before
+
+
+def plain(value: Any) -> Any:
+    """A value without autograd's graph, also inside lists, tuples and dictionaries."""
+    match value:
+        case torch.Tensor():
+            return value.detach()
+        case list() | tuple() if type(value) in (list, tuple):
+            return type(value)(map(plain, value))
+        case dict() if type(value) is dict:
+            return {key: plain(part) for key, part in value.items()}
+    return value
+
+
+def run_answer(source: str, namespace: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """The namespace after a cell, which gets copies of the values it names; exceptions of the cell propagate."""
+    named = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    # one deepcopy of all of them: tensors that share memory do so in the copy too
+    copies = copy.deepcopy({name: namespace[name] for name in named if isinstance(namespace.get(name), _COPIED)})
+    generators = {
+        name: torch.Generator().set_state(value.get_state())
+        for name, value in namespace.items()
+        if isinstance(value, torch.Generator)
+    }
+    own = {**namespace, **copies, **generators}
+    with default_dtype(dtype), torch.no_grad(), execution.captured():
+        exec(compile(source, "<answer>", "exec"), own)
+    return own
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make ``dtype`` the default."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
