@@ -148,7 +148,12 @@ class Diagnostician:
         wrong = [round_ for round_, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
         steps = [pass_ for round_ in wrong for pass_ in round_.steps]
         step = [self._view(gradient, pass_, results, "step", blind) for pass_ in steps]
-        if diagnosis := recognise_in_any_shape(gradient, step):
+        views = step
+        if all(view is not None and view.expected.numel() == 1 for view in step) and tensor not in self.facts.zero:
+            # one number says little: the explanation has to fit with the true gradients too
+            views = [*step, *(self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong)]
+            views = [view and replace(view, passes=len(views)) for view in views]
+        if diagnosis := recognise_in_any_shape(gradient, views):
             return diagnosis
         answers = {(pass_.name, True): view.answer for pass_, view in zip(steps, step, strict=True) if view}
         # if the true gradient is zero, a value made from it is rounding

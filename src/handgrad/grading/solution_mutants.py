@@ -151,4 +151,8 @@ def _same(value: torch.Tensor | None, answer: torch.Tensor, tolerance: float) ->
     """Whether a mutant's value is the ``answer``, in its shape."""
     if value is None or value.shape != answer.shape or not answer.is_floating_point():
         return False
-    return bool(answer.any()) and compare(answer, value.to(answer.dtype), tolerance=tolerance).approximate
+    return (
+        bool(answer.any())
+        and bool(value.isfinite().all())
+        and compare(answer, value.to(answer.dtype), tolerance=tolerance).approximate
+    )

@@ -123,8 +123,7 @@ def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Compare the factors in {lines} with those in your formula.
     """
     for consumers, number in wrong.scales.items():
-        # a single number is a multiple of any other: only a factor with a name is no chance
-        if number != 1 and (wrong.expected.numel() > 1 or has_name(wrong, number)):
+        if factor_name(wrong, number) != "1":
             yield {
                 "part": f"d{wrong.name}" if consumers == wrong.consumers else part(wrong, *consumers),
                 "factor": factor_name(wrong, number),
@@ -181,29 +180,73 @@ def extra_term(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}, and write down which terms contribute to {gradient}.
     """
-    for term, value in _terms(wrong) if wrong.shape == wrong.expected_shape and not wrong.coefficients else ():
-        number = wrong.factor(value, wrong.expected) if value.shape == wrong.expected.shape else None
-        # beside a large term any gradient would be right
-        seen = scale_of(wrong.expected) > 100 * wrong.tolerance * scale_of(wrong.value)
-        if seen and number is not None and abs(abs(number) - 1) <= 100 * wrong.tolerance:
-            yield {"term": term, "done": "added" if number > 0 else "missing", "lines": lines(wrong, wrong.consumers)}
+    if wrong.shape != wrong.expected_shape or wrong.coefficients:
+        return
+    # beside a large term any gradient would be right
+    if scale_of(wrong.expected) <= 100 * wrong.tolerance * scale_of(wrong.value):
+        return
+    for terms in (_values(wrong), _sent_back(wrong), _branches_of_others(wrong)):
+        explanations = []
+        for term, value in terms:
+            number = wrong.factor(value, wrong.expected)
+            if number is not None and abs(abs(number) - 1) <= 100 * wrong.tolerance:
+                explanations.append({"term": term, "done": "added" if number > 0 else "missing"})
+        yield from (words | {"lines": lines(wrong, wrong.consumers)} for words in explanations)
+        # the same numbers may come about in a less plain way too
+        if explanations:
+            return
 
 
-def _terms(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """What may be added to a gradient by mistake: another value, what it sends back, or a branch of another tensor."""
+def _values(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
+    """Values of the forward pass and gradients that can be added to the gradient."""
     for name, value in wrong.other_variables():
         if (reduced := wrong.reduced_to(value)) is not None:
             yield name if value.shape == reduced.shape else f"{name}, summed or repeated,", reduced
-        for consumer in wrong.named_consumers:
-            shape = tuple(wrong.context.tensors[consumer].shape)
-            # any value that can be added to the consumer's gradient goes through the step with it
+
+
+def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
+    """What any value that can be added to a consumer's gradient sends back with it."""
+    for consumer in wrong.named_consumers:
+        shape = tuple(wrong.context.tensors[consumer].shape)
+        for name, value in wrong.other_variables():
             if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape):
                 sent = wrong.context.vjp(wrong.name, consumer, value.expand(shape))
                 yield f"{name}, sent back from {consumer},", sent
+
+
+def _branches_of_others(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
+    """The branches of other tensors of the same shape."""
     for other, tensor in wrong.context.tensors.items():
-        for consumer in wrong.context.consumers[other] if other != wrong.name else ():
-            if tensor.shape == wrong.expected.shape:
+        if other != wrong.name and tuple(tensor.shape) == wrong.expected_shape:
+            for consumer in wrong.context.consumers[other]:
                 yield f"the contribution to d{other} through {consumer}", wrong.context.branch(other, consumer)
+
+
+@mistake("values")
+def along_another_dimension(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is {sign}the {what} of {other} along {dim}, which is not the way back through {consumer}.
+
+    Try: Look at {lines}: along which dimension does it sum, or repeat entries?
+    """
+    for consumer in () if wrong.scales or wrong.shape != wrong.expected_shape else wrong.named_consumers:
+        rest = wrong.other_branches(consumer)
+        for name in wrong.context.gradients:
+            value = wrong.context.gradient_of(name)
+            if value.ndim < 2 or tuple(value.shape) != wrong.expected_shape:
+                continue
+            for dim in range(value.ndim):
+                for what, reduced in (("sum", value.sum(dim, keepdim=True)), ("mean", value.mean(dim, keepdim=True))):
+                    for sign, number in (("", 1), ("minus ", -1)):
+                        if wrong.fits(rest + number * reduced.expand_as(value)):
+                            yield {
+                                "part": part(wrong, consumer),
+                                "sign": sign,
+                                "what": what,
+                                "other": f"d{name}",
+                                "dim": f"dimension {dim}",
+                                "consumer": consumer,
+                                "lines": lines(wrong, (consumer,)),
+                            }
 
 
 @mistake("values")

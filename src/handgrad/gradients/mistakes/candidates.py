@@ -40,6 +40,12 @@ def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 if wrong.multiple(candidate, rest) is not None:
                     fault = f"{part(wrong, consumer)} is computed from {name}, and should be computed from d{consumer}"
                     yield {"fault": fault, "lines": lines(wrong, (consumer,))}
+        further = wrong.context.consumers[consumer]
+        for other in further if len(further) > 1 else ():
+            candidate = wrong.context.vjp(wrong.name, consumer, wrong.context.branch(consumer, other))
+            if wrong.multiple(candidate, rest) is not None:
+                fault = f"{part(wrong, consumer)} uses only the contribution to d{consumer} through {other}"
+                yield {"fault": fault, "lines": lines(wrong, (consumer,))}
 
 
 def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:

@@ -29,13 +29,14 @@ ORDER = (
     "undefined", "uses-autograd", "not-a-tensor", "shape-rank", "shape-broadcast", "wrong-dim", "shape-sum",
     "transposed", "dtype", "not-finite",
     # positions of entries
-    "unreached", "moved", "last-write-wins", "overwritten", "turned", "slope-elsewhere",
+    "unreached", "moved", "last-write-wins", "overwritten", "some-positions", "turned", "slope-elsewhere",
     # what the loss cannot show; the whole gradient, or a branch of it
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
-    "right-elsewhere", "offset", "softmax", "branches-multiplied", "summed-early",
+    "right-elsewhere", "offset", "softmax", "softmax-elsewhere", "branches-multiplied", "summed-early",
     "other-gradient", "local-only", "step-left-out", "step-too-many",
     "product-of-sums", "wrong-pairs", "other-factor",
-    "extra-factor", "missing-factor", "wrong-variable", "extra-term", "one-change", "missing-eps",
+    "extra-factor", "missing-factor", "wrong-variable", "extra-term", "along-another-dimension",
+    "one-change", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",
     # trained values

@@ -8,7 +8,7 @@ import torch
 
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, mistake, part
+from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
@@ -45,6 +45,7 @@ _FUNCTIONS = (
     _Function("x**-0.5", lambda x: x**-0.5, "up to a number, the derivative of a square root"),
     _Function("x**-1.5", lambda x: x**-1.5, "up to a number, the derivative of x**-0.5"),
     _Function("x**3", lambda x: x**3),
+    _Function("x.log()", torch.log),
     _Function("torch.tanh(x)", torch.tanh),
     _Function("1 - torch.tanh(x)**2", lambda x: 1 - torch.tanh(x) ** 2, "the derivative of tanh"),
     _Function("torch.sigmoid(x)", torch.sigmoid, "the derivative of softplus"),
@@ -55,8 +56,9 @@ _FUNCTIONS = (
 
 
 class _Factor(NamedTuple):
-    """A function of a tensor of the forward pass, or of a gradient: its formula, what it is, and its values."""
+    """A function of a tensor of the forward pass, or of a gradient: the name, the formula, what it is, its values."""
 
+    name: str
     formula: str
     known_as: str
     values: torch.Tensor
@@ -73,32 +75,49 @@ def _factors(variables: Iterable[tuple[str, torch.Tensor]], like: torch.Tensor) 
         for name, value in fitting:
             if bool((values := function.values(value)).isfinite().all()):
                 known_as = f" ({function.known_as.replace('if x', f'if {name}')})" if function.known_as else ""
-                factors.append(_Factor(re.sub(r"\bx\b", name, function.formula), known_as, values))
+                factors.append(_Factor(name, re.sub(r"\bx\b", name, function.formula), known_as, values))
         yield factors
 
 
 @mistake("values")
 def other_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is d{consumer} times `{factor}`{words}, which is not the local derivative of {consumer} with respect to
-    {tensor}.
+    {tensor}{rest}.
 
     Try: Look at {lines}: how does {consumer} change when one entry of {tensor} is nudged?
     """
-    for consumer in () if wrong.scales or wrong.shape != wrong.expected_shape else wrong.named_consumers:
-        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-        for factors in _factors(wrong.other_variables(), upstream):
-            explanations = []
-            for factor in factors:
-                product = wrong.reduced_to(upstream * factor.values)
-                if product is not None and (number := wrong.multiple(product, rest)) is not None:
-                    summed = ", summed" if product.shape != upstream.shape else ""
-                    formula = _times(factor_name(wrong, number), factor.formula)
-                    explanations.append({"factor": formula, "words": factor.known_as + summed})
-            # the same numbers may be a less plain function of another tensor
-            if explanations:
-                known = {"part": part(wrong, consumer), "consumer": consumer, "lines": lines(wrong, (consumer,))}
-                yield from (known | words for words in explanations)
-                break
+    if wrong.scales or wrong.shape != wrong.expected_shape:
+        return
+    # with the other branches right, or all of them missing
+    for alone in (False, True) if len(wrong.consumers) > 1 else (False,):
+        for consumer in wrong.named_consumers:
+            rest = 0.0 if alone else wrong.other_branches(consumer)
+            for explanation in _other_factors(wrong, consumer, rest):
+                words = {
+                    "part": f"d{wrong.name}" if alone else part(wrong, consumer),
+                    "rest": _MISSING if alone else "",
+                }
+                yield {**words, "consumer": consumer, **explanation, "lines": lines(wrong, (consumer,))}
+
+
+_MISSING = "; the other contributions are missing"
+
+
+def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float) -> list[TemplateValues]:
+    """The factors with which the consumer's gradient is the branch in the answer; the plainest function only."""
+    upstream = wrong.context.gradient_of(consumer)
+    for factors in _factors(wrong.other_variables(), upstream):
+        found = {}
+        for factor in factors:
+            product = wrong.reduced_to(upstream * factor.values)
+            if product is not None and (number := wrong.multiple(product, rest)) is not None:
+                summed = ", summed" if product.shape != upstream.shape else ""
+                formula = _times(factor_name(wrong, number), factor.formula)
+                found[factor.name] = {"factor": formula, "words": factor.known_as + summed}
+        # the same numbers may be a less plain function of another tensor
+        if found:
+            return [found[wrong.name]] if wrong.name in found else list(found.values())
+    return []
 
 
 def _times(number: str, formula: str) -> str:
@@ -110,7 +129,7 @@ def _times(number: str, formula: str) -> str:
 
 @mistake("values")
 def extra_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} has one factor too many: without `{factor}` it would be right.
+    """{part} has one factor too many: without `{factor}` it would be right{rest}.
 
     Try: Look at {lines}, and count how often each factor belongs into the formula.
     """
@@ -119,7 +138,7 @@ def extra_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def missing_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} lacks a factor: times `{factor}` it would be right.
+    """{part} lacks a factor: times `{factor}` it would be right{rest}.
 
     Try: Look at {lines}, and count how often each factor belongs into the formula.
     """
@@ -133,19 +152,25 @@ def _factor_changed(
 
     There is none for a factor that is the same everywhere.
     """
-    for consumer in () if wrong.scales or wrong.shape != wrong.expected_shape else wrong.consumers:
-        branch, rest = wrong.context.branch(wrong.name, consumer), wrong.other_branches(consumer)
-        for factors in _factors(wrong.context.forward.items(), branch):
-            candidates = {factor.formula: change(branch, factor.values) for factor in factors}
-            fitting = [
-                formula
-                for formula, candidate in candidates.items()
-                if bool(candidate.isfinite().all()) and wrong.fits(rest + candidate)
-            ]
-            if fitting:
-                known = {"part": part(wrong, consumer), "lines": lines(wrong, (consumer,))}
-                yield from (known | {"factor": formula} for formula in fitting)
-                break
+    if wrong.scales or wrong.shape != wrong.expected_shape:
+        return
+    for alone in (False, True) if len(wrong.consumers) > 1 else (False,):
+        for consumer in wrong.consumers:
+            branch = wrong.context.branch(wrong.name, consumer)
+            others = 0.0 if alone else wrong.other_branches(consumer)
+            missing = listed(other for other in wrong.consumers if other != consumer)
+            rest = f"; the contribution through {missing} is missing" if alone else ""
+            for factors in _factors(wrong.context.forward.items(), branch):
+                found = {}
+                for factor in factors if wrong.expected.numel() > 1 or wrong.passes > 1 else ():
+                    candidate = change(branch, factor.values)
+                    if bool(candidate.isfinite().all()) and wrong.fits(others + candidate):
+                        found[factor.name] = factor.formula
+                if found:
+                    known = {"part": part(wrong, consumer), "rest": rest, "lines": lines(wrong, (consumer,))}
+                    names = [wrong.name] if wrong.name in found else list(found)
+                    yield from (known | {"factor": found[name]} for name in names)
+                    break
 
 
 @mistake("values")
@@ -167,6 +192,25 @@ def softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 for fault, candidate in _softmax_faults(consumer, probs, upstream, dim):
                     if wrong.fits(rest + candidate):
                         yield {"consumer": consumer, "fault": fault, "dim": str(dim)}
+
+
+@mistake("values")
+def softmax_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is the derivative of a softmax with the result {consumer}, but {consumer} is not computed from
+    {tensor} by a whole softmax.
+
+    Try: Look at {lines}, and take the derivative of this line alone.
+    """
+    for consumer in () if wrong.scales else wrong.named_consumers:
+        probs, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
+        if probs is None or probs.shape != wrong.expected.shape or not bool((probs >= 0).all()):
+            continue
+        for dim in range(probs.ndim):
+            sums = probs.sum(dim)
+            if bool((sums - 1).abs().max() < wrong.tolerance) and wrong.fits(
+                probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
+            ):
+                yield {"consumer": consumer, "lines": lines(wrong, (consumer,))}
 
 
 def _softmax_faults(

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.mistake import TemplateValues, lines, mistake
+from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
 
 MOST_PLACES = 64
 """Largest size of a dimension whose positions are tried one by one; each takes two backward passes."""
+MOST_TOGETHER = 16
+"""Largest size of a dimension whose positions are tried together."""
 
 
 @mistake("values")
@@ -108,3 +110,26 @@ def _keeps_last(wrong: WrongAnswer, consumer: str, dim: int) -> bool:
             return False
         open_entries &= ~reached
     return wrong.fits(candidate)
+
+
+@mistake("values")
+def some_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} uses only {places} of d{consumer} along dimension {dim}.
+
+    Try: Each position of {consumer} depends on {tensor}: add what all of them send back.
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        for dim, size in enumerate(upstream.shape):
+            if not 1 < size <= MOST_TOGETHER:
+                continue
+            masks = {position: torch.zeros_like(upstream) for position in range(size)}
+            for position, mask in masks.items():
+                mask.select(dim, position).fill_(1)
+            columns = {
+                position: wrong.context.vjp(wrong.name, consumer, upstream * mask) for position, mask in masks.items()
+            }
+            found = wrong.combination(columns, rest)
+            if found and set(found.values()) == {1} and len(found) < size:
+                places = ("position " if len(found) == 1 else "positions ") + listed(map(str, found))
+                yield {"consumer": consumer, "places": places, "dim": str(dim)}

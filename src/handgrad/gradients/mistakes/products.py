@@ -128,7 +128,10 @@ def wrong_pairs(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     if strange and set(found.values()) == {1}:
         (consumer, factor), *further = strange
         pairs = listed([f"d{consumer} is multiplied by {factor}", *(f"d{other} by {name}" for other, name in further)])
-        pairs += ", which are the wrong tensors" if further else ", which is the wrong tensor"
+        if set(own.items()) <= set(found):
+            pairs += ", besides the right products"
+        else:
+            pairs += ", which are the wrong tensors" if further else ", which is the wrong tensor"
         missing = [consumer for consumer in own if consumer not in {pair[0] for pair in found}]
         rest = f"; the contribution through {listed(missing)} is missing" if missing else ""
         yield {"pairs": pairs, "rest": rest, "lines": lines(wrong, own)}

@@ -28,7 +28,7 @@ class WrongAnswer:
     The ``answer`` is of any shape and any dtype, the ``expected`` one is float64; the ``tolerance`` is a share of the
     largest absolute value. A ``blind`` answer looks right on the loss, which cannot show its mistake. The gradients of
     the ``zero`` tensors are zero by construction. An answer that ``skips`` may have been made from other gradients than
-    those of its consumers.
+    those of its consumers. An explanation has to fit so many ``passes``.
     """
 
     context: BackwardContext
@@ -39,6 +39,7 @@ class WrongAnswer:
     blind: bool = False
     zero: frozenset[str] = frozenset()
     skips: bool = False
+    passes: int = 1
     _known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -104,6 +105,9 @@ class WrongAnswer:
 
     def multiple(self, candidate: torch.Tensor, rest: torch.Tensor | float = 0.0) -> float | None:
         """Like :meth:`factor`, but None for a constant ``candidate``, which is a multiple of any constant."""
+        if candidate.numel() == 1:
+            number = self.factor(candidate, rest) if self.passes > 1 else None
+            return number if number is not None and self._is_plain(number) else None
         spread = scale_of(candidate - candidate.flatten()[:1])
         varies = spread > 100 * self.tolerance * scale_of(candidate)
         return self.factor(candidate, rest) if varies else None
@@ -164,11 +168,15 @@ class WrongAnswer:
             self._known[question] = answer(self)
         return cast("_T", self._known[question])
 
+    def _is_plain(self, number: float) -> bool:
+        """Whether a factor is 1, 2, 3, 4, or one of these parts: any single number is a multiple of any other."""
+        return any(abs(abs(number) / plain - 1) <= self.tolerance for plain in (1, 2, 3, 4, 1 / 2, 1 / 3, 1 / 4))
+
     @cached_property
     def scales(self) -> dict[tuple[str, ...], float]:
         """The factor by which the gradient, or one branch of it, differs from what it should be; by the consumers."""
         whole = self.factor(self.expected)
-        if whole is not None:
+        if whole is not None and (self.expected.numel() > 1 or self._is_plain(whole)):
             return {self.consumers: whole}
         changed = {name: number for name, number in self.coefficients.items() if number != 1}
         return {(name,): number for name, number in changed.items() if number and len(changed) == 1}
