@@ -1,7 +1,7 @@
 """Known mistakes in a local derivative: that of another function, at other values, a factor too many or too few."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,10 @@ NEAR = 1 / 20
 """Between two points the local derivative is interpolated if they are this share of the whole range apart or less."""
 AGREED = 0.02
 """Largest difference of two equal local derivatives, as a share of the largest: they are interpolated."""
+_PART, _SMALL = 4, 256
+"""A tensor of more entries than the second number is first tried at so many positions along one dimension."""
+_WIDE = 20
+"""A part may be this many times further off than the whole."""
 FEWEST = 16
 """Points at which the local derivative must be known."""
 
@@ -64,19 +68,51 @@ class _Factor(NamedTuple):
     values: torch.Tensor
 
 
-def _factors(variables: Iterable[tuple[str, torch.Tensor]], like: torch.Tensor) -> Iterator[list[_Factor]]:
-    """For each function, the plainest first, what a tensor of the shape of ``like`` can be multiplied by."""
-    fitting = []
-    for name, value in variables:
-        if tuple(value.shape) == tuple(like.shape) or broadcast_dims(tuple(value.shape), tuple(like.shape)):
-            fitting.append((name, value))
-    for function in _FUNCTIONS:
-        factors = []
-        for name, value in fitting:
-            if bool((values := function.values(value)).isfinite().all()):
-                known_as = f" ({function.known_as.replace('if x', f'if {name}')})" if function.known_as else ""
-                factors.append(_Factor(name, re.sub(r"\bx\b", name, function.formula), known_as, values))
-        yield factors
+class _Factors:
+    """All that a tensor of one shape can be multiplied by: each function of each value that has this shape, or repeats.
+
+    Most do not explain an answer. So they are tried on a part of it first, all at once: ``part`` takes this part.
+    """
+
+    def __init__(self, wrong: WrongAnswer, shape: tuple[int, ...]) -> None:
+        self.values = {
+            name: value
+            for name, value in wrong.other_variables()
+            if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape)
+        }
+        kept = [dim for dim, size in enumerate(wrong.expected_shape, -len(wrong.expected_shape)) if size > 2 * _PART]
+        # along the last dimension that is not summed over
+        self._dim = kept[-1] if kept and wrong.expected.numel() > _SMALL else None
+        parts = [self.part(value.expand(shape)) for value in self.values.values()]
+        stacked = torch.stack(parts) if parts else torch.zeros(0, *shape, dtype=torch.float64)
+        self._parts = [function.values(stacked) for function in _FUNCTIONS]
+
+    def part(self, value: torch.Tensor) -> torch.Tensor:
+        """A few positions along one dimension; all of a small tensor."""
+        return value if self._dim is None else value.narrow(self._dim, 0, _PART)
+
+    def fitting(self, may_fit: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[list[_Factor]]:
+        """For each function, the plainest first, the factors of which ``may_fit`` is true.
+
+        It gets the parts of all of them, stacked, and returns a mask.
+        """
+        for function, parts in zip(_FUNCTIONS, self._parts, strict=True):
+            found = []
+            for name, fits in zip(self.values, may_fit(parts).tolist() if len(parts) else [], strict=True):
+                if fits and bool((values := function.values(self.values[name])).isfinite().all()):
+                    known_as = f" ({function.known_as.replace('if x', f'if {name}')})" if function.known_as else ""
+                    found.append(_Factor(name, re.sub(r"\bx\b", name, function.formula), known_as, values))
+            if found:
+                yield found
+
+
+def _factors(wrong: WrongAnswer, shape: tuple[int, ...]) -> _Factors:
+    return wrong.recalled(f"factors {shape}", lambda answer: _Factors(answer, shape))
+
+
+def _close(parts: torch.Tensor, target: torch.Tensor, allowance: float) -> torch.Tensor:
+    """Which of the stacked ``parts`` are the ``target``, up to the allowance."""
+    return (parts - target).reshape(len(parts), -1).abs().amax(1) <= allowance
 
 
 @mistake("values")
@@ -106,7 +142,25 @@ _MISSING = "; the other contributions are missing"
 def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float) -> list[TemplateValues]:
     """The factors with which the consumer's gradient is the branch in the answer; the plainest function only."""
     upstream = wrong.context.gradient_of(consumer)
-    for factors in _factors(wrong.other_variables(), upstream):
+    narrow, wide = wrong.expected_shape, tuple(upstream.shape)
+    if broadcast_dims(wide, narrow):
+        upstream, wide = upstream.expand(narrow), narrow
+    dims = broadcast_dims(narrow, wide)
+    if not dims and wide != narrow:
+        return []
+    known, allowance = _factors(wrong, wide), _WIDE * wrong.tolerance * scale_of(wrong.value)
+    target = known.part(wrong.value - rest)
+
+    def may_fit(parts: torch.Tensor) -> torch.Tensor:
+        products = known.part(upstream) * parts
+        if dims:
+            products = products.sum([dim + 1 for dim in dims]).reshape(len(parts), *target.shape)
+        # up to a number
+        sizes = (products**2).reshape(len(parts), -1).sum(1)
+        numbers = (products * target).reshape(len(parts), -1).sum(1) / sizes
+        return _close(numbers.reshape(-1, *[1] * target.ndim) * products, target, allowance)
+
+    for factors in known.fitting(may_fit):
         found = {}
         for factor in factors:
             product = wrong.reduced_to(upstream * factor.values)
@@ -152,24 +206,33 @@ def _factor_changed(
 
     There is none for a factor that is the same everywhere.
     """
-    if wrong.scales or wrong.shape != wrong.expected_shape:
+    if wrong.scales or wrong.shape != wrong.expected_shape or (wrong.expected.numel() == 1 == wrong.passes):
         return
+    allowance = _WIDE * wrong.tolerance * scale_of(wrong.value)
     for alone in (False, True) if len(wrong.consumers) > 1 else (False,):
         for consumer in wrong.consumers:
             branch = wrong.context.branch(wrong.name, consumer)
-            others = 0.0 if alone else wrong.other_branches(consumer)
+            others = torch.zeros_like(branch) if alone else wrong.other_branches(consumer)
+            known = _factors(wrong, wrong.expected_shape)
+            target, part_of_branch = known.part(wrong.value - others), known.part(branch)
             missing = listed(other for other in wrong.consumers if other != consumer)
             rest = f"; the contribution through {missing} is missing" if alone else ""
-            for factors in _factors(wrong.context.forward.items(), branch):
+
+            def may_fit(
+                parts: torch.Tensor, target: torch.Tensor = target, branch: torch.Tensor = part_of_branch
+            ) -> torch.Tensor:
+                return _close(change(branch.expand(parts.shape), parts), target, allowance)
+
+            for factors in known.fitting(may_fit):
                 found = {}
-                for factor in factors if wrong.expected.numel() > 1 or wrong.passes > 1 else ():
+                for factor in factors:
                     candidate = change(branch, factor.values)
                     if bool(candidate.isfinite().all()) and wrong.fits(others + candidate):
                         found[factor.name] = factor.formula
                 if found:
-                    known = {"part": part(wrong, consumer), "rest": rest, "lines": lines(wrong, (consumer,))}
+                    words = {"part": part(wrong, consumer), "rest": rest, "lines": lines(wrong, (consumer,))}
                     names = [wrong.name] if wrong.name in found else list(found)
-                    yield from (known | {"factor": found[name]} for name in names)
+                    yield from (words | {"factor": found[name]} for name in names)
                     break
 
 
