@@ -240,7 +240,7 @@ def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacemen
 
 def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Replacement]:
     """Other names of the same shape: gradients for a gradient, forward tensors for a forward tensor."""
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and shapes.get(node.id):
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in shapes:
         for name, shape in shapes.items():
             is_gradient = name.removeprefix("d") in shapes and name.startswith("d")
             alike = is_gradient == (node.id.startswith("d") and node.id.removeprefix("d") in shapes)

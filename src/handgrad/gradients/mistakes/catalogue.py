@@ -34,7 +34,7 @@ ORDER = (
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
     "right-elsewhere", "offset", "softmax", "softmax-elsewhere", "branches-multiplied", "summed-early",
     "other-gradient", "local-only", "step-left-out", "step-too-many",
-    "product-of-sums", "wrong-pairs", "other-factor",
+    "same-factor", "product-of-sums", "wrong-pairs", "other-factor",
     "extra-factor", "missing-factor", "wrong-variable", "extra-term", "along-another-dimension",
     "one-change", "missing-eps",
     # right, with a note

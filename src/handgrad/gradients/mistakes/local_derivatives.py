@@ -32,6 +32,10 @@ class _Function(NamedTuple):
     values: Callable[[torch.Tensor], torch.Tensor]
     known_as: str = ""
 
+    def of(self, name: str) -> str:
+        """The formula for a variable."""
+        return re.sub(r"\bx\b", name, self.formula)
+
 
 _FUNCTIONS = (
     _Function("x", lambda x: x),
@@ -101,7 +105,7 @@ class _Factors:
             for name, fits in zip(self.values, may_fit(parts).tolist() if len(parts) else [], strict=True):
                 if fits and bool((values := function.values(self.values[name])).isfinite().all()):
                     known_as = f" ({function.known_as.replace('if x', f'if {name}')})" if function.known_as else ""
-                    found.append(_Factor(name, re.sub(r"\bx\b", name, function.formula), known_as, values))
+                    found.append(_Factor(name, function.of(name), known_as, values))
             if found:
                 yield found
 
@@ -259,21 +263,73 @@ def softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def softmax_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is the derivative of a softmax with the result {consumer}, but {consumer} is not computed from
-    {tensor} by a whole softmax.
+    """{gradient} is the derivative of a softmax whose result is {result}, with the upstream gradient {upstream}; but
+    {consumers} {are} not computed from {tensor} by a whole softmax.
 
     Try: Look at {lines}, and take the derivative of this line alone.
     """
-    for consumer in () if wrong.scales else wrong.named_consumers:
-        probs, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
-        if probs is None or probs.shape != wrong.expected.shape or not bool((probs >= 0).all()):
+    if wrong.scales or not wrong.named_consumers:
+        return
+    for name, probs in wrong.context.forward.items():
+        if probs.shape != wrong.expected.shape or not bool((probs >= 0).all()):
             continue
         for dim in range(probs.ndim):
-            sums = probs.sum(dim)
-            if bool((sums - 1).abs().max() < wrong.tolerance) and wrong.fits(
-                probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
-            ):
-                yield {"consumer": consumer, "lines": lines(wrong, (consumer,))}
+            if bool((probs.sum(dim) - 1).abs().max() < wrong.tolerance):
+                for other in dict.fromkeys((*wrong.named_consumers, name)):
+                    upstream = wrong.context.gradient_of(other) if other in wrong.context.gradients else None
+                    if upstream is not None and upstream.shape == probs.shape:
+                        right = probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
+                        if wrong.fits(right):
+                            yield {
+                                "result": name,
+                                "upstream": f"d{other}",
+                                "consumers": listed(wrong.consumers),
+                                "are": "is" if len(wrong.consumers) == 1 else "are",
+                                "lines": lines(wrong, wrong.consumers),
+                            }
+
+
+@mistake("values")
+def same_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, {upstream} are {multiplied}, and should be multiplied by the local derivatives of {consumers} with
+    respect to {tensor}.
+
+    Try: Look at {lines}: which function stands there, and what is its derivative?
+    """
+    if wrong.scales or len(wrong.named_consumers) < 2 or wrong.shape != wrong.expected_shape:
+        return
+    branches = {(name, True): wrong.context.branch(wrong.name, name) for name in wrong.consumers}
+    given = {name: (wrong.context.gradient_of(name), wrong.context.forward.get(name)) for name in wrong.named_consumers}
+    for function in (None, *_FUNCTIONS):
+        columns = dict(branches)
+        for name, (upstream, result) in given.items():
+            factor = function.values(result) if function and result is not None else torch.ones_like(upstream)
+            column = _spread(upstream * factor, branches[name, True])
+            if column is not None and bool(column.isfinite().all()):
+                columns[name, False] = column
+        found = wrong.combination(columns)
+        strange = [name for name, right in found if not right]
+        if len(strange) > 1 and set(found.values()) == {1} and len(found) == len(wrong.consumers):
+            formulas = [f"`{function.of(name)}`" for name in strange] if function else []
+            yield {
+                "upstream": listed(f"d{name}" for name in strange),
+                "multiplied": f"multiplied by {listed(formulas)}" if formulas else "handed on as they are",
+                "consumers": listed(strange),
+                "lines": lines(wrong, strange),
+            }
+            return
+
+
+def _spread(value: torch.Tensor, branch: torch.Tensor) -> torch.Tensor | None:
+    """The entries of ``value`` in the places where the ``branch`` has entries; None if there are not as many."""
+    if value.shape == branch.shape:
+        return value
+    places = branch != 0
+    if int(places.sum()) != value.numel():
+        return None
+    spread = torch.zeros_like(branch)
+    spread[places] = value.flatten()
+    return spread
 
 
 def _softmax_faults(

@@ -1,7 +1,8 @@
 """Known mistakes in products: a matrix the wrong way round, tensors paired with the wrong gradients, sums too early."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,20 +13,21 @@ from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["matrix_products", "multiple_of"]
 
+_Order = tuple[bool, bool, bool]
+"""Of a matrix product: whether the value comes first, whether the gradient is transposed, whether the value is."""
+_ORDERS: list[_Order] = list(itertools.product((False, True), (False, True), (False, True)))
 
-def matrix_products(
-    upstream: torch.Tensor, value: torch.Tensor, shape: tuple[int, ...]
-) -> dict[tuple[bool, bool, bool], torch.Tensor]:
+
+def matrix_products(upstream: torch.Tensor, value: torch.Tensor, shape: tuple[int, ...]) -> dict[_Order, torch.Tensor]:
     """The matrix products of two tensors that have ``shape`` once their batch dimensions are summed.
 
     The keys are: whether ``value`` comes first, whether ``upstream`` is transposed, whether ``value`` is transposed.
     """
-    products: dict[tuple[bool, bool, bool], torch.Tensor] = {}
+    products: dict[_Order, torch.Tensor] = {}
     if min(upstream.ndim, value.ndim) < 2:
         return products
-    for swapped, upstream_turned, value_turned in itertools.product((False, True), repeat=3):
-        first, second = upstream.mT if upstream_turned else upstream, value.mT if value_turned else value
-        left, right = (second, first) if swapped else (first, second)
+    for order in _ORDERS:
+        left, right = _operands(upstream, value, order)
         if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != shape[-2:]:
             continue
         try:
@@ -34,8 +36,15 @@ def matrix_products(
             # the batch dimensions do not fit
             continue
         if tuple(product.shape[product.ndim - len(shape) :]) == shape:
-            products[swapped, upstream_turned, value_turned] = product.sum_to_size(shape)
+            products[order] = product.sum_to_size(shape)
     return products
+
+
+def _operands(upstream: torch.Tensor, value: torch.Tensor, order: _Order) -> tuple[torch.Tensor, torch.Tensor]:
+    """The two factors of a matrix product, in this order."""
+    swapped, upstream_turned, value_turned = order
+    first, second = upstream.mT if upstream_turned else upstream, value.mT if value_turned else value
+    return (second, first) if swapped else (first, second)
 
 
 def multiple_of(branch: torch.Tensor, product: torch.Tensor) -> float | None:
@@ -68,40 +77,61 @@ def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @dataclass(frozen=True)
 class _Product:
-    """A branch that is ``number`` times a product of the consumer's gradient with the tensor ``factor``.
+    """A branch that is ``number`` times a product of a gradient with the tensor ``factor``.
 
+    The gradient is ``upstream``, the consumer's, or that times the slope of a function whose result the consumer is.
     ``order`` is that of :func:`matrix_products`; None for a product entry by entry.
     """
 
     consumer: str
+    upstream: torch.Tensor
     factor: str
-    order: tuple[bool, bool, bool] | None
+    order: _Order | None
     number: float
 
     @classmethod
     def of(cls, wrong: WrongAnswer, consumer: str) -> "_Product | None":
         """The branch through ``consumer`` as a product; None if it is not one."""
-        upstream, branch = wrong.context.gradient_of(consumer), wrong.context.branch(wrong.name, consumer)
-        for name, value in wrong.context.forward.items():
-            products: dict[tuple[bool, bool, bool] | None, torch.Tensor] = {}
-            products.update(matrix_products(upstream, value, wrong.expected_shape).items())
-            if value.shape == upstream.shape and (reduced := wrong.reduced_to(upstream * value)) is not None:
-                products[None] = reduced
-            for order, product in products.items():
-                if number := multiple_of(branch, product):
-                    return cls(consumer, name, order, number)
+        branch, result = wrong.context.branch(wrong.name, consumer), wrong.context.forward.get(consumer)
+        given = wrong.context.gradient_of(consumer)
+        slopes = (1 - result**2, result * (1 - result), (result > 0).double()) if result is not None else ()
+        for upstream in (given, *(given * slope for slope in slopes)):
+            for name, value in wrong.context.forward.items():
+                for order, product in _products(wrong, upstream, value).items():
+                    if number := multiple_of(branch, product):
+                        return cls(consumer, upstream, name, order, number)
         return None
 
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
         """The same product with another tensor as its factor; None if the shapes do not fit."""
-        upstream, value = wrong.context.gradient_of(self.consumer), wrong.context.forward[name]
+        value = wrong.context.forward[name]
         if value.shape != wrong.context.forward[self.factor].shape:
             return None
-        if self.order is None:
-            product = wrong.reduced_to(upstream * value)
-        else:
-            product = matrix_products(upstream, value, wrong.expected_shape).get(self.order)
+        product = _products(wrong, self.upstream, value).get(self.order)
         return None if product is None else self.number * product
+
+    def of_sums(self, wrong: WrongAnswer) -> Iterator[torch.Tensor]:
+        """What the same product gives if its factors are summed first."""
+        upstream, value = self.upstream, wrong.context.forward[self.factor]
+        if self.order is None:
+            sums = wrong.reduced_to(upstream), wrong.reduced_to(value)
+            yield from (first * second for first, second in [sums] if first is not None and second is not None)
+            return
+        if upstream.ndim > 2:
+            dims = tuple(range(upstream.ndim - 2))
+            early = matrix_products(upstream.sum(dims), value.sum(dims), wrong.expected_shape)
+            yield from (early[order] for order in [self.order] if order in early)
+        left, right = _operands(upstream, value, self.order)
+        yield (left.sum(-1, keepdim=True) @ right.sum(-2, keepdim=True)).sum_to_size(wrong.expected_shape)
+
+
+def _products(wrong: WrongAnswer, upstream: torch.Tensor, value: torch.Tensor) -> dict[_Order | None, torch.Tensor]:
+    """The products of two tensors in the shape of the answer: entry by entry (None), and the matrix products."""
+    products: dict[_Order | None, torch.Tensor] = {}
+    products.update(matrix_products(upstream, value, wrong.expected_shape).items())
+    if value.shape == upstream.shape and (reduced := wrong.reduced_to(upstream * value)) is not None:
+        products[None] = reduced
+    return products
 
 
 @mistake("values")
@@ -155,18 +185,9 @@ def summed_early(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Multiply first, entry by entry, and sum afterwards.
     """
     for consumer in () if wrong.scales else wrong.named_consumers:
-        found, upstream = _Product.of(wrong, consumer), wrong.context.gradient_of(consumer)
-        if found is None:
-            continue
-        value, rest = wrong.context.forward[found.factor], wrong.other_branches(consumer)
-        candidates = []
-        if found.order is None:
-            candidates = [wrong.reduced_to(upstream) * wrong.reduced_to(value)]  # type: ignore[operator]
-        elif upstream.ndim > 2:
-            dims = tuple(range(upstream.ndim - 2))
-            early = matrix_products(upstream.sum(dims), value.sum(dims), wrong.expected_shape)
-            candidates = [early[found.order]] if found.order in early else []
-        if any(wrong.multiple(candidate, rest) is not None for candidate in candidates):
+        found, rest = _Product.of(wrong, consumer), wrong.other_branches(consumer)
+        candidates = found.of_sums(wrong) if found else ()
+        if found and any(wrong.multiple(candidate, rest) is not None for candidate in candidates):
             yield {"part": part(wrong, consumer), "consumer": consumer, "factor": found.factor}
 
 
@@ -183,6 +204,11 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     if not known or len(known) < len(wrong.consumers):
         return nothing
     own = {product.consumer: product.factor for product in known}
+    for factors in _rearranged(list(own.values()), wrong.context.forward):
+        pairs = zip(known, factors, strict=True)
+        fitting = [column for product, name in pairs if (column := product.with_factor(wrong, name)) is not None]
+        if len(fitting) == len(known) and wrong.fits(torch.stack(fitting).sum(0)):
+            return own, dict.fromkeys(zip(own, factors, strict=True), 1.0)
     family = {_family(name) for name in own.values()}
     alike = [name for name in wrong.context.forward if _family(name) in family]
     for names in (dict.fromkeys(own.values()), alike, wrong.context.forward):
@@ -195,6 +221,20 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
         if found := wrong.combination(columns):
             return own, found
     return nothing
+
+
+def _rearranged(factors: list[str], names: Container[str]) -> Iterator[list[str]]:
+    """The factors of several time steps in other orders: backwards, one step later, one step earlier."""
+    if len(factors) > 1:
+        yield factors[::-1]
+    for step in (1, -1):
+        numbers = [re.search(r"\d+$", name) for name in factors]
+        moved = [
+            f"{name[: number.start()]}{int(number[0]) + step}" if number else name
+            for name, number in zip(factors, numbers, strict=True)
+        ]
+        if all(name in names and name != old for name, old in zip(moved, factors, strict=True)):
+            yield moved
 
 
 def _family(name: str) -> str:
