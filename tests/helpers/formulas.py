@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import nbformat
 
@@ -37,20 +38,39 @@ def verdicts(grader: Grader, sources: Mapping[str, str]) -> Mapping[str, Verdict
     return {verdict.gradient: verdict for verdict in report.checks}
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A right or wrong formula, and the verdict on it."""
+
+    kind: str
+    formula: str
+    verdict: Verdict
+
+    @property
+    def is_as_it_should(self) -> bool:
+        """Whether the outcome is one that a formula of this kind may get."""
+        return self.verdict.outcome in OUTCOMES[self.kind]
+
+
+def judge(exercise: Exercise, solution: Mapping[str, str], right: Formulas, wrong: Formulas, seed: int) -> list[Judged]:
+    """Grade every formula in the place of the solution's, and the solution, with one hidden seed."""
+    tried = [("right", dict(solution))]
+    tried += [(kind, row) for kind, formulas in (("right", right), ("wrong", wrong)) for row in rows(formulas)]
+    found = []
+    with Grader(exercise, [seed], SETTINGS) as grader:
+        for kind, row in tried:
+            judged = verdicts(grader, {**solution, **row})
+            found += [Judged(kind, formula, judged[gradient]) for gradient, formula in row.items()]
+    return found
+
+
 def misjudged(
     exercise: Exercise, solution: Mapping[str, str], right: Formulas, wrong: Formulas, seeds: Sequence[int]
 ) -> list[str]:
     """Every formula that gets what it should not, with the seed, in words."""
-    found = []
-    tried = [("right", dict(solution))]
-    tried += [(kind, row) for kind, formulas in (("right", right), ("wrong", wrong)) for row in rows(formulas)]
-    for seed in seeds:
-        with Grader(exercise, [seed], SETTINGS) as grader:
-            for kind, row in tried:
-                judged = verdicts(grader, {**solution, **row})
-                found += [
-                    f"seed {seed}, {kind}, {judged[gradient].outcome}: {formula}"
-                    for gradient, formula in row.items()
-                    if judged[gradient].outcome not in OUTCOMES[kind]
-                ]
-    return found
+    return [
+        f"seed {seed}, {one.kind}, {one.verdict.outcome}: {one.formula}"
+        for seed in seeds
+        for one in judge(exercise, solution, right, wrong, seed)
+        if not one.is_as_it_should
+    ]

@@ -26,7 +26,7 @@ from handgrad.report.records import ForwardGraph
 
 __all__ = ["SHOWN", "ForwardFacts", "Reference", "forward_graph", "run_locked"]
 
-SHOWN = 1e-2
+SHOWN = 5e-3
 """Smallest share of a gradient that a branch must have, so that a mistake in it shows in the true gradient."""
 
 

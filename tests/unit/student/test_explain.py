@@ -113,7 +113,7 @@ SENTENCES = {
         "dbndiff",
         "In dbndiff, the contribution through bndiff2 has the wrong sign; the rest is right.",
     ),
-    "bessel": ("dbndiff2", "dbndiff2 is (n-1)/n times what it should be (n is 32)."),
+    "bessel": ("dbndiff2", "dbndiff2 is 31/32 times what it should be (batch_size and n are 32)."),
     "square-without-its-two": (
         "dbndiff",
         "In dbndiff, the contribution through bndiff2 is 1/2 times what it should be.",

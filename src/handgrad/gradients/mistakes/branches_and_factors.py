@@ -205,10 +205,13 @@ def _values(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """What any value that can be added to a consumer's gradient sends back with it."""
+    """What a weight or another gradient sends back if it is added to a consumer's gradient."""
+    leaves = {name for name, tensor in wrong.context.tensors.items() if tensor.is_leaf}
+    values = {name: value for name, value in wrong.context.forward.items() if name in leaves}
+    values |= {f"d{name}": wrong.context.gradient_of(name) for name in wrong.context.gradients if name != wrong.name}
     for consumer in wrong.named_consumers:
         shape = tuple(wrong.context.tensors[consumer].shape)
-        for name, value in wrong.other_variables():
+        for name, value in values.items():
             if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape):
                 sent = wrong.context.vjp(wrong.name, consumer, value.expand(shape))
                 yield f"{name}, sent back from {consumer},", sent
@@ -232,7 +235,7 @@ def along_another_dimension(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         rest = wrong.other_branches(consumer)
         for name in wrong.context.gradients:
             value = wrong.context.gradient_of(name)
-            if value.ndim < 2 or tuple(value.shape) != wrong.expected_shape:
+            if name == wrong.name or value.ndim < 2 or tuple(value.shape) != wrong.expected_shape:
                 continue
             for dim in range(value.ndim):
                 for what, reduced in (("sum", value.sum(dim, keepdim=True)), ("mean", value.mean(dim, keepdim=True))):

@@ -57,9 +57,7 @@ def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             products = matrix_products(upstream, value, wrong.expected_shape).values()
             fits = any(wrong.fits(rest + product) for product in products)
             if fits and not any(multiple_of(branch, product) for product in products):
-                fault = (
-                    f"{part(wrong, consumer)} is a matrix product of d{consumer} and {name}: {name} is the wrong one"
-                )
+                fault = f"{part(wrong, consumer)} is the matrix product of d{consumer} and {name}, and nothing else"
                 yield {"fault": fault, "lines": lines(wrong, (consumer,))}
 
 

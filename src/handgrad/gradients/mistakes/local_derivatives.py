@@ -230,6 +230,8 @@ def _factor_changed(
             for factors in known.fitting(may_fit):
                 found = {}
                 for factor in factors:
+                    if factor.name not in wrong.context.forward:
+                        continue
                     candidate = change(branch, factor.values)
                     if bool(candidate.isfinite().all()) and wrong.fits(others + candidate):
                         found[factor.name] = factor.formula
