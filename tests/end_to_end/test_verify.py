@@ -57,6 +57,9 @@ pre = x @ w + b
 h = pre.tanh()
 loss = h.square().mean()
 '''
+READS = """with open("data/words.txt") as file:
+    n_words = len(file.read().split())
+"""
 SOLUTIONS = {
     "dh": "dh = 2 * h / (n * width)",
     "dpre": "dpre = dh * (1 - h**2)",
@@ -166,6 +169,50 @@ def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
     assert found["mutation"]["killed"] > 40
 
 
+def test_files_in_a_folder(course: Course) -> None:
+    """A file in a folder next to the notebook is released, compared, graded and checked with it."""
+    words = course.folder("source") / "layer/data/words.txt"
+    words.parent.mkdir(parents=True)
+    words.write_text("one two three four")
+    script = course.root / "forward.py"
+    script.write_text(SCRIPT.replace("x = torch", READS + "x = torch"))
+    _filled(new_exercise(course, "layer", script))
+    _release(course, "layer")
+    (proof,) = verify(course)
+    assert proof.sound, proof.faults
+    assert "the worked solution has full marks by handgrad check" in proof.proved
+    assert (course.folder("release") / "layer/data/words.txt").is_file()
+    words.write_text("one two three five")
+    with dry_run_of(course, "layer") as stage:
+        assert [fault.file for fault in drift(stage)] == [
+            "release/layer/data/words.txt",
+            "solutions/layer/data/words.txt",
+        ]
+
+
+def test_what_the_configuration_names(course: Course, layer: Path) -> None:
+    """A dry run has every file of the course that its configuration names; one that is missing is named."""
+    header = course.folder("source") / "shared/header.ipynb"
+    header.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Week 3", id="week")]), header)
+    (course.root / "more.py").write_text(
+        "c = get_config()\nc.IncludeHeaderFooter.header = 'source/shared/header.ipynb'\n"
+    )
+    with (course.root / "nbgrader_config.py").open("a") as config:
+        config.write("load_subconfig('more.py')\nc.CourseDirectory.release_directory = 'out/release'\n")
+    (course.root / "out").mkdir()
+    before = _files(course)
+    with dry_run_of(Course.at(course.root), "layer") as stage:
+        assert stage.notebook("release").cells[0].source == "Week 3"
+    assert _files(course) == before
+    header.unlink()
+    with (
+        pytest.raises(CourseError, match=r"layer` fails: FileNotFoundError: .*'source/shared/header.ipynb'"),
+        dry_run_of(Course.at(course.root), "layer"),
+    ):
+        pass
+
+
 def test_unknown_assignment(course: Course, layer: Path) -> None:
     """An assignment that is not there is a mistake of who asked, not a fault of the course."""
     with pytest.raises(CourseError, match="there is no assignment 'layr'"):
@@ -226,8 +273,16 @@ def test_drift(tmp_path: Path) -> None:
         (tmp_path / name / "layer" / "facts.txt").write_text(text)
     (tmp_path / "course/solutions/layer/mine.txt").write_text("mine")
     (tmp_path / "course/release/layer/handgrad.whl").write_text("the wheel is not committed")
+    for file in ("course/release/layer/data/words.txt", "stage/release/layer/data/words.txt"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text(f"those of the {file[:5]}")
+    for file in ("stage/solutions/layer/data/more.txt", "course/solutions/layer/__pycache__/test.pyc"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
     assert [(fault.file, fault.what) for fault in drift(dry_run)] == [
+        ("release/layer/data/words.txt", "it differs from what the source gives"),
         ("release/layer/facts.txt", "it differs from what the source gives"),
+        ("solutions/layer/data/more.txt", "it is missing"),
         ("solutions/layer/facts.txt", "it is missing"),
         ("solutions/layer/mine.txt", "it does not come from the source"),
     ]
