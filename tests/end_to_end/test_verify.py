@@ -229,6 +229,23 @@ def test_no_exercise(course: Course, layer: Path) -> None:
     assert "stub 'dw' has no check" in proof.faults[0].what
 
 
+def test_ordinary_assignment(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
+    """An ordinary assignment of nbgrader's is listed as such, and is no fault."""
+    path = course.exercise_path("sums")
+    path.parent.mkdir(parents=True)
+    cells = (("stub", "total", "total = sum"), ("check", "test_total", "assert total([1]) == 1"))
+    nbformat.write(make_notebook(*cells), path)
+    proofs = verify(course)
+    assert proofs == (Proof("sums", absent=("not an exercise of handgrad: left to nbgrader",), ordinary=True),)
+    assert status(proofs) == 0
+    assert as_text(proofs).splitlines() == [
+        "sums",
+        "- not an exercise of handgrad: left to nbgrader.",
+        "",
+        "1 assignment: 0 sound, 1 left to nbgrader; 0 faults, 0 solutions to write.",
+    ]
+
+
 def test_texts_marks_and_points(course: Course, layer: Path) -> None:
     """A stub needs a text above it and nbgrader's marks around its solution, a check points."""
     notebook = nbformat.read(layer, as_version=4)

@@ -21,7 +21,7 @@ from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_val
 from handgrad.authoring.verify.results import Fault, Mutation, Proof
 from handgrad.course.commands.check_notebook import check
 from handgrad.course.course import Course
-from handgrad.errors import HandgradError
+from handgrad.errors import HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.grader import Grader
@@ -93,6 +93,8 @@ class AssignmentVerification:
                 self._grade(exercise, dry_run, solved=not unwritten)
                 if not unwritten:
                     self._commands(exercise, dry_run)
+        except OrdinaryAssignmentError:
+            return Proof(self.assignment, absent=("not an exercise of handgrad: left to nbgrader",), ordinary=True)
         except HandgradError as error:
             self.faults.append(self._stopped(error))
         return Proof(
