@@ -383,7 +383,7 @@ def test_beside_other_assignments(
     assert exercise_for(hers / "backprop.ipynb", lecture).directory == PACKAGED / "backprop"
     shutil.copytree(ROOT / "source/backprop", tmp_path / "source/backprop")
     assert exercise_for(hers / "backprop.ipynb", lecture).directory == tmp_path / "source/backprop"
-    with pytest.raises(ExerciseError, match="sums.ipynb is not an exercise of handgrad"):
+    with pytest.raises(ExerciseError, match=r"sums.ipynb is not an exercise of handgrad"):
         exercise_for(tmp_path / "sums.ipynb", others["sums"])
     with pytest.raises(ExerciseError, match="stub 'dz' has no check"):
         exercise_for(tmp_path / "submitted/ann/half/mine.ipynb", others["half"])
