@@ -409,13 +409,17 @@ def new(
     """Write the notebook of a new exercise from a forward pass; you add the solutions and the texts."""
     from handgrad.authoring.new_exercise import new_exercise
     from handgrad.course.course import Course
+    from handgrad.course.nbgrader.configuration import what_is_missing
     from handgrad.exercise.exercise import Exercise
 
-    path = new_exercise(Course.at(course), name, forward)
+    found = Course.at(course)
+    path = new_exercise(found, name, forward)
     output.note(f"The new exercise is in {path}")
     for names in Exercise.read(path).equal_sizes():
         output.note(f"{names} are the same number, so no check can see one taken for the other: make them different.")
     output.note(f"Add its solutions and its texts; `handgrad verify {name}` lists what is missing.")
+    if missing := what_is_missing(found):
+        typer.echo(f"Before you release it: {missing}", err=True)
 
 
 @command(AUTHORS, "handgrad verify backprop --mutants")

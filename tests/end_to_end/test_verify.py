@@ -12,10 +12,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from typer.testing import CliRunner
 
 from handgrad.authoring.cases import Case
 from handgrad.authoring.mutants import Mutant
 from handgrad.authoring.new_exercise import new_exercise
+from handgrad.authoring.release import release
 from handgrad.authoring.verify.claims import (
     faults_of_case,
     faults_of_cells,
@@ -29,7 +31,9 @@ from handgrad.authoring.verify.leaks import Leaks
 from handgrad.authoring.verify.mutation_testing import mutation
 from handgrad.authoring.verify.results import Fault, Mutation, Proof, Survivor, as_json, as_text, status
 from handgrad.authoring.verify.verify import verify
+from handgrad.cli import app
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
@@ -37,6 +41,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
 from helpers.paths import ROOT
 
+RUNNER = CliRunner()
 FIGURES = ROOT / "docs/authors.md"
 SCRIPT = '''"""A layer.
 
@@ -227,6 +232,45 @@ def test_no_exercise(course: Course, layer: Path) -> None:
     (proof,) = verify(course)
     assert not proof.sound
     assert "stub 'dw' has no check" in proof.faults[0].what
+
+
+def test_without_our_steps(course: Course, layer: Path, make_notebook: Callable[..., NotebookNode]) -> None:
+    """A course that lacks handgrad's steps releases no exercise; the message has the lines, and with them it does."""
+    config = course.root / "nbgrader_config.py"
+    config.write_text("c = get_config()\nc.CourseDirectory.solution_directory = 'solutions'\n")
+    bare = Course.at(course.root)
+    with pytest.raises(CourseError, match="lacks handgrad's steps") as caught:
+        next(release(bare))
+    assert not bare.folder("release").exists()
+    (proof,) = verify(bare)
+    assert [fault.what for fault in proof.faults] == [str(caught.value).rstrip(".")]
+    done = RUNNER.invoke(
+        app, ["new", "other", "--forward", str(course.root / "forward.py"), "--course", str(course.root)]
+    )
+    assert str(caught.value) in done.stderr
+    lines = re.search(r"\n\n(.*)\n\n", str(caught.value), re.DOTALL)
+    assert lines
+    assert all(line in (ROOT / "nbgrader_config.py").read_text() for line in lines[1].splitlines())
+    config.write_text(f"{config.read_text()}\n{lines[1]}\n")
+    whole = Course.at(course.root)
+    assert not what_is_missing(whole)
+    with dry_run_of(whole, "layer") as stage:
+        assert "dh = None  # your code here" in [cell.source for cell in stage.notebook("release").cells]
+    config.write_text(
+        config.read_text().replace("= handgrad.generate_assignment()", "= ['handgrad.nbgrader.NameStubs']")
+    )
+    assert "c.GenerateAssignment.preprocessors" in what_is_missing(Course.at(course.root))
+
+
+def test_ordinary_assignment_without_our_steps(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
+    """In a course without handgrad's steps ordinary assignments are released as ever."""
+    (course.root / "nbgrader_config.py").write_text("c = get_config()\n")
+    path = course.exercise_path("sums")
+    path.parent.mkdir(parents=True)
+    nbformat.write(make_notebook(("free", "", "total = sum")), path)
+    (released,) = release(Course.at(course.root))
+    assert (released.folder / "sums.ipynb").is_file()
+    assert not released.wheel
 
 
 def test_ordinary_assignment(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:

@@ -19,6 +19,7 @@ from handgrad.authoring.verify.results import Fault
 from handgrad.course.commands.grade_class import grade_class
 from handgrad.course.course import CONFIG, Course
 from handgrad.course.nbgrader import commands
+from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import scores_of
 from handgrad.errors import CourseError
@@ -119,8 +120,10 @@ def dry_run_of(course: Course, assignment: str) -> Iterator[DryRun]:
     Raises
     ------
     CourseError
-        nbgrader cannot release or solve the assignment.
+        The course's configuration lacks handgrad's steps, or nbgrader cannot release or solve the assignment.
     """
+    if missing := what_is_missing(course):
+        raise CourseError(missing)
     with tempfile.TemporaryDirectory(prefix="handgrad-") as folder:
         root = Path(folder).resolve()
         source = course.folder("source") / assignment
