@@ -422,6 +422,30 @@ def new(
         typer.echo(f"Before you release it: {missing}", err=True)
 
 
+@command(AUTHORS, "handgrad preview backprop --open")
+def preview(
+    assignment: Assignment,
+    to: Annotated[Path | None, _output_option("in a temporary folder")] = None,
+    course: CourseOption = Path(),
+    browse: Annotated[bool, _option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Show an exercise as a student will see it: released, and run once from top to bottom, as one HTML page.
+
+    Nothing in the course is changed.
+    """
+    from handgrad.authoring.verify.preview import preview as previewed
+    from handgrad.course.course import Course
+
+    with Console(stderr=True, quiet=output.quiet).status(f"{assignment}: releasing and running it"):
+        found = previewed(Course.at(course), assignment, to)
+    typer.echo(f"{assignment}: {found.stubs} stubs, checks worth {found.points:g} points")
+    for what in found.missing:
+        typer.echo(f"- {what}.")
+    typer.echo(f"The preview is in {found.page}")
+    if browse:
+        webbrowser.open(found.page.resolve().as_uri())
+
+
 @command(AUTHORS, "handgrad verify backprop --mutants")
 def verify(
     assignments: Assignments = None,
