@@ -50,7 +50,8 @@ release: $(READY)
 	for assignment in $(ASSIGNMENTS); do \
 	    nbgrader generate_assignment $$assignment --force && \
 	    mkdir -p $(PACKAGED)/$$assignment && \
-	    find -L source/$$assignment -type f ! -name '*.ipynb' -exec cp {} $(PACKAGED)/$$assignment \; && \
+	    cp -RL source/$$assignment/. $(PACKAGED)/$$assignment && \
+	    find $(PACKAGED)/$$assignment -name '*.ipynb*' -delete && \
 	    cp release/$$assignment/exercise.json $(PACKAGED)/$$assignment || exit 1; \
 	done
 	handgrad release

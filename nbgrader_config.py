@@ -7,9 +7,6 @@ c = get_config()  # noqa: F821 - nbgrader defines it
 c.CourseDirectory.course_id = "handgrad"
 c.CourseDirectory.solution_directory = "solutions"
 
-# A released stub reads `dprobs = None  # your code here`: "Run All" goes on, and nothing looks like an error.
-c.NameStubs.code_stub = {"python": "{gradient} = None  # your code here"}
-
 # The notebook `training` trains for some ten seconds: this is for runs in a kernel.
 c.ExecutePreprocessor.timeout = 180
 

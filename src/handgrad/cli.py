@@ -409,10 +409,38 @@ def new(
     """Write the notebook of a new exercise from a forward pass; you add the solutions and the texts."""
     from handgrad.authoring.new_exercise import new_exercise
     from handgrad.course.course import Course
+    from handgrad.course.nbgrader.configuration import what_is_missing
 
-    path = new_exercise(Course.at(course), name, forward, output.note)
+    found = Course.at(course)
+    path = new_exercise(found, name, forward, output.note)
     output.note(f"The new exercise is in {path}")
     output.note(f"Add its solutions and its texts; `handgrad verify {name}` lists what is missing.")
+    if missing := what_is_missing(found):
+        typer.echo(f"Before you release it: {missing}", err=True)
+
+
+@command(AUTHORS, "handgrad preview backprop --open")
+def preview(
+    assignment: Assignment,
+    to: Annotated[Path | None, _output_option("in a temporary folder")] = None,
+    course: CourseOption = Path(),
+    browse: Annotated[bool, _option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Show an exercise as a student will see it: released, and run once from top to bottom, as one HTML page.
+
+    Nothing in the course is changed.
+    """
+    from handgrad.authoring.verify.preview import preview as previewed
+    from handgrad.course.course import Course
+
+    with Console(stderr=True, quiet=output.quiet).status(f"{assignment}: releasing and running it"):
+        found = previewed(Course.at(course), assignment, to)
+    typer.echo(f"{assignment}: {found.stubs} stubs, checks worth {found.points:g} points")
+    for what in found.missing:
+        typer.echo(f"- {what}.")
+    typer.echo(f"The preview is in {found.page}")
+    if browse:
+        webbrowser.open(found.page.resolve().as_uri())
 
 
 @command(AUTHORS, "handgrad verify backprop --mutants")

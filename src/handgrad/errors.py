@@ -9,6 +9,7 @@ __all__ = [
     "ExerciseError",
     "HandgradError",
     "IsolationError",
+    "OrdinaryAssignmentError",
     "RenameError",
     "SandboxError",
     "SubmissionError",
@@ -30,6 +31,10 @@ class DataError(HandgradError, ValueError):
 
 class ExerciseError(HandgradError, ValueError):
     """An instructor notebook is not an exercise that can be graded."""
+
+
+class OrdinaryAssignmentError(ExerciseError):
+    """An instructor notebook has nothing of handgrad: it is an ordinary assignment of nbgrader's."""
 
 
 class RenameError(HandgradError, ValueError):

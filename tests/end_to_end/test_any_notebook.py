@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case, read_cases
 from handgrad.course.commands.check_notebook import PACKAGED, exercise_for
-from handgrad.errors import RenameError
+from handgrad.errors import ExerciseError, RenameError
 from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
@@ -362,6 +362,31 @@ def test_found_by_gradients(
     assert exercise_for(course / "another (1).ipynb", lecture).name == "backprop"
     assert exercise_for(course / "my_ninja.ipynb", make_notebook(("free", "", "dz = 1"))).name == "another"
     assert exercise_for(tmp_path / "my_ninja.ipynb", lecture).directory == PACKAGED / "backprop"
+
+
+def test_beside_other_assignments(
+    lecture: NotebookNode, make_notebook: Callable[..., NotebookNode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary assignment and a half-written exercise matter to their own notebooks only."""
+    monkeypatch.chdir(tmp_path)
+    others = {
+        "sums": make_notebook(("stub", "total", "total = sum"), ("check", "test_total", "assert total([1]) == 1")),
+        "half": make_notebook(("locked", "parameters", "seed = 1"), ("stub", "dz", "dz = None")),
+    }
+    for name, notebook in others.items():
+        (tmp_path / "source" / name).mkdir(parents=True)
+        (tmp_path / f"source/{name}/{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    hers = tmp_path / "submitted/ann/backprop"
+    hers.mkdir(parents=True)
+    (hers / "exercise.json").write_text("not read: it may be a student's")
+    assert exercise_for(hers / "backprop.ipynb", lecture).directory == PACKAGED / "backprop"
+    shutil.copytree(ROOT / "source/backprop", tmp_path / "source/backprop")
+    assert exercise_for(hers / "backprop.ipynb", lecture).directory == tmp_path / "source/backprop"
+    with pytest.raises(ExerciseError, match=r"sums.ipynb is not an exercise of handgrad"):
+        exercise_for(tmp_path / "sums.ipynb", others["sums"])
+    with pytest.raises(ExerciseError, match="stub 'dz' has no check"):
+        exercise_for(tmp_path / "submitted/ann/half/mine.ipynb", others["half"])
 
 
 @pytest.mark.parametrize("kind", ["release", "solutions"])

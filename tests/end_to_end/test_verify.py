@@ -12,9 +12,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from typer.testing import CliRunner
 
 from handgrad.authoring.cases import Case
 from handgrad.authoring.new_exercise import new_exercise
+from handgrad.authoring.release import release
 from handgrad.authoring.verify.claims import (
     faults_of_case,
     faults_of_cells,
@@ -24,11 +26,12 @@ from handgrad.authoring.verify.claims import (
 )
 from handgrad.authoring.verify.dry_run import DryRun, drift, dry_run_of
 from handgrad.authoring.verify.equivalence import NEGLIGIBLE, Settings
-from handgrad.authoring.verify.leaks import Leaks
 from handgrad.authoring.verify.mutation_testing import mutation
 from handgrad.authoring.verify.results import Fault, Mutation, Proof, Survivor, as_json, as_text, status
 from handgrad.authoring.verify.verify import verify
+from handgrad.cli import app
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
@@ -37,6 +40,7 @@ from handgrad.grading.mutants import Mutant
 from handgrad.grading.settings import GradingSettings
 from helpers.paths import ROOT
 
+RUNNER = CliRunner()
 FIGURES = ROOT / "docs/authors.md"
 SCRIPT = '''"""A layer.
 
@@ -57,6 +61,9 @@ pre = x @ w + b
 h = pre.tanh()
 loss = h.square().mean()
 '''
+READS = """with open("data/words.txt") as file:
+    n_words = len(file.read().split())
+"""
 SOLUTIONS = {
     "dh": "dh = 2 * h / (n * width)",
     "dpre": "dpre = dh * (1 - h**2)",
@@ -125,15 +132,16 @@ def test_every_fault_in_one_run(course: Course) -> None:
     for file, what in (
         ("release/faulty/test_faulty.py", "it differs from what the source gives"),
         ("solutions/faulty", "it is missing"),
-        ("release/faulty/faulty.ipynb", "a solution is in what students get: 'dw = x.T @ dpre'"),
+        ("release/faulty/faulty.ipynb", "a solution is in the text of cell 17 (### `dw`): 'dw = x.T @ dpre'"),
         ("tests/cases/mistakes/no-slope", "dpre is failed, not passed"),
         ("tests/cases/mistakes/no-slope", "it gets 3 points, not 4"),
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad grade)"),
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad check)"),
         ("source/faulty/faulty.ipynb", "nbgrader autograde gives the solved notebook 3.0 points, not 4"),
-        ("feedback/untouched/faulty/faulty.html", "a solution is in what students get: 'dw = x.T @ dpre'"),
     ):
         assert any(one[0] == file and one[1].startswith(what) for one in said), (what, said)
+    assert sum("a solution is in" in what for _, what in said) == 1, "its copies are the same fault"
+    assert not any("no solution" in claim for claim in found.proved)
     assert unwritten.open == ("dh", "dpre", "dw", "db")
     assert "every released stub is missing" in unwritten.proved
     assert found.absent == ("pytest was not run: the course has no tests/hidden",)
@@ -166,6 +174,50 @@ def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
     assert found["mutation"]["killed"] > 40
 
 
+def test_files_in_a_folder(course: Course) -> None:
+    """A file in a folder next to the notebook is released, compared, graded and checked with it."""
+    words = course.folder("source") / "layer/data/words.txt"
+    words.parent.mkdir(parents=True)
+    words.write_text("one two three four")
+    script = course.root / "forward.py"
+    script.write_text(SCRIPT.replace("x = torch", READS + "x = torch"))
+    _filled(new_exercise(course, "layer", script))
+    _release(course, "layer")
+    (proof,) = verify(course)
+    assert proof.sound, proof.faults
+    assert "the worked solution has full marks by handgrad check" in proof.proved
+    assert (course.folder("release") / "layer/data/words.txt").is_file()
+    words.write_text("one two three five")
+    with dry_run_of(course, "layer") as stage:
+        assert [fault.file for fault in drift(stage)] == [
+            "release/layer/data/words.txt",
+            "solutions/layer/data/words.txt",
+        ]
+
+
+def test_what_the_configuration_names(course: Course, layer: Path) -> None:
+    """A dry run has every file of the course that its configuration names; one that is missing is named."""
+    header = course.folder("source") / "shared/header.ipynb"
+    header.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Week 3", id="week")]), header)
+    (course.root / "more.py").write_text(
+        "c = get_config()\nc.IncludeHeaderFooter.header = 'source/shared/header.ipynb'\n"
+    )
+    with (course.root / "nbgrader_config.py").open("a") as config:
+        config.write("load_subconfig('more.py')\nc.CourseDirectory.release_directory = 'out/release'\n")
+    (course.root / "out").mkdir()
+    before = _files(course)
+    with dry_run_of(Course.at(course.root), "layer") as stage:
+        assert stage.notebook("release").cells[0].source == "Week 3"
+    assert _files(course) == before
+    header.unlink()
+    with (
+        pytest.raises(CourseError, match=r"layer` fails: FileNotFoundError: .*'source/shared/header.ipynb'"),
+        dry_run_of(Course.at(course.root), "layer"),
+    ):
+        pass
+
+
 def test_unknown_assignment(course: Course, layer: Path) -> None:
     """An assignment that is not there is a mistake of who asked, not a fault of the course."""
     with pytest.raises(CourseError, match="there is no assignment 'layr'"):
@@ -180,6 +232,62 @@ def test_no_exercise(course: Course, layer: Path) -> None:
     (proof,) = verify(course)
     assert not proof.sound
     assert "stub 'dw' has no check" in proof.faults[0].what
+
+
+def test_without_our_steps(course: Course, layer: Path, make_notebook: Callable[..., NotebookNode]) -> None:
+    """A course that lacks handgrad's steps releases no exercise; the message has the lines, and with them it does."""
+    config = course.root / "nbgrader_config.py"
+    config.write_text("c = get_config()\nc.CourseDirectory.solution_directory = 'solutions'\n")
+    bare = Course.at(course.root)
+    with pytest.raises(CourseError, match="lacks handgrad's steps") as caught:
+        next(release(bare))
+    assert not bare.folder("release").exists()
+    (proof,) = verify(bare)
+    assert [fault.what for fault in proof.faults] == [str(caught.value).rstrip(".")]
+    done = RUNNER.invoke(
+        app, ["new", "other", "--forward", str(course.root / "forward.py"), "--course", str(course.root)]
+    )
+    assert str(caught.value) in done.stderr
+    lines = re.search(r"\n\n(.*)\n\n", str(caught.value), re.DOTALL)
+    assert lines
+    assert all(line in (ROOT / "nbgrader_config.py").read_text() for line in lines[1].splitlines())
+    config.write_text(f"{config.read_text()}\n{lines[1]}\n")
+    whole = Course.at(course.root)
+    assert not what_is_missing(whole)
+    with dry_run_of(whole, "layer") as stage:
+        assert "dh = None  # your code here" in [cell.source for cell in stage.notebook("release").cells]
+    config.write_text(
+        config.read_text().replace("= handgrad.generate_assignment()", "= ['handgrad.nbgrader.NameStubs']")
+    )
+    assert "c.GenerateAssignment.preprocessors" in what_is_missing(Course.at(course.root))
+
+
+def test_ordinary_assignment_without_our_steps(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
+    """In a course without handgrad's steps ordinary assignments are released as ever."""
+    (course.root / "nbgrader_config.py").write_text("c = get_config()\n")
+    path = course.exercise_path("sums")
+    path.parent.mkdir(parents=True)
+    nbformat.write(make_notebook(("free", "", "total = sum")), path)
+    (released,) = release(Course.at(course.root))
+    assert (released.folder / "sums.ipynb").is_file()
+    assert not released.wheel
+
+
+def test_ordinary_assignment(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
+    """An ordinary assignment of nbgrader's is listed as such, and is no fault."""
+    path = course.exercise_path("sums")
+    path.parent.mkdir(parents=True)
+    cells = (("stub", "total", "total = sum"), ("check", "test_total", "assert total([1]) == 1"))
+    nbformat.write(make_notebook(*cells), path)
+    proofs = verify(course)
+    assert proofs == (Proof("sums", absent=("not an exercise of handgrad: left to nbgrader",), ordinary=True),)
+    assert status(proofs) == 0
+    assert as_text(proofs).splitlines() == [
+        "sums",
+        "- not an exercise of handgrad: left to nbgrader.",
+        "",
+        "1 assignment: 0 sound, 1 left to nbgrader; 0 faults, 0 solutions to write.",
+    ]
 
 
 def test_texts_marks_and_points(course: Course, layer: Path) -> None:
@@ -226,31 +334,19 @@ def test_drift(tmp_path: Path) -> None:
         (tmp_path / name / "layer" / "facts.txt").write_text(text)
     (tmp_path / "course/solutions/layer/mine.txt").write_text("mine")
     (tmp_path / "course/release/layer/handgrad.whl").write_text("the wheel is not committed")
+    for file in ("course/release/layer/data/words.txt", "stage/release/layer/data/words.txt"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text(f"those of the {file[:5]}")
+    for file in ("stage/solutions/layer/data/more.txt", "course/solutions/layer/__pycache__/test.pyc"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
     assert [(fault.file, fault.what) for fault in drift(dry_run)] == [
+        ("release/layer/data/words.txt", "it differs from what the source gives"),
         ("release/layer/facts.txt", "it differs from what the source gives"),
+        ("solutions/layer/data/more.txt", "it is missing"),
         ("solutions/layer/facts.txt", "it is missing"),
         ("solutions/layer/mine.txt", "it does not come from the source"),
     ]
-
-
-def test_leaks(tmp_path: Path, make_notebook: Callable[..., NotebookNode]) -> None:
-    """Lines of solutions and hidden tests are found wherever they stand; what locked cells say is no secret."""
-    hidden = "cmp('w', dw, w)\n### BEGIN HIDDEN TESTS\nassert dw.sum() < 7.25\n### END HIDDEN TESTS"
-    stub = "### BEGIN SOLUTION\nscale = 2 < 3\ndw = scale * torch.ones(3)\n### END SOLUTION"
-    cells = [("locked", "parameters", "seed = 1\nscale = 2 < 3"), ("stub", "dw", stub), ("check", "check_dw", hidden)]
-    leaks = Leaks.of(Exercise.of(make_notebook(*cells), "small", tmp_path))
-    assert leaks.solutions == {"dw = scale * torch.ones(3)"}
-    assert leaks.tests == {"assert dw.sum() < 7.25"}
-    (tmp_path / "page.html").write_text("<pre><b>assert</b> dw.sum() &lt; <i>7.25</i></pre>")
-    (tmp_path / "data.json").write_text(json.dumps({"a": [{"b": "x\ndw = scale * torch.ones(3)\n"}]}))
-    (tmp_path / "clean.txt").write_text("scale = 2 < 3\n")
-    (tmp_path / "marks.txt").write_text("### BEGIN SOLUTION\n")
-    assert [(fault.file, fault.what.split(" is in")[0]) for fault in leaks.found_in(tmp_path, "release")] == [
-        ("release/data.json", "a solution"),
-        ("release/marks.txt", "a solution"),
-        ("release/page.html", "a hidden test"),
-    ]
-    assert [fault.file for fault in leaks.found_in(tmp_path, "x", solved=True)] == ["x/page.html"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from urllib.request import url2pathname
 from handgrad import __version__
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
-from handgrad.errors import CourseError
+from handgrad.course.nbgrader.configuration import what_is_missing
+from handgrad.errors import CourseError, ExerciseError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
 
 __all__ = ["Released", "origin", "release", "wheel_in", "wheels"]
@@ -46,10 +47,12 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
     Raises
     ------
     CourseError
-        The course has no such assignment or none at all, a file of its source is missing, or there is no wheel: nothing
-        is released. Or nbgrader cannot release an assignment.
+        The course has no such assignment or none at all, a file of its source is missing, its configuration lacks
+        handgrad's steps, or there is no wheel: nothing is released. Or nbgrader cannot release an assignment.
     """
     names = course.select(assignments)
+    if (missing := what_is_missing(course)) and not all(_is_ordinary(course, name) for name in names):
+        raise CourseError(missing)
     released = course.folder("release")
     with wheels([released / name for name in names]) as wheel:
         for name in names:
@@ -60,6 +63,17 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
             if is_ours:
                 shutil.copy(wheel, folder)
             yield Released(name, folder, course.folder("solution") / name, wheel.name if is_ours else "")
+
+
+def _is_ordinary(course: Course, assignment: str) -> bool:
+    """Whether nothing in the assignment is handgrad's; a faulty exercise is not ordinary."""
+    try:
+        course.exercise(assignment)
+    except OrdinaryAssignmentError:
+        return True
+    except ExerciseError:
+        return False
+    return False
 
 
 def wheel_in(folder: Path) -> Path | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from nbformat import NotebookNode
 
-from handgrad.errors import ExerciseError, closest
+from handgrad.errors import ExerciseError, OrdinaryAssignmentError, closest
 from handgrad.exercise.solution_marks import HIDDEN_TESTS
 from handgrad.notebook import tidying
 from handgrad.notebook.syntax import ParsedCell, gradients_taken
@@ -96,9 +96,15 @@ def kind_of(cell: NotebookNode) -> Kind:
 
 def is_exercise(notebook: NotebookNode) -> bool:
     """Whether ``notebook`` is meant to be a handgrad exercise: it has a parameters cell and imports handgrad."""
-    return any(PARAMETERS_TAG in (cell.metadata.get("tags") or ()) for cell in notebook.cells) and any(
-        cell.cell_type == "code" and _IMPORTS.search(cell.source) for cell in notebook.cells
-    )
+    return _has_parameters(notebook) and _imports_handgrad(notebook)
+
+
+def _has_parameters(notebook: NotebookNode) -> bool:
+    return any(PARAMETERS_TAG in (cell.metadata.get("tags") or ()) for cell in notebook.cells)
+
+
+def _imports_handgrad(notebook: NotebookNode) -> bool:
+    return any(cell.cell_type == "code" and _IMPORTS.search(cell.source) for cell in notebook.cells)
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,8 @@ class Exercise:
         Raises
         ------
         ExerciseError
-            The file does not exist, is not a notebook, or is not an exercise; the message lists all faults.
+            The file does not exist, is not a notebook, or is not an exercise; the message lists all faults. It is an
+            :class:`OrdinaryAssignmentError` if nothing in the notebook is handgrad's.
         """
         try:
             notebook = tidying.parse(path.read_text(encoding="utf-8"))
@@ -174,7 +181,14 @@ class Exercise:
     @classmethod
     def of(cls, notebook: NotebookNode, name: str, directory: Path) -> Self:
         """The exercise in ``notebook``; raises :class:`ExerciseError` with all faults."""
+        path = directory / f"{name}.ipynb"
         cells = tuple(Cell(kind_of(cell), grade_id(cell), cell.source) for cell in notebook.cells)
+        compares = any(cell.kind == "check" and _COMPARES.search(cell.source) for cell in cells)
+        if not (compares or _has_parameters(notebook) or _imports_handgrad(notebook)):
+            raise OrdinaryAssignmentError(
+                f"{path} is not an exercise of handgrad: no cell has the tag {PARAMETERS_TAG!r}, imports handgrad or "
+                "calls cmp. An ordinary assignment is left to nbgrader's own commands."
+            )
         names = [cell.name for cell in cells if cell.name]
         faults = [f"grade_id {name!r} is used more than once" for name in sorted({*names}) if names.count(name) > 1]
         points = [
@@ -190,7 +204,7 @@ class Exercise:
         if not any(cell.kind == "stub" for cell in cells):
             faults.append("there is no stub: no code cell is marked as a solution")
         if faults:
-            raise ExerciseError(f"{directory / (name + '.ipynb')} is not an exercise: " + "; ".join(faults) + ".")
+            raise ExerciseError(f"{path} is not an exercise: " + "; ".join(faults) + ".")
         return cls(name, directory, cells, tuple(checks), tagged[0], training)
 
     @cached_property

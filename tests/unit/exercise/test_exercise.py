@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from handgrad.errors import ExerciseError, closest
+from handgrad.errors import ExerciseError, OrdinaryAssignmentError, closest
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from helpers.inputs import named
 
@@ -96,7 +96,7 @@ FAULTS: dict[str, tuple[tuple[tuple[str, str, str], ...], str]] = {
     "no parameters": (GOOD[1:], "0 cells have the tag 'parameters'"),
     "two parameters": ((*GOOD, ("locked", "parameters", "")), "2 cells have the tag 'parameters'"),
     "no stub": (GOOD[:3], "there is no stub"),
-    "nothing": ((), "there is no stub"),
+    "nothing": ((), "is not an exercise of handgrad: no cell has the tag 'parameters'"),
 }
 
 
@@ -112,11 +112,26 @@ def test_faults(make_notebook: MakeNotebook, tmp_path: Path) -> None:
 
 def test_all_faults_at_once(make_notebook: MakeNotebook, tmp_path: Path) -> None:
     """All faults are named at once, so that an author fixes a notebook once."""
-    cells = (("locked", "a", ""), ("locked", "a", ""), ("check", "check_dx", ""), ("stub", "dy", ""))
+    cells = (("locked", "a", ""), ("locked", "a", ""), ("check", "check_dx", "cmp('x', dx, x)"), ("stub", "dy", ""))
     with pytest.raises(ExerciseError) as caught:
         Exercise.of(make_notebook(*cells), "bad", tmp_path)
     for message in ("'a' is used more than once", "'check_dx' has no stub", "'dy' has no check", "0 cells have"):
         assert message in str(caught.value)
+
+
+def test_an_ordinary_assignment(make_notebook: MakeNotebook, tmp_path: Path) -> None:
+    """A notebook without anything of handgrad's is an ordinary assignment; one sign makes it an unfinished exercise."""
+    cells = (("stub", "total", "def total(xs):\n    return sum(xs)"), ("check", "test_total", "assert total([1]) == 1"))
+    with pytest.raises(OrdinaryAssignmentError, match=r"bad.ipynb is not an exercise of handgrad"):
+        Exercise.of(make_notebook(*cells), "bad", tmp_path)
+    for sign in (
+        ("locked", "parameters", "seed = 1"),
+        ("locked", "imports", "from handgrad import cmp"),
+        ("check", "check_x", "cmp('x', dx, x)"),
+    ):
+        with named(sign), pytest.raises(ExerciseError) as caught:
+            Exercise.of(make_notebook(*cells, sign), "bad", tmp_path)
+        assert not isinstance(caught.value, OrdinaryAssignmentError)
 
 
 def test_points(make_notebook: MakeNotebook, tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def faults_of_cells(exercise: Exercise, file: str) -> Iterator[Fault]:
     """What is wrong with the texts, the marks and the points of an instructor's notebook."""
     open_texts = [cell.source for cell in exercise.cells if cell.kind == "text" and OPEN in cell.source]
     if unwritten := [text.strip().splitlines()[0] for text in open_texts]:
-        yield Fault(file, f"{len(unwritten)} texts contain {OPEN}: {', '.join(unwritten)}", "write them")
+        contain = "1 text contains" if len(unwritten) == 1 else f"{len(unwritten)} texts contain"
+        yield Fault(file, f"{contain} {OPEN}: {', '.join(unwritten)}", "write what is missing there")
     for number, cell in enumerate(exercise.cells):
         if cell.kind == "stub":
             yield from _faults_of_stub(exercise, number, file)

@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from handgrad.authoring.verify.results import Fault
 from handgrad.course.commands.grade_class import grade_class
 from handgrad.course.course import CONFIG, Course
 from handgrad.course.nbgrader import commands
+from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import scores_of
 from handgrad.errors import CourseError
@@ -35,10 +37,13 @@ _STAGING_CONFIG = """
 # settings of the dry run: a temporary folder and gradebook; the code is the author's own
 c.CourseDirectory.root = {root!r}
 c.CourseDirectory.db_url = {database!r}
+c.NbGrader.logfile = ""
 c.Handgrad.trust_submissions = True
 """
-LONGEST_OUTPUT = 300
-"""Characters quoted of the last line that a command printed."""
+_LOGGED = re.compile(r"^\[\w+ \| \w+\] ", re.MULTILINE)
+"""The beginning of a message that nbgrader prints."""
+WRITTEN = ("release", "solution", "submitted", "autograded", "feedback")
+"""The kinds of folders that a dry run writes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class DryRun:
         """The scores of `nbgrader autograde`, by student; nbgrader's feedback is written too."""
         done = self._run("nbgrader", "autograde", self.assignment, "--force", folder=self.staging.root)
         if done.returncode:
-            raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {_last_line(done.stderr or done.stdout)}")
+            messages = _LOGGED.split(done.stderr or done.stdout)
+            raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {commands.reason(messages)}")
         commands.run("generate_feedback", self.staging, self.assignment)
         return scores_of(*Folders(self.staging, self.assignment).database, self.assignment)
 
@@ -91,7 +97,8 @@ class DryRun:
             return
         done = self._run("pytest", "-q", "-p", "no:cacheprovider", str(folder), f"--submission={self.path('solution')}")
         if done.returncode:
-            what = f"the worked solution does not pass the hidden tests ({_last_line(done.stdout)})"
+            reason = commands.reason(done.stdout.strip().splitlines() or [""])
+            what = f"the worked solution does not pass the hidden tests ({reason})"
             yield Fault(name, what, f"run pytest {name}")
 
     def _run(self, module: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -113,19 +120,35 @@ def dry_run_of(course: Course, assignment: str) -> Iterator[DryRun]:
     Raises
     ------
     CourseError
-        nbgrader cannot release or solve the assignment.
+        The course's configuration lacks handgrad's steps, or nbgrader cannot release or solve the assignment.
     """
+    if missing := what_is_missing(course):
+        raise CourseError(missing)
     with tempfile.TemporaryDirectory(prefix="handgrad-") as folder:
         root = Path(folder).resolve()
-        source = course.folder("source").relative_to(course.root)
-        shutil.copytree(course.root / source / assignment, root / source / assignment)
-        settings = _STAGING_CONFIG.format(root=str(root), database=f"sqlite:///{root}/gradebook.db")
+        source = course.folder("source") / assignment
+        # the configuration may name any file of the course: a header, tests, another configuration
+        _link(course.root, root, (source, course.root / CONFIG, *map(course.folder, WRITTEN)))
+        shutil.copytree(source, root / source.relative_to(course.root))
+        settings = _STAGING_CONFIG.format(root=str(root), database=f"sqlite:///{root}/dry-run.db")
         config = (course.root / CONFIG).read_text(encoding="utf-8")
         (root / CONFIG).write_text(config + settings, encoding="utf-8")
         staging = Course.at(root)
         commands.run("generate_assignment", staging, assignment)
         commands.run("generate_solution", staging, assignment)
         yield DryRun(course, staging, assignment)
+
+
+def _link(folder: Path, target: Path, own: Collection[Path]) -> None:
+    """Fill ``target`` with links to what is in ``folder``, without hidden files and the paths ``own``."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path in own or path.name.startswith("."):
+            continue
+        if any(path in one.parents for one in own):
+            _link(path, target / path.name, own)
+        else:
+            (target / path.name).symlink_to(path)
 
 
 def drift(dry_run: DryRun) -> Iterator[Fault]:
@@ -138,14 +161,21 @@ def drift(dry_run: DryRun) -> Iterator[Fault]:
         if not present.is_dir():
             yield Fault(name, "it is missing", f"run {command}")
             continue
-        expected = {path.name for path in made.iterdir()}
-        found = {path.name for path in present.iterdir() if path.suffix != ".whl" and not path.name.startswith(".")}
+        expected, found = _files_in(made), _files_in(present)
         for file in sorted(expected ^ found):
             what = "is missing" if file in expected else "does not come from the source"
             yield Fault(f"{name}/{file}", f"it {what}", f"run {command}, or delete it")
         for file in sorted(expected & found):
             if not _same_content(made / file, present / file):
                 yield Fault(f"{name}/{file}", "it differs from what the source gives", f"run {command}")
+
+
+def _files_in(folder: Path) -> set[str]:
+    """The files in a folder and its subfolders, without wheels, hidden files and what Python caches."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".whl")
+    return {
+        name.as_posix() for name in names if not any(part[0] == "." or part == "__pycache__" for part in name.parts)
+    }
 
 
 def _same_content(path: Path, other: Path) -> bool:
@@ -173,8 +203,3 @@ def _same_exercise(data: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _cells(notebook: NotebookNode) -> list[tuple[object, ...]]:
     return [(cell.cell_type, cell.id, grade_id(cell), cell.source, dict(cell.metadata)) for cell in notebook.cells]
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip()[:LONGEST_OUTPUT] if lines else "it printed nothing"

@@ -91,6 +91,8 @@ class Proof:
         Results of mutation testing; None if it was not requested or could not be run.
     absent
         What was not tried because the course has nothing to try, a sentence each; not a fault.
+    ordinary
+        Whether it is not an exercise of handgrad, and so nothing was tried.
     """
 
     assignment: str
@@ -99,6 +101,7 @@ class Proof:
     open: tuple[str, ...] = ()
     mutation: Mutation | None = None
     absent: tuple[str, ...] = ()
+    ordinary: bool = False
 
     @property
     def sound(self) -> bool:
@@ -133,9 +136,11 @@ def as_text(proofs: Sequence[Proof], *, width: int | None = None, color: bool = 
         _print(console, proof)
     faults = sum(len(proof.faults) for proof in proofs)
     unwritten = sum(len(proof.open) for proof in proofs)
-    sound = sum(proof.sound for proof in proofs)
+    ordinary = sum(proof.ordinary for proof in proofs)
+    sound = sum(proof.sound for proof in proofs) - ordinary
+    left = f", {ordinary} left to nbgrader" if ordinary else ""
     console.print(
-        f"{_count(len(proofs), 'assignment')}: {sound} sound; {_count(faults, 'fault')}, "
+        f"{_count(len(proofs), 'assignment')}: {sound} sound{left}; {_count(faults, 'fault')}, "
         f"{_count(unwritten, 'solution')} to write."
     )
     return file.getvalue()

@@ -22,7 +22,7 @@ from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_val
 from handgrad.authoring.verify.results import Fault, Mutation, Proof
 from handgrad.course.commands.check_notebook import check
 from handgrad.course.course import Course
-from handgrad.errors import HandgradError
+from handgrad.errors import HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.grader import Grader
@@ -92,10 +92,13 @@ class AssignmentVerification:
             self.say(f"{self.assignment}: gradients that are zero or small")
             self.absent += small_gradients(exercise)
             with dry_run_of(self.course, self.assignment) as dry_run:
-                self._release(exercise, dry_run)
+                leaks = Leaks.of(exercise)
+                self._release(leaks, dry_run)
                 self._grade(exercise, dry_run, solved=not unwritten)
                 if not unwritten:
-                    self._commands(exercise, dry_run)
+                    self._commands(exercise, leaks, dry_run)
+        except OrdinaryAssignmentError:
+            return Proof(self.assignment, absent=("not an exercise of handgrad: left to nbgrader",), ordinary=True)
         except HandgradError as error:
             self.faults.append(self._stopped(error))
         return Proof(
@@ -117,18 +120,18 @@ class AssignmentVerification:
             failures = list(faults)
         except HandgradError as error:
             failures = [self._stopped(error)]
-        self.faults += failures
+        # a leak is one fault in all its copies
+        self.faults += [failure for failure in dict.fromkeys(failures) if failure not in self.faults]
         if not failures:
             self.proved.append(claim)
 
-    def _release(self, exercise: Exercise, dry_run: DryRun) -> None:
+    def _release(self, leaks: Leaks, dry_run: DryRun) -> None:
         """Check the release and the solutions against the source, and the release for leaks."""
         self._try("release and solutions are what the source gives", drift(dry_run))
-        leaks = Leaks.of(exercise)
         name = f"release/{self.assignment}"
         folders = [course.folder("release") / self.assignment for course in (dry_run.staging, self.course)]
         leaked = (fault for folder in folders for fault in leaks.found_in(folder, name))
-        self._try("no solution and no hidden test is in the release", dict.fromkeys(leaked))
+        self._try("no solution and no hidden test is in the release", leaked)
 
     def _grade(self, exercise: Exercise, dry_run: DryRun, *, solved: bool) -> None:
         """Grade the release, the known mistakes and the mutants in one sandbox."""
@@ -172,10 +175,9 @@ class AssignmentVerification:
         self.say(f"{self.assignment}: {case.name}")
         return faults_of_case(case, grader, released, solution, f"{MISTAKES}/{case.name}")
 
-    def _commands(self, exercise: Exercise, dry_run: DryRun) -> None:
+    def _commands(self, exercise: Exercise, leaks: Leaks, dry_run: DryRun) -> None:
         """Check the scores that every command gives two students, and what it writes for leaks."""
         full = sum(check.points for check in exercise.checks)
-        leaks = Leaks.of(exercise)
         dry_run.hand_in()
         for command, faults in (
             ("nbgrader autograde", self._autograded(dry_run, full)),
@@ -213,7 +215,7 @@ class AssignmentVerification:
 
 
 def _leaked(leaks: Leaks, dry_run: DryRun) -> Iterator[Fault]:
-    """Lines of solutions and hidden tests in autograded notebooks and feedback pages."""
+    """Solutions and hidden tests in autograded notebooks and feedback pages."""
     for kind in ("autograded", "feedback"):
         for student in (UNTOUCHED, SOLVED):
             folder = dry_run.staging.folder(kind) / student

@@ -10,7 +10,7 @@ import nbformat
 
 import handgrad
 from handgrad.course.course import Course
-from handgrad.errors import CourseError, SubmissionError
+from handgrad.errors import CourseError, ExerciseError, SubmissionError
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.grader import Grader, GradingResult
@@ -107,7 +107,7 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
         return stubs, every, assigned, is_named, -len(exercise.stubs) if stubs or assigned else 0
 
     first = None
-    for exercises in filter(None, _candidates(path.resolve().parent)):
+    for exercises in filter(None, _candidates(path.resolve())):
         best = max(exercises, key=fit)
         stubs, _, assigned, *_ = fit(best)
         if stubs or assigned:
@@ -118,24 +118,38 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     return first
 
 
-def _candidates(folder: Path) -> Iterator[list[Exercise]]:
-    """The exercises that a notebook in ``folder`` may answer, by place."""
-    around, released = _exercises_around(folder), folder / EXERCISE_FILE
-    yield around
+def _candidates(path: Path) -> Iterator[list[Exercise]]:
+    """The exercises that the notebook at ``path`` may answer, by place."""
+    around, released = _course_around(path.parent), path.parent / EXERCISE_FILE
+    if around:
+        yield _exercises_of(around, path)
     # inside a course (in submitted/) a file next to a notebook is a student's: its cells must not run here
-    if not around and released.is_file():
+    elif released.is_file():
         yield [read_released(released)]
-    yield _exercises_around(Path.cwd())
+    if current := _course_around(Path.cwd()):
+        yield _exercises_of(current, path)
     yield [read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
 
 
-def _exercises_around(start: Path) -> list[Exercise]:
-    """The exercises of the course around ``start``; none outside a course."""
+def _course_around(start: Path) -> Course | None:
+    """The course around ``start``, if it has assignments."""
     try:
         course = Course.at(start)
     except CourseError:
-        return []
-    return [course.exercise(name) for name in course.assignments()]
+        return None
+    return course if course.assignments() else None
+
+
+def _exercises_of(course: Course, path: Path) -> list[Exercise]:
+    """The exercises of a course; an assignment that is none matters only if the notebook at ``path`` is named so."""
+    found = []
+    for name in course.assignments():
+        try:
+            found.append(course.exercise(name))
+        except ExerciseError:
+            if name in (path.stem, path.parent.name):
+                raise
+    return found
 
 
 def gradients(folder: Path) -> tuple[str, ...]:

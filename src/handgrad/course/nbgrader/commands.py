@@ -3,8 +3,10 @@
 import copy
 import logging
 import os
+import re
 import sys
 import warnings
+from collections.abc import Sequence
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +17,14 @@ from nbgrader.coursedir import CourseDirectory
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 
-__all__ = ["run", "search_path"]
+__all__ = ["reason", "run", "search_path"]
 
+LONGEST_LINE = 300
+"""Characters quoted of a line that a command printed."""
+_TRACEBACK = "Traceback (most recent call last):\n"
+_FRAMES = re.compile(r"\A(?: .*\n)+")
+_PACKAGES = re.compile(r"\A(?:\w+\.)+(?=\w+:)")
+"""The packages of an error's class."""
 Command = Literal["generate_assignment", "generate_solution", "generate_feedback"]
 _CONVERTERS: dict[Command, Any] = {
     "generate_assignment": GenerateAssignment,
@@ -36,7 +44,7 @@ def run(command: Command, course: Course, assignment: str) -> None:
     Raises
     ------
     CourseError
-        The command fails; the message has its last error.
+        The command fails; the message has its error.
     """
     os.environ["PATH"] = search_path()
     config = copy.deepcopy(course.config)
@@ -53,5 +61,21 @@ def run(command: Command, course: Course, assignment: str) -> None:
             warnings.simplefilter("ignore")
             converter.start()
     except (NbGraderException, SystemExit) as error:
-        message = errors.buffer[-1].getMessage() if errors.buffer else error
-        raise CourseError(f"`nbgrader {command} {assignment}` fails: {message}") from error
+        messages = [record.getMessage() for record in errors.buffer] or [str(error)]
+        raise CourseError(f"`nbgrader {command} {assignment}` fails: {reason(messages)}") from error
+
+
+def reason(messages: Sequence[str]) -> str:
+    """Why a command failed, from the messages that it printed: its last error, first and last line.
+
+    nbgrader prints a traceback, and then where to look for it.
+    """
+    told = next((text for text in reversed(messages) if _TRACEBACK in text), messages[-1])
+    lines = [line.strip()[:LONGEST_LINE] for line in _error_in(told).splitlines() if line.strip()]
+    return " ... ".join(dict.fromkeys((*lines[:1], *lines[-1:]))) or "it printed nothing"
+
+
+def _error_in(text: str) -> str:
+    """The error at the end of a traceback, without the packages of its class; any other text as it is."""
+    *_, last = text.split(_TRACEBACK)
+    return last if last == text else _PACKAGES.sub("", _FRAMES.sub("", last))

@@ -27,6 +27,7 @@ from nbgrader.preprocessors import (
     NbGraderPreprocessor,
     SaveAutoGrades,
 )
+from traitlets import Dict
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
@@ -91,6 +92,10 @@ class NameStubs(ClearSolutions):
     A cell whose answer is not a gradient begins with ``...``. Other notebooks are cleared by nbgrader's own step, with
     its own stub.
     """
+
+    code_stub = Dict({"python": "{gradient} = None  # your code here"}, help="The code of a stub, by language.").tag(
+        config=True
+    )
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Clear the cells of a notebook."""
