@@ -1,8 +1,8 @@
 """Grade one submission: from its cells to a report. Joins the other modules; reads and writes no file."""
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -172,6 +172,15 @@ class Grader:
             checks=tuple(verdicts),
         )
         return GradingResult(report, _outputs(results), results.answers)
+
+    @contextmanager
+    def without_diagnoses(self) -> Iterator[None]:
+        """Grade for the outcomes only."""
+        self.gradients.is_diagnosing = False
+        try:
+            yield
+        finally:
+            self.gradients.is_diagnosing = True
 
     def printed(self) -> dict[str, Sequence[Mapping[str, Any]]]:
         """The outputs of the locked cells with the notebook's own parameters, by grade_id."""

@@ -71,6 +71,8 @@ class GradientChecks:
         self.exercise, self.states, self.facts, self.policy = exercise, states, facts, policy
         self.passes, self.references = states.passes, states.references
         mutants = SolutionMutants(exercise, self.references)
+        self.is_diagnosing = True
+        """Whether wrong answers get a diagnosis, which takes most of the time that they cost."""
         self.diagnostician = Diagnostician(self.passes, self.references, facts, policy.tolerance, mutants)
         self._cells = {
             check.id: execution.CompiledCell(check.source, f"<{check.id}>")
@@ -302,7 +304,7 @@ class GradientChecks:
         self, check: Check, outcome: Outcome, results: PassResults, decided: Mark, marks: Sequence[Mark]
     ) -> Diagnosis | None:
         """The mistake in a gradient that is not right, if it is certain."""
-        if outcome not in ("failed", "partial", "missing"):
+        if not self.is_diagnosing or outcome not in ("failed", "partial", "missing"):
             return None
         strange = self.diagnostician.strange(check.gradient, results)
         return strange or self.diagnostician.wrong(check.gradient, decided, marks, results)
