@@ -39,6 +39,8 @@ Every example is a file in `tests/cases/mistakes`. This page is written by `pyth
 `tests`; a test fails if it is out of date.
 """
 
+NO_EXAMPLE = "No shipped exercise has such a step; `tests/cases/formulas` has examples."
+
 
 def examples(cases: Iterable[Case]) -> dict[str, tuple[Case, str]]:
     """For each mistake the case with the fewest and shortest cells, and its gradient; cases of ``FIRST`` come first."""
@@ -61,6 +63,9 @@ def page(report_on: Callable[[Case], Report]) -> str:
         if mistake.question != question:
             question = mistake.question
             parts.append(f"## {QUESTIONS[question]}\n")
+        if slug not in found:
+            parts.append(_text(slug, mistake.what, mistake.advice) + f"\n{NO_EXAMPLE}\n")
+            continue
         case, gradient = found[slug]
         verdict = next(one for one in report_on(case).checks if one.gradient == gradient)
         parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
@@ -74,9 +79,7 @@ def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> s
     shown = case.cells.get(cell) or case.cells.get(verdict.gradient) or next(iter(case.cells.values()))
     return "\n".join(
         [
-            f"### `{slug}`\n",
-            f"> {_slots(what)}\n>",
-            f"> Try: {_slots(advice)}\n",
+            _text(slug, what, advice),
             f"For example, `{case.name}`{of}: {case.about}\n",
             f"```python\n{shown}\n```\n",
             f"`{verdict.gradient}`, {verdict.outcome}: {verdict.diagnosis.what}  ",
@@ -85,9 +88,13 @@ def _entry(slug: str, what: str, advice: str, case: Case, verdict: Verdict) -> s
     )
 
 
+def _text(slug: str, what: str, advice: str) -> str:
+    return f"### `{slug}`\n\n> {_slots(what)}\n>\n> Try: {_slots(advice)}\n"
+
+
 def _slots(text: str) -> str:
     """A text with its template values in italics; those that may be empty are an ellipsis."""
-    return re.sub(r"{(\w+)}", r"*\1*", re.sub(r"{(?:instead|how|line|where|size)}", " …", text))
+    return re.sub(r"{(\w+)}", r"*\1*", re.sub(r"{(?:instead|how|line|where|size|rest|words|sign)}", " …", text))
 
 
 if __name__ == "__main__":

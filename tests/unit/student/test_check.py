@@ -184,7 +184,7 @@ SHAPES = {
     ),
     "transposed": ("W2", "dW2.T", "dW2 holds the right numbers in the wrong order: dimensions 0 and 1 are swapped"),
     "a number": ("probs", "dprobs.sum()", "dprobs: its shape is () instead of (32, 27)"),
-    "wrong values": ("bngain", "dbngain[0].exp() + 1", "dbngain: its shape is (64,) instead of (1, 64)"),
+    "wrong values": ("bngain", "dbngain[0].roll(1) + dbngain[0]**2", "dbngain: its shape is (64,) instead of (1, 64)"),
 }
 
 

@@ -118,7 +118,7 @@ SENTENCES = {
         "dbndiff",
         "In dbndiff, the contribution through bndiff2 is 1/2 times what it should be.",
     ),
-    "softmax-without-the-mean": ("dlogits", "dlogits is n times what it should be (n is 32)."),
+    "softmax-without-the-mean": ("dlogits", "dlogits is 32 times what it should be (batch_size and n are 32)."),
     "early-slip": ("dcounts_sum", "dcounts_sum has the wrong sign everywhere; its absolute values are right."),
     "last-write-wins": (
         "dC",

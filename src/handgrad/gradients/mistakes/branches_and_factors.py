@@ -21,7 +21,7 @@ from handgrad.gradients.mistakes.mistake import (
     part,
     size_note,
 )
-from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
 __all__: list[str] = []
 
@@ -205,12 +205,16 @@ def _values(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """What a weight or another gradient sends back if it is added to a consumer's gradient."""
+    """What a weight, or the gradient of another time step, sends back if it is added to a consumer's gradient."""
     leaves = {name for name, tensor in wrong.context.tensors.items() if tensor.is_leaf}
-    values = {name: value for name, value in wrong.context.forward.items() if name in leaves}
-    values |= {f"d{name}": wrong.context.gradient_of(name) for name in wrong.context.gradients if name != wrong.name}
     for consumer in wrong.named_consumers:
         shape = tuple(wrong.context.tensors[consumer].shape)
+        values = {name: value for name, value in wrong.context.forward.items() if name in leaves}
+        values |= {
+            f"d{name}": wrong.context.gradient_of(name)
+            for name in wrong.context.gradients
+            if name != consumer and family(name) == family(consumer)
+        }
         for name, value in values.items():
             if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape):
                 sent = wrong.context.vjp(wrong.name, consumer, value.expand(shape))
@@ -218,9 +222,10 @@ def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _branches_of_others(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """The branches of other tensors of the same shape."""
+    """The branches of the same tensor at other time steps."""
     for other, tensor in wrong.context.tensors.items():
-        if other != wrong.name and tuple(tensor.shape) == wrong.expected_shape:
+        alike = family(other) == family(wrong.name) and tuple(tensor.shape) == wrong.expected_shape
+        if other != wrong.name and alike:
             for consumer in wrong.context.consumers[other]:
                 yield f"the contribution to d{other} through {consumer}", wrong.context.branch(other, consumer)
 

@@ -230,7 +230,8 @@ def _factor_changed(
             for factors in known.fitting(may_fit):
                 found = {}
                 for factor in factors:
-                    if factor.name not in wrong.context.forward:
+                    # a division too many is a factor that is missing
+                    if factor.name not in wrong.context.forward or factor.formula.startswith("1 / "):
                         continue
                     candidate = change(branch, factor.values)
                     if bool(candidate.isfinite().all()) and wrong.fits(others + candidate):

@@ -9,7 +9,7 @@ import torch
 
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, scale_of
 from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake, part
-from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
+from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
 __all__ = ["matrix_products", "multiple_of"]
 
@@ -209,8 +209,8 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
         fitting = [column for product, name in pairs if (column := product.with_factor(wrong, name)) is not None]
         if len(fitting) == len(known) and wrong.fits(torch.stack(fitting).sum(0)):
             return own, dict.fromkeys(zip(own, factors, strict=True), 1.0)
-    family = {_family(name) for name in own.values()}
-    alike = [name for name in wrong.context.forward if _family(name) in family]
+    families = {family(name) for name in own.values()}
+    alike = [name for name in wrong.context.forward if family(name) in families]
     for names in (dict.fromkeys(own.values()), alike, wrong.context.forward):
         columns = {
             (product.consumer, name): column
@@ -235,8 +235,3 @@ def _rearranged(factors: list[str], names: Container[str]) -> Iterator[list[str]
         ]
         if all(name in names and name != old for name, old in zip(moved, factors, strict=True)):
             yield moved
-
-
-def _family(name: str) -> str:
-    """A name without its digits: ``h1`` and ``h2`` are of one family."""
-    return "".join(letter for letter in name if not letter.isdigit())

@@ -11,7 +11,7 @@ from handgrad.gradients.autograd_graph import LOSS, above
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, reshaped, scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext, broadcast_dims
 
-__all__ = ["WrongAnswer"]
+__all__ = ["WrongAnswer", "family"]
 
 _Key = TypeVar("_Key")
 _T = TypeVar("_T")
@@ -206,3 +206,8 @@ class WrongAnswer:
         for name in self.context.gradients:
             if name != self.name:
                 yield f"d{name}", self.context.gradient_of(name)
+
+
+def family(name: str) -> str:
+    """A name without its digits: ``h1`` and ``h2`` are of one family."""
+    return "".join(letter for letter in name if not letter.isdigit())
