@@ -1,7 +1,7 @@
 """Grade one submission: from its cells to a report. Joins the other modules; reads and writes no file."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -17,6 +17,7 @@ from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass
+from handgrad.grading.redrawing import Redrawing
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
@@ -138,26 +139,17 @@ class Grader:
             The grader's own processes failed: the submission is not graded.
         """
         started = time.monotonic()
-        values = {check.gradient for check in self.exercise.values}
         given = self.exercise.given_gradients
         self.gradients.begin(submission)
-        tensors = self.references[self.passes[0].name].tensors
-        results = run_passes(
-            self.sandbox,
-            submission,
-            self.passes,
-            self._help,
-            givens=given,
-            values=values,
-            scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
-            is_decided=self._is_decided,
-        )
+        results = self._run(submission, self.passes, self._help)
         sources = [cell.source for cell in submission.cells]
         uses = find_forbidden(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
         with execution.captured():
             checks = [(check, self.values if check.is_value else self.gradients) for check in self.exercise.checks]
             evidence = {check.id: grades.evidence(check, results) for check, grades in checks}
             verdicts = [grades.verdict(check, results, evidence[check.id], uses) for check, grades in checks]
+        verdicts = self._with_branches(verdicts, submission, results)
+        with execution.captured():
             wrong = [verdict.gradient for verdict in verdicts if verdict.outcome != "passed"]
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
@@ -172,6 +164,49 @@ class Grader:
             checks=tuple(verdicts),
         )
         return GradingResult(report, _outputs(results), results.answers)
+
+    def _run(
+        self, submission: Submission, passes: Sequence[Pass], reference: Callable[[Pass, str], torch.Tensor]
+    ) -> PassResults:
+        """Run some passes of a submission; ``reference`` gives what replaces an answer."""
+        tensors = self.references[self.passes[0].name].tensors
+        return run_passes(
+            self.sandbox,
+            submission,
+            passes,
+            reference,
+            givens=self.exercise.given_gradients,
+            values={check.gradient for check in self.exercise.values},
+            scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
+            is_decided=self._is_decided,
+        )
+
+    def _with_branches(
+        self, verdicts: Sequence[Verdict], submission: Submission, results: PassResults
+    ) -> list[Verdict]:
+        """The verdicts with a diagnosis of the wrong branches, where there is no other one."""
+        step = next((pass_ for pass_ in self.passes if pass_.kind == "step"), None)
+        unexplained = [
+            verdict.gradient
+            for verdict in verdicts
+            if verdict.outcome in ("failed", "partial")
+            and verdict.diagnosis is None
+            and verdict.gradient in self.exercise.tensors
+        ]
+        # a cell that ends its process would do so again
+        if step is None or not unexplained or results.deaths or results.out_of_time or not self.gradients.is_diagnosing:
+            return list(verdicts)
+
+        def run(upstream: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor | None]:
+            again = self._run(submission, [step], lambda _, gradient: upstream[self.exercise.tensor_of[gradient]])
+            return {gradient: again.tensors(step, gradient)[0] for gradient in unexplained}
+
+        redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
+        found = redrawing.diagnoses(unexplained, {one: results.tensors(step, one)[0] for one in unexplained})
+        return [
+            replace(verdict, diagnosis=found[verdict.gradient], message="") if verdict.gradient in found else verdict
+            for verdict in verdicts
+        ]
 
     @contextmanager
     def without_diagnoses(self) -> Iterator[None]:

@@ -151,6 +151,9 @@ def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Ask how {consumer} changes when one entry of {tensor} is nudged; the upstream gradient is multiplied by that.
     """
     for consumer in () if wrong.scales else wrong.named_consumers:
+        if wrong.shape != wrong.expected_shape and wrong.fits(wrong.context.gradient_of(consumer)):
+            yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": "", "consumer": consumer}
+            continue
         upstream = wrong.reduced_to(wrong.context.gradient_of(consumer))
         number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None
         if number is not None:
@@ -337,6 +340,24 @@ def one_change(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} has the values that the right formula gives with one change: {change}.
 
     Try: Compare your formula with {lines}, one factor and one term at a time.
+    """
+    yield from ()
+
+
+@mistake("values")
+def upstream_unused(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.
+
+    Try: Look at {lines}: what comes back from there needs its upstream gradient.
+    """
+    yield from ()
+
+
+@mistake("values")
+def wrong_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, the contribution through {wrong} is wrong; what comes through {right} is right.
+
+    Try: Look at {lines}, and work out what comes back from there alone.
     """
     yield from ()
 

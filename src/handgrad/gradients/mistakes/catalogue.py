@@ -36,7 +36,7 @@ ORDER = (
     "other-gradient", "local-only", "step-left-out", "step-too-many",
     "same-factor", "product-of-sums", "wrong-pairs", "other-factor",
     "extra-factor", "missing-factor", "wrong-variable", "extra-term", "along-another-dimension",
-    "one-change", "missing-eps",
+    "one-change", "upstream-unused", "wrong-branch", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",
     # trained values

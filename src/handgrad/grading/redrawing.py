@@ -1,0 +1,112 @@
+"""Find out which branches of a wrong gradient are wrong: draw one upstream gradient again, and look at the change.
+
+A right branch changes by what the chain rule gives from the change of its upstream gradient, whatever the others are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from handgrad.exercise.reference import ForwardFacts, Reference
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.gradients.comparison import scale_of
+from handgrad.gradients.mistakes.catalogue import diagnosis_of
+from handgrad.gradients.mistakes.mistake import listed
+from handgrad.report.records import Diagnosis
+
+__all__ = ["MOST_RUNS", "Redrawing"]
+
+MOST_RUNS = 8
+"""Largest number of upstream gradients that are drawn again for one submission; each takes one more run."""
+Answers = Mapping[str, torch.Tensor | None]
+"""The answer for each gradient in a step pass."""
+
+
+@dataclass(frozen=True)
+class Redrawing:
+    """The step pass in which upstream gradients are drawn again.
+
+    Attributes
+    ----------
+    reference
+        The reference of the pass.
+    facts
+        The facts of the exercise.
+    tolerance
+        Largest difference, as a share of the largest value.
+    run
+        Runs the submission in this pass with other upstream gradients, and gives the answers.
+    """
+
+    reference: Reference
+    facts: ForwardFacts
+    tolerance: float
+    run: Callable[[Mapping[str, torch.Tensor]], Answers]
+
+    def diagnoses(self, gradients: Sequence[str], before: Answers) -> dict[str, Diagnosis]:
+        """What is wrong in ``gradients``, whose answers in this pass were ``before``; only where it is found."""
+        tensors = {gradient: gradient.removeprefix("d") for gradient in gradients}
+        asked = dict.fromkeys(
+            consumer for tensor in tensors.values() for consumer in self.facts.consumers[tensor] if consumer != LOSS
+        )
+        seen: dict[str, dict[str, str]] = {gradient: {} for gradient in gradients}
+        for consumer in list(asked)[:MOST_RUNS]:
+            redrawn = self._redrawn(consumer)
+            change = redrawn - self.reference.step.upstream[consumer]
+            after = self.run({**self.reference.step.upstream, consumer: redrawn})
+            for gradient, tensor in tensors.items():
+                if consumer in self.facts.consumers[tensor]:
+                    judged = self._judged(tensor, consumer, change, before.get(gradient), after.get(gradient))
+                    seen[gradient][consumer] = judged
+        diagnoses = {gradient: self._diagnosis(gradient, branches) for gradient, branches in seen.items()}
+        return {gradient: diagnosis for gradient, diagnosis in diagnoses.items() if diagnosis}
+
+    def _redrawn(self, consumer: str) -> torch.Tensor:
+        """Other random numbers, of the same size and in the same places."""
+        upstream = self.reference.step.upstream[consumer]
+        generator = torch.Generator().manual_seed(self.reference.seed + 3)
+        noise = torch.randn(upstream.shape, generator=generator, dtype=upstream.dtype)
+        return (
+            noise * (upstream != 0) * upstream.std(correction=0).clamp(min=1e-30) if upstream.numel() > 1 else -upstream
+        )
+
+    def _judged(
+        self,
+        tensor: str,
+        consumer: str,
+        change: torch.Tensor,
+        before: torch.Tensor | None,
+        after: torch.Tensor | None,
+    ) -> str:
+        """Whether a branch is ``right``, ``wrong``, or there is ``no`` such branch; empty if it cannot be told."""
+        if before is None or after is None or before.shape != after.shape or before.is_complex():
+            return ""
+        changed = after.double() - before.double()
+        if not bool(changed.isfinite().all()):
+            return ""
+        if not bool(changed.any()):
+            return "no"
+        expected = self.reference.backward_context(self.facts, step=True).vjp(tensor, consumer, change.double())
+        if changed.shape != expected.shape:
+            return "wrong"
+        # the change is a difference of two answers, each with its own rounding
+        allowance = 2 * self.tolerance * max(scale_of(before.double()), scale_of(expected))
+        return "right" if scale_of(changed - expected) <= allowance else "wrong"
+
+    def _diagnosis(self, gradient: str, seen: Mapping[str, str]) -> Diagnosis | None:
+        """What is wrong in one gradient, by what was ``seen`` of its branches."""
+        right, wrong, unused = (
+            [name for name, other in seen.items() if other == what] for what in ("right", "wrong", "no")
+        )
+        if unused:
+            upstream = listed(f"d{name}" for name in unused)
+            return diagnosis_of("upstream-unused", gradient, upstream=upstream, lines=self._lines(unused))
+        if wrong and right:
+            words = {"wrong": listed(wrong), "right": listed(right), "lines": self._lines(wrong)}
+            return diagnosis_of("wrong-branch", gradient, **words)
+        return None
+
+    def _lines(self, names: Sequence[str]) -> str:
+        known = self.facts.lines
+        return listed(f"`{known[name]}`" if name in known else f"the line of {name}" for name in names)
