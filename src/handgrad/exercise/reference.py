@@ -21,7 +21,7 @@ from handgrad.gradients.branches import Branches, branch_sizes
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
-from handgrad.notebook.syntax import assigning_lines, gradients_taken
+from handgrad.notebook.syntax import assigning_lines, bound_in_blocks, gradients_taken
 from handgrad.report.records import ForwardGraph
 
 __all__ = ["SHOWN", "ForwardFacts", "Reference", "forward_graph", "run_locked"]
@@ -158,7 +158,8 @@ class Reference:
         """
         if step not in self._contexts:
             gradients = self.step.upstream if step else self.gradients
-            context = BackwardContext(self.namespace, self.tensors, gradients, facts.consumers, facts.lines)
+            namespace = {name: value for name, value in self.namespace.items() if name not in facts.counters}
+            context = BackwardContext(namespace, self.tensors, gradients, facts.consumers, facts.lines)
             self._contexts[step] = context
         return self._contexts[step]
 
@@ -190,13 +191,15 @@ class ForwardFacts:
     ``consumers`` are for each named tensor the tensors (or the loss) computed directly from it. The true gradient of
     the ``zero`` tensors is zero by construction. Of the ``blind`` ones the true gradients do not show every mistake: an
     entry of theirs, or of a consumer, is zero by construction, or a branch is less than :data:`SHOWN` of the gradient.
-    ``lines`` has the line of the forward pass that assigns a name, if the statement is a single line.
+    ``lines`` has the line of the forward pass that assigns a name, if the statement is a single line. The ``counters``
+    are numbers that a loop or another block assigns: no sizes.
     """
 
     consumers: Mapping[str, tuple[str, ...]]
     zero: frozenset[str]
     blind: frozenset[str]
     lines: Mapping[str, str] = field(default_factory=dict)
+    counters: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, references: Iterable[Reference], sources: Iterable[str] = ()) -> Self:
@@ -214,7 +217,10 @@ class ForwardFacts:
             or not partly.isdisjoint(consuming)
             or any(max(share.get((name, consumer), 0.0) for share in shares) < SHOWN for consumer in consuming)
         )
-        return cls(consumers, zero, blind, assigning_lines(sources))
+        sources = list(sources)
+        namespace = references[0].namespace
+        counters = frozenset(name for name in bound_in_blocks(sources) if isinstance(namespace.get(name), int))
+        return cls(consumers, zero, blind, assigning_lines(sources), counters)
 
 
 def _has_zero_entries(name: str, references: Sequence[Reference]) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "Statement",
     "assigned",
     "assigning_lines",
+    "bound_in_blocks",
     "compared",
     "compared_by",
     "gradients_taken",
@@ -206,14 +207,29 @@ def assigned(source: str, name: str) -> bool:
 
 
 def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
-    """For each name, its last plain assignment, if that is on one line."""
+    """For each name, its last plain assignment, if that is on one line and no block assigns the name too."""
+    sources = list(sources)
     lines: dict[str, str] = {}
     for parsed in filter(None, map(ParsedCell.of, sources)):
         for step in parsed.steps:
             match step.node:
                 case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
                     lines[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
-    return lines
+    in_blocks = bound_in_blocks(sources)
+    return {name: line for name, line in lines.items() if name not in in_blocks}
+
+
+def bound_in_blocks(sources: Iterable[str]) -> set[str]:
+    """The names that loops and other blocks of the cells assign, such as the variable of a loop."""
+    blocks = (ast.For, ast.While, ast.If, ast.With, ast.Try)
+    return {
+        node.id
+        for parsed in filter(None, map(ParsedCell.of, sources))
+        for step in parsed.steps
+        if isinstance(step.node, blocks)
+        for node in ast.walk(step.node)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
 
 
 def gradients_taken(sources: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,127 @@
+"""Mutants of small networks: what no check can see is not a fault, and sizes that are the same number are."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from handgrad.authoring.new_exercise import new_exercise
+from handgrad.authoring.verify.mutation_testing import mutation
+from handgrad.authoring.verify.results import Mutation
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.grading.grader import Grader
+from helpers.formulas import SETTINGS
+
+BIGRAM = (
+    '''"""A bigram model with one-hot inputs.
+
+It casts to float32.
+"""
+
+import torch
+import torch.nn.functional as F
+
+seed = 5
+n, vocab = 9, 6
+
+g = torch.Generator().manual_seed(seed)
+xs = torch.randint(0, vocab, (n,), generator=g)
+ys = torch.randint(0, vocab, (n,), generator=g)
+xenc = F.one_hot(xs, num_classes=vocab).float()
+W = torch.randn((vocab, vocab), generator=g).requires_grad_()
+
+logits = xenc @ W
+logprobs = logits.log_softmax(1)
+loss = -logprobs[torch.arange(n), ys].mean() + 0.01 * (W**2).mean()
+''',
+    {
+        "dlogprobs": "dlogprobs = -F.one_hot(ys, vocab) / n",
+        "dlogits": "dlogits = dlogprobs - logits.softmax(1) * dlogprobs.sum(1, keepdim=True)",
+        "dW": "dW = xenc.T @ dlogits + 0.02 * W / W.numel()",
+    },
+)
+NORM = (
+    '''"""RMSNorm.
+
+A small constant keeps the root from zero.
+"""
+
+import torch
+
+seed = 5
+rows, width = 5, 6
+eps = 1e-5
+
+g = torch.Generator().manual_seed(seed)
+x = torch.randn((rows, width), generator=g).requires_grad_()
+target = torch.randn((rows, width), generator=g)
+
+ms = (x**2).mean(1, keepdim=True)
+inv = (ms + eps) ** -0.5
+out = x * inv
+loss = (out * target).sum()
+''',
+    {
+        "dout": "dout = target.clone()",
+        "dinv": "dinv = (dout * x).sum(1, keepdim=True)",
+        "dms": "dms = -0.5 * (ms + eps) ** -1.5 * dinv",
+        "dx": "dx = dout * inv + dms * 2 * x / width",
+    },
+)
+SQUARE = (
+    '''"""Sizes that are the same number.
+
+As many rows as columns.
+"""
+
+import torch
+
+seed = 3
+rows, width = 4, 4
+
+g = torch.Generator().manual_seed(seed)
+x = torch.randn((rows, width), generator=g).requires_grad_()
+gain = torch.randn((width,), generator=g).requires_grad_()
+
+mean = x.mean(1, keepdim=True)
+centred = x - mean
+scaled = centred * gain
+loss = (scaled**3).mean()
+''',
+    {
+        "dscaled": "dscaled = 3 * scaled**2 / scaled.numel()",
+        "dcentred": "dcentred = dscaled * gain",
+        "dgain": "dgain = (dscaled * centred).sum(0)",
+        "dmean": "dmean = -dcentred.sum(1, keepdim=True)",
+        "dx": "dx = dcentred + dmean / width",
+    },
+)
+
+
+def _mutation(network: tuple[str, dict[str, str]], tmp_path: Path) -> Mutation:
+    script, solution = network
+    (tmp_path / "nbgrader_config.py").touch()
+    (tmp_path / "forward.py").write_text(script, encoding="utf-8")
+    path = new_exercise(Course.at(tmp_path), "network", tmp_path / "forward.py")
+    solved = nbformat.read(path, as_version=4)
+    for cell in solved.cells:
+        if kind_of(cell) == "stub":
+            cell.source = solution[grade_id(cell)]
+    with Grader(Exercise.read(path), [7], SETTINGS) as grader:
+        return mutation(grader, solved)
+
+
+@pytest.mark.parametrize("network", [BIGRAM, NORM], ids=["a cast", "a small constant"])
+def test_no_survivor(network: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    """A forward pass that does not run in double precision is measured in single; the sign of an eps is negligible."""
+    found = _mutation(network, tmp_path)
+    assert found.killed > 20
+    assert found.survivors == ()
+    if network is NORM:
+        assert any("ms - eps" in one.diff for one in found.negligible)
+
+
+def test_equal_sizes(tmp_path: Path) -> None:
+    """One size for another of the same number gets full marks: the mutant is reported."""
+    assert [one.kind for one in _mutation(SQUARE, tmp_path).survivors] == ["another size"]
