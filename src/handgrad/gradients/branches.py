@@ -30,6 +30,8 @@ _ASIDE = 1e-6
 """Weight of the tensors that a solution may neglect."""
 _LIVE = 1e-3
 """An entry of a branch is live if it is at least this share of the largest entry."""
+FLAT = 1e-2
+"""A local derivative between single numbers below this one is flat."""
 _FEW = 8
 """Along a dimension of at most this size, each slice counts."""
 
@@ -52,11 +54,15 @@ class Branches:
     features
         The sides of the kinks, and the slices, that something comes back to. A mistake on one that is missing here
         cannot be seen with these numbers.
+    flat
+        How many local derivatives between single numbers are less than :data:`FLAT`. A saturated tanh leaves few digits
+        of its slope in float32, and a single number has no larger entry beside it.
     """
 
     noise: Mapping[str, torch.Tensor]
     sizes: Mapping[tuple[str, str], float]
     features: frozenset[Feature]
+    flat: int = 0
 
     @classmethod
     def of(
@@ -85,6 +91,7 @@ class Branches:
         noise: dict[str, torch.Tensor] = {}
         sizes: dict[tuple[str, str], float] = {}
         features: set[Feature] = set()
+        flat = 0
         for name, tensor in tensors.items():
             values = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
             noise[name] = values if name in zero else values * (true[name] != 0)
@@ -93,7 +100,10 @@ class Branches:
                 sizes[name, consumer] = size
                 found = _features(tensors[name].detach(), branch, noise.get(consumer))
                 features.update((name, consumer, feature) for feature in found)
-        return cls(noise, sizes, frozenset(features))
+                upstream = noise.get(consumer)
+                if upstream is not None and branch.numel() == upstream.numel() == 1:
+                    flat += size < FLAT * scale_of(upstream)
+        return cls(noise, sizes, frozenset(features), flat)
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:

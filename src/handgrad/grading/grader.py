@@ -23,7 +23,7 @@ from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
 from handgrad.grading.value_checks import ValueChecks
 from handgrad.notebook import execution
-from handgrad.report.records import Report, Verdict
+from handgrad.report.records import Diagnosis, Report, Verdict
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
@@ -148,7 +148,20 @@ class Grader:
             checks = [(check, self.values if check.is_value else self.gradients) for check in self.exercise.checks]
             evidence = {check.id: grades.evidence(check, results) for check, grades in checks}
             verdicts = [grades.verdict(check, results, evidence[check.id], uses) for check, grades in checks]
-        verdicts = self._with_branches(verdicts, submission, results)
+            unexplained = [
+                verdict.gradient
+                for verdict in verdicts
+                if verdict.outcome in ("failed", "partial") and verdict.diagnosis is None
+                if verdict.gradient in self.exercise.tensors and self.gradients.is_wrong(verdict, evidence[verdict.id])
+                # with others in its cell, an upstream gradient may be the student's own
+                if not submission.ends_with_others(verdict.gradient)
+            ]
+        left = self.settings.limits.submission_seconds - (time.monotonic() - started)
+        found = self._branches(unexplained, submission, results, left) if self.gradients.is_diagnosing else {}
+        verdicts = [
+            replace(verdict, diagnosis=found[verdict.gradient], message="") if verdict.gradient in found else verdict
+            for verdict in verdicts
+        ]
         with execution.captured():
             wrong = [verdict.gradient for verdict in verdicts if verdict.outcome != "passed"]
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
@@ -166,7 +179,11 @@ class Grader:
         return GradingResult(report, _outputs(results), results.answers)
 
     def _run(
-        self, submission: Submission, passes: Sequence[Pass], reference: Callable[[Pass, str], torch.Tensor]
+        self,
+        submission: Submission,
+        passes: Sequence[Pass],
+        reference: Callable[[Pass, str], torch.Tensor],
+        seconds: float | None = None,
     ) -> PassResults:
         """Run some passes of a submission; ``reference`` gives what replaces an answer."""
         tensors = self.references[self.passes[0].name].tensors
@@ -179,34 +196,30 @@ class Grader:
             values={check.gradient for check in self.exercise.values},
             scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
             is_decided=self._is_decided,
+            seconds=seconds,
         )
 
-    def _with_branches(
-        self, verdicts: Sequence[Verdict], submission: Submission, results: PassResults
-    ) -> list[Verdict]:
-        """The verdicts with a diagnosis of the wrong branches, where there is no other one."""
+    def _branches(
+        self, gradients: Sequence[str], submission: Submission, results: PassResults, seconds: float
+    ) -> Mapping[str, Diagnosis]:
+        """Which branches of some wrong ``gradients`` are wrong, from further runs of at most so many ``seconds``."""
         step = next((pass_ for pass_ in self.passes if pass_.kind == "step"), None)
-        unexplained = [
-            verdict.gradient
-            for verdict in verdicts
-            if verdict.outcome in ("failed", "partial")
-            and verdict.diagnosis is None
-            and verdict.gradient in self.exercise.tensors
-        ]
-        # a cell that ends its process would do so again
-        if step is None or not unexplained or results.deaths or results.out_of_time or not self.gradients.is_diagnosing:
-            return list(verdicts)
+        # a cell that ended its process would do so again
+        if step is None or not gradients or results.deaths or results.out_of_time:
+            return {}
+        end = time.monotonic() + seconds
 
-        def run(upstream: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor | None]:
-            again = self._run(submission, [step], lambda _, gradient: upstream[self.exercise.tensor_of[gradient]])
-            return {gradient: again.tensors(step, gradient)[0] for gradient in unexplained}
+        def run(upstream: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor | None] | None:
+            def reference(_: Pass, gradient: str) -> torch.Tensor:
+                return upstream[self.exercise.tensor_of[gradient]]
+
+            again = self._run(submission, [step], reference, end - time.monotonic())
+            if again.deaths or again.out_of_time:
+                return None
+            return {gradient: again.tensors(step, gradient)[0] for gradient in gradients}
 
         redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
-        found = redrawing.diagnoses(unexplained, {one: results.tensors(step, one)[0] for one in unexplained})
-        return [
-            replace(verdict, diagnosis=found[verdict.gradient], message="") if verdict.gradient in found else verdict
-            for verdict in verdicts
-        ]
+        return redrawing.diagnoses(gradients, {one: results.tensors(step, one)[0] for one in gradients})
 
     @contextmanager
     def without_diagnoses(self) -> Iterator[None]:

@@ -276,6 +276,11 @@ class GradientChecks:
             return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts))
         return verdict
 
+    def is_wrong(self, verdict: Verdict, evidence: Sequence[Evidence]) -> bool:
+        """Whether a verdict is about values that are wrong, and not about what could not be tested, or a condition."""
+        decided = worst([mark(round_, self.policy) for round_ in evidence])
+        return decided.outcome == "failed" or (decided.outcome == "partial" and not verdict.message)
+
     def _judged(self, check: Check, results: PassResults, evidence: Sequence[Evidence]) -> Verdict:
         """The verdict on a gradient from its values only."""
         marks = [mark(round_, self.policy) for round_ in evidence]

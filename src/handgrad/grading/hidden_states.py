@@ -151,14 +151,14 @@ class HiddenStates:
         self.reachable = frozenset(feature for feature, count in counts.items() if count >= OFTEN)
 
     def _best(self, candidates: list[dict[str, Any]], wanted: frozenset[Feature]) -> Reference:
-        """The first candidate that reaches all that is ``wanted``, or the one that reaches most of it.
+        """The first candidate that reaches all that is ``wanted`` and is not flat, or the one that comes closest.
 
         It is removed from the ``candidates``.
         """
         usable = (reference for parameters in candidates if (reference := self._tried(parameters)))
         compared: list[tuple[int, Reference]] = []
         for reference in itertools.islice(usable, TRIES):
-            missing = len(wanted - reference.branches.features)
+            missing = len(wanted - reference.branches.features) + reference.branches.flat
             compared.append((missing, reference))
             if not missing:
                 break

@@ -187,7 +187,11 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
             yield "divided for multiplied", ast.BinOp(left, ast.Div(), right)
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             yield "multiplied for divided", ast.BinOp(left, ast.Mult(), right)
-        case ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=ast.BinOp(left=value, op=ast.Pow())):
+        case ast.BinOp(
+            left=ast.Constant(value=1),
+            op=ast.Sub(),
+            right=ast.BinOp(left=value, op=ast.Pow(), right=ast.Constant(value=2)),
+        ):
             # the slopes of tanh and of a sigmoid, by their results
             yield "another slope", ast.BinOp(value, ast.Mult(), ast.BinOp(ast.Constant(1), ast.Sub(), value))
         case ast.BinOp(left=left, op=ast.Pow(), right=right):

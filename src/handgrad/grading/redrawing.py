@@ -36,13 +36,13 @@ class Redrawing:
     tolerance
         Largest difference, as a share of the largest value.
     run
-        Runs the submission in this pass with other upstream gradients, and gives the answers.
+        Runs the submission in this pass with other upstream gradients, and gives the answers; None if it did not end.
     """
 
     reference: Reference
     facts: ForwardFacts
     tolerance: float
-    run: Callable[[Mapping[str, torch.Tensor]], Answers]
+    run: Callable[[Mapping[str, torch.Tensor]], Answers | None]
 
     def diagnoses(self, gradients: Sequence[str], before: Answers) -> dict[str, Diagnosis]:
         """What is wrong in ``gradients``, whose answers in this pass were ``before``; only where it is found."""
@@ -55,6 +55,8 @@ class Redrawing:
             redrawn = self._redrawn(consumer)
             change = redrawn - self.reference.step.upstream[consumer]
             after = self.run({**self.reference.step.upstream, consumer: redrawn})
+            if after is None:
+                break
             for gradient, tensor in tensors.items():
                 if consumer in self.facts.consumers[tensor]:
                     judged = self._judged(tensor, consumer, change, before.get(gradient), after.get(gradient))
@@ -85,14 +87,15 @@ class Redrawing:
         changed = after.double() - before.double()
         if not bool(changed.isfinite().all()):
             return ""
-        if not bool(changed.any()):
-            return "no"
         expected = self.reference.backward_context(self.facts, step=True).vjp(tensor, consumer, change.double())
-        if changed.shape != expected.shape:
-            return "wrong"
         # the change is a difference of two answers, each with its own rounding
         allowance = 2 * self.tolerance * max(scale_of(before.double()), scale_of(expected))
-        return "right" if scale_of(changed - expected) <= allowance else "wrong"
+        if scale_of(expected) <= 100 * allowance:
+            # too little of the answer, or nothing, comes through this consumer
+            return ""
+        if not bool(changed.any()):
+            return "no"
+        return "right" if changed.shape == expected.shape and scale_of(changed - expected) <= allowance else "wrong"
 
     def _diagnosis(self, gradient: str, seen: Mapping[str, str]) -> Diagnosis | None:
         """What is wrong in one gradient, by what was ``seen`` of its branches."""

@@ -5,6 +5,7 @@ formula.
 """
 
 import ast
+import types
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference
-from handgrad.gradients.comparison import compare
+from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.grading.mutants import Mutant, mutants
 from handgrad.grading.worked_solution import namespaces_before, run_answer
@@ -24,12 +25,14 @@ __all__ = ["SolutionMutants"]
 Setting = tuple[str, bool]
 """The name of a pass, and whether its upstream gradients are random ones."""
 
+SAMPLE = 512
+"""About how many entries of a mutant's value are kept."""
 _CHANGES = {
     "sign flipped": "one sign is the opposite",
-    "transposed": "one transpose is left out, or one too many is there",
+    "transposed": "one transpose is left out or too many, or one matrix product is the other way round",
     "factor dropped": "one factor is left out",
     "term dropped": "one term is left out",
-    "n for n-1": "n stands where n-1 belongs",
+    "n for n-1": "a 1 is not subtracted",
     "wrong dimension": "one sum, mean, maximum or softmax runs along another dimension",
     "keepdim": "a sum keeps its dimension, or loses it, where it should not",
     "last write": "only the last value is kept for an index that occurs several times",
@@ -44,7 +47,7 @@ _CHANGES = {
     "exponent": "one exponent is left out, or too large by 1",
     "condition turned round": "one condition is the opposite",
     "upstream left out": "one upstream gradient is left out",
-    "loop cut short": "the last turn of a loop is left out",
+    "loop cut short": "one turn of a loop is left out",
     "another function": "{word} stands where another function belongs",
     "another slope": "one slope is the one of another function: a tanh and a sigmoid are mixed up",
     "summed early": "it sums first and multiplies then",
@@ -71,7 +74,7 @@ class SolutionMutants:
         self._stubs = {gradient: stub for stub, answers in exercise.answers.items() for gradient in answers}
         self._namespaces: dict[Setting, dict[str, dict[str, Any]]] = {}
         self._made: dict[str, list[Mutant]] = {}
-        self._values: dict[tuple[Setting, Mutant], torch.Tensor | None] = {}
+        self._samples: dict[tuple[Setting, Mutant], tuple[tuple[int, ...] | None, torch.Tensor]] = {}
 
     def recognise(
         self, gradient: str, answers: Mapping[Setting, torch.Tensor], tolerance: float, lines: str
@@ -84,23 +87,46 @@ class SolutionMutants:
         for setting, answer in answers.items():
             if not left or not self._is_right(gradient, setting, tolerance):
                 return None
-            left = [mutant for mutant in left if _same(self._value(gradient, mutant, setting), answer, tolerance)]
-        changes = {_CHANGES[mutant.kind].format(word=mutant.word) for mutant in left}
+            left = [mutant for mutant in left if self._fits(gradient, mutant, setting, answer, tolerance)]
+        if not left:
+            return None
         # of several mutants with the same values, the first is the plainest
-        first = next((_CHANGES[mutant.kind].format(word=mutant.word) for mutant in left), "")
-        return diagnosis_of("one-change", gradient, change=first, lines=lines) if changes else None
+        change = _CHANGES[left[0].kind].format(word=left[0].word)
+        return diagnosis_of("one-change", gradient, change=change, lines=lines)
 
     def _mutants_of(self, gradient: str) -> list[Mutant]:
         stub = self._stubs[gradient]
         if gradient not in self._made:
-            earlier = [name for other in self._before(stub) for name in self._exercise.answers[other]]
-            shapes = self._shapes | {name: self._shapes[name.removeprefix("d")] for name in earlier}
+            tensors = self._exercise.tensors
+            answered = (name for other in self._before(stub) for name in self._exercise.answers[other])
+            earlier = [name for name in answered if name in tensors]
+            shapes = self._shapes | {name: self._shapes[tensors[name]] for name in earlier}
             source = self._solutions[stub]
-            has_loop = any(isinstance(node, ast.While) for node in ast.walk(ast.parse(source)))
-            # a changed condition might never end the loop
-            made = [] if has_loop else mutants(gradient, source, earlier, shapes, self._exercise.sizes)
+            made = mutants(gradient, source, earlier, shapes, self._exercise.sizes) if self._is_safe(source) else []
             self._made[gradient] = [mutant for mutant in made if mutant.kind in _CHANGES]
         return self._made[gradient]
+
+    def _is_safe(self, source: str) -> bool:
+        """Whether mutants of a solution end, and change nothing but their own copies of tensors."""
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:
+            # a magic
+            return False
+        namespace = next(iter(self._references.values())).namespace
+        for node in ast.walk(tree):
+            match node:
+                case ast.While():
+                    return False
+                case ast.For(iter=ast.Call(func=ast.Name(id="range" | "zip" | "enumerate" | "reversed" | "sorted"))):
+                    pass
+                case ast.For(iter=ast.Call()):
+                    # it might be endless
+                    return False
+                case ast.Name(id=name) if not _is_plain(namespace.get(name)):
+                    # a helper of a locked cell may write into what the references share
+                    return False
+        return True
 
     def _before(self, stub: str) -> list[str]:
         stubs = list(self._solutions)
@@ -125,18 +151,25 @@ class SolutionMutants:
         solution = Mutant(gradient, "", self._solutions[self._stubs[gradient]], "")
         return _same(self._value(gradient, solution, setting), expected, tolerance)
 
+    def _fits(self, gradient: str, mutant: Mutant, setting: Setting, answer: torch.Tensor, tolerance: float) -> bool:
+        """Whether a mutant has the values of an answer; most have not, as some of their entries show."""
+        if (setting, mutant) not in self._samples:
+            self._samples[setting, mutant] = _sample(self._value(gradient, mutant, setting))
+        shape, sample = self._samples[setting, mutant]
+        allowance = tolerance * max(scale_of(answer.double()), 0.0) * 2
+        if shape != tuple(answer.shape) or scale_of(sample - _sample(answer)[1]) > allowance:
+            return False
+        return _same(self._value(gradient, mutant, setting), answer, tolerance)
+
     def _value(self, gradient: str, mutant: Mutant, setting: Setting) -> torch.Tensor | None:
         """The value of a mutant in one pass; None if it raises, or gives no tensor."""
-        if (setting, mutant) not in self._values:
-            value = None
-            try:
-                namespace = self._namespace(setting)[self._stubs[gradient]]
-                value = run_answer(mutant.source, namespace, torch.get_default_dtype()).get(gradient)
-            except Exception:
-                # a mutant may raise anything
-                value = None
-            self._values[setting, mutant] = value if isinstance(value, torch.Tensor) else None
-        return self._values[setting, mutant]
+        try:
+            namespace = self._namespace(setting)[self._stubs[gradient]]
+            value = run_answer(mutant.source, namespace, torch.get_default_dtype()).get(gradient)
+        except (Exception, SystemExit):
+            # a mutant may raise anything
+            return None
+        return value if isinstance(value, torch.Tensor) else None
 
     def _namespace(self, setting: Setting) -> dict[str, dict[str, Any]]:
         if setting not in self._namespaces:
@@ -147,6 +180,21 @@ class SolutionMutants:
         return self._namespaces[setting]
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is no function or object of a locked cell: these may keep something."""
+    if isinstance(value, torch.nn.Module):
+        return False
+    kind = value if isinstance(value, type | types.FunctionType) else type(value)
+    return bool(kind.__module__ != "__main__")
+
+
+def _sample(value: torch.Tensor | None) -> tuple[tuple[int, ...] | None, torch.Tensor]:
+    """The shape of a value, None if there is none, and some of its entries."""
+    if value is None or value.is_complex():
+        return None, torch.zeros(0, dtype=torch.float64)
+    return tuple(value.shape), value.detach().flatten()[:: max(1, value.numel() // SAMPLE)].double().clone()
+
+
 def _same(value: torch.Tensor | None, answer: torch.Tensor, tolerance: float) -> bool:
     """Whether a mutant's value is the ``answer``, in its shape."""
     if value is None or value.shape != answer.shape or not answer.is_floating_point():
@@ -154,5 +202,5 @@ def _same(value: torch.Tensor | None, answer: torch.Tensor, tolerance: float) ->
     return (
         bool(answer.any())
         and bool(value.isfinite().all())
-        and compare(answer, value.to(answer.dtype), tolerance=tolerance).approximate
+        and compare(answer.double(), value.double(), tolerance=tolerance).approximate
     )

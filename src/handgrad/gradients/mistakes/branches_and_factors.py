@@ -152,7 +152,11 @@ def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     for consumer in () if wrong.scales else wrong.named_consumers:
         if wrong.shape != wrong.expected_shape and wrong.fits(wrong.context.gradient_of(consumer)):
-            yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": "", "consumer": consumer}
+            is_view = wrong.value.numel() == wrong.expected.numel() and wrong.close(
+                wrong.value.reshape(wrong.expected_shape), wrong.context.branch(wrong.name, consumer)
+            )
+            if not is_view:
+                yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": "", "consumer": consumer}
             continue
         upstream = wrong.reduced_to(wrong.context.gradient_of(consumer))
         number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None
@@ -193,7 +197,7 @@ def extra_term(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         for term, value in terms:
             number = wrong.factor(value, wrong.expected)
             if number is not None and abs(abs(number) - 1) <= 100 * wrong.tolerance:
-                explanations.append({"term": term, "done": "added" if number > 0 else "missing"})
+                explanations.append({"term": term, "done": "added" if number > 0 else "subtracted"})
         yield from (words | {"lines": lines(wrong, wrong.consumers)} for words in explanations)
         # the same numbers may come about in a less plain way too
         if explanations:
@@ -245,7 +249,11 @@ def along_another_dimension(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             value = wrong.context.gradient_of(name)
             if name == wrong.name or value.ndim < 2 or tuple(value.shape) != wrong.expected_shape:
                 continue
+            branch = wrong.context.branch(wrong.name, consumer)
             for dim in range(value.ndim):
+                if wrong.close(branch, branch.mean(dim, keepdim=True).expand_as(branch)):
+                    # this dimension is the right one
+                    continue
                 for what, reduced in (("sum", value.sum(dim, keepdim=True)), ("mean", value.mean(dim, keepdim=True))):
                     for sign, number in (("", 1), ("minus ", -1)):
                         if wrong.fits(rest + number * reduced.expand_as(value)):
@@ -273,6 +281,11 @@ def right_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for dim, size in enumerate(wrong.expected_shape):
         slices = off.movedim(dim, 0).reshape(size, -1).any(1).nonzero().flatten().tolist()
         first, last = (slices[0], slices[-1]) if slices else (0, size)
+        largest = wrong.expected.abs().movedim(dim, 0).reshape(size, -1).amax(1)
+        # a part that is small beside the rest counts as right whatever is there
+        hidden = (largest > 0) & (largest <= 100 * allowance)
+        if bool(hidden.any()):
+            continue
         if len(slices) <= size / 2 and len(slices) == last - first + 1:
             value, expected = (all_.narrow(dim, first, len(slices)) for all_ in (wrong.value, wrong.expected))
             places = f"position {first}" if first == last else f"positions {first} to {last}"
@@ -291,11 +304,8 @@ def _how(wrong: WrongAnswer, value: torch.Tensor, expected: torch.Tensor) -> str
     number = ratio(value, expected)
     if scale_of(value - number * expected) > wrong.tolerance * scale_of(value) or not has_name(wrong, number):
         return ""
-    return (
-        ", where its sign is wrong"
-        if number == -1
-        else f", where it is {factor_name(wrong, number)} times what it should be"
-    )
+    factor = factor_name(wrong, number)
+    return ", where its sign is wrong" if factor == "-1" else f", where it is {factor} times what it should be"
 
 
 @mistake("values")

@@ -1,5 +1,6 @@
 """Known mistakes in a local derivative: that of another function, at other values, a factor too many or too few."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -19,6 +20,8 @@ AGREED = 0.02
 """Largest difference of two equal local derivatives, as a share of the largest: they are interpolated."""
 _PART, _SMALL = 4, 256
 """A tensor of more entries than the second number is first tried at so many positions along one dimension."""
+_MOST = 1 << 22
+"""Largest number of entries that are tried at once."""
 _WIDE = 20
 """A part may be this many times further off than the whole."""
 FEWEST = 16
@@ -86,10 +89,11 @@ class _Factors:
         }
         kept = [dim for dim, size in enumerate(wrong.expected_shape, -len(wrong.expected_shape)) if size > 2 * _PART]
         # along the last dimension that is not summed over
-        self._dim = kept[-1] if kept and wrong.expected.numel() > _SMALL else None
+        self._dim = kept[-1] if kept and math.prod(shape) > _SMALL else None
         parts = [self.part(value.expand(shape)) for value in self.values.values()]
-        stacked = torch.stack(parts) if parts else torch.zeros(0, *shape, dtype=torch.float64)
-        self._parts = [function.values(stacked) for function in _FUNCTIONS]
+        if sum(part.numel() for part in parts) > _MOST:
+            parts, self.values = [], {}
+        self._stacked = torch.stack(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
     def part(self, value: torch.Tensor) -> torch.Tensor:
         """A few positions along one dimension; all of a small tensor."""
@@ -100,9 +104,9 @@ class _Factors:
 
         It gets the parts of all of them, stacked, and returns a mask.
         """
-        for function, parts in zip(_FUNCTIONS, self._parts, strict=True):
+        for function in _FUNCTIONS if self.values else ():
             found = []
-            for name, fits in zip(self.values, may_fit(parts).tolist() if len(parts) else [], strict=True):
+            for name, fits in zip(self.values, may_fit(function.values(self._stacked)).tolist(), strict=True):
                 if fits and bool((values := function.values(self.values[name])).isfinite().all()):
                     known_as = f" ({function.known_as.replace('if x', f'if {name}')})" if function.known_as else ""
                     found.append(_Factor(name, function.of(name), known_as, values))
@@ -135,12 +139,9 @@ def other_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             for explanation in _other_factors(wrong, consumer, rest):
                 words = {
                     "part": f"d{wrong.name}" if alone else part(wrong, consumer),
-                    "rest": _MISSING if alone else "",
+                    "rest": "; the other contributions are missing" if alone else "",
                 }
                 yield {**words, "consumer": consumer, **explanation, "lines": lines(wrong, (consumer,))}
-
-
-_MISSING = "; the other contributions are missing"
 
 
 def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float) -> list[TemplateValues]:
@@ -271,7 +272,7 @@ def softmax_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}, and take the derivative of this line alone.
     """
-    if wrong.scales or not wrong.named_consumers:
+    if wrong.scales or not wrong.named_consumers or any(_is_softmax(wrong, name) for name in wrong.named_consumers):
         return
     for name, probs in wrong.context.forward.items():
         if probs.shape != wrong.expected.shape or not bool((probs >= 0).all()):
@@ -312,7 +313,8 @@ def same_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 columns[name, False] = column
         found = wrong.combination(columns)
         strange = [name for name, right in found if not right]
-        if len(strange) > 1 and set(found.values()) == {1} and len(found) == len(wrong.consumers):
+        each_once = sorted(name for name, _ in found) == sorted(wrong.consumers)
+        if len(strange) > 1 and set(found.values()) == {1} and each_once:
             formulas = [f"`{function.of(name)}`" for name in strange] if function else []
             yield {
                 "upstream": listed(f"d{name}" for name in strange),
@@ -333,6 +335,17 @@ def _spread(value: torch.Tensor, branch: torch.Tensor) -> torch.Tensor | None:
     spread = torch.zeros_like(branch)
     spread[places] = value.flatten()
     return spread
+
+
+def _is_softmax(wrong: WrongAnswer, consumer: str) -> bool:
+    """Whether a consumer is the softmax of the tensor, along any dimension."""
+    probs, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
+    if probs is None or probs.shape != wrong.expected.shape:
+        return False
+    branch = wrong.context.branch(wrong.name, consumer)
+    return any(
+        wrong.close(branch, probs * (upstream - (probs * upstream).sum(dim, keepdim=True))) for dim in range(probs.ndim)
+    )
 
 
 def _softmax_faults(
@@ -391,7 +404,10 @@ def slope_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
         if wrong.context.tensors[consumer].shape != wrong.expected_shape:
             continue
-        points = wrong.context.forward[wrong.name].flatten()
+        values = wrong.context.forward.get(wrong.name)
+        if values is None:
+            continue
+        points = values.flatten()
         slopes = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64)).flatten()
         upstream = wrong.context.gradient_of(consumer).flatten()
         taken = (wrong.value - wrong.other_branches(consumer)).flatten() / upstream

@@ -30,6 +30,10 @@ def unreached(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     right = scale_of((wrong.value - wrong.expected)[reached]) <= allowance
     # a single entry may be chance
     if right and min(int(reached.sum()), int(stray.sum())) > 1:
+        # or only what arrives is zero there
+        one = torch.ones((), dtype=torch.float64)
+        if any(bool(wrong.context.vjp(wrong.name, consumer, one)[stray].any()) for consumer in wrong.consumers):
+            return
         yield {"lines": lines(wrong, wrong.consumers)}
 
 

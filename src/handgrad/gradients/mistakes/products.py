@@ -85,9 +85,15 @@ class _Product:
 
     consumer: str
     upstream: torch.Tensor
+    is_sloped: bool
     factor: str
     order: _Order | None
     number: float
+
+    @property
+    def upstream_name(self) -> str:
+        """The gradient in words."""
+        return f"d{self.consumer}" + (" times the slope of its function" if self.is_sloped else "")
 
     @classmethod
     def of(cls, wrong: WrongAnswer, consumer: str) -> "_Product | None":
@@ -95,11 +101,12 @@ class _Product:
         branch, result = wrong.context.branch(wrong.name, consumer), wrong.context.forward.get(consumer)
         given = wrong.context.gradient_of(consumer)
         slopes = (1 - result**2, result * (1 - result), (result > 0).double()) if result is not None else ()
-        for upstream in (given, *(given * slope for slope in slopes)):
+        for number_of_slope, slope in enumerate((torch.ones_like(given), *slopes)):
+            upstream = given * slope
             for name, value in wrong.context.forward.items():
                 for order, product in _products(wrong, upstream, value).items():
                     if number := multiple_of(branch, product):
-                        return cls(consumer, upstream, name, order, number)
+                        return cls(consumer, upstream, number_of_slope > 0, name, order, number)
         return None
 
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
@@ -143,7 +150,7 @@ def product_of_sums(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     own, found = wrong.recalled("pairs", _pairs)
     grid = {(consumer, factor) for consumer in own for factor in own.values()}
     if len(set(own.values())) > 1 and set(found) == grid and set(found.values()) == {1}:
-        upstream = " + ".join(f"d{consumer}" for consumer in own)
+        upstream = " + ".join(wrong.recalled("upstream names", _upstream_names))
         yield {"upstream": upstream, "factors": " + ".join(own.values()), "lines": lines(wrong, own)}
 
 
@@ -180,7 +187,7 @@ def branches_multiplied(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def summed_early(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} multiplies the sum of d{consumer} by the sum of {factor}: the sum of the products is needed.
+    """{part} multiplies the sum of {upstream} by the sum of {factor}: the sum of the products is needed.
 
     Try: Multiply first, entry by entry, and sum afterwards.
     """
@@ -188,7 +195,12 @@ def summed_early(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         found, rest = _Product.of(wrong, consumer), wrong.other_branches(consumer)
         candidates = found.of_sums(wrong) if found else ()
         if found and any(wrong.multiple(candidate, rest) is not None for candidate in candidates):
-            yield {"part": part(wrong, consumer), "consumer": consumer, "factor": found.factor}
+            yield {"part": part(wrong, consumer), "upstream": found.upstream_name, "factor": found.factor}
+
+
+def _upstream_names(wrong: WrongAnswer) -> list[str]:
+    products = (_Product.of(wrong, consumer) for consumer in wrong.named_consumers)
+    return [product.upstream_name for product in products if product]
 
 
 def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, str], float]]:

@@ -9,12 +9,14 @@ import torch
 
 from handgrad.gradients.autograd_graph import LOSS, above
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, reshaped, scale_of
-from handgrad.gradients.mistakes.backward_context import BackwardContext, broadcast_dims
+from handgrad.gradients.mistakes.backward_context import MOST_ELEMENTS, BackwardContext, broadcast_dims
 
 __all__ = ["WrongAnswer", "family"]
 
 _Key = TypeVar("_Key")
 _T = TypeVar("_T")
+MOST_ROWS = 4096
+"""Largest number of entries from which the numbers of a sum are found."""
 MOST_COLUMNS = 64
 """Largest number of tensors whose sums are tried as an explanation."""
 _INDEPENDENT = 1e-3
@@ -131,11 +133,14 @@ class WrongAnswer:
 
         Empty if there are none, or if they are not unique.
         """
-        if self.shape != self.expected_shape or not columns or len(columns) > MOST_COLUMNS:
+        size = self.expected.numel()
+        if self.shape != self.expected_shape or not columns or len(columns) > MOST_COLUMNS or size > MOST_ELEMENTS:
             return {}
-        matrix = torch.stack([column.flatten() for column in columns.values()], 1)
+        # of a large tensor every so many entries are enough to find the numbers; then they have to fit all
+        step = -(-size // MOST_ROWS)
+        matrix = torch.stack([column.flatten()[::step] for column in columns.values()], 1)
         scales = matrix.abs().amax(0)
-        target = (self.value - rest).reshape(-1, 1)
+        target = (self.value - rest).reshape(-1, 1)[::step]
         is_finite = bool(matrix.isfinite().all()) and bool(target.isfinite().all())
         if not is_finite or not bool(scales.all()) or 2 * len(columns) > len(matrix):
             return {}
@@ -179,6 +184,13 @@ class WrongAnswer:
         if whole is not None and (self.expected.numel() > 1 or self._is_plain(whole)):
             return {self.consumers: whole}
         changed = {name: number for name, number in self.coefficients.items() if number != 1}
+        if not self.coefficients and len(self.consumers) > 1:
+            # there are too few numbers to tell the branches apart: each of them alone
+            alone = {
+                name: self.multiple(self.context.branch(self.name, name), self.other_branches(name))
+                for name in self.consumers
+            }
+            changed = {name: number for name, number in alone.items() if number is not None}
         return {(name,): number for name, number in changed.items() if number and len(changed) == 1}
 
     @property
