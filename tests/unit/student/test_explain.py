@@ -150,8 +150,7 @@ SENTENCES = {
     ),
     "handed-on-unchanged": (
         "dbnraw",
-        "dbnraw is dhpreact, the gradient of another tensor: it is not multiplied by the local derivative of hpreact "
-        "with respect to bnraw.",
+        "dbnraw is dhpreact: it is not multiplied by the local derivative of hpreact with respect to bnraw.",
     ),
     "forward-in-a-product": ("dembcat", "dembcat is computed with hprebn in place of dhprebn."),
     "tanh-without-square": ("dhpreact", "dhpreact is computed with h subtracted from 1, as the factor of dh."),
