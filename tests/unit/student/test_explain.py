@@ -152,8 +152,11 @@ SENTENCES = {
         "dbnraw",
         "dbnraw is dhpreact: it is not multiplied by the local derivative of hpreact with respect to bnraw.",
     ),
-    "forward-in-a-product": ("dembcat", "dembcat is computed with hprebn in place of dhprebn."),
-    "tanh-without-square": ("dhpreact", "dhpreact is computed with h subtracted from 1, as the factor of dh."),
+    "forward-in-a-product": ("dembcat", "dembcat is computed from hprebn, and should be computed from dhprebn."),
+    "tanh-without-square": (
+        "dhpreact",
+        "dhpreact is dh times `1 - h`, which is not the local derivative of h with respect to hpreact.",
+    ),
     "brain-floats": ("dh", "dh holds bfloat16 numbers, which cannot represent the values of a gradient."),
     "never-filled": ("dC", "dC is zero everywhere, but the gradient of C is not."),
     "numpy-answer": ("dh", "dh is not a tensor but a ndarray: a gradient is a tensor like h."),

@@ -34,8 +34,8 @@ ORDER = (
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
     "right-elsewhere", "offset", "softmax", "softmax-elsewhere", "branches-multiplied", "summed-early",
     "other-gradient", "local-only", "step-left-out", "step-too-many",
-    "same-factor", "product-of-sums", "wrong-pairs", "other-factor",
-    "extra-factor", "missing-factor", "wrong-variable", "extra-term", "along-another-dimension",
+    "same-factor", "product-of-sums", "wrong-pairs", "wrong-variable", "other-factor",
+    "extra-factor", "missing-factor", "extra-term", "along-another-dimension",
     "one-change", "upstream-unused", "wrong-branch", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",

@@ -279,7 +279,7 @@ def softmax_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             continue
         for dim in range(probs.ndim):
             if bool((probs.sum(dim) - 1).abs().max() < wrong.tolerance):
-                for other in dict.fromkeys((*wrong.named_consumers, name)):
+                for other in dict.fromkeys((*wrong.named_consumers, *({name} - {wrong.name}))):
                     upstream = wrong.context.gradient_of(other) if other in wrong.context.gradients else None
                     if upstream is not None and upstream.shape == probs.shape:
                         right = probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
