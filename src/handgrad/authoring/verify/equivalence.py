@@ -14,6 +14,7 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import ForwardFacts, Reference
+from handgrad.gradients.comparison import number_as_tensor
 from handgrad.grading.mutants import Mutant
 from handgrad.grading.worked_solution import default_dtype, namespaces_before, run_answer
 from handgrad.submission.alignment import StudentCell
@@ -152,6 +153,7 @@ class Settings:
 def _same(answer: Any, expected: Any, allowance: float) -> bool:
     """Whether two answers are the same up to an allowance; lists are compared part by part."""
     if isinstance(expected, torch.Tensor):
+        answer = number_as_tensor(answer, expected)
         if not isinstance(answer, torch.Tensor) or answer.shape != expected.shape:
             return False
         difference = (answer.double() - expected.double()).abs()

@@ -33,7 +33,7 @@ ORDER = (
     # what the loss cannot show; the whole gradient, or a branch of it
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
     "right-elsewhere", "offset", "softmax", "softmax-elsewhere", "branches-multiplied", "summed-early",
-    "other-gradient", "local-only", "step-left-out", "step-too-many",
+    "other-gradient", "local-only", "step-too-many", "step-left-out",
     "same-factor", "product-of-sums", "wrong-pairs", "wrong-variable", "other-factor",
     "extra-factor", "missing-factor", "extra-term", "along-another-dimension",
     "one-change", "upstream-unused", "wrong-branch", "missing-eps",
