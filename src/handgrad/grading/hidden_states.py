@@ -20,7 +20,7 @@ __all__ = ["HiddenStates"]
 
 TRIES = 6
 """Largest number of seeds that are compared for a pass."""
-ATTEMPTS = 24
+CANDIDATES = 24
 """Largest number of seeds that are tried, with those whose gradients are all zero, or not finite."""
 PARTS = 6
 """Largest number of step passes in a round."""
@@ -107,7 +107,7 @@ class HiddenStates:
 
     def _add_round(self, number: int, seed: int, parameters: Mapping[str, Any], *, is_resized: bool) -> None:
         # the passes of a round take their parameters from one list, each in its turn
-        left_over = [{**parameters, "seed": secret_seed(seed, number, attempt)} for attempt in range(ATTEMPTS)]
+        left_over = [{**parameters, "seed": secret_seed(seed, number, attempt)} for attempt in range(CANDIDATES)]
         if number == 1:
             self._learn(left_over[:SAMPLES])
         # what no step pass of this round has reached, and the tensors with a branch that none has shown

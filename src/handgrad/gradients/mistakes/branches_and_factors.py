@@ -10,7 +10,6 @@ import torch
 
 from handgrad.gradients.comparison import ratio, scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.candidates import WRONG_VARIABLE_CANDIDATES
 from handgrad.gradients.mistakes.mistake import (
     TemplateValues,
     factor_name,
@@ -330,19 +329,6 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         local = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64))
         if wrong.multiple(local, wrong.other_branches(consumer)) is not None:
             yield {"part": part(wrong, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
-
-
-@mistake("values")
-def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{fault}.
-
-    Try: Look at {lines}, and at the upstream gradient: which values does the formula need?
-    """
-    for candidates in () if wrong.scales else WRONG_VARIABLE_CANDIDATES:
-        explanations = list(candidates(wrong))
-        yield from explanations
-        if explanations:
-            return
 
 
 @mistake("values")

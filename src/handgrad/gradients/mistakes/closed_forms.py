@@ -6,8 +6,16 @@ import torch
 
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.candidates import strict_subsets
-from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part, size_note
+from handgrad.gradients.mistakes.mistake import (
+    TemplateValues,
+    factor_name,
+    lines,
+    listed,
+    mistake,
+    part,
+    size_note,
+    strict_subsets,
+)
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []

@@ -1,9 +1,10 @@
 """One known mistake: the generator that recognises it in a wrong answer, its slug, its text and the words in it."""
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
+MOST_CONSUMERS = 5
+"""Largest number of items whose subsets are all tried; of more, only single ones."""
+_T = TypeVar("_T")
 TemplateValues = dict[str, str]
 """The parts of a text that depend on the answer, by their names in braces."""
 Recogniser = Callable[[WrongAnswer], Iterator[TemplateValues]]
@@ -139,3 +143,10 @@ def _exactly(wrong: WrongAnswer, number: float) -> _Exact | None:
                 )
             return _Exact(minus + text, parts)
     return None
+
+
+def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
+    """The subsets of ``items``, small ones first, without the empty one and (default) without the whole set."""
+    largest = len(items) if whole else len(items) - 1
+    sizes = range(1, min(largest, 1 if len(items) > MOST_CONSUMERS else largest) + 1)
+    return [subset for size in sizes for subset in itertools.combinations(items, size)]

@@ -1,4 +1,4 @@
-"""Known mistakes in products: a matrix the wrong way round, tensors paired with the wrong gradients, sums too early."""
+"""Known mistakes in products: a matrix the wrong way round, another variable in a product, sums too early."""
 
 import itertools
 import re
@@ -247,3 +247,56 @@ def _rearranged(factors: list[str], names: Container[str]) -> Iterator[list[str]
         ]
         if all(name in names and name != old for name, old in zip(moved, factors, strict=True)):
             yield moved
+
+
+@mistake("values")
+def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{fault}.
+
+    Try: Look at {lines}, and at the upstream gradient: which values does the formula need?
+    """
+    # the plainest first
+    for candidates in () if wrong.scales else (_itself, _in_place_of_a_gradient, _in_a_product):
+        explanations = list(candidates(wrong))
+        yield from explanations
+        if explanations:
+            return
+
+
+def _itself(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """The answer is a forward value, or its transpose."""
+    for name, value in wrong.context.forward.items():
+        if wrong.fits(value) or (value.ndim == 2 and wrong.fits(value.T)):
+            fault = f"d{wrong.name} is {name} itself: it holds values of the forward pass"
+            yield {"fault": fault, "lines": lines(wrong, wrong.consumers)}
+
+
+def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """Another value went through the step in place of the upstream gradient."""
+    for consumer in wrong.named_consumers:
+        shape, rest = wrong.context.tensors[consumer].shape, wrong.other_branches(consumer)
+        for name, value in wrong.other_variables():
+            if value.shape == shape and name != f"d{consumer}":
+                candidate = wrong.context.vjp(wrong.name, consumer, value)
+                if wrong.multiple(candidate, rest) is not None:
+                    fault = f"{part(wrong, consumer)} is computed from {name}, and should be computed from d{consumer}"
+                    yield {"fault": fault, "lines": lines(wrong, (consumer,))}
+        further = wrong.context.consumers[consumer]
+        for other in further if len(further) > 1 else ():
+            candidate = wrong.context.vjp(wrong.name, consumer, wrong.context.branch(consumer, other))
+            if wrong.multiple(candidate, rest) is not None:
+                fault = f"{part(wrong, consumer)} uses only the contribution to d{consumer} through {other}"
+                yield {"fault": fault, "lines": lines(wrong, (consumer,))}
+
+
+def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """A matrix product of the upstream gradient with another matrix than the one in the step."""
+    for consumer in wrong.consumers:
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        branch = wrong.context.branch(wrong.name, consumer)
+        for name, value in wrong.other_variables():
+            products = matrix_products(upstream, value, wrong.expected_shape).values()
+            fits = any(wrong.fits(rest + product) for product in products)
+            if fits and not any(multiple_of(branch, product) for product in products):
+                fault = f"{part(wrong, consumer)} is the matrix product of d{consumer} and {name}, and nothing else"
+                yield {"fault": fault, "lines": lines(wrong, (consumer,))}

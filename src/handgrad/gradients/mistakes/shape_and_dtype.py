@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.candidates import strict_subsets
-from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake
+from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, strict_subsets
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
