@@ -18,6 +18,7 @@ from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.grading.mutants import Mutant, mutants
 from handgrad.grading.worked_solution import namespaces_before, run_answer
+from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Diagnosis
 
 __all__ = ["SolutionMutants"]
@@ -102,31 +103,21 @@ class SolutionMutants:
             earlier = [name for name in answered if name in tensors]
             shapes = self._shapes | {name: self._shapes[tensors[name]] for name in earlier}
             source = self._solutions[stub]
-            made = mutants(gradient, source, earlier, shapes, self._exercise.sizes) if self._is_safe(source) else []
+            made = (
+                mutants(gradient, source, earlier, shapes, self._exercise.sizes)
+                if self._is_pure and _ends(source)
+                else []
+            )
             self._made[gradient] = [mutant for mutant in made if mutant.kind in _CHANGES]
         return self._made[gradient]
 
-    def _is_safe(self, source: str) -> bool:
-        """Whether mutants of a solution end, and change nothing but their own copies of tensors."""
-        try:
-            tree = ast.parse(source)
-        except SyntaxError:
-            # a magic
-            return False
+    @cached_property
+    def _is_pure(self) -> bool:
+        """Whether the solutions use no helper or object of a locked cell: it may write into what the references share."""
         namespace = next(iter(self._references.values())).namespace
-        for node in ast.walk(tree):
-            match node:
-                case ast.While():
-                    return False
-                case ast.For(iter=ast.Call(func=ast.Name(id="range" | "zip" | "enumerate" | "reversed" | "sorted"))):
-                    pass
-                case ast.For(iter=ast.Call()):
-                    # it might be endless
-                    return False
-                case ast.Name(id=name) if not _is_plain(namespace.get(name)):
-                    # a helper of a locked cell may write into what the references share
-                    return False
-        return True
+        parsed = [ParsedCell.of(source) for source in self._solutions.values()]
+        names = {name for cell in parsed if cell for name in cell.names()}
+        return all(parsed) and all(_is_plain(namespace.get(name)) for name in names)
 
     def _before(self, stub: str) -> list[str]:
         stubs = list(self._solutions)
@@ -156,7 +147,7 @@ class SolutionMutants:
         if (setting, mutant) not in self._samples:
             self._samples[setting, mutant] = _sample(self._value(gradient, mutant, setting))
         shape, sample = self._samples[setting, mutant]
-        allowance = tolerance * max(scale_of(answer.double()), 0.0) * 2
+        allowance = 2 * tolerance * scale_of(answer.double())
         if shape != tuple(answer.shape) or scale_of(sample - _sample(answer)[1]) > allowance:
             return False
         return _same(self._value(gradient, mutant, setting), answer, tolerance)
@@ -178,6 +169,23 @@ class SolutionMutants:
             gradients = reference.step.upstream if step else reference.gradients
             self._namespaces[setting] = namespaces_before(self._solutions, reference.namespace, gradients)
         return self._namespaces[setting]
+
+
+def _ends(source: str) -> bool:
+    """Whether every mutant of a solution ends: no condition or iterator decides how often something is done."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        # a magic
+        return False
+    finite = ("range", "zip", "enumerate", "reversed", "sorted")
+    for node in ast.walk(tree):
+        match node:
+            case ast.For(iter=ast.Call(func=ast.Name(id=name))) if name in finite:
+                pass
+            case ast.While() | ast.For(iter=ast.Call()):
+                return False
+    return True
 
 
 def _is_plain(value: Any) -> bool:
