@@ -18,7 +18,6 @@ from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.grading.mutants import Mutant, mutants
 from handgrad.grading.worked_solution import namespaces_before, run_answer
-from handgrad.notebook.syntax import ParsedCell
 from handgrad.report.records import Diagnosis
 
 __all__ = ["SolutionMutants"]
@@ -103,21 +102,22 @@ class SolutionMutants:
             earlier = [name for name in answered if name in tensors]
             shapes = self._shapes | {name: self._shapes[tensors[name]] for name in earlier}
             source = self._solutions[stub]
-            made = (
-                mutants(gradient, source, earlier, shapes, self._exercise.sizes)
-                if self._is_pure and _ends(source)
-                else []
-            )
+            known = self._is_pure and _ends(source)
+            made = mutants(gradient, source, earlier, shapes, self._exercise.sizes) if known else []
             self._made[gradient] = [mutant for mutant in made if mutant.kind in _CHANGES]
         return self._made[gradient]
 
     @cached_property
     def _is_pure(self) -> bool:
-        """Whether the solutions use no helper or object of a locked cell: it may write into what the references share."""
+        """Whether no solution uses a helper or an object of a locked cell, which may write into the references."""
         namespace = next(iter(self._references.values())).namespace
-        parsed = [ParsedCell.of(source) for source in self._solutions.values()]
-        names = {name for cell in parsed if cell for name in cell.names()}
-        return all(parsed) and all(_is_plain(namespace.get(name)) for name in names)
+        try:
+            trees = [ast.parse(source) for source in self._solutions.values()]
+        except SyntaxError:
+            # a magic
+            return False
+        names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return all(_is_plain(namespace.get(name)) for name in names)
 
     def _before(self, stub: str) -> list[str]:
         stubs = list(self._solutions)
@@ -173,13 +173,8 @@ class SolutionMutants:
 
 def _ends(source: str) -> bool:
     """Whether every mutant of a solution ends: no condition or iterator decides how often something is done."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        # a magic
-        return False
     finite = ("range", "zip", "enumerate", "reversed", "sorted")
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         match node:
             case ast.For(iter=ast.Call(func=ast.Name(id=name))) if name in finite:
                 pass
