@@ -435,7 +435,8 @@ def preview(
 
     with Console(stderr=True, quiet=output.quiet).status(f"{assignment}: releasing and running it"):
         found = previewed(Course.at(course), assignment, to)
-    typer.echo(f"{assignment}: {found.stubs} stubs, checks worth {found.points:g} points")
+    stubs = "1 stub" if found.stubs == 1 else f"{found.stubs} stubs"
+    typer.echo(f"{assignment}: {stubs}, checks worth {found.points:g} points")
     for what in found.missing:
         typer.echo(f"- {what}.")
     typer.echo(f"The preview is in {found.page}")
