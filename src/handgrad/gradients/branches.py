@@ -195,8 +195,8 @@ def _branches(
 def _features(values: torch.Tensor, branch: torch.Tensor, upstream: torch.Tensor | None) -> Iterator[str]:
     """What is live between a tensor with these ``values`` and its consumer, whose gradient is ``upstream``."""
     live = branch.abs() > _LIVE * branch.abs().max()
-    # the other side of a hinge, wherever its kink is
-    if bool((branch == 0).any()):
+    # the other side of a hinge, wherever its kink is; a single number is zero there, and shows nothing
+    if branch.numel() > 1 and bool((branch == 0).any()):
         yield "zero somewhere"
     for side, mask in (("positive", values > 0), ("negative", values < 0)):
         if bool((live & mask).any()):

@@ -158,7 +158,7 @@ class HiddenStates:
         usable = (reference for parameters in candidates if (reference := self._tried(parameters)))
         compared: list[tuple[int, Reference]] = []
         for reference in itertools.islice(usable, TRIES):
-            missing = len(wanted - reference.branches.features) + reference.branches.flat
+            missing = len(wanted - reference.branches.features) + self._flat(reference)
             compared.append((missing, reference))
             if not missing:
                 break
@@ -169,6 +169,12 @@ class HiddenStates:
             best = Reference.of(self.exercise, candidates[0])
         candidates.remove(dict(best.parameters))
         return best
+
+    def _flat(self, reference: Reference) -> int:
+        """How many local derivatives of single numbers are flat, or zero where they are not for other numbers."""
+        branches = reference.branches
+        single = {feature[:2] for feature in self.reachable if branches.noise[feature[0]].numel() == 1}
+        return branches.flat + len(single - {feature[:2] for feature in branches.features})
 
     def _tried(self, parameters: Mapping[str, Any]) -> Reference | None:
         """The reference for ``parameters``; None if the locked cells raise, or no gradient, or not all, can be used."""
