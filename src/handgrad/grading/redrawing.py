@@ -12,7 +12,7 @@ from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
-from handgrad.gradients.mistakes.mistake import listed
+from handgrad.gradients.mistakes.mistake import listed, quoted
 from handgrad.report.records import Diagnosis
 
 __all__ = ["MOST_RUNS", "Redrawing"]
@@ -102,12 +102,8 @@ class Redrawing:
         )
         if unused:
             upstream = listed(f"d{name}" for name in unused)
-            return diagnosis_of("upstream-unused", gradient, upstream=upstream, lines=self._lines(unused))
+            return diagnosis_of("upstream-unused", gradient, upstream=upstream, lines=quoted(self.facts.lines, unused))
         if wrong and right:
-            words = {"wrong": listed(wrong), "right": listed(right), "lines": self._lines(wrong)}
+            words = {"wrong": listed(wrong), "right": listed(right), "lines": quoted(self.facts.lines, wrong)}
             return diagnosis_of("wrong-branch", gradient, **words)
         return None
-
-    def _lines(self, names: Sequence[str]) -> str:
-        known = self.facts.lines
-        return listed(f"`{known[name]}`" if name in known else f"the line of {name}" for name in names)

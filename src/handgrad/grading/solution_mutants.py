@@ -74,6 +74,7 @@ class SolutionMutants:
         self._stubs = {gradient: stub for stub, answers in exercise.answers.items() for gradient in answers}
         self._namespaces: dict[Setting, dict[str, dict[str, Any]]] = {}
         self._made: dict[str, list[Mutant]] = {}
+        self._right: dict[tuple[str, Setting], bool] = {}
         self._samples: dict[tuple[Setting, Mutant], tuple[tuple[int, ...] | None, torch.Tensor]] = {}
 
     def recognise(
@@ -136,11 +137,13 @@ class SolutionMutants:
 
     def _is_right(self, gradient: str, setting: Setting, tolerance: float) -> bool:
         """Whether the worked solution is known: it gives the right gradient."""
-        name, step = setting
-        reference = self._references[name]
-        expected = (reference.step.gradients if step else reference.gradients)[self._exercise.tensors[gradient]]
-        solution = Mutant(gradient, "", self._solutions[self._stubs[gradient]], "")
-        return _same(self._value(gradient, solution, setting), expected, tolerance)
+        if (gradient, setting) not in self._right:
+            name, step = setting
+            reference = self._references[name]
+            expected = (reference.step.gradients if step else reference.gradients)[self._exercise.tensors[gradient]]
+            solution = Mutant(gradient, "", self._solutions[self._stubs[gradient]], "")
+            self._right[gradient, setting] = _same(self._value(gradient, solution, setting), expected, tolerance)
+        return self._right[gradient, setting]
 
     def _fits(self, gradient: str, mutant: Mutant, setting: Setting, answer: torch.Tensor, tolerance: float) -> bool:
         """Whether a mutant has the values of an answer; most have not, as some of their entries show."""

@@ -253,16 +253,12 @@ def softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     entry and by another one.
     """
     for consumer in () if wrong.scales else wrong.named_consumers:
-        probs, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
-        if probs is None or probs.shape != wrong.expected.shape:
-            continue
-        branch, rest = wrong.context.branch(wrong.name, consumer), wrong.other_branches(consumer)
-        for dim in range(probs.ndim):
-            right = probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
-            if probs.shape[dim] > 1 and wrong.close(branch, right):
-                for fault, candidate in _softmax_faults(consumer, probs, upstream, dim):
-                    if wrong.fits(rest + candidate):
-                        yield {"consumer": consumer, "fault": fault, "dim": str(dim)}
+        rest = wrong.other_branches(consumer)
+        for dim in _softmax_dims(wrong, consumer):
+            probs, upstream = wrong.context.forward[consumer], wrong.context.gradient_of(consumer)
+            for fault, candidate in _softmax_faults(consumer, probs, upstream, dim):
+                if wrong.fits(rest + candidate):
+                    yield {"consumer": consumer, "fault": fault, "dim": str(dim)}
 
 
 @mistake("values")
@@ -272,7 +268,7 @@ def softmax_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Look at {lines}, and take the derivative of this line alone.
     """
-    if wrong.scales or not wrong.named_consumers or any(_is_softmax(wrong, name) for name in wrong.named_consumers):
+    if wrong.scales or not wrong.named_consumers or any(_softmax_dims(wrong, name) for name in wrong.named_consumers):
         return
     for name, probs in wrong.context.forward.items():
         if probs.shape != wrong.expected.shape or not bool((probs >= 0).all()):
@@ -280,17 +276,16 @@ def softmax_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         for dim in range(probs.ndim):
             if bool((probs.sum(dim) - 1).abs().max() < wrong.tolerance):
                 for other in dict.fromkeys((*wrong.named_consumers, *({name} - {wrong.name}))):
-                    upstream = wrong.context.gradient_of(other) if other in wrong.context.gradients else None
-                    if upstream is not None and upstream.shape == probs.shape:
-                        right = probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
-                        if wrong.fits(right):
-                            yield {
-                                "result": name,
-                                "upstream": f"d{other}",
-                                "consumers": listed(wrong.consumers),
-                                "are": "is" if len(wrong.consumers) == 1 else "are",
-                                "lines": lines(wrong, wrong.consumers),
-                            }
+                    if other not in wrong.context.gradients or wrong.context.gradients[other].shape != probs.shape:
+                        continue
+                    if wrong.fits(_softmax_gradient(probs, wrong.context.gradient_of(other), dim)):
+                        yield {
+                            "result": name,
+                            "upstream": f"d{other}",
+                            "consumers": listed(wrong.consumers),
+                            "are": "is" if len(wrong.consumers) == 1 else "are",
+                            "lines": lines(wrong, wrong.consumers),
+                        }
 
 
 @mistake("values")
@@ -337,15 +332,22 @@ def _spread(value: torch.Tensor, branch: torch.Tensor) -> torch.Tensor | None:
     return spread
 
 
-def _is_softmax(wrong: WrongAnswer, consumer: str) -> bool:
-    """Whether a consumer is the softmax of the tensor, along any dimension."""
+def _softmax_gradient(probs: torch.Tensor, upstream: torch.Tensor, dim: int) -> torch.Tensor:
+    """What comes back through a softmax along ``dim`` whose result is ``probs``."""
+    return probs * (upstream - (probs * upstream).sum(dim, keepdim=True))
+
+
+def _softmax_dims(wrong: WrongAnswer, consumer: str) -> list[int]:
+    """The dimensions along which a consumer is the softmax of the tensor; none if it is not."""
     probs, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
     if probs is None or probs.shape != wrong.expected.shape:
-        return False
+        return []
     branch = wrong.context.branch(wrong.name, consumer)
-    return any(
-        wrong.close(branch, probs * (upstream - (probs * upstream).sum(dim, keepdim=True))) for dim in range(probs.ndim)
-    )
+    return [
+        dim
+        for dim, size in enumerate(probs.shape)
+        if size > 1 and wrong.close(branch, _softmax_gradient(probs, upstream, dim))
+    ]
 
 
 def _softmax_faults(

@@ -1,7 +1,7 @@
 """One known mistake: the generator that recognises it in a wrong answer, its slug, its text and the words in it."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeVar
@@ -19,6 +19,7 @@ __all__ = [
     "listed",
     "mistake",
     "part",
+    "quoted",
     "size_note",
 ]
 
@@ -85,8 +86,12 @@ def lines(wrong: WrongAnswer, consumers: Iterable[str]) -> str:
     """The forward lines of ``consumers``; quoted if they are known."""
     if wrong.skips:
         return f"the lines from {wrong.name} to the loss"
-    known = wrong.context.lines
-    return listed(f"`{known[name]}`" if name in known else f"the line of {name}" for name in consumers)
+    return quoted(wrong.context.lines, consumers)
+
+
+def quoted(known: Mapping[str, str], names: Iterable[str]) -> str:
+    """The lines that assign ``names``, quoted where they are ``known``."""
+    return listed(f"`{known[name]}`" if name in known else f"the line of {name}" for name in names)
 
 
 def factor_name(wrong: WrongAnswer, number: float) -> str:

@@ -150,7 +150,9 @@ def product_of_sums(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     own, found = wrong.recalled("pairs", _pairs)
     grid = {(consumer, factor) for consumer in own for factor in own.values()}
     if len(set(own.values())) > 1 and set(found) == grid and set(found.values()) == {1}:
-        upstream = " + ".join(wrong.recalled("upstream names", _upstream_names))
+        upstream = " + ".join(
+            product.upstream_name for product in wrong.recalled("products", _branch_products).values()
+        )
         yield {"upstream": upstream, "factors": " + ".join(own.values()), "lines": lines(wrong, own)}
 
 
@@ -191,16 +193,18 @@ def summed_early(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Multiply first, entry by entry, and sum afterwards.
     """
-    for consumer in () if wrong.scales else wrong.named_consumers:
-        found, rest = _Product.of(wrong, consumer), wrong.other_branches(consumer)
-        candidates = found.of_sums(wrong) if found else ()
-        if found and any(wrong.multiple(candidate, rest) is not None for candidate in candidates):
-            yield {"part": part(wrong, consumer), "upstream": found.upstream_name, "factor": found.factor}
+    products = {} if wrong.scales else wrong.recalled("products", _branch_products)
+    for consumer, product in products.items():
+        rest = wrong.other_branches(consumer)
+        if any(wrong.multiple(candidate, rest) is not None for candidate in product.of_sums(wrong)):
+            words = {"upstream": product.upstream_name, "factor": product.factor}
+            yield {"part": part(wrong, consumer), **words}
 
 
-def _upstream_names(wrong: WrongAnswer) -> list[str]:
-    products = (_Product.of(wrong, consumer) for consumer in wrong.named_consumers)
-    return [product.upstream_name for product in products if product]
+def _branch_products(wrong: WrongAnswer) -> dict[str, _Product]:
+    """The branches that are products, by consumer."""
+    products = {consumer: _Product.of(wrong, consumer) for consumer in wrong.named_consumers}
+    return {consumer: product for consumer, product in products.items() if product}
 
 
 def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, str], float]]:
@@ -211,8 +215,7 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     nothing: tuple[dict[str, str], dict[tuple[str, str], float]] = {}, {}
     if wrong.shape != wrong.expected_shape or wrong.coefficients:
         return nothing
-    products = [_Product.of(wrong, consumer) for consumer in wrong.named_consumers]
-    known = [product for product in products if product is not None]
+    known = list(wrong.recalled("products", _branch_products).values())
     if not known or len(known) < len(wrong.consumers):
         return nothing
     own = {product.consumer: product.factor for product in known}
