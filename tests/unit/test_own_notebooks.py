@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from helpers.own_notebooks import NAMES, OWN, OwnNotebook, Pair, Played, PlantedMistake, play
+from helpers.own_notebooks import NAMES, OWN, OwnNotebook, Pair, PlantedMistake, Played, play
 
 MISTAKES = [(name, number) for name in NAMES for number in range(len(OwnNotebook.read(name).mistakes))]
 
