@@ -1,0 +1,404 @@
+"""What the check of one notebook found: a row for each tensor, and what else is worth saying."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from handgrad.gradients.comparison import compare
+from handgrad.gradients.mistakes.catalogue import diagnosis_of
+from handgrad.gradients.mistakes.mistake import listed
+from handgrad.own_forward_pass.answers import Answer, Answers
+from handgrad.own_forward_pass.explanations import Explanations
+from handgrad.own_forward_pass.graphs import Graphs
+from handgrad.own_forward_pass.judging import Judge, Judgement
+from handgrad.own_forward_pass.known_exercise import ExerciseLines, Match, match_exercise
+from handgrad.own_forward_pass.marks import assigned_names
+from handgrad.own_forward_pass.names import tensors_of_gradient
+from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, Stop
+from handgrad.report.records import Comparison, Diagnosis, Outcome
+
+__all__ = ["Findings", "Row", "find"]
+
+MOST_STOPS = 5
+"""Statements that raised, and are listed."""
+
+
+@dataclass
+class Row:
+    """The result for one tensor.
+
+    Attributes
+    ----------
+    tensor, variable
+        The notebook's names of the tensor and of its gradient; an exercise's gradient that the notebook lacks has the
+        exercise's names.
+    cell, line
+        Where the answer is; 0 if it is nowhere.
+    """
+
+    tensor: str
+    variable: str
+    outcome: Outcome
+    cell: int = 0
+    line: int = 0
+    message: str = ""
+    comparison: Comparison | None = None
+    diagnosis: Diagnosis | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain data."""
+        comparison = self.comparison and self.comparison.to_dict()
+        return {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
+
+
+@dataclass
+class Findings:
+    """Everything that is reported about a notebook.
+
+    Attributes
+    ----------
+    rows
+        In the order of the exercise, if the forward pass is one; otherwise in the order of the notebook.
+    exercise
+        The exercise whose forward pass the notebook has; empty if none.
+    why_not
+        Why nothing could be checked; empty if something could.
+    notes
+        Sentences about the whole notebook.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    exercise: str = ""
+    why_not: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as plain data."""
+        return {**asdict(self), "rows": [row.to_dict() for row in self.rows]}
+
+
+def find(run: NotebookRun, cells: Sequence[Cell], exercises: Sequence[ExerciseLines], renames: Mapping[str, str]) -> Findings:
+    """What the tape of ``run`` says about the notebook with these ``cells``."""
+    return _Finder(run, cells, renames).findings(exercises)
+
+
+class _Finder:
+    def __init__(self, run: NotebookRun, cells: Sequence[Cell], renames: Mapping[str, str]) -> None:
+        self.run, self.tape, self.cells = run, run.tape, {cell.number: cell for cell in cells}
+        self.graphs = Graphs(run.tape)
+        self.answers = Answers(run.tape, self.graphs, run.stand_in_tensors, renames, run.objects())
+        self.judge = Judge(run.tape, self.graphs, self.answers)
+
+    def findings(self, exercises: Sequence[ExerciseLines]) -> Findings:
+        if not self.graphs.all:
+            return Findings(why_not=self._why_no_graph(), notes=self._notes())
+        judged = self._judged()
+        match = match_exercise(exercises, self.answers, self.graphs, self.run)
+        lines = self._forward_lines()
+        variables = {key: several[0].answer.name for key, several in judged.items()}
+        self.explanations = Explanations(self.judge, variables, lines, self.run.namespace)
+        self.wrong = {
+            key: min(several, key=lambda one: one.rank) for key, several in judged.items()
+        }
+        rows = {key: self._row(key, several) for key, several in judged.items()}
+        rows |= self._unanswered(rows)
+        found = Findings(list(rows.values()), notes=[*self._notes()])
+        if match:
+            found.rows, found.exercise = self._in_exercise(rows, match), match.name
+            found.notes += match.notes
+        if not found.rows:
+            found.why_not = self._why_no_answer()
+        return found
+
+    # the rows
+
+    def _judged(self) -> dict[int, list[Judgement]]:
+        """The judgements of every answered tensor, by its identity."""
+        found: dict[int, list[Judgement]] = defaultdict(list)
+        for answer in sorted(self.answers.all, key=lambda one: one.before):
+            if not answer.is_part:
+                found[id(answer.tensor)].append(self.judge.judge(answer))
+        return self._without_guesses(found)
+
+    def _without_guesses(self, found: dict[int, list[Judgement]]) -> dict[int, list[Judgement]]:
+        """Without the pairs that only a name suggests, if the name stands for several tensors and others fit."""
+        names = self.answers.names
+        several: dict[str, set[int]] = defaultdict(set)
+        for key, name in names.items():
+            several[name].add(key)
+        kept: dict[int, list[Judgement]] = {}
+        right = {
+            one.answer.state for judged in found.values() for one in judged if one.verdict in ("right", "carried")
+        }
+        for key, judged in found.items():
+            sure = [
+                one
+                for one in judged
+                if one.verdict in ("right", "carried", "copy")
+                or one.answer.compared
+                or not (one.answer.state in right or len(several[names.get(key, "")]) > 1)
+            ]
+            if sure:
+                kept[key] = sure
+        return kept
+
+    def _row(self, key: int, judged: list[Judgement]) -> Row:
+        best = min(judged, key=lambda one: one.rank)
+        answer = best.answer
+        row = Row(answer.tensor_name, answer.name, "passed", answer.cell, answer.line)
+        row.comparison = self._comparison(best)
+        stop = self._stop_of(answer) if best.verdict not in ("right", "carried") else None
+        if best.verdict == "copy":
+            row.outcome = "failed"
+            row.message = (
+                f"{answer.name} is a copy of {row.tensor}.grad, autograd's own answer: it says nothing about a formula "
+                f"of yours. Write {answer.name} as a formula, then compare it with {row.tensor}.grad."
+            )
+        elif best.verdict in ("wrong", "unknown"):
+            self._explain_wrong(row, best, stop)
+        elif best.verdict == "loss-only":
+            self._explain_loss_only(row, best)
+        elif not best.shape_is_right:
+            row.outcome, row.diagnosis = "partial", self.explanations.shape(best)
+            if row.diagnosis is None:
+                row.message = f"The values of {answer.name} are right, but not its shape: a gradient has that of {row.tensor}."
+        elif best.verdict == "carried":
+            row.diagnosis = self._carried(best)
+        texts = [row.message, *self._remarks(best, judged)]
+        row.message = " ".join(text for text in texts if text)
+        return row
+
+    def _comparison(self, judged: Judgement) -> Comparison | None:
+        if judged.graph is None:
+            return None
+        answer = judged.answer
+        true = judged.graph.true[id(answer.tensor)]
+        value = answer.value if answer.array is not None else self.tape.value(answer.value, answer.before)
+        zero = id(answer.tensor) in judged.graph.zero
+        scale = max((float(one.abs().max()) for one in judged.graph.true.values() if one.numel()), default=0.0)
+        return compare(value, true.to(answer.tensor.dtype), scale * 1e-2 if zero else None)
+
+    def _stop_of(self, answer: Answer) -> Stop | None:
+        """The first statement that raised and assigns the answer's variable."""
+        return next((stop for stop in self.run.stops if answer.name in stop.names), None)
+
+    def _explain_wrong(self, row: Row, judged: Judgement, stop: Stop | None) -> None:
+        row.outcome = "failed"
+        if stop is not None:
+            row.outcome = "error"
+            row.message = f"{_where(stop)} stops with {stop.text}. What {row.variable} is then, is not the gradient."
+            return
+        row.diagnosis = self.explanations.of(judged)
+        if row.diagnosis is None:
+            row.message = f"{row.variable} is not the gradient of the loss with respect to {row.tensor}."
+            if judged.reason and judged.upstream:
+                row.message += f" It could not be tested with other upstream gradients, since {judged.reason}."
+            elif judged.answer.array is not None:
+                row.message += " It is a numpy array, so only its values were compared."
+
+    def _explain_loss_only(self, row: Row, judged: Judgement) -> None:
+        row.outcome, row.diagnosis = "partial", self.explanations.of(judged)
+        if row.diagnosis is None:
+            why = (
+                "no upstream gradient was used"
+                if not judged.upstream
+                else "with other upstream gradients the formula is wrong"
+            )
+            row.message = f"{row.variable} has the right values on this loss only: {why}."
+
+    def _carried(self, judged: Judgement) -> Diagnosis | None:
+        """The wrong upstream gradient that a right formula is made from."""
+        for upstream in judged.upstream:
+            own = self.wrong.get(id(upstream.tensor))
+            if own is not None and own.verdict not in ("right", "copy"):
+                first = self._first_wrong(own, set())
+                return diagnosis_of("carried", judged.answer.name, first, first=first)
+        return None
+
+    def _first_wrong(self, judged: Judgement, seen: set[int]) -> str:
+        """The gradient nearest to the loss with an error of its own, from which ``judged`` is made."""
+        seen.add(id(judged.answer.tensor))
+        for upstream in judged.upstream if judged.verdict == "carried" else ():
+            own = self.wrong.get(id(upstream.tensor))
+            if own is not None and own.verdict not in ("right", "copy") and id(upstream.tensor) not in seen:
+                return self._first_wrong(own, seen)
+        return judged.answer.name
+
+    def _remarks(self, best: Judgement, judged: list[Judgement]) -> list[str]:
+        """What is worth saying about a right answer: what it is made from, what became of it."""
+        answer = best.answer
+        remarks = []
+        if best.verdict in ("right", "carried"):
+            autograd = [f"{self._name(id(one.tensor))}.grad" for one in best.upstream if one.is_autograd]
+            if autograd:
+                verb = "is" if len(autograd) == 1 else "are"
+                remarks.append(f"It is made from {listed(dict.fromkeys(autograd))}, which {verb} autograd's.")
+            if answer.array is not None:
+                remarks.append("It is a numpy array: its values were compared, its formula could not be run again.")
+            if best.is_masked:
+                upstream = listed(dict.fromkeys(self._name(id(one.tensor)) for one in best.upstream))
+                remarks.append(f"The formula counts on the zeros in the gradient of {upstream}.")
+            remarks += self._changed_later(answer)
+            others = [one for one in judged if one is not best and one.verdict in ("wrong", "unknown", "loss-only")]
+            others = [one for one in others if one.answer.state != answer.state and one.answer.cell != answer.cell]
+            earlier = sorted({one.answer.cell for one in others if one.answer.before < answer.before})
+            later = sorted({one.answer.cell for one in others if one.answer.before > answer.before})
+            if earlier:
+                remarks.append(f"An earlier attempt, in {_cells(earlier)}, is not right.")
+            if later:
+                remarks.append(f"A later one, in {_cells(later)}, is not right.")
+        return remarks
+
+    def _changed_later(self, answer: Answer) -> list[str]:
+        """The later cell that changes a right answer through another name of the same tensor."""
+        if answer.array is not None:
+            return []
+        index = self.tape.first_write(answer.value, answer.before)
+        if index is None:
+            return []
+        call = self.tape.calls[index]
+        bound = next((one for one in self.tape.bindings if one.index == index + 1), None)
+        if bound is None or bound.name == answer.name or not isinstance(bound.value, torch.Tensor):
+            return []
+        return [
+            f"It was right when {'it was compared' if answer.compared else 'its cell had run'}; cell {call.cell}, line "
+            f"{bound.line}, changes it, because {bound.name} is another name of the same tensor: use "
+            f"{answer.name}.clone() there."
+        ]
+
+    def _unanswered(self, rows: Mapping[int, Row]) -> dict[int, Row]:
+        """Gradients that are assigned somewhere, and have no tensor: their statement raised, or they are None."""
+        found: dict[int, Row] = {}
+        for cell in self.cells.values():
+            for name, line in _assignments(cell):
+                tensor = next(
+                    (one for one in map(self._last, tensors_of_gradient(name)) if one is not None), None
+                )
+                if tensor is None or id(tensor) in rows or id(tensor) in found:
+                    continue
+                stop = next((one for one in self.run.stops if name in one.names), None)
+                row = Row(self._name(id(tensor)), name, "missing", cell.number, line)
+                if stop is not None:
+                    row.outcome, row.cell, row.line = "error", stop.cell, stop.line
+                    row.message = f"{name} has no value: {_where(stop, small=True)} stops with {stop.text}."
+                found[id(tensor)] = row
+        return found
+
+    def _last(self, name: str) -> torch.Tensor | None:
+        return self.answers.forward_tensor(name, self.tape.position)
+
+    def _name(self, key: int) -> str:
+        return self.answers.names.get(key, "?")
+
+    def _in_exercise(self, rows: Mapping[int, Row], match: Match) -> list[Row]:
+        """The rows of the exercise's gradients in its order, missing ones too, then the others."""
+        ordered, used = [], set()
+        for gradient, tensor in match.gradients.items():
+            keys = match.tensors.get(tensor, [])
+            key = next((one for one in keys if one in rows), None)
+            used.update(keys)
+            if key is not None:
+                ordered.append(rows[key])
+            else:
+                ordered.append(Row(tensor, gradient, "missing"))
+        return ordered + [row for key, row in rows.items() if key not in used]
+
+    # what is said about the whole notebook
+
+    def _forward_lines(self) -> dict[str, str]:
+        """For each name of the forward pass, the one line that assigns it."""
+        lines: dict[str, str] = {}
+        for bound in self.tape.bindings:
+            if id(bound.value) in self.graphs.tensors and bound.cell in self.cells and bound.name.isidentifier():
+                source = self.cells[bound.cell].source.split("\n")
+                line = source[bound.line - 1].strip() if bound.line <= len(source) else ""
+                if line.startswith(f"{bound.name} ="):
+                    lines.setdefault(bound.name, line)
+        return lines
+
+    def _notes(self) -> list[str]:
+        run, notes = self.run, []
+        if run.out_of_time:
+            notes.append(
+                f"The check stopped after {run.limits.notebook:g} seconds, in cell {run.out_of_time}: the cells after it "
+                "were not run."
+            )
+        stops = [stop for stop in run.stops if stop.error != "TimeLimit" or not run.out_of_time]
+        if stops:
+            shown = "; ".join(f"{_where(stop, small=True)}: {stop.text}" for stop in stops[:MOST_STOPS])
+            more = f"; and {len(stops) - MOST_STOPS} more" if len(stops) > MOST_STOPS else ""
+            notes.append(f"These statements stopped, and the rest was run: {shown}{more}.")
+        if files := list(dict.fromkeys(run.surroundings.files)):
+            verb = "is" if len(files) == 1 else "are"
+            notes.append(
+                f"{listed(files)} {verb} not here, and there is no network: save what it needs beside the notebook, or "
+                "add it with --data FILE."
+            )
+        if run.stand_ins:
+            places = [f"{name} in cell {cell}, line {line}" for name, cell, line in run.stand_ins]
+            notes.append(f"Where a gradient was missing, autograd's was used in its place: {'; '.join(dict.fromkeys(places))}.")
+        return notes
+
+    def _why_no_graph(self) -> str:
+        """Why no loss was found, in one sentence that is true of this notebook, and what to do."""
+        names = {name for cell in self.cells.values() for name, _ in _assignments(cell)}
+        losses = sorted(name for name in names if "loss" in name.lower())
+        source = "\n".join(cell.source for cell in self.cells.values())
+        stops = [stop for stop in self.run.stops if set(losses) & stop.names]
+        if stops:
+            return (
+                f"No loss was reached: {_where(stops[0], small=True)} stops with {stops[0].text}. Run the notebook from "
+                "the top in a fresh kernel, and repair that cell first."
+            )
+        for module in ("jax", "tensorflow", "mlx", "cupy", "autograd.numpy"):
+            if f"import {module}" in source or f"from {module}" in source:
+                return f"This notebook computes with {module}; handgrad follows torch calls only, so it cannot check it."
+        if "torch" not in source:
+            what = "numpy" if "numpy" in source else "Python numbers"
+            return (
+                f"This notebook computes with {what} and makes no torch tensor; handgrad follows torch calls only. Write "
+                "the forward pass with torch tensors, and the gradients are checked, numpy arrays too."
+            )
+        if losses:
+            return (
+                f"{listed(losses)} is not one number made by torch from other tensors, so nothing has a gradient: is it "
+                "a tensor of one element, and not the result of .item()?"
+            )
+        return (
+            "No loss was found: nothing calls backward() or torch.autograd.grad(), and no tensor of one element is "
+            "called loss. Give the result of the forward pass the name loss."
+        )
+
+    def _why_no_answer(self) -> str:
+        """Why no gradient was found."""
+        names = list(dict.fromkeys(self.answers.names.values()))[-3:]
+        tried = listed(f"d{name}" for name in names)
+        return (
+            f"No gradient of yours was found: no variable is called like one of a tensor of the forward pass ({tried}, "
+            "d_x, grad_x, x_grad and the like were looked for), none is compared with a .grad, and none equals a "
+            "gradient. Name them so, or add --rename YOURS=TENSOR."
+        )
+
+
+def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
+    """The names that the statements of a cell assign, with the line of the statement."""
+    try:
+        body = ast.parse(cell.source).body
+    except (SyntaxError, ValueError):
+        return
+    for statement in body:
+        for name in sorted(assigned_names(statement)):
+            yield name, statement.lineno
+
+
+def _where(stop: Stop, *, small: bool = False) -> str:
+    return f"{'c' if small else 'C'}ell {stop.cell}, line {stop.line},"
+
+
+def _cells(numbers: Sequence[int]) -> str:
+    return f"cell{'s' if len(numbers) > 1 else ''} {listed(map(str, numbers))}"
+

@@ -1,0 +1,452 @@
+"""Judge one answer: its value against the true gradient, and its formula under random upstream gradients."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from handgrad.own_forward_pass.answers import Answer, Answers, agree, in_shape
+from handgrad.own_forward_pass.graphs import Graphs, LossGraph
+from handgrad.own_forward_pass.replay import Replay, as_double
+from handgrad.own_forward_pass.tape import State, Tape
+
+__all__ = ["RANKS", "Judge", "Judgement", "StepTest", "Upstream"]
+
+Verdict = Literal["right", "carried", "loss-only", "copy", "wrong", "unknown"]
+RANKS: tuple[Verdict, ...] = ("right", "loss-only", "carried", "copy", "unknown", "wrong")
+"""The verdicts, best first.
+
+right
+    The true gradient, by a formula that is right for other upstream gradients too.
+loss-only
+    The true gradient, by a formula that is wrong for other upstream gradients.
+carried
+    Another value, but right for the upstream gradients that it is made from.
+copy
+    Autograd's own gradient.
+wrong
+    Neither.
+unknown
+    Neither, but the formula could not be run again.
+"""
+SMALLEST_SCALE = 1e-3
+"""The smallest scale of a random upstream gradient."""
+ZERO_SCALE = 1e-2
+"""The scale of one whose true gradient is zero."""
+MOST_READINGS = 8
+"""Ways of reading which tensors an answer's upstream gradients belong to."""
+NEGLIGIBLE = 1e-12
+"""An absolute difference that float64 explains."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An upstream gradient that an answer is made from: its ``state``, its values, and the tensor that it belongs to."""
+
+    state: State
+    value: torch.Tensor
+    tensor: torch.Tensor
+    is_autograd: bool
+
+
+@dataclass(frozen=True)
+class StepTest:
+    """One run of an answer's formula with random upstream gradients.
+
+    ``upstream`` has them by the identity of their tensor; ``gradients`` the gradient of every other tensor that goes
+    with them; ``answer`` is what the formula gives and ``expected`` what the graph gives.
+    """
+
+    upstream: Mapping[int, torch.Tensor]
+    answer: torch.Tensor
+    expected: torch.Tensor
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the two agree, in the shape of the tensor or one that differs by sizes of 1."""
+        value = in_shape(as_double(self.answer).detach(), tuple(self.expected.shape))
+        return value is not None and agree(value, self.expected, NEGLIGIBLE)
+
+
+@dataclass
+class Judgement:
+    """The verdict on one answer.
+
+    Attributes
+    ----------
+    graph
+        The graph against which it was judged; None if none holds its tensor.
+    upstream
+        The upstream gradients that it is made from.
+    shape_is_right
+        Whether it has the shape of its tensor.
+    step
+        A step test that it fails; None if it passes one or none could be run.
+    is_masked
+        Whether its formula is right only where the true upstream gradient is not zero.
+    reason
+        Why the formula could not be run again; empty if it could.
+    """
+
+    answer: Answer
+    verdict: Verdict
+    graph: LossGraph | None = None
+    upstream: tuple[Upstream, ...] = ()
+    shape_is_right: bool = True
+    step: StepTest | None = None
+    is_masked: bool = False
+    reason: str = ""
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """Small for a good verdict."""
+        return RANKS.index(self.verdict), not self.shape_is_right
+
+
+@dataclass
+class _Formula:
+    """How an answer can be run again: the calls that make it, and the upstream gradients that these read."""
+
+    calls: list[int]
+    upstream: list[list[Upstream]]
+
+
+@dataclass
+class Judge:
+    """Judges the answers of one notebook."""
+
+    tape: Tape
+    graphs: Graphs
+    answers: Answers
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(12345))
+
+    def __post_init__(self) -> None:
+        self._answers_by_state: dict[State, list[Answer]] = {}
+        for answer in self.answers.all:
+            if not answer.is_part and answer.array is None:
+                self._answers_by_state.setdefault(answer.state, []).append(answer)
+
+    def judge(self, answer: Answer) -> Judgement:
+        """The verdict on ``answer``, in the graph where it is best: a notebook may have several losses."""
+        need = self._upstream_tensors(answer)
+        graphs = list(itertools.islice(self.graphs.of(answer.tensor, answer.before, need), 2))
+        if not any(set(need) <= graph.tensors.keys() for graph in self.graphs.all):
+            first = self.graphs.first(answer.tensor, answer.before)
+            graphs = [first] if first else []
+        best = Judgement(answer, "unknown", reason="no loss depends on its tensor")
+        for graph in graphs:
+            judged = self._judge_in(answer, graph)
+            best = judged if best.graph is None or judged.rank < best.rank else best
+            if best.verdict == "right":
+                break
+        return best
+
+    def _judge_in(self, answer: Answer, graph: LossGraph) -> Judgement:
+        true = graph.true[id(answer.tensor)]
+        is_zero = id(answer.tensor) in graph.zero
+        value = as_double(self.tape.value(answer.value, answer.before)) if answer.array is None else answer.value
+        reshaped = in_shape(value, tuple(true.shape))
+        judged = Judgement(answer, "unknown", graph, shape_is_right=tuple(value.shape) == tuple(true.shape))
+        allowance = NEGLIGIBLE if is_zero else graph.allowance(answer.tensor)
+        is_true = reshaped is not None and agree(reshaped, true, max(allowance, self._noise(graph, is_zero)))
+        outcome = self._test(judged, answer, graph) if answer.array is None else "impossible"
+        if outcome == "copy":
+            judged.verdict = "copy"
+        elif is_true and is_zero:
+            # the loss shows nothing here: only the step decides
+            judged.verdict = "right" if outcome == "right" and judged.upstream else "loss-only"
+        elif is_true:
+            judged.verdict = "loss-only" if outcome == "wrong" else "right"
+        elif outcome == "right":
+            judged.verdict = "carried"
+        elif self._is_carried(answer, graph, reshaped):
+            judged.verdict = "carried"
+        else:
+            judged.verdict = "unknown" if outcome == "impossible" and answer.array is None else "wrong"
+            # a value that is not the gradient is wrong, however it was made; why is not known
+            if judged.verdict == "unknown" and not judged.upstream:
+                judged.verdict = "wrong"
+        return judged
+
+    def again(self, judged: Judgement, times: int) -> list[StepTest]:
+        """More step tests of an answer that fails one, with other random numbers."""
+        tests = []
+        for formula in self._formulas(judged.answer, judged.graph) if judged.graph else ():
+            states = {state for given in formula.upstream for state in {one.state for one in given}}
+            if states == {one.state for one in judged.upstream}:
+                for _ in range(times):
+                    upstream = judged.upstream
+                    test = self._run(
+                        judged.answer, judged.graph, formula.calls, upstream, masked=False, consistent=False
+                    )
+                    tests += [test] if test else []
+                break
+        return tests
+
+    def _noise(self, graph: LossGraph, is_zero: bool) -> float:
+        """What float32 leaves of a gradient that is zero by construction."""
+        if not is_zero:
+            return 0.0
+        largest = max((float(value.abs().max()) for value in graph.true.values() if value.numel()), default=0.0)
+        return 1e-6 * largest
+
+    def _is_carried(self, answer: Answer, graph: LossGraph, value: torch.Tensor | None) -> bool:
+        """Whether a value that cannot be run again is what the notebook's own upstream gradients give."""
+        if value is None:
+            return False
+        own = {
+            id(other.tensor): given
+            for other in self.answers.all
+            if other.tensor is not answer.tensor
+            and not other.is_part
+            and id(other.tensor) in graph.true
+            and (given := in_shape(self._value(other), tuple(other.tensor.shape))) is not None
+        }
+        expected = self._gradient(graph, own, answer.tensor)
+        return expected is not None and agree(value, expected, graph.allowance(answer.tensor))
+
+    def _value(self, answer: Answer) -> torch.Tensor:
+        if answer.array is not None:
+            return answer.value
+        return as_double(self.tape.value(answer.value, answer.before))
+
+    # the step test
+
+    def _test(self, judged: Judgement, answer: Answer, graph: LossGraph) -> Literal["right", "wrong", "copy", "impossible"]:
+        """Run the formula with random upstream gradients; sets the fields of ``judged`` that say how it went."""
+        if id(answer.value) in self.tape.tensor_of_gradient:
+            return "copy"
+        if id(answer.value) in self.graphs.tensors:
+            # another name of a tensor of the forward pass
+            return self._test_constant(judged, answer, graph)
+        outcome: Literal["right", "wrong", "copy", "impossible"] = "impossible"
+        for formula in self._formulas(answer, graph):
+            if any(one.tensor is answer.tensor and one.is_autograd for given in formula.upstream for one in given):
+                others = [one for given in formula.upstream for one in given if one.tensor is not answer.tensor]
+                if not others:
+                    return "copy"
+            for upstream in itertools.islice(itertools.product(*formula.upstream), MOST_READINGS):
+                for masked, consistent in self._variants(upstream):
+                    try:
+                        test = self._run(answer, graph, formula.calls, upstream, masked=masked, consistent=consistent)
+                    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError) as error:
+                        judged.reason = judged.reason or f"{type(error).__name__}: {error}"
+                        continue
+                    if test is None:
+                        continue
+                    if test.is_right:
+                        judged.upstream, judged.step = upstream, None
+                        judged.is_masked, judged.reason = masked, ""
+                        return "right"
+                    if judged.step is None and not masked and not consistent:
+                        judged.step, judged.upstream = test, upstream
+                    outcome = "wrong"
+        if outcome == "wrong" and self._leaves_the_tape(answer, judged.upstream):
+            judged.reason = "it goes through Python numbers"
+            judged.step = None
+            return "impossible"
+        return outcome
+
+    def _test_constant(self, judged: Judgement, answer: Answer, graph: LossGraph) -> Literal["right", "wrong"]:
+        (expected,) = self.gradients_with(graph, {}, answer.tensor)
+        expected = torch.zeros(answer.tensor.shape, dtype=torch.float64) if expected is None else expected
+        test = StepTest({}, as_double(self.tape.value(answer.value, answer.before)), expected)
+        judged.step = None if test.is_right else test
+        return "right" if test.is_right else "wrong"
+
+    @staticmethod
+    def _variants(upstream: Sequence[Upstream]) -> Iterator[tuple[bool, bool]]:
+        """Whether the random numbers are zero where the true ones are, and whether they belong together."""
+        yield False, False
+        if upstream:
+            yield True, False
+        if len(upstream) > 1:
+            yield False, True
+            yield True, True
+
+    def _upstream_tensors(self, answer: Answer) -> set[int]:
+        """The identities of the tensors whose gradients an answer is made from."""
+        if answer.array is not None:
+            return set()
+        need: set[int] = set()
+
+        def stop(tensor: torch.Tensor, _: int, state: State) -> bool:
+            if id(tensor) in self.graphs.tensors:
+                return True
+            if id(tensor) in self.tape.tensor_of_gradient:
+                need.add(id(self.tape.tensor_of_gradient[id(tensor)]))
+                return True
+            others = self._others(answer, state)
+            need.update(id(other.tensor) for other in others[:1])
+            return bool(others)
+
+        self.tape.slice(answer.value, answer.before, stop)
+        return need
+
+    def _others(self, answer: Answer, state: State) -> list[Answer]:
+        """The answers for other tensors that this state is; none for the answer's own state."""
+        found = self._answers_by_state.get(state, []) if state != answer.state else []
+        return [other for other in found if other.tensor is not answer.tensor]
+
+    def _formulas(self, answer: Answer, graph: LossGraph) -> Iterator[_Formula]:
+        used: dict[State, list[Upstream]] = {}
+
+        def stop(tensor: torch.Tensor, _: int, state: State) -> bool:
+            if id(tensor) in graph.tensors or id(tensor) in self.graphs.tensors:
+                return True
+            if id(tensor) in self.tape.tensor_of_gradient:
+                owner = self.tape.tensor_of_gradient[id(tensor)]
+                used[state] = [Upstream(state, tensor, owner, is_autograd=True)]
+                return True
+            others = [one for one in self._others(answer, state) if id(one.tensor) in graph.tensors]
+            if others:
+                used[state] = [Upstream(state, tensor, one.tensor, is_autograd=False) for one in others]
+            return bool(others)
+
+        calls = self.tape.slice(answer.value, answer.before, stop)
+        # the same state may answer two tensors: dlogits = dnorm_logits
+        also = [
+            Upstream(answer.state, answer.value, other.tensor, is_autograd=False)
+            for other in self._answers_by_state.get(answer.state, ())
+            if other.tensor is not answer.tensor and id(other.tensor) in graph.tensors
+        ]
+        formulas = [_Formula(calls, list(used.values()))] if calls else []
+        if also:
+            formulas.insert(len(formulas), _Formula([], [also]))
+        yield from formulas
+
+    def _run(
+        self,
+        answer: Answer,
+        graph: LossGraph,
+        calls: list[int],
+        upstream: Sequence[Upstream],
+        *,
+        masked: bool,
+        consistent: bool,
+    ) -> StepTest | None:
+        tensors = {id(one.tensor): one for one in upstream}
+        gradients = {key: self._random(graph, one, masked=masked) for key, one in tensors.items()}
+        if consistent:
+            nearest = [
+                key
+                for key in tensors
+                if not any(self._depends(graph, tensors, other, key) for other in tensors if other != key)
+            ]
+            rest = [one.tensor for key, one in tensors.items() if key not in nearest]
+            if not rest:
+                return None
+            given = {key: gradients[key] for key in nearest}
+            expected, *others = self.gradients_with(graph, given, answer.tensor, rest)
+            for tensor, gradient in zip(rest, others, strict=True):
+                if gradient is not None:
+                    gradients[id(tensor)] = gradient
+        else:
+            (expected,) = self.gradients_with(graph, gradients, answer.tensor)
+        if expected is None:
+            expected = torch.zeros(answer.tensor.shape, dtype=torch.float64)
+        instead = {one.state: _in_the_shape_of(one.value, gradients[id(one.tensor)]) for one in upstream}
+        if not calls and answer.state in instead:
+            return StepTest(gradients, instead[answer.state], expected)
+        replay = Replay(self.tape, calls, instead=instead, known=graph.values)
+        return StepTest(gradients, replay.value(answer.value, answer.before).detach(), expected)
+
+    def _random(self, graph: LossGraph, upstream: Upstream, *, masked: bool) -> torch.Tensor:
+        """Random numbers at the scale of the true gradient, constant where the notebook's variable is a broadcast one."""
+        tensor = upstream.tensor
+        true = graph.true[id(tensor)]
+        is_zero = id(tensor) in graph.zero
+        scale = ZERO_SCALE if is_zero else max(float(true.abs().max()), SMALLEST_SCALE)
+        noise = torch.randn(upstream.value.shape, generator=self.generator, dtype=torch.float64) * scale
+        full = in_shape(noise, tuple(true.shape))
+        if full is None:
+            full = torch.randn(true.shape, generator=self.generator, dtype=torch.float64) * scale
+        same_shape = tuple(upstream.value.shape) == tuple(true.shape)
+        return full * (true != 0) if masked and not is_zero and same_shape else full.clone()
+
+    def gradients_with(
+        self,
+        graph: LossGraph,
+        upstream: Mapping[int, torch.Tensor],
+        tensor: torch.Tensor,
+        others: Sequence[torch.Tensor] = (),
+    ) -> list[torch.Tensor | None]:
+        """The gradients of ``tensor`` and of ``others`` if those of other tensors are ``upstream``, and the loss's is 1."""
+        replay = Replay(self.tape, graph.calls, cuts={*upstream, id(tensor)}, grad=True)
+        root = replay.before_cut.get(id(graph.root), replay.value(graph.root, graph.before))
+        ends, given = [], []
+        for key, gradient in upstream.items():
+            end = replay.before_cut.get(key)
+            if end is not None and end.requires_grad and key != id(graph.root):
+                ends.append(end)
+                given.append(gradient.to(end.dtype).reshape(end.shape))
+        if root.requires_grad:
+            ends.append(root)
+            given.append(upstream.get(id(graph.root), torch.ones_like(root)).reshape(root.shape).to(root.dtype))
+        wanted = [replay.value(one, graph.before) for one in (tensor, *others)]
+        found = torch.autograd.grad(ends, wanted, grad_outputs=given, allow_unused=True)
+        return [None if one is None else one.detach() for one in found]
+
+    def _gradient(
+        self, graph: LossGraph, upstream: Mapping[int, torch.Tensor], tensor: torch.Tensor
+    ) -> torch.Tensor | None:
+        try:
+            return self.gradients_with(graph, upstream, tensor)[0]
+        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+            return None
+
+    def _depends(self, graph: LossGraph, tensors: Mapping[int, Any], later: int, key: int) -> bool:
+        """Whether one tensor is made from another without a third one of ``tensors`` in between."""
+        replay = Replay(self.tape, graph.calls, cuts=set(tensors), grad=True)
+        end = replay.before_cut.get(later)
+        end = replay.value(graph.tensors[later], graph.before) if end is None else end
+        start = replay.value(graph.tensors[key], graph.before)
+        try:
+            return torch.autograd.grad(end, start, torch.ones_like(end), allow_unused=True)[0] is not None
+        except RuntimeError:
+            return False
+
+    def _leaves_the_tape(self, answer: Answer, upstream: Sequence[Upstream]) -> bool:
+        """Whether a number was read from an upstream gradient while the answer was made."""
+        states = {one.state for one in upstream} | {
+            other.state for other in self.answers.all if other.tensor is not answer.tensor
+        }
+
+        def reads_upstream(tensor: torch.Tensor, before: int) -> bool:
+            found = False
+
+            def stop(_: torch.Tensor, __: int, state: State) -> bool:
+                nonlocal found
+                found = found or state in states
+                return state in states
+
+            self.tape.slice(tensor, before, stop)
+            return found
+
+        first = self.tape.slice(answer.value, answer.before, lambda _, __, state: state in states)[:1]
+        for position, tensors in self.tape.numbers:
+            if not first or not first[0] <= position <= answer.before:
+                continue
+            floating = [one for one in tensors if one.is_floating_point() and id(one) not in self.graphs.tensors]
+            if any(reads_upstream(one, position) for one in floating):
+                return True
+        return False
+
+
+def _in_the_shape_of(variable: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """``gradient`` in the shape of the notebook's ``variable``, which may lack sizes of 1 or the broadcast."""
+    if tuple(variable.shape) == tuple(gradient.shape):
+        return gradient
+    if [size for size in variable.shape if size != 1] == [size for size in gradient.shape if size != 1]:
+        return gradient.reshape(variable.shape)
+    if variable.dim() > gradient.dim():
+        return gradient
+    lacking = gradient.dim() - variable.dim()
+    first = tuple(
+        slice(0, 1) if dim < lacking or variable.shape[dim - lacking] == 1 else slice(None)
+        for dim in range(gradient.dim())
+    )
+    small = gradient[first]
+    return small.reshape(variable.shape) if small.numel() == variable.numel() else gradient
