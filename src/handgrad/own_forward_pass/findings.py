@@ -1,8 +1,8 @@
 """What the check of one notebook found: a row for each tensor, and what else is worth saying."""
 
 import ast
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -91,7 +91,7 @@ class _Finder:
         self.run, self.tape, self.cells = run, run.tape, {cell.number: cell for cell in cells}
         self.graphs = Graphs(run.tape)
         self.answers = Answers(run.tape, self.graphs, run.stand_in_tensors, renames, run.objects())
-        self.judge = Judge(run.tape, self.graphs, self.answers)
+        self.judge = Judge(run.tape, self.graphs, self.answers, set(_shown_lines(cells)))
 
     def findings(self, exercises: Sequence[ExerciseLines]) -> Findings:
         if not self.graphs.all:
@@ -106,7 +106,7 @@ class _Finder:
         }
         rows = {key: self._row(key, several) for key, several in judged.items()}
         rows |= self._unanswered(rows)
-        found = Findings(list(rows.values()), notes=[*self._notes()])
+        found = Findings(_once(rows.values()), notes=self._notes())
         if match:
             found.rows, found.exercise = self._in_exercise(rows, match), match.name
             found.notes += match.notes
@@ -125,22 +125,19 @@ class _Finder:
         return self._without_guesses(found)
 
     def _without_guesses(self, found: dict[int, list[Judgement]]) -> dict[int, list[Judgement]]:
-        """Without the pairs that only a name suggests, if the name stands for several tensors and others fit."""
+        """Without what only a name suggests, where the name stands for several tensors: in a loop over time, say."""
         names = self.answers.names
         several: dict[str, set[int]] = defaultdict(set)
         for key, name in names.items():
             several[name].add(key)
         kept: dict[int, list[Judgement]] = {}
-        right = {
-            one.answer.state for judged in found.values() for one in judged if one.verdict in ("right", "carried")
-        }
         for key, judged in found.items():
             sure = [
                 one
                 for one in judged
                 if one.verdict in ("right", "carried", "copy")
                 or one.answer.compared
-                or not (one.answer.state in right or len(several[names.get(key, "")]) > 1)
+                or len(several[names.get(key, "")]) <= 1
             ]
             if sure:
                 kept[key] = sure
@@ -190,7 +187,7 @@ class _Finder:
         row.outcome = "failed"
         if stop is not None:
             row.outcome = "error"
-            row.message = f"{_where(stop)} stops with {stop.text}. What {row.variable} is then, is not the gradient."
+            row.message = f"{_where(stop)}, stops with {stop.text}. What {row.variable} is then, is not the gradient."
             return
         row.diagnosis = self.explanations.of(judged)
         if row.diagnosis is None:
@@ -243,15 +240,23 @@ class _Finder:
                 upstream = listed(dict.fromkeys(self._name(id(one.tensor)) for one in best.upstream))
                 remarks.append(f"The formula counts on the zeros in the gradient of {upstream}.")
             remarks += self._changed_later(answer)
-            others = [one for one in judged if one is not best and one.verdict in ("wrong", "unknown", "loss-only")]
-            others = [one for one in others if one.answer.state != answer.state and one.answer.cell != answer.cell]
-            earlier = sorted({one.answer.cell for one in others if one.answer.before < answer.before})
-            later = sorted({one.answer.cell for one in others if one.answer.before > answer.before})
-            if earlier:
-                remarks.append(f"An earlier attempt, in {_cells(earlier)}, is not right.")
-            if later:
-                remarks.append(f"A later one, in {_cells(later)}, is not right.")
+            remarks += self._other_attempts(best, judged)
         return remarks
+
+    @staticmethod
+    def _other_attempts(best: Judgement, judged: list[Judgement]) -> list[str]:
+        """Which other variables, or the same one in other cells, answer the same tensor and are not right."""
+        answer = best.answer
+        wrong = [one.answer for one in judged if one.verdict in ("wrong", "unknown", "loss-only")]
+        remarks = [
+            f"{one.name}, in cell {one.cell}, line {one.line}, is not right." for one in wrong if one.name != answer.name
+        ]
+        same = [one for one in wrong if one.name == answer.name and one.cell != answer.cell]
+        if earlier := sorted({one.cell for one in same if one.before < answer.before}):
+            remarks.append(f"An earlier attempt, in {_cells(earlier)}, is not right.")
+        if later := sorted({one.cell for one in same if one.before > answer.before}):
+            remarks.append(f"A later one, in {_cells(later)}, is not right.")
+        return list(dict.fromkeys(remarks))
 
     def _changed_later(self, answer: Answer) -> list[str]:
         """The later cell that changes a right answer through another name of the same tensor."""
@@ -284,7 +289,7 @@ class _Finder:
                 row = Row(self._name(id(tensor)), name, "missing", cell.number, line)
                 if stop is not None:
                     row.outcome, row.cell, row.line = "error", stop.cell, stop.line
-                    row.message = f"{name} has no value: {_where(stop, small=True)} stops with {stop.text}."
+                    row.message = f"{name} has no value: {_where(stop, small=True)}, stops with {stop.text}."
                 found[id(tensor)] = row
         return found
 
@@ -305,7 +310,7 @@ class _Finder:
                 ordered.append(rows[key])
             else:
                 ordered.append(Row(tensor, gradient, "missing"))
-        return ordered + [row for key, row in rows.items() if key not in used]
+        return _once([*ordered, *(row for key, row in rows.items() if key not in used)])
 
     # what is said about the whole notebook
 
@@ -327,7 +332,7 @@ class _Finder:
                 f"The check stopped after {run.limits.notebook:g} seconds, in cell {run.out_of_time}: the cells after it "
                 "were not run."
             )
-        stops = [stop for stop in run.stops if stop.error != "TimeLimit" or not run.out_of_time]
+        stops = run.first_causes()
         if stops:
             shown = "; ".join(f"{_where(stop, small=True)}: {stop.text}" for stop in stops[:MOST_STOPS])
             more = f"; and {len(stops) - MOST_STOPS} more" if len(stops) > MOST_STOPS else ""
@@ -338,9 +343,33 @@ class _Finder:
                 f"{listed(files)} {verb} not here, and there is no network: save what it needs beside the notebook, or "
                 "add it with --data FILE."
             )
+        notes += self._autograd_notes()
         if run.stand_ins:
             places = [f"{name} in cell {cell}, line {line}" for name, cell, line in run.stand_ins]
             notes.append(f"Where a gradient was missing, autograd's was used in its place: {'; '.join(dict.fromkeys(places))}.")
+        return notes
+
+    def _autograd_notes(self) -> list[str]:
+        """What the notebook's own use of autograd leads to."""
+        notes = []
+        if not any(graph.root.requires_grad for graph in self.graphs.all) and self.graphs.all:
+            notes.append("Autograd was off where the loss was computed; handgrad differentiated the forward pass itself.")
+        without = [one for one in self.tape.supplied if one.requires_grad and not one.is_leaf]
+        names = list(dict.fromkeys(self._name(id(tensor)) for tensor in without))
+        if names:
+            was = "was" if len(names) == 1 else "were"
+            notes.append(
+                f"The .grad of {listed(names)} {was} None: call retain_grad() on it before loss.backward() to see it."
+            )
+        counts = Counter(id(one.root) for one in self.tape.gradients if one.accumulates)
+        if counts and (most := max(counts.values())) > 1:
+            notes.append(
+                f"backward() was called {most} times on one loss, and adds to .grad each time: what .grad holds is no "
+                "longer the gradient. The answers were compared with the gradient itself."
+            )
+        if loops := self.run.loops_left:
+            places = listed(dict.fromkeys(f"cell {cell}, line {line}" for cell, line in loops))
+            notes.append(f"Training was left after one turn ({places}): the gradients need no more.")
         return notes
 
     def _why_no_graph(self) -> str:
@@ -348,15 +377,15 @@ class _Finder:
         names = {name for cell in self.cells.values() for name, _ in _assignments(cell)}
         losses = sorted(name for name in names if "loss" in name.lower())
         source = "\n".join(cell.source for cell in self.cells.values())
-        stops = [stop for stop in self.run.stops if set(losses) & stop.names]
-        if stops:
-            return (
-                f"No loss was reached: {_where(stops[0], small=True)} stops with {stops[0].text}. Run the notebook from "
-                "the top in a fresh kernel, and repair that cell first."
-            )
         for module in ("jax", "tensorflow", "mlx", "cupy", "autograd.numpy"):
             if f"import {module}" in source or f"from {module}" in source:
                 return f"This notebook computes with {module}; handgrad follows torch calls only, so it cannot check it."
+        stops = [stop for stop in self.run.stops if set(losses) & stop.names]
+        if stops:
+            return (
+                f"No loss was reached: {_where(stops[0], small=True)}, stops with {stops[0].text}. Run the notebook from "
+                "the top in a fresh kernel, and repair that cell first."
+            )
         if "torch" not in source:
             what = "numpy" if "numpy" in source else "Python numbers"
             return (
@@ -375,13 +404,24 @@ class _Finder:
 
     def _why_no_answer(self) -> str:
         """Why no gradient was found."""
-        names = list(dict.fromkeys(self.answers.names.values()))[-3:]
+        roots = {id(graph.root) for graph in self.graphs.all}
+        names = list(dict.fromkeys(name for key, name in self.answers.names.items() if key not in roots))[-3:]
         tried = listed(f"d{name}" for name in names)
         return (
             f"No gradient of yours was found: no variable is called like one of a tensor of the forward pass ({tried}, "
             "d_x, grad_x, x_grad and the like were looked for), none is compared with a .grad, and none equals a "
             "gradient. Name them so, or add --rename YOURS=TENSOR."
         )
+
+
+def _once(rows: Iterable[Row]) -> list[Row]:
+    """The rows without the right ones that repeat an earlier right one: a network that runs twice."""
+    kept: list[Row] = []
+    for row in rows:
+        said = [one.outcome for one in kept if (one.tensor, one.variable) == (row.tensor, row.variable)]
+        if not (row.outcome == "passed" and "passed" in said):
+            kept.append(row)
+    return kept
 
 
 def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
@@ -395,8 +435,22 @@ def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
             yield name, statement.lineno
 
 
+def _shown_lines(cells: Sequence[Cell]) -> Iterator[tuple[int, int]]:
+    """Cells and lines of the statements that only show or test something: ``print(...)``, ``assert ...``."""
+    for cell in cells:
+        try:
+            tree = ast.parse(cell.source)
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Expr, ast.Assert)):
+                yield from ((cell.number, line) for line in range(node.lineno, (node.end_lineno or 0) + 1))
+            elif isinstance(node, (ast.If, ast.While)):
+                yield cell.number, node.test.lineno
+
+
 def _where(stop: Stop, *, small: bool = False) -> str:
-    return f"{'c' if small else 'C'}ell {stop.cell}, line {stop.line},"
+    return f"{'c' if small else 'C'}ell {stop.cell}, line {stop.line}"
 
 
 def _cells(numbers: Sequence[int]) -> str:

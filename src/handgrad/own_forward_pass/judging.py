@@ -1,7 +1,7 @@
 """Judge one answer: its value against the true gradient, and its formula under random upstream gradients."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -115,11 +115,15 @@ class _Formula:
 
 @dataclass
 class Judge:
-    """Judges the answers of one notebook."""
+    """Judges the answers of one notebook.
+
+    ``shown`` has the cells and lines that only show or test something: a number that is read there goes no further.
+    """
 
     tape: Tape
     graphs: Graphs
     answers: Answers
+    shown: Collection[tuple[int, int]] = ()
     generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(12345))
 
     def __post_init__(self) -> None:
@@ -386,7 +390,9 @@ class Judge:
             ends.append(root)
             given.append(upstream.get(id(graph.root), torch.ones_like(root)).reshape(root.shape).to(root.dtype))
         wanted = [replay.value(one, graph.before) for one in (tensor, *others)]
-        found = torch.autograd.grad(ends, wanted, grad_outputs=given, allow_unused=True)
+        # a sum: torch imports sympy, which takes 0.8 s, the first time that it is given grad_outputs
+        total = torch.stack([(end * gradient).sum() for end, gradient in zip(ends, given, strict=True)]).sum()
+        found = torch.autograd.grad(total, wanted, allow_unused=True)
         return [None if one is None else one.detach() for one in found]
 
     def _gradient(
@@ -404,7 +410,7 @@ class Judge:
         end = replay.value(graph.tensors[later], graph.before) if end is None else end
         start = replay.value(graph.tensors[key], graph.before)
         try:
-            return torch.autograd.grad(end, start, torch.ones_like(end), allow_unused=True)[0] is not None
+            return torch.autograd.grad(end.sum(), start, allow_unused=True)[0] is not None
         except RuntimeError:
             return False
 
@@ -426,11 +432,11 @@ class Judge:
             return found
 
         first = self.tape.slice(answer.value, answer.before, lambda _, __, state: state in states)[:1]
-        for position, tensors in self.tape.numbers:
-            if not first or not first[0] <= position <= answer.before:
+        for read in self.tape.numbers:
+            if not first or not first[0] <= read.index <= answer.before or (read.cell, read.line) in self.shown:
                 continue
-            floating = [one for one in tensors if one.is_floating_point() and id(one) not in self.graphs.tensors]
-            if any(reads_upstream(one, position) for one in floating):
+            floating = [one for one in read.tensors if one.is_floating_point() and id(one) not in self.graphs.tensors]
+            if any(reads_upstream(one, read.index) for one in floating):
                 return True
         return False
 

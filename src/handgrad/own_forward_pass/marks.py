@@ -16,6 +16,8 @@ _BUILTIN = frozenset(
 """Functions that compare nothing."""
 _VIEWS = ("data", "T", "mT")
 """Attributes of a tensor that are the tensor itself."""
+_COUNTS = ("range", "count", "trange")
+"""What a loop over steps goes over, and a loop over parameters does not."""
 _RATE = re.compile(r"(?i)(^|_)(lr|rate|alpha|eta|step_size)($|_)|learning_?rate")
 """Names of a learning rate."""
 
@@ -26,31 +28,45 @@ def marked(statement: ast.stmt) -> ast.Module:
 
 
 def assigned_names(statement: ast.stmt) -> set[str]:
-    """The names that a statement assigns, also in its blocks; for ``self.dW`` and ``grads['W']`` the whole text."""
+    """The names that a statement binds, also in its blocks; for ``self.dW`` and ``grads['W']`` the whole text."""
     found = set()
     for node in ast.walk(statement):
         match node:
             case ast.Assign(targets=targets):
                 found |= {name for target in targets for name in _target_texts(target)}
-            case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target) | ast.For(target=target):
                 found |= set(_target_texts(target))
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                found |= {name.asname or name.name.partition(".")[0] for name in names}
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
     return found
 
 
 def is_training(loop: ast.For | ast.While) -> bool:
     """Whether a loop runs the whole network in each turn, so that one turn is enough.
 
-    It calls ``loss.backward()`` or ``optimizer.step()``, sets a loss that it does not add to, or updates parameters.
+    It calls ``loss.backward()`` or ``optimizer.step()``, sets a loss that it does not add to, or updates parameters
+    over and over.
     """
-    return any(_trains(node) for statement in loop.body for node in ast.walk(statement))
+    counts = isinstance(loop, ast.While) or any(
+        isinstance(node, ast.Name) and node.id in _COUNTS for node in ast.walk(loop.iter)
+    )
+    nodes = [node for statement in loop.body for node in ast.walk(statement)]
+    return any(_runs_network(node) or (counts and _updates(node)) for node in nodes)
 
 
-def _trains(node: ast.AST) -> bool:
+def _runs_network(node: ast.AST) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(attr="backward" | "step"), args=[]):
             return True
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if "loss" in name.lower():
             return name not in {part.id for part in ast.walk(value) if isinstance(part, ast.Name)}
+    return False
+
+
+def _updates(node: ast.AST) -> bool:
+    match node:
         case ast.AugAssign(target=ast.Attribute(attr="data")) | ast.Assign(targets=[ast.Attribute(attr="data")]):
             return True
         case ast.AugAssign(op=ast.Sub(), value=value):

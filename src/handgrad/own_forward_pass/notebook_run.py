@@ -89,6 +89,8 @@ class NotebookRun:
     stand_ins
         The names of gradients for which autograd's was put in, because their own statement had failed; with the cell
         and the line that needed them.
+    loops_left
+        Cell and line of each training loop that was left after one turn.
     out_of_time
         The cell in which the time of the whole notebook ended; 0 if it did not.
     """
@@ -96,10 +98,12 @@ class NotebookRun:
     surroundings: Surroundings
     limits: TimeLimits
     gradient_of: Callable[[torch.Tensor], torch.Tensor | None] = lambda _: None
+    before_cell: Callable[[int], None] = lambda _: None
     tape: Tape = field(default_factory=Tape)
     stops: list[Stop] = field(default_factory=list)
     stand_ins: list[tuple[str, int, int]] = field(default_factory=list)
     stand_in_tensors: set[int] = field(default_factory=set)
+    loops_left: list[tuple[int, int]] = field(default_factory=list)
     out_of_time: int = 0
     namespace: dict[str, Any] = field(default_factory=new_namespace)
 
@@ -116,8 +120,19 @@ class NotebookRun:
             for cell in cells:
                 if self.out_of_time:
                     break
+                self.before_cell(cell.number)
                 self._run_cell(cell)
             self._run_uncalled()
+
+    def first_causes(self) -> list[Stop]:
+        """The statements that raised, without those that lack what an earlier one of them should have made."""
+        found, lost = [], set[str]()
+        for stop in self.stops:
+            missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
+            if not (missing and missing[1] in lost) and not (self.out_of_time and stop.error == "TimeLimit"):
+                found.append(stop)
+            lost |= stop.names
+        return found
 
     def objects(self) -> dict[int, str]:
         """The names of the notebook's objects, and of those in its lists, by identity."""
@@ -298,6 +313,8 @@ class NotebookRun:
         """Whether a training loop has had its turn; with ``start``, the count begins again."""
         key = f"{self.tape.cell}:{loop}"
         self._turns[key] = self._turns.get(key, 0) + 1 if start is None else start
+        if self._turns[key] == 2:
+            self.loops_left.append((self.tape.cell, int(loop.partition(":")[0])))
         return self._turns[key] > 1
 
 

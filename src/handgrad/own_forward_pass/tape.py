@@ -1,6 +1,7 @@
 """The tape: every torch call of a notebook, with what it read, what it made and what it wrote into."""
 
 import bisect
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
@@ -75,12 +76,22 @@ class FunctionCall(NamedTuple):
     tensors: list[torch.Tensor]
 
 
+class NumberRead(NamedTuple):
+    """A value that left the tape: ``x.item()``, ``x.numpy()``; with the line of the cell that asked for it."""
+
+    index: int
+    cell: int
+    line: int
+    tensors: list[torch.Tensor]
+
+
 class Gradient(NamedTuple):
-    """A call of ``backward`` or ``torch.autograd.grad`` on ``root``."""
+    """A call of ``backward``, which ``accumulates`` in ``.grad``, or of ``torch.autograd.grad`` on ``root``."""
 
     index: int
     cell: int
     root: torch.Tensor
+    accumulates: bool
 
 
 class Tape(TorchFunctionMode):
@@ -108,7 +119,7 @@ class Tape(TorchFunctionMode):
         self.bindings: list[Binding] = []
         self.function_calls: list[FunctionCall] = []
         self.gradients: list[Gradient] = []
-        self.numbers: list[tuple[int, list[torch.Tensor]]] = []
+        self.numbers: list[NumberRead] = []
         self.tensor_of_gradient: dict[int, torch.Tensor] = {}
         self.supplied: list[torch.Tensor] = []
         self.supply: Callable[[torch.Tensor], torch.Tensor | None] = lambda _: None
@@ -135,7 +146,7 @@ class Tape(TorchFunctionMode):
         if name == "backward" or (name == "grad" and function is torch.autograd.grad):
             return self._autograd(function, name, args, kwargs)
         if name in _NUMBERS:
-            self.numbers.append((self.position, inputs))
+            self.numbers.append(NumberRead(self.position, self.cell, _line_in_cell(), inputs))
         target = self._target(name, args, kwargs) if inputs else None
         if target is not None:
             self._copy(target)
@@ -175,7 +186,8 @@ class Tape(TorchFunctionMode):
 
     def _autograd(self, function: Any, name: str, args: Any, kwargs: Any) -> Any:
         roots = args[0] if args else kwargs.get("tensors", kwargs.get("outputs", ()))
-        self.gradients += [Gradient(self.position, self.cell, root) for root in tensors_in(roots)]
+        found = tensors_in(roots)
+        self.gradients += [Gradient(self.position, self.cell, root, name == "backward") for root in found]
         # a second call must not fail: the check asks autograd nothing
         result = function(*args, **{**kwargs, "retain_graph": True})
         if name == "grad":
@@ -288,6 +300,14 @@ class Tape(TorchFunctionMode):
 
         self.slice(tensor, before, stop)
         return found
+
+
+def _line_in_cell() -> int:
+    """The line of the notebook's cell that is running; 0 if none is."""
+    frame = sys._getframe(2)
+    while frame is not None and not frame.f_code.co_filename.startswith("<cell "):
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame.f_lineno if frame is not None else 0
 
 
 def _name(function: Any) -> str:

@@ -137,7 +137,9 @@ def _in_every_thread(off: Callable[[], None]) -> None:
 
 
 def switch_off() -> None:
-    """Switch autograd off; the calls of locked cells still do not raise (see :func:`forbid`)."""
+    """Switch autograd off, if it is not; the calls of locked cells still do not raise (see :func:`forbid`)."""
+    if torch.Tensor.backward is _backward:
+        return
     _empty_kernels()
     off = _thread_switch()
     off()

@@ -143,6 +143,27 @@ class ChildClient:
             result.death = _death(index, self.close())
         return result
 
+    def say(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
+        """Send a frame to a service; the first time, wait until it serves."""
+        deadline = time.monotonic() + self.limits.cell_seconds
+        if self._sources is not None:
+            self._wait_until_serving(deadline)
+            self._sources = None
+        self._send(frames.pack(dict(header), payload), deadline)
+
+    def hear(self, seconds: float) -> frames.Frame | Death:
+        """The next frame of a service within so many seconds; its death if there is none."""
+        try:
+            return self._receive(time.monotonic() + seconds)
+        except TimeoutError:
+            self.close()
+            return Death(None, "timeout")
+        except tensor_bytes.FrameError as error:
+            self.close()
+            return Death(None, "tampered", str(error))
+        except OSError:
+            return _death(None, self.close())
+
     def _wait_until_serving(self, deadline: float) -> None:
         try:
             header, _ = self._receive(deadline)
@@ -202,6 +223,8 @@ class Children:
         Limits of one submission.
     preload
         Modules imported before the locked cells run.
+    service
+        The module whose function ``serve`` serves a child (default: :class:`.child_server.Server`, without autograd).
 
     Attributes
     ----------
@@ -219,8 +242,10 @@ class Children:
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
+        service: str = "",
     ) -> None:
         self.parameter_sets, self.directory, self.preload = parameter_sets, directory, preload
+        self.service = service
         self.limits = limits or Limits()
         self.printed: dict[str, list[list[dict[str, Any]]]] = {}
         self._running: set[ChildClient] = set()
@@ -241,6 +266,7 @@ class Children:
             "directory": str(self.directory.resolve()),
             "limits": asdict(self.limits),
             "preload": list(self.preload),
+            "service": self.service,
         }
         return frames.pack(header, json.dumps([vars(parameters) for parameters in self.parameter_sets]).encode())
 

@@ -20,7 +20,7 @@ from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CompiledCell, captured, new_namespace, run_cell
 from handgrad.sandbox import autograd_off, frames
 
-__all__ = ["SavedNamespace", "Server", "describe", "preload", "run_locked"]
+__all__ = ["SavedNamespace", "Server", "describe", "preload", "run_locked", "service"]
 
 MAX_ANSWER = 1 << 25
 """Maximum bytes of one answer (32 MiB); of a larger one only the shape is sent."""
@@ -158,15 +158,24 @@ def preload(modules: Sequence[str]) -> None:
             importlib.import_module(module)
 
 
+def service(name: str) -> types.ModuleType | None:
+    """The module called ``name``, whose function ``serve`` serves a child in place of :class:`Server`; None if empty."""
+    return importlib.import_module(name) if name else None
+
+
 def run_locked(
     directory: str, wanted: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, SavedNamespace], dict[str, Any], bytes]:
     """Run the locked cells of each of the parameter sets ``wanted`` in ``directory``; then forbid ``backward``.
 
+    For a service there are none, and nothing is done.
+
     Returns
     -------
     The namespaces by parameter set; the answer, with an error or None; and the outputs of the cells, as JSON.
     """
+    if not wanted:
+        return {}, {"error": None}, b"[]"
     sys.path.insert(0, directory)
     namespaces: dict[str, SavedNamespace] = {}
     printed = []

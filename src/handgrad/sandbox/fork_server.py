@@ -68,9 +68,10 @@ class ForkServerClient:
 def main() -> None:
     """Import the modules named by the arguments, and fork for each request."""
     requests = socket.socket(fileno=int(sys.argv[1]))
-    from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch
+    from handgrad.sandbox import autograd_off, zygote  # noqa: PLC0415 - they import torch
 
     zygote.get_ready(sys.argv[2:])
+    autograd_off.switch_off()
     # before the forks, so that all warm processes share these pages
     zygote.freeze_and_use_huge_pages(linux.own_memory())
     # reap them as they end, so that their CPU seconds count for the command

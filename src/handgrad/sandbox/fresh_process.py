@@ -47,7 +47,9 @@ def main() -> None:
     header, payload = order
     torch.set_num_threads(1)
     execution.the_shell()
-    autograd_off.switch_off()
+    service = child_server.service(header["service"])
+    if service is None:
+        autograd_off.switch_off()
     child_server.preload(header["preload"])
     namespaces, answer, printed = child_server.run_locked(header["directory"], json.loads(payload))
     pipes.sendall(frames.pack(answer, printed))
@@ -58,7 +60,10 @@ def main() -> None:
     limits = Limits(**header["limits"])
     limits.apply(limits.taken(), alone=False)
     try:
-        child_server.Server(pipes, namespaces).serve()
+        if service is None:
+            child_server.Server(pipes, namespaces).serve()
+        else:
+            service.serve(pipes)
     finally:
         os._exit(0)
 

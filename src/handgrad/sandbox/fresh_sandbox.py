@@ -37,6 +37,7 @@ class FreshSandbox(Children):
     def __enter__(self) -> Self:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self._first: _Fresh | None = self._start()
+        self._ready = False
         return self
 
     def close(self) -> None:
@@ -50,8 +51,9 @@ class FreshSandbox(Children):
 
     def wait_until_ready(self) -> None:
         """Wait until the locked cells have run once, and set ``printed``."""
-        if not self.printed and self._first is not None:
+        if not self._ready and self._first is not None:
             self.printed = self._printed(*self._first.answer())
+            self._ready = True
 
     def child(self, sources: Sequence[str]) -> ChildClient:
         """A child that holds the cells ``sources``."""

@@ -37,9 +37,10 @@ class Sandbox:
         isolation: Literal["best", "none"] = "best",
         trust: bool = False,
         process: WarmProcess | None = None,
+        service: str = "",
     ) -> None:
-        self._fresh = FreshSandbox(parameter_sets, directory, limits)
-        self._warm = WarmSandbox(parameter_sets, directory, limits, process=process)
+        self._fresh = FreshSandbox(parameter_sets, directory, limits, service=service)
+        self._warm = WarmSandbox(parameter_sets, directory, limits, process=process, service=service)
         self._reason = why_no_isolation(isolation)
         self.limits, self._trust = limits, trust
 

@@ -27,7 +27,7 @@ class WarmSandbox(Children):
 
     Parameters
     ----------
-    parameter_sets, directory, limits, preload
+    parameter_sets, directory, limits, preload, service
         As for :class:`.child_client.Children`.
     process
         A warm process that runs already, with modules of its own; the sandbox ends it (default: one is started).
@@ -49,8 +49,9 @@ class WarmSandbox(Children):
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
         process: WarmProcess | None = None,
+        service: str = "",
     ) -> None:
-        super().__init__(parameter_sets, directory, limits, preload)
+        super().__init__(parameter_sets, directory, limits, preload, service)
         self._process = process
 
     def __enter__(self) -> Self:

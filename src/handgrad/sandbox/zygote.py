@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import traceback
+import types
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,12 +30,16 @@ FEW = 2
 
 
 class Zygote:
-    """Answers the commands of one grader process, in order."""
+    """Answers the commands of one grader process, in order.
+
+    Its children run a submission's cells, or what the ``service`` does: a module with a function of the same name.
+    """
 
     def __init__(self, control: socket.socket, isolation: Isolation, *, is_cheap: bool) -> None:
         self.control = control
         self.is_cheap = is_cheap
         self.isolation = isolation
+        self.service: types.ModuleType | None = None
         self.namespaces: dict[str, child_server.SavedNamespace] = {}
         self._forked = 0
         self._memory: list[tuple[int, int]] = []
@@ -49,6 +54,7 @@ class Zygote:
             for header, payload in reader.feed(data):
                 match header["command"]:
                     case "start":
+                        self.service = child_server.service(header["service"])
                         answer = self.start(header["directory"], json.loads(payload), Limits(**header["limits"]))
                         self.control.sendall(frames.pack(*answer))
                     case "fork":
@@ -58,7 +64,12 @@ class Zygote:
                         self.control.sendall(frames.pack({"code": code}))
 
     def start(self, directory: str, wanted: list[dict[str, Any]], limits: Limits) -> tuple[dict[str, Any], bytes]:
-        """Run the locked cells of every parameter set in ``directory``, without autograd; answer with their outputs."""
+        """Run the locked cells of every parameter set in ``directory``; answer with their outputs.
+
+        Autograd is switched off for them and for the children; a service keeps it.
+        """
+        if self.service is None:
+            autograd_off.switch_off()
         self.namespaces, answer, printed = child_server.run_locked(directory, wanted)
         if answer["error"]:
             return answer, printed
@@ -92,7 +103,10 @@ class Zygote:
             except BaseException:
                 traceback.print_exc()
                 raise
-            child_server.Server(connection, self.namespaces).serve()
+            if self.service is None:
+                child_server.Server(connection, self.namespaces).serve()
+            else:
+                self.service.serve(connection)
         finally:
             os._exit(0)
 
@@ -110,7 +124,6 @@ def get_ready(preload: Sequence[str]) -> None:
     torch.set_num_threads(1)
     execution.the_shell()
     execution.forbid_input()
-    autograd_off.switch_off()
     child_server.preload(preload)
 
 

@@ -1,0 +1,99 @@
+"""The sandbox's side: runs a notebook under the tape in a child process, and sends back what was found.
+
+Messages from the grader: one with the notebook, then one for each file beside it. To the grader: ``cell`` before each
+cell, ``judging`` after the last one, then ``findings``.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handgrad.own_forward_pass.findings import Findings, find
+from handgrad.own_forward_pass.graphs import Graphs
+from handgrad.own_forward_pass.known_exercise import ExerciseLines
+from handgrad.own_forward_pass.missing import Surroundings
+from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, Stop, TimeLimits
+from handgrad.own_forward_pass.tape import Tape
+from handgrad.sandbox import frames
+
+__all__ = ["review", "serve"]
+
+
+def serve(connection: frames.Connection) -> None:
+    """Serve one notebook."""
+    reader = frames.FrameReader()
+    connection.sendall(frames.pack({"serving": True}))
+    header, payload = _next(reader, connection)
+    request = json.loads(payload)
+    names = b""
+    for _ in range(header["files"]):
+        beside, data = _next(reader, connection)
+        if beside["file"]:
+            path = Path(beside["file"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        else:
+            names = data
+
+    def say(message: Mapping[str, Any]) -> None:
+        connection.sendall(frames.pack(dict(message)))
+
+    findings = review(request, names, say)
+    connection.sendall(frames.pack({"findings": True}, json.dumps(findings.to_dict()).encode()))
+
+
+def _next(reader: frames.FrameReader, connection: frames.Connection) -> frames.Frame:
+    frame = reader.next_frame(lambda: connection.recv(1 << 18))
+    if frame is None:
+        raise SystemExit
+    return frame
+
+
+def review(
+    request: Mapping[str, Any], names: bytes, say: Callable[[Mapping[str, Any]], None] = lambda _: None
+) -> Findings:
+    """Run a notebook in this process, and say what was found; ``say`` is told how far it is.
+
+    Parameters
+    ----------
+    request
+        ``cells``, each with ``number`` and ``source``; ``limits``; ``exercises``; ``renames``; and ``died``: cells that
+        ended an earlier process, with the reason.
+    names
+        The lecture's list of names, for a notebook that downloads it.
+    """
+    torch.set_num_threads(1)
+    cells = [Cell(**cell) for cell in request["cells"]]
+    died = {int(number): reason for number, reason in request["died"].items()}
+    run = NotebookRun(Surroundings(names), TimeLimits(**request["limits"]))
+    run.gradient_of = _Supply(run.tape)
+    run.before_cell = lambda number: say({"cell": number})
+    run.stops += [Stop(number, 1, reason, "", frozenset()) for number, reason in died.items()]
+    sys.path.insert(0, os.getcwd())  # modules beside the notebook
+    run.run([cell for cell in cells if cell.number not in died])
+    say({"judging": True})
+    return find(run, cells, [ExerciseLines(**one) for one in request["exercises"]], request["renames"])
+
+
+class _Supply:
+    """Gives the gradient of a tensor where the notebook reads a ``.grad`` that is None after ``backward``."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._graphs: Graphs | None = None
+        self._seen = (-1, -1)
+
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        seen = len(self._tape.gradients), sum("loss" in bound.name.lower() for bound in self._tape.bindings)
+        if self._graphs is None or seen != self._seen:
+            self._graphs, self._seen = Graphs(self._tape), seen
+        graph = self._graphs.first(tensor)
+        # before backward() a parameter's .grad is None, as it should be
+        if graph is None or (graph.root.requires_grad and not graph.is_called):
+            return None
+        return graph.true[id(tensor)].to(tensor.dtype).reshape(tensor.shape)
