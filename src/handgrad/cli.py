@@ -27,6 +27,8 @@ STUDENTS, INSTRUCTORS, AUTHORS = "For students", "For instructors", "For authors
 """Who uses a command: the groups of ``handgrad --help``."""
 
 Format = Literal["text", "json", "junit", "gradescope", "classroom"]
+SERVICES: tuple[Format, ...] = ("gradescope", "classroom")
+"""Formats of grading services: they need the exercise's own verdicts, since a notebook could forge those of its own."""
 Export = Literal["csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope"]
 Service = Literal["gradescope", "github"]
 ProofFormat = Literal["text", "json"]
@@ -159,12 +161,19 @@ def check(
         Path | None,
         _value("FILE", "Marks and limits of a course: the handgrad.json of an autograder.", default="handgrad's own"),
     ] = None,
+    *,
     rename: Annotated[
         list[str] | None,
-        _value("THEIRS=OURS", "A name in your notebook, and the exercise's name for it. Can be repeated."),
+        _value("YOURS=TENSOR", "A variable of your notebook, and the tensor it is about. Can be repeated."),
+    ] = None,
+    data: Annotated[
+        list[Path] | None, _value("FILE", "A file that your notebook opens, if it is elsewhere. Can be repeated.")
     ] = None,
 ) -> None:
-    """Check your own notebook: every gradient is tested by itself, on fresh data.
+    """Check your own notebook: every gradient is tested by itself.
+
+    A notebook made from a release is tested on fresh data. Any other one is checked against its own forward pass,
+    unless --exercise or --settings is given or the format is one of a grading service.
 
     Exit status: 0 if all passed, 1 if something did not.
     """
@@ -178,7 +187,10 @@ def check(
 
         course = Course.of_settings(settings) if settings else None
         found = read_exercise(exercise) if exercise else None
-        report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
+        if course or found or format in SERVICES:
+            report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
+        else:
+            report = check_notebook.check_own(notebook, rename or (), data or (), process)
         from handgrad.report.formats import FORMATS
         from handgrad.report.terminal import report_text
 

@@ -17,7 +17,7 @@ FLOORS = (
     ("gradients", "notebook"),
     ("exercise", "sandbox", "student"),
     ("submission",),
-    ("grading",),
+    ("grading", "own_forward_pass"),
     ("course",),
     ("authoring", "cli", "nbgrader", "selfcheck"),
 )

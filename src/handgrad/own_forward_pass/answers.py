@@ -20,7 +20,12 @@ TOLERANCE = 1e-4
 """Largest difference allowed, as a share of the scale of the gradient."""
 LARGEST = 1_000_000
 """Elements of the largest tensor whose partner is looked for by its values."""
-_COMPARISONS = frozenset("eq ne sub rsub allclose isclose equal assert_close dist mse_loss l1_loss lt gt".split())
+# fmt: off
+_COMPARISONS = frozenset((
+    "eq", "ne", "sub", "rsub", "allclose", "isclose", "equal", "assert_close", "dist", "mse_loss", "l1_loss", "lt",
+    "gt",
+))
+# fmt: on
 """Torch calls that compare two tensors."""
 
 
@@ -116,7 +121,7 @@ class Answers:
     def _read_bindings(self) -> None:
         for bound in self.tape.bindings:
             if id(bound.value) in self._forward:
-                self._places[bound.name].append((bound.index, bound.value))
+                self._places[bound.name].append((bound.position, bound.value))
                 self.names.setdefault(id(bound.value), self._label(bound))
             elif isinstance(bound.value, (torch.Tensor, np.ndarray)):
                 self._bound.setdefault(id(bound.value), bound)
@@ -145,7 +150,7 @@ class Answers:
     def _partner(self, bound: Binding) -> tuple[torch.Tensor, str] | None:
         """The tensor that a variable answers by its name, and the tensor's name."""
         if renamed := self._renames.get(bound.name):
-            tensor = self.forward_tensor(renamed, bound.index)
+            tensor = self.forward_tensor(renamed, bound.position)
             return None if tensor is None else (tensor, renamed)
         for name in tensors_of_gradient(bound.name):
             if _has_owner(bound):
@@ -154,14 +159,14 @@ class Answers:
                 tensor = tensor if id(tensor) in self._forward else None
                 name = self._label(bound._replace(name=name))  # noqa: PLW2901 - with the object's name
             else:
-                tensor = self.forward_tensor(name, bound.index)
+                tensor = self.forward_tensor(name, bound.position)
                 name = name if tensor is None else self.names[id(tensor)]  # noqa: PLW2901 - its first name
             if tensor is not None and tensor is not bound.value:
                 return tensor, name
         return None
 
     def _add(
-        self, value: Any, before: int, place: Binding, tensor: torch.Tensor, how: str = "", tensor_name: str = ""
+        self, value: Any, before: int, place: Binding, tensor: torch.Tensor, *, how: str = "", tensor_name: str = ""
     ) -> None:
         """Add an answer, or what else is known of one: ``how`` it is compared, the ``tensor_name`` it was paired by."""
         array = value if isinstance(value, np.ndarray) else None
@@ -188,17 +193,15 @@ class Answers:
         answer.cells.add(place.cell)
 
     def _by_comparison(self) -> None:
-        """What the notebook compares: calls of its own functions with a tensor and its answer, torch calls on a .grad."""
+        """What the notebook compares: in calls of its own functions, and in torch calls on a .grad."""
         for call in self.tape.function_calls:
             tensors = self._compared_tensors(call.tensors)
             others = [one for one in call.tensors if not self._is_theirs(one, tensors) and one.is_floating_point()]
-            if len(tensors) == len(others) == 1 and (
-                others[0].numel() == tensors[0].numel() or len(call.tensors) == 2
-            ):
+            if len(tensors) == len(others) == 1 and (others[0].numel() == tensors[0].numel() or len(call.tensors) == 2):
                 name = call.names.get(id(others[0]), "")
-                place = Binding(call.index, call.cell, call.line, name, others[0])
-                if self._allows(place, tensors[0], call.index):
-                    self._add(others[0], call.index, place, tensors[0], f"{call.function}()")
+                place = Binding(call.position, call.cell, call.line, name, others[0])
+                if self._allows(place, tensors[0], call.position):
+                    self._add(others[0], call.position, place, tensors[0], how=f"{call.function}()")
         for made in self.tape.calls:
             if made.name in _COMPARISONS and len(made.inputs) >= 2:
                 owners = [self.tape.tensor_of_gradient.get(id(one)) for one in made.inputs]
@@ -209,12 +212,19 @@ class Answers:
                     if owner is None and id(one) not in self._forward and id(one) in self._bound
                 ]
                 if len(tensors) == len(others) == 1:
-                    place = Binding(made.index, made.cell, made.line, self._bound[id(others[0])].name, others[0], self._bound[id(others[0])].owner)
-                    if self._allows(place, tensors[0], made.index):
-                        self._add(others[0], made.index, place, tensors[0], ".grad")
+                    place = Binding(
+                        made.position,
+                        made.cell,
+                        made.line,
+                        self._bound[id(others[0])].name,
+                        others[0],
+                        self._bound[id(others[0])].owner,
+                    )
+                    if self._allows(place, tensors[0], made.position):
+                        self._add(others[0], made.position, place, tensors[0], how=".grad")
 
     def _allows(self, place: Binding, tensor: torch.Tensor, before: int) -> bool:
-        """Whether a comparison may say that a variable answers ``tensor``: not if its name says another one of the shape."""
+        """Whether a comparison may say that a variable answers ``tensor``: not if it fits what its name says."""
         first = self._bound.get(id(place.value))
         by_name = self._partner(place._replace(owner=first.owner if first else None)) if place.name else None
         if by_name is None or by_name[0] is tensor:
@@ -255,7 +265,7 @@ class Answers:
                 if partner is None or (said and id(partner[0]) not in said):
                     continue
                 if following is None or not self._continues(bound, following):
-                    self._add(bound.value, bound.index, bound, partner[0], tensor_name=partner[1])
+                    self._add(bound.value, bound.position, bound, partner[0], tensor_name=partner[1])
 
     def _is_forward(self, bound: Binding) -> bool:
         """Whether a variable is a tensor of the forward pass, and not another name of one: ``dy = weights``."""
@@ -267,8 +277,8 @@ class Answers:
             return True
         if not isinstance(bound.value, torch.Tensor) or not isinstance(following.value, torch.Tensor):
             return False
-        state = self.tape.state(bound.value, bound.index)
-        return self.tape.uses(following.value, following.index, state, self._forward)
+        state = self.tape.state(bound.value, bound.position)
+        return self.tape.uses(following.value, following.position, state, self._forward)
 
     def _by_value(self) -> None:
         """Variables that equal the gradient of a tensor that nothing answers."""
@@ -288,15 +298,15 @@ class Answers:
             if not isinstance(value, torch.Tensor) or not self._may_answer(value):
                 continue
             candidates = [one for one in shapes.get(tuple(value.shape), ()) if id(one) not in answered]
-            if not candidates or self.tape.state(value, bound.index) in right:
+            if not candidates or self.tape.state(value, bound.position) in right:
                 continue
-            given = as_double(self.tape.value(value, bound.index))
+            given = as_double(self.tape.value(value, bound.position))
             if not bool(given.any()):
                 continue
             named = self._partner(bound)
-            equal = [one for one in candidates if self._equals(given, one, bound.index)]
+            equal = [one for one in candidates if self._equals(given, one, bound.position)]
             if len(equal) == 1 and (named is None or named[0] is equal[0]):
-                self._add(value, bound.index, bound, equal[0])
+                self._add(value, bound.position, bound, equal[0])
 
     def _may_answer(self, value: torch.Tensor) -> bool:
         known = id(value) in self._forward or id(value) in self.tape.tensor_of_gradient
@@ -321,7 +331,7 @@ class Answers:
 
     def _was_bound_between(self, answer: Answer, later: Answer) -> bool:
         return any(
-            answer.before < bound.index <= later.before and bound.name == answer.name for bound in self.tape.bindings
+            answer.before < bound.position <= later.before and bound.name == answer.name for bound in self.tape.bindings
         )
 
     def unanswered(self) -> Iterator[str]:

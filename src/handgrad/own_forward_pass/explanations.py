@@ -92,9 +92,7 @@ class Explanations:
 
     def in_their_words(self, diagnosis: Diagnosis, named: "_Named") -> Diagnosis:
         """The diagnosis with the notebook's names of gradients in place of ``d`` and the tensor's name."""
-        words = {
-            f"d{name}": self._variables[key] for name, key in named.keys.items() if key in self._variables
-        }
+        words = {f"d{name}": self._variables[key] for name, key in named.keys.items() if key in self._variables}
         changed = {ours: theirs for ours, theirs in words.items() if ours != theirs}
         if not changed:
             return diagnosis
@@ -104,9 +102,7 @@ class Explanations:
         def said(text: str) -> str:
             return pattern.sub(lambda found: changed[found[0]], text)
 
-        return replace(
-            diagnosis, what=said(diagnosis.what), advice=said(diagnosis.advice), cell=said(diagnosis.cell)
-        )
+        return replace(diagnosis, what=said(diagnosis.what), advice=said(diagnosis.advice), cell=said(diagnosis.cell))
 
     def _names(self, graph: LossGraph) -> "_Named | None":
         if id(graph) not in self._named:
@@ -140,9 +136,7 @@ class Explanations:
         again = self._judge.again(judged, _PASSES - 1)
         return [judged.step, *again]
 
-    def _view(
-        self, name: str, named: "_Named", judged: Judgement, step: StepTest, *, blind: bool
-    ) -> WrongAnswer:
+    def _view(self, name: str, named: "_Named", judged: Judgement, step: StepTest, *, blind: bool) -> WrongAnswer:
         upstream = dict(step.upstream)
         rest = {other: key for other, key in named.keys.items() if key not in upstream and other != name}
         others = [named.graph.tensors[key] for key in rest.values()]
@@ -181,7 +175,7 @@ class Explanations:
                 and not bound.value.is_floating_point()
                 and bound.name.isidentifier()
                 and bound.name not in named.tensors
-                and bound.index <= named.graph.before
+                and bound.position <= named.graph.before
                 and bound.value.numel() <= 1 << 16
             ):
                 found[bound.name] = bound.value

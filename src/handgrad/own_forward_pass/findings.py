@@ -81,7 +81,9 @@ class Findings:
         return {**asdict(self), "rows": [row.to_dict() for row in self.rows]}
 
 
-def find(run: NotebookRun, cells: Sequence[Cell], exercises: Sequence[ExerciseLines], renames: Mapping[str, str]) -> Findings:
+def find(
+    run: NotebookRun, cells: Sequence[Cell], exercises: Sequence[ExerciseLines], renames: Mapping[str, str]
+) -> Findings:
     """What the tape of ``run`` says about the notebook with these ``cells``."""
     return _Finder(run, cells, renames).findings(exercises)
 
@@ -97,13 +99,11 @@ class _Finder:
         if not self.graphs.all:
             return Findings(why_not=self._why_no_graph(), notes=self._notes())
         judged = self._judged()
-        match = match_exercise(exercises, self.answers, self.graphs, self.run)
         lines = self._forward_lines()
+        match = match_exercise(exercises, self.answers, self.graphs, lines, self.run)
         variables = {key: several[0].answer.name for key, several in judged.items()}
         self.explanations = Explanations(self.judge, variables, lines, self.run.namespace)
-        self.wrong = {
-            key: min(several, key=lambda one: one.rank) for key, several in judged.items()
-        }
+        self.wrong = {key: min(several, key=lambda one: one.rank) for key, several in judged.items()}
         rows = {key: self._row(key, several) for key, several in judged.items()}
         rows |= self._unanswered(rows)
         found = Findings(_once(rows.values()), notes=self._notes())
@@ -162,7 +162,9 @@ class _Finder:
         elif not best.shape_is_right:
             row.outcome, row.diagnosis = "partial", self.explanations.shape(best)
             if row.diagnosis is None:
-                row.message = f"The values of {answer.name} are right, but not its shape: a gradient has that of {row.tensor}."
+                row.message = (
+                    f"The values of {answer.name} are right, but not its shape: a gradient has that of {row.tensor}."
+                )
         elif best.verdict == "carried":
             row.diagnosis = self._carried(best)
         texts = [row.message, *self._remarks(best, judged)]
@@ -249,7 +251,9 @@ class _Finder:
         answer = best.answer
         wrong = [one.answer for one in judged if one.verdict in ("wrong", "unknown", "loss-only")]
         remarks = [
-            f"{one.name}, in cell {one.cell}, line {one.line}, is not right." for one in wrong if one.name != answer.name
+            f"{one.name}, in cell {one.cell}, line {one.line}, is not right."
+            for one in wrong
+            if one.name != answer.name
         ]
         same = [one for one in wrong if one.name == answer.name and one.cell != answer.cell]
         if earlier := sorted({one.cell for one in same if one.before < answer.before}):
@@ -266,7 +270,7 @@ class _Finder:
         if index is None:
             return []
         call = self.tape.calls[index]
-        bound = next((one for one in self.tape.bindings if one.index == index + 1), None)
+        bound = next((one for one in self.tape.bindings if one.position == index + 1), None)
         if bound is None or bound.name == answer.name or not isinstance(bound.value, torch.Tensor):
             return []
         return [
@@ -280,9 +284,7 @@ class _Finder:
         found: dict[int, Row] = {}
         for cell in self.cells.values():
             for name, line in _assignments(cell):
-                tensor = next(
-                    (one for one in map(self._last, tensors_of_gradient(name)) if one is not None), None
-                )
+                tensor = next((one for one in map(self._last, tensors_of_gradient(name)) if one is not None), None)
                 if tensor is None or id(tensor) in rows or id(tensor) in found:
                     continue
                 stop = next((one for one in self.run.stops if name in one.names), None)
@@ -329,8 +331,8 @@ class _Finder:
         run, notes = self.run, []
         if run.out_of_time:
             notes.append(
-                f"The check stopped after {run.limits.notebook:g} seconds, in cell {run.out_of_time}: the cells after it "
-                "were not run."
+                f"The check stopped after {run.limits.notebook:g} seconds, in cell {run.out_of_time}: the cells after "
+                "it were not run."
             )
         stops = run.first_causes()
         if stops:
@@ -346,14 +348,18 @@ class _Finder:
         notes += self._autograd_notes()
         if run.stand_ins:
             places = [f"{name} in cell {cell}, line {line}" for name, cell, line in run.stand_ins]
-            notes.append(f"Where a gradient was missing, autograd's was used in its place: {'; '.join(dict.fromkeys(places))}.")
+            notes.append(
+                f"Where a gradient was missing, autograd's was used in its place: {'; '.join(dict.fromkeys(places))}."
+            )
         return notes
 
     def _autograd_notes(self) -> list[str]:
         """What the notebook's own use of autograd leads to."""
         notes = []
         if not any(graph.root.requires_grad for graph in self.graphs.all) and self.graphs.all:
-            notes.append("Autograd was off where the loss was computed; handgrad differentiated the forward pass itself.")
+            notes.append(
+                "Autograd was off where the loss was computed; handgrad differentiated the forward pass itself."
+            )
         without = [one for one in self.tape.supplied if one.requires_grad and not one.is_leaf]
         names = list(dict.fromkeys(self._name(id(tensor)) for tensor in without))
         if names:
@@ -379,23 +385,25 @@ class _Finder:
         source = "\n".join(cell.source for cell in self.cells.values())
         for module in ("jax", "tensorflow", "mlx", "cupy", "autograd.numpy"):
             if f"import {module}" in source or f"from {module}" in source:
-                return f"This notebook computes with {module}; handgrad follows torch calls only, so it cannot check it."
+                return (
+                    f"This notebook computes with {module}; handgrad follows torch calls only, so it cannot check it."
+                )
         stops = [stop for stop in self.run.stops if set(losses) & stop.names]
         if stops:
             return (
-                f"No loss was reached: {_where(stops[0], small=True)}, stops with {stops[0].text}. Run the notebook from "
-                "the top in a fresh kernel, and repair that cell first."
+                f"No loss was reached: {_where(stops[0], small=True)}, stops with {stops[0].text}. Run the notebook "
+                "from the top in a fresh kernel, and repair that cell first."
             )
         if "torch" not in source:
             what = "numpy" if "numpy" in source else "Python numbers"
             return (
-                f"This notebook computes with {what} and makes no torch tensor; handgrad follows torch calls only. Write "
-                "the forward pass with torch tensors, and the gradients are checked, numpy arrays too."
+                f"This notebook computes with {what} and makes no torch tensor; handgrad follows torch calls only. "
+                "Write the forward pass with torch tensors, and the gradients are checked, numpy arrays too."
             )
         if losses:
             return (
-                f"{listed(losses)} is not one number made by torch from other tensors, so nothing has a gradient: is it "
-                "a tensor of one element, and not the result of .item()?"
+                f"{listed(losses)} is not one number made by torch from other tensors, so nothing has a gradient: is "
+                "it a tensor of one element, and not the result of .item()?"
             )
         return (
             "No loss was found: nothing calls backward() or torch.autograd.grad(), and no tensor of one element is "
@@ -455,4 +463,3 @@ def _where(stop: Stop, *, small: bool = False) -> str:
 
 def _cells(numbers: Sequence[int]) -> str:
     return f"cell{'s' if len(numbers) > 1 else ''} {listed(map(str, numbers))}"
-

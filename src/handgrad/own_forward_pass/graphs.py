@@ -161,10 +161,10 @@ class Graphs:
 
     def _roots(self) -> Iterator[tuple[torch.Tensor, int, int, bool]]:
         for gradient in self.tape.gradients:
-            yield gradient.root, gradient.index, gradient.cell, True
+            yield gradient.root, gradient.position, gradient.cell, True
         for bound in self.tape.bindings:
             if is_loss_name(bound.name) and isinstance(bound.value, torch.Tensor):
-                yield bound.value, bound.index, bound.cell, False
+                yield bound.value, bound.position, bound.cell, False
 
     def _stop(self, root: torch.Tensor):  # type: ignore[no-untyped-def]
         """Where the graph of ``root`` ends: at parameters, and at what autograd would not follow."""
@@ -178,5 +178,3 @@ class Graphs:
             return self.tape.is_updated(tensor, before)
 
         return stop
-
-

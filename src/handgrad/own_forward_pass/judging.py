@@ -43,7 +43,7 @@ NEGLIGIBLE = 1e-12
 
 @dataclass(frozen=True)
 class Upstream:
-    """An upstream gradient that an answer is made from: its ``state``, its values, and the tensor that it belongs to."""
+    """An upstream gradient that an answer is made from: its ``state``, its values, and whose gradient it is."""
 
     state: State
     value: torch.Tensor
@@ -163,9 +163,7 @@ class Judge:
             judged.verdict = "right" if outcome == "right" and judged.upstream else "loss-only"
         elif is_true:
             judged.verdict = "loss-only" if outcome == "wrong" else "right"
-        elif outcome == "right":
-            judged.verdict = "carried"
-        elif self._is_carried(answer, graph, reshaped):
+        elif outcome == "right" or self._is_carried(answer, graph, reshaped):
             judged.verdict = "carried"
         else:
             judged.verdict = "unknown" if outcome == "impossible" and answer.array is None else "wrong"
@@ -177,14 +175,14 @@ class Judge:
     def again(self, judged: Judgement, times: int) -> list[StepTest]:
         """More step tests of an answer that fails one, with other random numbers."""
         tests = []
-        for formula in self._formulas(judged.answer, judged.graph) if judged.graph else ():
+        graph = judged.graph
+        for formula in self._formulas(judged.answer, graph) if graph else ():
             states = {state for given in formula.upstream for state in {one.state for one in given}}
             if states == {one.state for one in judged.upstream}:
                 for _ in range(times):
                     upstream = judged.upstream
-                    test = self._run(
-                        judged.answer, judged.graph, formula.calls, upstream, masked=False, consistent=False
-                    )
+                    assert graph is not None
+                    test = self._run(judged.answer, graph, formula.calls, upstream, masked=False, consistent=False)
                     tests += [test] if test else []
                 break
         return tests
@@ -214,11 +212,14 @@ class Judge:
     def _value(self, answer: Answer) -> torch.Tensor:
         if answer.array is not None:
             return answer.value
-        return as_double(self.tape.value(answer.value, answer.before))
+        value: torch.Tensor = as_double(self.tape.value(answer.value, answer.before))
+        return value
 
     # the step test
 
-    def _test(self, judged: Judgement, answer: Answer, graph: LossGraph) -> Literal["right", "wrong", "copy", "impossible"]:
+    def _test(
+        self, judged: Judgement, answer: Answer, graph: LossGraph
+    ) -> Literal["right", "wrong", "copy", "impossible"]:
         """Run the formula with random upstream gradients; sets the fields of ``judged`` that say how it went."""
         if id(answer.value) in self.tape.tensor_of_gradient:
             return "copy"
@@ -358,7 +359,7 @@ class Judge:
         return StepTest(gradients, replay.value(answer.value, answer.before).detach(), expected)
 
     def _random(self, graph: LossGraph, upstream: Upstream, *, masked: bool) -> torch.Tensor:
-        """Random numbers at the scale of the true gradient, constant where the notebook's variable is a broadcast one."""
+        """Random numbers at the scale of the true gradient; equal along dimensions that the variable lacks."""
         tensor = upstream.tensor
         true = graph.true[id(tensor)]
         is_zero = id(tensor) in graph.zero
@@ -377,7 +378,7 @@ class Judge:
         tensor: torch.Tensor,
         others: Sequence[torch.Tensor] = (),
     ) -> list[torch.Tensor | None]:
-        """The gradients of ``tensor`` and of ``others`` if those of other tensors are ``upstream``, and the loss's is 1."""
+        """The gradients of ``tensor`` and ``others`` if those of other tensors are ``upstream`` and the loss's is 1."""
         replay = Replay(self.tape, graph.calls, cuts={*upstream, id(tensor)}, grad=True)
         root = replay.before_cut.get(id(graph.root), replay.value(graph.root, graph.before))
         ends, given = [], []
@@ -433,10 +434,10 @@ class Judge:
 
         first = self.tape.slice(answer.value, answer.before, lambda _, __, state: state in states)[:1]
         for read in self.tape.numbers:
-            if not first or not first[0] <= read.index <= answer.before or (read.cell, read.line) in self.shown:
+            if not first or not first[0] <= read.position <= answer.before or (read.cell, read.line) in self.shown:
                 continue
             floating = [one for one in read.tensors if one.is_floating_point() and id(one) not in self.graphs.tensors]
-            if any(reads_upstream(one, read.index) for one in floating):
+            if any(reads_upstream(one, read.position) for one in floating):
                 return True
         return False
 

@@ -1,13 +1,15 @@
 """Recognise the forward pass of an exercise in a notebook: by its names, and by what its lines give."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import ast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 
 from handgrad.own_forward_pass.answers import Answers
 from handgrad.own_forward_pass.graphs import Graphs
+from handgrad.own_forward_pass.marks import MARKS
 from handgrad.own_forward_pass.notebook_run import NotebookRun
 
 __all__ = ["ExerciseLines", "Match", "match_exercise"]
@@ -28,18 +30,27 @@ class ExerciseLines:
         For each gradient that it asks for, the tensor.
     lines
         For each tensor that one line assigns, the expression in that line; in forward order.
-    numbers
-        The names of sizes and constants, with the lines that assign them.
     """
 
     name: str
     gradients: Mapping[str, str]
     lines: Mapping[str, str]
-    numbers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, gradients: Mapping[str, str], tensors: Collection[str], setup: Iterable[str]) -> Self:
+        """The forward pass in the cells ``setup``: the lines that compute one of ``tensors`` from another."""
+        lines: dict[str, str] = {}
+        for source in setup:
+            for statement in ast.parse(source).body:
+                match statement:
+                    case ast.Assign(targets=[ast.Name(id=target)], value=value) if target in tensors:
+                        if any(isinstance(part, ast.Name) and part.id in tensors for part in ast.walk(value)):
+                            lines[target] = ast.unparse(value)
+        return cls(name, dict(gradients), lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data."""
-        return {key: dict(value) if isinstance(value, Mapping) else value for key, value in vars(self).items()}
+        return {"name": self.name, "gradients": dict(self.gradients), "lines": dict(self.lines)}
 
 
 @dataclass(frozen=True)
@@ -53,10 +64,13 @@ class Match:
 
 
 def match_exercise(
-    exercises: Sequence[ExerciseLines], answers: Answers, graphs: Graphs, run: NotebookRun
+    exercises: Sequence[ExerciseLines], answers: Answers, graphs: Graphs, lines: Mapping[str, str], run: NotebookRun
 ) -> Match | None:
-    """The exercise whose forward pass the notebook has, the largest if there are several; None if it has none."""
-    matches = [_Matching(one, answers, graphs, run).match() for one in exercises]
+    """The exercise whose forward pass the notebook has, the largest if there are several; None if it has none.
+
+    ``lines`` are those that assign the notebook's forward tensors.
+    """
+    matches = [_Matching(one, answers, graphs, lines, run).match() for one in exercises]
     found = [one for one in matches if one is not None]
     return max(found, key=lambda one: len(one.tensors), default=None)
 
@@ -64,52 +78,67 @@ def match_exercise(
 class _Matching:
     """One exercise laid onto one notebook, in the order of the exercise's lines."""
 
-    def __init__(self, exercise: ExerciseLines, answers: Answers, graphs: Graphs, run: NotebookRun) -> None:
+    def __init__(
+        self, exercise: ExerciseLines, answers: Answers, graphs: Graphs, lines: Mapping[str, str], run: NotebookRun
+    ) -> None:
         self.exercise, self.answers, self.graphs = exercise, answers, graphs
-        self.namespace = {name: value for name, value in run.namespace.items() if not name.startswith("__hg_")}
+        self.namespace = {name: value for name, value in run.namespace.items() if name not in MARKS}
         self.by_name: dict[str, list[int]] = {}
         for key, name in answers.names.items():
             self.by_name.setdefault(name, []).append(key)
+        self.lines = {name: _expression(line) for name, line in lines.items()}
         self.found: dict[str, list[int]] = {}
         self.differing: list[str] = []
-        self.renamed: dict[str, str] = {}
 
     def match(self) -> Match | None:
         wanted = set(self.exercise.gradients.values())
+        if not wanted:
+            return None
+        names = {tensor: tensor for tensor in {*wanted, *self.exercise.lines} if tensor in self.by_name}
+        if len(names.keys() & wanted) < ENOUGH * len(wanted):
+            names = self._unified(names)
+        self.found = {ours: self.by_name[theirs] for ours, theirs in names.items() if theirs in self.by_name}
         values = self._values()
-        for tensor in [*(wanted - self.exercise.lines.keys()), *self.exercise.lines]:
-            if tensor in self.by_name:
-                self.found[tensor] = self.by_name[tensor]
-        if len(self.found.keys() & wanted) < 2:
-            self._find_leaves(values)
+        values |= {ours: values[theirs] for ours, theirs in names.items() if theirs in values}
+        values |= {ours: self.graphs.tensors[keys[0]].detach() for ours, keys in self.found.items()}
         for tensor, expression in self.exercise.lines.items():
             given = self._evaluated(expression, values)
             if tensor in self.found:
                 self._compare(tensor, given)
-            elif given is not None and (keys := self._equal(given)):
-                self.found[tensor] = keys
-                self.renamed[self.answers.names[keys[0]]] = tensor
-            keys = self.found.get(tensor, [])
-            if keys:
-                values[tensor] = self.graphs.tensors[keys[0]].detach()
             elif given is not None:
                 values[tensor] = given
+                if keys := self._equal(given):
+                    self.found[tensor] = keys
         if len(self.found.keys() & wanted) < ENOUGH * len(wanted):
             return None
         return Match(self.exercise.name, self.exercise.gradients, self.found, tuple(self._notes()))
 
     def _values(self) -> dict[str, Any]:
-        """What the lines of the exercise may use: the notebook's names."""
-        values = dict(self.namespace)
-        for tensor, keys in self.by_name.items():
-            values[tensor] = self.graphs.tensors[keys[0]].detach()
-        for name, expression in self.exercise.numbers.items():
-            if name not in values and (number := self._evaluated(expression, values)) is not None:
-                values[name] = number
+        """The notebook's names as they were when the forward pass ran: a later minibatch may have the same name."""
+        keys = {key for keys in self.found.values() for key in keys}
+        graph = next((graph for graph in self.graphs.all if keys <= graph.tensors.keys()), self.graphs.all[0])
+        values = {name: value for name, value in self.namespace.items() if not isinstance(value, torch.Tensor)}
+        values |= {
+            bound.name: bound.value
+            for bound in self.graphs.tape.bindings
+            if bound.position <= graph.before and isinstance(bound.value, torch.Tensor)
+        }
         return values
 
-    def _find_leaves(self, values: dict[str, Any]) -> None:
-        """Nothing is called as in the exercise: no leaf is known, so no line can be evaluated."""
+    def _unified(self, names: Mapping[str, str]) -> dict[str, str]:
+        """The notebook's name for each of the exercise's, as far as their lines are the same but for names."""
+        names = dict(names)
+        free = {name: line for name, line in self.lines.items() if line is not None and name not in names.values()}
+        for _ in range(2):
+            for ours, expression in self.exercise.lines.items():
+                line = _expression(f"{ours} = {expression}")
+                for theirs, candidate in free.items() if ours not in names else ():
+                    more = _same_but_names(line, candidate, {**names, ours: theirs})
+                    if more is not None:
+                        names = more
+                        del free[theirs]
+                        break
+        return names
 
     def _evaluated(self, expression: str, values: dict[str, Any]) -> Any:
         try:
@@ -140,10 +169,42 @@ class _Matching:
         if self.differing:
             first = self.differing[0]
             notes.append(
-                f"Your {first} is not what `{first} = {self.exercise.lines[first]}` gives, the line of {self.exercise.name}: "
+                f"Your {first} is not what `{first} = {self.exercise.lines[first]}` gives, as in {self.exercise.name}: "
                 "the gradients were judged by your own line."
             )
         return notes
+
+
+def _expression(line: str) -> ast.expr | None:
+    """The value of an assignment; None if it is none."""
+    try:
+        match ast.parse(line).body:
+            case [ast.Assign(value=value)]:
+                return value
+    except (SyntaxError, ValueError, RecursionError):
+        pass
+    return None
+
+
+def _same_but_names(ours: ast.AST | None, theirs: ast.AST | None, names: dict[str, str]) -> dict[str, str] | None:
+    """``names`` with those that make two expressions the same; None if they differ in more than names."""
+    match ours, theirs:
+        case ast.Name(id=name), ast.Name(id=other):
+            if name in names:
+                return names if names[name] == other else None
+            return None if other in names.values() else {**names, name: other}
+        case ast.Constant(value=value), ast.Constant(value=other):
+            return names if value == other else None
+    if ours is None or theirs is None or type(ours) is not type(theirs):
+        return None
+    parts = [list(ast.iter_child_nodes(one)) for one in (ours, theirs)]
+    plain = [[value for _, value in ast.iter_fields(one) if isinstance(value, str)] for one in (ours, theirs)]
+    if len(parts[0]) != len(parts[1]) or plain[0] != plain[1]:
+        return None
+    found: dict[str, str] | None = names
+    for first, second in zip(*parts, strict=True):
+        found = _same_but_names(first, second, found) if found is not None else None
+    return found
 
 
 def _is_same(tensor: torch.Tensor, given: torch.Tensor) -> bool:

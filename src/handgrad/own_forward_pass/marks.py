@@ -9,10 +9,12 @@ __all__ = ["MARKS", "assigned_names", "is_training", "marked"]
 MARKS = ("__hg_bind__", "__hg_owner__", "__hg_item__", "__hg_call__", "__hg_turn__", "__hg_enter__", "__hg_types__")
 """The names that a marked statement uses; see :class:`.notebook_run.NotebookRun`."""
 _BIND, _OWNER, _ITEM, _CALL, _TURN, _ENTER, _TYPES = MARKS
-_BUILTIN = frozenset(
-    "super locals globals vars dir exec eval print len range zip enumerate isinstance sum min max sorted list set"
-    " display map filter getattr setattr".split()
-)
+# fmt: off
+_BUILTIN = frozenset((
+    "super", "locals", "globals", "vars", "dir", "exec", "eval", "print", "len", "range", "zip", "enumerate",
+    "isinstance", "sum", "min", "max", "sorted", "list", "set", "display", "map", "filter", "getattr", "setattr",
+))
+# fmt: on
 """Functions that compare nothing."""
 _VIEWS = ("data", "T", "mT")
 """Attributes of a tensor that are the tensor itself."""
@@ -150,7 +152,8 @@ class _Marker(ast.NodeTransformer):
         match node.func:
             case ast.Name(id=name) if name not in _BUILTIN and len(node.args) + len(node.keywords) > 1:
                 names = tuple(arg.id if isinstance(arg, ast.Name) else None for arg in node.args)
-                marks = [ast.Constant(node.lineno), ast.Constant(names), node.func]
+                said = ast.Tuple([ast.Constant(name) for name in names], ast.Load())
+                marks = [ast.Constant(node.lineno), said, node.func]
                 return ast.copy_location(ast.Call(_load(_CALL), [*marks, *node.args], node.keywords), node)
         return node
 

@@ -18,11 +18,13 @@ import torch
 
 __all__ = ["Surroundings"]
 
-STAND_INS = frozenset(
-    "tqdm google wandb seaborn plotly graphviz ipywidgets torchviz torchinfo torchsummary tensorboard tensorboardX rich"
-    " termcolor dotenv matplotlib requests".split()
-)
-"""Packages for plots, progress and drives: one that is not installed is replaced by an object that accepts everything."""
+# fmt: off
+STAND_INS = frozenset((
+    "tqdm", "google", "wandb", "seaborn", "plotly", "graphviz", "ipywidgets", "torchviz", "torchinfo",
+    "torchsummary", "tensorboard", "tensorboardX", "rich", "termcolor", "dotenv", "matplotlib", "requests",
+))
+# fmt: on
+"""Packages for plots, progress and drives: one that is not installed is replaced by an object that accepts all."""
 NAMES = "names"
 """A missing text file, or a URL, with this in its name is the lecture's list of names."""
 
@@ -52,10 +54,10 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         builtins.open = io.open = self._opener(opened)
         builtins.input = lambda *_: ""
         urllib.request.urlopen = lambda url, *_, **__: self._download(url)
-        urllib.request.urlretrieve = self._retrieve
+        urllib.request.urlretrieve = self._retrieve  # type: ignore[assignment] # the notebook sees no headers
         if (requests := _requests()) is not None:
             requests.get = lambda url, *_, **__: self._download(url)
-        torch.compile = torch.jit.script = _unchanged
+        torch.compile = torch.jit.script = _unchanged  # type: ignore[assignment]
         try:
             yield
         finally:
@@ -108,7 +110,7 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self, name: str, path: Sequence[str] | None = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The specification of a stand-in; this finder is the last one, so nothing else has the package."""
-        package = name.split(".")[0]
+        package = name.split(".", maxsplit=1)[0]
         if package not in STAND_INS:
             return None
         if package not in self.packages:

@@ -11,6 +11,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from handgrad.own_forward_pass.tape import Binding, FunctionCall, Tape, tensors_
 
 __all__ = ["Cell", "NotebookRun", "Stop", "TimeLimits"]
 
-MAX_MESSAGE = 300
+MAX_MESSAGE = 120
 """Characters that are kept of an exception's message."""
 MOST_ATTEMPTS = 6
 """Times that one statement is run, each time with one more gradient in place of a missing one."""
@@ -108,7 +109,7 @@ class NotebookRun:
     namespace: dict[str, Any] = field(default_factory=new_namespace)
 
     def run(self, cells: Sequence[Cell]) -> None:
-        """Run the ``cells``, then the functions without arguments that none of them called."""
+        """Run ``cells``, then the functions without arguments that none of them called."""
         self._entered: set[str] = set()
         self._turns: dict[str, int] = {}
         self._lost: set[str] = set()
@@ -154,7 +155,7 @@ class NotebookRun:
         for statement in self._statements(cell.number, source):
             self.tape.line = statement.lineno
             names = frozenset(assigned_names(statement))
-            error = self._run_until(end, lambda statement=statement: self._execute(statement, cell))
+            error = self._run_until(end, partial(self._execute, statement, cell))
             if isinstance(error, _TooLong):
                 self._out_of_time(cell.number, statement.lineno, names)
                 return
@@ -170,7 +171,7 @@ class NotebookRun:
 
     def _stopped(self, cell: int, line: int, error: BaseException, names: frozenset[str]) -> None:
         try:
-            message = " ".join(str(error).split())[:MAX_MESSAGE]
+            message = str(error).strip().split("\n")[0][:MAX_MESSAGE]
         except Exception:
             message = ""
         self.stops.append(Stop(cell, _line_of(error, cell) or line, type(error).__name__, message, names))
@@ -254,7 +255,7 @@ class NotebookRun:
                 self.tape.cell = int(function.__code__.co_filename[len("<cell ") : -1])
                 self.tape.line = function.__code__.co_firstlineno
                 end = min(self._end, time.monotonic() + self.limits.cell)
-                if (error := self._run_until(end, lambda function=function: self._under_tape(function))) is not None:
+                if (error := self._run_until(end, partial(self._under_tape, function))) is not None:
                     self._stopped(self.tape.cell, self.tape.line, error, frozenset())
 
     def _under_tape(self, function: Callable[[], object]) -> None:

@@ -10,16 +10,20 @@ from handgrad.own_forward_pass.tape import NOW, Call, State, Tape, tensors_in
 
 __all__ = ["Replay", "as_double"]
 
-_RANDOM = frozenset(
-    "rand_like randn_like randint_like empty_like multinomial bernoulli normal randperm normal_ uniform_ random_"
-    " bernoulli_ exponential_".split()
-)
+# fmt: off
+_RANDOM = frozenset((
+    "rand_like", "randn_like", "randint_like", "empty_like", "multinomial", "bernoulli", "normal", "randperm",
+    "normal_", "uniform_", "random_", "bernoulli_", "exponential_",
+))
+# fmt: on
 """Calls whose result is not computed from their arguments: it stays as recorded."""
 _DROPOUT = frozenset(("dropout", "dropout_", "alpha_dropout", "feature_dropout"))
-_SAME_DTYPE = frozenset(
-    "index_add index_add_ scatter_add scatter_add_ matmul mm bmm addmm einsum __matmul__ __rmatmul__ tensordot linear"
-    " where lerp baddbmm conv1d conv2d".split()
-)
+# fmt: off
+_SAME_DTYPE = frozenset((
+    "index_add", "index_add_", "scatter_add", "scatter_add_", "matmul", "mm", "bmm", "addmm", "einsum",
+    "__matmul__", "__rmatmul__", "tensordot", "linear", "where", "lerp", "baddbmm", "conv1d", "conv2d",
+))
+# fmt: on
 """Calls whose tensors must have one dtype."""
 _SMALL = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -114,11 +118,11 @@ class Replay:
         instead = self._instead
         if call.target is not None:
             # the target is changed: it must be a tensor of this replay, and not one that stands in for a state
-            state = self._tape.state(call.target, call.index)
+            state = self._tape.state(call.target, call.position)
             if state in instead or id(call.target) not in self._made:
-                self._made[id(call.target)] = self._read(call.target, call.index).clone()
+                self._made[id(call.target)] = self._read(call.target, call.position).clone()
             self._instead = {key: value for key, value in instead.items() if key != state}
-        args, kwargs = self._swapped(call.args, call.index), self._swapped(call.kwargs, call.index)
+        args, kwargs = self._swapped(call.args, call.position), self._swapped(call.kwargs, call.position)
         self._instead = instead
         if call.name == "__setitem__" and isinstance(args[2], torch.Tensor):
             args = (args[0], args[1], args[2].to(args[0].dtype))
@@ -141,8 +145,8 @@ class Replay:
     def _dropped(self, call: Call) -> torch.Tensor:
         """Dropout again, with the mask that was drawn."""
         given = call.inputs[0]
-        before = as_double(self._tape.value(given, call.index))
-        after = as_double(self._tape.value(call.outputs[0], NOW if call.outputs[0] is not given else call.index + 1))
+        before = as_double(self._tape.value(given, call.position))
+        after = as_double(self._tape.value(call.outputs[0], NOW if call.outputs[0] is not given else call.position + 1))
         factor = torch.where(before != 0, after / before, torch.zeros_like(before))
-        value = self._read(given, call.index)
+        value = self._read(given, call.position)
         return value * factor.to(value.dtype)

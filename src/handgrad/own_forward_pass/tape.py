@@ -20,14 +20,17 @@ MAX_COPIED = 1 << 29
 """Bytes of the copies that are made before tensors are overwritten (512 MiB)."""
 MOST_ITEMS = 2_000
 """Items of the longest list that is searched for tensors."""
-_UNRECORDED = frozenset(
-    "shape dtype device requires_grad is_leaf grad_fn ndim layout names _version is_sparse is_cuda dim size numel"
-    " nelement __len__ __repr__ __format__ __str__ __hash__ __dir__ stride data_ptr is_floating_point is_complex"
-    " is_tensor retain_grad requires_grad_ retains_grad manual_seed element_size type _set_grad_enabled is_contiguous"
-    " register_hook storage untyped_storage itemsize nbytes is_quantized is_meta".split()
-)
+# fmt: off
+_UNRECORDED = frozenset((
+    "shape", "dtype", "device", "requires_grad", "is_leaf", "grad_fn", "ndim", "layout", "names", "_version",
+    "is_sparse", "is_cuda", "dim", "size", "numel", "nelement", "__len__", "__repr__", "__format__", "__str__",
+    "__hash__", "__dir__", "stride", "data_ptr", "is_floating_point", "is_complex", "is_tensor", "retain_grad",
+    "requires_grad_", "retains_grad", "manual_seed", "element_size", "type", "_set_grad_enabled", "is_contiguous",
+    "register_hook", "storage", "untyped_storage", "itemsize", "nbytes", "is_quantized", "is_meta",
+))
+# fmt: on
 """Calls that make no tensor and change none."""
-_NUMBERS = frozenset("item tolist numpy __float__ __int__ __array__".split())
+_NUMBERS = frozenset(["item", "tolist", "numpy", "__float__", "__int__", "__array__"])
 """Calls after which a value leaves the tape."""
 _IN_PLACE = frozenset(("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"))
 
@@ -42,7 +45,7 @@ class Call:
     ``target`` is the tensor that it wrote into, if any. It was made in the ``cell`` and ``line`` of the notebook.
     """
 
-    index: int
+    position: int
     function: Callable[..., Any]
     name: str
     args: tuple[Any, ...]
@@ -55,9 +58,9 @@ class Call:
 
 
 class Binding(NamedTuple):
-    """A value that a statement bound to a name before the call ``index``; for ``self.dW`` the ``owner`` is an object."""
+    """A value that was bound to a name before the call at ``position``; ``owner`` is the ``self`` of ``self.dW``."""
 
-    index: int
+    position: int
     cell: int
     line: int
     name: str
@@ -68,7 +71,7 @@ class Binding(NamedTuple):
 class FunctionCall(NamedTuple):
     """A call of one of the notebook's own functions with several tensors, and the names of the arguments."""
 
-    index: int
+    position: int
     cell: int
     line: int
     function: str
@@ -79,7 +82,7 @@ class FunctionCall(NamedTuple):
 class NumberRead(NamedTuple):
     """A value that left the tape: ``x.item()``, ``x.numpy()``; with the line of the cell that asked for it."""
 
-    index: int
+    position: int
     cell: int
     line: int
     tensors: list[torch.Tensor]
@@ -88,7 +91,7 @@ class NumberRead(NamedTuple):
 class Gradient(NamedTuple):
     """A call of ``backward``, which ``accumulates`` in ``.grad``, or of ``torch.autograd.grad`` on ``root``."""
 
-    index: int
+    position: int
     cell: int
     root: torch.Tensor
     accumulates: bool
@@ -163,26 +166,25 @@ class Tape(TorchFunctionMode):
         if name == "grad" and outputs:
             self.tensor_of_gradient[id(outputs[0])] = args[0]
         if inputs and (outputs or target is not None) and self.position < MAX_CALLS:
-            self._record(function, name, args, kwargs, inputs, outputs, target)
+            # a list may be changed by the notebook later
+            args = tuple(list(value) if type(value) is list else value for value in args)
+            place = self.cell, self.line
+            self._record(Call(self.position, function, name, args, dict(kwargs), inputs, outputs, target, *place))
         return result
 
-    def _record(self, function: Any, name: str, args: Any, kwargs: Any, inputs: Any, outputs: Any, target: Any) -> None:
-        # a list may be changed by the notebook later
-        args = tuple(list(value) if type(value) is list else value for value in args)
-        call = Call(
-            self.position, function, name, args, dict(kwargs), inputs, outputs, target, self.cell, self.line
-        )
+    def _record(self, call: Call) -> None:
+        target = call.target
         self.calls.append(call)
-        known = {id(tensor) for tensor in inputs}
-        for output in outputs:
+        known = {id(tensor) for tensor in call.inputs}
+        for output in call.outputs:
             if id(output) not in known:
-                self._producers.setdefault(id(output), call.index)
+                self._producers.setdefault(id(output), call.position)
         if target is not None:
-            self._writes[storage_of(target)].append(call.index)
+            self._writes[storage_of(target)].append(call.position)
             made_by = self.producer(target)
             detached = made_by is not None and self.calls[made_by].name in ("data", "detach")
             if detached or not torch.is_grad_enabled():
-                self._updates[storage_of(target)].append(call.index)
+                self._updates[storage_of(target)].append(call.position)
 
     def _autograd(self, function: Any, name: str, args: Any, kwargs: Any) -> Any:
         roots = args[0] if args else kwargs.get("tensors", kwargs.get("outputs", ()))
@@ -216,8 +218,9 @@ class Tape(TorchFunctionMode):
     @staticmethod
     def _target(name: str, args: Any, kwargs: Any) -> torch.Tensor | None:
         """The tensor that a call writes into."""
-        if isinstance(kwargs.get("out"), torch.Tensor):
-            return kwargs["out"]
+        out: object = kwargs.get("out")
+        if isinstance(out, torch.Tensor):
+            return out
         if not args or not (name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))):
             return None
         found = tensors_in(args[0])
@@ -227,7 +230,7 @@ class Tape(TorchFunctionMode):
         storage = tensor.untyped_storage()
         if self._copied + storage.nbytes() <= MAX_COPIED:
             self._copied += storage.nbytes()
-            self._copies[storage_of(tensor)].append((self.position, storage.clone()))
+            self._copies[storage_of(tensor)].append((self.position, storage.clone()))  # type: ignore[no-untyped-call] # torch's
 
     def producer(self, tensor: torch.Tensor) -> int | None:
         """The index of the call that made ``tensor``; None if it was made from no other tensor."""
@@ -243,7 +246,7 @@ class Tape(TorchFunctionMode):
         return id(tensor), self.version(tensor, before)
 
     def first_write(self, tensor: torch.Tensor, after: int) -> int | None:
-        """The index of the first call from ``after`` on that writes into the storage of ``tensor``; None if none does."""
+        """The position of the first call from ``after`` on that writes into a tensor's storage; None if none does."""
         writes = self._writes.get(storage_of(tensor), [])
         later = writes[bisect.bisect_left(writes, after) :]
         return later[0] if later else None
@@ -254,7 +257,7 @@ class Tape(TorchFunctionMode):
         for index, storage in self._copies.get(storage_of(tensor), ()):
             if index >= before:
                 empty = torch.empty(0, dtype=tensor.dtype)
-                return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())  # type: ignore[call-overload]
+                return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
         return tensor.detach()
 
     def is_updated(self, tensor: torch.Tensor, before: int) -> bool:
@@ -262,9 +265,7 @@ class Tape(TorchFunctionMode):
         made = self._producers.get(id(tensor), -1)
         return any(made < index < before for index in self._updates.get(storage_of(tensor), ()))
 
-    def slice(
-        self, tensor: torch.Tensor, before: int, stop: Callable[[torch.Tensor, int, State], bool]
-    ) -> list[int]:
+    def slice(self, tensor: torch.Tensor, before: int, stop: Callable[[torch.Tensor, int, State], bool]) -> list[int]:
         """The calls that made the value of ``tensor`` before a call, back to the states that ``stop`` accepts."""
         waiting, seen, found = [(tensor, before)], set[State](), set[int]()
         while waiting:
@@ -290,7 +291,7 @@ class Tape(TorchFunctionMode):
         return later if made < 0 else [made, *later]
 
     def uses(self, tensor: torch.Tensor, before: int, state: State, ends: Container[int]) -> bool:
-        """Whether the value of ``tensor`` before a call was made from ``state``; the tensors in ``ends`` are not entered."""
+        """Whether the value of ``tensor`` was made from ``state``; it is not looked for beyond the tensors ``ends``."""
         found = False
 
         def stop(_: torch.Tensor, __: int, other: State) -> bool:
@@ -321,7 +322,7 @@ def _name(function: Any) -> str:
 def storage_of(tensor: torch.Tensor) -> int:
     """The identity of a tensor's storage: views have that of their base."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # a sparse tensor
         return -id(tensor)
 

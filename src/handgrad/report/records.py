@@ -104,6 +104,8 @@ class Verdict:
         The answer against its reference, and the recognised mistake; None if there is none.
     message
         One sentence about the outcome; empty if there is nothing to add.
+    tensor, place
+        Of a notebook checked against its own forward pass: the tensor, and where the answer is; else empty.
     """
 
     id: str
@@ -114,6 +116,8 @@ class Verdict:
     comparison: Comparison | None = None
     diagnosis: Diagnosis | None = None
     message: str = ""
+    tensor: str = ""
+    place: str = ""
 
     @property
     def sentence(self) -> str:
@@ -136,7 +140,8 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """The verdict as plain data."""
         comparison = self.comparison and self.comparison.to_dict()
-        return {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
+        found = {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
+        return {name: value for name, value in found.items() if value or name not in ("tensor", "place")}
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,8 @@ class Report:
         Time that grading took.
     checks
         The verdicts, in the order of the notebook.
+    forward_pass
+        ``own`` if the answers were checked against the notebook's own forward pass, not that of an exercise.
     """
 
     assignment: str
@@ -202,6 +209,7 @@ class Report:
     message: str = ""
     seconds: float = 0.0
     checks: tuple[Verdict, ...] = ()
+    forward_pass: Literal["exercise", "own"] = "exercise"
 
     @property
     def score(self) -> float:
@@ -234,7 +242,8 @@ class Report:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
         checks = tuple(Verdict.from_dict(check) for check in data["checks"])
-        return cls(**{name: data[name] for name in (*_TEXTS, "seconds")}, checks=checks)
+        own = {"forward_pass": data["forward_pass"]} if "forward_pass" in data else {}
+        return cls(**{name: data[name] for name in (*_TEXTS, "seconds")}, checks=checks, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data: schema 1."""
@@ -245,6 +254,7 @@ class Report:
             "max_score": self.max_score,
             "seconds": round(self.seconds, 4),
             "checks": [verdict.to_dict() for verdict in self.checks],
+            **({"forward_pass": "own"} if self.forward_pass == "own" else {}),
         }
 
 

@@ -84,8 +84,11 @@ def text_of(console: Console) -> str:
 
 
 def _print_verdicts(console: Console, report: Report) -> None:
-    header = ("result", noun(report), "points", "match", "maxdiff")
-    rows = [_row(verdict) for verdict in report.checks]
+    if report.forward_pass == "own":
+        header: tuple[str, ...] = ("result", "tensor", "your variable", "where", "match", "maxdiff")
+    else:
+        header = ("result", noun(report), "points", "match", "maxdiff")
+    rows = [_row(verdict, is_own=report.forward_pass == "own") for verdict in report.checks]
     widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     console.print(Text(_laid_out(header, widths), "dim"))
     for verdict, row in zip(report.checks, rows, strict=True):
@@ -98,12 +101,13 @@ def _print_verdicts(console: Console, report: Report) -> None:
             console.print(Padding(Text(line), (0, 0, 0, 4)))
 
 
-def _row(verdict: Verdict) -> tuple[str, str, str, str, str]:
+def _row(verdict: Verdict, *, is_own: bool) -> tuple[str, ...]:
     seen = verdict.comparison
+    points = f"{number(verdict.points)}/{number(verdict.max_points)}"
+    told = (one_line(verdict.tensor), one_line(verdict.gradient), one_line(verdict.place))
     return (
         f"{LOOKS[verdict.outcome].mark} {verdict.outcome}",
-        one_line(verdict.gradient),
-        f"{number(verdict.points)}/{number(verdict.max_points)}",
+        *(told if is_own else (one_line(verdict.gradient), points)),
         match(seen),
         "" if seen is None or seen.maxdiff is None else f"{seen.maxdiff:.3g}",
     )
@@ -117,6 +121,8 @@ def _laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
 def _closing(report: Report) -> list[str]:
     """Score, isolation, and a last line with the next gradient to work on."""
     texts = [f"Score: {out_of(report.score, report.max_score) if has_score(report) else 'none'}"]
+    if report.forward_pass == "own":
+        texts = ["Checked against your notebook's own forward pass: a self-check, not a grade"]
     if report.outcome == "graded":
         texts[0] += f", in {report.seconds:.2f} s"
         texts.append(f"Isolation: {isolation(report)}")

@@ -90,7 +90,8 @@ def one_line(text: str) -> str:
 
 def noun(report: Report) -> str:
     """What a report's checks are about: ``gradient``, or ``answer`` if not all of them are gradients."""
-    return "gradient" if all(verdict.gradient.startswith("d") for verdict in report.checks) else "answer"
+    is_own = report.forward_pass == "own"
+    return "gradient" if is_own or all(verdict.gradient.startswith("d") for verdict in report.checks) else "answer"
 
 
 def number(value: float) -> str:
@@ -126,7 +127,7 @@ def lecture_line(verdict: Verdict) -> str:
     """The lecture's line about a verdict; empty if nothing was compared."""
     if verdict.comparison is None:
         return ""
-    return comparison_line(one_line(verdict.gradient).removeprefix("d"), verdict.comparison)
+    return comparison_line(one_line(verdict.tensor or verdict.gradient.removeprefix("d")), verdict.comparison)
 
 
 def sentence(verdict: Verdict) -> str:

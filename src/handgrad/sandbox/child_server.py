@@ -159,7 +159,7 @@ def preload(modules: Sequence[str]) -> None:
 
 
 def service(name: str) -> types.ModuleType | None:
-    """The module called ``name``, whose function ``serve`` serves a child in place of :class:`Server`; None if empty."""
+    """The module called ``name``, whose function ``serve`` replaces :class:`Server`; None if there is no name."""
     return importlib.import_module(name) if name else None
 
 

@@ -48,6 +48,7 @@ class WarmSandbox(Children):
         directory: Path,
         limits: Limits | None = None,
         preload: Sequence[str] = PRELOAD,
+        *,
         process: WarmProcess | None = None,
         service: str = "",
     ) -> None:

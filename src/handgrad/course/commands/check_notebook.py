@@ -1,6 +1,7 @@
 """Check one notebook: find its exercise, draw seeds, grade it. Needs no course and no gradebook."""
 
 import functools
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,19 +11,22 @@ import nbformat
 
 import handgrad
 from handgrad.course.course import Course
-from handgrad.errors import CourseError, ExerciseError, SubmissionError
+from handgrad.errors import CourseError, ExerciseError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.grader import Grader, GradingResult
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.report.records import Verdict
+from handgrad.own_forward_pass.check import NothingToCheck, OwnCheck
+from handgrad.own_forward_pass.known_exercise import ExerciseLines
+from handgrad.report.records import Report, Verdict
 from handgrad.sandbox.warm_process import WarmProcess
+from handgrad.submission.alignment import Alignment
 from handgrad.submission.find_notebook import find_notebook
 from handgrad.submission.submission import Submission
 
-__all__ = ["check", "exercise_for", "gradients", "verdict"]
+__all__ = ["check", "check_own", "exercise_for", "gradients", "is_own", "verdict"]
 
 PACKAGED = Path(handgrad.__file__).parent / "exercises"
 """The released exercises in the package, written by `make release`."""
@@ -35,7 +39,7 @@ def check(
     renames: Sequence[str] = (),
     process: WarmProcess | None = None,
 ) -> GradingResult:
-    """Grade the notebook at ``path`` with fresh hidden seeds.
+    """Grade the notebook at ``path`` against an exercise, with fresh hidden seeds.
 
     Parameters
     ----------
@@ -73,6 +77,87 @@ def check(
     seeds = [secrets.randbits(48)]
     with Grader(exercise, seeds, replace(settings, trust=True), process) as grader:
         return grader.grade(submission)
+
+
+def check_own(
+    path: Path, renames: Sequence[str] = (), data: Sequence[Path] = (), process: WarmProcess | None = None
+) -> Report:
+    """Check the notebook at ``path``: against its own forward pass, unless it was made from a release.
+
+    Parameters, if not as for :func:`check`, and errors:
+
+    data
+        Files that the notebook opens and that are not beside it.
+
+    Raises
+    ------
+    NothingToCheck
+        No loss was reached in it, or no gradient was found.
+    RenameError, SubmissionError, ExerciseError, CourseError
+        As for :func:`check`.
+    """
+    if path.is_dir():
+        return check(path, renames=renames, process=process).report
+    notebook = read_notebook(path)
+    exercise = exercise_for(path, notebook)
+    if missing := [str(one) for one in data if not one.is_file()]:
+        raise SubmissionError(f"--data {missing[0]}: there is no such file.")
+    if not is_own(notebook, exercise):
+        return check(path, exercise, renames=renames, process=process).report
+    known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
+    names = (PACKAGED / "backprop" / "names.txt").read_bytes()
+    own = OwnCheck(path, notebook, list(map(_lines, known)), names, data, _renames(renames, notebook))
+    try:
+        return own.report(process)
+    except NothingToCheck as nothing:
+        return _fallback(path, notebook, exercise, renames, nothing)
+
+
+def is_own(notebook: nbformat.NotebookNode, exercise: Exercise) -> bool:
+    """Whether a notebook was not made from a release: it has no stub and no setup cell of an exercise."""
+    known = {one.name: one for one in (*_packaged(), exercise)}
+    return all(Alignment(notebook.cells, one).is_foreign for one in known.values())
+
+
+def _fallback(
+    path: Path, notebook: nbformat.NotebookNode, exercise: Exercise, renames: Sequence[str], nothing: NothingToCheck
+) -> Report:
+    """The report against the exercise, for a notebook with most of its answers in which no loss was reached."""
+    try:
+        written = Submission.of(notebook, exercise, renames).written()
+    except SubmissionError:
+        written = set()
+    if 2 * len(written) < len(exercise.stubs):
+        raise SubmissionError(f"{path}: {nothing}") from nothing
+    report = check(path, exercise, renames=renames).report
+    said = f"{nothing} So the answers were checked against the forward pass of {exercise.name}."
+    return replace(report, message=" ".join(filter(None, (said, report.message))))
+
+
+def _lines(exercise: Exercise) -> ExerciseLines:
+    """The forward pass of an exercise, as far as it is written in single lines."""
+    tensors = {*exercise.tensor_of.values()}
+    return ExerciseLines.of(exercise.name, exercise.tensors, tensors, exercise.setup({}))
+
+
+def _renames(options: Sequence[str], notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """The tensor by the variable, from ``VARIABLE=TENSOR`` options; ``VARIABLE=dTENSOR`` says the same.
+
+    Raises
+    ------
+    RenameError
+        An option is not of that form, or the notebook does not have the variable.
+    """
+    words = {word for cell in notebook.cells for word in re.findall(r"\w+", str(cell.source))}
+    names: dict[str, str] = {}
+    for option in options:
+        variable, _, tensor = (part.strip() for part in option.partition("="))
+        if not (variable.isidentifier() and tensor.isidentifier()):
+            raise RenameError(f"--rename {option} is not VARIABLE=TENSOR, two names such as g1=probs.")
+        if variable not in words:
+            raise RenameError(f"--rename {option}: the notebook has no {variable}.{closest(variable, words)}")
+        names[variable] = tensor if tensor in words else tensor.removeprefix("d")
+    return names
 
 
 def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
@@ -128,7 +213,13 @@ def _candidates(path: Path) -> Iterator[list[Exercise]]:
         yield [read_released(released)]
     if current := _course_around(Path.cwd()):
         yield _exercises_of(current, path)
-    yield [read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))]
+    yield list(_packaged())
+
+
+@functools.cache
+def _packaged() -> tuple[Exercise, ...]:
+    """The exercises in the package."""
+    return tuple(read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}")))
 
 
 def _course_around(start: Path) -> Course | None:

@@ -1,0 +1,217 @@
+"""The grader's side: sends a notebook to the sandbox, reads what was found there, and makes it a report."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from nbformat import NotebookNode
+
+from handgrad import __version__
+from handgrad.errors import HandgradError, SubmissionError
+from handgrad.notebook import untrusted_json
+from handgrad.own_forward_pass.known_exercise import ExerciseLines
+from handgrad.own_forward_pass.notebook_run import TimeLimits
+from handgrad.report.records import Outcome, Report, Verdict
+from handgrad.sandbox.child_client import ChildClient
+from handgrad.sandbox.isolation.limits import Limits
+from handgrad.sandbox.messages import Death
+from handgrad.sandbox.sandbox import Sandbox
+from handgrad.sandbox.warm_process import WarmProcess
+
+__all__ = ["NothingToCheck", "OwnCheck", "files_beside"]
+
+SERVICE = "handgrad.own_forward_pass.worker"
+TITLE = "your notebook's own forward pass"
+LIMITS = Limits(cell_seconds=20.0, submission_seconds=150.0, memory_mb=3072, file_mb=256)
+GRACE = 5.0
+"""Seconds after which a cell that is still running, although its time is up, is ended from outside."""
+JUDGING_SECONDS = 60.0
+"""Wall-clock seconds for everything after the last cell."""
+MOST_DEATHS = 3
+"""Processes that are started again after a cell has ended one."""
+MOST_ROWS, MOST_TEXT = 500, 4_000
+"""Rows of a report, and characters of a text in it, that are taken from the sandbox."""
+MAX_FILE, MAX_FILES, MOST_FILES = 1 << 25, 1 << 27, 200
+"""Bytes of the largest file beside a notebook that is taken into the sandbox, of all of them, and their number."""
+_DEPTH = 3
+_LEFT_OUT = (".ipynb", ".html", ".pdf", ".zip", ".whl")
+
+
+class NothingToCheck(SubmissionError):
+    """No loss was reached, or no gradient was found; the message says why."""
+
+
+@dataclass(frozen=True)
+class OwnCheck:
+    """The check of one notebook against its own forward pass.
+
+    Parameters
+    ----------
+    path, notebook
+        The file, and what was read from it.
+    exercises
+        The exercises that it may have followed.
+    names
+        The lecture's list of names.
+    data
+        More files that it opens.
+    renames
+        For each variable whose partner cannot be known, the tensor.
+    limits
+        Wall-clock limits of the run.
+    """
+
+    path: Path
+    notebook: NotebookNode
+    exercises: Sequence[ExerciseLines] = ()
+    names: bytes = b""
+    data: Sequence[Path] = ()
+    renames: Mapping[str, str] = field(default_factory=dict)
+    limits: TimeLimits = field(default_factory=TimeLimits)
+
+    def report(self, process: WarmProcess | None = None) -> Report:
+        """Run it, and report.
+
+        Raises
+        ------
+        NothingToCheck
+            There is no loss or no gradient in it.
+        SandboxError
+            The sandbox cannot be started.
+        """
+        started = time.perf_counter()
+        # a student's own notebook runs without isolation too, and the report says so
+        with Sandbox([], self.path.parent, LIMITS, trust=True, process=process, service=SERVICE) as sandbox:
+            sandbox.wait_until_ready()
+            found = self._found(sandbox)
+            isolation = sandbox.isolation
+        if found["why_not"]:
+            raise NothingToCheck(" ".join([found["why_not"], *found["notes"]]))
+        report = Report(
+            found["exercise"] or self.path.stem,
+            self.path.stem,
+            "graded",
+            __version__,
+            isolation,
+            message=" ".join(self._said(found)),
+            checks=tuple(map(_verdict, found["rows"])),
+            forward_pass="own",
+        )
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def _said(self, found: Mapping[str, Any]) -> Iterator[str]:
+        yield f"Checked against {TITLE}" + (f", which is that of {found['exercise']}." if found["exercise"] else ".")
+        if note := self.notebook.metadata.get("handgrad_note", ""):
+            yield str(note)
+        yield from found["notes"]
+
+    def _found(self, sandbox: Sandbox) -> dict[str, Any]:
+        """The findings; a cell that ends the process is left out the next time."""
+        died: dict[int, str] = {}
+        while True:
+            with sandbox.child([]) as child:
+                cell, answer = self._ask(child, died)
+            if isinstance(answer, dict):
+                return answer
+            if cell is None or cell in died or len(died) == MOST_DEATHS:
+                raise NothingToCheck(_death(cell, answer))
+            died[cell] = "TimeLimit" if answer.reason == "timeout" else f"EndedPython ({answer.detail})"
+
+    def _ask(self, child: ChildClient, died: Mapping[int, str]) -> tuple[int | None, dict[str, Any] | Death]:
+        """What a child finds, or its death in the cell."""
+        sources = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
+        request = {
+            "cells": [{"number": number, "source": source} for number, source in enumerate(sources, start=1)],
+            "limits": asdict(self.limits),
+            "exercises": [exercise.to_dict() for exercise in self.exercises],
+            "renames": dict(self.renames),
+            "died": dict(died),
+        }
+        files = [("", self.names), *files_beside(self.path, self.data)]
+        child.say({"files": len(files)}, json.dumps(request).encode())
+        for name, content in files:
+            child.say({"file": name}, content)
+        cell: int | None = None
+        while True:
+            seconds = JUDGING_SECONDS if cell is None else self.limits.cell + GRACE
+            heard = child.hear(seconds)
+            if isinstance(heard, Death):
+                return cell, heard
+            header, payload = heard
+            if "findings" in header:
+                return None, _findings(payload)
+            cell = header["cell"] if type(header.get("cell")) is int else None
+
+
+def files_beside(path: Path, data: Sequence[Path] = ()) -> Iterator[tuple[str, bytes]]:
+    """The files that a notebook may open: those of its folder, with their relative path, and ``data``."""
+    left, count = MAX_FILES, 0
+    folder = path.parent
+    beside = [
+        (str(one.relative_to(folder).as_posix()), one)
+        for one in sorted(folder.rglob("*"), key=lambda one: (len(one.parts), one.name))
+        if len(one.relative_to(folder).parts) <= _DEPTH
+        and not any(part.startswith((".", "__")) for part in one.relative_to(folder).parts)
+        and one.suffix not in _LEFT_OUT
+    ]
+    for name, one in [*((one.name, one) for one in data), *beside]:
+        try:
+            size = one.stat().st_size if one.is_file() and not one.is_symlink() else MAX_FILES
+            if size > min(left, MAX_FILE) or count == MOST_FILES:
+                continue
+            content = one.read_bytes()
+        except OSError:
+            continue
+        left, count = left - size, count + 1
+        yield name, content
+
+
+def _findings(payload: bytes) -> dict[str, Any]:
+    """The findings that a child sent: of the types that they must have, and of limited length."""
+    try:
+        found = untrusted_json.loads(payload)
+        rows = [{name: row[name] for name in _ROW} for row in found["rows"][:MOST_ROWS]]
+        for row in rows:
+            if row["outcome"] not in get_args(Outcome) or type(row["cell"]) is not int or type(row["line"]) is not int:
+                raise ValueError
+            row |= {name: str(row[name])[:MOST_TEXT] for name in ("tensor", "variable", "message")}
+            _verdict(row)
+        return {
+            "rows": rows,
+            "exercise": str(found["exercise"])[:MOST_TEXT],
+            "why_not": str(found["why_not"])[:MOST_TEXT],
+            "notes": [str(note)[:MOST_TEXT] for note in found["notes"][:20]],
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise HandgradError("the notebook wrote to the channel of its own check, so there is no report.") from error
+
+
+_ROW = ("tensor", "variable", "outcome", "cell", "line", "message", "comparison", "diagnosis")
+_POINTS: Mapping[str, float] = {"passed": 1.0, "partial": 0.5}
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    return Verdict.from_dict(
+        {
+            "id": f"check_{row['variable']}",
+            "gradient": row["variable"],
+            "outcome": row["outcome"],
+            "points": _POINTS.get(row["outcome"], 0.0),
+            "max_points": 1.0,
+            "comparison": row["comparison"],
+            "diagnosis": row["diagnosis"],
+            "message": row["message"],
+            "tensor": row["tensor"],
+            "place": f"cell {row['cell']}, line {row['line']}" if row["cell"] else "",
+        }
+    )
+
+
+def _death(cell: int | None, death: Death) -> str:
+    where = f"cell {cell}" if cell else "the comparison of the answers"
+    if death.reason == "timeout":
+        return f"The check was stopped: {where} did not end in time."
+    return f"The check was stopped: {where} ended the whole Python process ({death.detail})."
