@@ -59,9 +59,9 @@ def test_every_package_has_its_floor() -> None:
 
 
 def test_the_top_is_small() -> None:
-    """A newcomer sees at most nineteen names."""
+    """A newcomer sees at most twenty names."""
     entries = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert len(entries) <= 19, sorted(entries)
+    assert len(entries) <= 20, sorted(entries)
 
 
 def test_imports_point_down() -> None:

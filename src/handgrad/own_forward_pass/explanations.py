@@ -84,7 +84,7 @@ class Explanations:
         name = next((name for name, key in named.keys.items() if key == id(judged.answer.tensor)), "")
         if not name:
             return None
-        steps = self._steps(judged)
+        steps = self._judge.again(judged, _PASSES)
         views = [self._view(name, named, judged, step, blind=False) for step in steps]
         views = views or [self._against_truth(name, named, judged)]
         diagnosis = recognise_in_any_shape(f"d{name}", views)

@@ -159,6 +159,8 @@ class _Finder:
             self._explain_wrong(row, best, stop)
         elif best.verdict == "loss-only":
             self._explain_loss_only(row, best)
+            if stop is not None:
+                row.message = f"{_where(stop)}, stops with {stop.text}. {row.message}".rstrip()
         elif not best.shape_is_right:
             row.outcome, row.diagnosis = "partial", self.explanations.shape(best)
             if row.diagnosis is None:
@@ -390,9 +392,11 @@ class _Finder:
                 )
         stops = [stop for stop in self.run.stops if set(losses) & stop.names]
         if stops:
+            cause = self.run.cause_of(stops[0])
+            so = "" if cause is stops[0] else f", so {_where(stops[0], small=True)}, stops too ({stops[0].message})"
             return (
-                f"No loss was reached: {_where(stops[0], small=True)}, stops with {stops[0].text}. Run the notebook "
-                "from the top in a fresh kernel, and repair that cell first."
+                f"No loss was reached: {_where(cause, small=True)}, stops with {cause.text}{so}. Run the notebook from "
+                "the top in a fresh kernel, and repair that cell first."
             )
         if "torch" not in source:
             what = "numpy" if "numpy" in source else "Python numbers"

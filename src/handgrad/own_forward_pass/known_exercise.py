@@ -95,12 +95,11 @@ class _Matching:
         if not wanted:
             return None
         names = {tensor: tensor for tensor in {*wanted, *self.exercise.lines} if tensor in self.by_name}
-        if len(names.keys() & wanted) < ENOUGH * len(wanted):
-            names = self._unified(names)
+        names = self._unified(names)
         self.found = {ours: self.by_name[theirs] for ours, theirs in names.items() if theirs in self.by_name}
         values = self._values()
         values |= {ours: values[theirs] for ours, theirs in names.items() if theirs in values}
-        values |= {ours: self.graphs.tensors[keys[0]].detach() for ours, keys in self.found.items()}
+        values |= {ours: self._value(keys) for ours, keys in self.found.items()}
         for tensor, expression in self.exercise.lines.items():
             given = self._evaluated(expression, values)
             if tensor in self.found:
@@ -115,15 +114,21 @@ class _Matching:
 
     def _values(self) -> dict[str, Any]:
         """The notebook's names as they were when the forward pass ran: a later minibatch may have the same name."""
-        keys = {key for keys in self.found.values() for key in keys}
-        graph = next((graph for graph in self.graphs.all if keys <= graph.tensors.keys()), self.graphs.all[0])
+        self.graph = max(
+            self.graphs.all, key=lambda graph: sum(keys[0] in graph.tensors for keys in self.found.values())
+        )
         values = {name: value for name, value in self.namespace.items() if not isinstance(value, torch.Tensor)}
         values |= {
-            bound.name: bound.value
+            bound.name: self.graphs.tape.value(bound.value, self.graph.before)
             for bound in self.graphs.tape.bindings
-            if bound.position <= graph.before and isinstance(bound.value, torch.Tensor)
+            if bound.position <= self.graph.before and isinstance(bound.value, torch.Tensor)
         }
         return values
+
+    def _value(self, keys: Sequence[int]) -> torch.Tensor:
+        """The values of a forward tensor when the loss was computed: a parameter may have been updated since."""
+        key = next((key for key in keys if key in self.graph.tensors), keys[0])
+        return self.graphs.tape.value(self.graphs.tensors[key], self.graph.before)
 
     def _unified(self, names: Mapping[str, str]) -> dict[str, str]:
         """The notebook's name for each of the exercise's, as far as their lines are the same but for names."""
@@ -132,11 +137,12 @@ class _Matching:
         for _ in range(2):
             for ours, expression in self.exercise.lines.items():
                 line = _expression(f"{ours} = {expression}")
-                for theirs, candidate in free.items() if ours not in names else ():
+                own = {names[ours]: self.lines.get(names[ours])} if ours in names else free
+                for theirs, candidate in own.items():
                     more = _same_but_names(line, candidate, {**names, ours: theirs})
                     if more is not None:
                         names = more
-                        del free[theirs]
+                        free.pop(theirs, None)
                         break
         return names
 
@@ -160,7 +166,7 @@ class _Matching:
 
     def _compare(self, tensor: str, given: Any) -> None:
         """Note a tensor that has the exercise's name and other values than its line gives."""
-        theirs = self.graphs.tensors[self.found[tensor][0]]
+        theirs = self._value(self.found[tensor])
         if isinstance(given, torch.Tensor) and not _is_same(theirs, given):
             self.differing.append(tensor)
 

@@ -125,6 +125,13 @@ class NotebookRun:
                 self._run_cell(cell)
             self._run_uncalled()
 
+    def cause_of(self, stop: Stop) -> Stop:
+        """The first statement that raised because of which this one lacks a name; the same one if it lacks none."""
+        missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
+        earlier = self.stops[: self.stops.index(stop)]
+        made = next((one for one in earlier if missing and missing[1] in one.names), None)
+        return self.cause_of(made) if made else stop
+
     def first_causes(self) -> list[Stop]:
         """The statements that raised, without those that lack what an earlier one of them should have made."""
         found, lost = [], set[str]()
