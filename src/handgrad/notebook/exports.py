@@ -33,6 +33,7 @@ def parse_markdown(text: str) -> NotebookNode:
 
 READERS: dict[str, Callable[[str], NotebookNode]] = {
     ".py": parse_script,
+    ".txt": parse_script,
     ".md": parse_markdown,
     ".markdown": parse_markdown,
     ".rmd": parse_markdown,

@@ -1,29 +1,37 @@
 """Markdown files that are notebooks: jupytext's and MyST's Markdown, R Markdown, Quarto, pandoc, nbconvert."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from handgrad.notebook.magics import restored
+from handgrad.notebook.marimo import arranged
 from handgrad.notebook.text_cells import TextCell, lines_of, nbgrader_of
 
 __all__ = ["cells_of"]
 
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,}|:{3,})[ \t]*(?P<info>[^`]*)")
 _PYTHON = re.compile(r"i?python3?|py")
-_CELL = re.compile(r"\{[ ]*(?:code-cell\}[ ]*|\.?(?=i?python3?\b))")
-"""The beginning of a cell that is run, unlike an example in a text: ``{code-cell}``, ``{python}``, ``{.python}``."""
+_CELL = re.compile(r"\{[ ]*(?:code-cell\}[ ]*|\.?(?=i?python3?\b))|python \{\.marimo\b")
+"""A cell that is run, unlike an example in a text: ``{code-cell}``, ``{python}``, ``{.python}``, ``{.marimo}``."""
+_MARIMO = re.compile(r"^`{3,}python \{\.marimo\b", re.MULTILINE)
+_RAW = re.compile(r'\bactive="(?![^"]*\bipynb\b)')
+"""An option of a cell that jupytext keeps out of the notebook's code."""
 _LANGUAGE = re.compile(r"\{?[ ]*\.?(?:code-cell\}[ ]*)?(?P<language>[\w+-]*)(?P<options>.*)")
 _OPTION = re.compile(r":[\w-]+:.*")
 _REGION = re.compile(r"\s*<!-- #(?P<end>end)?(?:region|md|markdown|raw)\b.*")
 
 
-def cells_of(text: str) -> Iterator[TextCell]:
+def cells_of(text: str) -> Iterable[TextCell]:
     """The cells of the notebook in the Markdown ``text``: its fenced blocks of Python, and the texts between them.
 
     If there are blocks that are marked as cells (``{python}``, ``{code-cell}``), other blocks of Python are examples.
     Blocks of other languages, and blocks in jupytext's regions, belong to the texts.
     """
-    lines = lines_of(text)
+    cells = _cells(lines_of(text))
+    return arranged(cells) if _MARIMO.search(text) else cells
+
+
+def _cells(lines: Sequence[str]) -> Iterator[TextCell]:
     blocks = [*_blocks(lines)]
     marked = [block for block in blocks if _CELL.match(block[2]["info"])]
     end = 0
@@ -70,4 +78,5 @@ def _code(lines: Sequence[str], head: re.Match[str]) -> TextCell:
         start = inside.index("---", 1) + 1
     while start < len(inside) and _OPTION.fullmatch(inside[start]):
         start += 1
-    return TextCell("code", restored("\n".join(inside[start:]).strip("\n")), nbgrader_of(head["info"]))
+    kind = "raw" if _RAW.search(head["info"]) else "code"
+    return TextCell(kind, restored("\n".join(inside[start:]).strip("\n")), nbgrader_of(head["info"]))

@@ -1,18 +1,20 @@
 """Notebooks of marimo: Python files whose cells are functions, in any order."""
 
 import ast
+import inspect
 import io
 import itertools
 import re
+import textwrap
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from handgrad.notebook.execution import parse
 from handgrad.notebook.text_cells import TextCell, lines_of, strings_in
 
-__all__ = ["cells_of", "is_marimo"]
+__all__ = ["arranged", "cells_of", "is_marimo"]
 
 _START = re.compile(
     r"@\w+\.(?:cell|function|class_definition)\b|with \w+\.setup\b|\w+\._unparsable_cell\(|if __name__\b"
@@ -45,7 +47,20 @@ def cells_of(text: str) -> list[TextCell]:
     The setup comes first, and a cell comes after those that make the names that it takes. Names that begin with an
     underscore belong to their cell: if several cells have the same one, it gets the cell's number.
     """
-    cells = [cell for lines in _parts(lines_of(text)) if (cell := _cell(lines))]
+    return _arranged([cell for lines in _parts(lines_of(text)) if (cell := _cell(lines))])
+
+
+def arranged(cells: Iterable[TextCell]) -> list[TextCell]:
+    """The cells of marimo's Markdown, in the order in which it runs them."""
+    return _arranged([_plain(cell) if cell.kind == "code" else _Cell(cell.kind, cell.source) for cell in cells])
+
+
+def _plain(cell: TextCell) -> _Cell:
+    tree = parse(cell.source)
+    return _code(cell.source, frozenset().union(*map(_loaded, tree.body)) if tree else frozenset())
+
+
+def _arranged(cells: Sequence[_Cell]) -> list[TextCell]:
     return [TextCell(cell.kind, cell.source) for cell in _ordered([*_with_own_names(cells)])]
 
 
@@ -84,7 +99,7 @@ def _cell_of(statement: ast.stmt, lines: Sequence[str]) -> _Cell | None:
         case ast.Expr(
             value=ast.Call(func=ast.Attribute(attr="_unparsable_cell"), args=[ast.Constant(value=str(source)), *_])
         ):
-            return _Cell("code", source.strip("\n"))
+            return _Cell("code", textwrap.dedent(source).strip("\n"))
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if statement.decorator_list:
             match _decorator(statement):
                 case "cell" if not isinstance(statement, ast.ClassDef):
@@ -107,8 +122,7 @@ def _function_cell(statement: ast.FunctionDef | ast.AsyncFunctionDef, lines: Seq
     source = _inside(statement, body, lines)
     match body:
         case [ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="mo"), attr="md"), args=[text, *_]))]:
-            constant = isinstance(text, ast.Constant) and isinstance(text.value, str)
-            return _Cell("markdown", str(text.value) if isinstance(text, ast.Constant) and constant else source)
+            return _Cell("markdown", inspect.cleandoc(str(text.value)) if isinstance(text, ast.Constant) else source)
     if _is_disabled(statement):
         return _Cell("raw", source)
     arguments = statement.args

@@ -28,7 +28,7 @@ _MARKS = {
 }
 """Encodings by byte order mark; UTF-32 comes before UTF-16, whose marks are prefixes of its marks."""
 _NAME = re.compile(
-    r".*(?:(?P<suffix>\.(?:ipynb|py|md|markdown|rmd|qmd))(?:\.(?:json|txt|download|bak))?|\.json|\.txt)(?: ?\(\d+\))?",
+    r".*?(?P<suffix>\.(?:ipynb|py|md|markdown|rmd|qmd|json|txt))(?:\.(?:json|txt|download|bak))?(?: ?\(\d+\))?",
     re.IGNORECASE | re.DOTALL,
 )
 """Names of files that may be notebooks; browsers and mail programs add to them (``backprop.ipynb.json``)."""
@@ -72,11 +72,11 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
         It is not a notebook; the message gives the reason.
     """
     found = _NAME.fullmatch(where)
-    parse = READERS.get((found["suffix"] or "").lower() if found else "", tidying.parse)
+    parse = READERS.get(found["suffix"].lower() if found else "", tidying.parse)
     text = _decoded(data, where, is_strict=parse is tidying.parse)
     if not text.strip():
         raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
-    if text.lstrip()[:1] == "{" and '"nbformat"' in text:
+    if text.lstrip()[:1] == "{" and ('"cells"' in text or '"worksheets"' in text):
         parse = tidying.parse
     if conflicts.first_mark(text):
         return _one_side(text, where, parse)

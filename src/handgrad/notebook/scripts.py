@@ -6,17 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from handgrad.notebook.magics import called, is_cell_magic, restored
+from handgrad.notebook.syntax import ParsedCell
 from handgrad.notebook.text_cells import TextCell, lines_of, nbgrader_of, strings_in, uncommented
 
 __all__ = ["cells_of"]
 
 _HEAD = re.compile(
-    r"#[ \t]*%%+(?P<options>.*)|(?P<nbconvert># In\[[ \d*]*\]:?\s*)|#[ ]*<(?P<old>code|markdown|raw)cell>\s*"
+    r"#[ \t]*%%+(?P<options>.*)"
+    r"|# (?:\+|-)(?P<light>[ \t]*|[ \t]+(?:\[\w+\]|[\w.-]+=|\{).*)"
+    r"|(?P<nbconvert># In\[[ \d*]*\]:?\s*)"
+    r"|#[ ]*<(?P<old>code|markdown|raw)cell>\s*"
 )
+"""The first line of a cell, as percent scripts, jupytext's light scripts, nbconvert and IPython write it."""
 _KIND = re.compile(r"\[(markdown|md|raw)\]|^\s+(markdown|md|raw)\b")
 _LANGUAGE = re.compile(r'\blanguage="(\w+)"(?:.*\bmagic_args="([^"]*)")?')
-_INACTIVE = re.compile(r'\bactive="(?![^"]*\bpy\b)')
-"""An option of a cell that jupytext comments out, since it runs in the notebook only."""
+_ACTIVE = re.compile(r'\bactive="([^"]*)"')
+"""Where a cell is run, says jupytext; a cell that is not run in Python files is a comment there."""
+_BEGINS = re.compile(r"(?!(?:else|elif|except|finally|case)\b)[^\s)\]}]")
+"""The beginning of a line with which a statement can begin."""
 _QUOTED = re.compile(r"[rR]?(\"{3}|'{3}).*\1", re.DOTALL)
 _COLAB = "# Commented out IPython magic to ensure Python compatibility."
 _CELL_MAGIC = re.compile(r"# ?%%(\w+)")
@@ -62,20 +69,28 @@ def _marked(lines: list[str], heads: dict[int, re.Match[str]]) -> Iterator[TextC
     """The cells of a file with marks; what is above the first one is a cell too."""
     is_nbconvert = any(head["nbconvert"] for head in heads.values())
     starts = [*heads, len(lines)]
-    yield _code(lines[: starts[0]], is_nbconvert)
+    yield from _converted(lines[: starts[0]]) if is_nbconvert else _paragraphs(lines[: starts[0]])
     for start, end in itertools.pairwise(starts):
         head, inside = heads[start], lines[start + 1 : end]
-        options = head["options"] or ""
+        options = head["options"] or head["light"] or ""
         kind = _KIND.search(options)
         if kind or head["old"] not in (None, "code"):
             is_raw = "raw" in (head["old"], *(kind.groups() if kind else ()))
             yield TextCell("raw" if is_raw else "markdown", _text("\n".join(inside)), nbgrader_of(options))
             continue
+        active = _ACTIVE.search(options)
         if language := _LANGUAGE.search(options):
             inside = [f"%%{language[1]} {language[2] or ''}".rstrip(), *uncommented(inside)]
-        elif _INACTIVE.search(options):
-            inside = uncommented(inside)
-        yield _code(_without_colab(inside), is_nbconvert, nbgrader_of(options))
+        elif active:
+            inside = inside if "py" in active[1].split(",") else uncommented(inside)
+        if active and "ipynb" not in active[1]:
+            yield TextCell("raw", "\n".join(inside))
+        elif is_nbconvert:
+            yield from _converted(inside)
+        elif options:
+            yield _code(_without_colab(inside), nbgrader_of(options))
+        else:
+            yield from _paragraphs(_without_colab(inside))
 
 
 def _text(source: str) -> str:
@@ -96,20 +111,52 @@ def _unmarked(lines: list[str]) -> Iterator[TextCell]:
             code.append(lines[index])
             index += 1
             continue
-        yield _code(code)
+        yield from _paragraphs(code)
         inside = lines[index : end + 1]
         if index in texts:
             yield TextCell("markdown", _text("\n".join(inside)))
         else:
             yield TextCell("code", "\n".join(_without_colab(inside)))
         code, index = [], end + 1
-    yield _code(code)
+    yield from _paragraphs(code)
 
 
-def _code(lines: list[str], is_nbconvert: bool = False, nbgrader: dict[str, Any] | None = None) -> TextCell:
-    """A code cell with its magics; nbconvert comments out texts, but no magics."""
+def _code(lines: list[str], nbgrader: dict[str, Any] | None = None) -> TextCell:
+    """A code cell with its magics."""
     source = "\n".join(line for line in lines if line.rstrip() != _COLAB).strip("\n")
-    return TextCell("code", called(source if is_nbconvert else restored(source)), nbgrader)
+    return TextCell("code", called(restored(source)), nbgrader)
+
+
+def _converted(lines: list[str]) -> Iterator[TextCell]:
+    """A code cell of nbconvert's, which comments out texts but no magics, and the text below it."""
+    code = max((index for index, line in enumerate(lines, start=1) if line.strip() and line[0] != "#"), default=0)
+    blank = (
+        index for index in range(code, len(lines) - 1) if not lines[index].strip() and not lines[index + 1].strip()
+    )
+    end = next(blank, len(lines))
+    yield TextCell("code", called("\n".join(lines[:end]).strip("\n")))
+    yield TextCell("markdown", _text("\n".join(lines[end:])))
+
+
+def _paragraphs(lines: list[str]) -> Iterator[TextCell]:
+    """Code whose cells are not marked: one cell or, if a part of it is not Python, one for each paragraph."""
+    cell = _code(lines)
+    if ParsedCell.of(cell.source) is not None:
+        yield cell
+        return
+    inside = {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)}
+    starts = [
+        index
+        for index, line in enumerate(lines)
+        if index and index not in inside and _begins(line, above=lines[index - 1])
+    ]
+    for start, end in itertools.pairwise([0, *starts, len(lines)]):
+        yield _code(lines[start:end])
+
+
+def _begins(line: str, above: str) -> bool:
+    """Whether a paragraph begins at a line: below an empty one, or with a magic for a whole cell."""
+    return line.startswith("%%") or (not above.strip() and _BEGINS.match(line) is not None)
 
 
 def _is_text(lines: list[str], start: int, end: int) -> bool:
