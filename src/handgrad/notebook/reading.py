@@ -4,16 +4,18 @@ import codecs
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
-from handgrad.notebook import tidying
+from handgrad.notebook import conflicts, tidying
+from handgrad.notebook.exports import READERS
+from handgrad.notebook.notes import add_note
+from handgrad.notebook.syntax import ParsedCell, same
 
-__all__ = ["MAX_BYTES", "parse_export", "parse_notebook", "read_content", "read_notebook"]
+__all__ = ["MAX_BYTES", "is_export", "is_notebook", "parse_notebook", "read_content", "read_notebook"]
 
 MAX_BYTES = 1 << 27
 """Bytes of the largest file that is read (128 MiB): enough for plots and tables, but does not fill the memory."""
@@ -25,9 +27,21 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Encodings by byte order mark; UTF-32 comes before UTF-16, whose marks are prefixes of its marks."""
-_HEAD = re.compile(r"^# ?%%(?P<rest>.*)$|^# In\[[ \d*]*\]:\s*$")
-_MAGIC = re.compile(r"^# (?=%|!)")
-"""A magic as jupytext writes it, since it is not Python."""
+_NAME = re.compile(
+    r".*?(?P<suffix>\.(?:ipynb|py|md|markdown|rmd|qmd|json|txt))(?:\.(?:json|txt|download|bak))?(?: ?\(\d+\))?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Names of files that may be notebooks; browsers and mail programs add to them (``backprop.ipynb.json``)."""
+
+
+def is_notebook(name: str) -> bool:
+    """Whether a file of this name is a notebook, if it is what its suffix says."""
+    return name.lower().endswith(".ipynb")
+
+
+def is_export(name: str) -> bool:
+    """Whether a file of this name may have a notebook in it, but in another format or under another suffix."""
+    return not is_notebook(name) and _NAME.fullmatch(name) is not None
 
 
 def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
@@ -47,31 +61,74 @@ def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
 
 
 def parse_notebook(data: bytes, where: str) -> NotebookNode:
-    """The notebook in the bytes of the file ``where``, in nbformat 4; a ``.py`` file is an export of a notebook.
+    """The notebook in the bytes of the file ``where``, in nbformat 4.
+
+    By its suffix it is JSON, a Python file or a Markdown file (:mod:`handgrad.notebook.exports`). What had to be
+    repaired is in its note (:mod:`handgrad.notebook.notes`).
 
     Raises
     ------
     SubmissionError
         It is not a notebook; the message gives the reason.
     """
-    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        raise SubmissionError(f"{where} is not a notebook: it is not {encoding[:6].upper()} text.") from None
+    found = _NAME.fullmatch(where)
+    parse = READERS.get(found["suffix"].lower() if found else "", tidying.parse)
+    text = _decoded(data, where, is_strict=parse is tidying.parse)
     if not text.strip():
         raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
-    if where.endswith(".py"):
-        return parse_export(text)
-    if text.lstrip()[:1] == "<":
+    if text.lstrip()[:1] == "{" and ('"cells"' in text or '"worksheets"' in text):
+        parse = tidying.parse
+    if conflicts.first_mark(text):
+        return _one_side(text, where, parse)
+    if parse is tidying.parse and text.lstrip()[:1] == "<":
         raise SubmissionError(f"{where} is a web page, not a notebook: download the .ipynb file itself.")
     try:
-        return tidying.parse(text)
+        notebook = parse(text)
     except ValueError as error:
         raise SubmissionError(
             f"{where} is not a notebook that can be read ({error}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
+    _resolve(notebook)
+    return notebook
+
+
+def _decoded(data: bytes, where: str, is_strict: bool) -> str:
+    """The text of a file; in a text that is not strictly UTF-8, letters of Windows are read too."""
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        if is_strict or encoding != "utf-8" or b"\0" in data:
+            raise SubmissionError(f"{where} is not a notebook: it is not {encoding[:6].upper()} text.") from None
+        return data.decode("cp1252", "replace")
+
+
+def _one_side(text: str, where: str, parse: Callable[[str], NotebookNode]) -> NotebookNode:
+    """One version of a file in which git left conflicts, if the code of both is the same."""
+    line = conflicts.first_mark(text)
+    try:
+        versions = [parse(side) for side in conflicts.sides(text) or ()]
+    except ValueError:
+        versions = []
+    codes = [[cell.source for cell in version.cells if cell.cell_type == "code"] for version in versions]
+    if not codes or codes[0] != codes[1]:
+        raise SubmissionError(f"{where} has git's conflict marks at line {line}: {conflicts.ADVICE}")
+    add_note(versions[0], f"The file has git's conflict marks at line {line}: the code of both versions is the same.")
+    return versions[0]
+
+
+def _resolve(notebook: NotebookNode) -> None:
+    """Take one version of the cells that have two versions of the same code, and name those whose versions differ."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        line = conflicts.first_mark(cell.source) if cell.cell_type == "code" else 0
+        if not line or ParsedCell.of(cell.source) is not None:
+            continue
+        versions = conflicts.sides(cell.source)
+        if versions and same(*versions):
+            cell.source = versions[0]
+        else:
+            add_note(notebook, f"Cell {number} has git's conflict marks at its line {line}: {conflicts.ADVICE}")
 
 
 def read_content(path: Path, inside: Path | None = None) -> bytes:
@@ -104,30 +161,3 @@ def _require_regular_file(path: Path, status: os.stat_result) -> None:
             f"{path} is not read: it has {status.st_size >> 20:,} MiB, and a notebook may have {MAX_BYTES >> 20}. "
             "Clear its outputs and hand it in again."
         )
-
-
-def parse_export(text: str) -> NotebookNode:
-    """The notebook that a Python file was exported from: with ``# %%`` cells, or nbconvert's ``# In[3]:``.
-
-    A file without marks is one cell.
-    """
-    cells = [
-        nbformat.v4.new_code_cell(source) if kind == "code" else nbformat.v4.new_markdown_cell(source)
-        for kind, source in _cells(text)
-        if source.strip()
-    ]
-    for position, cell in enumerate(cells, start=1):
-        cell["id"] = f"cell-{position}"
-    return nbformat.v4.new_notebook(cells=cells)
-
-
-def _cells(text: str) -> Iterator[tuple[str, str]]:
-    """Kind and source of each cell."""
-    kind, lines = "code", list[str]()
-    for line in text.splitlines():
-        if head := _HEAD.match(line):
-            yield kind, "\n".join(lines).strip("\n")
-            kind, lines = "text" if re.search(r"\[(markdown|md|raw)\]", head["rest"] or "") else "code", []
-        else:
-            lines.append(_MAGIC.sub("", line) if kind == "code" else line)
-    yield kind, "\n".join(lines).strip("\n")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import nbformat
-from nbformat import NotebookNode, reader
+from nbformat import NotebookNode
 
-from handgrad.notebook import untrusted_json
+from handgrad.notebook import notes, untrusted_json
 
 __all__ = ["parse", "text_of"]
 
@@ -21,6 +21,10 @@ _EMPTY = {
     "raw_cell": nbformat.v4.new_raw_cell(),
 }
 """Valid nodes; metadata is validated as part of one of them."""
+_OLD_KINDS = {"heading": "markdown", "html": "markdown"}
+"""Kinds of cells of older formats, with what they are today."""
+_MOST_NAMED = 5
+"""Odd cells that a note describes."""
 _MOST_KNOWN = 10_000
 """Characters of the longest metadata in the cache."""
 
@@ -28,8 +32,8 @@ _MOST_KNOWN = 10_000
 def parse(text: str) -> NotebookNode:
     """The notebook in ``text``, in nbformat 4, valid and without outputs.
 
-    nbformat refuses a whole notebook for one invalid output, one invalid piece of metadata or one duplicate id. None of
-    them contains source, so they are removed or replaced.
+    nbformat refuses a whole notebook for one invalid output, one invalid piece of metadata, one odd cell or one
+    duplicate id. Here they are removed or replaced. A note (:mod:`handgrad.notebook.notes`) names the odd cells.
 
     Raises
     ------
@@ -37,13 +41,8 @@ def parse(text: str) -> NotebookNode:
         The text is not a notebook; the message is one short line with the reason.
     """
     try:
-        notebook = untrusted_json.loads(text)
-        if not isinstance(notebook, dict):
-            raise ValueError("it is not a notebook")
-        if notebook.get("nbformat") != nbformat.v4.nbformat:
-            notebook = nbformat.convert(reader.reads(json.dumps(notebook)), nbformat.v4.nbformat)
-        return _tidied(notebook)
-    # nbformat fails on invalid notebooks with many kinds of exception, assertions and lookups included
+        return _tidied(untrusted_json.loads(text))
+    # what is not a notebook may fail in many ways
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(lines[0][:200]) from error
@@ -54,39 +53,91 @@ def text_of(notebook: NotebookNode) -> str:
     return json.dumps(notebook, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def _tidied(notebook: dict[str, Any]) -> NotebookNode:
-    if not isinstance(notebook.get("cells"), list):
-        raise ValueError("it has no cells")
+def _tidied(notebook: Any) -> NotebookNode:
+    if not isinstance(notebook, dict):
+        raise ValueError("it is not a notebook")
+    version, newest = notebook.get("nbformat"), nbformat.v4.nbformat
+    if isinstance(version, (int, float)) and version > newest:
+        raise ValueError(f"its format is {str(version)[:20]}, and {newest} is the newest that is known")
+    is_old = isinstance(version, (int, float)) and version < newest
     tidy = nbformat.v4.new_notebook()
     tidy.metadata.update(_metadata(notebook, "notebook"))
+    tidy.metadata.pop(notes.KEY, None)
     ids: set[str] = set()
-    for position, cell in enumerate(notebook["cells"], start=1):
-        tidy.cells.append(_tidy_cell(cell, position))
-        if tidy.cells[-1]["id"] in ids:
-            tidy.cells[-1]["id"] = f"cell-{position}"
-        ids.add(tidy.cells[-1]["id"])
+    odd = []
+    for position, cell in enumerate(_cells(notebook), start=1):
+        node, what = _tidy_cell(cell, position, is_old)
+        if node["id"] in ids:
+            node["id"] = f"cell-{position}"
+        ids.add(node["id"])
+        tidy.cells.append(node)
+        odd += [f"Cell {position} {what}."] if what else []
+    if odd:
+        more = [f"{len(odd) - _MOST_NAMED} more cells are odd."] if len(odd) > _MOST_NAMED else []
+        notes.add_note(tidy, " ".join(odd[:_MOST_NAMED] + more))
     return tidy
 
 
-def _tidy_cell(cell: Any, position: int) -> NotebookNode:
-    """A valid cell with the source of ``cell``, the ``position``-th, and the valid part of its metadata."""
-    kind = f"{cell.get('cell_type')}_cell" if isinstance(cell, dict) else ""
-    source = cell.get("source") if isinstance(cell, dict) else None
-    if isinstance(source, list):
-        source = "".join(source)
-    if kind not in _EMPTY or not isinstance(source, str):
-        raise ValueError(f"cell {position} is not a cell")
+def _cells(notebook: Mapping[str, Any]) -> list[Any]:
+    """The cells of a notebook, before nbformat 4 those of all its worksheets."""
+    cells = notebook.get("cells")
+    if not isinstance(cells, list) and isinstance(sheets := notebook.get("worksheets"), list):
+        lists = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)]
+        cells = [cell for cells in lists if isinstance(cells, list) for cell in cells]
+    if not isinstance(cells, list):
+        raise ValueError("it has no cells")
+    return cells
+
+
+def _tidy_cell(cell: Any, position: int, is_old: bool) -> tuple[NotebookNode, str]:
+    """A valid cell with the source of ``cell``, the ``position``-th, and what is odd about it: empty if nothing is.
+
+    It has the valid part of the cell's metadata. A cell of an unknown kind becomes a raw one, which is not run.
+    """
+    if not isinstance(cell, dict):
+        return nbformat.v4.new_raw_cell(cell if isinstance(cell, str) else "", id=f"cell-{position}"), "is not a cell"
+    kind, odd = _kind(cell, is_old)
+    source, why = _source(cell)
     name = cell.get("id")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         name = f"cell-{position}"
-    tidy = nbformat.from_dict({"cell_type": cell["cell_type"], "id": name, "metadata": {}, "source": source})
-    if kind == "code_cell":
+    tidy = nbformat.from_dict({"cell_type": kind, "id": name, "metadata": {}, "source": source})
+    if kind == "code":
         tidy.update(outputs=[], execution_count=None)
-    tidy.metadata.update(_metadata(cell, kind))
+    tidy.metadata.update(_metadata(cell, f"{kind}_cell"))
     attachments = _table(cell, "attachments")
-    if attachments and kind != "code_cell" and _fits({**tidy, "attachments": attachments}, kind):
+    if attachments and kind != "code" and _fits({**tidy, "attachments": attachments}, f"{kind}_cell"):
         tidy["attachments"] = nbformat.from_dict(attachments)
-    return tidy
+    return tidy, " and ".join(filter(None, (odd, why)))
+
+
+def _kind(cell: Mapping[str, Any], is_old: bool) -> tuple[str, str]:
+    """``code``, ``markdown`` or ``raw``, and what is odd about the kind that the cell says it is."""
+    said = cell.get("cell_type")
+    kind = said.strip().lower() if isinstance(said, str) else ""
+    if f"{kind}_cell" in _EMPTY:
+        return kind, "" if kind == said else f"is of the kind {_quoted(said)}, read as {kind}"
+    if not kind:
+        kind = "code" if not cell.keys().isdisjoint(("outputs", "execution_count", "input")) else "raw"
+        return kind, f"has no kind and is read as {'code' if kind == 'code' else 'text'}"
+    if is_old and kind in _OLD_KINDS:
+        return _OLD_KINDS[kind], ""
+    return _OLD_KINDS.get(kind, "raw"), f"is of the kind {_quoted(said)}, read as text"
+
+
+def _source(cell: Mapping[str, Any]) -> tuple[str, str]:
+    """The source of a cell, which older formats call the input of code, and what is odd about it."""
+    source = cell.get("source", cell.get("input"))
+    if isinstance(source, str):
+        return source, ""
+    if isinstance(source, list):
+        lines = [line for line in source if isinstance(line, str)]
+        return "".join(lines), "" if len(lines) == len(source) else "has lines that are not text"
+    return "", "has no source" if source is None else "has a source that is not text"
+
+
+def _quoted(text: Any) -> str:
+    return repr(str(text)[:30])
 
 
 def _table(owner: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Find the notebook among the files that a student submitted: by its name, or under another name."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.reading import read_notebook
+from handgrad.notebook.reading import is_export, is_notebook, read_notebook
 from handgrad.submission.submission import Submission
 
 __all__ = ["Found", "find_notebook"]
@@ -34,17 +35,18 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     """The notebook in ``folder`` that answers ``exercise``.
 
     The one named after the exercise counts. If there is none, or it cannot be read, it is the notebook with the most
-    answers under another name, also in a subfolder. If no notebook has answers, it is a Python file that has some: an
-    export. Jupyter's checkpoints come last. Links may not leave the folder ``inside`` (default: any link is followed).
+    answers under another name, also in a subfolder. If no notebook has answers, it is another file that has some: an
+    export, or a notebook whose suffix a browser changed. Jupyter's checkpoints come last. Links may not leave the
+    folder ``inside`` (default: any link is followed).
     """
     name = f"{exercise.name}.ipynb"
     exact = folder / name
     if inside is not None and not folder.resolve().is_relative_to(inside.resolve()):
         return Found(exact)  # reading it reports the link
-    others = [path for path in _files(folder, ".ipynb") if path != exact]
+    others = [path for path in _files(folder, is_notebook) if path != exact]
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
     if max(answers.values(), default=0) < 1:
-        exports = {path: count for path in _files(folder, ".py") if (count := _answers(path, exercise, inside)) > 0}
+        exports = {path: count for path in _files(folder, is_export) if (count := _answers(path, exercise, inside)) > 0}
         answers |= exports
         others += exports
     there = os.path.lexists(exact)
@@ -62,13 +64,13 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     return Found(best, " ".join(part for part in (note, _left_aside(folder, written)) if part))
 
 
-def _files(folder: Path, suffix: str) -> list[Path]:
-    """The files with this suffix in ``folder`` and its subfolders, nearest first, then by name."""
+def _files(folder: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
+    """The files with a wanted name in ``folder`` and its subfolders, nearest first, then by name."""
     found: list[Path] = []
     for number, (place, folders, files) in enumerate(os.walk(folder)):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) or name == CHECKPOINTS)
         # a name that begins with a dot is another system's metadata of a file
-        names = [name for name in files if name.lower().endswith(suffix) and not name.startswith(".")]
+        names = [name for name in files if is_wanted(name) and not name.startswith(".")]
         found += [Path(place) / name for name in names]
         if len(found) > MOST or number > MOST_FOLDERS:
             break

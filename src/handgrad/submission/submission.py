@@ -8,6 +8,7 @@ from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
+from handgrad.notebook.notes import note_of
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.alignment import Alignment, StudentCell
 from handgrad.submission.renames import guess, renamed, renames_from
@@ -52,7 +53,7 @@ class Submission:
                 f"this notebook has none of the {len(exercise.stubs)} answer cells of {exercise.name}, and assigns "
                 "none of its gradients: is it for another exercise?"
             )
-        note = " ".join(part for part in (alignment.note(), note) if part)
+        note = " ".join(part for part in (note_of(notebook), alignment.note(), note) if part)
         return cls(notebook, tuple(alignment.cells()), alignment.ids(), note)
 
     def written(self) -> set[str]:

@@ -1,10 +1,10 @@
 """Python files that were notebooks."""
 
-from handgrad.notebook.reading import parse_export
+from handgrad.notebook.exports import parse_script
 
 
 def _cells(text: str) -> list[tuple[str, str]]:
-    return [(cell.cell_type, cell.source) for cell in parse_export(text).cells]
+    return [(cell.cell_type, cell.source) for cell in parse_script(text).cells]
 
 
 def test_percent() -> None:
@@ -12,7 +12,7 @@ def test_percent() -> None:
     text = "# ---\n# jupyter: x\n# ---\n\n# %% [markdown]\n# # A title\n\n# %%\na = 1\n\n# !ls\n#%% the last\nb = 2\n"
     assert _cells(text) == [
         ("code", "# ---\n# jupyter: x\n# ---"),
-        ("markdown", "# # A title"),
+        ("markdown", "# A title"),
         ("code", "a = 1\n\n!ls"),
         ("code", "b = 2"),
     ]
