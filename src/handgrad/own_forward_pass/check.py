@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from handgrad import __version__
 from handgrad.errors import HandgradError, SubmissionError
 from handgrad.notebook import untrusted_json
+from handgrad.notebook.notes import note_of
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.notebook_run import TimeLimits
 from handgrad.report.records import Outcome, Report, Verdict
@@ -96,7 +97,7 @@ class OwnCheck:
             "graded",
             __version__,
             isolation,
-            message=" ".join(self._said(found)),
+            message=" ".join(filter(None, self._said(found))),
             checks=tuple(map(_verdict, found["rows"])),
             forward_pass="own",
         )
@@ -104,8 +105,7 @@ class OwnCheck:
 
     def _said(self, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"Checked against {TITLE}" + (f", which is that of {found['exercise']}." if found["exercise"] else ".")
-        if note := self.notebook.metadata.get("handgrad_note", ""):
-            yield str(note)
+        yield note_of(self.notebook)
         yield from found["notes"]
 
     def _found(self, sandbox: Sandbox) -> dict[str, Any]:

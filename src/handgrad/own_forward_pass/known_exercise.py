@@ -114,9 +114,8 @@ class _Matching:
 
     def _values(self) -> dict[str, Any]:
         """The notebook's names as they were when the forward pass ran: a later minibatch may have the same name."""
-        self.graph = max(
-            self.graphs.all, key=lambda graph: sum(keys[0] in graph.tensors for keys in self.found.values())
-        )
+        held = [keys[0] for keys in self.found.values()]
+        self.graph = max(self.graphs.all, key=lambda graph: sum(key in graph.tensors for key in held))
         values = {name: value for name, value in self.namespace.items() if not isinstance(value, torch.Tensor)}
         values |= {
             bound.name: self.graphs.tape.value(bound.value, self.graph.before)
