@@ -172,8 +172,8 @@ def check(
 ) -> None:
     """Check your own notebook: every gradient is tested by itself.
 
-    A notebook made from a release is tested on fresh data. Any other one is checked against its own forward pass,
-    unless --exercise or --settings is given or the format is one of a grading service.
+    A notebook made from a release is tested on fresh data. Any other one is checked against its own forward pass;
+    with --exercise, --settings or the format of a grading service it is tested against the exercise.
 
     Exit status: 0 if all passed, 1 if something did not.
     """

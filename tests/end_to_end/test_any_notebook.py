@@ -432,7 +432,7 @@ def test_command(tmp_path: Path, lecture: NotebookNode) -> None:
     """`handgrad check` needs nothing but the notebook; a bad --rename is a sentence and status 2."""
     notebook = copy.deepcopy(lecture)
     _rename(notebook, "avg", "bnmeani")
-    _replace(notebook, FORWARD, (r"^avg = .*", "avg = z.mean(0)"))
+    _replace(notebook, FORWARD, (r"^avg = .*", "avg = z.mean(0, keepdim=True)"))
     path = tmp_path / "my_ninja (1).ipynb"
     path.write_text(json.dumps(notebook), encoding="utf-8")
     done = _check(path, "--rename", "avg=bnmeani", "--format", "json", folder=tmp_path)
@@ -440,7 +440,7 @@ def test_command(tmp_path: Path, lecture: NotebookNode) -> None:
     assert json.loads(done.stdout)["score"] == 26
     done = _check(path, "--rename", "avg=bnmean", folder=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "handgrad: --rename avg=bnmean: backprop has no bnmean. Did you mean bnmeani?\n"
+    assert done.stderr == "handgrad: --rename avg=bnmean: there is no tensor bnmean. Did you mean bnmeani?\n"
 
 
 def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:

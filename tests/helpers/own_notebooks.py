@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from nbformat import NotebookNode
 
-from handgrad.notebook.reading import parse_export
+from handgrad.notebook.exports import parse_script
 from helpers.paths import NOTEBOOKS
 
 OWN = NOTEBOOKS / "own"
@@ -90,13 +90,13 @@ class OwnNotebook:
     @property
     def notebook(self) -> NotebookNode:
         """The notebook itself, every gradient right."""
-        return parse_export(self.script)
+        return parse_script(self.script)
 
     def planted(self, mistake: PlantedMistake) -> NotebookNode:
         """The notebook with this mistake in it."""
         if (count := self.script.count(mistake.find)) != 1:
             raise ValueError(f"{self.name}: {mistake.find!r} occurs {count} times, not once")
-        return parse_export(self.script.replace(mistake.find, mistake.replace))
+        return parse_script(self.script.replace(mistake.find, mistake.replace))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from handgrad.gradients.comparison import reshaped
 from handgrad.own_forward_pass.graphs import Graphs, LossGraph
 from handgrad.own_forward_pass.names import last_part, tensors_of_gradient
 from handgrad.own_forward_pass.replay import as_double
-from handgrad.own_forward_pass.tape import Binding, State, Tape
+from handgrad.own_forward_pass.tape import Binding, State, Tape, storage_of
 
 __all__ = ["Answer", "Answers", "agree", "in_shape"]
 
@@ -110,6 +110,7 @@ class Answers:
         self._spelled: dict[str, set[str]] = defaultdict(set)
         self._parts: dict[str, dict[int, torch.Tensor]] = defaultdict(dict)
         self._bound: dict[int, Binding] = {}
+        self._holders: dict[int, Binding] = {}
         self._cells: dict[int, set[int]] = defaultdict(set)
         self._read_bindings()
         self._by_comparison()
@@ -125,6 +126,8 @@ class Answers:
                 self.names.setdefault(id(bound.value), self._label(bound))
             elif isinstance(bound.value, (torch.Tensor, np.ndarray)):
                 self._bound.setdefault(id(bound.value), bound)
+                if isinstance(bound.value, torch.Tensor):
+                    self._holders[storage_of(bound.value)] = bound
                 self._cells[id(bound.value)].add(bound.cell)
         for name, places in self._places.items():
             self._spelled[name.lower()].add(name)
@@ -149,9 +152,9 @@ class Answers:
 
     def _partner(self, bound: Binding) -> tuple[torch.Tensor, str] | None:
         """The tensor that a variable answers by its name, and the tensor's name."""
-        if renamed := self._renames.get(bound.name):
-            tensor = self.forward_tensor(renamed, bound.position)
-            return None if tensor is None else (tensor, renamed)
+        renamed = self._renames.get(bound.name, "")
+        if renamed and (tensor := self.forward_tensor(renamed, bound.position)) is not None:
+            return tensor, renamed
         for name in tensors_of_gradient(bound.name):
             if _has_owner(bound):
                 # self.dW of a layer is about the W of this layer
@@ -209,19 +212,18 @@ class Answers:
                 others = [
                     one
                     for one, owner in zip(made.inputs, owners, strict=True)
-                    if owner is None and id(one) not in self._forward and id(one) in self._bound
+                    if owner is None and id(one) not in self._forward and self._holder(one)
                 ]
                 if len(tensors) == len(others) == 1:
-                    place = Binding(
-                        made.position,
-                        made.cell,
-                        made.line,
-                        self._bound[id(others[0])].name,
-                        others[0],
-                        self._bound[id(others[0])].owner,
-                    )
+                    holder = self._holder(others[0])
+                    assert holder is not None
+                    place = Binding(made.position, made.cell, made.line, holder.name, others[0], holder.owner)
                     if self._allows(place, tensors[0], made.position):
                         self._add(others[0], made.position, place, tensors[0], how=".grad")
+
+    def _holder(self, tensor: torch.Tensor) -> Binding | None:
+        """The variable that holds a tensor, or one that this is a view of."""
+        return self._bound.get(id(tensor)) or self._holders.get(storage_of(tensor))
 
     def _allows(self, place: Binding, tensor: torch.Tensor, before: int) -> bool:
         """Whether a comparison may say that a variable answers ``tensor``: not if it fits what its name says."""

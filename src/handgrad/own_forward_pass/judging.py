@@ -10,11 +10,14 @@ import torch
 from handgrad.own_forward_pass.answers import Answer, Answers, agree, in_shape
 from handgrad.own_forward_pass.graphs import Graphs, LossGraph
 from handgrad.own_forward_pass.replay import Replay, as_double
-from handgrad.own_forward_pass.tape import State, Tape
+from handgrad.own_forward_pass.tape import State, Tape, storage_of
 
 __all__ = ["RANKS", "Judge", "Judgement", "StepTest", "Upstream"]
 
 Verdict = Literal["right", "carried", "loss-only", "copy", "wrong", "unknown"]
+_Tested = Literal["right", "wrong", "copy", "impossible"]
+_NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
+"""What a formula that is run with other tensors may raise."""
 RANKS: tuple[Verdict, ...] = ("right", "loss-only", "carried", "copy", "unknown", "wrong")
 """The verdicts, best first.
 
@@ -217,42 +220,59 @@ class Judge:
 
     # the step test
 
-    def _test(
-        self, judged: Judgement, answer: Answer, graph: LossGraph
-    ) -> Literal["right", "wrong", "copy", "impossible"]:
+    def _test(self, judged: Judgement, answer: Answer, graph: LossGraph) -> _Tested:
         """Run the formula with random upstream gradients; sets the fields of ``judged`` that say how it went."""
         if id(answer.value) in self.tape.tensor_of_gradient:
             return "copy"
+        if self._is_shared(answer):
+            judged.reason = "numpy writes into it"
+            return "impossible"
         if id(answer.value) in self.graphs.tensors:
             # another name of a tensor of the forward pass
             return self._test_constant(judged, answer, graph)
-        outcome: Literal["right", "wrong", "copy", "impossible"] = "impossible"
+        outcome: _Tested = "impossible"
         for formula in self._formulas(answer, graph):
-            if any(one.tensor is answer.tensor and one.is_autograd for given in formula.upstream for one in given):
-                others = [one for given in formula.upstream for one in given if one.tensor is not answer.tensor]
-                if not others:
-                    return "copy"
-            for upstream in itertools.islice(itertools.product(*formula.upstream), MOST_READINGS):
-                for masked, consistent in self._variants(upstream):
-                    try:
-                        test = self._run(answer, graph, formula.calls, upstream, masked=masked, consistent=consistent)
-                    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError) as error:
-                        judged.reason = judged.reason or f"{type(error).__name__}: {error}"
-                        continue
-                    if test is None:
-                        continue
-                    if test.is_right:
-                        judged.upstream, judged.step = upstream, None
-                        judged.is_masked, judged.reason = masked, ""
-                        return "right"
-                    if judged.step is None and not masked and not consistent:
-                        judged.step, judged.upstream = test, upstream
-                    outcome = "wrong"
+            used = [one for given in formula.upstream for one in given]
+            if used and all(one.tensor is answer.tensor and one.is_autograd for one in used):
+                return "copy"
+            outcome = self._test_formula(judged, graph, formula) or outcome
+            if outcome == "right":
+                return outcome
         if outcome == "wrong" and self._leaves_the_tape(answer, judged.upstream):
             judged.reason = "it goes through Python numbers"
             judged.step = None
             return "impossible"
         return outcome
+
+    def _test_formula(self, judged: Judgement, graph: LossGraph, formula: _Formula) -> Literal["right", "wrong"] | None:
+        """Run one reading of a formula; None if it cannot be run."""
+        answer = judged.answer
+        outcome: Literal["wrong"] | None = None
+        for upstream in itertools.islice(itertools.product(*formula.upstream), MOST_READINGS):
+            for masked, consistent in self._variants(upstream):
+                try:
+                    test = self._run(answer, graph, formula.calls, upstream, masked=masked, consistent=consistent)
+                except _NOT_RUN as error:
+                    judged.reason = judged.reason or f"{type(error).__name__}: {error}"
+                    continue
+                if test is not None and test.is_right:
+                    judged.upstream, judged.step = upstream, None
+                    judged.is_masked, judged.reason = masked, ""
+                    return "right"
+                if test is not None:
+                    outcome = "wrong"
+                    if judged.step is None and not masked and not consistent:
+                        judged.step, judged.upstream = test, upstream
+        return outcome
+
+    def _is_shared(self, answer: Answer) -> bool:
+        """Whether an answer shares its memory with a numpy array."""
+        storage = storage_of(answer.value)
+        return any(
+            read.shares_memory and any(storage_of(one) == storage for one in read.tensors)
+            for read in self.tape.numbers
+            if read.position <= answer.before
+        )
 
     def _test_constant(self, judged: Judgement, answer: Answer, graph: LossGraph) -> Literal["right", "wrong"]:
         (expected,) = self.gradients_with(graph, {}, answer.tensor)

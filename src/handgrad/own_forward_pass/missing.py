@@ -57,7 +57,10 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         urllib.request.urlretrieve = self._retrieve  # type: ignore[assignment] # the notebook sees no headers
         if (requests := _requests()) is not None:
             requests.get = lambda url, *_, **__: self._download(url)
+        compiled = torch.compile, torch.jit.script
         torch.compile = torch.jit.script = _unchanged  # type: ignore[assignment]
+        path = list(sys.path)
+        sys.path.insert(0, str(Path.cwd()))  # modules beside the notebook
         try:
             yield
         finally:
@@ -65,6 +68,8 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             builtins.input = asked
             urllib.request.urlopen, urllib.request.urlretrieve = urls
             sys.meta_path.remove(self)
+            sys.path[:] = path
+            torch.compile, torch.jit.script = compiled  # type: ignore[assignment]
 
     def _opener(self, opened: Any) -> Any:
         def open_(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:

@@ -168,6 +168,14 @@ class NotebookRun:
                 return
             if error is not None:
                 self._stopped(cell.number, statement.lineno, error, names)
+        self._bind_unmarked(source.count("\n") + 1)
+
+    def _bind_unmarked(self, line: int) -> None:
+        """Bind what came into the namespace without an assignment: ``globals()['dW'] = ...``, a star import."""
+        known = {bound.name: bound.value for bound in self.tape.bindings}
+        for name, value in list(self.namespace.items()):
+            if isinstance(value, (torch.Tensor, np.ndarray)) and name[:1] != "_" and known.get(name) is not value:
+                self._bind(line, name, value)
 
     def _out_of_time(self, cell: int, line: int, names: frozenset[str]) -> None:
         if time.monotonic() >= self._end - 0.1:

@@ -32,6 +32,7 @@ _UNRECORDED = frozenset((
 """Calls that make no tensor and change none."""
 _NUMBERS = frozenset(["item", "tolist", "numpy", "__float__", "__int__", "__array__"])
 """Calls after which a value leaves the tape."""
+_SHARING = ("numpy", "__array__")
 _IN_PLACE = frozenset(("__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__"))
 
 State = tuple[int, int]
@@ -80,12 +81,16 @@ class FunctionCall(NamedTuple):
 
 
 class NumberRead(NamedTuple):
-    """A value that left the tape: ``x.item()``, ``x.numpy()``; with the line of the cell that asked for it."""
+    """A value that left the tape, with the line of the cell that asked for it.
+
+    After ``x.numpy()`` the two share their memory: what numpy writes is not on the tape.
+    """
 
     position: int
     cell: int
     line: int
     tensors: list[torch.Tensor]
+    shares_memory: bool
 
 
 class Gradient(NamedTuple):
@@ -149,7 +154,7 @@ class Tape(TorchFunctionMode):
         if name == "backward" or (name == "grad" and function is torch.autograd.grad):
             return self._autograd(function, name, args, kwargs)
         if name in _NUMBERS:
-            self.numbers.append(NumberRead(self.position, self.cell, _line_in_cell(), inputs))
+            self.numbers.append(NumberRead(self.position, self.cell, _line_in_cell(), inputs, name in _SHARING))
         target = self._target(name, args, kwargs) if inputs else None
         if target is not None:
             self._copy(target)

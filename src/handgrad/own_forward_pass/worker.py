@@ -5,7 +5,6 @@ cell, ``judging`` after the last one, then ``findings``.
 """
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,6 @@ def review(
     run.gradient_of = _Supply(run.tape)
     run.before_cell = lambda number: say({"cell": number})
     run.stops += [Stop(number, 1, reason, "", frozenset()) for number, reason in died.items()]
-    sys.path.insert(0, str(Path.cwd()))  # modules beside the notebook
     run.run([cell for cell in cells if cell.number not in died])
     say({"judging": True})
     return find(run, cells, [ExerciseLines(**one) for one in request["exercises"]], request["renames"])

@@ -108,7 +108,7 @@ def check_own(
         return check(path, exercise, renames=renames, process=process).report
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
-    own = OwnCheck(path, notebook, list(map(_lines, known)), names, data, _renames(renames, notebook))
+    own = OwnCheck(path, notebook, list(map(_lines, known)), names, data, _renames(renames, notebook, exercise))
     try:
         return own.report(process)
     except NothingToCheck as nothing:
@@ -143,15 +143,16 @@ def _lines(exercise: Exercise) -> ExerciseLines:
     return ExerciseLines.of(exercise.name, exercise.tensors, tensors, exercise.setup({}))
 
 
-def _renames(options: Sequence[str], notebook: nbformat.NotebookNode) -> dict[str, str]:
+def _renames(options: Sequence[str], notebook: nbformat.NotebookNode, exercise: Exercise) -> dict[str, str]:
     """The tensor by the variable, from ``VARIABLE=TENSOR`` options; ``VARIABLE=dTENSOR`` says the same.
 
     Raises
     ------
     RenameError
-        An option is not of that form, or the notebook does not have the variable.
+        An option is not of that form, the notebook lacks the variable, or nothing has the tensor.
     """
     words = {word for cell in notebook.cells for word in re.findall(r"\w+", str(cell.source))}
+    known = words | {*exercise.tensors.values()}
     names: dict[str, str] = {}
     for option in options:
         variable, _, tensor = (part.strip() for part in option.partition("="))
@@ -159,7 +160,10 @@ def _renames(options: Sequence[str], notebook: nbformat.NotebookNode) -> dict[st
             raise RenameError(f"--rename {option} is not VARIABLE=TENSOR, two names such as g1=probs.")
         if variable not in words:
             raise RenameError(f"--rename {option}: the notebook has no {variable}.{closest(variable, words)}")
-        names[variable] = tensor if tensor in words else tensor.removeprefix("d")
+        tensor = tensor if tensor in words else exercise.tensors.get(tensor, tensor)
+        if tensor not in known:
+            raise RenameError(f"--rename {option}: there is no tensor {tensor}.{closest(tensor, known)}")
+        names[variable] = tensor
     return names
 
 

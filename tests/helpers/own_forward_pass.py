@@ -1,0 +1,56 @@
+"""Check a notebook against its own forward pass in this process: for tests, whose notebooks are ours."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+
+from handgrad.own_forward_pass.findings import Findings, Row
+from handgrad.own_forward_pass.known_exercise import ExerciseLines
+from handgrad.own_forward_pass.worker import review
+from helpers.paths import ROOT
+
+__all__ = ["outcomes", "reviewed", "reviewed_cells", "row"]
+
+
+def reviewed(
+    notebook: NotebookNode, exercises: Sequence[ExerciseLines] = (), *, seconds: float = 20.0, **renames: str
+) -> Findings:
+    """What is found in a notebook; each cell may take so many ``seconds``."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return reviewed_cells(*sources, exercises=exercises, seconds=seconds, renames=renames)
+
+
+def reviewed_cells(
+    *sources: str,
+    exercises: Sequence[ExerciseLines] = (),
+    seconds: float = 20.0,
+    renames: Mapping[str, str] | None = None,
+) -> Findings:
+    """What is found in a notebook of these code cells."""
+    request = {
+        "cells": [{"number": number, "source": source} for number, source in enumerate(sources, start=1)],
+        "limits": {"cell": seconds, "notebook": 60.0},
+        "exercises": [exercise.to_dict() for exercise in exercises],
+        "renames": dict(renames or {}),
+        "died": {},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(__file__).parent)
+        return review(request, (ROOT / "data" / "names.txt").read_bytes())
+
+
+def row(findings: Findings, tensor: str) -> Row:
+    """The only row of a tensor."""
+    (found,) = [one for one in findings.rows if one.tensor == tensor]
+    return found
+
+
+def outcomes(findings: Findings) -> dict[str, str]:
+    """The outcome of each tensor; of several rows the worst."""
+    found: dict[str, str] = {}
+    for one in findings.rows:
+        if found.get(one.tensor, "passed") == "passed":
+            found[one.tensor] = one.outcome
+    return found
