@@ -69,7 +69,7 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             urllib.request.urlopen, urllib.request.urlretrieve = urls
             sys.meta_path.remove(self)
             sys.path[:] = path
-            torch.compile, torch.jit.script = compiled  # type: ignore[assignment]
+            torch.compile, torch.jit.script = compiled
 
     def _opener(self, opened: Any) -> Any:
         def open_(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
