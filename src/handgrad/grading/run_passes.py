@@ -223,4 +223,5 @@ def _run(
         help=pass_.helps,
         outputs=pass_.kind == "visible",
         seconds=limits.visible_seconds if pass_.kind == "visible" else None,
+        put_back={index: cell.set_below for index, cell in enumerate(cells[:last]) if cell.set_below},
     )

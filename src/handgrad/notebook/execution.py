@@ -6,16 +6,14 @@ Jupyter) and compiled once, however many passes run it.
 """
 
 import ast
-import asyncio
 import base64
 import builtins
 import functools
-import inspect
 import io
 import linecache
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,16 +22,20 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
+from handgrad.notebook import shell as shells
 from handgrad.notebook import untrusted_json
+from handgrad.notebook.missing_packages import is_lacking, one_by_one, place_in, put_stand_ins, statements_after
+from handgrad.notebook.shell import AWAIT, Shell, execute, the_shell, to_python, without_heading
 
 __all__ = [
     "CellError",
     "CompiledCell",
     "Outputs",
+    "begin_session",
     "captured",
     "forbid_input",
+    "keep_in_session",
     "new_namespace",
     "parse",
     "run_cell",
@@ -54,35 +56,6 @@ MAX_FRAMES = 10
 """Frames kept at each end of a long traceback."""
 MAX_CACHED = 2_500
 """Characters of the longest text whose tree is cached: 256 trees are 3 MB of usual cells, 250 MB of `a=1` lines."""
-
-
-class Shell(InteractiveShell):
-    """IPython's shell without a terminal, a history file or the thread that writes it."""
-
-    def enable_gui(self, gui: str | None = None) -> None:
-        """Ignore the event loop that a plotting magic starts: nothing is shown while a notebook is graded."""
-
-    def system(self, cmd: str) -> None:
-        """Run a shell command (``!pip install``, ``%pip``); without a shell, print a message to stderr."""
-        try:
-            super().system(cmd)
-        except OSError:
-            print(f"{cmd.strip()}: not run while a notebook is graded", file=sys.stderr)
-
-    def use(self, namespace: dict[str, Any]) -> None:
-        """Let magics read and write ``namespace``."""
-        self.user_module = types.ModuleType("__main__")
-        self.user_ns = namespace
-
-
-def the_shell() -> InteractiveShell:
-    """The process's IPython shell: the running one, or one that is created on the first call."""
-    if InteractiveShell.initialized():
-        return InteractiveShell.instance()
-    hooks = sys.displayhook, sys.excepthook
-    shell = Shell.instance(config=Config(HistoryManager={"enabled": False}, InteractiveShell={"autoindent": False}))
-    sys.displayhook, sys.excepthook = hooks
-    return shell
 
 
 def parse(text: str) -> ast.Module | None:
@@ -106,15 +79,19 @@ def _tree(text: str) -> ast.Module | None:
 
 @dataclass(frozen=True)
 class CellError:
-    """The exception of a cell: ``name`` of its class, its ``message``, and IPython's ``traceback`` lines."""
+    """The exception of a cell: ``name`` of its class, its ``message``, and IPython's ``traceback`` lines.
+
+    ``line`` is the number of the cell's line that raised it; 0 if there is none.
+    """
 
     name: str
     message: str
     traceback: tuple[str, ...] = ()
+    line: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The error as plain data."""
-        return {"name": self.name, "message": self.message, "traceback": list(self.traceback)}
+        return {**vars(self), "traceback": list(self.traceback)}
 
 
 @dataclass
@@ -124,12 +101,13 @@ class CompiledCell:
     source: str
     filename: str = "<cell>"
     _code: list[types.CodeType] | None = field(default=None, repr=False)
+    _steps: dict[ast.stmt, types.CodeType] = field(default_factory=dict, repr=False)
 
     def _parsed(self) -> tuple[str, ast.Module]:
         """The cell as Python: unchanged or, if that is not Python, after IPython's transformation."""
         if tree := parse(self.source):
             return self.source, tree
-        transformed = the_shell().transform_cell(self.source)
+        transformed = to_python(self.source)
         # the second call raises, with the name of this cell
         return transformed, parse(transformed) or ast.parse(transformed, self.filename)
 
@@ -145,12 +123,90 @@ class CompiledCell:
             transformed, tree = self._parsed()
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
             parts: list[tuple[ast.Module | ast.Interactive, str]] = [(tree, "exec")]
-            ends_in_value = tree.body and isinstance(tree.body[-1], ast.Expr)
-            if ends_in_value and not DisplayHook.semicolon_at_end_of_expression(transformed):
+            if tree.body and _shows_a_value(transformed, tree.body[-1]):
                 parts = [(ast.Module(tree.body[:-1], []), "exec"), (ast.Interactive(tree.body[-1:]), "single")]
-            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            self._code = [compile(part, self.filename, mode, flags, dont_inherit=True) for part, mode in parts]
+            self._code = [compile(part, self.filename, mode, AWAIT, dont_inherit=True) for part, mode in parts]
         return self._code
+
+    def run(self, namespace: dict[str, Any]) -> None:
+        """Run the cell; if a package is missing, what does not need it, and then raise what it raised first."""
+        try:
+            for code in self.code():
+                execute(code, namespace)
+        except BaseException as error:
+            if is_lacking(error):
+                self._go_on(namespace, error)
+            raise
+
+    def _go_on(self, namespace: dict[str, Any], error: BaseException) -> None:
+        """Run the statements after the one that raised ``error``, one by one, also in the body of a cell magic."""
+        text, tree = self._parsed()
+        statements, depth = tree.body, 0
+        if (body := _python_body(statements)) is not None:
+            text, statements, depth = body, (parse(body) or tree).body, 1
+        while (place := place_in(error, namespace, depth)) is not None:
+            failed, statements = statements_after(statements, place)
+            if several := one_by_one(failed):
+                statements = [*several, *statements]
+            elif failed is not None:
+                put_stand_ins(failed, error, namespace)
+            depth = 0
+            try:
+                while statements:
+                    is_shown = len(statements) == 1 and _shows_a_value(text, statements[0])
+                    execute(self._compiled(statements[0], is_shown), namespace)
+                    del statements[0]
+            except Exception as other:
+                if not is_lacking(other):
+                    raise
+                error = other
+            else:
+                return
+
+    def line_of(self, error: BaseException, namespace: dict[str, Any]) -> int:
+        """The number of the line of the cell that raised ``error``; 0 if there is none."""
+        above = 0
+        if self._code is None or parse(self.source) is None:
+            # IPython takes away what stands above a cell magic, and empty lines at the start
+            text = without_heading(self.source)
+            above = self.source.count("\n") - text.count("\n")
+            above += (
+                len(text[: len(text) - len(text.lstrip())].splitlines()) if not text.strip().startswith("%%") else 0
+            )
+        if isinstance(error, SyntaxError) and error.filename == self.filename:
+            return above + (error.lineno or 0)
+        place, inner = place_in(error, namespace), place_in(error, namespace, 1)
+        if place and inner and without_heading(self.source).startswith("%%"):
+            return above + 1 + inner[0]
+        return above + place[0] if place else 0
+
+    def _compiled(self, statement: ast.stmt, is_shown: bool) -> types.CodeType:
+        """The code of a single statement; it is compiled once."""
+        if statement not in self._steps:
+            tree = ast.Interactive([statement]) if is_shown else ast.Module([statement], [])
+            mode = "single" if is_shown else "exec"
+            self._steps[statement] = compile(tree, self.filename, mode, AWAIT, dont_inherit=True)
+        return self._steps[statement]
+
+
+def _shows_a_value(text: str, last: ast.stmt) -> bool:
+    """Whether the value of the cell's last statement is shown."""
+    return isinstance(last, ast.Expr) and not DisplayHook.semicolon_at_end_of_expression(text)
+
+
+def _python_body(statements: Sequence[ast.stmt]) -> str | None:
+    """The body of the cell magic that a cell consists of, as Python; None if it has none, or runs no Python."""
+    match statements:
+        case [
+            ast.Expr(
+                value=ast.Call(
+                    func=ast.Attribute(attr="run_cell_magic"),
+                    args=[ast.Constant(value="time" | "capture"), _, ast.Constant(value=str(body))],
+                )
+            )
+        ]:
+            return to_python(body)
+    return None
 
 
 def forbid_input() -> None:
@@ -170,6 +226,18 @@ def new_namespace() -> dict[str, Any]:
     return namespace
 
 
+def begin_session(namespace: dict[str, Any]) -> None:
+    """Let a student's cells run in ``namespace`` from here on: it gets IPython's ``_``, ``Out`` and the like."""
+    if isinstance(shell := the_shell(), Shell):
+        shell.begin(namespace)
+
+
+def keep_in_session(name: str, value: Any) -> None:
+    """Let ``name`` have this value after a ``%reset`` too."""
+    if isinstance(shell := the_shell(), Shell):
+        shell.lasting[name] = value
+
+
 def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool = False) -> CellError | None:
     """Run ``cell`` in ``namespace``; the error it raised, or None.
 
@@ -180,13 +248,9 @@ def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool =
     if isinstance(shell, Shell):
         shell.use(namespace)
     try:
-        for code in cell.code():
-            if code.co_flags & inspect.CO_COROUTINE:
-                asyncio.run(eval(code, namespace))
-            else:
-                exec(code, namespace)
+        cell.run(namespace)
     except BaseException as error:
-        return _describe(shell, error, traceback)
+        return _describe(shell, error, traceback, cell, namespace)
     return None
 
 
@@ -210,10 +274,13 @@ def _shorten(traceback: types.TracebackType | None) -> None:
         frames[MAX_FRAMES - 1].tb_next = frames[-MAX_FRAMES]
 
 
-def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) -> CellError:
+def _describe(
+    shell: InteractiveShell, error: BaseException, traceback: bool, cell: CompiledCell, namespace: dict[str, Any]
+) -> CellError:
     name = type(error).__name__[:200]
     try:
-        message = str(error)[:MAX_MESSAGE]
+        text = error.msg if isinstance(error, SyntaxError) and error.filename == cell.filename else error
+        message = str(text)[:MAX_MESSAGE]
     except BaseException as inner:
         message = f"(its message could not be read: {type(inner).__name__})"
     lines: tuple[str, ...] = ()
@@ -221,7 +288,11 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
         try:
             # skip the first frames: those of this module, and of the parser for a syntax error
             frames = error.__traceback__
-            while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, ast.__file__):
+            while frames is not None and frames.tb_frame.f_code.co_filename in (
+                __file__,
+                shells.__file__,
+                ast.__file__,
+            ):
                 frames = frames.tb_next
             _shorten(frames)
             if frames is None:
@@ -231,7 +302,7 @@ def _describe(shell: InteractiveShell, error: BaseException, traceback: bool) ->
             lines = _cut([str(part) for part in parts])
         except BaseException:
             lines = (f"{name}: {message}",)
-    return CellError(name, message, lines)
+    return CellError(name, message, lines, cell.line_of(error, namespace))
 
 
 class Outputs:
@@ -309,11 +380,16 @@ def captured(*, results: bool = True) -> Iterator[Outputs]:
     Without ``results`` the value of a cell's last expression is ignored.
     """
     shell, outputs = the_shell(), Outputs()
+    is_session = isinstance(shell, Shell)
     publisher = _Publisher(shell=shell)
     publisher.outputs_taken = outputs
 
     def show(value: Any) -> None:
-        if value is not None and results:
+        if value is None:
+            return
+        if is_session:
+            shell.remember(value)
+        if results:
             outputs.add("execute_result", *shell.display_formatter.format(value))
 
     before = shell.display_pub, sys.displayhook

@@ -10,7 +10,8 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from handgrad.notebook.execution import MAX_CACHED, parse, the_shell
+from handgrad.notebook.execution import MAX_CACHED, parse
+from handgrad.notebook.shell import to_python, without_heading
 
 __all__ = [
     "ParsedCell",
@@ -188,9 +189,10 @@ def _parsed_cell(source: str) -> ParsedCell | None:
     magic, text, tree = None, source, parse(source)
     if tree is None:
         source = _TIMED.sub("", source)
-        magic = _MAGIC.match(source)
+        heading = source.removesuffix(without_heading(source))
+        magic = _MAGIC.match(source, len(heading))
         try:
-            text = "#" + source[magic.end() :] if magic else the_shell().transform_cell(source)
+            text = f"{heading}#{source[magic.end() :]}" if magic else to_python(source)
         except (SyntaxError, ValueError):
             return None
         tree = parse(text)

@@ -17,7 +17,7 @@ from handgrad.gradients import tensor_bytes
 from handgrad.gradients.comparison import number_as_tensor
 from handgrad.gradients.shared_memory import share_data
 from handgrad.notebook import untrusted_json
-from handgrad.notebook.execution import CompiledCell, captured, new_namespace, run_cell
+from handgrad.notebook.execution import CompiledCell, begin_session, captured, keep_in_session, new_namespace, run_cell
 from handgrad.sandbox import autograd_off, frames
 
 __all__ = ["SavedNamespace", "Server", "describe", "preload", "run_locked", "service"]
@@ -239,6 +239,8 @@ class Server:
         # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never used
         torch.default_generator.manual_seed(0)
         torch.set_default_dtype(torch.float32)
+        begin_session(saved.namespace)
+        before = dict(saved.namespace)
         uncounted = any(_UNCOUNTED.search(cell.source) for cell in self.cells)
         with captured(results=run["outputs"]) as outputs:
             for index in run["cells"]:
@@ -249,6 +251,9 @@ class Server:
                 if run["outputs"] and (inline := sys.modules.get("matplotlib_inline.backend_inline")):
                     # Jupyter too shows the figures that are open after a cell
                     inline.flush_figures()
+                saved.namespace.update(
+                    {name: before[name] for name in run["put_back"].get(str(index), ()) if name in before}
+                )
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
                 answers = [describe(name, saved.namespace, run["scalars"]) for name in names]
@@ -262,6 +267,7 @@ class Server:
                 if run["help"] and names:
                     for name, value in self.references():
                         saved.place(name, value)
+                        keep_in_session(name, value)
         at_end = [
             _at_end(name, saved.namespace, run["scalars"], sent.get(name), counted=not uncounted)
             for name in run["at_end"]

@@ -47,6 +47,8 @@ class Run:
         Whether the outputs of the cells are sent.
     seconds
         Wall-clock seconds for one cell (default: those of the limits).
+    put_back
+        For each cell, the names that have their values of before the pass again after it.
     """
 
     parameter_set: str
@@ -58,6 +60,7 @@ class Run:
     help: bool = False
     outputs: bool = False
     seconds: float | None = None
+    put_back: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def _error(data: Any) -> CellError | None:
         str(data.get("name")),
         str(data.get("message")),
         tuple(str(line) for line in lines) if isinstance(lines, list) else (),
+        line if type(line := data.get("line")) is int else 0,
     )
 
 

@@ -30,13 +30,15 @@ class StudentCell:
     """One cell, or a piece of one, that is run; ``locked`` if it is one of the exercise's.
 
     The stubs of its ``gradients`` end here: usually one or none. The ``position`` in the notebook is None for a cell
-    that the notebook lacks: a locked cell, or an empty stub.
+    that the notebook lacks: a locked cell, or an empty stub. After it the names in ``set_below`` have the values of the
+    setup again: the cell is above the setup cells that set them.
     """
 
     source: str
     gradients: tuple[str, ...]
     position: int | None
     locked: bool = False
+    set_below: tuple[str, ...] = ()
 
 
 class Alignment:
@@ -100,8 +102,23 @@ class Alignment:
         """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
         for cell in self._sliced_cells() if self.is_foreign else self._all_cells():
             # a stub may answer several names, or none
-            names = [name for stub in cell.gradients for name in self.exercise.answers[stub]]
-            yield cell if not cell.gradients else replace(cell, gradients=tuple(names))
+            names = tuple(name for stub in cell.gradients for name in self.exercise.answers[stub])
+            below = () if cell.locked else self._set_below(cell.position)
+            yield replace(cell, gradients=names, set_below=below) if names or below or cell.gradients else cell
+
+    def _set_below(self, position: int | None) -> tuple[str, ...]:
+        """The names that the setup cells below a position of the notebook set."""
+        if position is None or position >= self._last_setup:
+            return ()
+        below = {name for name in self.labels[position:] if name in self.exercise.setup_names()}
+        cells = (ParsedCell.of(self._sources[name]) for name in sorted(below))
+        return tuple(sorted({name for cell in cells if cell for name in cell.bound()}))
+
+    @cached_property
+    def _last_setup(self) -> int:
+        """Position of the last setup cell in the notebook; -1 if there is none."""
+        setup = set(self.exercise.setup_names())
+        return max((position for position, label in enumerate(self.labels) if label in setup), default=-1)
 
     def _all_cells(self) -> Iterator[StudentCell]:
         stubs, setup = self.exercise.stubs, self.exercise.setup_names()

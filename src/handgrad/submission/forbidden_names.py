@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from handgrad.notebook.execution import parse, the_shell
+from handgrad.notebook.execution import parse
+from handgrad.notebook.shell import to_python
 
 __all__ = ["ForbiddenUse", "find_forbidden"]
 
@@ -83,7 +84,7 @@ def _parsed(source: str) -> ast.Module:
         warnings.simplefilter("ignore")
         tree = parse(source)
         if tree is None and len(source) <= MAX_SOURCE:
-            tree = parse(the_shell().transform_cell(source))
+            tree = parse(to_python(source))
         if tree is not None:
             return tree
     return ast.Module([], [])

@@ -131,7 +131,9 @@ def test_everything_raised_ends_at_the_cell() -> None:
             assert shown == []
             assert namespace["x"] == 1
             assert name in "\n".join(error.traceback)
-            assert error.to_dict() == {"name": name, "message": error.message, "traceback": list(error.traceback)}
+            assert error.line == len(source.splitlines()) - 1
+            lines = list(error.traceback)
+            assert error.to_dict() == {"name": name, "message": error.message, "traceback": lines, "line": error.line}
 
 
 def test_message_that_cannot_be_read() -> None:
