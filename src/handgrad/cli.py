@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -502,6 +503,10 @@ def _status(reports: list[Report]) -> int:
 def main() -> None:
     """Run the command line; an error of handgrad's own becomes one message and exit status 2."""
     status = 2
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # signs that the terminal's encoding lacks must not end a command
+            stream.reconfigure(errors="replace")
     try:
         app()
         return

@@ -1,5 +1,7 @@
 """Diagnose answers: from a mark and its comparisons to a sentence about the mistake and what to try."""
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -33,6 +35,7 @@ __all__ = [
     "not_tried",
     "noticed",
     "raised",
+    "raises",
     "tampered",
     "why_not",
 ]
@@ -110,9 +113,33 @@ def raised(gradient: str, errors: list[CellError], visible: CellError | None, li
     if any(error.name == "MemoryError" or "can't allocate memory" in error.message for error in errors):
         return "memory", f"The cell of {gradient} asks for more than the {limits.memory_mb} MB that a notebook may use."
     if visible:
-        return "error", f"The cell of {gradient} raises {visible.name}: {visible.message}"
+        return "error", raises(gradient, visible)
     # the message of an error in a hidden pass may contain data of that pass: it is not for students
     return "error", f"The cell of {gradient} raises {errors[0].name} once the gradients before it are right."
+
+
+def raises(gradient: str, error: CellError) -> str:
+    """The sentence about an exception of a gradient's cell: its class, its line, its message, in plain words."""
+    where = f" in line {error.line}" if error.line else ""
+    if device := _DEVICE.search(error.message):
+        kind = next((name.lower() for name in device.groups() if name), "another device")
+        return (
+            f"The cell of {gradient} asks for {kind}{where}, and notebooks are graded on the CPU: leave the device "
+            "out, or take that of another tensor."
+        )
+    said = f"The cell of {gradient} raises {error.name}{where}: {error.message}"
+    if error.name == "SyntaxError" and error.message.startswith(_NEWER_SYNTAX):
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return f"{said}. Notebooks are graded with Python {version}; a newer Python may accept what this one does not."
+    return said
+
+
+_DEVICE = re.compile(
+    r"(CUDA)|(MPS)(?= backend|')|'(\w+)' backend|(mps) devices?|NVIDIA|(cuda)|device type[^\n]*?: (\w+)", re.IGNORECASE
+)
+"""What torch says of a device that this machine lacks."""
+_NEWER_SYNTAX = "f-string"
+"""How Python begins to say that it cannot read an f-string that a newer one can."""
 
 
 def death_sentence(death: Death, limits: Limits) -> str:

@@ -13,13 +13,14 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
-from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, tampered, why_not
+from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, raises, tampered, why_not
 from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, StepEvidence, correctness_of, mark, worst
 from handgrad.grading.passes import Pass, Round, rounds
 from handgrad.grading.run_passes import PassResults
 from handgrad.grading.solution_mutants import SolutionMutants
 from handgrad.notebook import execution
+from handgrad.notebook.syntax import last_line_that_writes
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 from handgrad.student.check import recording
 from handgrad.submission.forbidden_names import ForbiddenUse
@@ -273,7 +274,9 @@ class GradientChecks:
             return tampered(verdict, own.internals)
         copies = own.autograd or any(check.gradient in use.copied for use in uses)
         if copies and verdict.outcome in ("failed", "error"):
-            return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts))
+            # what autograd's absence leads to, such as None for a grad_fn, is no news
+            message = verdict.message if "AutogradOff" in verdict.message else ""
+            return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts), message=message)
         return verdict
 
     def is_wrong(self, verdict: Verdict, evidence: Sequence[Evidence]) -> bool:
@@ -303,6 +306,7 @@ class GradientChecks:
             diagnosis = self._diagnosis(check, outcome, results, decided, marks)
             # a diagnosis says more than the message
             message = "" if diagnosis else message
+            diagnosis, message = self._with_error(check, results, diagnosis, message)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, diagnosis, message)
 
     def _diagnosis(
@@ -313,6 +317,18 @@ class GradientChecks:
             return None
         strange = self.diagnostician.strange(check.gradient, results)
         return strange or self.diagnostician.wrong(check.gradient, decided, marks, results)
+
+    def _with_error(
+        self, check: Check, results: PassResults, diagnosis: Diagnosis | None, message: str
+    ) -> tuple[Diagnosis | None, str]:
+        """What a stub raised comes first; a diagnosis of what it left half done is dropped."""
+        index = results.submission.stub_indices()[check.gradient]
+        error = results.visible_error(index)
+        if error is None or any(answer.kind != "tensor" for answer in results.all_answers(check.gradient)):
+            return diagnosis, message
+        last = last_line_that_writes(results.submission.cells[index].source, check.gradient)
+        is_complete = bool(error.line) and error.line > last
+        return (diagnosis if is_complete else None), raises(check.gradient, error)
 
     def _holds(self, check: Check, results: PassResults) -> bool:
         """Whether the check's other assertions hold in every helped run; on the answer as written if it has none."""

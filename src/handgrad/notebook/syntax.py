@@ -24,6 +24,7 @@ __all__ = [
     "gradients_taken",
     "in_place_lines",
     "is_untouched",
+    "last_line_that_writes",
     "same",
     "statements_of",
 ]
@@ -266,6 +267,12 @@ def in_place_lines(source: str) -> list[int]:
             case ast.Call(func=ast.Attribute(attr=method)) if _in_place(method):
                 lines.append(node.lineno)
     return sorted(set(lines))
+
+
+def last_line_that_writes(source: str, name: str) -> int:
+    """Number of the last line of the last statement of a cell that assigns ``name``; 0 if none does."""
+    parsed = ParsedCell.of(source)
+    return max((step.lines[-1] for step in (parsed.steps if parsed else ()) if step.writes(name)), default=0)
 
 
 def is_untouched(source: str, name: str) -> bool:

@@ -37,6 +37,11 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
 
+def _as_written(function: Any = None, *_: Any, **__: Any) -> Any:
+    """``torch.compile``, also as a decorator with options: the function itself."""
+    return (lambda other: other) if function is None else function
+
+
 class _NoGradMode(torch.no_grad):
     """Replaces ``torch.enable_grad`` and ``torch.set_grad_enabled``: autograd stays off."""
 
@@ -155,6 +160,8 @@ def switch_off() -> None:
     torch.Tensor.backward = torch.autograd.backward = _backward
     torch.Tensor.retain_grad = _retain
     torch.Tensor.grad_fn = property(_nothing)
+    # a compiler would record graphs, and takes seconds: a function runs as it is written
+    torch.compile = torch.jit.script = torch.jit.trace = _as_written
     _refuse_all("torch.func", _FUNC, torch.func, torch._functorch.apis, torch._functorch.eager_transforms)
     _refuse_all("torch._C._functorch", _NESTING, torch._C._functorch)
     _refuse_all("torch.autograd.functional", _FUNCTIONAL, torch.autograd.functional)

@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.syntax import ParsedCell, Statement, compared_by
+from handgrad.submission.second_names import with_second_names
 
 __all__ = ["AnswerPlaces", "StatementPosition"]
 
@@ -29,12 +30,13 @@ class AnswerPlaces:
     def __init__(self, nodes: Sequence[NotebookNode], exercise: Exercise) -> None:
         self.exercise = exercise
         self.cells = {at: ParsedCell.of(node.source) for at, node in enumerate(nodes) if node.cell_type == "code"}
-        self.steps = {
+        steps = {
             StatementPosition(position, index): step
             for position, parsed in self.cells.items()
             if parsed
             for index, step in enumerate(parsed.steps)
         }
+        self.steps = with_second_names(steps, exercise.stubs)
         self._assigned: dict[str, list[tuple[StatementPosition, bool]]] = {}
         for place, step in self.steps.items():
             if not self.is_training(step):

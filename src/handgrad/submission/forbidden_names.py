@@ -214,6 +214,8 @@ class _Reader(ast.NodeVisitor):
         if not self.note(self.path(node)):
             if node.attr in _INSIDE:
                 self.internals.append(node.attr)
+            if node.attr == "grad_fn":
+                self.autograd.append("grad_fn")
             self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
