@@ -164,7 +164,7 @@ class Answers:
             else:
                 tensor = self.forward_tensor(name, bound.position)
                 name = name if tensor is None else self.names[id(tensor)]  # noqa: PLW2901 - its first name
-            if tensor is not None and tensor is not bound.value:
+            if tensor is not None:
                 return tensor, name
         return None
 

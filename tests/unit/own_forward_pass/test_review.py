@@ -120,7 +120,7 @@ def test_autograd_as_upstream_and_as_answer() -> None:
     found = reviewed_cells(SETUP.partition("de =")[0], "de = p.grad / q + q.grad", "dW = W.grad.clone()")
     assert "dW is a copy of W.grad" in row(found, "W").message
     assert row(found, "W").outcome == "failed"
-    assert row(found, "e").message == "It is made from p.grad and q.grad, which are autograd's."
+    assert row(found, "e").message == "It is made from q.grad and p.grad, which are autograd's."
 
 
 def test_right_on_this_loss_only() -> None:
