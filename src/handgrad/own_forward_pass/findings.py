@@ -121,8 +121,14 @@ class _Finder:
         found: dict[int, list[Judgement]] = defaultdict(list)
         for answer in sorted(self.answers.all, key=lambda one: one.before):
             if not answer.is_part:
-                found[id(answer.tensor)].append(self.judge.judge(answer))
+                found[id(answer.tensor)].append(self._judge(answer))
         return self._without_guesses(found)
+
+    def _judge(self, answer: Answer) -> Judgement:
+        try:
+            return self.judge.judge(answer)
+        except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as error:
+            return Judgement(answer, "unknown", reason=f"the check of it failed ({type(error).__name__})")
 
     def _without_guesses(self, found: dict[int, list[Judgement]]) -> dict[int, list[Judgement]]:
         """Without what only a name suggests, where the name stands for several tensors: in a loop over time, say."""
@@ -247,11 +253,14 @@ class _Finder:
             remarks += self._other_attempts(best, judged)
         return remarks
 
-    @staticmethod
-    def _other_attempts(best: Judgement, judged: list[Judgement]) -> list[str]:
+    def _other_attempts(self, best: Judgement, judged: list[Judgement]) -> list[str]:
         """Which other variables, or the same one in other cells, answer the same tensor and are not right."""
         answer = best.answer
-        wrong = [one.answer for one in judged if one.verdict in ("wrong", "unknown", "loss-only")]
+        wrong = [
+            one.answer
+            for one in judged
+            if one.verdict in ("wrong", "unknown", "loss-only") and not self._is_part_of(one.answer, answer)
+        ]
         remarks = [
             f"{one.name}, in cell {one.cell}, line {one.line}, is not right."
             for one in wrong
@@ -263,6 +272,12 @@ class _Finder:
         if later := sorted({one.cell for one in same if one.before > answer.before}):
             remarks.append(f"A later one, in {_cells(later)}, is not right.")
         return list(dict.fromkeys(remarks))
+
+    def _is_part_of(self, part: Answer, answer: Answer) -> bool:
+        """Whether an answer is made from another one: ``dx = dx_1 + dx_2``."""
+        if part.array is not None or answer.array is not None:
+            return False
+        return self.tape.uses(answer.value, answer.before, part.state, self.graphs.tensors)
 
     def _changed_later(self, answer: Answer) -> list[str]:
         """The later cell that changes a right answer through another name of the same tensor."""
@@ -284,8 +299,11 @@ class _Finder:
     def _unanswered(self, rows: Mapping[int, Row]) -> dict[int, Row]:
         """Gradients that are assigned somewhere, and have no tensor: their statement raised, or they are None."""
         found: dict[int, Row] = {}
+        answered = {row.variable for row in rows.values()}
         for cell in self.cells.values():
             for name, line in _assignments(cell):
+                if name in answered:
+                    continue
                 tensor = next((one for one in map(self._last, tensors_of_gradient(name)) if one is not None), None)
                 if tensor is None or id(tensor) in rows or id(tensor) in found:
                     continue

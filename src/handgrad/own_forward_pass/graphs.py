@@ -16,8 +16,8 @@ NOISE = 1e-12
 """A gradient below this share of the graph's largest is rounding: it is zero by construction."""
 ROUNDING = 20
 """A right answer may be off by as many times the difference between float32 and float64."""
-LARGE = 20_000_000
-"""Elements of a graph that is asked last: an evaluation on a whole data set."""
+LARGE, MANY_TIMES = 2_000_000, 20
+"""Elements of a graph that is left out, if it is as many times as large as another one: a whole data set's loss."""
 SMALLEST = 3
 """Calls of the smallest graph: ``loss / n`` alone is no forward pass."""
 
@@ -122,7 +122,9 @@ class Graphs:
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        self.all = list(self._found())
+        found = list(self._found())
+        smallest = min((graph.size for graph in found), default=0)
+        self.all = [graph for graph in found if graph.size <= max(LARGE, MANY_TIMES * smallest)]
         self.tensors: dict[int, torch.Tensor] = {}
         for graph in self.all:
             for key, tensor in graph.tensors.items():
@@ -136,10 +138,10 @@ class Graphs:
         now = NOW if before is None else before
         holding = [graph for graph in self.all if id(tensor) in graph.tensors and set(need) <= graph.tensors.keys()]
 
-        def order(graph: LossGraph) -> tuple[bool, bool, bool, int]:
+        def order(graph: LossGraph) -> tuple[bool, bool, int]:
             is_later = graph.before > now
             latest_first = before is not None and not is_later
-            return graph.size > LARGE, is_later, not graph.is_called, -graph.before if latest_first else graph.before
+            return is_later, not graph.is_called, -graph.before if latest_first else graph.before
 
         yield from (graph for graph in sorted(holding, key=order) if id(tensor) in graph.true)
 

@@ -114,6 +114,7 @@ class NotebookRun:
         self._turns: dict[str, int] = {}
         self._lost: set[str] = set()
         self._end = time.monotonic() + self.limits.notebook
+        self.namespace["__file__"] = "notebook.py"
         marks = (self._bind, self._bind_owner, self._bind_item, self._call, self._turn, self._entered.add, _RECORDED)
         self.namespace.update(zip(MARKS, marks, strict=True))
         self.tape.supply = self.gradient_of

@@ -5,6 +5,7 @@ cell, ``judging`` after the last one, then ``findings``.
 """
 
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,14 @@ def serve(connection: frames.Connection) -> None:
     def say(message: Mapping[str, Any]) -> None:
         connection.sendall(frames.pack(dict(message)))
 
-    findings = review(request, names, say)
+    try:
+        findings = review(request, names, say)
+    except Exception as error:  # of the check itself: it must end with a sentence
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        findings = Findings(
+            why_not=f"The check itself failed ({type(error).__name__} in {Path(where.filename).name}, line "
+            f"{where.lineno}); please report it with the notebook."
+        )
     connection.sendall(frames.pack({"findings": True}, json.dumps(findings.to_dict()).encode()))
 
 
