@@ -432,15 +432,15 @@ def test_command(tmp_path: Path, lecture: NotebookNode) -> None:
     """`handgrad check` needs nothing but the notebook; a bad --rename is a sentence and status 2."""
     notebook = copy.deepcopy(lecture)
     _rename(notebook, "avg", "bnmeani")
-    _replace(notebook, FORWARD, (r"^avg = .*", "avg = z.mean(0, keepdim=True)"))
+    _replace(notebook, FORWARD, (r"^avg = .*", "avg = hprebn.mean(0, keepdim=True)"))
     path = tmp_path / "my_ninja (1).ipynb"
     path.write_text(json.dumps(notebook), encoding="utf-8")
     done = _check(path, "--rename", "avg=bnmeani", "--format", "json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["score"] == 26
-    done = _check(path, "--rename", "avg=bnmean", folder=tmp_path)
+    done = _check(path, "--rename", "avg=bnmeanie", folder=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "handgrad: --rename avg=bnmean: there is no tensor bnmean. Did you mean bnmeani?\n"
+    assert done.stderr == "handgrad: --rename avg=bnmeanie: there is no tensor bnmeanie. Did you mean bnmeani?\n"
 
 
 def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from handgrad.grading.passes import Pass, Round, rounds
 from handgrad.grading.run_passes import PassResults
 from handgrad.grading.solution_mutants import SolutionMutants
 from handgrad.notebook import execution
+from handgrad.notebook.execution import CellError
 from handgrad.notebook.syntax import last_line_that_writes
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 from handgrad.student.check import recording
@@ -306,7 +307,9 @@ class GradientChecks:
             diagnosis = self._diagnosis(check, outcome, results, decided, marks)
             # a diagnosis says more than the message
             message = "" if diagnosis else message
-            diagnosis, message = self._with_error(check, results, diagnosis, message)
+            if error := self._stopped(check, results):
+                outcome = "error" if outcome == "failed" else outcome
+                diagnosis, message = None, raises(check.gradient, error)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, diagnosis, message)
 
     def _diagnosis(
@@ -318,17 +321,17 @@ class GradientChecks:
         strange = self.diagnostician.strange(check.gradient, results)
         return strange or self.diagnostician.wrong(check.gradient, decided, marks, results)
 
-    def _with_error(
-        self, check: Check, results: PassResults, diagnosis: Diagnosis | None, message: str
-    ) -> tuple[Diagnosis | None, str]:
-        """What a stub raised comes first; a diagnosis of what it left half done is dropped."""
+    def _stopped(self, check: Check, results: PassResults) -> CellError | None:
+        """What a stub raised before it had assigned its gradient for the last time; None if it did not.
+
+        A diagnosis of what it left half done would not be true.
+        """
         index = results.submission.stub_indices()[check.gradient]
         error = results.visible_error(index)
         if error is None or any(answer.kind != "tensor" for answer in results.all_answers(check.gradient)):
-            return diagnosis, message
+            return None
         last = last_line_that_writes(results.submission.cells[index].source, check.gradient)
-        is_complete = bool(error.line) and error.line > last
-        return (diagnosis if is_complete else None), raises(check.gradient, error)
+        return error if not error.line or error.line <= last else None
 
     def _holds(self, check: Check, results: PassResults) -> bool:
         """Whether the check's other assertions hold in every helped run; on the answer as written if it has none."""

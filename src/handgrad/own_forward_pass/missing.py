@@ -55,7 +55,9 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         builtins.input = lambda *_: ""
         urllib.request.urlopen = lambda url, *_, **__: self._download(url)
         urllib.request.urlretrieve = self._retrieve  # type: ignore[assignment] # the notebook sees no headers
-        if (requests := _requests()) is not None:
+        requests = _requests()
+        got = requests.get if requests is not None else None
+        if requests is not None:
             requests.get = lambda url, *_, **__: self._download(url)
         compiled = torch.compile, torch.jit.script
         torch.compile = torch.jit.script = _unchanged  # type: ignore[assignment]
@@ -69,6 +71,8 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             urllib.request.urlopen, urllib.request.urlretrieve = urls
             sys.meta_path.remove(self)
             sys.path[:] = path
+            if requests is not None:
+                requests.get = got
             torch.compile, torch.jit.script = compiled
 
     def _opener(self, opened: Any) -> Any:
@@ -175,6 +179,10 @@ class _Response:
     def read(self) -> bytes:
         """All of it."""
         return self.content
+
+    def iter_content(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        """All of it, in one piece."""
+        yield self.content
 
     def iter_lines(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """Line by line."""

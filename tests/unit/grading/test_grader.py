@@ -199,5 +199,6 @@ def test_nobody_answers_input(grader: Grader, submit: Submit) -> None:
     report = grader.grade(submit(dh="k = input('axis? ')\ndh = dlogits @ W2.T")).report
     assert [one.gradient for one in report.checks if one.outcome != "passed"] == ["dh"]
     assert report.verdicts()["check_dh"].message == (
-        "The cell of dh raises StdinNotImplementedError: input() cannot be answered while a notebook is graded."
+        "The cell of dh raises StdinNotImplementedError in line 1: input() cannot be answered while a notebook is "
+        "graded."
     )
