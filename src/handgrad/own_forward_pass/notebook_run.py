@@ -318,7 +318,9 @@ class NotebookRun:
 
     def _call(self, line: int, names: Sequence[str | None], function: Any, *args: Any, **kwargs: Any) -> Any:
         tensors = tensors_in((args, kwargs))
-        is_own = isinstance(function, types.FunctionType) and function.__code__.co_filename.startswith("<cell ")
+        is_own = isinstance(function, types.FunctionType) and (
+            function.__code__.co_filename.startswith("<cell ") or function.__module__.startswith("handgrad.")
+        )
         if len(tensors) > 1 and is_own:
             given = {id(arg): name for arg, name in zip(args, names, strict=False) if name}
             position, cell = self.tape.position, self.tape.cell
