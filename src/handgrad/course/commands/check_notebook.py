@@ -26,7 +26,7 @@ from handgrad.submission.alignment import Alignment
 from handgrad.submission.find_notebook import find_notebook
 from handgrad.submission.submission import Submission
 
-__all__ = ["check", "check_own", "exercise_for", "gradients", "is_own", "verdict"]
+__all__ = ["check", "check_own", "exercise_for", "forward_lines", "gradients", "is_own", "verdict"]
 
 ENOUGH_ANSWERS = 3
 """Gradients of an exercise that a notebook must assign, if nothing else says that it follows the exercise."""
@@ -108,7 +108,7 @@ def check_own(
         return check(path, exercise, renames=renames, process=process).report
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
-    own = OwnCheck(path, notebook, list(map(_lines, known)), names, data, _renames(renames, notebook, exercise))
+    own = OwnCheck(path, notebook, list(map(forward_lines, known)), names, data, _renames(renames, notebook, exercise))
     try:
         return own.report(process)
     except NothingToCheck as nothing:
@@ -137,7 +137,7 @@ def _fallback(
     return replace(report, message=" ".join(filter(None, (said, report.message))))
 
 
-def _lines(exercise: Exercise) -> ExerciseLines:
+def forward_lines(exercise: Exercise) -> ExerciseLines:
     """The forward pass of an exercise, as far as it is written in single lines."""
     tensors = {*exercise.tensor_of.values()}
     return ExerciseLines.of(exercise.name, exercise.tensors, tensors, exercise.setup({}))
