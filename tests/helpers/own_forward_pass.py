@@ -1,9 +1,9 @@
 """Check a notebook against its own forward pass in this process: for tests, whose notebooks are ours."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import pytest
 from nbformat import NotebookNode
 
 from handgrad.own_forward_pass.findings import Findings, Row
@@ -36,8 +36,8 @@ def reviewed_cells(
         "renames": dict(renames or {}),
         "died": {},
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(Path(__file__).parent)
+    # what the notebook writes, such as a downloaded list of names, must not stay
+    with TemporaryDirectory() as folder, contextlib.chdir(folder):
         return review(request, (ROOT / "data" / "names.txt").read_bytes())
 
 

@@ -1,14 +1,14 @@
 """Which variable answers which tensor: by the notebook's comparisons, by names, and by equal values."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from handgrad.gradients.comparison import reshaped
+from handgrad.gradients.comparison import RELATIVE_TOLERANCE, reshaped, scale_of
 from handgrad.own_forward_pass.graphs import Graphs, LossGraph
 from handgrad.own_forward_pass.names import last_part, tensors_of_gradient
 from handgrad.own_forward_pass.replay import as_double
@@ -16,8 +16,6 @@ from handgrad.own_forward_pass.tape import Binding, State, Tape, storage_of
 
 __all__ = ["Answer", "Answers", "agree", "in_shape"]
 
-TOLERANCE = 1e-4
-"""Largest difference allowed, as a share of the scale of the gradient."""
 LARGEST = 1_000_000
 """Elements of the largest tensor whose partner is looked for by its values."""
 # fmt: off
@@ -49,8 +47,6 @@ class Answer:
         Where it was bound, or compared if it was never bound.
     compared
         How it is compared: the name of the notebook's function, or ``.grad``; empty if it is not.
-    cells
-        The cells that bind it.
     array
         The numpy array that it was, if it was one.
     is_part
@@ -66,7 +62,6 @@ class Answer:
     cell: int
     line: int
     compared: str = ""
-    cells: set[int] = field(default_factory=set)
     array: np.ndarray[Any, Any] | None = None
     is_part: bool = False
 
@@ -111,7 +106,6 @@ class Answers:
         self._parts: dict[str, dict[int, torch.Tensor]] = defaultdict(dict)
         self._bound: dict[int, Binding] = {}
         self._holders: dict[int, Binding] = {}
-        self._cells: dict[int, set[int]] = defaultdict(set)
         self._read_bindings()
         self._by_comparison()
         self._by_name()
@@ -128,7 +122,6 @@ class Answers:
                 self._bound.setdefault(id(bound.value), bound)
                 if isinstance(bound.value, torch.Tensor):
                     self._holders[storage_of(bound.value)] = bound
-                self._cells[id(bound.value)].add(bound.cell)
         for name, places in self._places.items():
             self._spelled[name.lower()].add(name)
             if name != last_part(name):
@@ -189,11 +182,9 @@ class Answers:
             name = self._label(place) if place.name else self._label(first) if first else "an expression"
             known = tensor_name or self.names.get(id(tensor), "?")
             answer = Answer(tensor, known, value, before, name, state, place.cell, place.line, array=array)
-            answer.cells |= self._cells.get(id(value), set())
             self._found[state, id(tensor)] = answer
         answer.compared = answer.compared or how
         answer.tensor_name = tensor_name or answer.tensor_name
-        answer.cells.add(place.cell)
 
     def _by_comparison(self) -> None:
         """What the notebook compares: in calls of its own functions, and in torch calls on a .grad."""
@@ -280,7 +271,7 @@ class Answers:
         if not isinstance(bound.value, torch.Tensor) or not isinstance(following.value, torch.Tensor):
             return False
         state = self.tape.state(bound.value, bound.position)
-        return self.tape.uses(following.value, following.position, state, self._forward)
+        return self.tape.uses(following.value, following.position, {state}, self._forward)
 
     def _by_value(self) -> None:
         """Variables that equal the gradient of a tensor that nothing answers."""
@@ -327,7 +318,7 @@ class Answers:
                 and later.state != answer.state
                 and later.array is None
                 and self._was_bound_between(answer, later)
-                and self.tape.uses(later.value, later.before, answer.state, self._forward)
+                and self.tape.uses(later.value, later.before, {answer.state}, self._forward)
                 for later in self.all
             )
 
@@ -336,12 +327,9 @@ class Answers:
             answer.before < bound.position <= later.before and bound.name == answer.name for bound in self.tape.bindings
         )
 
-    def unanswered(self) -> Iterator[str]:
-        """The names of the forward pass whose gradient no variable answers, in the order of the tape."""
-        answered = {id(answer.tensor) for answer in self.all}
-        for key, name in self.names.items():
-            if key not in answered:
-                yield name
+    def value(self, answer: Answer) -> torch.Tensor:
+        """The values of an answer, in its own dtype."""
+        return answer.value if answer.array is not None else self.tape.value(answer.value, answer.before)
 
 
 def _has_owner(bound: Binding) -> bool:
@@ -356,7 +344,4 @@ def in_shape(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor | None
 
 def agree(value: torch.Tensor, expected: torch.Tensor, allowance: float = 0.0) -> bool:
     """Whether two tensors of one shape are equal up to the tolerance; ``allowance`` is an absolute difference."""
-    if not expected.numel():
-        return True
-    difference = float((value - expected).abs().max())
-    return difference <= max(TOLERANCE * float(expected.abs().max()), allowance)
+    return scale_of(value - expected) <= max(RELATIVE_TOLERANCE * scale_of(expected), allowance)

@@ -13,7 +13,6 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.gradients.mistakes.catalogue import WHOLE, recognise_in_any_shape
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
-from handgrad.own_forward_pass.answers import Answer
 from handgrad.own_forward_pass.graphs import LossGraph
 from handgrad.own_forward_pass.judging import Judge, Judgement, StepTest
 from handgrad.own_forward_pass.replay import as_double
@@ -61,36 +60,38 @@ class Explanations:
 
     def of(self, judged: Judgement) -> Diagnosis | None:
         """The mistake in an answer that is wrong, or right on this loss only; None if no mistake is certain."""
-        named = self._names(judged.graph) if judged.graph else None
-        if named is None or judged.graph is None:
+        place = self._place(judged)
+        if place is None:
             return None
-        name = next((name for name, key in named.keys.items() if key == id(judged.answer.tensor)), "")
-        if not name:
-            return None
+        name, named = place
         blind = judged.verdict == "loss-only"
-        views = [self._view(name, named, judged, step, blind=blind) for step in self._steps(judged)]
-        diagnosis = recognise_in_any_shape(f"d{name}", views) if views else None
+        steps = [judged.step, *self._judge.again(judged, _PASSES - 1)] if judged.step else []
+        views = [self._view(name, named, judged, step, blind=blind) for step in steps]
+        diagnosis = recognise_in_any_shape(f"d{name}", views)
         if diagnosis is None and not blind:
             true = self._against_truth(name, named, judged)
             # with the true gradients a formula may have skipped steps: then only the whole value says something
             diagnosis = recognise_in_any_shape(f"d{name}", [true], () if not views else WHOLE)
-        return diagnosis and self.in_their_words(diagnosis, named)
+        return diagnosis and self._in_their_words(diagnosis, named)
 
     def shape(self, judged: Judgement) -> Diagnosis | None:
         """What is wrong with the shape of an answer whose values are right."""
+        place = self._place(judged)
+        if place is None:
+            return None
+        name, named = place
+        views = [self._view(name, named, judged, step, blind=False) for step in self._judge.again(judged, _PASSES)]
+        diagnosis = recognise_in_any_shape(f"d{name}", views or [self._against_truth(name, named, judged)])
+        return diagnosis and self._in_their_words(diagnosis, named)
+
+    def _place(self, judged: Judgement) -> tuple[str, _Named] | None:
+        """The name of an answer's tensor in its graph, and the graph with its names; None if it has none."""
         named = self._names(judged.graph) if judged.graph else None
         if named is None:
             return None
-        name = next((name for name, key in named.keys.items() if key == id(judged.answer.tensor)), "")
-        if not name:
-            return None
-        steps = self._judge.again(judged, _PASSES)
-        views = [self._view(name, named, judged, step, blind=False) for step in steps]
-        views = views or [self._against_truth(name, named, judged)]
-        diagnosis = recognise_in_any_shape(f"d{name}", views)
-        return diagnosis and self.in_their_words(diagnosis, named)
+        return next(((name, named) for name, key in named.keys.items() if key == id(judged.answer.tensor)), None)
 
-    def in_their_words(self, diagnosis: Diagnosis, named: "_Named") -> Diagnosis:
+    def _in_their_words(self, diagnosis: Diagnosis, named: _Named) -> Diagnosis:
         """The diagnosis with the notebook's names of gradients in place of ``d`` and the tensor's name."""
         words = {f"d{name}": self._variables[key] for name, key in named.keys.items() if key in self._variables}
         changed = {ours: theirs for ours, theirs in words.items() if ours != theirs}
@@ -104,12 +105,12 @@ class Explanations:
 
         return replace(diagnosis, what=said(diagnosis.what), advice=said(diagnosis.advice), cell=said(diagnosis.cell))
 
-    def _names(self, graph: LossGraph) -> "_Named | None":
+    def _names(self, graph: LossGraph) -> _Named | None:
         if id(graph) not in self._named:
             self._named[id(graph)] = self._read_names(graph)
         return self._named[id(graph)]
 
-    def _read_names(self, graph: LossGraph) -> "_Named | None":
+    def _read_names(self, graph: LossGraph) -> _Named | None:
         names = self._judge.answers.names
         held = [(names[key], key) for key in graph.true if key in names and key != id(graph.root)]
         if not 0 < len(held) <= MOST_NAMES:
@@ -129,14 +130,7 @@ class Explanations:
             return None
         return _Named(graph, keys, tensors, consumers)
 
-    def _steps(self, judged: Judgement) -> list[StepTest]:
-        """The failed step test, and more with other random numbers."""
-        if judged.step is None:
-            return []
-        again = self._judge.again(judged, _PASSES - 1)
-        return [judged.step, *again]
-
-    def _view(self, name: str, named: "_Named", judged: Judgement, step: StepTest, *, blind: bool) -> WrongAnswer:
+    def _view(self, name: str, named: _Named, judged: Judgement, step: StepTest, *, blind: bool) -> WrongAnswer:
         upstream = dict(step.upstream)
         rest = {other: key for other, key in named.keys.items() if key not in upstream and other != name}
         others = [named.graph.tensors[key] for key in rest.values()]
@@ -153,19 +147,18 @@ class Explanations:
             context, name, step.answer, step.expected, blind=blind, zero=zero if blind else frozenset(), passes=_PASSES
         )
 
-    def _against_truth(self, name: str, named: "_Named", judged: Judgement) -> WrongAnswer:
+    def _against_truth(self, name: str, named: _Named, judged: Judgement) -> WrongAnswer:
         gradients = {other: named.graph.true[key] for other, key in named.keys.items()}
-        answer = judged.answer
-        value = answer.value if answer.array is not None else as_double(self._value(answer))
+        value = as_double(self._judge.answers.value(judged.answer))
         context = self._context(named, gradients)
         return WrongAnswer(context, name, value, gradients[name], skips=judged.step is not None)
 
-    def _context(self, named: "_Named", gradients: Mapping[str, torch.Tensor]) -> BackwardContext:
+    def _context(self, named: _Named, gradients: Mapping[str, torch.Tensor]) -> BackwardContext:
         root = named.graph.replay.value(named.graph.root, named.graph.before)
         namespace = {**self._numbers, **named.tensors, **self._constants(named), LOSS: root}
         return BackwardContext(namespace, named.tensors, gradients, named.consumers, self._lines)
 
-    def _constants(self, named: "_Named") -> dict[str, torch.Tensor]:
+    def _constants(self, named: _Named) -> dict[str, torch.Tensor]:
         """The other named tensors that a formula may use: labels, indices, masks."""
         tape = self._judge.tape
         found: dict[str, torch.Tensor] = {}
@@ -180,6 +173,3 @@ class Explanations:
             ):
                 found[bound.name] = bound.value
         return found
-
-    def _value(self, answer: Answer) -> torch.Tensor:
-        return self._judge.tape.value(answer.value, answer.before)

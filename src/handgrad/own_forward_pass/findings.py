@@ -11,6 +11,7 @@ import torch
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.gradients.mistakes.mistake import listed
+from handgrad.notebook.execution import parse
 from handgrad.own_forward_pass.answers import Answer, Answers
 from handgrad.own_forward_pass.explanations import Explanations
 from handgrad.own_forward_pass.graphs import Graphs
@@ -103,7 +104,7 @@ class _Finder:
         match = match_exercise(exercises, self.answers, self.graphs, lines, self.run)
         variables = {key: several[0].answer.name for key, several in judged.items()}
         self.explanations = Explanations(self.judge, variables, lines, self.run.namespace)
-        self.wrong = {key: min(several, key=lambda one: one.rank) for key, several in judged.items()}
+        self.best = {key: min(several, key=lambda one: one.rank) for key, several in judged.items()}
         rows = {key: self._row(key, several) for key, several in judged.items()}
         rows |= self._unanswered(rows)
         found = Findings(_once(rows.values()), notes=self._notes())
@@ -150,7 +151,7 @@ class _Finder:
         return kept
 
     def _row(self, key: int, judged: list[Judgement]) -> Row:
-        best = min(judged, key=lambda one: one.rank)
+        best = self.best[key]
         answer = best.answer
         row = Row(answer.tensor_name, answer.name, "passed", answer.cell, answer.line)
         row.comparison = self._comparison(best)
@@ -184,10 +185,8 @@ class _Finder:
             return None
         answer = judged.answer
         true = judged.graph.true[id(answer.tensor)]
-        value = answer.value if answer.array is not None else self.tape.value(answer.value, answer.before)
-        zero = id(answer.tensor) in judged.graph.zero
-        scale = max((float(one.abs().max()) for one in judged.graph.true.values() if one.numel()), default=0.0)
-        return compare(value, true.to(answer.tensor.dtype), scale * 1e-2 if zero else None)
+        scale = judged.graph.scale * 1e-2 if id(answer.tensor) in judged.graph.zero else None
+        return compare(self.answers.value(answer), true.to(answer.tensor.dtype), scale)
 
     def _stop_of(self, answer: Answer) -> Stop | None:
         """The first statement that raised and assigns the answer's variable."""
@@ -220,7 +219,7 @@ class _Finder:
     def _carried(self, judged: Judgement) -> Diagnosis | None:
         """The wrong upstream gradient that a right formula is made from."""
         for upstream in judged.upstream:
-            own = self.wrong.get(id(upstream.tensor))
+            own = self.best.get(id(upstream.tensor))
             if own is not None and own.verdict not in ("right", "copy"):
                 first = self._first_wrong(own, set())
                 return diagnosis_of("carried", judged.answer.name, first, first=first)
@@ -230,7 +229,7 @@ class _Finder:
         """The gradient nearest to the loss with an error of its own, from which ``judged`` is made."""
         seen.add(id(judged.answer.tensor))
         for upstream in judged.upstream if judged.verdict == "carried" else ():
-            own = self.wrong.get(id(upstream.tensor))
+            own = self.best.get(id(upstream.tensor))
             if own is not None and own.verdict not in ("right", "copy") and id(upstream.tensor) not in seen:
                 return self._first_wrong(own, seen)
         return judged.answer.name
@@ -277,7 +276,7 @@ class _Finder:
         """Whether an answer is made from another one: ``dx = dx_1 + dx_2``."""
         if part.array is not None or answer.array is not None:
             return False
-        return self.tape.uses(answer.value, answer.before, part.state, self.graphs.tensors)
+        return self.tape.uses(answer.value, answer.before, {part.state}, self.graphs.tensors)
 
     def _changed_later(self, answer: Answer) -> list[str]:
         """The later cell that changes a right answer through another name of the same tensor."""
@@ -456,11 +455,8 @@ def _once(rows: Iterable[Row]) -> list[Row]:
 
 def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
     """The names that the statements of a cell assign, with the line of the statement."""
-    try:
-        body = ast.parse(cell.source).body
-    except (SyntaxError, ValueError):
-        return
-    for statement in body:
+    tree = parse(cell.source)
+    for statement in tree.body if tree else ():
         for name in sorted(assigned_names(statement)):
             yield name, statement.lineno
 
@@ -468,11 +464,8 @@ def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
 def _shown_lines(cells: Sequence[Cell]) -> Iterator[tuple[int, int]]:
     """Cells and lines of the statements that only show or test something: ``print(...)``, ``assert ...``."""
     for cell in cells:
-        try:
-            tree = ast.parse(cell.source)
-        except (SyntaxError, ValueError):
-            continue
-        for node in ast.walk(tree):
+        tree = parse(cell.source)
+        for node in ast.walk(tree) if tree else ():
             if isinstance(node, (ast.Expr, ast.Assert)):
                 yield from ((cell.number, line) for line in range(node.lineno, (node.end_lineno or 0) + 1))
             elif isinstance(node, (ast.If, ast.While)):

@@ -1,13 +1,14 @@
 """The graphs of a notebook's losses: the part of the tape that ends in each, with the true gradients in it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 
+from handgrad.gradients.comparison import scale_of
 from handgrad.own_forward_pass.names import is_loss_name
-from handgrad.own_forward_pass.replay import Replay
+from handgrad.own_forward_pass.replay import NOT_RUN, Replay
 from handgrad.own_forward_pass.tape import NOW, State, Tape
 
 __all__ = ["Graphs", "LossGraph"]
@@ -30,8 +31,6 @@ class LossGraph:
     ----------
     before
         The position on the tape at which the root is read.
-    cell
-        The cell in which it was found.
     is_called
         Whether the notebook calls ``backward`` on it.
     calls
@@ -43,7 +42,6 @@ class LossGraph:
     tape: Tape
     root: torch.Tensor
     before: int
-    cell: int
     is_called: bool
     calls: list[int]
     tensors: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -70,7 +68,7 @@ class LossGraph:
         """The gradient of every tensor that the loss depends on, float64; empty if the graph cannot be replayed."""
         try:
             return self._gradients(self.replay)
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        except NOT_RUN:
             return {}
 
     @cached_property
@@ -83,24 +81,24 @@ class LossGraph:
         """How far the gradients of float32 are from those of float64, as the largest difference."""
         try:
             single = self._gradients(Replay(self.tape, self.calls, grad=True, double=False))
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        except NOT_RUN:
             return {}
-        return {
-            key: float((value.double() - self.true[key]).abs().max())
-            for key, value in single.items()
-            if key in self.true and value.numel()
-        }
+        return {key: scale_of(value.double() - self.true[key]) for key, value in single.items() if key in self.true}
 
     @cached_property
     def zero(self) -> set[int]:
         """The tensors whose gradient is zero by construction, up to rounding."""
-        largest = max((float(value.abs().max()) for value in self.true.values() if value.numel()), default=0.0)
-        least = NOISE * max(largest, 1e-3)
+        least = NOISE * max(self.scale, 1e-3)
         return {
             key
             for key, value in self.true.items()
-            if not value.numel() or float(value.abs().max()) < least * value.numel() ** 0.5
+            if not value.numel() or scale_of(value) < least * value.numel() ** 0.5
         }
+
+    @cached_property
+    def scale(self) -> float:
+        """The largest absolute value of any gradient."""
+        return max(map(scale_of, self.true.values()), default=0.0)
 
     def allowance(self, tensor: torch.Tensor) -> float:
         """The absolute difference that rounding explains."""
@@ -151,7 +149,7 @@ class Graphs:
 
     def _found(self) -> Iterator[LossGraph]:
         seen: set[int] = set()
-        for root, before, cell, is_called in self._roots():
+        for root, before, is_called in self._roots():
             if id(root) in seen or root.numel() != 1 or not root.is_floating_point():
                 continue
             if self.tape.producer(root) is None:
@@ -159,16 +157,16 @@ class Graphs:
             seen.add(id(root))
             calls = self.tape.slice(root, before, self._stop(root))
             if len(calls) >= SMALLEST:
-                yield LossGraph(self.tape, root, before, cell, is_called, calls)
+                yield LossGraph(self.tape, root, before, is_called, calls)
 
-    def _roots(self) -> Iterator[tuple[torch.Tensor, int, int, bool]]:
+    def _roots(self) -> Iterator[tuple[torch.Tensor, int, bool]]:
         for gradient in self.tape.gradients:
-            yield gradient.root, gradient.position, gradient.cell, True
+            yield gradient.root, gradient.position, True
         for bound in self.tape.bindings:
             if is_loss_name(bound.name) and isinstance(bound.value, torch.Tensor):
-                yield bound.value, bound.position, bound.cell, False
+                yield bound.value, bound.position, False
 
-    def _stop(self, root: torch.Tensor):  # type: ignore[no-untyped-def]
+    def _stop(self, root: torch.Tensor) -> Callable[[torch.Tensor, int, State], bool]:
         """Where the graph of ``root`` ends: at parameters, and at what autograd would not follow."""
         follows = root.requires_grad
 

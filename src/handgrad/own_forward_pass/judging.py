@@ -7,17 +7,16 @@ from typing import Any, Literal
 
 import torch
 
+from handgrad.gradients.comparison import scale_of
 from handgrad.own_forward_pass.answers import Answer, Answers, agree, in_shape
 from handgrad.own_forward_pass.graphs import Graphs, LossGraph
-from handgrad.own_forward_pass.replay import Replay, as_double
+from handgrad.own_forward_pass.replay import NOT_RUN, Replay, as_double
 from handgrad.own_forward_pass.tape import State, Tape, storage_of
 
 __all__ = ["RANKS", "Judge", "Judgement", "StepTest", "Upstream"]
 
 Verdict = Literal["right", "carried", "loss-only", "copy", "wrong", "unknown"]
 _Tested = Literal["right", "wrong", "copy", "impossible"]
-_NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
-"""What a formula that is run with other tensors may raise."""
 RANKS: tuple[Verdict, ...] = ("right", "loss-only", "carried", "copy", "unknown", "wrong")
 """The verdicts, best first.
 
@@ -40,6 +39,8 @@ ZERO_SCALE = 1e-2
 """The scale of one whose true gradient is zero."""
 MOST_READINGS = 8
 """Ways of reading which tensors an answer's upstream gradients belong to."""
+NOISE = 1e-6
+"""What float32 leaves of a gradient that is zero by construction, as a share of the graph's largest gradient."""
 NEGLIGIBLE = 1e-12
 """An absolute difference that float64 explains."""
 
@@ -58,8 +59,8 @@ class Upstream:
 class StepTest:
     """One run of an answer's formula with random upstream gradients.
 
-    ``upstream`` has them by the identity of their tensor; ``gradients`` the gradient of every other tensor that goes
-    with them; ``answer`` is what the formula gives and ``expected`` what the graph gives.
+    ``upstream`` has them by the identity of their tensor; ``answer`` is what the formula gives, ``expected`` what the
+    graph gives.
     """
 
     upstream: Mapping[int, torch.Tensor]
@@ -153,11 +154,12 @@ class Judge:
     def _judge_in(self, answer: Answer, graph: LossGraph) -> Judgement:
         true = graph.true[id(answer.tensor)]
         is_zero = id(answer.tensor) in graph.zero
-        value = as_double(self.tape.value(answer.value, answer.before)) if answer.array is None else answer.value
+        value: torch.Tensor = as_double(self.answers.value(answer))
         reshaped = in_shape(value, tuple(true.shape))
         judged = Judgement(answer, "unknown", graph, shape_is_right=tuple(value.shape) == tuple(true.shape))
-        allowance = NEGLIGIBLE if is_zero else graph.allowance(answer.tensor)
-        is_true = reshaped is not None and agree(reshaped, true, max(allowance, self._noise(graph, is_zero)))
+        # what float32 leaves of a gradient that is zero by construction is not small beside that gradient
+        allowance = max(NEGLIGIBLE, NOISE * graph.scale) if is_zero else graph.allowance(answer.tensor)
+        is_true = reshaped is not None and agree(reshaped, true, allowance)
         outcome = self._test(judged, answer, graph) if answer.array is None else "impossible"
         if outcome == "copy":
             judged.verdict = "copy"
@@ -177,25 +179,17 @@ class Judge:
 
     def again(self, judged: Judgement, times: int) -> list[StepTest]:
         """More step tests of an answer that fails one, with other random numbers."""
-        tests = []
-        graph = judged.graph
-        for formula in self._formulas(judged.answer, graph) if graph else ():
-            states = {state for given in formula.upstream for state in {one.state for one in given}}
-            if states == {one.state for one in judged.upstream}:
-                for _ in range(times):
-                    upstream = judged.upstream
-                    assert graph is not None
-                    test = self._run(judged.answer, graph, formula.calls, upstream, masked=False, consistent=False)
-                    tests += [test] if test else []
-                break
-        return tests
-
-    def _noise(self, graph: LossGraph, is_zero: bool) -> float:
-        """What float32 leaves of a gradient that is zero by construction."""
-        if not is_zero:
-            return 0.0
-        largest = max((float(value.abs().max()) for value in graph.true.values() if value.numel()), default=0.0)
-        return 1e-6 * largest
+        answer, graph, upstream = judged.answer, judged.graph, judged.upstream
+        if graph is None:
+            return []
+        for formula in self._formulas(answer, graph):
+            if {one.state for given in formula.upstream for one in given} == {one.state for one in upstream}:
+                tests = [
+                    self._run(answer, graph, formula.calls, upstream, masked=False, consistent=False)
+                    for _ in range(times)
+                ]
+                return [test for test in tests if test]
+        return []
 
     def _is_carried(self, answer: Answer, graph: LossGraph, value: torch.Tensor | None) -> bool:
         """Whether a value that cannot be run again is what the notebook's own upstream gradients give."""
@@ -207,16 +201,10 @@ class Judge:
             if other.tensor is not answer.tensor
             and not other.is_part
             and id(other.tensor) in graph.true
-            and (given := in_shape(self._value(other), tuple(other.tensor.shape))) is not None
+            and (given := in_shape(as_double(self.answers.value(other)), tuple(other.tensor.shape))) is not None
         }
         expected = self._gradient(graph, own, answer.tensor)
         return expected is not None and agree(value, expected, graph.allowance(answer.tensor))
-
-    def _value(self, answer: Answer) -> torch.Tensor:
-        if answer.array is not None:
-            return answer.value
-        value: torch.Tensor = as_double(self.tape.value(answer.value, answer.before))
-        return value
 
     # the step test
 
@@ -252,7 +240,7 @@ class Judge:
             for masked, consistent in self._variants(upstream):
                 try:
                     test = self._run(answer, graph, formula.calls, upstream, masked=masked, consistent=consistent)
-                except _NOT_RUN as error:
+                except NOT_RUN as error:
                     judged.reason = judged.reason or f"{type(error).__name__}: {error}"
                     continue
                 if test is not None and test.is_right:
@@ -277,7 +265,7 @@ class Judge:
     def _test_constant(self, judged: Judgement, answer: Answer, graph: LossGraph) -> Literal["right", "wrong"]:
         (expected,) = self.gradients_with(graph, {}, answer.tensor)
         expected = torch.zeros(answer.tensor.shape, dtype=torch.float64) if expected is None else expected
-        test = StepTest({}, as_double(self.tape.value(answer.value, answer.before)), expected)
+        test = StepTest({}, as_double(self.answers.value(answer)), expected)
         judged.step = None if test.is_right else test
         return "right" if test.is_right else "wrong"
 
@@ -383,7 +371,7 @@ class Judge:
         tensor = upstream.tensor
         true = graph.true[id(tensor)]
         is_zero = id(tensor) in graph.zero
-        scale = ZERO_SCALE if is_zero else max(float(true.abs().max()), SMALLEST_SCALE)
+        scale = ZERO_SCALE if is_zero else max(scale_of(true), SMALLEST_SCALE)
         noise = torch.randn(upstream.value.shape, generator=self.generator, dtype=torch.float64) * scale
         full = in_shape(noise, tuple(true.shape))
         if full is None:
@@ -421,7 +409,7 @@ class Judge:
     ) -> torch.Tensor | None:
         try:
             return self.gradients_with(graph, upstream, tensor)[0]
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+        except NOT_RUN:
             return None
 
     def _depends(self, graph: LossGraph, tensors: Mapping[int, Any], later: int, key: int) -> bool:
@@ -441,23 +429,12 @@ class Judge:
             other.state for other in self.answers.all if other.tensor is not answer.tensor
         }
 
-        def reads_upstream(tensor: torch.Tensor, before: int) -> bool:
-            found = False
-
-            def stop(_: torch.Tensor, __: int, state: State) -> bool:
-                nonlocal found
-                found = found or state in states
-                return state in states
-
-            self.tape.slice(tensor, before, stop)
-            return found
-
         first = self.tape.slice(answer.value, answer.before, lambda _, __, state: state in states)[:1]
         for read in self.tape.numbers:
             if not first or not first[0] <= read.position <= answer.before or (read.cell, read.line) in self.shown:
                 continue
             floating = [one for one in read.tensors if one.is_floating_point() and id(one) not in self.graphs.tensors]
-            if any(reads_upstream(one, read.position) for one in floating):
+            if any(self.tape.uses(one, read.position, states) for one in floating):
                 return True
         return False
 

@@ -8,7 +8,10 @@ import torch
 
 from handgrad.own_forward_pass.tape import NOW, Call, State, Tape, tensors_in
 
-__all__ = ["Replay", "as_double"]
+__all__ = ["NOT_RUN", "Replay", "as_double"]
+
+NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError)
+"""What calls that are run with other tensors may raise."""
 
 # fmt: off
 _RANDOM = frozenset((

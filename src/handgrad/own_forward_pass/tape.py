@@ -97,7 +97,6 @@ class Gradient(NamedTuple):
     """A call of ``backward``, which ``accumulates`` in ``.grad``, or of ``torch.autograd.grad`` on ``root``."""
 
     position: int
-    cell: int
     root: torch.Tensor
     accumulates: bool
 
@@ -194,7 +193,7 @@ class Tape(TorchFunctionMode):
     def _autograd(self, function: Any, name: str, args: Any, kwargs: Any) -> Any:
         roots = args[0] if args else kwargs.get("tensors", kwargs.get("outputs", ()))
         found = tensors_in(roots)
-        self.gradients += [Gradient(self.position, self.cell, root, name == "backward") for root in found]
+        self.gradients += [Gradient(self.position, root, name == "backward") for root in found]
         # a second call must not fail: the check asks autograd nothing
         result = function(*args, **{**kwargs, "retain_graph": True})
         if name == "grad":
@@ -295,14 +294,14 @@ class Tape(TorchFunctionMode):
         later = writes[bisect.bisect_right(writes, made) : bisect.bisect_left(writes, before)]
         return later if made < 0 else [made, *later]
 
-    def uses(self, tensor: torch.Tensor, before: int, state: State, ends: Container[int]) -> bool:
-        """Whether the value of ``tensor`` was made from ``state``; it is not looked for beyond the tensors ``ends``."""
+    def uses(self, tensor: torch.Tensor, before: int, states: Container[State], ends: Container[int] = ()) -> bool:
+        """Whether the value of ``tensor`` was made from one of ``states``; the search ends at the tensors ``ends``."""
         found = False
 
-        def stop(_: torch.Tensor, __: int, other: State) -> bool:
+        def stop(_: torch.Tensor, __: int, state: State) -> bool:
             nonlocal found
-            found = found or other == state
-            return other == state or other[0] in ends
+            found = found or state in states
+            return found or state[0] in ends
 
         self.slice(tensor, before, stop)
         return found

@@ -240,7 +240,7 @@ class Server:
         torch.default_generator.manual_seed(0)
         torch.set_default_dtype(torch.float32)
         begin_session(saved.namespace)
-        before = dict(saved.namespace)
+        before = dict(saved.namespace) if run["put_back"] else {}
         uncounted = any(_UNCOUNTED.search(cell.source) for cell in self.cells)
         with captured(results=run["outputs"]) as outputs:
             for index in run["cells"]:
@@ -251,9 +251,9 @@ class Server:
                 if run["outputs"] and (inline := sys.modules.get("matplotlib_inline.backend_inline")):
                     # Jupyter too shows the figures that are open after a cell
                     inline.flush_figures()
-                saved.namespace.update(
-                    {name: before[name] for name in run["put_back"].get(str(index), ()) if name in before}
-                )
+                for name in run["put_back"].get(str(index), ()):
+                    if name in before:
+                        saved.namespace[name] = before[name]
                 taken = outputs.take()
                 shown = _packed(taken) if run["outputs"] else b""
                 answers = [describe(name, saved.namespace, run["scalars"]) for name in names]

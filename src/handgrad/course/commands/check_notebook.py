@@ -117,8 +117,10 @@ def check_own(
 
 def is_own(notebook: nbformat.NotebookNode, exercise: Exercise) -> bool:
     """Whether a notebook was not made from a release: it has no stub and no setup cell of an exercise."""
-    known = {one.name: one for one in (*_packaged(), exercise)}
-    return all(Alignment(notebook.cells, one).is_foreign for one in known.values())
+    # the exercise first: for a release the others need not be read
+    return Alignment(notebook.cells, exercise).is_foreign and all(
+        Alignment(notebook.cells, one).is_foreign for one in _packaged() if one.name != exercise.name
+    )
 
 
 def _fallback(
