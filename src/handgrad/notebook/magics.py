@@ -2,11 +2,10 @@
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 
-from handgrad.notebook.execution import parse, the_shell
-from handgrad.notebook.syntax import MAX_SOURCE
+from handgrad.notebook.execution import the_shell
+from handgrad.notebook.syntax import tree_of
 
 __all__ = ["called", "is_cell_magic", "restored"]
 
@@ -34,7 +33,7 @@ def restored(source: str) -> str:
     """
     if "#" not in source or not ("%" in source or "!" in source):
         return source
-    tree = _tree(source)
+    tree = tree_of(source)
     if tree is None:
         return source
     lines = source.split("\n")
@@ -52,7 +51,7 @@ def called(source: str) -> str:
 
     Otherwise an answer in ``get_ipython().run_cell_magic('time', '', 'dprobs = ...')`` would only be a text.
     """
-    tree = _tree(source) if "get_ipython()." in source else None
+    tree = tree_of(source) if "get_ipython()." in source else None
     if tree is None:
         return source
     lines = source.split("\n")
@@ -86,7 +85,7 @@ def _is_magic(found: re.Match[str], first: bool) -> bool:
     if found["mark"] == "%%":
         return first and is_cell_magic(found["name"])
     if found["name"] in _TIMING:
-        return _tree(_OPTIONS.sub("", found["rest"], count=1)) is not None
+        return tree_of(_OPTIONS.sub("", found["rest"], count=1)) is not None
     return the_shell().find_line_magic(found["name"]) is not None
 
 
@@ -102,18 +101,6 @@ def _continued(tree: ast.Module) -> set[int]:
 def _is_python(source: str) -> bool:
     """Whether a cell is Python after IPython's transformation."""
     try:
-        return _tree(the_shell().transform_cell(source)) is not None
+        return tree_of(the_shell().transform_cell(source)) is not None
     except SyntaxError:
         return False
-
-
-def _tree(source: str) -> ast.Module | None:
-    """The syntax tree of a source; None if it is not Python, or too long or too deep to tell."""
-    if len(source) > MAX_SOURCE:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return parse(source)
-    except (RecursionError, MemoryError):
-        return None

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from handgrad.notebook.execution import parse
+from handgrad.notebook.syntax import tree_of
 from handgrad.notebook.text_cells import TextCell, lines_of, strings_in
 
 __all__ = ["arranged", "cells_of", "is_marimo"]
@@ -20,8 +20,10 @@ _START = re.compile(
     r"@\w+\.(?:cell|function|class_definition)\b|with \w+\.setup\b|\w+\._unparsable_cell\(|if __name__\b"
 )
 """How a cell begins, and what is below the last one."""
-_APP = re.compile(r"^\w+ = marimo\.App\(", re.MULTILINE)
+_APP = re.compile(r"^\w+ = (?:marimo|mo)\.App\(", re.MULTILINE)
 _IMPORT = re.compile(r"^import marimo(?: as \w+)?$", re.MULTILINE)
+_TAGS = re.compile(r"\A# Cell tags: .*\n")
+"""What `marimo convert` makes of the tags of a cell."""
 _KINDS = ("cell", "function", "class_definition")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -56,7 +58,7 @@ def arranged(cells: Iterable[TextCell]) -> list[TextCell]:
 
 
 def _plain(cell: TextCell) -> _Cell:
-    tree = parse(cell.source)
+    tree = tree_of(cell.source)
     return _code(cell.source, frozenset().union(*map(_loaded, tree.body)) if tree else frozenset())
 
 
@@ -74,10 +76,7 @@ def _parts(lines: list[str]) -> Iterator[list[str]]:
 
 def _cell(lines: Sequence[str]) -> _Cell | None:
     """The cell in a part of the file; None if there is none."""
-    try:
-        tree = parse("\n".join(lines))
-    except (RecursionError, MemoryError):
-        tree = None
+    tree = tree_of("\n".join(lines))
     if tree is None:
         return _Cell("code", _broken(lines))
     return _cell_of(tree.body[0], lines) if tree.body else None
@@ -150,15 +149,15 @@ def _inside(statement: ast.stmt, body: Sequence[ast.stmt], lines: Sequence[str])
 
 
 def _code(source: str, takes: frozenset[str]) -> _Cell:
-    """A code cell; the import of marimo, which nothing but marimo's own calls needs, is left out."""
-    source = _IMPORT.sub("pass", source)
+    """A code cell, without the import of marimo, which only marimo's own calls need, and without its notes of tags."""
+    source = _TAGS.sub("", _IMPORT.sub("", source))
     gives = _stored(source)
     return _Cell("code", source, gives, takes - gives)
 
 
 def _stored(source: str) -> frozenset[str]:
     """The names that a cell binds at its top level."""
-    tree = parse(source)
+    tree = tree_of(source)
     names = set()
     nodes: list[ast.AST] = [*tree.body] if tree else []
     while nodes:
@@ -186,8 +185,16 @@ def _with_own_names(cells: Sequence[_Cell]) -> Iterator[_Cell]:
     """The cells, the names that begin with an underscore in more than one of them told apart."""
     counts = Counter(name for cell in cells for name in cell.gives if name.startswith("_"))
     for number, cell in enumerate(cells, start=1):
-        shared = {name: f"{name}_{number}" for name in cell.gives if counts[name] > 1 and not name.startswith("__")}
+        own = cell.gives - _in_f_strings(cell.source)
+        shared = {name: f"{name}_{number}" for name in own if counts[name] > 1 and not name.startswith("__")}
         yield replace(cell, source=_renamed(cell.source, shared)) if shared else cell
+
+
+def _in_f_strings(source: str) -> set[str]:
+    """The names in f-strings, which are no tokens before Python 3.12."""
+    tree = tree_of(source)
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)] if tree else []
+    return {node.id for text in texts for node in ast.walk(text) if isinstance(node, ast.Name)}
 
 
 def _renamed(source: str, names: dict[str, str]) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "last_line_that_writes",
     "same",
     "statements_of",
+    "tree_of",
 ]
 
 MAX_SOURCE = 1_000_000
@@ -199,8 +200,20 @@ def _parsed_cell(source: str) -> ParsedCell | None:
         tree = parse(text)
     if tree is None:
         return None
-    lines = io.StringIO(text if text.endswith("\n") else text + "\n", newline="\n").readlines()
+    lines = io.StringIO(text if text.endswith("\n") else text + "\n", newline=None).readlines()
     return ParsedCell(tuple(lines), tuple(statements_of(tree.body)), magic is not None)
+
+
+def tree_of(source: str) -> ast.Module | None:
+    """The syntax tree of a source, without warnings; None if it is not Python, or too long or too deep to tell."""
+    if len(source) > MAX_SOURCE:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return parse(source)
+    except (RecursionError, MemoryError):
+        return None
 
 
 def assigned(source: str, name: str) -> bool:
