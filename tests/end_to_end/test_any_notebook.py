@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from handgrad.authoring.cases import Case, read_cases
 from handgrad.course.commands.check_notebook import PACKAGED, exercise_for
 from handgrad.errors import ExerciseError, RenameError
-from handgrad.exercise.exercise import Exercise, kind_of
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
@@ -31,6 +31,7 @@ from handgrad.submission import forbidden_names
 from handgrad.submission.submission import Submission
 from helpers.inputs import named
 from helpers.paths import MISTAKES, NOTEBOOKS, ROOT
+from helpers.text_formats import FORMATS
 
 FORWARD, BACKWARD, CLOSED_FORM, TRAINING = "emb = C[Xb]", "# every gradient", "dlogits = None", "# fourth exercise"
 """How cells of the notebook begin."""
@@ -78,6 +79,20 @@ def test_files(name: str, grader: Grader) -> None:
         "No cell of this notebook is as it was released: the answers were found by the names they assign, "
         "and the setup and forward pass of backprop replaced its own."
     )
+
+
+def test_formats(solved: NotebookNode, grader: Grader, tmp_path: Path) -> None:
+    """A solved notebook has full marks in every format that is read, with a magic and an odd character in it too."""
+    notebook = copy.deepcopy(solved)
+    cell = next(cell for cell in notebook.cells if grade_id(cell) == "dprobs")
+    cell.source = f"%%time\n# % of the batch\u2028in its row\n{cell.source}"
+    for name, write in FORMATS.items():
+        with named(name):
+            path = tmp_path / name
+            path.write_bytes(write(notebook).encode())
+            report = _grade(grader, read_notebook(path))
+            assert (_losses(report), report.score) == ({}, 26)
+            assert ("Cell 2 is not a cell." in report.message) == (name == "odd_cells.ipynb")
 
 
 def test_what_runs(lecture: NotebookNode, exercise: Exercise) -> None:

@@ -53,6 +53,19 @@ def test_export(exercise: Exercise, solutions: dict[str, str], content: bytes, t
     assert find_notebook(tmp_path, exercise).path == path
 
 
+def test_renamed(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """A notebook that a browser gave another suffix counts, and so does an export to Markdown."""
+    code = [cell["source"] for cell in json.loads(content)["cells"] if cell["cell_type"] == "code"]
+    markdown = "\n".join(f"```python\n{source}\n```" for source in code).encode()
+    names = ("backprop.ipynb.json", "backprop.ipynb.txt", "backprop.json", "backprop.md", "backprop.qmd")
+    for number, name in enumerate(names):
+        with named(name):
+            folder = tmp_path / str(number)
+            path = _put(folder / name, content if "md" not in name else markdown)
+            _put(folder / "names.txt", b"emma\nolivia\n")
+            assert find_notebook(folder, exercise) == Found(path, f"{name} was graded: there is no backprop.ipynb.")
+
+
 def test_most_answers(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
     """Of several the one with most answers counts, a checkpoint last, and the others with answers are named."""
     _put(tmp_path / "a.ipynb", content.replace(b"dW1 = ", b"dw1 = "))
