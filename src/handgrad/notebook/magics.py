@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from handgrad.notebook.execution import the_shell
-from handgrad.notebook.syntax import tree_of
+from handgrad.notebook.syntax import ParsedCell, tree_of
 
 __all__ = ["called", "is_cell_magic", "restored"]
 
@@ -43,7 +43,7 @@ def restored(source: str) -> str:
         if found and index + 1 not in taken and _is_magic(found, first=not any(map(str.strip, lines[:index]))):
             lines[index] = found["indent"] + found["statement"]
     text = "\n".join(lines)
-    return text if text == source or text.startswith("%%") or _is_python(text) else source
+    return text if text == source or ParsedCell.of(text) is not None or text.startswith("%%") else source
 
 
 def called(source: str) -> str:
@@ -96,11 +96,3 @@ def _continued(tree: ast.Module) -> set[int]:
         if isinstance(node, (ast.expr, ast.stmt)) and not hasattr(node, "body"):
             inside.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
     return inside
-
-
-def _is_python(source: str) -> bool:
-    """Whether a cell is Python after IPython's transformation."""
-    try:
-        return tree_of(the_shell().transform_cell(source)) is not None
-    except SyntaxError:
-        return False

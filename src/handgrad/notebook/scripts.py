@@ -50,9 +50,11 @@ def _heads(lines: list[str]) -> dict[int, re.Match[str]]:
     found = {index: head for index, line in enumerate(lines) if (head := _HEAD.fullmatch(line))}
     inside = {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)} if found else set()
     heads: dict[int, re.Match[str]] = {}
+    last = -1
     for index, head in found.items():
-        if index not in inside and not _is_magic(lines, max(heads, default=-1), index):
+        if index not in inside and not _is_magic(lines, last, index):
             heads[index] = head
+            last = index
     return heads
 
 
@@ -61,8 +63,8 @@ def _is_magic(lines: list[str], last: int, index: int) -> bool:
     magic = _CELL_MAGIC.match(lines[index])
     if not magic or not is_cell_magic(magic[1]):
         return False
-    above = [line for line in lines[last + 1 : index] if line.strip()]
-    return not above or above[-1].rstrip() == _COLAB
+    above = next((lines[other] for other in range(index - 1, last, -1) if lines[other].strip()), _COLAB)
+    return above.rstrip() == _COLAB
 
 
 def _marked(lines: list[str], heads: dict[int, re.Match[str]]) -> Iterator[TextCell]:
