@@ -20,10 +20,13 @@ from helpers.paths import MISTAKES, ROOT
 ENVIRONMENT = {**paths.ENVIRONMENT, "COLUMNS": "120"}
 
 
-def handgrad(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in ``folder``."""
+def handgrad(*arguments: str | Path, folder: Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
+    """Run the command in ``folder``; ``encoding`` is what its output is written in."""
     command = ["handgrad", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": encoding}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding=encoding, check=False
+    )
 
 
 def make_course(folder: Path) -> Path:
@@ -203,6 +206,19 @@ def test_check_beside_the_release(tmp_path: Path) -> None:
     done = handgrad("check", "backprop.ipynb", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "26 of 26" in done.stdout
+
+
+def test_output_in_an_old_encoding(tmp_path: Path) -> None:
+    """Where the output has no ticks, crosses and lines, as on Windows in a pipe, the report is whole without them."""
+    notebook = tmp_path / "backprop.ipynb"
+    text = (ROOT / "solutions/backprop/backprop.ipynb").read_text(encoding="utf-8")
+    assert text.count("dprobs = dlogprobs / probs") == 1
+    notebook.write_text(text.replace("dprobs = dlogprobs / probs", "dprobs = -dlogprobs / probs"), encoding="utf-8")
+    done = handgrad("check", notebook, folder=ROOT, encoding="cp1252")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "25 of 26" in done.stdout
+    assert "?" in done.stdout
+    assert all(name in done.stdout for name in ("dlogprobs", "dprobs", "dC"))
 
 
 def _half(path: Path) -> None:

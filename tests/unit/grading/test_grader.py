@@ -1,10 +1,12 @@
 """The grader as a whole: sizes, rounds, and what stays secret."""
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbformat import NotebookNode
 
@@ -80,6 +82,26 @@ def test_an_early_slip_costs_one_mark(grader: Grader, submit: Submit, solutions:
     report = grader.grade(submit(**{gradient: f"{solutions[gradient]}\n{gradient} = -{gradient}"})).report
     assert {one.gradient for one in report.checks if one.outcome != "passed"} == {gradient}
     assert report.score == 25
+
+
+@pytest.mark.parametrize(
+    "toy",
+    [
+        "import torch\nXb, Yb = torch.tensor([[0, 1], [1, 1]]), torch.tensor([1, 0])",
+        "for n in range(5): pass",
+        "import torch as F",
+        "def cmp(*anything): raise ValueError",
+        "class C: pass",
+        "with open('toy.txt', 'w') as probs: pass",
+        "del_me = [logits := 0]",
+        "globals()['hprebn'] = None",
+    ],
+)
+def test_a_cell_above_the_setup(grader: Grader, solved: NotebookNode, exercise: Exercise, toy: str) -> None:
+    """What a cell above the locked cells assigns is assigned again by them, as it was in the student's notebook."""
+    notebook = copy.deepcopy(solved)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(toy))
+    assert grader.grade(Submission.of(notebook, exercise)).report.score == 26
 
 
 def test_the_passes_that_a_right_solution_needs(grader: Grader, submit: Submit) -> None:
