@@ -36,11 +36,12 @@ lint: $(READY)
 
 test: lint
 	# two processes: torch keeps to one processor in each, or time limits are tested on a machine that is too busy;
-	# files in their own order: the journeys first, which are few tests and take long
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	# files in their own order: the journeys first, which are few tests and take long;
+	# a test that hangs is named after its time, many times what it needs
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 300 -m "not slow"
 
 test-all: test
-	python -m pytest -m slow
+	python -m pytest --timeout 1800 -m slow
 
 bench: $(READY)
 	python -m benchmarks

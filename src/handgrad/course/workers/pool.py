@@ -7,15 +7,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
-from typing import TYPE_CHECKING, Any, Self
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from queue import LifoQueue
+from typing import Any, NamedTuple, Self
 
 from handgrad.errors import CourseError
-
-if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
 
 __all__ = ["JobFailed", "Pool", "cluster"]
 
@@ -71,88 +72,136 @@ class Pool:
         common: tuple[Any, ...] = (),
     ) -> None:
         self.workers = min(workers or _workers_of(executor) or _processors(), most)
-        self._module, self._given, self._executor = module, executor, executor
-        self._preload, self._common = list(preload), common
         self.first: tuple[Any, ...] = ()
+        self._module, self._common, self._executor = module, common, executor
+        self._processes = None if executor else _Processes(self.workers, preload)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._executor is None or self._given is not None:
-            return
-        self._executor.shutdown(wait=kind is None, cancel_futures=True)
-        if kind is not None:
-            for process in multiprocessing.active_children():
-                process.terminate()
+        if self._processes:
+            self._processes.close(at_once=kind is not None)
 
     def each(self, function: str, jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
         """Call ``function`` with the common arguments and those of each job, and yield the results as they finish.
 
         The first argument of a job is its name, which is yielded with the result and not passed on. A job whose
-        process ends is tried once more, alone; if that fails, its result is a :class:`JobFailed`.
+        process ends is tried once more; if that fails, its result is a :class:`JobFailed`.
         """
         coming = iter(jobs)
-        waiting: dict[Future[Any], tuple[Any, ...]] = {}
+        waiting: dict[Future[Any], Any] = {}
         while True:
             while len(waiting) < AHEAD * self.workers and (job := next(coming, None)) is not None:
-                waiting[self._submit(function, job)] = job
+                waiting[self._submit(function, job[1:])] = job[0]
             if not waiting:
                 return
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            interrupted = []
             for future in done:
-                job = waiting.pop(future)
+                name = waiting.pop(future)
                 try:
-                    yield job[0], future.result()
-                except BrokenExecutor:
-                    interrupted.append(job)
+                    result = future.result()
+                except JobFailed as error:
+                    result = error
                 except Exception as error:
-                    yield job[0], JobFailed(f"{type(error).__name__}: {error}", error)
-            if interrupted:
-                # the process of one job ended and interrupted the others: run each alone to see which one it was
-                interrupted += waiting.values()
-                waiting.clear()
-                for job in interrupted:
-                    yield job[0], self._alone(function, job)
+                    result = JobFailed(f"{type(error).__name__}: {error}", error)
+                yield name, result
 
-    def _submit(self, function: str, job: tuple[Any, ...]) -> Future[Any]:
-        for _ in range(2):
-            if self._executor is None:
-                self._executor = self._processes()
-            try:
-                if self._given is not None:
-                    return self._executor.submit(_call, self._module, function, *self._common, *job[1:])
-                return self._executor.submit(_work, self._module, function, *job[1:])
-            except BrokenExecutor:
-                self._renew()
-        raise JobFailed("no process can be started")
+    def _submit(self, function: str, arguments: tuple[Any, ...]) -> Future[Any]:
+        if self._processes:
+            return self._processes.submit(_Start(self._module, self.first, self._common), function, arguments)
+        assert self._executor is not None
+        return self._executor.submit(_call, self._module, function, *self._common, *arguments)
 
-    def _alone(self, function: str, job: tuple[Any, ...]) -> Any:
-        self._renew()
+
+class _Start(NamedTuple):
+    """What a process gets when it starts: the module, what it calls first, the first arguments of every job."""
+
+    module: str
+    first: tuple[Any, ...]
+    common: tuple[Any, ...]
+    processor: int | None = None
+
+
+class _Processes:
+    """Processes of this machine, and a thread for each that is busy, which waits for it.
+
+    This is not a :class:`~concurrent.futures.ProcessPoolExecutor`: there all processes write into one pipe, and one
+    that is killed while it writes a result leaves a lock behind, on which the others wait forever. Here every process
+    has a pipe of its own, so that its end is noticed wherever it comes, and costs its own job only.
+    """
+
+    def __init__(self, number: int, preload: Iterable[str]) -> None:
+        self._context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            self._context = multiprocessing.get_context("forkserver")
+            self._context.set_forkserver_preload([*preload, f"{__package__}.gc_freeze"])
+        self._threads = ThreadPoolExecutor(number)
+        self._running: dict[int, tuple[BaseProcess, Connection]] = {}
+        self._idle: LifoQueue[int] = LifoQueue()
+        for place in range(number):
+            self._idle.put(place)
+        self._each_has_a_processor = number == _processors() and sys.platform == "linux"
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, start: _Start, function: str, arguments: tuple[Any, ...]) -> Future[Any]:
+        """Let the next idle process call a function; a process that must be started gets ``start``."""
+        return self._threads.submit(self._run, start, function, arguments)
+
+    def _run(self, start: _Start, function: str, arguments: tuple[Any, ...]) -> Any:
+        place = self._idle.get()
         try:
-            return self._submit(function, job).result()
-        except BrokenExecutor:
-            self._renew()
-            return JobFailed("the process that graded it ended, twice")
+            for _ in range(2):
+                connection = self._connection(place, start)
+                try:
+                    connection.send((function, arguments))
+                    result, error = connection.recv()
+                except (EOFError, OSError):
+                    self._end(place)
+                    continue
+                if error is not None:
+                    raise error
+                return result
+        finally:
+            self._idle.put(place)
+        raise JobFailed("the process that graded it ended, twice")
 
-    def _renew(self) -> None:
-        """Let the next job start new processes; an executor that was given is left to its owner."""
-        if self._given is None and self._executor is not None and _is_broken(self._executor):
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            self._executor = None
+    def _connection(self, place: int, start: _Start) -> Connection:
+        """The pipe to the process at a place, which is started if there is none."""
+        with self._lock:
+            if self._closed:
+                raise JobFailed("stopped")
+            if place not in self._running:
+                # a process with threads must not be forked, and each worker should use one processor
+                os.environ.update(dict.fromkeys(_THREADS, "1"))
+                ours, theirs = self._context.Pipe()
+                start = start._replace(processor=place if self._each_has_a_processor else None)
+                with theirs:
+                    process = self._context.Process(target=_serve, args=(theirs, start))
+                    process.start()
+                self._running[place] = process, ours
+            return self._running[place][1]
 
-    def _processes(self) -> Executor:
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        context = multiprocessing.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload([*self._preload, f"{__package__}.gc_freeze"])
-        # a process with threads must not be forked, and each worker should use one processor
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
-        turns = context.Value("i", 0) if self.workers == _processors() and sys.platform == "linux" else None
-        return ProcessPoolExecutor(
-            self.workers, context, initializer=_start, initargs=(self._module, self.first, self._common, turns)
-        )
+    def _end(self, place: int, *, at_once: bool = True) -> None:
+        """End the process at a place: when it has done its job, or at once."""
+        with self._lock:
+            process, connection = self._running.pop(place)
+        if at_once:
+            process.terminate()
+        connection.close()
+        process.join()
+
+    def close(self, *, at_once: bool) -> None:
+        """End the processes: when the jobs are done, or at once."""
+        if at_once:
+            with self._lock:
+                self._closed = True
+                for process, _ in self._running.values():
+                    process.terminate()
+        self._threads.shutdown(cancel_futures=True)
+        for place in list(self._running):
+            self._end(place, at_once=at_once)
 
 
 @contextmanager
@@ -186,52 +235,44 @@ def _workers_of(executor: Executor | None) -> int:
     return len(client.scheduler_info()["workers"]) if client is not None else 0
 
 
-def _is_broken(executor: Executor) -> bool:
-    """Whether an executor takes no more jobs."""
-    try:
-        executor.submit(int).cancel()
-    except (BrokenExecutor, RuntimeError):
-        return True
-    return False
-
-
 def _processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-_common: tuple[Any, ...] = ()
-"""The common arguments of all jobs, in a worker process."""
-
-
-def _start(module: str, first: tuple[Any, ...], common: tuple[Any, ...], turns: "Synchronized[int] | None") -> None:
-    """Prepare a worker: it ignores Ctrl-C, which its parent handles, and ends when its parent ends."""
-    global _common  # noqa: PLW0603 - set once in each worker
-    _common = common
-    if turns:
-        _take_a_processor(turns)
+def _serve(connection: Connection, start: _Start) -> None:
+    """What a process does: one job after the other, until its pipe is closed. It ends when its parent ends."""
+    if start.processor is not None:
+        _take_a_processor(start.processor)
+    # its parent handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if first:
-        _call(module, *first)
+    if start.first:
+        _call(start.module, *start.first)
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except EOFError:
+            return
+        result = error = None
+        try:
+            result = _call(start.module, function, *start.common, *arguments)
+        except Exception as raised:
+            error = raised
+        try:
+            connection.send((result, error))
+        except Exception as unsendable:
+            connection.send((None, TypeError(f"its result cannot be sent: {unsendable}")))
 
 
-def _take_a_processor(turns: "Synchronized[int]") -> None:
-    """Pin this worker to the next processor; used if there is one worker for each processor.
+def _take_a_processor(number: int) -> None:
+    """Pin this worker to one processor; used if there is one worker for each processor.
 
     A worker and its child processes take turns, so one processor is enough for them. On one processor they share its
     cache, and none has to be woken up on another processor.
     """
-    with turns.get_lock():
-        turn = turns.value
-        turns.value += 1
     processors = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {processors[turn % len(processors)]})
-
-
-def _work(module: str, function: str, *arguments: Any) -> Any:
-    """One job, in a worker of this machine."""
-    return _call(module, function, *_common, *arguments)
+    os.sched_setaffinity(0, {processors[number % len(processors)]})
 
 
 def _call(module: str, function: str, *arguments: Any) -> Any:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ def die_once(number: int, folder: str) -> int:
         mark.touch()
         os._exit(1)
     return number
+
+
+def die_while_writing(number: int, folder: str) -> bytes:
+    """End the process in the middle of writing one result, the first time."""
+    mark = Path(folder) / "died"
+    if number == 3 and not mark.exists():
+        mark.touch()
+        Connection._send = _write_half_and_die  # type: ignore[attr-defined]
+    return bytes(1_000_000)
+
+
+def _write_half_and_die(connection: Connection, data: bytes, *_: object) -> None:
+    os.write(connection.fileno(), data[: len(data) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unsendable(_: int) -> object:
+    """What cannot be sent to another process."""
+    return lambda: 0
 
 
 def refuse(number: int) -> int:
@@ -160,6 +180,21 @@ def test_a_process_that_ends(tmp_path: Path) -> None:
     with Pool(__name__, 2) as pool:
         results = dict(pool.each("die_once", ((number, number, str(tmp_path)) for number in range(12))))
     assert results == {number: number for number in range(12)}
+
+
+def test_a_process_that_ends_while_it_writes_a_result(tmp_path: Path) -> None:
+    """Half a result keeps nobody waiting: its job is done by another, and the other process goes on."""
+    with Pool(__name__, 2) as pool:
+        results = dict(pool.each("die_while_writing", ((number, number, str(tmp_path)) for number in range(12))))
+    assert results == dict.fromkeys(range(12), bytes(1_000_000))
+
+
+def test_a_result_that_cannot_be_sent() -> None:
+    """It is an error of its job."""
+    with Pool(__name__, 1) as pool:
+        ((_, lost),) = pool.each("unsendable", [(1, 1)])
+    assert isinstance(lost, JobFailed)
+    assert "cannot be sent" in str(lost)
 
 
 def test_errors_are_results() -> None:
