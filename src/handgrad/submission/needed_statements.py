@@ -15,6 +15,8 @@ from handgrad.submission.answer_places import StatementPosition
 
 __all__ = ["needed"]
 
+_SHOWN = {"_"}
+"""What a cell's last expression assigns."""
 _SHOWS = ("print", "display")
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -37,14 +39,16 @@ def needed(
     first = min(answers, default=None)
     effects = _Effects.of(steps.values(), gradients, ours)
     functions: set[str] = set()
+    last = {place.position: place for place in sorted(steps)}
     while True:
         kept: dict[int, set[int]] = {}
         wanted, used = set(functions), set(functions)
         for place, step in sorted(steps.items(), reverse=True):
             own = step.bound - set(tensors if first is not None and place > first else ours)
-            if place in answers or own & wanted or effects.has(step.node, wanted):
+            shown = _SHOWN if place == last[place.position] and isinstance(step.node, ast.Expr) else set()
+            if place in answers or (own | shown) & wanted or effects.has(step.node, wanted):
                 kept.setdefault(place.position, set()).add(place.step)
-                wanted = wanted - step.rebound | _loads(step)
+                wanted = wanted - step.rebound - shown | _loads(step)
                 # what a function uses may be assigned after it
                 used |= _loads(step) if isinstance(step.node, _FUNCTIONS) else set()
         if used == functions:

@@ -73,3 +73,9 @@ def test_defaults() -> None:
 def test_nothing() -> None:
     """Without an answer nothing runs."""
     assert _kept("a = 1\nprint(a)", "x = 2") == []
+
+
+def test_last_output() -> None:
+    """What the cell above showed is kept for an answer that is made from it."""
+    assert _kept("1 + y", "2 + y", "dx = _") == ["2 + y", "dx = _"]
+    assert _kept("1 + y\na = 3", "dx = a") == ["a = 3", "dx = a"]
