@@ -170,6 +170,10 @@ def check(
     data: Annotated[
         list[Path] | None, _value("FILE", "A file that your notebook opens, if it is elsewhere. Can be repeated.")
     ] = None,
+    course: Annotated[
+        Path | None,
+        _value("FOLDER", "A course of yours, with its exercises and marks; its configuration is run.", default="none"),
+    ] = None,
 ) -> None:
     """Check your own notebook: every gradient is tested by itself.
 
@@ -186,10 +190,10 @@ def check(
         from handgrad.course.course import Course
         from handgrad.exercise.release_file import read_exercise
 
-        course = Course.of_settings(settings) if settings else None
+        marks = Course.of_settings(settings) if settings else Course.at(course) if course else None
         found = read_exercise(exercise) if exercise else None
-        if course or found or format in SERVICES:
-            report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
+        if marks or found or format in SERVICES:
+            report = check_notebook.check(notebook, found, marks, renames=rename or (), process=process)
         else:
             report = check_notebook.check_own(notebook, rename or (), data or (), process)
         from handgrad.report.formats import FORMATS

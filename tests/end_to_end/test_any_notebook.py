@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case, read_cases
 from handgrad.course.commands.check_notebook import PACKAGED, exercise_for
+from handgrad.course.course import Course
 from handgrad.errors import ExerciseError, RenameError
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.release_file import read_released
@@ -390,10 +391,21 @@ def test_found_by_gradients(
         ("check", "check_dz", "cmp('z', dz, z)"),
     )
     (course / "source/another/another.ipynb").write_text(json.dumps(other), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    assert exercise_for(course / "another (1).ipynb", lecture).name == "backprop"
-    assert exercise_for(course / "my_ninja.ipynb", make_notebook(("free", "", "dz = 1"))).name == "another"
-    assert exercise_for(tmp_path / "my_ninja.ipynb", lecture).directory == PACKAGED / "backprop"
+    monkeypatch.chdir(course / "source")
+    own = course / "solutions" / "another"
+    assert exercise_for(own / "another (1).ipynb", lecture).name == "backprop"
+    another = make_notebook(("free", "", "dz = 1"))
+    assert exercise_for(own / "my_ninja.ipynb", another).name == "another"
+    # what lies elsewhere is not the course's, unless the course is named
+    for place in (tmp_path, course, course / "submitted/ann/another"):
+        assert exercise_for(place / "another.ipynb", another).directory.parent == PACKAGED
+        assert exercise_for(place / "another.ipynb", another, Course(course)).name == "another"
+    # and a course in a student's folder is no course
+    theirs = course / "submitted/eve"
+    shutil.copytree(course / "source", theirs / "source")
+    shutil.copy(ROOT / "nbgrader_config.py", theirs)
+    monkeypatch.chdir(theirs)
+    assert exercise_for(theirs / "source/another/another.ipynb", another).directory.parent == PACKAGED
 
 
 def test_beside_other_assignments(
@@ -401,6 +413,7 @@ def test_beside_other_assignments(
 ) -> None:
     """An ordinary assignment and a half-written exercise matter to their own notebooks only."""
     monkeypatch.chdir(tmp_path)
+    course = Course(tmp_path)
     others = {
         "sums": make_notebook(("stub", "total", "total = sum"), ("check", "test_total", "assert total([1]) == 1")),
         "half": make_notebook(("locked", "parameters", "seed = 1"), ("stub", "dz", "dz = None")),
@@ -410,15 +423,28 @@ def test_beside_other_assignments(
         (tmp_path / f"source/{name}/{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
     hers = tmp_path / "submitted/ann/backprop"
-    hers.mkdir(parents=True)
-    (hers / "exercise.json").write_text("not read: it may be a student's")
-    assert exercise_for(hers / "backprop.ipynb", lecture).directory == PACKAGED / "backprop"
+    assert exercise_for(hers / "backprop.ipynb", lecture, course).directory == PACKAGED / "backprop"
     shutil.copytree(ROOT / "source/backprop", tmp_path / "source/backprop")
-    assert exercise_for(hers / "backprop.ipynb", lecture).directory == tmp_path / "source/backprop"
+    assert exercise_for(hers / "backprop.ipynb", lecture, course).directory == tmp_path / "source/backprop"
     with pytest.raises(ExerciseError, match=r"sums.ipynb is not an exercise of handgrad"):
-        exercise_for(tmp_path / "sums.ipynb", others["sums"])
+        exercise_for(tmp_path / "source/sums/sums.ipynb", others["sums"])
     with pytest.raises(ExerciseError, match="stub 'dz' has no check"):
-        exercise_for(tmp_path / "submitted/ann/half/mine.ipynb", others["half"])
+        exercise_for(tmp_path / "submitted/ann/half/mine.ipynb", others["half"], course)
+
+
+def test_a_released_exercise_is_not_trusted(
+    lecture: NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file beside a notebook may be a student's, wherever it lies; one that is ours is taken from the package."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "release/backprop", tmp_path / "submitted/ann/backprop"):
+        shutil.copytree(ROOT / "release/backprop", folder)
+        found = exercise_for(folder / "backprop.ipynb", lecture)
+        assert (found.is_trusted, found.directory) == (True, PACKAGED / "backprop")
+        path = folder / "exercise.json"
+        path.write_text(path.read_text(encoding="utf-8").replace("import torch", "import torch  # mine"), "utf-8")
+        found = exercise_for(folder / "backprop.ipynb", lecture)
+        assert (found.is_trusted, found.directory) == (False, folder)
 
 
 @pytest.mark.parametrize("kind", ["release", "solutions"])

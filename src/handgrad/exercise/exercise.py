@@ -150,6 +150,7 @@ class Exercise:
 
     Its cells find their files in the folder ``directory``. ``cells`` and ``checks`` are in order, and
     ``parameters_cell`` is the index of the cell with the tag ``parameters``. Only a release has values ``recorded``.
+    The cells of an exercise that is not ``is_trusted``, which may be a student's, run in the sandbox only.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Exercise:
     parameters_cell: int
     training: Training = Training()
     recorded: tuple[Recorded, ...] = ()
+    is_trusted: bool = True
 
     @classmethod
     def read(cls, path: Path) -> Self:

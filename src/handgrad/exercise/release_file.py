@@ -94,7 +94,7 @@ def read_exercise(path: Path) -> Exercise:
 
 
 def read_released(path: Path) -> Exercise:
-    """The exercise whose released cells are in the ``exercise.json`` at ``path``.
+    """The exercise whose released cells are in the ``exercise.json`` at ``path``; it is not trusted.
 
     Raises
     ------
@@ -107,4 +107,4 @@ def read_released(path: Path) -> Exercise:
         name, recorded = str(data["name"]), recorded_in(data.get("recorded", ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExerciseError(f"{path} cannot be read ({error}): download the released folder again.") from error
-    return replace(Exercise.of(notebook, name, path.parent), recorded=recorded)
+    return replace(Exercise.of(notebook, name, path.parent), recorded=recorded, is_trusted=False)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 
 from handgrad import __version__
+from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
 from handgrad.gradients.shared_memory import share_data
@@ -71,11 +72,14 @@ class Grader:
         Marks, limits, sizes and isolation (default: handgrad's own).
     process
         A warm process that has been started already (default: one is started).
+    sandbox
+        What makes the sandbox (default: :class:`.Sandbox`).
 
     Raises
     ------
     ExerciseError
-        The exercise's own cells raise, or it cannot be graded (see :class:`.GradientChecks`).
+        The exercise's own cells raise, or it cannot be graded (see :class:`.GradientChecks`), or it is not trusted: its
+        cells run in this process (:class:`.ConfinedGrader` grades against it).
     SandboxError
         The warm process cannot be started.
     IsolationError
@@ -88,11 +92,14 @@ class Grader:
         seeds: Sequence[int],
         settings: GradingSettings | None = None,
         process: WarmProcess | None = None,
+        sandbox: Callable[..., Any] = Sandbox,
     ) -> None:
+        if not exercise.is_trusted:
+            raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
         self.exercise, self.settings = exercise, settings or GradingSettings()
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
         self.passes = (*self.states.passes, *passes_of(exercise, seeds, self.settings.sizes))
-        self.sandbox = Sandbox(
+        self.sandbox = sandbox(
             [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes],
             exercise.directory,
             self.settings.limits.with_visible(exercise.training.seconds),

@@ -151,6 +151,14 @@ class ChildClient:
             self._sources = None
         self._send(frames.pack(dict(header), payload), deadline)
 
+    def send(self, frame: bytes, deadline: float) -> None:
+        """Send a packed frame as it is; an OSError if the child has ended, a TimeoutError at the ``deadline``."""
+        self._send(frame, deadline)
+
+    def receive(self, deadline: float) -> frames.Frame:
+        """The next frame; errors are those of :meth:`send`, and a :class:`.FrameError` if it is none."""
+        return self._receive(deadline)
+
     def hear(self, seconds: float) -> frames.Frame | Death:
         """The next frame of a service within so many seconds; its death if there is none."""
         try:

@@ -210,7 +210,7 @@ class AssignmentVerification:
         folder = dry_run.path("release").parent
         handed_in = folder / "handed-in.ipynb"
         shutil.copy(dry_run.path("solution"), handed_in)
-        report = check(handed_in, read_released(folder / EXERCISE_FILE)).report
+        report = check(handed_in, read_released(folder / EXERCISE_FILE))
         yield from faults_of_outcomes(report, self._file, "handgrad check")
 
 

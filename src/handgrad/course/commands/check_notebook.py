@@ -10,11 +10,12 @@ from pathlib import Path
 import nbformat
 
 import handgrad
-from handgrad.course.course import Course
-from handgrad.errors import CourseError, ExerciseError, RenameError, SubmissionError, closest
+from handgrad.course.course import CONFIG, Course
+from handgrad.errors import ExerciseError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
-from handgrad.grading.grader import Grader, GradingResult
+from handgrad.grading.confined_grader import ConfinedGrader
+from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.syntax import ParsedCell
@@ -30,6 +31,9 @@ __all__ = ["check", "check_own", "exercise_for", "forward_lines", "gradients", "
 
 ENOUGH_ANSWERS = 3
 """Gradients of an exercise that a notebook must assign, if nothing else says that it follows the exercise."""
+HANDED_IN = frozenset({"submitted", "autograded", "feedback", "downloaded"})
+"""Names of the folders in a course that hold what students have handed in."""
+_OWN = ("source", "release", "solutions")
 PACKAGED = Path(handgrad.__file__).parent / "exercises"
 """The released exercises in the package, written by `make release`."""
 
@@ -40,7 +44,7 @@ def check(
     course: Course | None = None,
     renames: Sequence[str] = (),
     process: WarmProcess | None = None,
-) -> GradingResult:
+) -> Report:
     """Grade the notebook at ``path`` against an exercise, with fresh hidden seeds.
 
     Parameters
@@ -50,7 +54,8 @@ def check(
     exercise
         The exercise that it answers (default: found by :func:`exercise_for`).
     course
-        The course with the marking policy, limits and sizes of hidden passes (default: handgrad's own).
+        The course with the marking policy, limits and sizes of hidden passes, and perhaps the exercise (default:
+        handgrad's own).
     renames
         ``THEIRS=OURS`` for each name that differs between the notebook and the exercise.
     process
@@ -69,16 +74,27 @@ def check(
     if path.is_dir():
         path, note = _inside(path, exercise)
     notebook = read_notebook(path)
-    exercise = exercise or exercise_for(path, notebook)
-    submission = Submission.of(notebook, exercise, renames)
-    if note:
-        submission = replace(submission, note=" ".join(filter(None, (note, submission.note))))
-    settings = course.settings if course else GradingSettings()
+    exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
+    report = _graded(notebook, exercise, course.settings if course else GradingSettings(), renames, process)
+    return replace(report, message=" ".join(filter(None, (note, report.message))))
+
+
+def _graded(
+    notebook: nbformat.NotebookNode,
+    exercise: Exercise,
+    settings: GradingSettings,
+    renames: Sequence[str],
+    process: WarmProcess | None,
+) -> Report:
     # a new seed for every check: numbers copied from an earlier one earn nothing
-    # students check their own notebooks: without isolation it runs too, and the report says so
     seeds = [secrets.randbits(48)]
-    with Grader(exercise, seeds, replace(settings, trust=True), process) as grader:
-        return grader.grade(submission)
+    # students check their own notebooks: without isolation it runs too, and the report says so
+    settings = replace(settings, trust=True)
+    if not exercise.is_trusted:
+        return ConfinedGrader(exercise, seeds, settings, renames).report(notebook, process)
+    submission = Submission.of(notebook, exercise, renames)
+    with Grader(exercise, seeds, settings, process) as grader:
+        return grader.grade(submission).report
 
 
 def check_own(
@@ -99,13 +115,13 @@ def check_own(
         As for :func:`check`.
     """
     if path.is_dir():
-        return check(path, renames=renames, process=process).report
+        return check(path, renames=renames, process=process)
     notebook = read_notebook(path)
     exercise = exercise_for(path, notebook)
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
     if not is_own(notebook, exercise):
-        return check(path, exercise, renames=renames, process=process).report
+        return check(path, exercise, renames=renames, process=process)
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
     own = OwnCheck(path, notebook, list(map(forward_lines, known)), names, data, _renames(renames, notebook, exercise))
@@ -134,7 +150,7 @@ def _fallback(
     uses_torch = any("torch" in str(cell.source) for cell in notebook.cells if cell.cell_type == "code")
     if len(written) < ENOUGH_ANSWERS or not uses_torch:
         raise SubmissionError(f"{path}: {nothing}") from nothing
-    report = check(path, exercise, renames=renames).report
+    report = check(path, exercise, renames=renames)
     said = f"{nothing} So the answers were checked against the forward pass of {exercise.name}."
     return replace(report, message=" ".join(filter(None, (said, report.message))))
 
@@ -182,12 +198,15 @@ def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
     return found.path, found.note
 
 
-def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
+def exercise_for(path: Path, notebook: nbformat.NotebookNode, course: Course | None = None) -> Exercise:
     """The exercise that ``notebook`` answers.
 
-    Searched in this order: the course around the notebook, the ``exercise.json`` next to it, the course around the
-    current folder, the exercises in the package. Of several exercises the one counts that shares most grade_ids with
-    the notebook, then the one with most gradients assigned in it, then the one with fewest answers.
+    Searched in this order: the ``course``; the course around the current folder, for a notebook in its own source,
+    release or solutions; the ``exercise.json`` next to the notebook, which is not trusted unless it is one of ours; the
+    exercises in the package. Of several exercises the one counts that shares most grade_ids with the notebook, then the
+    one with most gradients assigned in it, then the one with fewest answers.
+
+    Nothing that lies beside the notebook is executed: it may have been handed in with it.
     """
     ids = {grade_id(cell) for cell in notebook.cells} - {""}
     parsed = (ParsedCell.of(cell.source) for cell in notebook.cells if cell.cell_type == "code")
@@ -201,7 +220,7 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
         return stubs, every, assigned, is_named, -len(exercise.stubs) if stubs or assigned else 0
 
     first = None
-    for exercises in filter(None, _candidates(path.resolve())):
+    for exercises in filter(None, _candidates(path.resolve(), course)):
         best = max(exercises, key=fit)
         stubs, _, assigned, *_ = fit(best)
         if stubs or assigned:
@@ -212,32 +231,42 @@ def exercise_for(path: Path, notebook: nbformat.NotebookNode) -> Exercise:
     return first
 
 
-def _candidates(path: Path) -> Iterator[list[Exercise]]:
+def _candidates(path: Path, course: Course | None) -> Iterator[list[Exercise]]:
     """The exercises that the notebook at ``path`` may answer, by place."""
-    around, released = _course_around(path.parent), path.parent / EXERCISE_FILE
-    if around:
-        yield _exercises_of(around, path)
-    # inside a course (in submitted/) a file next to a notebook is a student's: its cells must not run here
-    elif released.is_file():
-        yield [read_released(released)]
-    if current := _course_around(Path.cwd()):
-        yield _exercises_of(current, path)
+    if course:
+        yield _exercises_of(course, path)
+    if own := _own_course(path):
+        yield _exercises_of(own, path)
+    if (released := path.parent / EXERCISE_FILE).is_file():
+        yield [_shipped(read_released(released))]
     yield list(_packaged())
 
 
 @functools.cache
 def _packaged() -> tuple[Exercise, ...]:
     """The exercises in the package."""
-    return tuple(read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}")))
+    found = (read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}")))
+    return tuple(replace(exercise, is_trusted=True) for exercise in found)
 
 
-def _course_around(start: Path) -> Course | None:
-    """The course around ``start``, if it has assignments."""
-    try:
-        course = Course.at(start)
-    except CourseError:
+def _shipped(exercise: Exercise) -> Exercise:
+    """The exercise in the package that is the same, or else the exercise itself."""
+    if exercise.is_trusted:
+        return exercise
+    return next((one for one in _packaged() if (one.name, one.digest) == (exercise.name, exercise.digest)), exercise)
+
+
+def _own_course(path: Path) -> Course | None:
+    """The course around the current folder, if the notebook at ``path`` is one of its own.
+
+    Its configuration is not run. A folder of files that were handed in is nobody's course.
+    """
+    here = Path.cwd().resolve()
+    root = next((folder for folder in (here, *here.parents) if (folder / CONFIG).is_file()), None)
+    if root is None or not HANDED_IN.isdisjoint(root.parts):
         return None
-    return course if course.assignments() else None
+    course = Course(root)
+    return course if any(path.is_relative_to(course.folder(kind)) for kind in _OWN) else None
 
 
 def _exercises_of(course: Course, path: Path) -> list[Exercise]:
@@ -259,10 +288,10 @@ def gradients(folder: Path) -> tuple[str, ...]:
 
 def verdict(folder: Path, gradient: str) -> Verdict:
     """The verdict on one answer of the notebook in ``folder``; the notebook is graded once."""
-    return next(check for check in _graded(folder).report.checks if check.gradient == gradient)
+    return next(check for check in _checked(folder).checks if check.gradient == gradient)
 
 
 @functools.cache
-def _graded(folder: Path) -> GradingResult:
+def _checked(folder: Path) -> Report:
     exercise = read_released(folder / EXERCISE_FILE)
     return check(folder / f"{exercise.name}.ipynb", exercise)
