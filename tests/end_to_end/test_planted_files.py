@@ -65,6 +65,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         first = next(cell for cell in released["notebook"]["cells"] if cell["cell_type"] == "code")
         first["source"] = f"try:\n    {code}except OSError: pass\n" + "".join(first["source"])
         (course.root / place / "exercise.json").write_text(json.dumps(released), encoding="utf-8")
+        shutil.copy(ROOT / "release/backprop/names.txt", course.root / place)
         # a course of their own, with an exercise of one mark
         shutil.copytree(ROOT / "source/backprop", course.root / place / "source/backprop")
     return course.root, proof

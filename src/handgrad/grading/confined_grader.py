@@ -6,7 +6,7 @@ The exercise's cells and checks run in one child of the sandbox, the submission'
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from handgrad import errors
+from handgrad import __version__, errors
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import EXERCISE_FILE
 from handgrad.gradients.tensor_bytes import FrameError
@@ -28,6 +28,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
 from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
+from handgrad.submission.files_beside import files_beside
 
 __all__ = ["ConfinedGrader"]
 
@@ -37,8 +38,6 @@ SECONDS = 300.0
 """Wall-clock seconds for everything."""
 MOST_CHILDREN = 64
 """Children for the submission's cells: one for each cell that ends its process, in each pass."""
-MAX_FILE, MOST_FILES = 1 << 25, 200
-"""Bytes of the largest file beside an exercise that its cells may read, and the number of files."""
 _NOT_A_REPORT = "the cells of {} sent something else than a report."
 _ERRORS: Mapping[str, type[errors.HandgradError]] = {
     kind.__name__: kind for kind in (errors.ExerciseError, errors.SubmissionError, errors.RenameError)
@@ -105,7 +104,7 @@ class ConfinedGrader:
             "limits": asdict(self.settings.limits),
             "sizes": [dict(size) for size in self.settings.sizes],
         }
-        files = list(_files(self.exercise.directory))
+        files = list(files_beside(_file(self.exercise)))
         grader.say({"role": "grader", "files": len(files)}, json.dumps(request).encode())
         for name, content in files:
             grader.say({"file": name}, content)
@@ -141,7 +140,7 @@ class ConfinedGrader:
 
     def _report(self, payload: bytes) -> Report:
         try:
-            report = report_of(untrusted_json.loads(payload))
+            report = report_of(untrusted_json.loads(payload), __version__)
         except ValueError as error:
             raise errors.ExerciseError(_NOT_A_REPORT.format(_file(self.exercise))) from error
         note = f"Graded against {_file(self.exercise)}, which is not one of handgrad's own exercises."
@@ -161,18 +160,6 @@ def _passed_on(child: ChildClient, is_sent: bool, frame: bytes, deadline: float)
         return {"event": "tampered", "detail": str(error)}, b""
     except OSError:
         return {"event": "closed"}, b""
-
-
-def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The exercise and the files beside it that its locked cells may read, by name; no folders and no links."""
-    count = 0
-    for path in sorted(folder.iterdir(), key=lambda path: (path.name != EXERCISE_FILE, path.name)):
-        if path.suffix == ".ipynb" or path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_FILE:
-            continue
-        count += 1
-        if count > MOST_FILES:
-            return
-        yield path.name, path.read_bytes()
 
 
 def _file(exercise: Exercise) -> Path:

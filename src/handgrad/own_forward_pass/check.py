@@ -1,7 +1,6 @@
 """The grader's side: sends a notebook to the sandbox, reads what was found there, and makes it a report."""
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,8 +21,9 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
 from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
+from handgrad.submission.files_beside import files_beside
 
-__all__ = ["NothingToCheck", "OwnCheck", "files_beside"]
+__all__ = ["NothingToCheck", "OwnCheck"]
 
 SERVICE = "handgrad.own_forward_pass.worker"
 TITLE = "your notebook's own forward pass"
@@ -36,12 +36,6 @@ MOST_DEATHS = 3
 """Processes that are started again after a cell has ended one."""
 MOST_ROWS, MOST_TEXT = 500, 4_000
 """Rows of a report, and characters of a text in it, that are taken from the sandbox."""
-MAX_FILE, MAX_FILES, MOST_FILES = 1 << 25, 1 << 27, 200
-"""Bytes of the largest file beside a notebook that is taken into the sandbox, of all of them, and their number."""
-MOST_FOLDERS, MOST_SEEN = 200, 5_000
-"""Folders beside a notebook that are looked into, and files in them."""
-_DEPTH = 2
-_LEFT_OUT = (".ipynb", ".html", ".pdf", ".zip", ".whl")
 
 
 class NothingToCheck(SubmissionError):
@@ -147,34 +141,6 @@ class OwnCheck:
             if "findings" in header:
                 return None, _findings(payload)
             cell = header["cell"] if type(header.get("cell")) is int else None
-
-
-def files_beside(path: Path, data: Sequence[Path] = ()) -> Iterator[tuple[str, bytes]]:
-    """The files that a notebook may open: those of its folder, with their relative path, and ``data``."""
-    left, count = MAX_FILES, 0
-    beside = [(one.relative_to(path.parent).as_posix(), one) for one in _files_in(path.parent)]
-    for name, one in [*((one.name, one) for one in data), *beside]:
-        try:
-            size = one.stat().st_size if one.is_file() and not one.is_symlink() else MAX_FILES
-            if size > min(left, MAX_FILE) or count == MOST_FILES:
-                continue
-            content = one.read_bytes()
-        except OSError:
-            continue
-        left, count = left - size, count + 1
-        yield name, content
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """The files of a folder, nearest first; a home folder may hold any number of others."""
-    found: list[Path] = []
-    for number, (place, folders, names) in enumerate(os.walk(folder)):
-        depth = len(Path(place).relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if depth < _DEPTH and not name.startswith((".", "__")))
-        found += [Path(place) / name for name in names if not name.startswith(".") and not name.endswith(_LEFT_OUT)]
-        if number >= MOST_FOLDERS or len(found) >= MOST_SEEN:
-            break
-    return sorted(found, key=lambda one: (len(one.parts), one.name))
 
 
 def _findings(payload: bytes) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from handgrad import __version__
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, Verdict
 
 __all__ = ["MOST_CHECKS", "report_of", "text_of", "verdict_of"]
@@ -14,8 +13,8 @@ MOST_CHECKS = 500
 _MOST_TEXT, _MOST_POINTS, _MOST_SIZES = 4_000, 1e6, 16
 
 
-def report_of(data: Any) -> Report:
-    """The report in the form of :meth:`.Report.to_dict`, as this version of handgrad has graded it.
+def report_of(data: Any, version: str) -> Report:
+    """The report in the form of :meth:`.Report.to_dict`, graded with this ``version`` of handgrad.
 
     Raises
     ------
@@ -26,7 +25,7 @@ def report_of(data: Any) -> Report:
     if len(checks) > MOST_CHECKS:
         raise ValueError("there are too many verdicts")
     assignment, notebook, message = (text_of(_part(data, name, str)) for name in ("assignment", "notebook", "message"))
-    return Report(assignment, notebook, "graded", __version__, message=message, checks=tuple(map(verdict_of, checks)))
+    return Report(assignment, notebook, "graded", version, message=message, checks=tuple(map(verdict_of, checks)))
 
 
 def verdict_of(data: Any) -> Verdict:
