@@ -105,14 +105,20 @@ class PassResults:
         self.deaths[index] = death
 
     def keep(self, pass_: Pass, result: PassResult) -> None:
-        """Record the results of an attempt at a pass; answers of an earlier attempt are kept if this has none."""
+        """Record the results of an attempt at a pass; answers of an earlier attempt are kept if this has none.
+
+        An answer that was replaced by its reference is final: the submission may have passed the reference on to its
+        next attempt.
+        """
         self.results[pass_.name] = result
         kept = self.answers.setdefault(pass_.name, {})
         for gradient, index in self.submission.stub_indices().items():
             cell = result.cells.get(index)
             before = kept.get(gradient, AnswerPair())
+            is_final = pass_.helps and before.at_stub is not None
             kept[gradient] = AnswerPair(
-                cell.answers.get(gradient) if cell else before.at_stub, result.at_end.get(gradient, before.at_end)
+                cell.answers.get(gradient) if cell and not is_final else before.at_stub,
+                result.at_end.get(gradient, before.at_end),
             )
 
 

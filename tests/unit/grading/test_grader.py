@@ -11,7 +11,7 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError
-from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
 from handgrad.grading.run_passes import run_passes
@@ -126,6 +126,40 @@ def test_what_a_step_does_not_settle_is_tried_in_every_pass(
 ) -> None:
     """A gradient that is not plainly right in its step is looked at in all passes, and so are the others."""
     assert set(grader.grade(submit(**cells)).answers) == {one.name for one in grader.passes}
+
+
+def test_an_answer_is_final_once_its_reference_was_sent(
+    make_notebook: Callable[..., NotebookNode], tmp_path: Path
+) -> None:
+    """What a submission passes on to its next attempt at a pass is worth nothing there."""
+    forward = "import torch\ntorch.manual_seed(seed)\nx = torch.rand(3, requires_grad=True)\ny = x**2\nz = y.exp()"
+    notebook = make_notebook(
+        ("locked", "parameters", "seed = 1"),
+        ("locked", "forward", f"from handgrad import cmp\n{forward}\nloss = z.sum()\nloss.backward(retain_graph=True)"),
+        *(
+            cell
+            for name in ("z", "y", "x")
+            for cell in (
+                ("stub", f"d{name}", f"d{name} = 0"),
+                ("check", f"check_d{name}", f"cmp('{name}', d{name}, {name})"),
+            )
+        ),
+    )
+    exercise = Exercise.of(notebook, "small", tmp_path)
+    # without isolation a file is a channel from one process to the next; in the helped pass dz is the true gradient
+    kept = f"from pathlib import Path\nkept = Path({str(tmp_path)!r}) / str(float(x[0]))"
+    answers = {
+        "dz": "dz = torch.ones_like(z)",
+        "dy": f"{kept}\ndy = torch.load(kept) if kept.exists() else torch.zeros_like(y)",
+        "dx": "import os\nif dy.any() and (dz == 1).all():\n    torch.save(dy, kept)\n    os.kill(os.getpid(), 9)",
+    }
+    for cell in notebook.cells:
+        cell.source = answers.get(grade_id(cell), cell.source)
+    settings = GradingSettings(limits=Limits(cell_seconds=6.0), isolation="none", trust=True)
+    with Grader(exercise, [5], settings) as grader:
+        outcomes = {one.gradient: one.outcome for one in grader.grade(Submission.of(notebook, exercise)).report.checks}
+    assert len(list(tmp_path.glob("0.*"))) == 1
+    assert outcomes == {"dz": "passed", "dy": "failed", "dx": "crashed"}
 
 
 def test_a_further_condition_is_tried_in_every_pass(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:
