@@ -361,3 +361,14 @@ def test_course_without_configuration() -> None:
     one, other = Course(Path("a")), Course(Path("b"))
     assert one.config == Config()
     assert one.config is not other.config
+
+
+def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    """Not every path is a file: as root, replacing /dev/null would harm the whole machine."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(path, "report")
+    assert os.read(reader, 100) == b"report"
+    os.close(reader)
+    assert path.is_fifo()
