@@ -150,7 +150,7 @@ class Exercise:
 
     Its cells find their files in the folder ``directory``. ``cells`` and ``checks`` are in order, and
     ``parameters_cell`` is the index of the cell with the tag ``parameters``. Only a release has values ``recorded``.
-    The cells of an exercise that is not ``is_trusted``, which may be a student's, run in the sandbox only.
+    The cells of an exercise that was ``released_in`` a file, which may be a student's, run in the sandbox only.
     """
 
     name: str
@@ -160,7 +160,12 @@ class Exercise:
     parameters_cell: int
     training: Training = Training()
     recorded: tuple[Recorded, ...] = ()
-    is_trusted: bool = True
+    released_in: Path | None = None
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its cells may run outside the sandbox."""
+        return self.released_in is None
 
     @classmethod
     def read(cls, path: Path) -> Self:

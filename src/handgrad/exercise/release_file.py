@@ -107,4 +107,4 @@ def read_released(path: Path) -> Exercise:
         name, recorded = str(data["name"]), recorded_in(data.get("recorded", ()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExerciseError(f"{path} cannot be read ({error}): download the released folder again.") from error
-    return replace(Exercise.of(notebook, name, path.parent), recorded=recorded, is_trusted=False)
+    return replace(Exercise.of(notebook, name, path.parent), recorded=recorded, released_in=path)

@@ -104,7 +104,9 @@ class ConfinedGrader:
             "limits": asdict(self.settings.limits),
             "sizes": [dict(size) for size in self.settings.sizes],
         }
-        files = list(files_beside(_file(self.exercise)))
+        file = _file(self.exercise)
+        # whatever the file of the exercise is called
+        files = [*files_beside(file), (EXERCISE_FILE, file.read_bytes())]
         grader.say({"role": "grader", "files": len(files)}, json.dumps(request).encode())
         for name, content in files:
             grader.say({"file": name}, content)
@@ -151,9 +153,9 @@ def _passed_on(child: ChildClient, is_sent: bool, frame: bytes, deadline: float)
     """Pass a frame on to a child, or one of the child back; what became of it."""
     try:
         if is_sent:
-            child.send(frame, deadline)
+            child.send_frame(frame, deadline)
             return {"event": "sent"}, b""
-        return {"event": "frame"}, frames.pack(*child.receive(deadline))
+        return {"event": "frame"}, frames.pack(*child.receive_frame(deadline))
     except TimeoutError:
         return {"event": "timeout"}, b""
     except FrameError as error:
@@ -163,7 +165,7 @@ def _passed_on(child: ChildClient, is_sent: bool, frame: bytes, deadline: float)
 
 
 def _file(exercise: Exercise) -> Path:
-    return exercise.directory / EXERCISE_FILE
+    return exercise.released_in or exercise.directory / EXERCISE_FILE
 
 
 def _death(exercise: Exercise, death: Death) -> str:

@@ -76,7 +76,7 @@ def _next(reader: frames.FrameReader, connection: frames.Connection) -> frames.F
 
 def _grade(request: Mapping[str, Any], sandboxes: "_Sandboxes") -> str:
     """The report of a submission, as JSON."""
-    exercise = replace(read_released(Path(EXERCISE_FILE)), is_trusted=True)
+    exercise = replace(read_released(Path(EXERCISE_FILE)), released_in=None)
     submission = Submission.of(tidying.parse(request["notebook"]), exercise, request["renames"])
     settings = GradingSettings(
         Policy(**request["policy"]), Limits(**request["limits"]), tuple(request["sizes"]), trust=True
@@ -153,11 +153,11 @@ class _Child(ChildClient):
         wanted = json.dumps([vars(parameters) for parameters in parameter_sets]).encode()
         deadline = time.monotonic() + LOCKED_SECONDS
         self._wait_until_serving(deadline)
-        self._send(frames.pack({"role": "cells", "files": len(files)}, wanted), deadline)
+        self.send_frame(frames.pack({"role": "cells", "files": len(files)}, wanted), deadline)
         for name, content in files.items():
-            self._send(frames.pack({"file": name}, content), deadline)
+            self.send_frame(frames.pack({"file": name}, content), deadline)
         try:
-            answer, printed = self._receive(deadline)
+            answer, printed = self.receive_frame(deadline)
         except (OSError, FrameError) as error:
             raise ExerciseError(f"the exercise's locked cells did not come to an end ({error}).") from error
         if raised := answer["error"]:
@@ -178,10 +178,10 @@ class _Child(ChildClient):
         code = self._ask({"ask": "close", "child": self._number})[0]["code"]
         return code if isinstance(code, int) else None
 
-    def _send(self, frame: bytes, deadline: float) -> None:
+    def send_frame(self, frame: bytes, deadline: float) -> None:
         self._pass_on("send", deadline, frame)
 
-    def _receive(self, deadline: float) -> frames.Frame:
+    def receive_frame(self, deadline: float) -> frames.Frame:
         return self._pass_on("receive", deadline)
 
     def _pass_on(self, what: str, deadline: float, frame: bytes = b"") -> frames.Frame:

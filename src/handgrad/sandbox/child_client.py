@@ -111,23 +111,23 @@ class ChildClient:
             if self._sources is not None:
                 self._wait_until_serving(deadline)
                 sources = json.dumps(list(self._sources)).encode()
-                self._send(frames.pack({"cells": len(self._sources)}, sources), deadline)
+                self.send_frame(frames.pack({"cells": len(self._sources)}, sources), deadline)
                 self._sources = None
-            self._send(frames.pack({"run": vars(run)}), deadline)
+            self.send_frame(frames.pack({"run": vars(run)}), deadline)
             if run.givens:
                 assert reference is not None
-                self._send(_placing(run.givens, reference), deadline)
+                self.send_frame(_placing(run.givens, reference), deadline)
             for index in run.cells:
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
-                cell = cell_result(self._receive(deadline), index, names, room)
+                cell = cell_result(self.receive_frame(deadline), index, names, room)
                 room = None if room is None else room - cell.shown
                 result.cells[index] = cell
                 if run.help and names:
                     assert reference is not None
-                    self._send(_placing(names, reference), deadline)
+                    self.send_frame(_placing(names, reference), deadline)
             index = None
-            header, payload = self._receive(min(end, time.monotonic() + cell_seconds))
+            header, payload = self.receive_frame(min(end, time.monotonic() + cell_seconds))
             if header.get("finished") is not True:
                 raise tensor_bytes.FrameError("a pass did not end as expected")
             at_stubs = {name: answer for cell in result.cells.values() for name, answer in cell.answers.items()}
@@ -149,20 +149,12 @@ class ChildClient:
         if self._sources is not None:
             self._wait_until_serving(deadline)
             self._sources = None
-        self._send(frames.pack(dict(header), payload), deadline)
-
-    def send(self, frame: bytes, deadline: float) -> None:
-        """Send a packed frame as it is; an OSError if the child has ended, a TimeoutError at the ``deadline``."""
-        self._send(frame, deadline)
-
-    def receive(self, deadline: float) -> frames.Frame:
-        """The next frame; errors are those of :meth:`send`, and a :class:`.FrameError` if it is none."""
-        return self._receive(deadline)
+        self.send_frame(frames.pack(dict(header), payload), deadline)
 
     def hear(self, seconds: float) -> frames.Frame | Death:
         """The next frame of a service within so many seconds; its death if there is none."""
         try:
-            return self._receive(time.monotonic() + seconds)
+            return self.receive_frame(time.monotonic() + seconds)
         except TimeoutError:
             self.close()
             return Death(None, "timeout")
@@ -174,19 +166,21 @@ class ChildClient:
 
     def _wait_until_serving(self, deadline: float) -> None:
         try:
-            header, _ = self._receive(deadline)
+            header, _ = self.receive_frame(deadline)
         except ConnectionResetError:
             header = {}
         if header.get("serving") is not True:
             raise SandboxError("a child could not be isolated or limited; nothing was run in it.")
 
-    def _send(self, frame: bytes, deadline: float) -> None:
+    def send_frame(self, frame: bytes, deadline: float) -> None:
+        """Send a packed frame; an OSError if the child has ended, a TimeoutError at the ``deadline``."""
         if (left := deadline - time.monotonic()) <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
         self._connection.sendall(frame)
 
-    def _receive(self, deadline: float) -> frames.Frame:
+    def receive_frame(self, deadline: float) -> frames.Frame:
+        """The next frame; errors are those of :meth:`send_frame`, and a :class:`.FrameError` if it is none."""
         latest = deadline + MOST_QUEUED * self.limits.cell_seconds
         queued = self._queued() if deadline - time.monotonic() <= SLICE else None
         data = b""

@@ -23,7 +23,10 @@ def files_beside(path: Path, data: Sequence[Path] = ()) -> Iterator[tuple[str, b
     beside = [(one.relative_to(path.parent).as_posix(), one) for one in _files_in(path.parent)]
     for name, one in [*((one.name, one) for one in data), *beside]:
         try:
-            size = one.stat().st_size if one.is_file() and not one.is_symlink() else MAX_FILES
+            # a link may lead to anybody's file, and a pipe has no end
+            if one.is_symlink() or not one.is_file():
+                continue
+            size = one.stat().st_size
             if size > min(left, MAX_FILE) or count == MOST_FILES:
                 continue
             content = one.read_bytes()

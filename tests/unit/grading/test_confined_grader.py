@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from handgrad.errors import ExerciseError, SubmissionError
 from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.exercise.release_file import read_released
 from handgrad.grading.confined_grader import MOST_CHILDREN, ConfinedGrader
 from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
@@ -49,7 +50,7 @@ def written(make_notebook: Make, folder: Path, forward: str = FORWARD, check: st
 def graded(folder: Path, notebook: NotebookNode, settings: GradingSettings = SETTINGS) -> Report:
     """The report of a confined grading."""
     exercise = Exercise.of(json_notebook(folder), "small", folder)
-    return ConfinedGrader(replace(exercise, is_trusted=False), [5], settings).report(notebook)
+    return ConfinedGrader(replace(exercise, released_in=folder / "exercise.json"), [5], settings).report(notebook)
 
 
 def json_notebook(folder: Path) -> NotebookNode:
@@ -66,7 +67,7 @@ def _nodes(data: object) -> object:
 def test_a_grader_refuses_it(exercise: Exercise) -> None:
     """The trusted process never runs its cells."""
     with pytest.raises(ExerciseError, match="not trusted"):
-        Grader(replace(exercise, is_trusted=False), [5])
+        Grader(replace(exercise, released_in=Path("exercise.json")), [5])
 
 
 def test_same_verdicts(exercise: Exercise, solved: NotebookNode, grader: Grader) -> None:
@@ -83,9 +84,10 @@ def test_same_verdicts(exercise: Exercise, solved: NotebookNode, grader: Grader)
             case "dC":
                 cell.source = "dC = 1 / 0"
     # the release has what the solution has not: its files
-    exercise = replace(exercise, directory=ROOT / "release/backprop", is_trusted=False)
+    folder = ROOT / "release/backprop"
+    exercise = replace(exercise, directory=folder, released_in=folder / "exercise.json")
     report = ConfinedGrader(exercise, [314159], SETTINGS).report(notebook)
-    wanted = grader.grade(Submission.of(notebook, replace(exercise, is_trusted=True))).report
+    wanted = grader.grade(Submission.of(notebook, replace(exercise, released_in=None))).report
     outcomes = {verdict.gradient: verdict.outcome for verdict in wanted.checks if verdict.outcome != "passed"}
     assert outcomes == {"dprobs": "failed", "dh": "timeout", "db2": "tampered", "dC": "error"}
     assert list(map(_facts, report.checks)) == list(map(_facts, wanted.checks))
@@ -105,6 +107,15 @@ def test_small(make_notebook: Make, tmp_path: Path, isolation: str) -> None:
     report = graded(tmp_path, notebook, replace(SETTINGS, isolation=isolation))  # type: ignore[arg-type]
     assert [verdict.outcome for verdict in report.checks] == ["passed", "passed"]
     assert (report.isolation == "none") == (isolation == "none")
+
+
+def test_the_file_may_have_any_name(make_notebook: Make, tmp_path: Path) -> None:
+    """An exercise that is named on the command line is the one that is graded against."""
+    notebook = written(make_notebook, tmp_path)
+    path = (tmp_path / "exercise.json").rename(tmp_path / "mine.json")
+    report = ConfinedGrader(read_released(path), [5], SETTINGS).report(notebook)
+    assert [verdict.outcome for verdict in report.checks] == ["passed", "passed"]
+    assert "mine.json" in report.message
 
 
 EVIL = """

@@ -758,13 +758,13 @@ def test_a_forged_answer_in_turn_is_found_out_at_the_next(sandbox: WarmSandbox) 
 
 def test_a_broken_frame_is_blamed_on_its_own_cell(sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that stand before a broken one are taken first, though all of them are read at once."""
-    send = ChildClient._send
+    send = ChildClient.send_frame
 
     def send_and_wait(self: ChildClient, frame: bytes, deadline: float) -> None:
         send(self, frame, deadline)
         time.sleep(0.3)
 
-    monkeypatch.setattr(ChildClient, "_send", send_and_wait)
+    monkeypatch.setattr(ChildClient, "send_frame", send_and_wait)
     cells = ("da = x", "db = x", f"{FORGE}\nshout(os.urandom(1 << 12))")
     result = _run(sandbox, *cells, collect={0: ("da",), 1: ("db",)})
     assert result.death is not None

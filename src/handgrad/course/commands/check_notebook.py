@@ -245,15 +245,21 @@ def _candidates(path: Path, course: Course | None) -> Iterator[list[Exercise]]:
 @functools.cache
 def _packaged() -> tuple[Exercise, ...]:
     """The exercises in the package."""
-    found = (read_released(path) for path in sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}")))
-    return tuple(replace(exercise, is_trusted=True) for exercise in found)
+    return tuple(map(_ours, sorted(PACKAGED.glob(f"*/{EXERCISE_FILE}"))))
+
+
+@functools.cache
+def _ours(path: Path) -> Exercise:
+    """An exercise in the package, which is trusted."""
+    return replace(read_released(path), released_in=None)
 
 
 def _shipped(exercise: Exercise) -> Exercise:
     """The exercise in the package that is the same, or else the exercise itself."""
     if exercise.is_trusted:
         return exercise
-    return next((one for one in _packaged() if (one.name, one.digest) == (exercise.name, exercise.digest)), exercise)
+    same_name = (path for path in PACKAGED.glob(f"*/{EXERCISE_FILE}") if path.parent.name == exercise.name)
+    return next((one for one in map(_ours, same_name) if one.digest == exercise.digest), exercise)
 
 
 def _own_course(path: Path) -> Course | None:
