@@ -23,7 +23,7 @@ from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import Answer, ParameterSet, PassResult, Run
+from handgrad.sandbox.messages import Answer, Death, ParameterSet, PassResult, Run
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.sandbox.warm_sandbox import WarmSandbox
 from helpers.inputs import named
@@ -589,16 +589,36 @@ def test_what_honest_notebooks_do(source: str, sandbox: WarmSandbox) -> None:
 # ends
 
 
+DRIP = """
+import os, struct, time
+channel, = [one for one in range(3, 64) if is_socket(one)]
+os.write(channel, struct.pack("<II", 2, 1 << 24) + b"{{}}")
+while True:
+    os.write(channel, b"x" * {size})
+    time.sleep({pause})
+"""
+IS_SOCKET = """
+def is_socket(descriptor):
+    import os, stat
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+"""
+
+
 @pytest.mark.parametrize(
     "loop",
     [
+        IS_SOCKET + DRIP.format(size=1, pause=0),
+        IS_SOCKET + DRIP.format(size=7, pause=0.05),
         "while True: pass",
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
         "import time\ntime.sleep(60)",
         "import signal\nfor one in (2, 15): signal.signal(one, signal.SIG_IGN)\nwhile True: pass",
         "from threading import Thread, Event\nThread(target=Event().wait).start()\nEvent().wait()",
     ],
-    ids=["loop", "catches all", "sleep", "ignores signals", "threads"],
+    ids=["drip", "slow drip", "loop", "catches all", "sleep", "ignores signals", "threads"],
 )
 def test_time_out(loop: str, sandbox: WarmSandbox) -> None:
     """A cell that does not end costs itself: the death names it, and the answers before it are kept."""
@@ -613,6 +633,40 @@ def test_time_out(loop: str, sandbox: WarmSandbox) -> None:
         assert list(result.cells) == [0]
         assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
         assert _is_gone(pid)
+
+
+class _Dripping:
+    """A child's channel on which a byte is always there."""
+
+    def __init__(self) -> None:
+        self.pid = 1 << 30
+        self.connection = self
+        self._start = [b"\x02\0\0\0\0\0\0\x01", b"{}"]
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        assert timeout is not None
+
+    def recv(self, size: int, /) -> bytes:
+        return self._start.pop(0) if self._start else b"x" * min(size, 3)
+
+    def sendall(self, data: bytes, /) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> int:
+        return 0
+
+
+def test_bytes_without_pause_do_not_move_the_deadline() -> None:
+    """The deadline holds while bytes arrive, whatever the machine does."""
+    child = ChildClient(_Dripping(), [], Limits(cell_seconds=0.2), set())
+    started = time.monotonic()
+    death = child.hear(0.2)
+    assert isinstance(death, Death)
+    assert death.reason == "timeout"
+    assert 0.2 <= time.monotonic() - started < 2
 
 
 def test_time_of_the_submission(sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
