@@ -33,6 +33,7 @@ SERVICES: tuple[Format, ...] = ("gradescope", "classroom")
 Export = Literal["csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope"]
 Service = Literal["gradescope", "github"]
 ProofFormat = Literal["text", "json"]
+Required = Literal["none", "partial", "full"]
 
 
 class _WithoutType:
@@ -170,6 +171,9 @@ def check(
     data: Annotated[
         list[Path] | None, _value("FILE", "A file that your notebook opens, if it is elsewhere. Can be repeated.")
     ] = None,
+    require_isolation: Annotated[
+        Required, typer.Option(help="Run nothing if this machine isolates the notebook less than this.")
+    ] = "none",
 ) -> None:
     """Check your own notebook: every gradient is tested by itself.
 
@@ -178,10 +182,11 @@ def check(
 
     Exit status: 0 if all passed, 1 if something did not.
     """
+    from handgrad.sandbox.isolation.linux import adopting
     from handgrad.sandbox.warm_process import StartedProcess, why_no_isolation
 
-    # it imports torch while this process does
-    with nullcontext() if why_no_isolation() else StartedProcess() as process:
+    # it imports torch while this process does; the report is written when no process of the notebook's is left
+    with adopting(), nullcontext() if why_no_isolation() else StartedProcess() as process:
         from handgrad.course.commands import check_notebook
         from handgrad.course.course import Course
         from handgrad.exercise.release_file import read_exercise
@@ -189,9 +194,12 @@ def check(
         course = Course.of_settings(settings) if settings else None
         found = read_exercise(exercise) if exercise else None
         if course or found or format in SERVICES:
-            report = check_notebook.check(notebook, found, course, renames=rename or (), process=process).report
+            graded = check_notebook.check(
+                notebook, found, course, rename or (), process, require_isolation=require_isolation
+            )
+            report = graded.report
         else:
-            report = check_notebook.check_own(notebook, rename or (), data or (), process)
+            report = check_notebook.check_own(notebook, rename or (), data or (), process, require_isolation)
         from handgrad.report.formats import FORMATS
         from handgrad.report.terminal import report_text
 

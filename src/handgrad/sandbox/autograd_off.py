@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
+from handgrad.errors import SandboxError
 from handgrad.sandbox import derivative_kernels, torchscript_off
 from handgrad.sandbox.refusing import AutogradOff, Replacements, refuse_methods, refusing
 
-__all__ = ["AutogradOff", "blank_gradients", "forbid", "switch_off"]
+__all__ = ["AutogradOff", "blank_gradients", "forbid", "switch_off", "try_the_doors"]
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -67,6 +68,26 @@ _BELOW = (
     "_will_engine_execute_node",
 )
 """Functions that could undo or bypass the switch below Python."""
+_DOORS: dict[str, Callable[[torch.Tensor], object]] = {
+    "Tensor.backward": lambda x: x.sum().backward(),
+    "torch.autograd.grad": lambda x: torch.autograd.grad(x.sum(), x),
+    "the autograd engine": lambda x: torch.autograd.graph._engine_run_backward((x,), (x,), False, False, (x,)),
+    "torch.autograd.functional": lambda x: torch.autograd.functional.jacobian(torch.exp, x),
+    "forward mode": lambda x: torch.autograd.forward_ad.make_dual(x, x),
+    "dual numbers": lambda x: torch.ops.aten._make_dual(x, x, 0),
+    "torch.func": lambda x: torch.func.jvp(torch.Tensor.exp, (x,), (x,)),
+    "torch._C._functorch": lambda _: torch._C._functorch._grad_increment_nesting(),
+    "backward operators": lambda x: torch.ops.aten.tanh_backward(x, x),
+    "backward operators of losses": lambda x: torch._softmax_backward_data(x, x, 1, torch.float32),
+    "torch.nn.grad": lambda x: torch.nn.grad.conv1d_input((1, 2, 2), x[None], x[None]),
+    "TorchScript": lambda _: torch.jit.CompilationUnit("def f(x):\n    return x"),
+    "TorchScript's graphs": lambda _: torch._C.Graph(),
+    "TorchScript's files": lambda _: torch.jit.load(""),
+    "TorchScript's switches": lambda _: torch._C._jit_set_profiling_executor(True),
+}
+"""One call of each kind that is refused, for the test of the sandbox at its start."""
+_recorded: list[str] = []
+"""Operations that recorded a graph although their kernels for that were taken away."""
 _retained: set[int] = set()
 
 
@@ -115,6 +136,7 @@ def switch_off() -> None:
     if torch.Tensor.backward is _backward:
         return
     derivative_kernels.empty_autograd()
+    _recorded[:] = _still_recorded()
     derivative_kernels.refuse_derivatives()
     off = _thread_switch()
     off()
@@ -152,6 +174,42 @@ def forbid() -> None:
     torch.Tensor.backward = refusing("Tensor.backward")
     torch.autograd.backward = refusing("torch.autograd.backward")
     torch.Tensor.retain_grad = _nothing
+
+
+def try_the_doors() -> None:
+    """Try one way of each kind to a gradient, once :func:`forbid` was called.
+
+    Raises
+    ------
+    SandboxError
+        One of them is open: nothing of a student's may run in this process.
+    """
+    open_doors = [name for name, attempt in _DOORS.items() if not _is_refused(attempt)]
+    open_doors += [f"a graph of {name}" for name in _recorded]
+    if open_doors:
+        raise SandboxError(
+            f"nobody is graded: with torch {torch.__version__}, a submission could still use {', '.join(open_doors)}. "
+            "Install a version of torch with which handgrad was tried, and please report this."
+        )
+
+
+def _still_recorded() -> list[str]:
+    """The operations that record a graph while nothing but the kernels is changed."""
+    with torch.enable_grad():
+        x = torch.ones(2, 2, requires_grad=True)
+        results = {"mm": x @ x, "exp": x.exp(), "tanh": x.tanh(), "mul": x * 2, "sum": x.sum(0)}
+    return [name for name, result in results.items() if result.requires_grad]
+
+
+def _is_refused(attempt: Callable[[torch.Tensor], object]) -> bool:
+    """Whether an attempt is refused, or names what this version of torch does not have."""
+    try:
+        attempt(torch.ones(2, 2))
+    except (AutogradOff, AttributeError):
+        return True
+    except Exception:
+        return False
+    return False
 
 
 def blank_gradients(values: Iterable[Any]) -> None:

@@ -12,9 +12,9 @@ import functools
 import struct
 from collections.abc import Iterable, Sequence
 
-from handgrad.sandbox.isolation.linux import ARCHITECTURE, PR, prctl
+from handgrad.sandbox.isolation.linux import ARCHITECTURE, PR, prctl, syscall
 
-__all__ = ["ALLOWED", "ANSWERED", "CHANGES_FILES", "CONDITIONAL", "apply", "program", "supported"]
+__all__ = ["ALLOWED", "ANSWERED", "CHANGES_FILES", "CONDITIONAL", "SAMPLE", "apply", "program", "reached", "supported"]
 
 _AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "aarch64": 1}
@@ -78,6 +78,17 @@ ANSWERED: dict[str, tuple[int, int, int]] = {
     "fsync": (74, 82, _SUCCESS), "fdatasync": (75, 83, _SUCCESS), "msync": (26, 227, _SUCCESS),
 }
 """System calls that are never made: the filter answers in place of the kernel."""
+
+SAMPLE: dict[str, tuple[int, int]] = {
+    "flock": (73, 32), "fadvise64": (221, 223), "mincore": (27, 232), "readahead": (187, 213), "sysinfo": (99, 179),
+    "getrusage": (98, 165), "statfs": (137, 43), "sendmsg": (46, 211), "setsockopt": (54, 208),
+    "inotify_init1": (294, 26), "memfd_create": (319, 279), "shmget": (29, 194), "mq_open": (240, 180),
+    "keyctl": (250, 219), "splice": (275, 76), "setpriority": (141, 140), "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274), "setrlimit": (160, 164), "process_vm_readv": (310, 270), "pidfd_open": (434, 434),
+    "ptrace": (101, 117), "unshare": (272, 97), "mount": (165, 40), "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425), "perf_event_open": (298, 241),
+}
+"""One system call or more of each kind that is refused, for the test of the sandbox at its start."""
 # fmt: on
 
 CHANGES_FILES = ("chmod", "fchmod", "fchmodat", "utimensat", "truncate")
@@ -233,6 +244,21 @@ def _listed(architecture: str, without: tuple[str, ...]) -> bytes:
         lines += _one_of([numbers[column]], _refuse(answer))
     lines += [_skip_below(_NEWEST, 1), _refuse(_ENOSYS), _refuse(_EPERM)]
     return b"".join(lines)
+
+
+def reached() -> list[str]:
+    """The calls that this process must not make, or not with these arguments, and that get as far as the kernel."""
+    column = _COLUMN[ARCHITECTURE]
+    return [name for name, row in {**SAMPLE, **CONDITIONAL}.items() if _reaches(row[column])]
+
+
+def _reaches(number: int) -> bool:
+    try:
+        # arguments that are never right: the kernel says so, and nothing is done
+        syscall(number, *[-1] * 6)
+    except OSError as error:
+        return error.errno not in (_EPERM, _ENOSYS)
+    return True
 
 
 class _Program(ctypes.Structure):

@@ -19,6 +19,7 @@ from handgrad.sandbox.isolation import namespaces, seccomp
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.isolation.linux import ARCHITECTURE
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
+from handgrad.sandbox.sandbox import Required, enough
 from handgrad.sandbox.warm_sandbox import PRELOAD, WarmSandbox
 from helpers.inputs import named
 from helpers.paths import ROOT, TESTS
@@ -676,13 +677,59 @@ def _offered(folder: Path) -> str:
         return sandbox.isolation
 
 
-def test_a_leak_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+LEAKS = {
+    "no filter": ("seccomp.apply = lambda program: None", r"could still reach: .*new processes.*system call flock"),
+    "locks": ("seccomp.ALLOWED['flock'] = (73, 32)", r"could still reach: the system call flock\."),
+    "any arguments": (
+        "seccomp.ALLOWED['fcntl'] = seccomp.CONDITIONAL['fcntl']\n"
+        "old = seccomp._conditions\n"
+        "seccomp._conditions = lambda pid: {k: v for k, v in old(pid).items() if k != 'fcntl'}",
+        r"could still reach: the system call fcntl\.",
+    ),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_leak_is_noticed(leak: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that was put on and does not hold counts for nothing: the child that tries it tells."""
-    leak = "from handgrad.sandbox.isolation import seccomp\nseccomp.apply = lambda program: None"
-    monkeypatch.setitem(LACKING, "leak", leak)
+    source, said = LEAKS[leak]
+    monkeypatch.setitem(LACKING, "leak", f"from handgrad.sandbox.isolation import seccomp\n{source}")
     _lack("leak", tmp_path, monkeypatch)
-    with _sandbox(tmp_path) as sandbox, pytest.raises(SandboxError, match=r"could still reach: .*new processes"):
+    with _sandbox(tmp_path) as sandbox, pytest.raises(IsolationError, match=said):
         sandbox.wait_until_ready()
+
+
+DOORS = {
+    "kernels": ("derivative_kernels.refuse_derivatives = lambda: None", "could still use .*backward operators"),
+    "graphs": ("derivative_kernels.empty_autograd = lambda: None", "could still use .*a graph of mm"),
+    "TorchScript": ("torchscript_off.take_away = lambda replacements: None", "could still use .*TorchScript"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_open_door_is_noticed(door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one way to a gradient stays open, nothing of a student's is run, trusted or not."""
+    source, said = DOORS[door]
+    leak = f"from handgrad.sandbox import derivative_kernels, torchscript_off\n{source}"
+    monkeypatch.setitem(LACKING, "door", leak)
+    _lack("door", tmp_path, monkeypatch)
+    with _sandbox(tmp_path) as sandbox:
+        with pytest.raises(SandboxError, match=said) as caught:
+            sandbox.wait_until_ready()
+        assert not isinstance(caught.value, IsolationError)
+
+
+@pytest.mark.parametrize("required", ["none", "partial", "full"])
+def test_required_isolation(required: Required) -> None:
+    """What is required is there, or an error says what was found."""
+    levels = ["none", PARTIAL, "full"]
+    enough_from = {"none": 0, "partial": 1, "full": 2}[required]
+    for index, found in enumerate(levels):
+        if index >= enough_from:
+            enough(required, found)
+        else:
+            with pytest.raises(IsolationError, match=f"requires isolation '{required}', and this machine offers"):
+                enough(required, found)
 
 
 def test_a_child_that_is_not_closed_in_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
