@@ -211,6 +211,9 @@ def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) 
         write_autograder(course, service, "backprop", output)
         [wheel] = output.glob("*.whl")
         assert (output / "requirements.txt").read_text(encoding="utf-8") == f"./{wheel.name}[check]\n"
+        lock = (output / "requirements.lock").read_text(encoding="utf-8").splitlines()
+        assert lock[-1] == f"./{wheel.name}[check]"
+        assert any(line.startswith("torch==") for line in lock)
         assert wheel.read_text(encoding="utf-8") == text
         (released / WHEEL).write_text("the release's")
 
