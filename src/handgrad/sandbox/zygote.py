@@ -95,6 +95,7 @@ class Zygote:
         if self._forked == FEW and not self.is_cheap:
             freeze_and_use_huge_pages(self._memory)
         self._forked += 1
+        self.isolation.before_fork()
         pid = os.fork()
         if pid:
             connection.close()

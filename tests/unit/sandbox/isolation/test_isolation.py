@@ -480,6 +480,21 @@ def test_home_is_private(sandbox: WarmSandbox) -> None:
             assert written == 0
 
 
+def test_process_ids_do_not_count_on(sandbox: WarmSandbox) -> None:
+    """In full isolation a child cannot tell by its own process id how many threads the one before it has started."""
+    if sandbox.isolation != "full":
+        return  # the ids are those of the machine
+    start = """
+    import os, threading
+    for _ in range({number}):
+        thread = threading.Thread(target=int)
+        thread.start(); thread.join()
+    a = torch.tensor([os.getpid()])
+    """
+    ids = {*(tuple(_numbers(sandbox, start.format(number=number))) for number in (0, 7, 100, 0))}
+    assert len(ids) == 1
+
+
 def test_bombs(sandbox: WarmSandbox) -> None:
     """Threads without end, descriptors without end and files without end are errors, and end with the child."""
     source = """
