@@ -1,8 +1,12 @@
 """The exact versions for a machine that grades."""
 
 import re
+from importlib import metadata
+
+import nbformat
 
 from handgrad.authoring.locked_requirements import locked
+from handgrad.exercise.release_file import self_check
 from helpers.paths import ROOT
 
 
@@ -28,3 +32,12 @@ def test_what_is_installed_here() -> None:
     assert {"torch", "numpy", "sympy", "matplotlib"} <= check.keys()
     assert "nbgrader" not in check
     assert not any("+" in version for version in grade.values())
+
+
+def test_students_keep_ranges() -> None:
+    """What students install pins nothing, torch least of all: a hosted notebook keeps its own."""
+    text = self_check(nbformat.v4.new_notebook(), "small")["requirements.txt"]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert not any("==" in line or line.startswith("torch") for line in lines)
+    torch = [one for one in metadata.requires("handgrad") or [] if one.startswith("torch") and "extra" not in one]
+    assert torch == ["torch>=2"]
