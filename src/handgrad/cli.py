@@ -33,6 +33,7 @@ SERVICES: tuple[Format, ...] = ("gradescope", "classroom")
 Export = Literal["csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope"]
 Service = Literal["gradescope", "github"]
 ProofFormat = Literal["text", "json"]
+Required = Literal["none", "partial", "full"]
 
 
 class _WithoutType:
@@ -174,6 +175,9 @@ def check(
         Path | None,
         _value("FOLDER", "A course of yours, with its exercises and marks; its configuration is run.", default="none"),
     ] = None,
+    require_isolation: Annotated[
+        Required, typer.Option(help="Run nothing if this machine isolates the notebook less than this.")
+    ] = "none",
 ) -> None:
     """Check your own notebook: every gradient is tested by itself.
 
@@ -182,10 +186,11 @@ def check(
 
     Exit status: 0 if all passed, 1 if something did not.
     """
+    from handgrad.sandbox.isolation.linux import adopting
     from handgrad.sandbox.warm_process import StartedProcess, why_no_isolation
 
-    # it imports torch while this process does
-    with nullcontext() if why_no_isolation() else StartedProcess() as process:
+    # it imports torch while this process does; the report is written when no process of the notebook's is left
+    with adopting(), nullcontext() if why_no_isolation() else StartedProcess() as process:
         from handgrad.course.commands import check_notebook
         from handgrad.course.course import Course
         from handgrad.exercise.release_file import read_exercise
@@ -193,9 +198,11 @@ def check(
         marks = Course.of_settings(settings) if settings else Course.at(course) if course else None
         found = read_exercise(exercise) if exercise else None
         if marks or found or format in SERVICES:
-            report = check_notebook.check(notebook, found, marks, renames=rename or (), process=process)
+            report = check_notebook.check(
+                notebook, found, marks, rename or (), process, require_isolation=require_isolation
+            )
         else:
-            report = check_notebook.check_own(notebook, rename or (), data or (), process)
+            report = check_notebook.check_own(notebook, rename or (), data or (), process, require_isolation)
         from handgrad.report.formats import FORMATS
         from handgrad.report.terminal import report_text
 

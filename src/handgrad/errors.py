@@ -61,6 +61,16 @@ class IsolationError(SandboxError):
             "say --trust-submissions, or set c.Handgrad.trust_submissions = True in nbgrader_config.py."
         )
 
+    @classmethod
+    def required(cls, wanted: str, found: str) -> Self:
+        """The error of a check for which more isolation was required than was found."""
+        return cls(
+            f"this check requires isolation {wanted!r}, and this machine offers {found}: nobody is graded, and nothing "
+            "of the submission was run. Grade on Linux 5.13 or newer; in a container, allow landlock or user "
+            'namespaces. For code that you would run yourself, write "trust_submissions": true into the settings '
+            "(handgrad.json)."
+        )
+
 
 def closest(name: str, names: Any) -> str:
     """A sentence that suggests the most similar of ``names``; empty if none is similar."""

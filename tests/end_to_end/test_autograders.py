@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
 from helpers.inputs import named
-from helpers.paths import ENVIRONMENT, ROOT, mistake
+from helpers.paths import ENVIRONMENT, ROOT, TESTS, mistake
 
 COURSE = Course.at(ROOT)
 
@@ -67,14 +69,17 @@ def gradescope(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def results(root: Path, content: bytes | None, name: str = "backprop.ipynb") -> dict[str, Any]:
-    """What the entry point makes of a submission with one file."""
+def results(
+    root: Path, content: bytes | None, name: str = "backprop.ipynb", *, isolated: bool = True
+) -> dict[str, Any]:
+    """What the entry point makes of a submission with one file; if not ``isolated``, where nothing can isolate it."""
     shutil.rmtree(root / "submission", ignore_errors=True)
     (root / "submission").mkdir()
     if content is not None:
         (root / "submission" / name).write_bytes(content)
     environment = {**ENVIRONMENT, "AUTOGRADER_ROOT": str(root)}
-    subprocess.run([root / "run_autograder"], env=environment, cwd=root, check=True, capture_output=True)
+    prefix = () if isolated else (sys.executable, TESTS / "helpers/without_isolation.py")
+    subprocess.run([*prefix, root / "run_autograder"], env=environment, cwd=root, check=True, capture_output=True)
     content_ = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
     assert isinstance(content_, dict)
     return content_
@@ -102,6 +107,49 @@ def test_gradescope_without_a_score(gradescope: Path, content: bytes | None) -> 
     assert "score" not in found
     assert "tests" not in found
     assert found["output"].startswith("handgrad: ")
+
+
+REWRITES = '''
+import subprocess, sys, time
+forge = f"""
+import time
+for _ in range(240):
+    open({MARKER!r}, 'w').close()
+    open({RESULTS!r}, 'w').write('forged')
+    time.sleep(0.25)
+"""
+subprocess.Popen([sys.executable, '-c', forge], start_new_session=True)
+time.sleep(1)
+'''
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
+def test_gradescope_without_isolation(gradescope: Path, tmp_path: Path) -> None:
+    """Where nothing isolates nobody is graded and nothing is run, unless the settings trust; nothing is rewritten."""
+    written = nbformat.reads(notebook("solutions").decode(), as_version=4)
+    marker, file = tmp_path / "marker", gradescope / "results" / "results.json"
+    cell = written.cells[_index(written, "dprobs")]
+    cell.source += f"\nMARKER, RESULTS = {str(marker)!r}, {str(file)!r}\n{REWRITES}"
+    hostile = nbformat.writes(written).encode()
+    refused = results(gradescope, hostile, isolated=False)
+    assert "score" not in refused
+    assert "requires isolation 'partial', and this machine offers none: nobody is graded" in refused["output"]
+    assert not marker.exists()
+    # the settings of an instructor who has decided
+    settings = gradescope / "source/handgrad.json"
+    kept = settings.read_text(encoding="utf-8")
+    data = json.loads(kept)
+    data["settings"]["trust_submissions"] = True
+    settings.write_text(json.dumps(data), encoding="utf-8")
+    try:
+        assert results(gradescope, hostile, isolated=False)["score"] == 26
+    finally:
+        settings.write_text(kept, encoding="utf-8")
+    assert marker.exists()
+    marker.unlink()
+    time.sleep(0.6)
+    assert not marker.exists(), "a process of the submission's is left"
+    assert json.loads(file.read_text(encoding="utf-8"))["score"] == 26
 
 
 def test_gradescope_holds_no_solution(gradescope: Path) -> None:
@@ -163,6 +211,9 @@ def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) 
         write_autograder(course, service, "backprop", output)
         [wheel] = output.glob("*.whl")
         assert (output / "requirements.txt").read_text(encoding="utf-8") == f"./{wheel.name}[check]\n"
+        lock = (output / "requirements.lock").read_text(encoding="utf-8").splitlines()
+        assert lock[-1] == f"./{wheel.name}[check]"
+        assert any(line.startswith("torch==") for line in lock)
         assert wheel.read_text(encoding="utf-8") == text
         (released / WHEEL).write_text("the release's")
 

@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
 
+from handgrad.authoring.locked_requirements import locked
 from handgrad.authoring.release import wheel_in, wheels
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
@@ -66,6 +67,8 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
     for path in kept:
         _copy(path, output / path.relative_to(released))
     write_text(output / "requirements.txt", f"./{wheel.name}[check]\n")
+    # what grades there is what grades here
+    write_text(output / "requirements.lock", f"{locked('check')}./{wheel.name}[check]\n")
     write_text(output / SETTINGS_FILE, settings)
     with as_file(files("handgrad.authoring") / "autograder_templates" / service) as folder:
         for template in sorted(folder.iterdir()):

@@ -26,7 +26,7 @@ from handgrad.sandbox import frames
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
-from handgrad.sandbox.sandbox import Sandbox
+from handgrad.sandbox.sandbox import Required, Sandbox, enough
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.submission.files_beside import files_beside
 
@@ -58,12 +58,15 @@ class ConfinedGrader:
         Marks, limits and sizes.
     renames
         ``THEIRS=OURS`` for each name that differs between the notebook and the exercise.
+    require_isolation
+        The least isolation with which anything is run.
     """
 
     exercise: Exercise
     seeds: Sequence[int]
     settings: GradingSettings = field(default_factory=GradingSettings)
     renames: Sequence[str] = ()
+    require_isolation: Required = "none"
 
     def report(self, notebook: NotebookNode, process: WarmProcess | None = None) -> Report:
         """The report on a notebook.
@@ -74,6 +77,8 @@ class ConfinedGrader:
             As for a trusted exercise; or the exercise's own process ended.
         SandboxError
             The sandbox cannot be started.
+        IsolationError
+            There is less isolation than is required.
         """
         started = time.perf_counter()
         with (
@@ -82,6 +87,7 @@ class ConfinedGrader:
         ):
             sandbox.wait_until_ready()
             isolation = sandbox.isolation
+            enough(self.require_isolation, isolation)
             grader = stack.enter_context(sandbox.child([]))
             try:
                 self._begin(grader, notebook)

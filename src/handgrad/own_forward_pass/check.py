@@ -19,7 +19,7 @@ from handgrad.report.records import Outcome, Report, Verdict
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
-from handgrad.sandbox.sandbox import Sandbox
+from handgrad.sandbox.sandbox import Required, Sandbox, enough
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.submission.files_beside import files_beside
 
@@ -70,20 +70,21 @@ class OwnCheck:
     renames: Mapping[str, str] = field(default_factory=dict)
     limits: TimeLimits = field(default_factory=TimeLimits)
 
-    def report(self, process: WarmProcess | None = None) -> Report:
-        """Run it, and report.
+    def report(self, process: WarmProcess | None = None, require_isolation: Required = "none") -> Report:
+        """Run it, and report; with less isolation than is required nothing is run.
 
         Raises
         ------
         NothingToCheck
             There is no loss or no gradient in it.
         SandboxError
-            The sandbox cannot be started.
+            The sandbox cannot be started, or isolates less than is required.
         """
         started = time.perf_counter()
         # a student's own notebook runs without isolation too, and the report says so
         with Sandbox([], self.path.parent, LIMITS, trust=True, process=process, service=SERVICE) as sandbox:
             sandbox.wait_until_ready()
+            enough(require_isolation, sandbox.isolation)
             found = self._found(sandbox)
             isolation = sandbox.isolation
         if found["why_not"]:

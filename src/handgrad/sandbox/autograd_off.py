@@ -7,30 +7,18 @@ gradient: a line that prints or compares it still runs, and an answer copied fro
 """
 
 import _thread
-import ctypes
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
-__all__ = ["AutogradOff", "blank_gradients", "forbid", "switch_off"]
+from handgrad.errors import SandboxError
+from handgrad.sandbox import derivative_kernels, torchscript_off
+from handgrad.sandbox.refusing import AutogradOff, Replacements, refuse_methods, refusing
 
-
-class AutogradOff(RuntimeError):
-    """Autograd is switched off while a notebook is graded."""
-
-
-def _refuse(name: str) -> Callable[..., NoReturn]:
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise AutogradOff(
-            f"{name} is switched off while your notebook is graded: compute the gradient with your own formula."
-        )
-
-    refuse.__name__ = refuse.__qualname__ = name.rpartition(".")[2]
-    return refuse
+__all__ = ["AutogradOff", "blank_gradients", "forbid", "switch_off", "try_the_doors"]
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -56,9 +44,15 @@ class _NoGradMode(torch.no_grad):
 
 
 _FUNC = ("grad", "grad_and_value", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "linearize")
-_NESTING = ("_grad_increment_nesting", "_jvp_increment_nesting")
+_FUNCTORCH = (
+    *("_grad_increment_nesting", "_jvp_increment_nesting", "_grad_decrement_nesting", "_jvp_decrement_nesting"),
+    *("_wrap_for_grad", "_unwrap_for_grad"),
+    *("set_inplace_requires_grad_allowed", "set_single_level_autograd_function_allowed"),
+)
 _FUNCTIONAL = ("jacobian", "hessian", "vjp", "jvp", "vhp", "hvp")
 _FORWARD = ("dual_level", "make_dual", "enter_dual_level", "_make_dual", "_fw_primal")
+_OPERATORS = ("grad", "backward", "dist_backward", "set_grad_enabled")
+"""Operators of TorchScript that torch.ops finds too."""
 _BELOW = (
     "_ImperativeEngine",
     "_SetExcludeDispatchKeyGuard",
@@ -70,9 +64,30 @@ _BELOW = (
     "_RestorePythonTLSSnapshot",
     "_InferenceMode",
     "_enter_dual_level",
-    "_jit_differentiate",
+    "_current_autograd_node",
+    "_will_engine_execute_node",
 )
 """Functions that could undo or bypass the switch below Python."""
+_DOORS: dict[str, Callable[[torch.Tensor], object]] = {
+    "Tensor.backward": lambda x: x.sum().backward(),
+    "torch.autograd.grad": lambda x: torch.autograd.grad(x.sum(), x),
+    "the autograd engine": lambda x: torch.autograd.graph._engine_run_backward((x,), (x,), False, False, (x,)),
+    "torch.autograd.functional": lambda x: torch.autograd.functional.jacobian(torch.exp, x),
+    "forward mode": lambda x: torch.autograd.forward_ad.make_dual(x, x),
+    "dual numbers": lambda x: torch.ops.aten._make_dual(x, x, 0),
+    "torch.func": lambda x: torch.func.jvp(torch.Tensor.exp, (x,), (x,)),
+    "torch._C._functorch": lambda _: torch._C._functorch._grad_increment_nesting(),
+    "backward operators": lambda x: torch.ops.aten.tanh_backward(x, x),
+    "backward operators of losses": lambda x: torch._softmax_backward_data(x, x, 1, torch.float32),
+    "torch.nn.grad": lambda x: torch.nn.grad.conv1d_input((1, 2, 2), x[None], x[None]),
+    "TorchScript": lambda _: torch.jit.CompilationUnit("def f(x):\n    return x"),
+    "TorchScript's graphs": lambda _: torch._C.Graph(),
+    "TorchScript's files": lambda _: torch.jit.load(""),
+    "TorchScript's switches": lambda _: torch._C._jit_set_profiling_executor(True),
+}
+"""One call of each kind that is refused, for the test of the sandbox at its start."""
+_recorded: list[str] = []
+"""Operations that recorded a graph although their kernels for that were taken away."""
 _retained: set[int] = set()
 
 
@@ -84,31 +99,6 @@ def _retain(tensor: torch.Tensor) -> None:
 def _backward(*args: Any, **kwargs: Any) -> None:
     """``backward`` for locked cells: set NaN as the gradient of each tensor that would have one, for the next lines."""
     blank_gradients(list(sys._getframe(1).f_globals.values()))
-
-
-def _refuse_all(prefix: str, names: Iterable[str], *owners: Any) -> None:
-    """Replace each of ``names`` in each of ``owners`` by a function that raises."""
-    for name in names:
-        refuse = _refuse(f"{prefix}.{name}")
-        for owner in owners:
-            if hasattr(owner, name):
-                setattr(owner, name, refuse)
-
-
-def _empty_kernels() -> None:
-    """Let no operation of this process record a graph, in any thread, whatever the grad mode and dispatch keys.
-
-    Every autograd kernel is replaced by one that passes the call on. The library object, which could remove the
-    replacements, is made unreachable from Python.
-    """
-    # not torch.library.Library, which keeps a list of open libraries
-    library = torch._C._dispatch_library("IMPL", "aten", "", __file__, 0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in torch._C._dispatch_get_registrations_for_dispatch_key("Autograd"):
-            if name.startswith("aten::"):
-                library.impl(name.removeprefix("aten::"), "Autograd", torch.library.fallthrough_kernel, False)  # type: ignore[call-arg]
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
 
 
 def _thread_switch() -> Callable[[], None]:
@@ -145,38 +135,81 @@ def switch_off() -> None:
     """Switch autograd off, if it is not; the calls of locked cells still do not raise (see :func:`forbid`)."""
     if torch.Tensor.backward is _backward:
         return
-    _empty_kernels()
+    derivative_kernels.empty_autograd()
+    _recorded[:] = _still_recorded()
+    derivative_kernels.refuse_derivatives()
     off = _thread_switch()
     off()
     _in_every_thread(off)
-    for owner in (torch, torch.autograd, torch.autograd.grad_mode):
-        # inference_mode(False) would restore the keys
-        for name in ("enable_grad", "set_grad_enabled", "inference_mode"):
-            if hasattr(owner, name):
-                setattr(owner, name, _NoGradMode)
-    torch._C._set_grad_enabled = _nothing
-    torch._C._set_fwd_grad_enabled = _nothing
-    torch._C._dispatch_tls_set_dispatch_key_excluded = _nothing
     torch.Tensor.backward = torch.autograd.backward = _backward
     torch.Tensor.retain_grad = _retain
     torch.Tensor.grad_fn = property(_nothing)
+    # the engine, also for who has its type already
+    refuse_methods("the autograd engine", torch._C._ImperativeEngine, ("run_backward", "queue_callback"))
+    replacements = Replacements()
+    derivative_kernels.refuse_formulas(replacements)
+    torchscript_off.take_away(replacements)
     # a compiler would record graphs, and takes seconds: a function runs as it is written
     torch.compile = torch.jit.script = torch.jit.trace = _as_written
-    _refuse_all("torch.func", _FUNC, torch.func, torch._functorch.apis, torch._functorch.eager_transforms)
-    _refuse_all("torch._C._functorch", _NESTING, torch._C._functorch)
-    _refuse_all("torch.autograd.functional", _FUNCTIONAL, torch.autograd.functional)
-    _refuse_all("torch.autograd.forward_ad", _FORWARD, torch.autograd.forward_ad, torch, torch._VF)
-    _refuse_all("torch._C", _BELOW, torch._C)
-    torch.autograd.grad = _refuse("torch.autograd.grad")
-    torch.autograd.graph._engine_run_backward = torch.autograd._engine_run_backward = _refuse("the autograd engine")
+    replacements.refuse("torch.func", _FUNC, torch.func, torch._functorch.apis, torch._functorch.eager_transforms)
+    replacements.refuse("torch._C._functorch", _FUNCTORCH, torch._C._functorch)
+    replacements.refuse("torch.autograd.functional", _FUNCTIONAL, torch.autograd.functional)
+    replacements.refuse("torch.autograd.forward_ad", _FORWARD, torch.autograd.forward_ad, torch, torch._VF)
+    replacements.refuse("torch.ops.aten", _OPERATORS, torch.ops.aten)
+    replacements.refuse("torch._C", _BELOW, torch._C)
+    for name in ("enable_grad", "set_grad_enabled", "inference_mode"):
+        # inference_mode(False) would restore the keys
+        replacements.replace(name, _NoGradMode, torch, torch.autograd, torch.autograd.grad_mode)
+    for name in ("_set_grad_enabled", "_set_fwd_grad_enabled", "_dispatch_tls_set_dispatch_key_excluded"):
+        replacements.replace(name, _nothing, torch._C)
+    replacements.refuse("torch.autograd", ("grad",), torch.autograd)
+    for owner in (torch.autograd, torch.autograd.graph):
+        replacements.replace("_engine_run_backward", refusing("the autograd engine"), owner)
+    replacements.finish()
     torch.autograd.Variable._execution_engine = None
 
 
 def forbid() -> None:
     """Let ``backward`` raise from here on: the cells that follow are a student's."""
-    torch.Tensor.backward = _refuse("Tensor.backward")
-    torch.autograd.backward = _refuse("torch.autograd.backward")
+    torch.Tensor.backward = refusing("Tensor.backward")
+    torch.autograd.backward = refusing("torch.autograd.backward")
     torch.Tensor.retain_grad = _nothing
+
+
+def try_the_doors() -> None:
+    """Try one way of each kind to a gradient, once :func:`forbid` was called.
+
+    Raises
+    ------
+    SandboxError
+        One of them is open: nothing of a student's may run in this process.
+    """
+    open_doors = [name for name, attempt in _DOORS.items() if not _is_refused(attempt)]
+    open_doors += [f"a graph of {name}" for name in _recorded]
+    if open_doors:
+        raise SandboxError(
+            f"nobody is graded: with torch {torch.__version__}, a submission could still use {', '.join(open_doors)}. "
+            "Install a version of torch with which handgrad was tried, and please report this."
+        )
+
+
+def _still_recorded() -> list[str]:
+    """The operations that record a graph while nothing but the kernels is changed."""
+    with torch.enable_grad():
+        x = torch.ones(2, 2, requires_grad=True)
+        results = {"mm": x @ x, "exp": x.exp(), "tanh": x.tanh(), "mul": x * 2, "sum": x.sum(0)}
+    return [name for name, result in results.items() if result.requires_grad]
+
+
+def _is_refused(attempt: Callable[[torch.Tensor], object]) -> bool:
+    """Whether an attempt is refused, or names what this version of torch does not have."""
+    try:
+        attempt(torch.ones(2, 2))
+    except (AutogradOff, AttributeError):
+        return True
+    except Exception:
+        return False
+    return False
 
 
 def blank_gradients(values: Iterable[Any]) -> None:

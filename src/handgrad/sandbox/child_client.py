@@ -27,6 +27,8 @@ AT_ONCE = 0.001
 """Seconds to wait for data that may have been received already."""
 SLICE = 0.25
 """Seconds to wait at a time; most cells take less, and their time in the run queue is never read."""
+LATE = 4
+"""Pieces of at most 256 KiB that are read after the deadline: what a buffer holds. More was not sent in time."""
 MOST_QUEUED = 3.0
 """On a busy machine, the time of a cell is extended by at most this many times."""
 MAX_SHOWN = 1 << 25
@@ -184,24 +186,26 @@ class ChildClient:
         latest = deadline + MOST_QUEUED * self.limits.cell_seconds
         queued = self._queued() if deadline - time.monotonic() <= SLICE else None
         data = b""
+        late = 0
         while (frame := next(self._reader.feed(data), None)) is None:
             # data that was received in time counts, even if this process itself had to wait for a processor
             self._connection.settimeout(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
                 data = self._connection.recv(1 << 18)
             except TimeoutError:
-                if queued is None:
-                    queued = self._queued()
+                data, late = b"", LATE
+            else:
+                if not data:
+                    raise ConnectionResetError
+                late = late + 1 if deadline <= time.monotonic() else 0
+            if queued is None:
+                queued = self._queued()
+            if late >= LATE and deadline <= time.monotonic():
+                # time in the run queue is not the cell's
+                queued, before = self._queued(), queued
+                deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
                 if deadline <= time.monotonic():
-                    # time in the run queue is not the cell's
-                    queued, before = self._queued(), queued
-                    deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
-                    if deadline <= time.monotonic():
-                        raise
-                data = b""
-                continue
-            if not data:
-                raise ConnectionResetError
+                    raise TimeoutError
         return frame
 
     def _queued(self) -> float:

@@ -12,7 +12,17 @@ from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.warm_process import WarmProcess, why_no_isolation
 from handgrad.sandbox.warm_sandbox import WarmSandbox
 
-__all__ = ["Sandbox"]
+__all__ = ["Required", "Sandbox", "enough"]
+
+Required = Literal["none", "partial", "full"]
+"""The least isolation with which somebody wants a submission to be run."""
+
+
+def enough(required: Required, isolation: str) -> None:
+    """Raise an :class:`.IsolationError` if ``isolation`` is less than ``required``."""
+    levels = ("none", "partial", "full")
+    if levels.index(isolation.partition(":")[0]) < levels.index(required):
+        raise IsolationError.required(required, isolation)
 
 
 class Sandbox:

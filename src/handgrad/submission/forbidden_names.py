@@ -7,6 +7,7 @@ review.
 
 import ast
 import copy
+import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ _HARMLESS = (
     "Variable",
 )
 """Names in ``torch.autograd`` that give no gradient."""
+_OPERATORS = re.compile(r"torch\.(ops\.aten|_C\._nn)\.\w*backward|torch\.nn\.grad\.")
+"""Names of what autograd calls for a derivative."""
 _INTERNALS = (
     *("torch._C", "torch._functorch", "handgrad.sandbox", "ctypes", "_ctypes", "cffi", "os._exit", "posix._exit"),
     *("gc.get_objects", "gc.get_referrers", "gc.get_referents"),
@@ -133,7 +136,8 @@ class _Reader(ast.NodeVisitor):
             return False
         self.internals += [name for name in _INTERNALS if path == name or path.startswith(f"{name}.")]
         parts = path.split(".")
-        if any(path.startswith(f"{name}.") for name in _AUTOGRAD) and parts[len(parts) > 2 and 2] not in _HARMLESS:
+        is_autograd = any(path.startswith(f"{name}.") for name in _AUTOGRAD)
+        if (is_autograd and parts[len(parts) > 2 and 2] not in _HARMLESS) or _OPERATORS.match(path):
             self.autograd.append(path)
         return True
 

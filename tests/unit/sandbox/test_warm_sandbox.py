@@ -23,7 +23,7 @@ from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.frames import FrameReader, pack
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import Answer, ParameterSet, PassResult, Run
+from handgrad.sandbox.messages import Answer, Death, ParameterSet, PassResult, Run
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.sandbox.warm_sandbox import WarmSandbox
 from helpers.inputs import named
@@ -537,6 +537,45 @@ REFUSED = {
         "a = t.grad"
     ),
     "set_grad_enabled": "torch.set_grad_enabled(True)\na = torch.autograd.grad((x * 2).sum(), x)[0]",
+    "torch.ops": "a = torch.ops.aten.tanh_backward(x, x)",
+    "torch.ops with a result": "torch.ops.aten.tanh_backward.grad_input(x, x, grad_input=torch.empty(2, 3))",
+    "torch.ops below a key": (
+        "C = torch._C\na = torch.ops.aten.tanh_backward.default.redispatch(C.DispatchKeySet(C.DispatchKey.CPU), x, x)"
+    ),
+    "vmap": "a = torch.vmap(torch.ops.aten.sigmoid_backward)(x, x)",
+    "softmax": "a = torch._softmax_backward_data(x, x, 1, torch.float32)",
+    "batch norm": (
+        "a = torch.ops.aten.native_batch_norm_backward(x, x, None, None, None, x[0], x[0], True, 1e-5, [True] * 3)"
+    ),
+    "embedding": "a = torch.ops.aten.embedding_dense_backward(x, torch.tensor([0, 1]), 2, -1, False)",
+    "torch.nn.grad": "a = torch.nn.grad.conv1d_input((1, 1, 5), torch.ones(1, 1, 3), torch.ones(1, 1, 3))",
+    "formulas": "a = torch._decomp.decompositions.tanh_backward(x, x)",
+    "table of formulas": "a = torch._decomp.decomposition_table[torch.ops.aten.tanh_backward.default](x, x)",
+    "gamma": "a = torch._standard_gamma_grad(x, x)",
+    "dual numbers": "torch.ops.aten._make_dual(x, x, 0)",
+    "dual numbers below": "torch._VF._make_dual(x, x, level=0)",
+    "functorch": "import functorch\n" + FUNCTION + "a = functorch.grad(f)(x)",
+    "functorch below": FUNCTION + "a = torch._functorch.eager_transforms._vjp_with_argnums(f, x)",
+    "TorchScript": "torch.jit.CompilationUnit('def f(x):\\n    return x')",
+    "TorchScript by type": (
+        "unit, = [one for one in torch._C.Graph.__base__.__subclasses__() if one.__name__ == 'CompilationUnit']\n"
+        "unit('def f(x):\\n    return x')"
+    ),
+    "TorchScript that is there": "torch.jit._state._python_cu.define('def f(x):\\n    return x', None)",
+    "TorchScript's graph": "torch._C.Graph()",
+    "TorchScript's text": "torch._C.parse_ir('graph(%b : bool):\\n  return (%b)\\n')",
+    "TorchScript's text by another name": "torch.parse_ir('graph(%b : bool):\\n  return (%b)\\n')",
+    "TorchScript's switches": "torch._C._jit_set_profiling_executor(False)",
+    "TorchScript's tracer": "torch.jit.trace_module(torch.nn.Linear(2, 2), {})",
+    "TorchScript's files": "import io\ntorch.jit.load(io.BytesIO(b''))",
+    "TorchScript's files below": "torch._C._load_for_lite_interpreter_from_buffer(b'', None)",
+    "TorchScript's backward": "torch.ops.aten.backward((x * 2).sum())",
+    "lazy tensors": "torch._C._lazy_ts_backend._init()",
+    "the engine": "torch.autograd.graph._engine_run_backward((x,), (x,), False, False, (x,))",
+    "the engine's type": (
+        "kind, = [one for one in object.__subclasses__() if one.__name__ == '_EngineBase']\n"
+        "kind().run_backward((x,), (x,), False, False, (x,))"
+    ),
     "optimizer": "t = torch.nn.Parameter(x.detach().clone())\n(t * 2).sum().backward()\na = t.grad",
 }
 
@@ -550,6 +589,65 @@ def test_autograd_is_off(name: str, sandbox: WarmSandbox) -> None:
     assert error.name == "AutogradOff"
     assert "switched off while your notebook is graded" in error.message
     assert result.cells[0].answers["a"].kind == "undefined"
+
+
+def test_no_operator_computes_a_derivative(sandbox: WarmSandbox) -> None:
+    """Every operator whose name says that it computes a derivative raises, whatever it is given."""
+    source = """
+from handgrad.sandbox.refusing import AutogradOff
+SAMPLE = {"Tensor": x, "int": 1, "SymInt": 1, "float": 1.0, "bool": True, "number": 1.0, "str": "", "ScalarType": 6}
+
+def sample(argument):
+    text = str(argument.type)
+    if text.startswith("Optional"):
+        return None
+    if text.startswith("List"):
+        return [sample_of(text[5:-1])] * (argument.N or 3)
+    return sample_of(text)
+
+def sample_of(text):
+    return None if text.startswith("Optional") else SAMPLE.get(text, 1)
+
+refused = still = 0
+for schema in torch._C._jit_get_all_schemas():
+    namespace, name = schema.name.split("::")
+    if namespace != "aten" or "backward" not in name or name == "backward":
+        continue
+    packet = getattr(torch.ops.aten, name)
+    operator = getattr(packet, schema.overload_name or "default", packet)
+    given = [sample(one) for one in schema.arguments if not one.kwarg_only]
+    named = {one.name: sample(one) for one in schema.arguments if one.kwarg_only}
+    try:
+        operator(*given, **named)
+        still += 1
+        print(schema)
+    except AutogradOff:
+        refused += 1
+    except NotImplementedError:
+        pass  # not for this kind of tensors
+a = torch.tensor([refused, still])
+"""
+    result = _run(sandbox, source, collect={0: ("a",)}, outputs=True)
+    assert result.cells[0].error is None, result.cells[0].error
+    refused, still = _value(result.cells[0].answers["a"]).tolist()
+    assert still == 0, result.cells[0].outputs
+    assert refused > 200
+
+
+def test_functions_run_as_they_are_written(sandbox: WarmSandbox) -> None:
+    """``torch.compile``, ``torch.jit.script`` and ``torch.jit.trace`` return their function, also as decorators."""
+    source = """
+def f(t):
+    return t * 2
+
+@torch.compile(dynamic=False)
+def g(t):
+    return t * 2
+
+same = [torch.compile(f) is f, torch.jit.script(f) is f, torch.jit.trace(f, (x,)) is f, bool((g(x) == f(x)).all())]
+a = torch.tensor(same)
+"""
+    assert _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]).all()
 
 
 def test_no_graph_is_recorded(sandbox: WarmSandbox) -> None:
@@ -589,16 +687,36 @@ def test_what_honest_notebooks_do(source: str, sandbox: WarmSandbox) -> None:
 # ends
 
 
+DRIP = """
+import os, struct, time
+channel, = [one for one in range(3, 64) if is_socket(one)]
+os.write(channel, struct.pack("<II", 2, 1 << 24) + b"{{}}")
+while True:
+    os.write(channel, b"x" * {size})
+    time.sleep({pause})
+"""
+IS_SOCKET = """
+def is_socket(descriptor):
+    import os, stat
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+"""
+
+
 @pytest.mark.parametrize(
     "loop",
     [
+        IS_SOCKET + DRIP.format(size=1, pause=0),
+        IS_SOCKET + DRIP.format(size=7, pause=0.05),
         "while True: pass",
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
         "import time\ntime.sleep(60)",
         "import signal\nfor one in (2, 15): signal.signal(one, signal.SIG_IGN)\nwhile True: pass",
         "from threading import Thread, Event\nThread(target=Event().wait).start()\nEvent().wait()",
     ],
-    ids=["loop", "catches all", "sleep", "ignores signals", "threads"],
+    ids=["drip", "slow drip", "loop", "catches all", "sleep", "ignores signals", "threads"],
 )
 def test_time_out(loop: str, sandbox: WarmSandbox) -> None:
     """A cell that does not end costs itself: the death names it, and the answers before it are kept."""
@@ -613,6 +731,40 @@ def test_time_out(loop: str, sandbox: WarmSandbox) -> None:
         assert list(result.cells) == [0]
         assert torch.equal(_value(result.cells[0].answers["a"]), X["one"])
         assert _is_gone(pid)
+
+
+class _Dripping:
+    """A child's channel on which a byte is always there."""
+
+    def __init__(self) -> None:
+        self.pid = 1 << 30
+        self.connection = self
+        self._start = [b"\x02\0\0\0\0\0\0\x01", b"{}"]
+
+    def settimeout(self, timeout: float | None, /) -> None:
+        assert timeout is not None
+
+    def recv(self, size: int, /) -> bytes:
+        return self._start.pop(0) if self._start else b"x" * min(size, 3)
+
+    def sendall(self, data: bytes, /) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> int:
+        return 0
+
+
+def test_bytes_without_pause_do_not_move_the_deadline() -> None:
+    """The deadline holds while bytes arrive, whatever the machine does."""
+    child = ChildClient(_Dripping(), [], Limits(cell_seconds=0.2), set())
+    started = time.monotonic()
+    death = child.hear(0.2)
+    assert isinstance(death, Death)
+    assert death.reason == "timeout"
+    assert 0.2 <= time.monotonic() - started < 2
 
 
 def test_time_of_the_submission(sandbox: WarmSandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,9 @@ AUTOGRAD = {
     "from torch.func import jvp": "torch.func.jvp",
     "t = torch\ndprobs = t.autograd.functional.jacobian(f, probs)": "torch.autograd.functional.jacobian",
     "dprobs = getattr(torch, 'autograd').grad(loss, probs)": "torch.autograd.grad",
+    "torch.ops.aten.tanh_backward(dh, h)": "torch.ops.aten.tanh_backward",
+    "A = torch.ops.aten\nA._softmax_backward_data(dh, h, 1, torch.float32)": "torch.ops.aten._softmax_backward_data",
+    "torch.nn.grad.conv1d_input((1, 1, 9), w, dh)": "torch.nn.grad.conv1d_input",
     "loss.backward()": "backward",
     "(y * dh).sum().backward(retain_graph=True)": "backward",
 }

@@ -22,6 +22,8 @@ from handgrad.notebook.syntax import ParsedCell
 from handgrad.own_forward_pass.check import NothingToCheck, OwnCheck
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.report.records import Report, Verdict
+from handgrad.sandbox import torch_versions
+from handgrad.sandbox.sandbox import Required, enough
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.submission.alignment import Alignment
 from handgrad.submission.find_notebook import find_notebook
@@ -44,6 +46,8 @@ def check(
     course: Course | None = None,
     renames: Sequence[str] = (),
     process: WarmProcess | None = None,
+    *,
+    require_isolation: Required = "none",
 ) -> Report:
     """Grade the notebook at ``path`` against an exercise, with fresh hidden seeds.
 
@@ -60,9 +64,13 @@ def check(
         ``THEIRS=OURS`` for each name that differs between the notebook and the exercise.
     process
         A warm process that has been started already (default: one is started).
+    require_isolation
+        The least isolation with which the notebook is run, unless the course's settings trust submissions.
 
     Raises
     ------
+    IsolationError
+        There is less isolation than is required; nothing of the notebook was run.
     RenameError
         One of ``renames`` is not possible.
     SubmissionError
@@ -75,7 +83,8 @@ def check(
         path, note = _inside(path, exercise)
     notebook = read_notebook(path)
     exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
-    report = _graded(notebook, exercise, course.settings if course else GradingSettings(), renames, process)
+    settings = course.settings if course else GradingSettings()
+    report = _graded(notebook, exercise, settings, renames, process, require_isolation=require_isolation)
     return replace(report, message=" ".join(filter(None, (note, report.message))))
 
 
@@ -85,20 +94,31 @@ def _graded(
     settings: GradingSettings,
     renames: Sequence[str],
     process: WarmProcess | None,
+    *,
+    require_isolation: Required,
 ) -> Report:
     # a new seed for every check: numbers copied from an earlier one earn nothing
     seeds = [secrets.randbits(48)]
+    required = "none" if settings.trust else require_isolation
     # students check their own notebooks: without isolation it runs too, and the report says so
     settings = replace(settings, trust=True)
     if not exercise.is_trusted:
-        return ConfinedGrader(exercise, seeds, settings, renames).report(notebook, process)
-    submission = Submission.of(notebook, exercise, renames)
-    with Grader(exercise, seeds, settings, process) as grader:
-        return grader.grade(submission).report
+        report = ConfinedGrader(exercise, seeds, settings, renames, required).report(notebook, process)
+    else:
+        submission = Submission.of(notebook, exercise, renames)
+        with Grader(exercise, seeds, settings, process) as grader:
+            enough(required, grader.sandbox.isolation)
+            report = grader.grade(submission).report
+    note = torch_versions.why_untried()
+    return replace(report, message=f"{report.message} Note: {note}.".strip()) if note else report
 
 
 def check_own(
-    path: Path, renames: Sequence[str] = (), data: Sequence[Path] = (), process: WarmProcess | None = None
+    path: Path,
+    renames: Sequence[str] = (),
+    data: Sequence[Path] = (),
+    process: WarmProcess | None = None,
+    require_isolation: Required = "none",
 ) -> Report:
     """Check the notebook at ``path``: against its own forward pass, unless it was made from a release.
 
@@ -115,20 +135,20 @@ def check_own(
         As for :func:`check`.
     """
     if path.is_dir():
-        return check(path, renames=renames, process=process)
+        return check(path, renames=renames, process=process, require_isolation=require_isolation)
     notebook = read_notebook(path)
     exercise = exercise_for(path, notebook)
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
     if not is_own(notebook, exercise):
-        return check(path, exercise, renames=renames, process=process)
+        return check(path, exercise, renames=renames, process=process, require_isolation=require_isolation)
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
     own = OwnCheck(path, notebook, list(map(forward_lines, known)), names, data, _renames(renames, notebook, exercise))
     try:
-        return own.report(process)
+        return own.report(process, require_isolation)
     except NothingToCheck as nothing:
-        return _fallback(path, notebook, exercise, renames, nothing)
+        return _fallback(path, notebook, exercise, renames, nothing, require_isolation=require_isolation)
 
 
 def is_own(notebook: nbformat.NotebookNode, exercise: Exercise) -> bool:
@@ -140,7 +160,13 @@ def is_own(notebook: nbformat.NotebookNode, exercise: Exercise) -> bool:
 
 
 def _fallback(
-    path: Path, notebook: nbformat.NotebookNode, exercise: Exercise, renames: Sequence[str], nothing: NothingToCheck
+    path: Path,
+    notebook: nbformat.NotebookNode,
+    exercise: Exercise,
+    renames: Sequence[str],
+    nothing: NothingToCheck,
+    *,
+    require_isolation: Required,
 ) -> Report:
     """The report against the exercise, for a notebook with some of its answers in which no loss was reached."""
     try:
@@ -150,7 +176,7 @@ def _fallback(
     uses_torch = any("torch" in str(cell.source) for cell in notebook.cells if cell.cell_type == "code")
     if len(written) < ENOUGH_ANSWERS or not uses_torch:
         raise SubmissionError(f"{path}: {nothing}") from nothing
-    report = check(path, exercise, renames=renames)
+    report = check(path, exercise, renames=renames, require_isolation=require_isolation)
     said = f"{nothing} So the answers were checked against the forward pass of {exercise.name}."
     return replace(report, message=" ".join(filter(None, (said, report.message))))
 

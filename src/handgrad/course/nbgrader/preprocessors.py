@@ -39,6 +39,7 @@ from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import Report
+from handgrad.sandbox import torch_versions
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
@@ -358,6 +359,7 @@ def _grader(course: Course, exercise: Exercise) -> "Grader":
     key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings)])
     if key not in _graders:
         try:
+            torch_versions.refuse_untried()
             _graders[key] = _open.enter_context(course.grader(exercise))
         except IsolationError as error:
             # raised at once for the next submission too

@@ -22,6 +22,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.notebook import tidying
 from handgrad.notebook.reading import parse_notebook
+from handgrad.sandbox import torch_versions
 from handgrad.sandbox.fork_server import ForkServerClient
 from handgrad.submission.submission import Submission
 
@@ -42,6 +43,7 @@ class AssignmentWorker:
     def grader(self) -> Grader:
         """The warm grader; a new one if the last has failed."""
         if self._grader is None:
+            torch_versions.refuse_untried()
             folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="handgrad-")))
             for name, content in self.task.files.items():
                 path = folder / name

@@ -135,7 +135,8 @@ def close_root(folders: Iterable[Path]) -> None:
         _show(path, new, _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV)
     for device in DEVICES:
         with suppress(FileNotFoundError):
-            _show(Path(device), new, _ATTR_NOSUID)
+            # read-only is the device's file, whose times anyone may set who may write to the device
+            _show(Path(device), new, _ATTR_RDONLY | _ATTR_NOSUID)
     _inside(new, Path(HOME)).mkdir(parents=True)
     with suppress(FileExistsError):
         (new / "tmp").symlink_to(HOME)

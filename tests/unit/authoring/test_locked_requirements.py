@@ -1,0 +1,43 @@
+"""The exact versions for a machine that grades."""
+
+import re
+from importlib import metadata
+
+import nbformat
+
+from handgrad.authoring.locked_requirements import locked
+from handgrad.exercise.release_file import self_check
+from helpers.paths import ROOT
+
+
+def _pins(text: str) -> dict[str, str]:
+    """The versions in a requirements file, by normalised name."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower(): line.split("==")[1] for line in lines}
+
+
+def test_the_file_is_what_is_pinned() -> None:
+    """The repository's file has the development environment's pins, and nothing that only development needs."""
+    pins = _pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))
+    lock = _pins((ROOT / "requirements.lock").read_text(encoding="utf-8"))
+    assert {name: version for name, version in lock.items() if pins.get(name) != version}.keys() <= {"setuptools"}
+    assert {"torch", "numpy", "nbgrader", "ipython"} <= lock.keys()
+    assert not {"pytest", "ruff", "mypy", "distributed", "handgrad"} & lock.keys()
+
+
+def test_what_is_installed_here() -> None:
+    """Every requirement of an extra, and what that requires, is there with one exact version and no local tag."""
+    check, grade = _pins(locked("check")), _pins(locked("grade"))
+    assert check.items() <= grade.items()
+    assert {"torch", "numpy", "sympy", "matplotlib"} <= check.keys()
+    assert "nbgrader" not in check
+    assert not any("+" in version for version in grade.values())
+
+
+def test_students_keep_ranges() -> None:
+    """What students install pins nothing, torch least of all: a hosted notebook keeps its own."""
+    text = self_check(nbformat.v4.new_notebook(), "small")["requirements.txt"]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert not any("==" in line or line.startswith("torch") for line in lines)
+    torch = [one for one in metadata.requires("handgrad") or [] if one.startswith("torch") and "extra" not in one]
+    assert torch == ["torch>=2"]
