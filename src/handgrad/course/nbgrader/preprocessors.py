@@ -31,6 +31,7 @@ from traitlets import Dict
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
+from handgrad.course.nbgrader.folders import trusted_folder
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.errors import ExerciseError, IsolationError, SandboxError
@@ -76,7 +77,7 @@ class TolerantExporter(NotebookExporter):
         """Convert a file; ours is read here, since nbconvert would wait for a pipe."""
         path = Path(filename)
         is_ours = _source(self, resources) is not None
-        self._notebook = read_notebook(path, path.parents[1]) if is_ours else None
+        self._notebook = read_notebook(path, _trusted(self, path)) if is_ours else None
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
@@ -169,7 +170,8 @@ class Grade(Execute):
         course, coursedir = _course(converter), converter.coursedir
         # the file, not nb: its original ids show which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
-        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
+        path = Path(folder) / f"{ids['notebook']}.ipynb"
+        submission = Submission.of(read_notebook(path, _trusted(self, path)), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
         report = replace(graded.report, student=ids["student"])
         ReportStore(course.private_folder / STORE).put(report)
@@ -277,6 +279,11 @@ def _converter(part: Any) -> Any:
 def _course(converter: Any) -> Course:
     """The course of an nbgrader converter."""
     return Course(Path(converter.coursedir.root).resolve(), converter.config)
+
+
+def _trusted(part: Any, path: Path) -> Path:
+    """The folder below which no link is followed to a notebook that was handed in."""
+    return trusted_folder(_converter(part).coursedir, path)
 
 
 @dataclass(frozen=True)
