@@ -10,7 +10,10 @@ import pytest
 from helpers import nbgrader_suite
 from helpers.paths import BIN
 
-COMMANDS = ("autograde", "generate_feedback", "generate_assignment", "generate_solution", "export")
+COMMANDS = (
+    *("autograde", "generate_feedback", "generate_assignment", "generate_solution", "export"),
+    *("collect", "zip_collect", "submit", "fetch_assignment", "list", "db", "releaseassignment"),
+)
 
 
 @pytest.mark.slow

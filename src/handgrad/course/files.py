@@ -1,4 +1,4 @@
-"""Write files in one step."""
+"""Write files in one step, and folders for nobody else."""
 
 import os
 import tempfile
@@ -7,13 +7,25 @@ from pathlib import Path
 
 from handgrad.errors import CourseError
 
-__all__ = ["write_text"]
+__all__ = ["make_folder", "write_text"]
 
 
-def write_text(path: Path, text: str, *, replace: bool = True) -> None:
+def make_folder(path: Path, *, shared: bool = False) -> None:
+    """Make a folder, and those above it that are missing, for this user only; if ``shared``, for the group too.
+
+    A folder that is there is left as it is; errors are those of :meth:`Path.mkdir`.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    for folder in reversed(missing):
+        folder.mkdir(0o700, exist_ok=True)
+        if shared:
+            folder.chmod(0o2770)
+
+
+def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644) -> None:
     """Write ``text`` to ``path`` in one step: never half, even if the process is killed.
 
-    With ``replace=False`` an existing file is left as it is.
+    With ``replace=False`` an existing file is left as it is; ``mode`` are the file's permissions, never more before.
 
     Raises
     ------
@@ -28,7 +40,7 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         if replace:
             temporary.replace(path)
         else:
