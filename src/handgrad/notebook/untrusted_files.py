@@ -18,6 +18,7 @@ from typing import Literal
 from handgrad.errors import SubmissionError
 
 __all__ = [
+    "DEEPEST",
     "MAX_BYTES",
     "MOST_ENTRIES",
     "Entry",

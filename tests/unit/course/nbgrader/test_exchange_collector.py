@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nbgrader.api import MissingEntry
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
@@ -53,8 +54,7 @@ class Hub:
 
     def collect(self, *, update: bool = False, check_owner: bool = True, **settings: object) -> dict[str, str]:
         """Collect as an instructor; what is collected, by path."""
-        # the gradebook in memory: only its dates are asked for, and there are none
-        course = {"root": str(self.course), "course_id": "cs", "db_url": "sqlite://", **settings}
+        course = {"root": str(self.course), "course_id": "cs", **settings}
         config = Config({"CourseDirectory": course})
         log = logging.Logger("collect")
         handler = logging.Handler()
@@ -82,6 +82,22 @@ class Hub:
         }
 
 
+class NoGradebook:
+    """A gradebook that knows no assignment."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> "NoGradebook":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def find_assignment(self, _: str) -> None:
+        raise MissingEntry
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A hub where Eve and Alice have accounts."""
@@ -91,6 +107,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
     known = SimpleNamespace(getpwnam=lambda name: SimpleNamespace(pw_uid=ACCOUNTS[name]), getpwuid=by_number)
     monkeypatch.setattr(exchange_collector, "pwd", known)
+    # nbgrader starts a program to make a gradebook, of which only the deadline is asked for
+    monkeypatch.setattr("nbgrader.exchange.default.collect.Gradebook", NoGradebook)
     return Hub(tmp_path)
 
 
