@@ -7,7 +7,7 @@ from pathlib import Path
 
 from handgrad.errors import CourseError
 
-__all__ = ["make_folder", "write_text"]
+__all__ = ["make_folder", "make_private_file", "private_mode", "write_text"]
 
 
 def make_folder(path: Path, *, shared: bool = False) -> None:
@@ -20,6 +20,22 @@ def make_folder(path: Path, *, shared: bool = False) -> None:
         folder.mkdir(0o700, exist_ok=True)
         if shared:
             folder.chmod(0o2770)
+
+
+def private_mode(folder: Path) -> int:
+    """Permissions of a new file that only those may read who may enter ``folder``: its owner, or a group too."""
+    return 0o600 | (folder.stat().st_mode & 0o060)
+
+
+def make_private_file(path: Path, mode: int = 0o600) -> None:
+    """Make an empty file with the permissions ``mode``; one that is there is closed to others, if it is this user's.
+
+    What opens the file by its name afterwards would make it with the permissions that the shell allows.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), mode))
+        if path.stat().st_mode & 0o007:
+            path.chmod(path.stat().st_mode & 0o770)
 
 
 def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644) -> None:

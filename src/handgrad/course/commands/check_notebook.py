@@ -10,7 +10,8 @@ from pathlib import Path
 import nbformat
 
 import handgrad
-from handgrad.course.course import Course
+from handgrad.course import hand_ins
+from handgrad.course.course import CONFIG, Course
 from handgrad.errors import CourseError, ExerciseError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
@@ -218,7 +219,7 @@ def _candidates(path: Path) -> Iterator[list[Exercise]]:
     if around:
         yield _exercises_of(around, path)
     # inside a course (in submitted/) a file next to a notebook is a student's: its cells must not run here
-    elif released.is_file():
+    elif released.is_file() and not hand_ins.around(path.parent, CONFIG):
         yield [read_released(released)]
     if current := _course_around(Path.cwd()):
         yield _exercises_of(current, path)

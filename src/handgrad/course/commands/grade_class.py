@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from handgrad.course.commands.progress_bar import ProgressBar
 from handgrad.course.course import PRIVATE, Course
+from handgrad.course.files import private_mode
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
@@ -176,7 +177,8 @@ def report_store(course: Course) -> ReportStore:
 def _alone(course: Course) -> Iterator[None]:
     """Let no other process grade in this course."""
     try:
-        with FileLock(course.private_folder / "grading.lock", timeout=0):
+        folder = course.private_folder
+        with FileLock(folder / "grading.lock", timeout=0, mode=private_mode(folder)):
             yield
     except Timeout:
         raise CourseError(

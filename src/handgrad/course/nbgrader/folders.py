@@ -16,13 +16,14 @@ from uuid import uuid4
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files, parse_utc, rmtree
+from sqlalchemy import make_url
 
 from handgrad.course.course import Course
-from handgrad.course.files import write_text
+from handgrad.course.files import make_folder, make_private_file, write_text
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, is_configuration, printable, read_file, shown, walk
 
-__all__ = ["Folders", "trusted_folder"]
+__all__ = ["Folders", "close_gradebook", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 1000
@@ -43,6 +44,16 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
 
 
+def close_gradebook(coursedir: CourseDirectory) -> None:
+    """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
+
+    nbgrader fills an empty one; it would make one with the permissions that the shell allows.
+    """
+    url = make_url(coursedir.db_url)
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        make_private_file(Path(url.database), 0o660 if coursedir.groupshared else 0o600)
+
+
 class Folders:
     """The folders of one assignment's students; what cannot be written is a :class:`CourseError`."""
 
@@ -53,6 +64,10 @@ class Folders:
         self._nbgrader = CourseDirectory(config=config, assignment_id=assignment)
         self._autograde = Autograde(coursedir=self._nbgrader, config=config)
         self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=config)
+
+    def close_gradebook(self) -> None:
+        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`."""
+        close_gradebook(self._nbgrader)
 
     @property
     def database(self) -> tuple[str, str]:
@@ -139,14 +154,14 @@ class Folders:
         target = self.autograded(student).parent
         try:
             temporary = self.course.private_folder / f"{TEMPORARY}{uuid4().hex}"
-            temporary.mkdir()
+            make_folder(temporary)
             try:
                 for path, name in self._given_out:
                     (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, temporary / name)
                 self._copy_handed_in(student, temporary)
                 (temporary / f"{self.assignment}.ipynb").write_text(notebook, encoding="utf-8")
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent, shared=self._nbgrader.groupshared)
                 if target.exists():
                     rmtree(str(target))
                 temporary.rename(target)
@@ -162,7 +177,7 @@ class Folders:
         """Write a feedback page, and next to it the files with which nbgrader's exchange returns it."""
         path = self.feedback(student)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, shared=self._nbgrader.groupshared)
             for name in EXCHANGED:
                 with suppress(SubmissionError, FileNotFoundError):
                     file = self.autograded(student).parent / name
