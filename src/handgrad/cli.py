@@ -391,6 +391,31 @@ def demo(
         webbrowser.open(page.as_uri())
 
 
+@command(INSTRUCTORS, "handgrad doctor")
+def doctor(course: CourseOption = Path()) -> None:
+    """Say what is installed, which isolation there is, and who can read the course; and what to do about each.
+
+    Nothing is changed. Exit status: 0 if nothing is wrong, 1 if something is.
+    """
+    from handgrad.course.commands.doctor import examine
+    from handgrad.course.course import Course
+    from handgrad.errors import CourseError
+
+    signs = {"ok": "✓", "look": "?", "wrong": "✗"}
+    try:
+        found = Course.at(course, is_named=course != Path())
+    except CourseError as error:
+        findings = examine(None)
+        typer.echo(f"{signs['look']} no course was looked at: {error}")
+    else:
+        findings = examine(found)
+    for one in findings:
+        typer.echo(f"{signs[one.state]} {one.what}")
+        if one.remedy:
+            typer.echo("  " + one.remedy.replace("\n", "\n  "))
+    raise typer.Exit(any(one.state == "wrong" for one in findings))
+
+
 @command(INSTRUCTORS, "handgrad data -o source/backprop/names.txt --force")
 def data(
     lecture: Annotated[bool, _option("--lecture", help="Has no effect.", hidden=True)] = False,

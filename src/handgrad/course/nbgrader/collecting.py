@@ -61,7 +61,8 @@ class Extractor(ExtractorPlugin):
         limits = Limits(course.max_file_size * 1000, course.max_dir_size * 1000)
         released = Path(course.format_path(course.release_directory, ".", course.assignment_id))
         names = {path.name for path in released.iterdir()} if released.is_dir() else set()
-        patterns = Collector(config=self.config).patterns
+        collector = Collector(config=self.config)
+        patterns = [collector.named_regexp] if collector.named_regexp else collector.patterns
         unpacking = Unpacking(Path(extracted_path), limits, patterns, self.zip_ext, names)
         for entry in walk(archives):
             if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix in self.zip_ext:
@@ -86,19 +87,35 @@ class Collector(FileNameCollectorPlugin):
     ).tag(config=True)
 
     def collect(self, submitted_file: str) -> dict[str, str] | None:
-        """The student and the name of a file; None, with a warning, if they are not known."""
+        """The student and the name of a file; None, with a warning, if they are not known.
+
+        With a pattern of nbgrader's own, ``c.FileNameCollectorPlugin.named_regexp``, they are what nbgrader finds.
+        """
+        if self.named_regexp:
+            return self._by_nbgrader(submitted_file)
         if not hasattr(self, "_known"):
             self.log.addFilter(_is_not_repeated)
             self._known = self._survey()
         path = Path(submitted_file)
         if found := self._known.get(path):
-            course = self.parent.coursedir
-            # nbgrader would make it for everybody
-            folder = course.format_path(course.submitted_directory, found["student_id"], course.assignment_id)
-            make_folder(Path(folder), shared=course.groupshared)
+            self._make_folder(found["student_id"])
             return found
         self.log.warning("Not recognised: %s. %s", path, self._why(path))
         return None
+
+    def _make_folder(self, student: str) -> None:
+        """Make the student's folder, which nbgrader would open to everybody."""
+        course = self.parent.coursedir
+        folder = course.format_path(course.submitted_directory, student, course.assignment_id)
+        make_folder(Path(folder), shared=course.groupshared)
+
+    def _by_nbgrader(self, submitted_file: str) -> dict[str, str] | None:
+        found = super().collect(submitted_file)
+        names = PurePosixPath(str((found or {}).get("file_id", ""))).parts
+        if any(map(is_configuration, (Path(submitted_file).name, *names))):
+            self.log.warning("Not collected: %s. A program would take it for its configuration.", submitted_file)
+            return None
+        return found
 
     def _why(self, path: Path) -> str:
         if path.name.startswith("."):

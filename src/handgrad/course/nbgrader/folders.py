@@ -44,14 +44,20 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
 
 
+def _gradebook_file(coursedir: CourseDirectory) -> Path | None:
+    """The file of a course's gradebook; None if it is in another database or in memory."""
+    url = make_url(coursedir.db_url)
+    in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if in_file else None
+
+
 def close_gradebook(coursedir: CourseDirectory) -> None:
     """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
 
     nbgrader fills an empty one; it would make one with the permissions that the shell allows.
     """
-    url = make_url(coursedir.db_url)
-    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-        make_private_file(Path(url.database), 0o660 if coursedir.groupshared else 0o600)
+    if path := _gradebook_file(coursedir):
+        make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
 
 
 class Folders:
@@ -68,6 +74,11 @@ class Folders:
     def close_gradebook(self) -> None:
         """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`."""
         close_gradebook(self._nbgrader)
+
+    @property
+    def gradebook_file(self) -> Path | None:
+        """The file of the gradebook; None if it is in another database."""
+        return _gradebook_file(self._nbgrader)
 
     @property
     def database(self) -> tuple[str, str]:

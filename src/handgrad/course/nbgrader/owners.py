@@ -20,5 +20,6 @@ def matches(path: str, patterns: Sequence[str]) -> list[re.Match[str]]:
 
 def owner(path: str, patterns: Sequence[str]) -> re.Match[str] | None:
     """The match with the student of the file at ``path``; None if there is no student, or more than one."""
-    found = matches(path, patterns)
+    # a pattern of an instructor's own may lack the groups
+    found = [match for match in matches(path, patterns) if {"student_id", "file_id"} <= match.groupdict().keys()]
     return found[0] if len({match["student_id"] for match in found}) == 1 else None
