@@ -49,6 +49,13 @@ def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644
         The file cannot be written.
     """
     try:
+        # a device or a pipe, such as /dev/null, must not be replaced by a file, which root could do
+        if replace and path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+    except OSError as error:
+        raise CourseError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:
         raise CourseError(f"{path} cannot be written ({error.strerror}): is {path.parent} writable?") from error

@@ -470,6 +470,22 @@ def test_write_text(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_write_text_to_a_pipe(tmp_path: Path) -> None:
+    """A pipe or a device is written to, and is not replaced by a file; a folder is refused."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(path, "text")
+        assert os.read(reader, 100) == b"text"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(path.lstat().st_mode)
+    with pytest.raises(CourseError, match="cannot be written"):
+        write_text(tmp_path, "text")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_write_text_leaves_nothing_half_written(tmp_path: Path) -> None:
     """Where writing fails the older file stays, and nothing else is left."""
     path = tmp_path / "file"

@@ -40,6 +40,7 @@ from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import Report
+from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
@@ -173,7 +174,11 @@ class Grade(Execute):
         path = Path(folder) / f"{ids['notebook']}.ipynb"
         submission = Submission.of(read_notebook(path, _trusted(self, path)), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
-        report = replace(graded.report, student=ids["student"])
+        copied = solution_copies(submission, source.exercise)
+        if copied:
+            text = "%s holds the instructor's own solution cells (%d of them): compare it with solutions/."
+            self.log.warning(text, ids["student"], len(copied))
+        report = replace(graded.report, student=ids["student"], solution_cells=len(copied))
         ReportStore(course.private_folder / STORE).put(report)
         show(nb, grader, graded)
         resources[REPORT] = report
