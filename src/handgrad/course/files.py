@@ -34,8 +34,10 @@ def make_private_file(path: Path, mode: int = 0o600) -> None:
     """
     with suppress(OSError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), mode))
-        if path.stat().st_mode & 0o007:
-            path.chmod(path.stat().st_mode & 0o770)
+        now = path.stat().st_mode
+        if now & 0o007:
+            # a group that may write was meant to; one that may only read has that from the shell
+            path.chmod(now & (0o770 if now & 0o020 else 0o700))
 
 
 def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644) -> None:

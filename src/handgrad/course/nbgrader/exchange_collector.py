@@ -23,7 +23,7 @@ from nbgrader.utils import parse_utc
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP
+from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, close_gradebook
 from handgrad.errors import SubmissionError
 from handgrad.notebook.reading import is_notebook
 from handgrad.notebook.untrusted_files import (
@@ -101,6 +101,7 @@ class ExchangeCollector(ExchangeCollect):
         released = self.coursedir.format_path(self.coursedir.release_directory, ".", self.coursedir.assignment_id)
         # every student has got these with the assignment, such as exercise.json
         self._released = {path.name for path in Path(released).iterdir()} if Path(released).is_dir() else set()
+        close_gradebook(self.coursedir)
         super().init_src()
         without = sorted(name for name in self._owners if not self._is_account(name))
         if without and self.check_owner:
