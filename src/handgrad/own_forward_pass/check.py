@@ -14,6 +14,7 @@ from handgrad import __version__
 from handgrad.errors import HandgradError, SubmissionError
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.notes import note_of
+from handgrad.notebook.untrusted_files import read_file
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.notebook_run import TimeLimits
 from handgrad.report.records import Outcome, Report, Verdict
@@ -152,16 +153,15 @@ class OwnCheck:
 def files_beside(path: Path, data: Sequence[Path] = ()) -> Iterator[tuple[str, bytes]]:
     """The files that a notebook may open: those of its folder, with their relative path, and ``data``."""
     left, count = MAX_FILES, 0
-    beside = [(one.relative_to(path.parent).as_posix(), one) for one in _files_in(path.parent)]
-    for name, one in [*((one.name, one) for one in data), *beside]:
+    beside = [(one.relative_to(path.parent).as_posix(), one, path.parent) for one in _files_in(path.parent)]
+    for name, one, inside in [*((one.name, one, None) for one in data), *beside]:
+        if count == MOST_FILES:
+            return
         try:
-            size = one.stat().st_size if one.is_file() and not one.is_symlink() else MAX_FILES
-            if size > min(left, MAX_FILE) or count == MOST_FILES:
-                continue
-            content = one.read_bytes()
-        except OSError:
+            content = read_file(one, inside, min(left, MAX_FILE)).content
+        except (OSError, SubmissionError):
             continue
-        left, count = left - size, count + 1
+        left, count = left - len(content), count + 1
         yield name, content
 
 

@@ -1,6 +1,7 @@
 """Check one notebook: find its exercise, draw seeds, grade it. Needs no course and no gradebook."""
 
 import functools
+import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ def check(
     note = ""
     if path.is_dir():
         path, note = _inside(path, exercise)
-    notebook = read_notebook(path)
+    notebook = read_notebook(path, _trusted(path))
     exercise = exercise or exercise_for(path, notebook)
     submission = Submission.of(notebook, exercise, renames)
     if note:
@@ -101,7 +102,7 @@ def check_own(
     """
     if path.is_dir():
         return check(path, renames=renames, process=process).report
-    notebook = read_notebook(path)
+    notebook = read_notebook(path, _trusted(path))
     exercise = exercise_for(path, notebook)
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
@@ -170,6 +171,17 @@ def _renames(options: Sequence[str], notebook: nbformat.NotebookNode, exercise: 
     return names
 
 
+def _trusted(path: Path) -> Path | None:
+    """The folder above ``path`` below which others' files are, so that no link is followed; None for one's own."""
+    place = hand_ins.around(path.parent, CONFIG)
+    if place is None:
+        return None
+    full = Path(os.path.normpath(Path.cwd() / path))
+    # where the user is, or has come to by a link, is the user's own choice
+    below = len(full.relative_to(place).parts) if full.is_relative_to(place) else 1
+    return path.parents[min(below, len(path.parents)) - 1]
+
+
 def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
     """The notebook in a folder, and a note on the choice."""
     if exercise is None:
@@ -177,7 +189,7 @@ def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
         if not released.is_file():
             raise SubmissionError(f"{folder} is a folder: name the notebook in it, or its exercise with --exercise.")
         exercise = read_released(released)
-    found = find_notebook(folder, exercise)
+    found = find_notebook(folder, exercise, _trusted(folder))
     if found.path is None:
         raise SubmissionError(found.note or f"there is no notebook in {folder}.")
     return found.path, found.note
