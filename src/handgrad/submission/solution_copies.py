@@ -5,6 +5,7 @@ lecture some 18 of 26 are. So a cell counts by itself only if it is long, or has
 solution, or a comment of the instructor's. Otherwise nearly all cells of the exercise must be the same.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -28,34 +29,41 @@ def solution_copies(submission: Submission, exercise: Exercise) -> tuple[str, ..
     """
     cells = [str(cell.source) for cell in submission.notebook.cells if cell.cell_type == "code"]
     plain = [_plain(source) for source in cells]
-    given = "\n".join(cell.source for cell in exercise.cells if cell.kind != "stub")
-    solutions = dict(_solutions(exercise))
+    whole, solutions = "".join(plain), _solutions(exercise)
     found, is_sure = [], False
-    for name, solution in solutions.items():
-        comments = [text for text in _comments(solution) if text not in given]
-        for source, code in zip(cells, plain, strict=True):
-            if f"\n{_plain(solution)}\n" in f"\n{code}\n":
-                found.append(name)
-                is_sure |= _plain(solution).count("\n") + 1 >= _LINES
-                is_sure |= bool(SOLUTIONS.search(source)) or any(text in source for text in comments)
-                break
+    for name, (solution, comments) in solutions.items():
+        if solution not in whole:
+            continue
+        source = next(source for source, code in zip(cells, plain, strict=True) if solution in code)
+        found.append(name)
+        # the first and the last line end
+        is_sure |= solution.count("\n") - 1 >= _LINES or bool(SOLUTIONS.search(source))
+        is_sure |= any(comment in source for comment in comments)
     is_most = len(found) >= max(LEAST, SHARE * len(solutions))
     return tuple(found) if is_sure or is_most else ()
 
 
-def _solutions(exercise: Exercise) -> Iterator[tuple[str, str]]:
-    """Name and worked solution of each stub that has one between the marks."""
-    for cell in exercise.cells:
-        if cell.kind == "stub":
-            text = "\n".join(found[1] for found in SOLUTIONS.finditer(cell.source))
-            if _plain(text):
-                yield cell.name, text
+def _solutions(exercise: Exercise) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """For each stub with a worked solution between the marks its code, and the comments that no release has."""
+    texts = tuple((cell.name, cell.source) for cell in exercise.cells if cell.kind == "stub")
+    return _worked(texts, "\n".join(cell.source for cell in exercise.cells if cell.kind != "stub"))
+
+
+@functools.lru_cache(maxsize=8)
+def _worked(stubs: tuple[tuple[str, str], ...], given: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The same, made once for a class."""
+    found = {}
+    for name, source in stubs:
+        text = "\n".join(match[1] for match in SOLUTIONS.finditer(source))
+        if len(code := _plain(text)) > 1:
+            found[name] = code, tuple(comment for comment in _comments(text) if comment not in given)
+    return found
 
 
 def _plain(source: str) -> str:
-    """Code without comments, spaces and empty lines."""
-    lines = ("".join(_COMMENT.sub("", line).split()) for line in source.splitlines())
-    return "\n".join(line for line in lines if line)
+    """Code without comments, spaces and empty lines; it begins and ends with a line end."""
+    lines = (_COMMENT.sub("", line) if "#" in line else line for line in source.splitlines())
+    return "\n" + "".join(f"{text}\n" for line in lines if (text := "".join(line.split())))
 
 
 def _comments(source: str) -> Iterator[str]:
