@@ -98,7 +98,7 @@ class Course:
             if is_inside or not is_named or not (Path(start) / CONFIG).is_file():
                 raise CourseError(
                     f"{Path(start).resolve()} lies in {place}, where students' files are: no configuration is read "
-                    "there. Change to the course's folder, or name it with --course."
+                    "there. Change to the course's folder, or name its full path with --course."
                 )
         start = Path(start).resolve()
         for folder in (start, *start.parents):
