@@ -6,7 +6,7 @@ import nbformat
 
 from handgrad.authoring.cases import MISTAKES, known_mistakes
 from handgrad.course.course import Course
-from handgrad.course.files import make_folder, private_mode, write_text
+from handgrad.course.files import make_folder, write_text
 from handgrad.errors import CourseError, SubmissionError
 from handgrad.notebook.untrusted_files import MOST_ENTRIES, read_file, walk
 
@@ -30,7 +30,7 @@ def fill(course: Course, assignment: str) -> list[Path]:
             make_folder(path.parent, shared=course.is_shared)
         except OSError as error:
             raise CourseError(f"{path.parent} cannot be made ({error.strerror}): is it writable?") from error
-        write_text(path, text, mode=private_mode(path.parent))
+        write_text(path, text, mode=course.file_mode)
     return list(sample)
 
 

@@ -91,7 +91,8 @@ class Course:
         Raises
         ------
         CourseError
-            There is none, it is in what was handed in, or its configuration cannot be read.
+            There is none, it is in what was handed in, somebody else's in a folder that everybody may write to, or it
+            cannot be read.
         """
         if place := hand_ins.around(Path(start), CONFIG):
             is_inside = any((folder / CONFIG).is_file() for folder in place.parents)
@@ -103,6 +104,7 @@ class Course:
         start = Path(start).resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG).is_file():
+                _require_own(folder)
                 return cls(folder, _load(folder))
         raise CourseError(
             f"{start} is not in a course: neither it nor a folder above it has {CONFIG}. "
@@ -164,6 +166,11 @@ class Course:
     def is_shared(self) -> bool:
         """Whether instructors share the course by a group: ``c.CourseDirectory.groupshared``."""
         return bool(self.config.get("CourseDirectory", {}).get("groupshared", False))
+
+    @property
+    def file_mode(self) -> int:
+        """The permissions of a file with students' names or scores: for this user, or the instructors' group."""
+        return 0o660 if self.is_shared else 0o600
 
     @property
     def private_folder(self) -> Path:
@@ -285,6 +292,25 @@ class Course:
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
             raise CourseError(f"{path} does not hold a list of integers: restore or delete it.")
         return seeds
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a configuration that a stranger may have put there, as into ``/tmp``.
+
+    Raises
+    ------
+    CourseError
+        It belongs neither to this user nor to root, and lies in a folder that everybody may write to.
+    """
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        owner, is_open = (folder / CONFIG).stat().st_uid, folder.stat().st_mode & 0o002
+        if is_open and owner not in (os.geteuid(), 0):
+            raise CourseError(
+                f"{folder / CONFIG} is not run: it belongs to somebody else, and everybody may write to {folder}. "
+                "Change to the course's folder, or name it with --course."
+            )
 
 
 def _load(folder: Path) -> Config:

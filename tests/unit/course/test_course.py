@@ -60,7 +60,7 @@ def test_found_from_below(course: Course, tmp_path: Path, monkeypatch: pytest.Mo
 def _planted(folder: Path) -> Path:
     """A folder with a configuration that must not be run, and in which it would be found."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(f"open({str(folder / 'proof')!r}, 'w')\nc = get_config()\n", encoding="utf-8")
+    (folder / CONFIG).write_text(f"open({str(folder / 'proof')!r}, 'w').close()\nc = get_config()\n", encoding="utf-8")
     return folder
 
 
@@ -103,6 +103,23 @@ def test_a_course_in_a_folder_of_that_name(tmp_path: Path) -> None:
     (root / "x").mkdir()
     with pytest.raises(CourseError, match="--course"):
         Course.at(root / "x", is_named=True)
+
+
+def test_a_strangers_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that everybody may write to, such as /tmp, a configuration of somebody else's is not run."""
+    folder = _planted(tmp_path / "tmp")
+    (folder / "below").mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder / CONFIG, 50_001, 50_001)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 50_001)
+    folder.chmod(0o1777)
+    with pytest.raises(CourseError, match="it belongs to somebody else"):
+        Course.at(folder / "below")
+    assert not (folder / "proof").exists()
+    folder.chmod(0o755)
+    assert Course.at(folder / "below").root == folder
+    assert (folder / "proof").exists()
 
 
 def test_broken_configurations_around(course: Course) -> None:
