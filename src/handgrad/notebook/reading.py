@@ -12,7 +12,7 @@ from handgrad.notebook import conflicts, tidying
 from handgrad.notebook.exports import READERS
 from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
-from handgrad.notebook.untrusted_files import read_file, shown
+from handgrad.notebook.untrusted_files import printable, read_file, shown
 
 __all__ = ["is_export", "is_notebook", "parse_notebook", "read_content", "read_notebook"]
 
@@ -83,7 +83,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
         notebook = parse(text)
     except ValueError as error:
         raise SubmissionError(
-            f"{where} is not a notebook that can be read ({error}): it may be half-written. "
+            f"{where} is not a notebook that can be read ({printable(str(error), 200)[1:-1]}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
     _resolve(notebook)
