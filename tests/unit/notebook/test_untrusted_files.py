@@ -19,6 +19,7 @@ from handgrad.notebook.untrusted_files import (
     walk,
 )
 from helpers.inputs import named
+from helpers.paths import TESTS
 
 
 @pytest.fixture(params=["descriptors", "names"])
@@ -229,3 +230,9 @@ def test_configuration() -> None:
     for name in ("backprop.ipynb", "backprop.py", "names.txt", "timestamp.txt", "notes.md", "data.csv", "torch"):
         with named(name):
             assert not is_configuration(name)
+
+
+def test_as_an_unprivileged_user(test_as_nobody: Callable[..., None]) -> None:
+    """The same holds for a user without privileges, and of collecting too."""
+    test_as_nobody(Path(__file__))
+    test_as_nobody(TESTS / "unit/course/nbgrader/test_exchange_collector.py")
