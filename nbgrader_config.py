@@ -25,6 +25,9 @@ c.ZipCollectApp.collector_plugin = handgrad.Collector
 c.ZipCollectApp.extractor_plugin = handgrad.Extractor
 c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]
 
+# `nbgrader collect` takes files of the student's own only, follows no link, and believes no date that was set back.
+c.ExchangeFactory.collect = handgrad.ExchangeCollector
+
 # Settings of grading (these are the defaults):
 # c.Handgrad.seeds = [...]             hidden seeds (default: drawn once into .handgrad/seeds.json)
 # c.Handgrad.sizes = [{"batch_size": 16}]   other sizes for further hidden passes

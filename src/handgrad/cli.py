@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
 from handgrad.errors import HandgradError
 from handgrad.report.records import Report
+
+if TYPE_CHECKING:
+    from handgrad.course.course import Course
 
 __all__ = ["app", "main"]
 
@@ -246,11 +249,10 @@ def grade(
     """
     from handgrad.course.commands.grade_class import grade_class, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
-    from handgrad.course.course import Course
     from handgrad.course.workers.pool import cluster
     from handgrad.report.class_terminal import class_table, dry_run_table
 
-    found = Course.at(course)
+    found = _course(course)
     found = found.with_trust() if trust else found
     with cluster(scheduler) as executor, ProgressBar(quiet=output.quiet, each=output.verbose) as bar:
         which = (found, assignment, student or (), notebook or ())
@@ -272,11 +274,10 @@ def report(
     """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
-    from handgrad.course.course import Course
     from handgrad.course.nbgrader.scores import entries
     from handgrad.report.class_terminal import class_table
 
-    found = Course.at(course)
+    found = _course(course)
     reports = stored_reports(found, assignment)
     typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
     page = write_class_page(found, assignment, reports, to)
@@ -299,9 +300,8 @@ def feedback(
     Nothing is graded.
     """
     from handgrad.course.commands.grade_class import write_feedback
-    from handgrad.course.course import Course
 
-    found = Course.at(course)
+    found = _course(course)
     written, left = write_feedback(found, assignment, student or (), solutions=with_solutions, workers=workers)
     shown = ", with solutions" if with_solutions else ""
     output.note(f"{len(written)} feedback page{'' if len(written) == 1 else 's'}{shown}: {found.folder('feedback')}")
@@ -321,9 +321,8 @@ def export(
     Manual scores and late penalties are included.
     """
     from handgrad.course.commands.export_scores import export as exported
-    from handgrad.course.course import Course
 
-    text = exported(Course.at(course), assignment, format, to)
+    text = exported(_course(course), assignment, format, to)
     if to:
         output.note(f"The scores are in {to}")
     else:
@@ -338,10 +337,9 @@ def look_alikes(
 ) -> None:
     """List pairs of submissions that share unusual code; names, spaces and comments are ignored."""
     from handgrad.course.commands.look_alikes import look_alikes as pairs
-    from handgrad.course.course import Course
     from handgrad.report.class_terminal import alike_text
 
-    rows = [(pair.students, pair.cells) for pair in pairs(Course.at(course), assignment)]
+    rows = [(pair.students, pair.cells) for pair in pairs(_course(course), assignment)]
     typer.echo(alike_text(rows, most=limit, width=_width()), nl=False)
 
 
@@ -352,9 +350,8 @@ def release(assignments: Assignments = None, course: CourseOption = Path()) -> N
     The wheel that students install is put next to each notebook. To hand it out, use `nbgrader release_assignment`.
     """
     from handgrad.authoring.release import release as released
-    from handgrad.course.course import Course
 
-    for name in released(Course.at(course), assignments or ()):
+    for name in released(_course(course), assignments or ()):
         wheel = f" with {name.wheel}" if name.wheel else ""
         output.note(f"{name.assignment}: {name.folder}{wheel}; its solution is in {name.solution}")
 
@@ -368,10 +365,9 @@ def new_autograder(
 ) -> None:
     """Write an autograder for Gradescope, or a repository that grades itself for GitHub Classroom."""
     from handgrad.authoring.autograders import write_autograder
-    from handgrad.course.course import Course
 
     folder = to or Path(f"{service}-{assignment}")
-    for path in write_autograder(Course.at(course), service, assignment, folder):
+    for path in write_autograder(_course(course), service, assignment, folder):
         output.note(str(path))
 
 
@@ -385,10 +381,9 @@ def demo(
     from handgrad.authoring.demo_class import fill, only_samples
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import grade_class
-    from handgrad.course.course import Course
     from handgrad.report.class_terminal import class_table
 
-    found = Course.at(course)
+    found = _course(course)
     if written := fill(found, assignment):
         output.note(f"{len(written)} sample submissions are in {found.folder('submitted')}")
     output.note("Grading them ...")
@@ -405,6 +400,31 @@ def demo(
     output.note(f"The report is in {page}")
     if browse:
         webbrowser.open(page.as_uri())
+
+
+@command(INSTRUCTORS, "handgrad doctor")
+def doctor(course: CourseOption = Path()) -> None:
+    """Say what is installed, which isolation there is, and who can read the course; and what to do about each.
+
+    Nothing is changed. Exit status: 0 if nothing is wrong, 1 if something is.
+    """
+    from handgrad.course.commands.doctor import examine
+    from handgrad.course.course import Course
+    from handgrad.errors import CourseError
+
+    signs = {"ok": "✓", "look": "?", "wrong": "✗"}
+    try:
+        found = Course.at(course, is_named=course != Path())
+    except CourseError as error:
+        findings = examine(None)
+        typer.echo(f"{signs['look']} no course was looked at: {error}")
+    else:
+        findings = examine(found)
+    for one in findings:
+        typer.echo(f"{signs[one.state]} {one.what}")
+        if one.remedy:
+            typer.echo("  " + one.remedy.replace("\n", "\n  "))
+    raise typer.Exit(any(one.state == "wrong" for one in findings))
 
 
 @command(INSTRUCTORS, "handgrad data -o source/backprop/names.txt --force")
@@ -432,10 +452,9 @@ def new(
 ) -> None:
     """Write the notebook of a new exercise from a forward pass; you add the solutions and the texts."""
     from handgrad.authoring.new_exercise import new_exercise
-    from handgrad.course.course import Course
     from handgrad.course.nbgrader.configuration import what_is_missing
 
-    found = Course.at(course)
+    found = _course(course)
     path = new_exercise(found, name, forward, output.note)
     output.note(f"The new exercise is in {path}")
     output.note(f"Add its solutions and its texts; `handgrad verify {name}` lists what is missing.")
@@ -455,10 +474,9 @@ def preview(
     Nothing in the course is changed.
     """
     from handgrad.authoring.verify.preview import preview as previewed
-    from handgrad.course.course import Course
 
     with Console(stderr=True, quiet=output.quiet).status(f"{assignment}: releasing and running it"):
-        found = previewed(Course.at(course), assignment, to)
+        found = previewed(_course(course), assignment, to)
     stubs = "1 stub" if found.stubs == 1 else f"{found.stubs} stubs"
     typer.echo(f"{assignment}: {stubs}, checks worth {found.points:g} points")
     for what in found.missing:
@@ -484,15 +502,28 @@ def verify(
     """
     from handgrad.authoring.verify import results
     from handgrad.authoring.verify.verify import verify as verified
-    from handgrad.course.course import Course
 
     with Console(stderr=True, quiet=output.quiet).status("") as shown:
-        proofs = verified(Course.at(course), assignments or (), mutants=mutants, say=shown.update)
+        proofs = verified(_course(course), assignments or (), mutants=mutants, say=shown.update)
     if format == "json":
         typer.echo(results.as_json(proofs), nl=False)
     else:
         typer.echo(results.as_text(proofs, width=_width(), color=_has_color()), nl=False)
     raise typer.Exit(results.status(proofs))
+
+
+def _course(start: Path) -> "Course":
+    """The course of a command; who else can enter its folder is said in one line."""
+    from handgrad.course.course import Course
+    from handgrad.course.rights import visitors
+
+    found = Course.at(start, is_named=start != Path())
+    if not output.quiet and (others := visitors(found)):
+        typer.echo(
+            f"Others can enter {found.root} ({others.who}), where solutions, seeds and grades are: {others.remedy}",
+            err=True,
+        )
+    return found
 
 
 def _has_color() -> bool:

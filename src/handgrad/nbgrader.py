@@ -1,6 +1,7 @@
 """What a course's ``nbgrader_config.py`` names; the code is in :mod:`handgrad.course.nbgrader`."""
 
 from handgrad.course.nbgrader.collecting import CANVAS, MOODLE, Collector, Extractor
+from handgrad.course.nbgrader.exchange_collector import ExchangeCollector
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
 from handgrad.course.nbgrader.preprocessors import (
     AddSelfCheck,
@@ -28,6 +29,7 @@ __all__ = [
     "AddSelfCheck",
     "CheckOthers",
     "Collector",
+    "ExchangeCollector",
     "Extractor",
     "FeedbackExporter",
     "Grade",

@@ -218,6 +218,56 @@ def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
     assert not (course / "submitted").exists()
 
 
+def test_hostile_hand_ins(tmp_path: Path) -> None:
+    """Of archives that unpack for ever, and of files that act, only the work is collected, for the instructor only."""
+    course = make_course(tmp_path)
+    proof = "open('proof', 'w')\n"
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.bin", bytes(64 << 20))
+        archive.writestr("backprop.ipynb", WORKED)
+    nested = WORKED
+    for _ in range(10):
+        nested = zipped([("in.zip", nested)])
+    outward = [("../../../x.ipynb", b""), ("/x.ipynb", b""), ("nbgrader_config.py", proof.encode())]
+    files = {
+        "Eve Moor_1111_assignsubmission_file/backprop.ipynb": WORKED,
+        "Eve Moor_1111_assignsubmission_file/nbgrader_config.py": proof.encode(),
+        "Eve Moor_1111_assignsubmission_file/deep/sitecustomize.py": proof.encode(),
+        "Bo Mb_1112_assignsubmission_file/hand-in.zip": bomb.getvalue(),
+        "Ne St_1113_assignsubmission_file/hand-in.zip": nested,
+        "Ma Ny_1114_assignsubmission_file/hand-in.zip": zipped((f"{number}.txt", b"") for number in range(10_000)),
+        "Ou T_1115_assignsubmission_file/hand-in.zip": zipped([*outward, ("backprop.ipynb", WORKED)]),
+        "Ada Lovelace_1001_assignsubmission_file/backprop.ipynb": WORKED,
+    }
+    (course / "downloaded/backprop/archive/class.zip").write_bytes(zipped(files.items()))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    work = {"1111", "1112", "1115", "1001"}
+    submitted = course / "submitted"
+    assert {path.parents[1].name for path in submitted.rglob("*.ipynb")} == work
+    assert {path.name for path in submitted.rglob("*") if path.is_file()} <= {"backprop.ipynb", "in.zip"} | {
+        f"{number}.txt" for number in range(10_000)
+    }
+    assert len(list(submitted.rglob("*.txt"))) <= 2000
+    for student in work:
+        path = submitted / student
+        assert path.stat().st_mode & 0o777 == 0o700
+        assert (path / "backprop/backprop.ipynb").stat().st_mode & 0o777 == 0o600
+    for student, why in {
+        "1111": "nbgrader_config.py' (a program would take it for its configuration)",
+        "1112": "zeros.bin' (it would be more than 200 times as large as in its archive)",
+        "1113": "archives in archives are opened 3 deep",
+        "1114": "there are more than 2000 files",
+        "1115": "its name leads out of the folder",
+    }.items():
+        with named(student):
+            (line,) = [line for line in said.splitlines() if f"Left out of '{student}': " in line]
+            assert why in line
+    assert "Left out of '1001'" not in said
+    assert not list(course.rglob("proof"))
+    assert not list((course / "downloaded").rglob("nbgrader_config.py"))
+
+
 def test_awkward_names(tmp_path: Path) -> None:
     """A file with the name of a folder stops nobody's collecting, and of many files only a few are named."""
     course = make_course(tmp_path)

@@ -89,6 +89,10 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True)
         case = mistake(name)
         (folder / "backprop.ipynb").write_bytes(case.content(release, solution))
+    beside = course / "submitted/untouched/backprop"
+    (beside / "notes.txt").write_text("mine", encoding="utf-8")
+    (beside / "stolen.txt").symlink_to("../../../solutions/backprop/backprop.ipynb")
+    (beside / "conftest.py").write_text("raise SystemExit", encoding="utf-8")
     for assignment in ("backprop", "ordinary"):
         nbgrader(course, "autograde", assignment)
         nbgrader(course, "generate_feedback", assignment)
@@ -115,6 +119,12 @@ def test_scores(gradebook: Gradebook, exercise: Exercise) -> None:
             worth = {"passed": 1.0, "partial": 0.5}
             expected = case.expected(exercise)
             assert grades == {f"check_{gradient}": worth.get(outcome, 0.0) for gradient, outcome in expected.items()}
+
+
+def test_what_is_copied_along(course: Path) -> None:
+    """Files beside a notebook are copied along, but neither what a link leads to nor a configuration."""
+    names = {path.name for path in (course / "autograded/untouched/backprop").iterdir()}
+    assert names == {"backprop.ipynb", "names.txt", "notes.txt"}
 
 
 def test_comments(gradebook: Gradebook) -> None:

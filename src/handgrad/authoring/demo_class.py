@@ -6,8 +6,9 @@ import nbformat
 
 from handgrad.authoring.cases import MISTAKES, known_mistakes
 from handgrad.course.course import Course
-from handgrad.course.files import write_text
-from handgrad.errors import CourseError
+from handgrad.course.files import make_folder, write_text
+from handgrad.errors import CourseError, SubmissionError
+from handgrad.notebook.untrusted_files import MOST_ENTRIES, read_file, walk
 
 __all__ = ["fill", "only_samples"]
 
@@ -26,20 +27,30 @@ def fill(course: Course, assignment: str) -> list[Path]:
     sample = _sample(course, assignment)
     for path, text in sample.items():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, shared=course.is_shared)
         except OSError as error:
             raise CourseError(f"{path.parent} cannot be made ({error.strerror}): is it writable?") from error
-        write_text(path, text)
+        write_text(path, text, mode=course.file_mode)
     return list(sample)
 
 
 def only_samples(course: Course, assignment: str) -> bool:
-    """Whether every submission of the assignment is an unchanged one of the sample class."""
+    """Whether every file that was handed in for the assignment is an unchanged one of the sample class."""
     try:
         sample = _sample(course, assignment)
-        submitted = list(course.folder("submitted").glob(f"*/{assignment}/*.ipynb"))
-        return all(path in sample and path.read_text(encoding="utf-8") == sample[path] for path in submitted)
-    except (CourseError, OSError, UnicodeDecodeError):
+        submitted = course.folder("submitted")
+        entries = list(walk(submitted, submitted))
+        files = [
+            submitted / entry.path
+            for entry in entries
+            if entry.kind != "folder" and assignment in entry.path.parts[1:-1]
+        ]
+        return len(entries) < MOST_ENTRIES and all(
+            path in sample and read_file(path, submitted).content == sample[path].encode() for path in files
+        )
+    except FileNotFoundError:
+        return True
+    except (CourseError, OSError, SubmissionError):
         return False
 
 

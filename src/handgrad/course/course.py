@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Self
 from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
-from handgrad.course.files import write_text
+from handgrad.course import hand_ins
+from handgrad.course.files import make_folder, private_mode, write_text
 from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.marking import Policy
@@ -79,17 +81,30 @@ class Course:
     config: Config = field(default_factory=Config)
 
     @classmethod
-    def at(cls, start: Path | str) -> Self:
+    def at(cls, start: Path | str, *, is_named: bool = False) -> Self:
         """The course that ``start`` lies in: the nearest folder upwards with an ``nbgrader_config.py``.
+
+        Its configuration is run. So it is not looked for in what was handed in (``submitted/``, ``downloaded/`` and the
+        like), where it may be a student's; unless ``start`` is a course's folder that the user has named, and there is
+        no course around the folder of that name.
 
         Raises
         ------
         CourseError
-            There is none, or its configuration cannot be read.
+            There is none, it is in what was handed in, somebody else's in a folder that everybody may write to, or it
+            cannot be read.
         """
+        if place := hand_ins.around(Path(start), CONFIG):
+            is_inside = any((folder / CONFIG).is_file() for folder in place.parents)
+            if is_inside or not is_named or not (Path(start) / CONFIG).is_file():
+                raise CourseError(
+                    f"{Path(start).resolve()} lies in {place}, where students' files are: no configuration is read "
+                    "there. Change to the course's folder, or name its full path with --course."
+                )
         start = Path(start).resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG).is_file():
+                _require_own(folder)
                 return cls(folder, _load(folder))
         raise CourseError(
             f"{start} is not in a course: neither it nor a folder above it has {CONFIG}. "
@@ -150,11 +165,26 @@ class Course:
         return replace(self, config=config)
 
     @property
+    def is_shared(self) -> bool:
+        """Whether instructors share the course by a group: ``c.CourseDirectory.groupshared``."""
+        return bool(self.config.get("CourseDirectory", {}).get("groupshared", False))
+
+    @property
+    def file_mode(self) -> int:
+        """The permissions of a file with students' names or scores: for this user, or the instructors' group."""
+        return 0o660 if self.is_shared else 0o600
+
+    @property
     def private_folder(self) -> Path:
         """The folder of seeds and stored reports, made on first use."""
         folder = self.root / PRIVATE
         try:
-            folder.mkdir(exist_ok=True)
+            make_folder(folder, shared=self.is_shared)
+            mode = folder.stat().st_mode
+            if mode & 0o007:
+                # from an earlier version; it may be a co-instructor's
+                with suppress(PermissionError):
+                    folder.chmod(mode & 0o2770 if self.is_shared else 0o700)
         except OSError as error:
             raise CourseError(
                 f"{folder} cannot be made ({error.strerror}): is the course's folder writable?"
@@ -253,7 +283,8 @@ class Course:
             drawn = [secrets.randbits(48) for _ in range(SEEDS)]
             if not keep:
                 return drawn
-            write_text(self.private_folder / path.name, json.dumps({"schema": 1, "seeds": drawn}) + "\n", replace=False)
+            text, folder = json.dumps({"schema": 1, "seeds": drawn}) + "\n", self.private_folder
+            write_text(folder / path.name, text, replace=False, mode=private_mode(folder))
         try:
             seeds = json.loads(path.read_text(encoding="utf-8"))["seeds"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -263,6 +294,25 @@ class Course:
         if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
             raise CourseError(f"{path} does not hold a list of integers: restore or delete it.")
         return seeds
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a configuration that a stranger may have put there, as into ``/tmp``.
+
+    Raises
+    ------
+    CourseError
+        It belongs neither to this user nor to root, and lies in a folder that everybody may write to.
+    """
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        owner, is_open = (folder / CONFIG).stat().st_uid, folder.stat().st_mode & 0o002
+        if is_open and owner not in (os.geteuid(), 0):
+            raise CourseError(
+                f"{folder / CONFIG} is not run: it belongs to somebody else, and everybody may write to {folder}. "
+                "Change to the course's folder, or name it with --course."
+            )
 
 
 def _load(folder: Path) -> Config:

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from handgrad.course.files import make_private_file, private_mode
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 
@@ -62,6 +63,8 @@ class ReportStore:
         if self._held:
             yield self._held
             return
+        if self.path.parent.is_dir():
+            make_private_file(self.path, private_mode(self.path.parent))
         with self._usable(), closing(sqlite3.connect(self.path, timeout=60)) as connection:
             # what a power failure loses is graded again; a transaction is never half-written
             connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,9 +1,7 @@
 """Read a submitted notebook file: its size, its encoding, its structure; its code is never run."""
 
 import codecs
-import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +12,10 @@ from handgrad.notebook import conflicts, tidying
 from handgrad.notebook.exports import READERS
 from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
+from handgrad.notebook.untrusted_files import printable, read_file, shown
 
-__all__ = ["MAX_BYTES", "is_export", "is_notebook", "parse_notebook", "read_content", "read_notebook"]
+__all__ = ["is_export", "is_notebook", "parse_notebook", "read_content", "read_notebook"]
 
-MAX_BYTES = 1 << 27
-"""Bytes of the largest file that is read (128 MiB): enough for plots and tables, but does not fill the memory."""
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -50,7 +47,7 @@ def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
     Parameters
     ----------
     inside
-        The folder that a symbolic link may not lead out of (default: no restriction). Give it for submissions.
+        The trusted folder below which no link is followed (default: links are followed). Give it for submissions.
 
     Raises
     ------
@@ -86,7 +83,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
         notebook = parse(text)
     except ValueError as error:
         raise SubmissionError(
-            f"{where} is not a notebook that can be read ({error}): it may be half-written. "
+            f"{where} is not a notebook that can be read ({printable(str(error), 200)[1:-1]}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
     _resolve(notebook)
@@ -137,27 +134,6 @@ def read_content(path: Path, inside: Path | None = None) -> bytes:
     Parameters and errors are those of :func:`read_notebook`.
     """
     try:
-        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
-            raise SubmissionError(
-                f"{path} is a link out of the student's folder and is not read: the notebook itself must be handed in."
-            )
-        _require_regular_file(path, path.stat())
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            _require_regular_file(path, os.fstat(file.fileno()))
-            return file.read(MAX_BYTES)
+        return read_file(path, inside).content
     except FileNotFoundError:
-        raise SubmissionError(f"there is no notebook at {path}: no such file.") from None
-    except (OSError, RuntimeError) as error:
-        raise SubmissionError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}.") from error
-
-
-def _require_regular_file(path: Path, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise SubmissionError(f"{path} cannot be read: it is a folder, not a file.")
-    if not stat.S_ISREG(status.st_mode):
-        raise SubmissionError(f"{path} cannot be read: it is a pipe, a socket or a device, not a file.")
-    if status.st_size > MAX_BYTES:
-        raise SubmissionError(
-            f"{path} is not read: it has {status.st_size >> 20:,} MiB, and a notebook may have {MAX_BYTES >> 20}. "
-            "Clear its outputs and hand it in again."
-        )
+        raise SubmissionError(f"there is no notebook at {shown(path)}: no such file.") from None

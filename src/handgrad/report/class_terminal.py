@@ -18,6 +18,8 @@ __all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table"]
 
 CELLS = 3
 """Cells that are shown of a pair of submissions."""
+COPIES = 8
+"""Students who are named for one thing."""
 LONGEST_NAME = 24
 """Columns of a student's name in the class table."""
 
@@ -112,6 +114,14 @@ def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
     ]
     if named:
         texts.append(f"Hardest: {', '.join(named)}.")
+    copies = [
+        f"{one_line(report.student) or 'no name'} ({report.solution_cells})"
+        for report in reports
+        if report.solution_cells
+    ]
+    if copies:
+        more = f" and {len(copies) - COPIES} more" if len(copies) > COPIES else ""
+        texts.append(f"Hold the instructor's own solution cells (how many): {', '.join(copies[:COPIES])}{more}.")
     return texts
 
 

@@ -198,6 +198,8 @@ class Report:
         The verdicts, in the order of the notebook.
     forward_pass
         ``own`` if the answers were checked against the notebook's own forward pass, not that of an exercise.
+    solution_cells
+        How many of the instructor's own solution cells the notebook holds, if that is no chance; for instructors only.
     """
 
     assignment: str
@@ -210,6 +212,7 @@ class Report:
     seconds: float = 0.0
     checks: tuple[Verdict, ...] = ()
     forward_pass: Literal["exercise", "own"] = "exercise"
+    solution_cells: int = 0
 
     @property
     def score(self) -> float:
@@ -242,7 +245,7 @@ class Report:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
         checks = tuple(Verdict.from_dict(check) for check in data["checks"])
-        own = {"forward_pass": data["forward_pass"]} if "forward_pass" in data else {}
+        own = {name: data[name] for name in ("forward_pass", "solution_cells") if name in data}
         return cls(**{name: data[name] for name in (*_TEXTS, "seconds")}, checks=checks, **own)
 
     def to_dict(self) -> dict[str, Any]:
@@ -255,6 +258,7 @@ class Report:
             "seconds": round(self.seconds, 4),
             "checks": [verdict.to_dict() for verdict in self.checks],
             **({"forward_pass": "own"} if self.forward_pass == "own" else {}),
+            **({"solution_cells": self.solution_cells} if self.solution_cells else {}),
         }
 
 

@@ -4,6 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from handgrad.errors import SubmissionError
+from handgrad.notebook.untrusted_files import read_file
+
 __all__ = ["files_beside"]
 
 MAX_FILE, MAX_FILES, MOST_FILES = 1 << 25, 1 << 27, 200
@@ -20,19 +23,15 @@ def files_beside(path: Path, data: Sequence[Path] = ()) -> Iterator[tuple[str, b
     Plain files only, within limits of size and number; what is over them, or cannot be read, is left out.
     """
     left, count = MAX_FILES, 0
-    beside = [(one.relative_to(path.parent).as_posix(), one) for one in _files_in(path.parent)]
-    for name, one in [*((one.name, one) for one in data), *beside]:
+    beside = [(one.relative_to(path.parent).as_posix(), one, path.parent) for one in _files_in(path.parent)]
+    for name, one, inside in [*((one.name, one, None) for one in data), *beside]:
+        if count == MOST_FILES:
+            return
         try:
-            # a link may lead to anybody's file, and a pipe has no end
-            if one.is_symlink() or not one.is_file():
-                continue
-            size = one.stat().st_size
-            if size > min(left, MAX_FILE) or count == MOST_FILES:
-                continue
-            content = one.read_bytes()
-        except OSError:
+            content = read_file(one, inside, min(left, MAX_FILE)).content
+        except (OSError, SubmissionError):
             continue
-        left, count = left - size, count + 1
+        left, count = left - len(content), count + 1
         yield name, content
 
 

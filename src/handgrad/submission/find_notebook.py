@@ -1,13 +1,14 @@
 """Find the notebook among the files that a student submitted: by its name, or under another name."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.reading import is_export, is_notebook, read_notebook
+from handgrad.notebook.untrusted_files import links_in, shown, walk
 from handgrad.submission.submission import Submission
 
 __all__ = ["Found", "find_notebook"]
@@ -36,44 +37,66 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
 
     The one named after the exercise counts. If there is none, or it cannot be read, it is the notebook with the most
     answers under another name, also in a subfolder. If no notebook has answers, it is another file that has some: an
-    export, or a notebook whose suffix a browser changed. Jupyter's checkpoints come last. Links may not leave the
-    folder ``inside`` (default: any link is followed).
+    export, or a notebook whose suffix a browser changed. Jupyter's checkpoints come last. Below the trusted folder
+    ``inside`` no link is followed (default: the folder is the user's own, and links to files are followed).
     """
     name = f"{exercise.name}.ipynb"
     exact = folder / name
-    if inside is not None and not folder.resolve().is_relative_to(inside.resolve()):
+    try:
+        names = _names(folder, inside)
+    except SubmissionError:
         return Found(exact)  # reading it reports the link
-    others = [path for path in _files(folder, is_notebook) if path != exact]
+    links = links_in(folder, inside) if inside is not None else ""
+    others = [path for path in _files(folder, names, is_notebook) if path != exact]
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
     if max(answers.values(), default=0) < 1:
-        exports = {path: count for path in _files(folder, is_export) if (count := _answers(path, exercise, inside)) > 0}
+        found = _files(folder, names, is_export)
+        exports = {path: count for path in found if (count := _answers(path, exercise, inside)) > 0}
         answers |= exports
         others += exports
     there = os.path.lexists(exact)
     if there and (max(answers.values(), default=-1) < 1 or _answers(exact, exercise, inside) >= 0):
         written = [path for path, count in answers.items() if count > 0]
-        return Found(exact, _left_aside(folder, written))
+        return Found(exact, _said(_left_aside(folder, written), links))
     if not answers:
         answers = {path: _answers(path, exercise, inside) for path in others}
     if not answers:
-        return Found(None, _nothing(folder, name))
+        return Found(None, _said(_nothing(folder, name, inside), links))
     best = max(answers, key=lambda path: (answers[path], -others.index(path)))
     why = f"{name} cannot be read" if there else f"there is no {name}"
-    note = f"{best.relative_to(folder)} was graded: {why}."
+    note = f"{shown(best.relative_to(folder))} was graded: {why}."
     written = [path for path, count in answers.items() if count > 0 and path != best]
-    return Found(best, " ".join(part for part in (note, _left_aside(folder, written)) if part))
+    return Found(best, _said(note, _left_aside(folder, written), links))
 
 
-def _files(folder: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
-    """The files with a wanted name in ``folder`` and its subfolders, nearest first, then by name."""
-    found: list[Path] = []
-    for number, (place, folders, files) in enumerate(os.walk(folder)):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) or name == CHECKPOINTS)
-        # a name that begins with a dot is another system's metadata of a file
-        names = [name for name in files if is_wanted(name) and not name.startswith(".")]
-        found += [Path(place) / name for name in names]
-        if len(found) > MOST or number > MOST_FOLDERS:
-            break
+def _said(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _names(folder: Path, inside: Path | None) -> list[PurePath]:
+    """The files in ``folder`` and its subfolders, by their paths in it; of a user's own folder links are among them."""
+    kinds, found = ("file", "link") if inside is None else ("file",), []
+    folders = 0
+    try:
+        for entry in walk(folder, inside, _is_searched):
+            folders += entry.kind == "folder"
+            # a name that begins with a dot is another system's metadata of a file
+            if entry.kind in kinds and not entry.path.name.startswith("."):
+                found.append(entry.path)
+            if folders > MOST_FOLDERS:
+                break
+    except FileNotFoundError:
+        return []
+    return found
+
+
+def _is_searched(name: str) -> bool:
+    return not name.startswith((".", "__")) or name == CHECKPOINTS
+
+
+def _files(folder: Path, names: Sequence[PurePath], is_wanted: Callable[[str], bool]) -> list[Path]:
+    """The files with a wanted name, nearest first, then by name."""
+    found = [folder / name for name in names if is_wanted(name.name)]
     return sorted(found, key=lambda path: (len(path.parts), str(path)))[:MOST]
 
 
@@ -92,15 +115,16 @@ def _answers(path: Path, exercise: Exercise, inside: Path | None) -> int:
 def _left_aside(folder: Path, paths: list[Path]) -> str:
     if not paths:
         return ""
-    names = ", ".join(str(path.relative_to(folder)) for path in paths)
+    names = ", ".join(shown(path.relative_to(folder)) for path in paths)
     if len(paths) > 1:
         return f"Other files with answers were not graded: {names}."
     return f"Another file with answers was not graded: {names}."
 
 
-def _nothing(folder: Path, name: str) -> str:
+def _nothing(folder: Path, name: str, inside: Path | None) -> str:
     try:
-        held = sorted(path.name for path in folder.iterdir())
-    except OSError:
+        held = [shown(entry.path) for entry in walk(folder, inside, lambda name: False)]
+    except (OSError, SubmissionError):
         return ""
-    return f"There is no {name} in the folder, which holds: {', '.join(held)}." if held else ""
+    more = f" and {len(held) - MOST} more" if len(held) > MOST else ""
+    return f"There is no {name} in the folder, which holds: {', '.join(held[:MOST])}{more}." if held else ""

@@ -1,13 +1,16 @@
 """A course's folder, its configuration and its hidden seeds."""
 
+import grp
 import json
 import os
 import pickle
+import pwd
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -15,8 +18,10 @@ import pytest
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course, Handgrad
-from handgrad.course.files import write_text
+from handgrad.course.files import make_private_file, write_text
+from handgrad.course.rights import Visitors, visitors
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings
@@ -43,13 +48,151 @@ def _configured(course: Course, *lines: str) -> Course:
 
 def test_found_from_below(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A course is found from any folder in it, a relative path included, and the nearest one counts."""
-    deep = course.root / "submitted" / "s01" / "backprop"
+    deep = course.root / "source" / "backprop" / "data"
     deep.mkdir(parents=True)
     assert Course.at(deep).root == course.root
     monkeypatch.chdir(deep)
     assert Course.at(Path()).root == course.root
-    (course.root / "submitted" / CONFIG).write_text("", encoding="utf-8")
-    assert Course.at(deep).root == course.root / "submitted"
+    (course.root / "source" / CONFIG).write_text("", encoding="utf-8")
+    assert Course.at(deep).root == course.root / "source"
+
+
+def _planted(folder: Path) -> Path:
+    """A folder with a configuration that must not be run, and in which it would be found."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(f"open({str(folder / 'proof')!r}, 'w').close()\nc = get_config()\n", encoding="utf-8")
+    return folder
+
+
+def test_not_in_what_was_handed_in(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration at, above or below a student's file is not run: the command refuses, and says where to go."""
+    _configured(course, 'c.CourseDirectory.submitted_directory = "handed_in"')
+    (course.root / "way").symlink_to(course.root / "downloaded")
+    places = ("submitted/eve/backprop", "SUBMITTED/eve", "autograded/eve", "feedback", "downloaded/a/extracted/eve")
+    for place in (*places, "handed_in/eve/backprop", "way/x", "submitted/eve/submitted/x"):
+        with named(place):
+            folder = _planted(course.root / place)
+            (folder / "below").mkdir()
+            for start in (folder, folder / "below"):
+                for is_named in (False, True):
+                    with pytest.raises(CourseError, match=r"no configuration is read there\. Change to the course's"):
+                        Course.at(start, is_named=is_named)
+                monkeypatch.chdir(start)
+                with pytest.raises(CourseError, match="no configuration is read there"):
+                    Course.at(Path())
+            assert not (folder / "proof").exists()
+    outside = _planted(tmp_path / "elsewhere")
+    (course.root / "submitted/link").symlink_to(outside)
+    monkeypatch.chdir(course.root / "submitted/link")
+    monkeypatch.setenv("PWD", str(course.root / "submitted/link"))
+    for start in (Path(), course.root / "submitted/link"):
+        with pytest.raises(CourseError, match="no configuration is read there"):
+            Course.at(start)
+    assert not (outside / "proof").exists()
+    assert Course.at(course.root).root == course.root
+
+
+def test_a_course_in_a_folder_of_that_name(tmp_path: Path) -> None:
+    """A course that lies below a folder called `submitted`, in no course, is one if it is named itself."""
+    root = tmp_path / "submitted/eve/course"
+    root.mkdir(parents=True)
+    (root / CONFIG).write_text("c = get_config()\n", encoding="utf-8")
+    with pytest.raises(CourseError, match="--course"):
+        Course.at(root)
+    assert Course.at(root, is_named=True).root == root
+    (root / "x").mkdir()
+    with pytest.raises(CourseError, match="--course"):
+        Course.at(root / "x", is_named=True)
+
+
+def test_a_strangers_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that everybody may write to, such as /tmp, a configuration of somebody else's is not run."""
+    folder = _planted(tmp_path / "tmp")
+    (folder / "below").mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder / CONFIG, 50_001, 50_001)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 50_001)
+    folder.chmod(0o1777)
+    with pytest.raises(CourseError, match="it belongs to somebody else"):
+        Course.at(folder / "below")
+    assert not (folder / "proof").exists()
+    folder.chmod(0o755)
+    assert Course.at(folder / "below").root == folder
+    assert (folder / "proof").exists()
+
+
+def test_broken_configurations_around(course: Course) -> None:
+    """A configuration that is looked at for its folders need not be Python."""
+    for text in ("c = = 1", "\0", "(" * 100_000, "c.X.submitted_directory = 5"):
+        (course.root / CONFIG).write_text(text, encoding="utf-8")
+        assert hand_ins.around(course.root / "source", CONFIG) is None
+
+
+def test_private_files(course: Course) -> None:
+    """Seeds and stored reports are the instructor's only, or the instructors' group's; an older folder is closed."""
+    course.seeds()
+    folder = course.root / ".handgrad"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "seeds.json")] == [0o700, 0o600]
+    folder.chmod(0o755)
+    assert stat.S_IMODE(course.private_folder.stat().st_mode) == 0o700
+    shutil.rmtree(folder)
+    _configured(course, "c.CourseDirectory.groupshared = True").seeds()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "seeds.json")] == [0o2770, 0o660]
+
+
+def test_make_private_file(tmp_path: Path) -> None:
+    """A file is private from its first moment on, an older one is closed to others, and a link is not followed."""
+    path = tmp_path / "file"
+    make_private_file(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("kept", encoding="utf-8")
+    path.chmod(0o664)
+    make_private_file(path)
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_text(encoding="utf-8")) == (0o660, "kept")
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    make_private_file(tmp_path / "link")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can enter: not one of pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name).resolve()
+
+
+def test_visitors(open_folder: Path) -> None:
+    """Who can enter a course is said with the command that closes it, which then does."""
+    root = open_folder / "my course"
+    root.mkdir()
+    course = Course(root)
+    for mode, shared, command in ((0o755, False, "go-rwx"), (0o705, False, "go-rwx"), (0o2775, True, "o-rwx")):
+        course = Course(root, Config({"CourseDirectory": {"groupshared": shared}}))
+        root.chmod(mode)
+        found = visitors(course)
+        assert found is not None
+        assert found == Visitors("everybody on this machine", f"to close it, run: chmod {command} '{root}'")
+        subprocess.run(found.remedy.partition(": ")[2], shell=True, check=True)
+        assert visitors(course) is None
+    open_folder.chmod(0o700)
+    root.chmod(0o777)
+    assert visitors(course) is None
+
+
+def test_visitors_of_a_group(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group is named if it is not just its owner's; where it is meant to have the course, it is not."""
+    (open_folder / "course").mkdir()
+    (open_folder / "course").chmod(0o750)
+    group = grp.struct_group(("staff", "x", 5, ["ada", "eve"]))
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: group)
+    found = visitors(Course(open_folder / "course"))
+    assert found is not None
+    assert found.who == "the group staff"
+    assert visitors(Course(open_folder / "course", Config({"CourseDirectory": {"groupshared": True}}))) is None
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((pwd.getpwuid(os.geteuid()).pw_name, "x", 5, [])))
+    assert visitors(Course(open_folder / "course")) is None
 
 
 def test_no_course(tmp_path: Path) -> None:
@@ -341,6 +484,22 @@ def test_write_text(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "one ünï"
     write_text(path, "three")
     assert path.read_text(encoding="utf-8") == "three"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_text_to_a_pipe(tmp_path: Path) -> None:
+    """A pipe or a device is written to, and is not replaced by a file; a folder is refused."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(path, "text")
+        assert os.read(reader, 100) == b"text"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(path.lstat().st_mode)
+    with pytest.raises(CourseError, match="cannot be written"):
+        write_text(tmp_path, "text")
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -97,15 +97,16 @@ def test_nothing(exercise: Exercise, tmp_path: Path) -> None:
 
 
 def test_links(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
-    """A link out of the student's folder is not followed, whatever it is called."""
+    """No link in what a student handed in is followed, whatever it is called, and each is named."""
     secret = _put(tmp_path / "solutions/backprop.ipynb", content)
     folder = tmp_path / "submitted"
-    folder.mkdir()
-    (folder / "mine.ipynb").symlink_to(secret)
     mine = _put(folder / "z.ipynb", content)
-    assert find_notebook(folder, exercise, folder).path == mine
+    for name, target in (("mine.ipynb", secret), ("also.py", "z.ipynb"), ("more", secret.parent)):
+        (folder / name).symlink_to(target)
+    said = "z.ipynb was graded: there is no backprop.ipynb. Links are not followed: also.py, mine.ipynb, more."
+    assert find_notebook(folder, exercise, tmp_path) == Found(mine, said)
     (tmp_path / "linked").symlink_to(tmp_path / "solutions")
-    assert find_notebook(tmp_path / "linked", exercise, folder) == Found(tmp_path / "linked/backprop.ipynb")
+    assert find_notebook(tmp_path / "linked", exercise, tmp_path) == Found(tmp_path / "linked/backprop.ipynb")
 
 
 def test_a_whole_disk(exercise: Exercise, content: bytes, tmp_path: Path) -> None:

@@ -189,20 +189,23 @@ def test_no_plain_file(tmp_path: Path) -> None:
 
 
 def test_links(source: Path, tmp_path: Path) -> None:
-    """A link is followed, but not out of the folder that a stranger's file must lie in."""
+    """A user's own link is followed; below a folder that others fill none is, wherever it leads."""
     folder = tmp_path / "student"
     (folder / "deep").mkdir(parents=True)
     link = folder / "backprop.ipynb"
     link.symlink_to(source)
     assert read_notebook(link) == read_notebook(source)
-    with pytest.raises(SubmissionError, match="is a link out of the student's folder"):
-        read_notebook(link, folder)
-    link.unlink()
     shutil.copy(source, folder / "deep/mine.ipynb")
-    link.symlink_to("deep/mine.ipynb")
-    assert read_notebook(link, folder) == read_notebook(source)
+    (folder / "shallow").symlink_to("deep")
+    for path, target in ((link, source), (link, "deep/mine.ipynb"), (folder / "shallow/mine.ipynb", "")):
+        with named(path, target):
+            if target:
+                path.unlink()
+                path.symlink_to(target)
+            with pytest.raises(SubmissionError, match="is a link and is not read"):
+                read_notebook(path, folder)
     (tmp_path / "course").symlink_to(folder)
-    assert read_notebook(tmp_path / "course/backprop.ipynb", tmp_path / "course") == read_notebook(source)
+    assert read_notebook(tmp_path / "course/deep/mine.ipynb", tmp_path / "course") == read_notebook(source)
 
 
 def _rewritten(source: Path, path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:

@@ -1,6 +1,7 @@
 """Check one notebook: find its exercise, draw seeds, grade it. Needs no course and no gradebook."""
 
 import functools
+import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 import handgrad
+from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import ExerciseError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
@@ -33,8 +35,6 @@ __all__ = ["check", "check_own", "exercise_for", "forward_lines", "gradients", "
 
 ENOUGH_ANSWERS = 3
 """Gradients of an exercise that a notebook must assign, if nothing else says that it follows the exercise."""
-HANDED_IN = frozenset({"submitted", "autograded", "feedback", "downloaded"})
-"""Names of the folders in a course that hold what students have handed in."""
 _OWN = ("source", "release", "solutions")
 PACKAGED = Path(handgrad.__file__).parent / "exercises"
 """The released exercises in the package, written by `make release`."""
@@ -81,7 +81,7 @@ def check(
     note = ""
     if path.is_dir():
         path, note = _inside(path, exercise)
-    notebook = read_notebook(path)
+    notebook = read_notebook(path, _trusted(path))
     exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
     settings = course.settings if course else GradingSettings()
     report = _graded(notebook, exercise, settings, renames, process, require_isolation=require_isolation)
@@ -136,7 +136,7 @@ def check_own(
     """
     if path.is_dir():
         return check(path, renames=renames, process=process, require_isolation=require_isolation)
-    notebook = read_notebook(path)
+    notebook = read_notebook(path, _trusted(path))
     exercise = exercise_for(path, notebook)
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
@@ -211,6 +211,17 @@ def _renames(options: Sequence[str], notebook: nbformat.NotebookNode, exercise: 
     return names
 
 
+def _trusted(path: Path) -> Path | None:
+    """The folder above ``path`` below which others' files are, so that no link is followed; None for one's own."""
+    place = hand_ins.around(path.parent, CONFIG)
+    if place is None:
+        return None
+    full = Path(os.path.normpath(Path.cwd() / path))
+    # where the user is, or has come to by a link, is the user's own choice
+    below = len(full.relative_to(place).parts) if full.is_relative_to(place) else 1
+    return path.parents[min(below, len(path.parents)) - 1]
+
+
 def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
     """The notebook in a folder, and a note on the choice."""
     if exercise is None:
@@ -218,7 +229,7 @@ def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
         if not released.is_file():
             raise SubmissionError(f"{folder} is a folder: name the notebook in it, or its exercise with --exercise.")
         exercise = read_released(released)
-    found = find_notebook(folder, exercise)
+    found = find_notebook(folder, exercise, _trusted(folder))
     if found.path is None:
         raise SubmissionError(found.note or f"there is no notebook in {folder}.")
     return found.path, found.note
@@ -263,7 +274,8 @@ def _candidates(path: Path, course: Course | None) -> Iterator[list[Exercise]]:
         yield _exercises_of(course, path)
     if own := _own_course(path):
         yield _exercises_of(own, path)
-    if (released := path.parent / EXERCISE_FILE).is_file():
+    # what was handed in is to be graded against the exercise of the course, or ours
+    if (released := path.parent / EXERCISE_FILE).is_file() and not hand_ins.around(path.parent, CONFIG):
         yield [_shipped(read_released(released))]
     yield list(_packaged())
 
@@ -295,7 +307,7 @@ def _own_course(path: Path) -> Course | None:
     """
     here = Path.cwd().resolve()
     root = next((folder for folder in (here, *here.parents) if (folder / CONFIG).is_file()), None)
-    if root is None or not HANDED_IN.isdisjoint(root.parts):
+    if root is None or hand_ins.around(root, CONFIG):
         return None
     course = Course(root)
     return course if any(path.is_relative_to(course.folder(kind)) for kind in _OWN) else None

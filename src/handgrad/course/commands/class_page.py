@@ -54,7 +54,7 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
         examples=_examples(folders, find_common_mistakes(reports), roster),
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
     )
-    write_text(path, class_page(reports, assignment, context))
+    write_text(path, class_page(reports, assignment, context), mode=course.file_mode)
     return path
 
 

@@ -34,7 +34,7 @@ def export(course: Course, assignment: str, form: str, output: Path | None = Non
         raise CourseError(fault)
     text = EXPORTS[form](rows, assignment, sum(check.points for check in exercise.checks))
     if output:
-        write_text(output, text)
+        write_text(output, text, mode=course.file_mode)
     return text
 
 

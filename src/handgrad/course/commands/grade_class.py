@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from handgrad.course.commands.progress_bar import ProgressBar
 from handgrad.course.course import PRIVATE, Course
+from handgrad.course.files import private_mode
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
@@ -176,7 +177,8 @@ def report_store(course: Course) -> ReportStore:
 def _alone(course: Course) -> Iterator[None]:
     """Let no other process grade in this course."""
     try:
-        with FileLock(course.private_folder / "grading.lock", timeout=0):
+        folder = course.private_folder
+        with FileLock(folder / "grading.lock", timeout=0, mode=private_mode(folder)):
             yield
     except Timeout:
         raise CourseError(
@@ -377,17 +379,14 @@ class ClassGrading:
         return replace(submitted, where=submitted.where.removeprefix(root), fault=fault)
 
     def _submitted(self, student: str) -> SubmittedFile:
-        folder = self.folders.submitted(student)
+        folder, trusted = self.folders.submitted(student), self.folders.trusted(student)
         if fault := self.course.fault_of_name(student):
             return SubmittedFile(student, str(folder), fault=("not-graded", fault))
-        if self.folders.leads_away(student):
-            fault = f"{folder} is a link and is not read: the folder itself must be handed in."
-            return SubmittedFile(student, str(folder), fault=("unreadable", fault))
-        found = find_notebook(folder, self.exercise, folder)
+        found = find_notebook(folder, self.exercise, trusted)
         if found.path is None:
             return SubmittedFile(student, str(folder), fault=("not-submitted", found.note))
         try:
-            content = read_content(found.path, folder)
+            content = read_content(found.path, trusted)
             return SubmittedFile(student, str(found.path), content, self.folders.timestamp(student), found.note)
         except SubmissionError as error:
             return SubmittedFile(student, str(found.path), fault=("unreadable", str(error)))

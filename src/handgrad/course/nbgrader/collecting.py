@@ -7,7 +7,6 @@ handed in no notebook, all files are collected, so that everyone who handed in s
 import atexit
 import logging
 import re
-import shutil
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,9 +15,15 @@ from typing import Literal
 
 from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
-from nbgrader.utils import find_all_notebooks, unzip
+from nbgrader.utils import find_all_notebooks
 from traitlets import List, Unicode
 from traitlets.config import Config
+
+from handgrad.course.files import make_folder
+from handgrad.course.nbgrader.folders import TIMESTAMP
+from handgrad.course.nbgrader.owners import matches, owner
+from handgrad.course.nbgrader.unpacking import Limits, Unpacking
+from handgrad.notebook.untrusted_files import is_configuration, walk
 
 __all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
 
@@ -28,8 +33,6 @@ CANVAS = r"(?:^|/)(?:\w+?_)??(?:(?i:late)_)?(?P<student_id>\d+|anon_[A-Za-z0-9]+
 """``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's id, the file's id, its name."""
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
-DEEPEST = 3
-"""Largest depth of nested archives that are opened: an archive may contain itself."""
 NAMED = 5
 """Largest number of a student's files in a message."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
@@ -37,34 +40,38 @@ _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re
 
 
 class Extractor(ExtractorPlugin):
-    """Opens archives as nbgrader does, but continues after one that cannot be opened."""
+    """Opens archives, within limits for each student; what is over them is named and left out, and the rest collected.
+
+    Limits are those of the course (``c.CourseDirectory.max_file_size`` and ``max_dir_size``), of an archive's members
+    and of how much smaller a member was made. Links, names that lead out of the folder, and files that a program takes
+    for its configuration are left out too.
+    """
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Copy a folder, and extract each archive in it into a folder of the archive's name."""
-        archives = sorted(path.name for path in Path(archive_path).iterdir() if path.suffix in self.zip_ext)
-        if len(archives) > 1:
+        archives = Path(archive_path)
+        found = sorted(path.name for path in archives.iterdir() if path.suffix in self.zip_ext)
+        if len(found) > 1:
             self.log.warning(
                 "There are %d archives in %s: %s. If one is a newer download of another, keep only the newest and "
                 "collect again with --force: otherwise all versions of a student's files are collected.",
-                *(len(archives), archive_path, ", ".join(archives)),
+                *(len(found), archive_path, ", ".join(found)),
             )
-        shutil.copytree(archive_path, extracted_path, dirs_exist_ok=True)
-        seen: set[Path] = set()
-        for _ in range(DEEPEST):
-            for path in sorted(set(Path(extracted_path).rglob("*")) - seen):
-                seen.add(path)
-                if path.suffix in self.zip_ext and path.is_file():
-                    self._open(path)
-
-    def _open(self, path: Path) -> None:
-        self.log.info("Extracting from: %s", path)
-        try:
-            unzip(str(path), str(path.parent), zip_ext=self.zip_ext, create_own_folder=True)
-        # unpacking may raise almost anything
-        except Exception as error:
-            self.log.warning("%s cannot be opened (%s): ask for it again, or extract it by hand.", path, error)
-        else:
-            path.unlink()
+        course = self.parent.coursedir
+        limits = Limits(course.max_file_size * 1000, course.max_dir_size * 1000)
+        released = Path(course.format_path(course.release_directory, ".", course.assignment_id))
+        names = {path.name for path in released.iterdir()} if released.is_dir() else set()
+        collector = Collector(config=self.config)
+        patterns = [collector.named_regexp] if collector.named_regexp else collector.patterns
+        unpacking = Unpacking(Path(extracted_path), limits, patterns, self.zip_ext, names)
+        for entry in walk(archives):
+            if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix in self.zip_ext:
+                self.log.info("Extracting from: %s", archives / entry.path)
+                unpacking.open_downloaded(archives / entry.path)
+            elif entry.kind != "folder":
+                unpacking.copy(archives, entry)
+        for line in unpacking.said():
+            self.log.warning("%s", line)
 
 
 class Collector(FileNameCollectorPlugin):
@@ -80,19 +87,41 @@ class Collector(FileNameCollectorPlugin):
     ).tag(config=True)
 
     def collect(self, submitted_file: str) -> dict[str, str] | None:
-        """The student and the name of a file; None, with a warning, if they are not known."""
+        """The student and the name of a file; None, with a warning, if they are not known.
+
+        With a pattern of nbgrader's own, ``c.FileNameCollectorPlugin.named_regexp``, they are what nbgrader finds.
+        """
+        if self.named_regexp:
+            return self._by_nbgrader(submitted_file)
         if not hasattr(self, "_known"):
             self.log.addFilter(_is_not_repeated)
             self._known = self._survey()
         path = Path(submitted_file)
-        if path in self._known:
-            return self._known[path]
+        if found := self._known.get(path):
+            self._make_folder(found["student_id"])
+            return found
         self.log.warning("Not recognised: %s. %s", path, self._why(path))
         return None
+
+    def _make_folder(self, student: str) -> None:
+        """Make the student's folder, which nbgrader would open to everybody."""
+        course = self.parent.coursedir
+        folder = course.format_path(course.submitted_directory, student, course.assignment_id)
+        make_folder(Path(folder), shared=course.groupshared)
+
+    def _by_nbgrader(self, submitted_file: str) -> dict[str, str] | None:
+        found = super().collect(submitted_file)
+        names = PurePosixPath(str((found or {}).get("file_id", ""))).parts
+        if any(map(is_configuration, (Path(submitted_file).name, *names))):
+            self.log.warning("Not collected: %s. A program would take it for its configuration.", submitted_file)
+            return None
+        return found
 
     def _why(self, path: Path) -> str:
         if path.name.startswith("."):
             return "It is metadata of another system about a file."
+        if is_configuration(path.name):
+            return "A program would take it for its configuration."
         if path.suffix.lower() not in self.valid_ext:
             return f"Its extension is not one of {', '.join(self.valid_ext)}."
         place = path.relative_to(self._root).as_posix()
@@ -117,7 +146,7 @@ class Collector(FileNameCollectorPlugin):
         others: dict[str, dict[Path, str]] = {}
         for path in sorted(root.rglob("*")):
             match = owner(path.relative_to(root).as_posix(), self.patterns)
-            if match and path.is_file() and not _is_metadata(path, match["file_id"]):
+            if match and path.is_file() and _is_theirs(path, match):
                 kind = handed_in if path.suffix.lower() in self.valid_ext else others
                 kind.setdefault(match["student_id"], {})[path] = match["file_id"]
         without = {student: _apart(files, root) for student, files in others.items() if student not in handed_in}
@@ -143,6 +172,13 @@ class Collector(FileNameCollectorPlugin):
                 *(student, title, ", ".join(sorted(named.values()))),
             )
         return named
+
+
+def _is_theirs(path: Path, match: re.Match[str]) -> bool:
+    """Whether a file is a student's work: no metadata, no date, no configuration, and the student's id is a name."""
+    name = PurePosixPath(match["file_id"])
+    is_work = not _is_metadata(path, match["file_id"]) and not any(map(is_configuration, name.parts))
+    return is_work and name.name != TIMESTAMP and bool(match["student_id"].strip(". /"))
 
 
 def _is_metadata(path: Path, name: str) -> bool:
@@ -201,24 +237,6 @@ def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]
         downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
     )
     return services(root / folder, Collector(config=config).patterns)
-
-
-def matches(path: str, patterns: Sequence[str]) -> list[re.Match[str]]:
-    """The match of the patterns in a path, and in the path without its first folder, which an archive may have named.
-
-    The first match in the path counts: what comes after it was named by the student.
-    """
-    return [
-        min(found, key=lambda match: match.start())
-        for part in (path, path.partition("/")[2])
-        if (found := [match for pattern in patterns if (match := re.search(pattern, part))])
-    ]
-
-
-def owner(path: str, patterns: Sequence[str]) -> re.Match[str] | None:
-    """The match with the student of the file at ``path``; None if there is no student, or more than one."""
-    found = matches(path, patterns)
-    return found[0] if len({match["student_id"] for match in found}) == 1 else None
 
 
 def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:

@@ -15,6 +15,7 @@ from nbgrader.converters import GenerateAssignment, GenerateFeedback, GenerateSo
 from nbgrader.coursedir import CourseDirectory
 
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.folders import close_gradebook
 from handgrad.errors import CourseError
 
 __all__ = ["reason", "run", "search_path"]
@@ -53,6 +54,7 @@ def run(command: Command, course: Course, assignment: str) -> None:
     errors.setLevel(logging.ERROR)
     log.addHandler(errors)
     coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
+    close_gradebook(coursedir)
     converter = _CONVERTERS[command](coursedir=coursedir, config=config, log=log)
     converter.force = True
     try:

@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback, GenerateSolution
+from nbgrader.exchange import ExchangeFactory
+from nbgrader.exchange.default import ExchangeCollect
 
 from handgrad.course.course import CONFIG, Course
 from handgrad.course.nbgrader import preprocessors
+from handgrad.course.nbgrader.collecting import Collector, Extractor
+from handgrad.course.nbgrader.exchange_collector import ExchangeCollector
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
 
-__all__ = ["what_is_missing"]
+__all__ = ["unsafe_ways_in", "what_is_missing"]
 
 _STEPS: Mapping[tuple[Any, str], Callable[[], list[Any]]] = {
     (GenerateAssignment, "preprocessors"): preprocessors.generate_assignment,
@@ -48,6 +52,21 @@ def _missing_lines(course: Course) -> Iterator[str]:
     for converter, exporter in _EXPORTERS.items() if steps else ():
         if not issubclass(converter(config=course.config).exporter_class, exporter):
             yield f"c.{converter.__name__}.exporter_class = handgrad.{exporter.__name__}"
+    if steps:
+        yield from unsafe_ways_in(course)
+
+
+def unsafe_ways_in(course: Course) -> list[str]:
+    """The lines with which hand-ins are collected safely, as far as a course's configuration lacks them.
+
+    A class of the course's own that is none of handgrad's is taken for what the instructor wants.
+    """
+    ways = (
+        ("ExchangeFactory.collect", ExchangeFactory(config=course.config).collect, ExchangeCollect, ExchangeCollector),
+        ("ZipCollectApp.extractor_plugin", course.config.ZipCollectApp.get("extractor_plugin"), None, Extractor),
+        ("ZipCollectApp.collector_plugin", course.config.ZipCollectApp.get("collector_plugin"), None, Collector),
+    )
+    return [f"c.{name} = handgrad.{ours.__name__}" for name, now, stock, ours in ways if now is stock]
 
 
 def _names(steps: list[Any]) -> set[str]:

@@ -6,8 +6,8 @@ import glob
 import os
 import re
 import shutil
-import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +16,48 @@ from uuid import uuid4
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files, parse_utc, rmtree
+from sqlalchemy import make_url
 
 from handgrad.course.course import Course
-from handgrad.course.files import write_text
+from handgrad.course.files import make_folder, make_private_file, write_text
 from handgrad.errors import CourseError, SubmissionError, closest
+from handgrad.notebook.untrusted_files import copy_file, is_configuration, printable, read_file, shown, walk
 
-__all__ = ["Folders"]
+__all__ = ["Folders", "close_gradebook", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
+LONGEST_TIMESTAMP = 1000
+"""Bytes of the largest file that is read as a date or a secret."""
 EXCHANGED = (TIMESTAMP, "submission_secret.txt")
 """Files that nbgrader's exchange writes next to a submission, and needs next to its feedback."""
 TEMPORARY = "autograded-"
 """Prefix of temporary folders in the course's private folder, in which an autograded folder is built."""
+
+
+def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
+    """The instructor's own folder above ``path``, below which a student may have named and made what there is.
+
+    It is the folder of hand-ins or of autograded notebooks, which may be links, or else the course.
+    """
+    root = Path(coursedir.root)
+    folders = (root / coursedir.submitted_directory, root / coursedir.autograded_directory, root)
+    return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
+
+
+def _gradebook_file(coursedir: CourseDirectory) -> Path | None:
+    """The file of a course's gradebook; None if it is in another database or in memory."""
+    url = make_url(coursedir.db_url)
+    in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if in_file else None
+
+
+def close_gradebook(coursedir: CourseDirectory) -> None:
+    """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
+
+    nbgrader fills an empty one; it would make one with the permissions that the shell allows.
+    """
+    if path := _gradebook_file(coursedir):
+        make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
 
 
 class Folders:
@@ -41,6 +71,15 @@ class Folders:
         self._autograde = Autograde(coursedir=self._nbgrader, config=config)
         self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=config)
 
+    def close_gradebook(self) -> None:
+        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`."""
+        close_gradebook(self._nbgrader)
+
+    @property
+    def gradebook_file(self) -> Path | None:
+        """The file of the gradebook; None if it is in another database."""
+        return _gradebook_file(self._nbgrader)
+
     @property
     def database(self) -> tuple[str, str]:
         """URL of the gradebook's database, and the course's id in it."""
@@ -50,10 +89,9 @@ class Folders:
         """The folder that a student handed in."""
         return self._path(self._nbgrader.submitted_directory, student)
 
-    def leads_away(self, student: str) -> bool:
-        """Whether a student's folder, or a folder above it, is a link to somewhere else."""
-        folder, root = self.submitted(student), self.course.root / self._nbgrader.submitted_directory
-        return bool(folder.resolve() != root.resolve() / folder.relative_to(root))
+    def trusted(self, student: str) -> Path:
+        """The folder above a student's below which everything was handed in, and no link is followed."""
+        return trusted_folder(self._nbgrader, self.submitted(student))
 
     def autograded(self, student: str) -> Path:
         """The autograded notebook of a student."""
@@ -100,36 +138,41 @@ class Folders:
         Raises
         ------
         SubmissionError
-            The file does not hold a date.
+            The file does not hold a date, or is a link or no regular file.
         """
         path = self.submitted(student) / TIMESTAMP
-        if not path.is_file():
+        try:
+            content = read_file(path, self.trusted(student), LONGEST_TIMESTAMP).content
+        except FileNotFoundError:
             return None
-        text = path.read_bytes()[:100].decode("utf-8", "replace").strip()
+        text = content.decode("utf-8", "replace").strip()
         try:
             time: datetime | None = parse_utc(text) if text else None
-        except (ValueError, OverflowError):
+        # the parser lets more than its own exceptions through
+        except Exception:
             raise SubmissionError(
-                f"{path} holds {text!r}, which is not a date: write when it was handed in, or delete the file."
+                f"{shown(path)} holds {printable(text)}, which is not a date: write when it was handed in, or delete "
+                "the file."
             ) from None
         return time
 
     def write_autograded(self, student: str, notebook: str) -> None:
         """Replace a student's autograded folder by ``notebook`` and the files that belong with it; its page is deleted.
 
-        The student's files are copied first, then the instructor's, as in nbgrader; links and other special files are
-        left out.
+        Of a student's file and an instructor's of the same name the instructor's is there, as in nbgrader. Links, other
+        special files and files that a program takes for its configuration are left out.
         """
         target = self.autograded(student).parent
         try:
             temporary = self.course.private_folder / f"{TEMPORARY}{uuid4().hex}"
-            temporary.mkdir()
+            make_folder(temporary)
             try:
-                for path, name in self._files_with(student):
+                for path, name in self._given_out:
                     (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(path, temporary / name)
+                self._copy_handed_in(student, temporary)
                 (temporary / f"{self.assignment}.ipynb").write_text(notebook, encoding="utf-8")
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent, shared=self._nbgrader.groupshared)
                 if target.exists():
                     rmtree(str(target))
                 temporary.rename(target)
@@ -145,10 +188,12 @@ class Folders:
         """Write a feedback page, and next to it the files with which nbgrader's exchange returns it."""
         path = self.feedback(student)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, shared=self._nbgrader.groupshared)
             for name in EXCHANGED:
-                if (file := self.autograded(student).parent / name).is_file():
-                    write_text(path.parent / name, file.read_text(encoding="utf-8", errors="replace"))
+                with suppress(SubmissionError, FileNotFoundError):
+                    file = self.autograded(student).parent / name
+                    found = read_file(file, trusted_folder(self._nbgrader, file), LONGEST_TIMESTAMP)
+                    write_text(path.parent / name, found.content.decode("utf-8", "replace"))
             write_text(path, page)
             self._feedback.set_permissions(self.assignment, student)
         except OSError as error:
@@ -159,13 +204,23 @@ class Folders:
         for folder in self.course.private_folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _files_with(self, student: str) -> Iterator[tuple[str, str]]:
-        """The files that belong with an autograded notebook: paths, and their names in its folder."""
-        for path, name in self._files_in(self.submitted(student)):
-            facts = os.lstat(path)
-            if stat.S_ISREG(facts.st_mode) and facts.st_size <= self._nbgrader.max_file_size * 1000:
-                yield path, name
-        yield from self._given_out
+    def _copy_handed_in(self, student: str, target: Path) -> None:
+        """Copy a student's files but the notebooks and what the course ignores; links and large files are left out."""
+        folder, trusted, ignored = self.submitted(student), self.trusted(student), [*self._nbgrader.ignore, "*.ipynb"]
+
+        def is_kept(name: str) -> bool:
+            return not is_configuration(name) and not any(fnmatch.fnmatch(name, pattern) for pattern in ignored)
+
+        left = self._nbgrader.max_dir_size * 1000
+        for entry in walk(folder, trusted, is_kept):
+            if entry.kind != "file" or not is_kept(entry.path.name) or entry.status.st_size > left:
+                continue
+            path = target / entry.path
+            # what the instructor has put there stays, a file in place of a folder too
+            with suppress(SubmissionError, FileNotFoundError, FileExistsError, NotADirectoryError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                most = min(left, self._nbgrader.max_file_size * 1000)
+                left -= copy_file(folder / entry.path, trusted, path, most).st_size
 
     @cached_property
     def _given_out(self) -> list[tuple[str, str]]:

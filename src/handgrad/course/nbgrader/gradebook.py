@@ -142,12 +142,14 @@ class GradebookWriter:
     def __init__(self, folders: Folders) -> None:
         self.assignment, self._config = folders.assignment, folders.course.config
         self._db_url, self._course_id = folders.database
+        self._close_to_others = folders.close_gradebook
         os.environ["PATH"] = search_path()
         self._late = AssignLatePenalties(config=self._config, log=LOG)
         self._late.init_plugin()
 
     @at_work()
     def __enter__(self) -> Self:
+        self._close_to_others()
         self._gradebook = Gradebook(self._db_url, self._course_id)
         self._engine = self._gradebook.engine
         if self._engine.dialect.name == "sqlite":

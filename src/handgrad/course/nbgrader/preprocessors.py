@@ -9,7 +9,7 @@ import copy
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,15 +31,18 @@ from traitlets import Dict
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
+from handgrad.course.nbgrader.folders import trusted_folder
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
-from handgrad.errors import ExerciseError, IsolationError, SandboxError
+from handgrad.errors import ExerciseError, IsolationError, SandboxError, SubmissionError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
+from handgrad.notebook.untrusted_files import is_configuration, printable, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import Report
 from handgrad.sandbox import torch_versions
+from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
@@ -76,8 +79,9 @@ class TolerantExporter(NotebookExporter):
     def from_filename(self, filename: str, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
         """Convert a file; ours is read here, since nbconvert would wait for a pipe."""
         path = Path(filename)
+        _remove_what_was_not_handed_in(self, path, resources)
         is_ours = _source(self, resources) is not None
-        self._notebook = read_notebook(path, path.parents[1]) if is_ours else None
+        self._notebook = read_notebook(path, _trusted(self, path)) if is_ours else None
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
@@ -170,9 +174,14 @@ class Grade(Execute):
         course, coursedir = _course(converter), converter.coursedir
         # the file, not nb: its original ids show which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
-        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
+        path = Path(folder) / f"{ids['notebook']}.ipynb"
+        submission = Submission.of(read_notebook(path, _trusted(self, path)), source.exercise)
         grader, graded = graded_in(course, source.exercise, submission)
-        report = replace(graded.report, student=ids["student"])
+        copied = solution_copies(submission, source.exercise)
+        if copied:
+            text = "%s holds the instructor's own solution cells (%d of them): compare it with solutions/."
+            self.log.warning(text, ids["student"], len(copied))
+        report = replace(graded.report, student=ids["student"], solution_cells=len(copied))
         ReportStore(course.private_folder / STORE).put(report)
         show(nb, grader, graded)
         resources[REPORT] = report
@@ -278,6 +287,35 @@ def _converter(part: Any) -> Any:
 def _course(converter: Any) -> Course:
     """The course of an nbgrader converter."""
     return Course(Path(converter.coursedir.root).resolve(), converter.config)
+
+
+def _remove_what_was_not_handed_in(part: Any, path: Path, resources: Any) -> None:
+    """Remove from an autograded folder the copies of what a student's links lead to, and of configurations.
+
+    nbgrader's ``autograde`` copies the files beside a notebook, whatever they are, before it reads the notebook.
+    """
+    converter = _converter(part)
+    if converter is None or not isinstance(converter, Autograde):
+        return
+    coursedir, ids = converter.coursedir, resources["nbgrader"]
+    handed_in, copies = (
+        Path(coursedir.format_path(step, ids["student"], ids["assignment"]))
+        for step in (coursedir.submitted_directory, coursedir.autograded_directory)
+    )
+    if path.parent != handed_in:
+        return
+    given = Path(coursedir.format_path(coursedir.source_directory, ".", ids["assignment"]))
+    with suppress(SubmissionError, FileNotFoundError):
+        for entry in walk(handed_in, trusted_folder(coursedir, handed_in)):
+            is_theirs = entry.kind == "link" or is_configuration(entry.path.name)
+            if is_theirs and not (given / entry.path).exists() and (copies / entry.path).is_file():
+                converter.log.warning("%s: %s is not copied.", ids["student"], printable(str(entry.path)))
+                (copies / entry.path).unlink()
+
+
+def _trusted(part: Any, path: Path) -> Path:
+    """The folder below which no link is followed to a notebook that was handed in."""
+    return trusted_folder(_converter(part).coursedir, path)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,10 @@ _MODULES = (
 
 def _text_of(config: Config) -> str:
     """A configuration as text, without the memory addresses of functions."""
-    text = re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
+    kept = _portable(config)
+    # how files get into the course says nothing about their marks
+    kept.pop("ExchangeFactory", None)
+    text = re.sub(r" at 0x[0-9a-f]+", "", repr(kept))
     for now, before in _MODULES:
         text = text.replace(now, before)
     return text

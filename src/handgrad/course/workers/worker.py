@@ -24,6 +24,7 @@ from handgrad.notebook import tidying
 from handgrad.notebook.reading import parse_notebook
 from handgrad.sandbox import torch_versions
 from handgrad.sandbox.fork_server import ForkServerClient
+from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
 __all__ = ["begin", "feedback", "grade", "warm_up"]
@@ -67,7 +68,8 @@ class AssignmentWorker:
         submission = Submission.of(notebook, grader.exercise)
         graded = grader.grade(submission)
         message = " ".join(note for note in (submitted.note, graded.report.message) if note)
-        report = replace(graded.report, student=submitted.student, message=message)
+        copied = len(solution_copies(submission, grader.exercise))
+        report = replace(graded.report, student=submitted.student, message=message, solution_cells=copied)
         autograded, untouched = self.steps.autograded(submission, grader, replace(graded, report=report))
         text = tidying.text_of(autograded)
         texts = comments(grader.exercise, report, untouched)

@@ -1,0 +1,330 @@
+"""Unpack what a learning management system offers for download: an archive in which students' own archives lie.
+
+Each student's files are counted by themselves, however they are packed: one who hands in too much loses what is over
+the limits, and nobody else does.
+"""
+
+import gzip
+import os
+import struct
+import tarfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any
+
+from handgrad.course.files import make_folder
+from handgrad.course.nbgrader.owners import owner
+from handgrad.notebook.reading import is_notebook
+from handgrad.notebook.untrusted_files import DEEPEST, Entry, is_configuration, printable
+
+__all__ = ["Limits", "Unpacking"]
+
+NESTED = 3
+"""Largest depth of a student's archives in the downloaded one: an archive may contain itself."""
+NAMED = 5
+"""Maximum number of names in one message."""
+_BYTES = 1 << 20
+_DIRECTORY_BYTES = 1 << 22
+"""Bytes of the list of contents of a student's archive (4 MiB, some 40,000 members): it is read into memory."""
+_END, _END_BYTES = b"PK\5\6", 22
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The ways of compression that are opened: those that all systems write; others may ask for gigabytes of memory."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is unpacked.
+
+    Attributes
+    ----------
+    file, student
+        Bytes of one file, and of all files of a student.
+    members
+        Number of files of a student.
+    ratio, small
+        How many times larger than in its archive a file may be, if it has more than ``small`` bytes.
+    """
+
+    file: int
+    student: int
+    members: int = 2000
+    ratio: int = 200
+    small: int = 10 << 20
+
+
+class _TooMuch(Exception):
+    """What is unpacked is over a limit; the text says which."""
+
+
+@dataclass
+class _Used:
+    """What has been unpacked of a student."""
+
+    bytes: int = 0
+    members: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A member of an archive; ``why`` is why it is not unpacked."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes] | None]
+    why: str = ""
+
+
+@dataclass
+class Unpacking:
+    """Unpacks into the folder ``target``.
+
+    Attributes
+    ----------
+    patterns
+        Regular expressions that find the student in a path: see :func:`.owners.owner`.
+    endings
+        Those of archives.
+    released
+        Names of files that every student has: that they are left out is not told.
+    """
+
+    target: Path
+    limits: Limits
+    patterns: Sequence[str]
+    endings: Sequence[str]
+    released: Collection[str] = ()
+    _used: defaultdict[str, _Used] = field(default_factory=lambda: defaultdict(_Used))
+    _unopened: list[str] = field(default_factory=list)
+
+    def copy(self, folder: Path, entry: Entry) -> None:
+        """Copy a file that lies beside the archives, and open it if it is an archive of a student's."""
+        if entry.kind != "file":
+            self._leave_out(entry.path.as_posix(), "it is a link" if entry.kind == "link" else "it is no file")
+            return
+        member = _Member("", entry.status.st_size, lambda: (folder / entry.path).open("rb"))
+        self._unpack(member, PurePosixPath(entry.path.as_posix()), NESTED)
+
+    def open_downloaded(self, path: Path) -> None:
+        """Extract a downloaded archive, with the archives in it."""
+        self._open(path, PurePosixPath(_stem(path.name)), NESTED, is_downloaded=True)
+
+    def said(self) -> Iterator[str]:
+        """A sentence for each student of whom something was left out, and for each archive that cannot be opened."""
+        yield from self._unopened
+        for student, used in self._used.items():
+            if used.left_out:
+                named = [f"{printable(name)} ({why})" for name, why in list(used.left_out.items())[:NAMED]]
+                more = f" and {len(used.left_out) - NAMED} more" if len(used.left_out) > NAMED else ""
+                yield f"Left out of {printable(student)}: {', '.join(named)}{more}."
+
+    def _open(self, path: Path, inside: PurePosixPath, levels: int, *, is_downloaded: bool = False) -> bool:
+        """Extract the archive at ``path`` into the folder ``inside``; whether it could be opened."""
+        where = str(path) if is_downloaded else str(self.target / inside.parent / path.name)
+        try:
+            with path.open("rb") as file:
+                for member in _members(file, self.limits, is_downloaded=is_downloaded):
+                    name, why = _safe(member.name)
+                    if why:
+                        self._leave_out(f"{inside}/{member.name}", why)
+                    elif name is not None:
+                        self._unpack(member, inside / name, levels)
+        # unpacking may raise almost anything
+        except Exception as error:
+            self._unopened.append(
+                f"{where if where.isprintable() else repr(where)} cannot be opened ({printable(str(error))[1:-1]}): "
+                "ask for it again, or extract it by hand."
+            )
+            return False
+        return True
+
+    def _student(self, path: str) -> str:
+        """Whose file it is; where that is not known, the file or folder in the downloaded archive."""
+        # the patterns end at a line's end
+        found = owner(path.replace("\n", " "), self.patterns)
+        return found["student_id"] if found else "/".join(PurePosixPath(path).parts[:2])
+
+    def _leave_out(self, path: str, why: str) -> None:
+        self._used[self._student(path)].left_out[path] = why
+
+    def _unpack(self, member: _Member, path: PurePosixPath, levels: int) -> None:
+        """Write one member to ``path``, and open it if it is an archive."""
+        used = self._used[self._student(path.as_posix())]
+        target = self.target / path
+        if why := member.why or self._why_not(member, path, used):
+            if path.name not in self.released:
+                used.left_out[str(path)] = why
+            return
+        try:
+            make_folder(target.parent)
+            self._write(member, target, used)
+        except FileExistsError:
+            used.left_out[str(path)] = "there are two of this name"
+            return
+        except (
+            _TooMuch,
+            OSError,
+            RuntimeError,
+            NotImplementedError,
+            ValueError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:
+            used.left_out[str(path)] = getattr(error, "strerror", "") or str(error)
+            return
+        except Exception as error:
+            # zlib and lzma raise exceptions of their own
+            used.left_out[str(path)] = f"it is damaged: {error}"
+            return
+        if path.suffix not in self.endings:
+            return
+        if not levels:
+            used.left_out[str(path)] = f"archives in archives are opened {NESTED} deep"
+            return
+        # an archive counts by what is in it
+        used.bytes -= target.stat().st_size
+        used.members -= 1
+        if self._open(target, path.parent / _stem(path.name), levels - 1):
+            target.unlink()
+
+    def _why_not(self, member: _Member, path: PurePosixPath, used: _Used) -> str:
+        if self._is_configuration(path):
+            return "a program would take it for its configuration"
+        if len(path.parts) > DEEPEST:
+            return f"it is more than {DEEPEST} folders deep"
+        if used.members >= self.limits.members:
+            return f"there are more than {self.limits.members} files"
+        if member.size > self.limits.file:
+            return "it is larger than c.CourseDirectory.max_file_size"
+        if used.bytes + member.size > self.limits.student:
+            return "all is larger than c.CourseDirectory.max_dir_size"
+        return ""
+
+    def _is_configuration(self, path: PurePosixPath) -> bool:
+        """Whether a file has such a name, in its archive or when it is collected."""
+        found = owner(path.as_posix(), self.patterns)
+        names = (*path.parts, *(PurePosixPath(found["file_id"]).parts if found else ()))
+        return any(map(is_configuration, names))
+
+    def _write(self, member: _Member, target: Path, used: _Used) -> None:
+        """Write a member; a file that turns out to be larger than its archive said is taken away again."""
+        used.members += 1
+        most = min(self.limits.file, self.limits.student - used.bytes)
+        stream = member.open()
+        if stream is None:
+            raise _TooMuch("it is no file")
+        written = 0
+        with stream, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+            try:
+                while chunk := stream.read(_BYTES):
+                    written += len(chunk)
+                    if written > most:
+                        raise _TooMuch("it is larger than its archive says")
+                    copy.write(chunk)
+            except BaseException:
+                target.unlink()
+                raise
+            finally:
+                used.bytes += written
+
+
+def _stem(name: str) -> str:
+    """The folder for an archive of this name."""
+    stem = PurePosixPath(name).stem
+    return stem.removesuffix(".tar") or name
+
+
+def _safe(name: str) -> tuple[PurePosixPath | None, str]:
+    """A member's path, None for a folder; and why it is not unpacked."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or PureWindowsPath(name).drive:
+        return None, "its name is absolute"
+    if ".." in path.parts:
+        return None, "its name leads out of the folder"
+    if not name.isprintable():
+        return None, "its name has invisible characters"
+    return (None if name.endswith(("/", "\\")) or not path.parts else path), ""
+
+
+def _members(file: IO[bytes], limits: Limits, *, is_downloaded: bool) -> Iterator[_Member]:
+    """The members of an archive, notebooks first where its list of contents can be read.
+
+    Raises
+    ------
+    Exception
+        Almost any: it is no archive that can be opened.
+    """
+    if file.read(2) == b"\x1f\x8b":
+        file.seek(0)
+        yield from _tar_members(file, limits)
+        return
+    if not is_downloaded:
+        _require_short_directory(file)
+    file.seek(0)
+    with zipfile.ZipFile(file) as archive:
+        for info in sorted(archive.infolist(), key=lambda info: not is_notebook(info.filename)):
+            yield _Member(info.filename, info.file_size, _opener(archive, info), _why_no_member(info, limits))
+
+
+def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    return lambda: archive.open(info)
+
+
+def _why_no_member(info: zipfile.ZipInfo, limits: Limits) -> str:
+    kind = info.external_attr >> 28
+    if info.flag_bits & 1:
+        return "it has a password"
+    # a Unix system's kind of file: 4 a folder, 8 a file, 10 a link
+    if kind == 10:
+        return "it is a link"
+    if info.create_system == 3 and kind not in (0, 4, 8):
+        return "it is no file"
+    if info.compress_type not in _METHODS:
+        return "it is compressed in an unusual way"
+    if info.file_size > limits.small and info.file_size > limits.ratio * max(info.compress_size, 1):
+        return f"it would be more than {limits.ratio} times as large as in its archive"
+    return ""
+
+
+def _require_short_directory(file: IO[bytes]) -> None:
+    """Refuse an archive whose list of contents would fill the memory."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END_BYTES - (1 << 16)))
+    end = file.read()
+    place = end.rfind(_END)
+    if place < 0 or len(end) - place < _END_BYTES:
+        raise zipfile.BadZipFile("File is not a zip file")
+    if struct.unpack_from("<L", end, place + 12)[0] > _DIRECTORY_BYTES:
+        raise _TooMuch("it has too many files")
+
+
+class _Counted:
+    """A stream that ends with an error after so many bytes: what is skipped must be unpacked too."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self.stream, self.left = stream, most
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self.stream.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise _TooMuch("it unpacks to more than c.CourseDirectory.max_dir_size")
+        return data
+
+
+def _tar_members(file: IO[bytes], limits: Limits) -> Iterator[_Member]:
+    with gzip.open(file) as unpacked:
+        stream: Any = _Counted(unpacked, limits.student + (limits.members << 10))
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for info in archive:
+                if info.isdir():
+                    continue
+                why = "" if info.isfile() else "it is a link" if info.islnk() or info.issym() else "it is no file"
+                yield _Member(info.name, info.size, _tar_opener(archive, info), why)
+
+
+def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], IO[bytes] | None]:
+    return lambda: archive.extractfile(info)

@@ -1,0 +1,67 @@
+"""Who besides the instructor can enter a course's folder, and the command that keeps them out."""
+
+import os
+import shlex
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+
+from handgrad.course.course import Course
+
+__all__ = ["Visitors", "visitors"]
+
+
+@dataclass(frozen=True)
+class Visitors:
+    """Who can enter a course's folder, in words, and what to do about it."""
+
+    who: str
+    remedy: str
+
+
+def visitors(course: Course) -> Visitors | None:
+    """Who can enter the folder of ``course`` besides its owner; None if nobody can, or that cannot be told.
+
+    A course that instructors share by a group (``c.CourseDirectory.groupshared``) is open to that group. Root can enter
+    everything, and access lists are not looked at.
+    """
+    if os.name != "posix":
+        return None
+    root = course.root.resolve()
+    try:
+        above = [folder.stat().st_mode for folder in root.parents]
+        status = root.stat()
+    except OSError:
+        return None
+    shared = course.is_shared
+    if status.st_mode & 0o005 and all(mode & stat.S_IXOTH for mode in above):
+        who = "everybody on this machine"
+    elif status.st_mode & 0o050 and not shared and all(mode & 0o011 for mode in above) and (group := _others(status)):
+        who = group
+    else:
+        return None
+    command = f"chmod {'o' if shared else 'go'}-rwx {shlex.quote(str(root))}"
+    if os.geteuid() not in (0, status.st_uid):
+        return Visitors(who, f"ask {_name(status.st_uid)}, who owns it, to run: {command}")
+    return Visitors(who, f"to close it, run: {command}")
+
+
+def _others(status: os.stat_result) -> str:
+    """The group of a folder, if it has members besides the folder's owner; else empty."""
+    import grp  # noqa: PLC0415 - Windows has none
+
+    with suppress(KeyError):
+        group, owner = grp.getgrgid(status.st_gid), _name(status.st_uid)
+        # most systems give each user a group of the same name
+        if group.gr_name == owner and not {*group.gr_mem} - {owner}:
+            return ""
+        return f"the group {group.gr_name}"
+    return ""
+
+
+def _name(uid: int) -> str:
+    import pwd  # noqa: PLC0415 - Windows has none
+
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return f"the user {uid}"
