@@ -4,6 +4,7 @@ import functools
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import nbformat
 
 import handgrad
 from handgrad.course.course import Course
-from handgrad.errors import CourseError, ExerciseError, RenameError, SubmissionError, closest
+from handgrad.errors import CourseError, ExerciseError, HandgradError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.grader import Grader, GradingResult
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.text_limits import limited
 from handgrad.own_forward_pass.check import NothingToCheck, OwnCheck
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.report.records import Report, Verdict
@@ -66,19 +68,35 @@ def check(
         No exercise is found, or it cannot be graded.
     """
     note = ""
-    if path.is_dir():
-        path, note = _inside(path, exercise)
-    notebook = read_notebook(path)
-    exercise = exercise or exercise_for(path, notebook)
-    submission = Submission.of(notebook, exercise, renames)
+    with _readable(path):
+        if path.is_dir():
+            path, note = _inside(path, exercise)
+        notebook = read_notebook(path)
+        exercise = exercise or exercise_for(path, notebook)
+        submission = Submission.of(notebook, exercise, renames)
     if note:
         submission = replace(submission, note=" ".join(filter(None, (note, submission.note))))
     settings = course.settings if course else GradingSettings()
     # a new seed for every check: numbers copied from an earlier one earn nothing
     # students check their own notebooks: without isolation it runs too, and the report says so
     seeds = [secrets.randbits(48)]
-    with Grader(exercise, seeds, replace(settings, trust=True), process) as grader:
+    with Grader(exercise, seeds, replace(settings, trust=True), process) as grader, _readable(path):
         return grader.grade(submission)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Limit the time and memory that the text at ``path`` takes, and let a parser that fails at it say so in words."""
+    try:
+        with limited():
+            yield
+    except HandgradError:
+        raise
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SubmissionError(
+            f"{path} cannot be graded: reading it fails ({type(error).__name__}: {error}). Look for a cell with very "
+            "long or deeply nested text."
+        ) from error
 
 
 def check_own(
@@ -100,17 +118,19 @@ def check_own(
     """
     if path.is_dir():
         return check(path, renames=renames, process=process).report
-    notebook = read_notebook(path)
-    exercise = exercise_for(path, notebook)
+    with _readable(path):
+        notebook = read_notebook(path)
+        exercise = exercise_for(path, notebook)
+        own = is_own(notebook, exercise)
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
-    if not is_own(notebook, exercise):
+    if not own:
         return check(path, exercise, renames=renames, process=process).report
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
-    own = OwnCheck(path, notebook, list(map(forward_lines, known)), names, data, _renames(renames, notebook, exercise))
+    lines, theirs = list(map(forward_lines, known)), _renames(renames, notebook, exercise)
     try:
-        return own.report(process)
+        return OwnCheck(path, notebook, lines, names, data, theirs).report(process)
     except NothingToCheck as nothing:
         return _fallback(path, notebook, exercise, renames, nothing)
 
@@ -128,7 +148,8 @@ def _fallback(
 ) -> Report:
     """The report against the exercise, for a notebook with some of its answers in which no loss was reached."""
     try:
-        written = Submission.of(notebook, exercise, renames).written()
+        with _readable(path):
+            written = Submission.of(notebook, exercise, renames).written()
     except SubmissionError:
         written = set()
     uses_torch = any("torch" in str(cell.source) for cell in notebook.cells if cell.cell_type == "code")

@@ -26,8 +26,10 @@ __all__ = ["NO_RESPONSE", "FeedbackExporter", "with_verdicts"]
 
 FACTS = "handgrad"
 """Key of the autograded notebook's metadata with its report and the exercise's graph."""
-_HEADING = re.compile(r"\s*#{1,6}\s+(.+?)\s*(?:\n|$)")
+_HEADING = re.compile(r"\s*#{1,6}\s+(.+)(?:\n\s*|$)")
 _PICTURES = ("image/png", "image/jpeg")
+MAX_HIGHLIGHTED = 50_000
+"""Characters of the longest cell whose code is coloured, which takes a second for a megabyte."""
 NO_RESPONSE = "No response."
 """nbgrader's comment on an unchanged stub."""
 
@@ -118,7 +120,7 @@ def _text(cell: NotebookNode) -> Piece:
     rest = cell.source[heading.end() :] if heading else cell.source
     attached = cell.get("attachments")
     body = _markdown_with(rest, attached) if attached else _markdown(rest)
-    return Piece("text", head=heading[1].replace("`", "") if heading else "", body=body)
+    return Piece("text", head=heading[1].strip().replace("`", "") if heading else "", body=body)
 
 
 def _markdown_with(source: str, attached: Any) -> str:
@@ -134,6 +136,8 @@ def _markdown(source: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _code(source: str) -> str:
+    if len(source) > MAX_HIGHLIGHTED:
+        return f"<pre>{html.escape(source)}</pre>"
     return str(Highlight2HTML(pygments_lexer="python3")(source))
 
 

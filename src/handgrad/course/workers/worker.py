@@ -22,6 +22,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.notebook import tidying
 from handgrad.notebook.reading import parse_notebook
+from handgrad.notebook.text_limits import limited
 from handgrad.sandbox.fork_server import ForkServerClient
 from handgrad.submission.submission import Submission
 
@@ -60,8 +61,14 @@ class AssignmentWorker:
 
     def grade(self, submitted: SubmittedFile, known: GradebookRow | None) -> WorkerResult:
         """Grade a submission; see :func:`grade`."""
-        notebook = parse_notebook(submitted.content, submitted.where)
+        # the instructor's own cells are not under the limits
         grader = self.grader
+        # waiting for the sandbox takes no processor time of this process
+        with limited(self.task.text_seconds, may_kill=True):
+            return self._graded(grader, submitted, known)
+
+    def _graded(self, grader: Grader, submitted: SubmittedFile, known: GradebookRow | None) -> WorkerResult:
+        notebook = parse_notebook(submitted.content, submitted.where)
         submission = Submission.of(notebook, grader.exercise)
         graded = grader.grade(submission)
         message = " ".join(note for note in (submitted.note, graded.report.message) if note)
@@ -142,5 +149,5 @@ def feedback(task: Task, student: str, notebook: str, row: GradebookRow | None, 
     """A student's feedback page, with the ``solutions`` or without; empty for a submission that is not graded."""
     if row is None:
         return ""
-    with _at_work:
+    with _at_work, limited(task.text_seconds, may_kill=True):
         return _worker(task).steps.feedback(notebook, student, row, solutions=solutions)
