@@ -124,6 +124,27 @@ def test_other_commands(course: Course, reports: dict[str, Report]) -> None:
     assert time.monotonic() - started < 60
 
 
+def test_nbgraders_commands(course: Course, reports: dict[str, Report]) -> None:
+    """`nbgrader autograde` and `generate_feedback` read the same files, and end with a page for everyone."""
+    folder = course.root
+    # nbgrader refuses notebooks that the assignment does not have
+    options = ["backprop", "--force", "--CourseDirectory.student_id_exclude=other"]
+    for command in ("autograde", "generate_feedback"):
+        done = subprocess.run(
+            ["nbgrader", command, *options],
+            cwd=folder,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert "shown as it was typed" in (folder / "feedback/math/backprop/backprop.html").read_text(encoding="utf-8")
+    stored = {report.student: report for report in stored_reports(course, "backprop")}
+    assert {stored[name].score for name in BOMBS} == {26.0}
+
+
 def test_over_the_limit(course: Course) -> None:
     """Whatever takes more than its time is not graded, with a sentence, and the next submission is."""
     task = replace(Task.of(course, course.exercise("backprop")), text_seconds=0.6)

@@ -18,6 +18,7 @@ from traitlets import Bool, Instance
 from handgrad.course.nbgrader.sanitize import sanitize_comment
 from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
 from handgrad.exercise.solution_marks import without_marks
+from handgrad.notebook.text_limits import limited
 from handgrad.report.check_output import comment
 from handgrad.report.pages import Feedback, Piece, feedback_page
 from handgrad.report.records import ForwardGraph, Report, Verdict
@@ -63,11 +64,13 @@ class FeedbackExporter(HTMLExporter):
         solutions = {}
         if self.with_solutions:
             solutions = {grade_id(cell): without_marks(cell.source) for cell in source.cells if kind_of(cell) == "stub"}
+        with limited():
+            pieces = [self._piece(cell, verdicts, solutions) for cell in notebook.cells]
         page = Feedback(
             report=report,
             student=facts_of_student["student"],
             graph=ForwardGraph.from_dict(facts["graph"]),
-            pieces=[self._piece(cell, verdicts, solutions) for cell in notebook.cells],
+            pieces=pieces,
             grades=_grades(notebook),
             penalty=facts_of_student["late_penalty"],
         )

@@ -37,6 +37,7 @@ from handgrad.errors import ExerciseError, IsolationError, SandboxError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
+from handgrad.notebook.text_limits import limited
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
@@ -76,7 +77,8 @@ class TolerantExporter(NotebookExporter):
         """Convert a file; ours is read here, since nbconvert would wait for a pipe."""
         path = Path(filename)
         is_ours = _source(self, resources) is not None
-        self._notebook = read_notebook(path, path.parents[1]) if is_ours else None
+        with limited():
+            self._notebook = read_notebook(path, path.parents[1]) if is_ours else None
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
@@ -137,7 +139,9 @@ class RepairIds(NbGraderPreprocessor):
         """Set the grade_ids of the instructor's notebook on the matching cells, and remove all others."""
         source = _source(self, resources)
         if source is not None:
-            for cell, name in zip(nb.cells, Submission.of(nb, source.exercise).ids, strict=True):
+            with limited():
+                ids = Submission.of(nb, source.exercise).ids
+            for cell, name in zip(nb.cells, ids, strict=True):
                 cell.metadata.pop("nbgrader", None)
                 if name:
                     # nbgrader's own release has the cell type too
@@ -169,11 +173,14 @@ class Grade(Execute):
         course, coursedir = _course(converter), converter.coursedir
         # the file, not nb: its original ids show which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
-        submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
-        grader, graded = graded_in(course, source.exercise, submission)
+        # the instructor's own cells, which start the grader, are not under the limits
+        grader_in(course, source.exercise)
+        with limited():
+            submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
+            grader, graded = graded_in(course, source.exercise, submission)
+            show(nb, grader, graded)
         report = replace(graded.report, student=ids["student"])
         ReportStore(course.private_folder / STORE).put(report)
-        show(nb, grader, graded)
         resources[REPORT] = report
         return nb, resources
 
@@ -343,17 +350,17 @@ def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tu
     This process may be a Jupyter server that runs for weeks: warm processes that have failed are replaced once. Errors
     are those of :class:`.Grader`.
     """
-    grader = _grader(course, exercise)
+    grader = grader_in(course, exercise)
     try:
         return grader, grader.grade(submission)
     except SandboxError:
         _open.close()
         _graders.clear()
-    grader = _grader(course, exercise)
+    grader = grader_in(course, exercise)
     return grader, grader.grade(submission)
 
 
-def _grader(course: Course, exercise: Exercise) -> "Grader":
+def grader_in(course: Course, exercise: Exercise) -> "Grader":
     """A warm grader for ``exercise``: one for all submissions that this process grades."""
     key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings)])
     if key not in _graders:
