@@ -33,8 +33,8 @@ from handgrad.exercise.exercise import grade_id
 from handgrad.notebook import tidying
 from handgrad.notebook.reading import read_content
 from handgrad.report.check_output import check_outputs
+from handgrad.report.names import shown
 from handgrad.report.records import GradeChange, Report
-from handgrad.report.wording import one_line
 from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook, found_by_name
@@ -161,7 +161,7 @@ def write_feedback(
         with grading.pool(workers, executor, most=max(len(graded), 1)) as pool:
             pages = dict(grading.pages(graded, pool, solutions=solutions))
     if faults := {student: fault for student, fault in sorted(pages.items()) if fault}:
-        listed = "; ".join(f"{one_line(student)} ({fault.rstrip('.')})" for student, fault in faults.items())
+        listed = "; ".join(f"{shown(student)} ({fault.rstrip('.')})" for student, fault in faults.items())
         raise CourseError(f"{len(faults)} of {len(pages)} feedback pages cannot be written: {listed}.")
     written = sorted(pages)
     return written, sorted({*wanted}.difference(written))

@@ -20,6 +20,8 @@ from nbgrader.utils import find_all_notebooks, unzip
 from traitlets import List, Unicode
 from traitlets.config import Config
 
+from handgrad.report.names import alike, alike_sentence, printable
+
 __all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
 
 MOODLE = r"(?:^|/)[^/_]+_(?P<student_id>\d+)_assignsubmission_(?:file|onlinetext)(?:_?/|_)(?P<file_id>[^/].*)$"
@@ -41,6 +43,7 @@ class Extractor(ExtractorPlugin):
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Copy a folder, and extract each archive in it into a folder of the archive's name."""
+        self.log.addFilter(_is_printable)
         archives = sorted(path.name for path in Path(archive_path).iterdir() if path.suffix in self.zip_ext)
         if len(archives) > 1:
             self.log.warning(
@@ -82,6 +85,7 @@ class Collector(FileNameCollectorPlugin):
     def collect(self, submitted_file: str) -> dict[str, str] | None:
         """The student and the name of a file; None, with a warning, if they are not known."""
         if not hasattr(self, "_known"):
+            self.log.addFilter(_is_printable)
             self.log.addFilter(_is_not_repeated)
             self._known = self._survey()
         path = Path(submitted_file)
@@ -128,6 +132,8 @@ class Collector(FileNameCollectorPlugin):
             **{student: self._named(student, files, root, released) for student, files in handed_in.items()},
             **without,
         }
+        for group in alike(collected):
+            self.log.warning("%s", alike_sentence(group))
         return {
             path: {"student_id": student, "file_id": name}
             for student, files in collected.items()
@@ -148,6 +154,12 @@ class Collector(FileNameCollectorPlugin):
 def _is_metadata(path: Path, name: str) -> bool:
     """Whether a file is metadata of another system (``._name``), by its name in the archive or the student's."""
     return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
+
+
+def _is_printable(record: logging.LogRecord) -> bool:
+    """Let no name in a message do anything to a terminal."""
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
 
 
 def _is_not_repeated(record: logging.LogRecord) -> bool:
