@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import nbformat
@@ -17,6 +18,8 @@ from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.grade_class import stored_reports, write_feedback
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
+from handgrad.course.workers import worker
+from handgrad.course.workers.task import Task
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.records import ScoreEntry
@@ -218,6 +221,24 @@ class TestCommands:
         assert "No page, because nothing of theirs is graded: eve." in told
         assert 'class="solution"' in read_feedback(course, "bob")
         assert read_feedback(course, "ann") == read_feedback(rewritten, "ann")
+
+    def test_a_page_that_fails(self, rewritten: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A page that cannot be rendered is named, and all others are written."""
+        rendered = worker.feedback
+
+        def fail(task: Task, student: str, *rest: Any) -> str:
+            if student == "bob":
+                raise RecursionError("too deep")
+            return rendered(task, student, *rest)
+
+        monkeypatch.setattr(worker, "feedback", fail)
+        path = rewritten.root / "feedback/dan/backprop/backprop.html"
+        path.unlink()
+        with pytest.raises(
+            CourseError, match=r"1 of 5 feedback pages cannot be written: bob \(RecursionError: too deep\)"
+        ):
+            write_feedback(rewritten, "backprop", executor=WORKER, workers=1)
+        assert path.is_file()
 
 
 class TestFeedback:

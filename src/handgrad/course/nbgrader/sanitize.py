@@ -3,6 +3,7 @@
 Harmless content is not changed at all. The grader's own cards are added afterwards.
 """
 
+import functools
 import html
 import re
 import time
@@ -142,6 +143,12 @@ class _Renderer(IPythonRenderer):
         return str(super().image(text, url.replace("attachment:", "attachment-"), title))
 
 
+@functools.cache
+def _markdown() -> Any:
+    """The renderer, which takes longer to make than to use."""
+    return MarkdownWithMath(renderer=_Renderer())
+
+
 class _Sanitizer:
     """The sanitizer, and what is left of the time that one notebook may take."""
 
@@ -166,7 +173,7 @@ class _Sanitizer:
         opened = len(_OPENS.findall(source)) / _SHARE + sum(map(source.count, "[$`*_")) / _BRACKET_SHARE
         if not self._has_room(source, int(opened * len(source))):
             return _as_typed(source)
-        rendered = MarkdownWithMath(renderer=_Renderer()).render(source)
+        rendered = _markdown().render(source)
         if not self._has_room(rendered):
             return _as_typed(source)
         clean = _SANITIZER.clean(rendered)

@@ -21,6 +21,7 @@ from handgrad.errors import HandgradError, SandboxError, SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.notebook import tidying
+from handgrad.notebook.execution import without_paths
 from handgrad.notebook.reading import parse_notebook
 from handgrad.notebook.text_limits import limited
 from handgrad.sandbox.fork_server import ForkServerClient
@@ -136,11 +137,11 @@ def _graded(task: Task, submitted: SubmittedFile, known: GradebookRow | None) ->
             return without_score(task.name, submitted.student, "unreadable", str(error))
         except SandboxError as error:
             worker.close()
-            message = str(error)
+            message = without_paths(str(error))
         except HandgradError as error:
             return without_score(task.name, submitted.student, "not-graded", str(error))
         except Exception as error:
-            message = f"the grader itself failed: {type(error).__name__}: {error}"
+            message = without_paths(f"the grader itself failed: {type(error).__name__}: {error}")
             break
     return without_score(task.name, submitted.student, "not-graded", message)
 
