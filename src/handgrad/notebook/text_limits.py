@@ -100,8 +100,9 @@ def _memory(mebibytes: int) -> Iterator[None]:
 
 @contextmanager
 def _killed_after(seconds: float) -> Iterator[None]:
-    """Let the system kill this process after so much processor time."""
-    with _soft_limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + seconds)):
+    """Let the system kill this process after so much processor time, without a file of its memory."""
+    after = math.ceil(time.process_time() + seconds)
+    with _soft_limit(resource.RLIMIT_CORE, 0), _soft_limit(resource.RLIMIT_CPU, after):
         yield
 
 

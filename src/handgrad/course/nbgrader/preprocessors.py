@@ -33,7 +33,7 @@ from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
-from handgrad.errors import ExerciseError, IsolationError, SandboxError
+from handgrad.errors import ExerciseError, IsolationError, SandboxError, TextLimitError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
@@ -175,10 +175,15 @@ class Grade(Execute):
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         # the instructor's own cells, which start the grader, are not under the limits
         grader_in(course, source.exercise)
-        with limited():
-            submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
-            grader, graded = graded_in(course, source.exercise, submission)
-            show(nb, grader, graded)
+        try:
+            with limited():
+                submission = Submission.of(read_notebook(Path(folder) / f"{ids['notebook']}.ipynb"), source.exercise)
+                grader, graded = graded_in(course, source.exercise, submission)
+                show(nb, grader, graded)
+        except TextLimitError:
+            # the limit may have cut a message of the warm process in two
+            _close_graders()
+            raise
         report = replace(graded.report, student=ids["student"])
         ReportStore(course.private_folder / STORE).put(report)
         resources[REPORT] = report
@@ -354,10 +359,15 @@ def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tu
     try:
         return grader, grader.grade(submission)
     except SandboxError:
-        _open.close()
-        _graders.clear()
+        _close_graders()
     grader = grader_in(course, exercise)
     return grader, grader.grade(submission)
+
+
+def _close_graders() -> None:
+    """End the warm processes; the next submission gets new ones."""
+    _open.close()
+    _graders.clear()
 
 
 def grader_in(course: Course, exercise: Exercise) -> "Grader":

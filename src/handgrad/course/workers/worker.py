@@ -17,7 +17,7 @@ import torch
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
-from handgrad.errors import HandgradError, SandboxError, SubmissionError
+from handgrad.errors import HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.notebook import tidying
@@ -138,6 +138,10 @@ def _graded(task: Task, submitted: SubmittedFile, known: GradebookRow | None) ->
         except SandboxError as error:
             worker.close()
             message = without_paths(str(error))
+        except TextLimitError as error:
+            # the limit may have cut a message of the warm process in two
+            worker.close()
+            return without_score(task.name, submitted.student, "not-graded", str(error))
         except HandgradError as error:
             return without_score(task.name, submitted.student, "not-graded", str(error))
         except Exception as error:
