@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
 from handgrad.errors import HandgradError
+from handgrad.report.names import printable
 from handgrad.report.records import Report
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class _Output:
     def note(self, text: str) -> None:
         """Print what is not a result."""
         if not self.quiet:
-            typer.echo(text)
+            typer.echo(printable(text))
 
 
 output = _Output()
@@ -306,7 +307,7 @@ def feedback(
     shown = ", with solutions" if with_solutions else ""
     output.note(f"{len(written)} feedback page{'' if len(written) == 1 else 's'}{shown}: {found.folder('feedback')}")
     if left:
-        typer.echo(f"No page, because nothing of theirs is graded: {', '.join(left)}.")
+        typer.echo(f"No page, because nothing of theirs is graded: {', '.join(map(printable, left))}.")
 
 
 @command(INSTRUCTORS, "handgrad export backprop --format canvas -o scores.csv")
@@ -560,7 +561,7 @@ def main() -> None:
         message = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
     except KeyboardInterrupt:
         message, status = "stopped; what was graded is kept.", 130
-    print(f"handgrad: {message}", file=sys.stderr)
+    print(f"handgrad: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "RenameError",
     "SandboxError",
     "SubmissionError",
+    "TextLimitError",
     "closest",
 ]
 
@@ -43,6 +44,18 @@ class RenameError(HandgradError, ValueError):
 
 class SubmissionError(HandgradError, ValueError):
     """A file is not a notebook, or has no answer to the exercise."""
+
+
+class TextLimitError(HandgradError, ValueError):
+    """A student's text takes more time or memory to read than it may."""
+
+    @classmethod
+    def because(cls, reason: str) -> Self:
+        """The error with what it took, and what to do."""
+        return cls(
+            f"reading this notebook takes {reason}, so it was not graded. Look at what was handed in: "
+            "very long or deeply nested text takes so much."
+        )
 
 
 class SandboxError(HandgradError, RuntimeError):

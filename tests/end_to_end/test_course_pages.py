@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import nbformat
@@ -17,9 +18,12 @@ from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.grade_class import stored_reports, write_feedback
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
+from handgrad.course.workers import worker
+from handgrad.course.workers.task import Task
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.records import ScoreEntry
+from helpers.browsing import chromium, needs_chromium
 from helpers.courses import UNTOUCHED, WORKER, grade, make_course
 from helpers.html_page import Page
 from helpers.paths import ENVIRONMENT, mistake
@@ -27,6 +31,20 @@ from helpers.paths import ENVIRONMENT, mistake
 RIGHT, BRANCH = (mistake(name) for name in ("solution", "missing-branch-dcounts"))
 NAMED = "the <b> & 100% #1"
 """A student with a name that needs care in a page and in an address."""
+VIEWER = """text => {
+    const page = new DOMParser().parseFromString(text, 'text/html')
+    let base = page.querySelector('base')
+    if (!base) {
+        base = page.createElement('base')
+        page.head.insertBefore(base, page.head.firstChild)
+    }
+    base.href = 'https://hub.invalid/files/backprop.html'
+    const frame = document.createElement('iframe')
+    frame.sandbox = 'allow-scripts allow-same-origin'
+    frame.src = URL.createObjectURL(new Blob([page.documentElement.outerHTML], {type: 'text/html'}))
+    document.body.appendChild(frame)
+}"""
+"""What JupyterLab's viewer of HTML files does with a page."""
 REMARK = "Nice *try*, <b>Bob</b>."
 
 
@@ -204,12 +222,31 @@ class TestCommands:
         assert 'class="solution"' in read_feedback(course, "bob")
         assert read_feedback(course, "ann") == read_feedback(rewritten, "ann")
 
+    def test_a_page_that_fails(self, rewritten: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A page that cannot be rendered is named, and all others are written."""
+        rendered = worker.feedback
+
+        def fail(task: Task, student: str, *rest: Any) -> str:
+            if student == "bob":
+                raise RecursionError("too deep")
+            return rendered(task, student, *rest)
+
+        monkeypatch.setattr(worker, "feedback", fail)
+        path = rewritten.root / "feedback/dan/backprop/backprop.html"
+        path.unlink()
+        with pytest.raises(
+            CourseError, match=r"1 of 5 feedback pages cannot be written: bob \(RecursionError: too deep\)"
+        ):
+            write_feedback(rewritten, "backprop", executor=WORKER, workers=1)
+        assert path.is_file()
+
 
 class TestFeedback:
     def test_it_is_one_file_and_nothing_runs(self, rewritten: Course) -> None:
         """A page fetches nothing and runs nothing, and its policy would not let it."""
         for student in ("ann", "bob", "cid", NAMED):
-            page = read_feedback(rewritten, student)
+            # ours has no address
+            page = read_feedback(rewritten, student).replace('<base target="_self">', "", 1)
             assert not re.search(r"<(script|iframe|object|embed|form|base|link)\b|\son\w+=|\bsrc=\"(?!data:)", page)
             assert not re.search(r"url\((?!#)|@import", page)
             assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
@@ -278,6 +315,26 @@ class TestFeedback:
             write_feedback(Course.at(tmp_path), "backprop", solutions=True, executor=WORKER, workers=1)
 
     @pytest.mark.slow
+    def test_no_base_of_a_viewer_holds(self, rewritten: Course) -> None:
+        """The policy that refuses another base address comes before the only base element, which a viewer changes."""
+        page = read_feedback(rewritten, "bob")
+        assert page.count("<base") == 1
+        assert 0 < page.index("base-uri 'none'") < page.index("<base")
+
+    @pytest.mark.slow
+    @needs_chromium
+    def test_links_stay_inside_a_viewer(self, rewritten: Course) -> None:
+        """In a frame with another base address, as JupyterLab shows it, a click on the map goes to the cell."""
+        with chromium() as browser:
+            page = browser.new_page()
+            page.goto("about:blank")
+            page.evaluate(VIEWER, read_feedback(rewritten, "bob"))
+            frame = page.wait_for_selector("iframe").content_frame()
+            assert frame
+            frame.wait_for_selector("svg a[href='#dcounts']").click()
+            frame.wait_for_function("location.hash == '#dcounts' && scrollY > 0")
+            assert frame.url.startswith("blob:")
+
     def test_nbgraders_command_writes_the_same(self, rewritten: Course, tmp_path: Path) -> None:
         """`nbgrader generate_feedback` makes the page that ours makes, letter by letter."""
         shutil.copytree(rewritten.root, tmp_path, dirs_exist_ok=True)

@@ -21,6 +21,7 @@ from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings
+from handgrad.report.names import is_hidden
 from handgrad.sandbox.isolation.limits import Limits
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ __all__ = ["CONFIG", "PRIVATE", "Course", "Handgrad"]
 CONFIG = "nbgrader_config.py"
 PRIVATE = ".handgrad"
 """The folder of a course's seeds and stored reports; git ignores it."""
-_NO_NAME = re.compile(r"[/\\*?\[\]\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_NO_NAME = re.compile(r"[/\\*?\[\]]")
 SEEDS = 1
 """Number of hidden seeds drawn for a course; each is one round of hidden passes."""
 _BOTH = {"config": True, "portable": True}
@@ -199,7 +200,8 @@ class Course:
     def fault_of_name(self, student: str) -> str:
         """Why ``student`` cannot be a student's name, in a sentence; empty if it can."""
         # nbgrader looks names up by pattern, and strips spaces
-        if student in ("", ".", "..") or student != student.strip() or _NO_NAME.search(student):
+        is_free = student not in ("", ".", "..") and student == student.strip() and not _NO_NAME.search(student)
+        if not is_free or any(is_hidden(sign) for sign in student):
             return (
                 f"{student!r} is not graded: the name of a folder in {self.folder('submitted')} must not contain "
                 r"""/ \ * ? [ ] or invisible characters; rename the folder."""

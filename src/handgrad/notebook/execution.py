@@ -10,12 +10,16 @@ import base64
 import builtins
 import functools
 import io
+import itertools
 import linecache
+import os
 import sys
+import sysconfig
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -23,7 +27,6 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 
-from handgrad.notebook import shell as shells
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.missing_packages import is_lacking, one_by_one, place_in, put_stand_ins, statements_after
 from handgrad.notebook.shell import AWAIT, Shell, execute, the_shell, to_python, without_heading
@@ -40,6 +43,7 @@ __all__ = [
     "parse",
     "run_cell",
     "the_shell",
+    "without_paths",
 ]
 
 MAX_TEXT = 200_000
@@ -254,6 +258,22 @@ def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool =
     return None
 
 
+@functools.cache
+def _places() -> tuple[str, ...]:
+    """The folders of Python, its packages and this one on this machine, the longest first."""
+    places = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    places |= {str(Path(__file__).parents[2]), *([sys.prefix] if sys.prefix != sys.base_prefix else [])}
+    places |= {os.path.realpath(place) for place in places}
+    return tuple(sorted((f"{place}{os.sep}" for place in places), key=len, reverse=True))
+
+
+def without_paths(text: str) -> str:
+    """``text`` with the paths of libraries as they are anywhere: ``torch/functional.py``."""
+    for place in _places():
+        text = text.replace(place, "")
+    return text
+
+
 def _cut(lines: list[str]) -> tuple[str, ...]:
     """The lines of a traceback, cut if they are too long, but always with the last line: the exception."""
     kept: list[str] = []
@@ -280,29 +300,51 @@ def _describe(
     name = type(error).__name__[:200]
     try:
         text = error.msg if isinstance(error, SyntaxError) and error.filename == cell.filename else error
-        message = str(text)[:MAX_MESSAGE]
+        message = without_paths(str(text)[:MAX_MESSAGE])
     except BaseException as inner:
         message = f"(its message could not be read: {type(inner).__name__})"
+    line = cell.line_of(error, namespace)
     lines: tuple[str, ...] = ()
     if traceback:
         try:
-            # skip the first frames: those of this module, and of the parser for a syntax error
-            frames = error.__traceback__
-            while frames is not None and frames.tb_frame.f_code.co_filename in (
-                __file__,
-                shells.__file__,
-                ast.__file__,
-            ):
-                frames = frames.tb_next
-            _shorten(frames)
-            if frames is None:
-                parts = shell.SyntaxTB.structured_traceback(type(error), error, [])
-            else:
-                parts = shell.InteractiveTB.structured_traceback(type(error), error, frames, tb_offset=0)
-            lines = _cut([str(part) for part in parts])
+            lines = _cut([without_paths(str(part)) for part in _formatted(shell, error, cell)])
         except BaseException:
-            lines = (f"{name}: {message}",)
-    return CellError(name, message, lines, cell.line_of(error, namespace))
+            lines = ()
+        lines = lines or (f"{name}: {message}",)
+    return CellError(name, message, lines, line)
+
+
+def _formatted(shell: InteractiveShell, error: BaseException, cell: CompiledCell) -> list[str]:
+    """IPython's lines about an error, with frames of the notebook's cells only; empty if it comes from none of them."""
+    for raised in _chain(error):
+        raised.__traceback__ = _of_cells(raised.__traceback__)
+        _shorten(raised.__traceback__)
+    if error.__traceback__ is not None:
+        return list(shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=0))
+    if isinstance(error, SyntaxError) and error.filename == cell.filename:
+        return list(shell.SyntaxTB.structured_traceback(type(error), error, []))
+    return []
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error, and those that led to it."""
+    found = [error]
+    while len(found) < MAX_FRAMES and (cause := found[-1].__cause__ or found[-1].__context__) is not None:
+        found.append(cause)
+    return found
+
+
+def _of_cells(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """The frames of a notebook's cells: others are files of the machine that grades, and no lines of the student's."""
+    kept: list[types.TracebackType] = []
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename.startswith("<cell"):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    for frame, following in itertools.pairwise([*kept, None]):
+        if frame is not None:
+            frame.tb_next = following
+    return kept[0] if kept else None
 
 
 class Outputs:
@@ -321,6 +363,9 @@ class Outputs:
         """Add ``text`` to the stream ``name``; text that does not fit is cut, with a message."""
         if not self.room:
             return
+        # libraries warn with their paths
+        if name == "stderr":
+            text = without_paths(text)
         if len(text) >= self.room:
             text = text[: self.room] + "\n... (cut: too much output)\n"
             self.room = 0

@@ -21,6 +21,12 @@ AWAIT = 0x2000
 """The compiler's flag ``ast.PyCF_ALLOW_TOP_LEVEL_AWAIT``."""
 _HEADING = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)+(?=[ \t]*%%)")
 """Comments and blank lines above a cell magic; in Colab, they are the settings of its form."""
+_MAGIC = re.compile(r"^[ \t]*[!%?/,;]|=[ \t]*[!%]|\?[ \t]*$", re.MULTILINE)
+"""Where IPython may find something to transform: too often at worst, in a text."""
+MAX_TRANSFORMED = 500_000
+"""Largest number of characters that IPython reads for one cell: it reads the whole cell again for each magic."""
+_EXPANDED = 30
+"""Characters by which the call that IPython writes for a magic is longer."""
 _RUN_PYTHON = frozenset(("time", "timeit", "capture", "prun", "run", "code_wrap"))
 """Magics that run Python: what that raises is an error of the cell."""
 _CLEAR = frozenset(("reset", "reset_selective", "xdel"))
@@ -41,9 +47,18 @@ def to_python(source: str) -> str:
     Raises
     ------
     SyntaxError, ValueError
-        IPython cannot read it.
+        IPython cannot read it, or it has so many magics that this would take too long.
     """
-    return str(the_shell().transform_cell(without_heading(source)))
+    text = without_heading(source)
+    # the body of a cell magic is a string
+    magics = 0 if text.startswith("%%") else len(_MAGIC.findall(text))
+    if magics * (len(text) + _EXPANDED * magics) > MAX_TRANSFORMED:
+        raise SyntaxError(f"the cell has {magics} lines with magics or shell commands, which are too many to read.")
+    try:
+        return str(the_shell().transform_cell(text))
+    # IPython gives up after 500 magics
+    except RuntimeError as error:
+        raise SyntaxError(f"IPython cannot read the cell: {error}") from error
 
 
 def execute(code: types.CodeType, namespace: dict[str, Any]) -> None:

@@ -113,7 +113,7 @@ class ParsedCell:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return _parsed_cell(source) if len(source) <= MAX_CACHED else _parsed_cell.__wrapped__(source)
-        # IPython gives up with a RuntimeError if a cell has more than 500 magics
+        # a RecursionError is a RuntimeError
         except (RuntimeError, MemoryError):
             return None
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from handgrad.notebook.execution import captured, new_namespace, the_shell
+from handgrad.notebook.execution import captured, new_namespace, the_shell, without_paths
+from handgrad.notebook.shell import to_python
 from handgrad.own_forward_pass.marks import MARKS, assigned_names, marked
 from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.names import tensors_of_gradient
@@ -187,7 +188,7 @@ class NotebookRun:
 
     def _stopped(self, cell: int, line: int, error: BaseException, names: frozenset[str]) -> None:
         try:
-            message = str(error).strip().split("\n")[0][:MAX_MESSAGE]
+            message = without_paths(str(error).strip().split("\n")[0][:MAX_MESSAGE])
         except Exception:
             message = ""
         self.stops.append(Stop(cell, _line_of(error, cell) or line, type(error).__name__, message, names))
@@ -201,7 +202,7 @@ class NotebookRun:
             return []
         source = _TIMED.sub(r"\1", source)
         with contextlib.suppress(SyntaxError, ValueError):
-            source = the_shell().transform_cell(source)
+            source = to_python(source)
         lines = source.split("\n")
         for _ in range(MOST_BROKEN_LINES):
             try:

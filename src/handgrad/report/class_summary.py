@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
+from handgrad.report.names import shown
 from handgrad.report.records import Outcome, Report, ReportOutcome, ScoreEntry
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
@@ -116,7 +117,7 @@ def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | Non
         gradients=tuple(gradients),
         given_up=tuple(Counter(filter(None, map(_given_up, graded))).most_common()),
         needs_review=tuple(
-            (one_line(report.student), reason)
+            (shown(report.student), reason)
             for report in reports
             if (reason := attention(report, entries.get(report.student)))
         ),

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
+from handgrad.report.names import alike, alike_sentence, shown
 from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
 from handgrad.report.terminal import new_console, text_of
-from handgrad.report.wording import LOOKS, number, one_line, out_of
+from handgrad.report.wording import LOOKS, clean, number, one_line, out_of
 
 __all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table"]
 
@@ -51,6 +52,11 @@ def class_table(
         console.print(Text(f"Needs manual review ({len(summary.needs_review)}):", "bold"))
         for student, reason in summary.needs_review:
             console.print(Padding(Text(f"{student or 'no name'}: {reason}"), (0, 0, 0, 2)))
+    if groups := alike(report.student for report in reports):
+        console.print()
+        console.print(Text(f"Names that look the same ({len(groups)}):", "bold"))
+        for group in groups:
+            console.print(Padding(Text(alike_sentence(group)), (0, 0, 0, 2)))
     return text_of(console)
 
 
@@ -73,7 +79,7 @@ def _students(reports: Sequence[Report], entries: Mapping[str, ScoreEntry], summ
 def _student(report: Report, entry: ScoreEntry | None) -> tuple[str, str, str, str]:
     score = score_of(report, entry)
     return (
-        one_line(report.student) or "no name",
+        shown(report.student) or "no name",
         f"{_REPORT_MARKS[report.outcome]} {report.outcome}".strip(),
         "-" if score is None else number(score),
         f"{report.seconds:.2f}" if report.outcome == "graded" else "",
@@ -131,19 +137,19 @@ def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None) -
     There is a change for every submission; ``width`` is as for :func:`.terminal.report_text`.
     """
     console = new_console(width)
-    shown = [
+    listed = [
         change
         for change in changes
         if change.before is None or change.gradients() or change.before.outcome != change.after.outcome
     ]
-    if shown:
+    if listed:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("student", "now", "would get", "why", "gradients"):
             table.add_column(title, justify="right" if title in ("now", "would get") else "left")
-        for change in shown:
+        for change in listed:
             stays = f" (manual score of {', '.join(change.by_hand)} stays)" if change.by_hand else ""
             table.add_row(
-                Text(one_line(change.after.student)),
+                Text(shown(change.after.student)),
                 _score_of(change.before),
                 _score_of(change.after),
                 Text(change.reason),
@@ -152,7 +158,7 @@ def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None) -
         console.print(table)
         console.print()
     again = sum(bool(change.reason) for change in changes)
-    console.print(Text(f"{number(len(shown))} of {number(len(changes))} submissions would get another report."))
+    console.print(Text(f"{number(len(listed))} of {number(len(changes))} submissions would get another report."))
     console.print(Text(f"{number(again)} would be graded again. Nothing was written."))
     return text_of(console)
 
@@ -190,7 +196,7 @@ def alike_text(rows: Sequence[Pair], *, most: int = 10, width: int | None = None
         )
     )
     for students, shared in rows[:most]:
-        names = [one_line(student) for student in students]
+        names = [shown(student) for student in students]
         console.print()
         console.print(Text(f"{names[0]} and {names[1]}: {len(shared)} cells", "bold"))
         for gradient, (first, second, count) in list(shared.items())[:CELLS]:
@@ -200,7 +206,7 @@ def alike_text(rows: Sequence[Pair], *, most: int = 10, width: int | None = None
             for name in names:
                 table.add_column(Text(name), ratio=1)
             table.add_row(
-                *(Syntax(text.strip(), "python", word_wrap=True, theme="ansi_light") for text in (first, second))
+                *(Syntax(clean(text), "python", word_wrap=True, theme="ansi_light") for text in (first, second))
             )
             console.print(table)
         if len(shared) > CELLS:

@@ -23,6 +23,7 @@ from handgrad.report.class_summary import (
     summarise,
 )
 from handgrad.report.graph import Node, draw
+from handgrad.report.names import alike, alike_sentence, shown
 from handgrad.report.records import ForwardGraph, Report, ScoreEntry, Verdict
 from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line
 
@@ -85,6 +86,7 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         gradient_chart=gradient_chart(summary.gradients) if summary.gradients else "",
         item_chart=item_chart(analysis),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
+        same_names=[alike_sentence(group) for group in alike(report.student for report in reports)],
         differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         named=NAMED,
         attention=attention,
@@ -270,4 +272,5 @@ def _template(name: str) -> "Template":
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update({name: getattr(wording, name) for name in wording.__all__})
+    environment.globals["shown"] = shown
     return environment.from_string(_read(name))

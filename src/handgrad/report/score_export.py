@@ -2,12 +2,14 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import StringIO
 from typing import Any, Literal
 
 from handgrad.report.formats import report_gradescope
+from handgrad.report.names import is_hidden, printable
 from handgrad.report.records import SCHEMA, Report
 
 __all__ = ["EXPORTS", "ExportRow"]
@@ -60,10 +62,33 @@ class ExportRow:
         return self.report.outcome if self.report else "graded" if self.grades else "not-submitted"
 
 
-def _csv(rows: Sequence[Sequence[object]]) -> str:
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_FORMULA = re.compile(r"(^|;)( *)(?=[=+@\-\uff1d\uff0b\uff20\uff0d])")
+"""Where a formula begins: at the start of a field, or after a semicolon, which separates fields in many countries."""
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([[_field(value) for value in row] for row in rows])
     return text.getvalue()
+
+
+def _field(text: str) -> str:
+    """A field of a CSV file on one line, which no spreadsheet takes for a formula; numbers stay numbers.
+
+    As OWASP advises (CSV injection), an apostrophe is put before a sign that begins a formula.
+    """
+    if _NUMBER.fullmatch(text):
+        return text
+    return _FORMULA.sub(r"\1\2'", printable(" ".join(text.splitlines())))
+
+
+def _json(content: Any) -> str:
+    """JSON in which hidden characters are escaped: it may be printed on a terminal."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    if not text.isascii():
+        text = "".join(json.dumps(sign)[1:-1] if sign != "\n" and is_hidden(sign) else sign for sign in text)
+    return text.replace("\x7f", "\\u007f") + "\n"
 
 
 def _written(value: float | None) -> str:
@@ -104,7 +129,7 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
         "max_score": points,
         "students": [plain(row) for row in students],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return _json(content)
 
 
 def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -153,7 +178,7 @@ def class_worksheet(students: Sequence[ExportRow], assignment: str, points: floa
 def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """Gradescope's ``results.json`` of every student who has a report, by name."""
     results = {row.student: json.loads(report_gradescope(row.report)) for row in students if row.report}
-    return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+    return _json(results)
 
 
 EXPORTS: Mapping[str, Callable[[Sequence[ExportRow], str, float], str]] = {

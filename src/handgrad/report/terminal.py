@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from handgrad.report.class_summary import has_score
+from handgrad.report.names import shown
 from handgrad.report.records import Report, Verdict
 from handgrad.report.wording import (
     LOOKS,
@@ -45,7 +46,7 @@ def report_text(report: Report, *, width: int | None = None, color: bool = False
         Whether to add colours; every sign has its word next to it in any case.
     """
     console = new_console(width, color)
-    title = " · ".join(one_line(name) for name in (report.assignment, report.student) if name)
+    title = " · ".join(shown(name) for name in (report.assignment, report.student) if name)
     console.print(Text(title, "bold"))
     if text := headline(report):
         console.print(Text(text))

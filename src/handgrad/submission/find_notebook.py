@@ -8,10 +8,11 @@ from pathlib import Path, PurePath
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.reading import is_export, is_notebook, read_notebook
+from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import links_in, shown, walk
 from handgrad.submission.submission import Submission
 
-__all__ = ["Found", "find_notebook"]
+__all__ = ["Found", "find_notebook", "found_by_name"]
 
 CHECKPOINTS = ".ipynb_checkpoints"
 """Jupyter's folder of automatic copies."""
@@ -19,6 +20,8 @@ MOST = 20
 """Maximum number of notebooks that are read."""
 MOST_FOLDERS = 500
 """Maximum number of folders that are searched: a student may submit a whole environment."""
+FILE_SECONDS = 5.0
+"""Seconds of processor time for one file that may be the notebook."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,35 @@ class Found:
     note: str = ""
 
 
+def found_by_name(folder: Path, exercise: Exercise, inside: Path | None = None) -> Found | None:
+    """What :func:`find_notebook` finds, if no file has to be read for that; else None."""
+    exact = folder / f"{exercise.name}.ipynb"
+    try:
+        names = _names(folder, inside)
+    except SubmissionError:
+        return Found(exact)  # reading it reports the link
+    if any(path != exact for path in (*_files(folder, names, is_notebook), *_files(folder, names, is_export))):
+        return None
+    links = links_in(folder, inside) if inside is not None else ""
+    if os.path.lexists(exact):
+        return Found(exact, links)
+    return Found(None, _said(_nothing(folder, exact.name, inside), links))
+
+
 def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) -> Found:
     """The notebook in ``folder`` that answers ``exercise``.
 
     The one named after the exercise counts. If there is none, or it cannot be read, it is the notebook with the most
     answers under another name, also in a subfolder. If no notebook has answers, it is another file that has some: an
     export, or a notebook whose suffix a browser changed. Jupyter's checkpoints come last. Below the trusted folder
-    ``inside`` no link is followed (default: the folder is the user's own, and links to files are followed).
+    ``inside`` no link is followed (default: the folder is the user's own, and links to files are followed). A file that
+    takes too long to read, or at which a parser fails, has no answers.
     """
+    if known := found_by_name(folder, exercise, inside):
+        return known
     name = f"{exercise.name}.ipynb"
     exact = folder / name
-    try:
-        names = _names(folder, inside)
-    except SubmissionError:
-        return Found(exact)  # reading it reports the link
+    names = _names(folder, inside)
     links = links_in(folder, inside) if inside is not None else ""
     others = [path for path in _files(folder, names, is_notebook) if path != exact]
     answers = {path: _answers(path, exercise, inside) for path in others if not _is_checkpoint(path)}
@@ -107,8 +125,10 @@ def _is_checkpoint(path: Path) -> bool:
 def _answers(path: Path, exercise: Exercise, inside: Path | None) -> int:
     """How many gradients the notebook at ``path`` assigns; -1 if it is not a notebook of the exercise."""
     try:
-        return len(Submission.of(read_notebook(path, inside), exercise).written())
-    except SubmissionError:
+        with limited(FILE_SECONDS):
+            return len(Submission.of(read_notebook(path, inside), exercise).written())
+    # SubmissionError and TextLimitError, and whatever a parser raises at a text that was made for it
+    except Exception:
         return -1
 
 

@@ -1,7 +1,10 @@
 """Cells run as IPython runs them, without a kernel."""
 
+import json
 import sys
+import sysconfig
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -300,3 +303,34 @@ def test_namespaces_are_apart() -> None:
     assert error.name == "NameError"
     assert _run("__name__", one) == (None, [("execute_result", "'__main__'")])
     assert _run("get_ipython() is not None", one) == (None, [("execute_result", "True")])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = (",
+        "%time x = (",
+        "%%time\nx = (",
+        "exec('x = (')",
+        "%nosuch",
+        "%run nosuch.py",
+        "from json import nosuch",
+        "import torch\ntorch.nn.functional.cross_entropy(torch.ones(3), 5)",
+        "import json\ntry:\n    json.loads('{')\nexcept ValueError as error:\n    raise KeyError(1) from error",
+        "import asyncio\nawait asyncio.sleep('x')",
+        "import sys\nraise ValueError(sys.modules['json'].__file__)",
+        "import torch, warnings\nwarnings.warn_explicit('odd', UserWarning, torch.__file__, 1)",
+        "!x\n" * 600,
+    ],
+)
+def test_no_paths_of_this_machine(source: str) -> None:
+    """An error has the student's lines, and no path of a library, of Python or of handgrad; nor has a warning."""
+    namespace = new_namespace()
+    with captured() as outputs:
+        error = run_cell(CompiledCell(source, "<cell 7>"), namespace, traceback=True)
+    said = json.dumps([error.to_dict() if error else None, outputs.take()])
+    assert "warn" in source or (error and error.message.splitlines()[-1] in error.traceback[-1])
+    for place in (sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), str(Path(json.__file__).parents[1])):
+        assert place not in said
+    assert "shell.py" not in said
+    assert "site-packages" not in said

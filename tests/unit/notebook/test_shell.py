@@ -1,8 +1,11 @@
 """Cells as IPython accepts them, and packages that are not installed."""
 
+import time
+
 import pytest
 
 from handgrad.notebook.execution import CompiledCell, begin_session, captured, new_namespace, run_cell
+from handgrad.notebook.shell import to_python
 
 
 def _run(*sources: str) -> tuple[dict[str, object], list[str]]:
@@ -55,3 +58,14 @@ def test_another_error_ends_a_cell() -> None:
     namespace, errors = _run("#@title A form\n%%time\nx = 1\ny = unknown\nz = 1")
     assert errors == ["NameError in line 4: name 'unknown' is not defined"]
     assert "z" not in namespace
+
+
+def test_too_many_magics() -> None:
+    """IPython reads a cell again for each magic: a cell with too many is not read; a long shell script is."""
+    assert to_python("!x\n" * 50).count("system") == 50
+    for text in ("!x\n" * 600, "x?\n" * 499, "a = !ls\n" * 400, "%time\n" * 300 + "a = 1\n" * 1000):
+        started = time.process_time()
+        with pytest.raises(SyntaxError, match="too many to read"):
+            to_python(text)
+        assert time.process_time() - started < 0.5
+    assert "run_cell_magic" in to_python("%%bash\n" + "!x\n" * 600)

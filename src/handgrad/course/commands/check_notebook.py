@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import nbformat
 import handgrad
 from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course
-from handgrad.errors import ExerciseError, RenameError, SubmissionError, closest
+from handgrad.errors import ExerciseError, HandgradError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.grading.confined_grader import ConfinedGrader
@@ -21,6 +22,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.text_limits import limited
 from handgrad.own_forward_pass.check import NothingToCheck, OwnCheck
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.report.records import Report, Verdict
@@ -79,22 +81,26 @@ def check(
         No exercise is found, or it cannot be graded.
     """
     note = ""
-    if path.is_dir():
-        path, note = _inside(path, exercise)
-    notebook = read_notebook(path, _trusted(path))
-    exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
+    with _readable(path):
+        if path.is_dir():
+            path, note = _inside(path, exercise)
+        notebook = read_notebook(path, _trusted(path))
+        exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
     settings = course.settings if course else GradingSettings()
-    report = _graded(notebook, exercise, settings, renames, process, require_isolation=require_isolation)
+    report = _graded(
+        path, notebook, exercise, settings, renames=renames, process=process, require_isolation=require_isolation
+    )
     return replace(report, message=" ".join(filter(None, (note, report.message))))
 
 
 def _graded(
+    path: Path,
     notebook: nbformat.NotebookNode,
     exercise: Exercise,
     settings: GradingSettings,
+    *,
     renames: Sequence[str],
     process: WarmProcess | None,
-    *,
     require_isolation: Required,
 ) -> Report:
     # a new seed for every check: numbers copied from an earlier one earn nothing
@@ -105,12 +111,28 @@ def _graded(
     if not exercise.is_trusted:
         report = ConfinedGrader(exercise, seeds, settings, renames, required).report(notebook, process)
     else:
-        submission = Submission.of(notebook, exercise, renames)
-        with Grader(exercise, seeds, settings, process) as grader:
+        with _readable(path):
+            submission = Submission.of(notebook, exercise, renames)
+        with Grader(exercise, seeds, settings, process) as grader, _readable(path):
             enough(required, grader.sandbox.isolation)
             report = grader.grade(submission).report
     note = torch_versions.why_untried()
     return replace(report, message=f"{report.message} Note: {note}.".strip()) if note else report
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Limit the time and memory that the text at ``path`` takes, and let a parser that fails at it say so in words."""
+    try:
+        with limited():
+            yield
+    except HandgradError:
+        raise
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SubmissionError(
+            f"{path} cannot be graded: reading it fails ({type(error).__name__}: {error}). Look for a cell with very "
+            "long or deeply nested text."
+        ) from error
 
 
 def check_own(
@@ -136,17 +158,19 @@ def check_own(
     """
     if path.is_dir():
         return check(path, renames=renames, process=process, require_isolation=require_isolation)
-    notebook = read_notebook(path, _trusted(path))
-    exercise = exercise_for(path, notebook)
+    with _readable(path):
+        notebook = read_notebook(path, _trusted(path))
+        exercise = exercise_for(path, notebook)
+        own = is_own(notebook, exercise)
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
-    if not is_own(notebook, exercise):
+    if not own:
         return check(path, exercise, renames=renames, process=process, require_isolation=require_isolation)
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
-    own = OwnCheck(path, notebook, list(map(forward_lines, known)), names, data, _renames(renames, notebook, exercise))
+    lines, theirs = list(map(forward_lines, known)), _renames(renames, notebook, exercise)
     try:
-        return own.report(process, require_isolation)
+        return OwnCheck(path, notebook, lines, names, data, theirs).report(process, require_isolation)
     except NothingToCheck as nothing:
         return _fallback(path, notebook, exercise, renames, nothing, require_isolation=require_isolation)
 
@@ -170,7 +194,8 @@ def _fallback(
 ) -> Report:
     """The report against the exercise, for a notebook with some of its answers in which no loss was reached."""
     try:
-        written = Submission.of(notebook, exercise, renames).written()
+        with _readable(path):
+            written = Submission.of(notebook, exercise, renames).written()
     except SubmissionError:
         written = set()
     uses_torch = any("torch" in str(cell.source) for cell in notebook.cells if cell.cell_type == "code")

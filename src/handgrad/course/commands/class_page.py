@@ -31,6 +31,8 @@ LONGEST = 1200
 _SUBSCRIPTS = re.compile(r"[a-zA-Z. ]{0,6}(,[a-zA-Z. ]{0,6})*->[a-zA-Z. ]{0,6}")
 """Subscripts of einsum, the only strings that a formula needs."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
+PARSED = 20_000
+"""Largest number of characters of a cell that is looked at for an example: parsing it must cost nothing."""
 SHORTEST = 3
 """Smallest number of letters of an identifying word; shorter ones are in every cell."""
 
@@ -123,6 +125,8 @@ def anonymous(source: str, identifying: Collection[str] = ()) -> str | None:
     Cells that differ in these only give the same result. ``identifying`` are a student's names, id and e-mail address:
     code that contains one of their words is not shown.
     """
+    if len(source) > PARSED:
+        return None
     try:
         tree = _WithoutTexts().visit(ast.parse(source))
         code = ast.unparse(ast.fix_missing_locations(tree))

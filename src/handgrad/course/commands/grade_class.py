@@ -8,7 +8,7 @@ import fnmatch
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from statistics import median
@@ -27,16 +27,18 @@ from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.nbgrader.scores import entries
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.course.workers.reader import Reader
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
-from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError
+from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook import tidying
 from handgrad.notebook.reading import read_content
 from handgrad.report.check_output import check_outputs
+from handgrad.report.names import shown
 from handgrad.report.records import GradeChange, Report
 from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.warm_process import why_no_isolation
-from handgrad.submission.find_notebook import find_notebook
+from handgrad.submission.find_notebook import find_notebook, found_by_name
 
 __all__ = ["ClassGrading", "grade_class", "report_store", "stored_reports", "what_would_change", "write_feedback"]
 
@@ -108,9 +110,9 @@ def what_would_change(
     Parameters and errors are those of :func:`grade_class`.
     """
     _check_name(assignment, notebooks)
-    grading = ClassGrading(course, assignment, dry_run=True)
-    plan = grading.plan(students, force=force)
-    graded = {report.student: report for report in grading.reports(plan, workers, executor, watch)}
+    with closing(ClassGrading(course, assignment, dry_run=True)) as grading:
+        plan = grading.plan(students, force=force)
+        graded = {report.student: report for report in grading.reports(plan, workers, executor, watch)}
     after = {**plan.other_points, **graded}
     before = {report.student: report for report in grading.store.reports(assignment)}
     by_hand = {student: entry.by_hand for student, entry in entries(course, assignment).items()}
@@ -152,13 +154,17 @@ def write_feedback(
     Raises
     ------
     CourseError
-        The assignment does not exist, another process is grading, or a page cannot be written.
+        The assignment does not exist, another process is grading, or a page cannot be written; all other pages are.
     """
     with ClassGrading(course, assignment) as grading:
         wanted = grading.folders.students(students)
         graded = [student for student in wanted if grading.folders.autograded(student).is_file()]
         with grading.pool(workers, executor, most=max(len(graded), 1)) as pool:
-            written = sorted(grading.pages(graded, pool, solutions=solutions))
+            pages = dict(grading.pages(graded, pool, solutions=solutions))
+    if faults := {student: fault for student, fault in sorted(pages.items()) if fault}:
+        listed = "; ".join(f"{shown(student)} ({fault.rstrip('.')})" for student, fault in faults.items())
+        raise CourseError(f"{len(faults)} of {len(pages)} feedback pages cannot be written: {listed}.")
+    written = sorted(pages)
     return written, sorted({*wanted}.difference(written))
 
 
@@ -220,7 +226,7 @@ class Plan:
 class ClassGrading:
     """One grading of one assignment: the course's lock, its gradebook, its store.
 
-    A context manager; with ``dry_run`` it is not entered, and nothing is written.
+    A context manager; with ``dry_run`` it is not entered but closed, and nothing is written.
     """
 
     def __init__(self, course: Course, assignment: str, *, feedback: bool = True, dry_run: bool = False) -> None:
@@ -229,6 +235,7 @@ class ClassGrading:
         self.task = Task.of(course, self.exercise, dry_run=dry_run)
         self.folders = Folders(course, assignment)
         self.store = report_store(course)
+        self.reader = Reader()
         self._read: dict[str, SubmittedFile] = {}
         self._open = ExitStack()
 
@@ -244,6 +251,11 @@ class ClassGrading:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.reader.close()
         self._open.close()
 
     def pool(self, workers: int | None, executor: Executor | None, *, most: int) -> Pool:
@@ -355,25 +367,35 @@ class ClassGrading:
         with_page = self.with_feedback and not self.dry_run and not submitted.fault
         return submitted, submitted, self.gradebook.known(student, submitted.timestamp) if with_page else None
 
-    def pages(self, students: Iterable[str], pool: Pool, *, solutions: bool) -> Iterator[str]:
-        """Write the pages of graded ``students`` again in the workers of ``pool``; their names as they are written."""
+    def pages(self, students: Iterable[str], pool: Pool, *, solutions: bool) -> Iterator[tuple[str, str]]:
+        """Write the pages of graded ``students`` again in the workers of ``pool``; the students, as that is done.
+
+        With each, why there is no page; empty if there is one.
+        """
         jobs = (
             (student, student, self._autograded(student), self.gradebook.row(student), solutions)
             for student in students
         )
         for student, page in pool.each("feedback", jobs):
             if isinstance(page, JobFailed):
-                raise page.error if isinstance(page.error, HandgradError) else CourseError(f"{page}.")
-            if page:
+                # the course's own fault is that of every page
+                if isinstance(page.error, CourseError):
+                    raise page.error
+                yield student, str(page)
+            elif page:
                 self.folders.write_feedback(student, page)
-                yield student
+                yield student, ""
 
     def _autograded(self, student: str) -> str:
         return self.folders.autograded(student).read_text(encoding="utf-8")
 
     def submitted(self, student: str) -> SubmittedFile:
         """What a student handed in; messages name files relative to the course."""
-        submitted = self._submitted(student)
+        try:
+            submitted = self._submitted(student)
+        except (OSError, ValueError) as error:
+            why = f"what was handed in cannot be looked at ({error}): rename or replace it."
+            submitted = SubmittedFile(student, str(self.folders.submitted(student)), fault=("not-graded", why))
         root = f"{self.course.root}{os.sep}"
         fault = submitted.fault and (submitted.fault[0], submitted.fault[1].replace(root, ""))
         return replace(submitted, where=submitted.where.removeprefix(root), fault=fault)
@@ -382,7 +404,13 @@ class ClassGrading:
         folder, trusted = self.folders.submitted(student), self.folders.trusted(student)
         if fault := self.course.fault_of_name(student):
             return SubmittedFile(student, str(folder), fault=("not-graded", fault))
-        found = find_notebook(folder, self.exercise, trusted)
+        found = found_by_name(folder, self.exercise, trusted)
+        if found is None:
+            # which of the files is the notebook is in the files
+            try:
+                found = self.reader(find_notebook, folder, self.exercise, trusted)
+            except TextLimitError as error:
+                return SubmittedFile(student, str(folder), fault=("not-graded", str(error)))
         if found.path is None:
             return SubmittedFile(student, str(folder), fault=("not-submitted", found.note))
         try:
@@ -404,7 +432,8 @@ class ClassGrading:
                 row = self.gradebook.save(report, result.comments, submitted.timestamp)
             elif report.outcome != "not-submitted":
                 self.gradebook.flag(report.student, report.message)
-        except HandgradError as error:
+        # a ValueError is a text that cannot be encoded
+        except (HandgradError, ValueError) as error:
             report, row = without_score(self.assignment, submitted.student, "not-graded", str(error)).report, None
         # without a state a submission that could not be graded is tried again next time
         self.store.put(report, "" if report.outcome == "not-graded" else self._state(submitted))

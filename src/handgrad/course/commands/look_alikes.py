@@ -7,7 +7,8 @@ have written weighs little: most students write the right answer in the obvious 
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from pygments.lexers.python import PythonLexer
@@ -15,7 +16,7 @@ from pygments.token import Comment, Name, Text, Whitespace
 
 from handgrad.course.commands.grade_class import ClassGrading
 from handgrad.course.course import Course
-from handgrad.errors import SubmissionError
+from handgrad.errors import SubmissionError, TextLimitError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.reading import parse_notebook
 from handgrad.notebook.syntax import ParsedCell, is_untouched
@@ -69,10 +70,20 @@ def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> li
     ``answers`` are, for each student, the source of each answered cell by its gradient; ``known`` are the names that
     the exercise gives to all students.
     """
+    return _pairs(
+        {
+            student: {gradient: (source, normalised(source, known)) for gradient, source in cells.items()}
+            for student, cells in answers.items()
+        }
+    )
+
+
+def _pairs(answers: Mapping[str, Mapping[str, tuple[str, Normalised]]]) -> list[Pair]:
+    """:func:`alike` for cells whose tokens are known."""
     wrote: defaultdict[tuple[str, Normalised], list[str]] = defaultdict(list)
     for student, cells in answers.items():
-        for gradient, source in cells.items():
-            wrote[gradient, normalised(source, known)].append(student)
+        for gradient, (_, tokens) in cells.items():
+            wrote[gradient, tokens].append(student)
     most = max(2, math.floor(COMMON * len(answers)))
     shared: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for (gradient, _), students in wrote.items():
@@ -83,7 +94,7 @@ def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> li
     for (first, second), counts in shared.items():
         if len(counts) >= LEAST:
             rarest = sorted(counts, key=lambda gradient: counts[gradient])
-            both = {name: (answers[first][name], answers[second][name], counts[name]) for name in rarest}
+            both = {name: (answers[first][name][0], answers[second][name][0], counts[name]) for name in rarest}
             weight = sum(math.log(len(answers) / count) for count in counts.values())
             pairs.append(Pair((first, second), both, weight))
     return sorted(pairs, key=lambda pair: (-pair.weight, pair.students))
@@ -94,24 +105,39 @@ def look_alikes(course: Course, assignment: str) -> list[Pair]:
 
     Errors are those of :meth:`.Course.exercise`.
     """
-    grading = ClassGrading(course, assignment)
-    answers = {student: dict(_answers(grading, student)) for student in grading.folders.students()}
-    return alike({student: cells for student, cells in answers.items() if cells}, _known(grading.exercise))
+    with closing(ClassGrading(course, assignment)) as grading:
+        known = _known(grading.exercise)
+        answers = {student: _answers(grading, student, known) for student in grading.folders.students()}
+    return _pairs({student: cells for student, cells in answers.items() if cells})
 
 
-def _answers(grading: ClassGrading, student: str) -> Iterator[tuple[str, str]]:
-    """The filled cells of a submission, by gradient; none if it cannot be read."""
+def _answers(grading: ClassGrading, student: str, known: frozenset[str]) -> Mapping[str, tuple[str, Normalised]]:
+    """The filled cells of a submission, by gradient, with their tokens; none if it cannot be read."""
     submitted = grading.submitted(student)
     if submitted.fault:
-        return
+        return {}
     try:
-        submission = Submission.of(parse_notebook(submitted.content, submitted.where), grading.exercise)
-    except SubmissionError:
-        return
-    for cell in submission.cells:
-        for gradient in cell.gradients:
-            if not is_untouched(cell.source, gradient):
-                yield gradient, cell.source
+        return grading.reader(filled_cells, submitted.content, submitted.where, grading.exercise, known)
+    except (SubmissionError, TextLimitError):
+        return {}
+
+
+def filled_cells(
+    content: bytes, where: str, exercise: Exercise, known: frozenset[str]
+) -> dict[str, tuple[str, Normalised]]:
+    """The filled cells of the notebook in the bytes of the file ``where``, by gradient, with their tokens.
+
+    Raises
+    ------
+    SubmissionError
+        It is not a notebook, or has no answer to the exercise.
+    """
+    return {
+        gradient: (cell.source, normalised(cell.source, known))
+        for cell in Submission.of(parse_notebook(content, where), exercise).cells
+        for gradient in cell.gradients
+        if not is_untouched(cell.source, gradient)
+    }
 
 
 def _known(exercise: Exercise) -> frozenset[str]:

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from handgrad.report.names import shown
 from handgrad.report.records import Report
-from handgrad.report.wording import one_line, out_of
+from handgrad.report.wording import out_of
 
 __all__ = ["ProgressBar"]
 
@@ -74,7 +75,7 @@ class ProgressBar:
         self._bar.update(self._task, completed=done, rate=f"{rate:.1f} a second", counts=counts)
         if self.each:
             score = f", {out_of(report.score, report.max_score)}" if report.outcome == "graded" else ""
-            text = f"{one_line(report.student)}: {report.outcome}{score}, {report.seconds:.2f} s"
+            text = f"{shown(report.student)}: {report.outcome}{score}, {report.seconds:.2f} s"
             self.console.print(Text(text), soft_wrap=True)
         elif not self.console.is_terminal and now - self._printed >= EVERY and 1 < done < self.total:
             self._printed = now

@@ -24,6 +24,7 @@ from handgrad.course.nbgrader.folders import TIMESTAMP
 from handgrad.course.nbgrader.owners import matches, owner
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.notebook.untrusted_files import is_configuration, walk
+from handgrad.report.names import alike, alike_sentence, printable
 
 __all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
 
@@ -49,6 +50,7 @@ class Extractor(ExtractorPlugin):
 
     def extract(self, archive_path: str, extracted_path: str) -> None:
         """Copy a folder, and extract each archive in it into a folder of the archive's name."""
+        self.log.addFilter(_is_printable)
         archives = Path(archive_path)
         found = sorted(path.name for path in archives.iterdir() if path.suffix in self.zip_ext)
         if len(found) > 1:
@@ -94,6 +96,7 @@ class Collector(FileNameCollectorPlugin):
         if self.named_regexp:
             return self._by_nbgrader(submitted_file)
         if not hasattr(self, "_known"):
+            self.log.addFilter(_is_printable)
             self.log.addFilter(_is_not_repeated)
             self._known = self._survey()
         path = Path(submitted_file)
@@ -157,6 +160,8 @@ class Collector(FileNameCollectorPlugin):
             **{student: self._named(student, files, root, released) for student, files in handed_in.items()},
             **without,
         }
+        for group in alike(collected):
+            self.log.warning("%s", alike_sentence(group))
         return {
             path: {"student_id": student, "file_id": name}
             for student, files in collected.items()
@@ -184,6 +189,12 @@ def _is_theirs(path: Path, match: re.Match[str]) -> bool:
 def _is_metadata(path: Path, name: str) -> bool:
     """Whether a file is metadata of another system (``._name``), by its name in the archive or the student's."""
     return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
+
+
+def _is_printable(record: logging.LogRecord) -> bool:
+    """Let no name in a message do anything to a terminal."""
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
 
 
 def _is_not_repeated(record: logging.LogRecord) -> bool:

@@ -18,6 +18,7 @@ from traitlets import Bool, Instance
 from handgrad.course.nbgrader.sanitize import sanitize_comment
 from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
 from handgrad.exercise.solution_marks import without_marks
+from handgrad.notebook.text_limits import limited
 from handgrad.report.check_output import comment
 from handgrad.report.pages import Feedback, Piece, feedback_page
 from handgrad.report.records import ForwardGraph, Report, Verdict
@@ -26,8 +27,10 @@ __all__ = ["NO_RESPONSE", "FeedbackExporter", "with_verdicts"]
 
 FACTS = "handgrad"
 """Key of the autograded notebook's metadata with its report and the exercise's graph."""
-_HEADING = re.compile(r"\s*#{1,6}\s+(.+?)\s*(?:\n|$)")
+_HEADING = re.compile(r"\s*#{1,6}\s+(.+)(?:\n\s*|$)")
 _PICTURES = ("image/png", "image/jpeg")
+MAX_HIGHLIGHTED = 50_000
+"""Characters of the longest cell whose code is coloured, which takes a second for a megabyte."""
 NO_RESPONSE = "No response."
 """nbgrader's comment on an unchanged stub."""
 
@@ -61,11 +64,13 @@ class FeedbackExporter(HTMLExporter):
         solutions = {}
         if self.with_solutions:
             solutions = {grade_id(cell): without_marks(cell.source) for cell in source.cells if kind_of(cell) == "stub"}
+        with limited():
+            pieces = [self._piece(cell, verdicts, solutions) for cell in notebook.cells]
         page = Feedback(
             report=report,
             student=facts_of_student["student"],
             graph=ForwardGraph.from_dict(facts["graph"]),
-            pieces=[self._piece(cell, verdicts, solutions) for cell in notebook.cells],
+            pieces=pieces,
             grades=_grades(notebook),
             penalty=facts_of_student["late_penalty"],
         )
@@ -118,7 +123,7 @@ def _text(cell: NotebookNode) -> Piece:
     rest = cell.source[heading.end() :] if heading else cell.source
     attached = cell.get("attachments")
     body = _markdown_with(rest, attached) if attached else _markdown(rest)
-    return Piece("text", head=heading[1].replace("`", "") if heading else "", body=body)
+    return Piece("text", head=heading[1].strip().replace("`", "") if heading else "", body=body)
 
 
 def _markdown_with(source: str, attached: Any) -> str:
@@ -134,6 +139,8 @@ def _markdown(source: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _code(source: str) -> str:
+    if len(source) > MAX_HIGHLIGHTED:
+        return f"<pre>{html.escape(source)}</pre>"
     return str(Highlight2HTML(pygments_lexer="python3")(source))
 
 

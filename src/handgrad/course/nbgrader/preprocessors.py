@@ -34,10 +34,11 @@ from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdict
 from handgrad.course.nbgrader.folders import trusted_folder
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
-from handgrad.errors import ExerciseError, IsolationError, SandboxError, SubmissionError
+from handgrad.errors import ExerciseError, IsolationError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
+from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import is_configuration, printable, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import Report
@@ -81,7 +82,8 @@ class TolerantExporter(NotebookExporter):
         path = Path(filename)
         _remove_what_was_not_handed_in(self, path, resources)
         is_ours = _source(self, resources) is not None
-        self._notebook = read_notebook(path, _trusted(self, path)) if is_ours else None
+        with limited():
+            self._notebook = read_notebook(path, _trusted(self, path)) if is_ours else None
         return super().from_filename(filename, resources=resources, **kw)
 
     def from_file(self, file_stream: Any, resources: Any = None, **kw: Any) -> tuple[NotebookNode, Any]:
@@ -142,7 +144,9 @@ class RepairIds(NbGraderPreprocessor):
         """Set the grade_ids of the instructor's notebook on the matching cells, and remove all others."""
         source = _source(self, resources)
         if source is not None:
-            for cell, name in zip(nb.cells, Submission.of(nb, source.exercise).ids, strict=True):
+            with limited():
+                ids = Submission.of(nb, source.exercise).ids
+            for cell, name in zip(nb.cells, ids, strict=True):
                 cell.metadata.pop("nbgrader", None)
                 if name:
                     # nbgrader's own release has the cell type too
@@ -175,15 +179,23 @@ class Grade(Execute):
         # the file, not nb: its original ids show which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         path = Path(folder) / f"{ids['notebook']}.ipynb"
-        submission = Submission.of(read_notebook(path, _trusted(self, path)), source.exercise)
-        grader, graded = graded_in(course, source.exercise, submission)
+        # the instructor's own cells, which start the grader, are not under the limits
+        grader_in(course, source.exercise)
+        try:
+            with limited():
+                submission = Submission.of(read_notebook(path, _trusted(self, path)), source.exercise)
+                grader, graded = graded_in(course, source.exercise, submission)
+                show(nb, grader, graded)
+        except TextLimitError:
+            # the limit may have cut a message of the warm process in two
+            _close_graders()
+            raise
         copied = solution_copies(submission, source.exercise)
         if copied:
             text = "%s holds the instructor's own solution cells (%d of them): compare it with solutions/."
             self.log.warning(text, ids["student"], len(copied))
         report = replace(graded.report, student=ids["student"], solution_cells=len(copied))
         ReportStore(course.private_folder / STORE).put(report)
-        show(nb, grader, graded)
         resources[REPORT] = report
         return nb, resources
 
@@ -382,17 +394,22 @@ def graded_in(course: Course, exercise: Exercise, submission: Submission) -> "tu
     This process may be a Jupyter server that runs for weeks: warm processes that have failed are replaced once. Errors
     are those of :class:`.Grader`.
     """
-    grader = _grader(course, exercise)
+    grader = grader_in(course, exercise)
     try:
         return grader, grader.grade(submission)
     except SandboxError:
-        _open.close()
-        _graders.clear()
-    grader = _grader(course, exercise)
+        _close_graders()
+    grader = grader_in(course, exercise)
     return grader, grader.grade(submission)
 
 
-def _grader(course: Course, exercise: Exercise) -> "Grader":
+def _close_graders() -> None:
+    """End the warm processes; the next submission gets new ones."""
+    _open.close()
+    _graders.clear()
+
+
+def grader_in(course: Course, exercise: Exercise) -> "Grader":
     """A warm grader for ``exercise``: one for all submissions that this process grades."""
     key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings)])
     if key not in _graders:

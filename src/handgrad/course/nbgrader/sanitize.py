@@ -3,15 +3,19 @@
 Harmless content is not changed at all. The grader's own cards are added afterwards.
 """
 
+import functools
 import html
 import re
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from html.parser import HTMLParser
 from typing import Any
 
 import nh3
-from nbconvert.filters import markdown2html
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+
+from handgrad.notebook.text_limits import limited
 
 __all__ = ["sanitize_comment", "sanitize_notebook"]
 
@@ -25,30 +29,34 @@ _TAGS = {
 _ATTRIBUTES = {
     "a": {"href"},
     "img": {"src", "alt", "width", "height"},
-    "*": {
-        "align", "border", "class", "colspan", "dir", "id", "lang", "open", "rowspan", "start", "style", "title",
-        "valign",
-    },
-}
-_STYLES = {
-    "background-color", "border-bottom-color", "border-collapse", "border-color", "border-left-color",
-    "border-right-color", "border-top-color", "clear", "color", "direction", "display", "float", "font", "font-family",
-    "font-size", "font-style", "font-variant", "font-weight", "height", "letter-spacing", "line-height", "overflow",
-    "text-align", "text-decoration", "text-indent", "unicode-bidi", "vertical-align", "white-space", "width",
+    "*": {"align", "border", "colspan", "dir", "lang", "open", "rowspan", "start", "title", "valign"},
+    "table": {"class"},
 }
 # fmt: on
 _SANITIZER = nh3.Cleaner(
     tags=_TAGS,
     attributes=_ATTRIBUTES,
-    # no class may make MathJax process what it should ignore
-    attribute_filter=lambda tag, name, value: None if name == "class" and "process" in value else value,
+    # pandas writes this class; any other, an id or a style could lay a student's text over the page's own
+    attribute_filter=lambda _, name, value: None if name == "class" and value != "dataframe" else value,
     url_schemes={"http", "https", "mailto"},
-    filter_style_properties=_STYLES,
     link_rel=None,
 )
 """The text of scripts and styles goes with them."""
-_LIVE_TEX = re.compile(r"\\(href|require|style|class|cssId)\b")
-"""TeX commands that MathJax turns into links, styles and files to load."""
+_LIVE_TEX = re.compile(
+    # links, classes, ids, styles, files to load, and MathML elements with any attribute
+    r"\\(?:href|url|require|style|class|cssId|data|mmlToken|bbox|enclose|toggle|mathtip|texttip|includegraphics"
+    # a command of the student's own may be any of these, or take the place of one that the instructor uses
+    r"|[gex]?def|let|(?:re|provide)?newcommand|(?:re|provide)command|(?:re)?newenvironment|Declare[A-Za-z]*"
+    r"|csname|catcode|char|begingroup|global|newcount|expandafter|unicode|tex"
+    # formulas that leave their place
+    r"|raise|lower|move(?:left|right)|[hm]?skip|r?lap|llap|Rule|rule|Space)(?![A-Za-z])"
+    r"|\\(?:[hv]space\*?|m?kern)\s*\{?\s*-"
+    r"|\\\\\s*\[\s*-[\d.\s]*(?:em|ex|px|pt|pc|cm|mm|in|mu)"
+    # KaTeX's
+    r"|\\html[A-Z]|<tex-html"
+)
+"""TeX commands that MathJax turns into more than a formula at its place."""
+_TAG_OF_HTML = re.compile(r"<[^<>]*>")
 _CLOSED = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
 _PICTURES = ("image/png", "image/jpeg")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
@@ -58,10 +66,21 @@ _FIELDS = ("deletable", "editable", "nbgrader", "tags")
 _TAG = re.compile(r"[\w.-]+")
 
 MAX_COST = 300_000
-"""Largest cost of a text that is sanitized: its characters, plus 50 for each < and &. Others are shown as source."""
+"""Largest cost of a text that is sanitized: its characters, plus 50 for each < and &. Others are shown as source.
+
+For Markdown, each place where something begins that has its end elsewhere costs some of the text's characters: for each
+the renderer may look through the whole text.
+"""
 MAX_TOTAL = 2_000_000
 """Largest cost of all texts of one notebook: sanitizing must not take much of the grader's time."""
+MAX_SECONDS = 5.0
+"""Processor time for all texts of one notebook, whatever their cost."""
 _MARK = 50
+_OPENS = re.compile(r"\\\\[(\[]|\\begin\{|\$\$|<(?:script|style|pre|textarea|[!?])", re.IGNORECASE)
+_SHARE, _BRACKET_SHARE = 300, 5_000
+"""The share of the text's characters (one in so many) that one such place costs, and that a bracket costs."""
+_AS_ENTITIES = {ord(sign): f"&#{ord(sign)};" for sign in "\\$[]()`*_!~|"}
+_TYPED = "This text is shown as it was typed: it takes too long to render."
 
 
 def sanitize_notebook(notebook: NotebookNode, trusted: Collection[str] = (), grade_ids: Collection[str] = ()) -> None:
@@ -102,43 +121,99 @@ def sanitize_comment(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
+class _Renderer(IPythonRenderer):
+    """Renders Markdown without the classes, ids and styles that nbconvert adds: all that are left are a student's."""
+
+    def __init__(self) -> None:
+        super().__init__(escape=False, exclude_anchor_links=True)
+
+    def block_code(self, code: str, info: str | None = None) -> str:
+        """A code block; a diagram is drawn by a script, and is marked as something that must not be."""
+        if info and info.startswith("mermaid"):
+            return str(self.block_mermaidjs(html.escape(code)))
+        return f"<pre><code>{html.escape(code)}</code></pre>\n"
+
+    def table_cell(self, text: str, align: str | None = None, head: bool = False) -> str:
+        """A cell of a table."""
+        tag = "th" if head else "td"
+        return f"<{tag}>{text}</{tag}>\n"
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        """A picture; nbconvert raises for one that is not attached."""
+        return str(super().image(text, url.replace("attachment:", "attachment-"), title))
+
+
+@functools.cache
+def _markdown() -> Any:
+    """The renderer, which takes longer to make than to use."""
+    return MarkdownWithMath(renderer=_Renderer())
+
+
 class _Sanitizer:
     """The sanitizer, and what is left of the time that one notebook may take."""
 
     def __init__(self) -> None:
-        self.room = MAX_TOTAL
+        self.room, self.seconds = MAX_TOTAL, MAX_SECONDS
 
     def html(self, text: str) -> str:
         """HTML without active content."""
+        return self._in_time(text, self._html)
+
+    def _html(self, text: str) -> str:
         if not self._has_room(text):
             return _as_typed(text)
         clean = _SANITIZER.clean(text)
-        return _CLOSED.format(clean) if _LIVE_TEX.search(html.unescape(clean)) else clean
+        return _CLOSED.format(clean) if _is_live_tex(text, clean) else clean
 
     def markdown(self, source: str, attached: Collection[str]) -> str:
         """``source``; or, if something in it is live, the rest of it as HTML, on one line as Markdown leaves it."""
-        if not self._has_room(source):
+        return self._in_time(source, lambda text: self._markdown(text, attached))
+
+    def _markdown(self, source: str, attached: Collection[str]) -> str:
+        opened = len(_OPENS.findall(source)) / _SHARE + sum(map(source.count, "[$`*_")) / _BRACKET_SHARE
+        if not self._has_room(source, int(opened * len(source))):
             return _as_typed(source)
-        # nbconvert raises for a picture that is not attached
-        rendered = str(markdown2html(source.replace("attachment:", "attachment-")))
+        rendered = _markdown().render(source)
         if not self._has_room(rendered):
             return _as_typed(source)
         clean = _SANITIZER.clean(rendered)
-        live = _Events.of(clean) != _Events.of(rendered) or _LIVE_TEX.search(html.unescape(source))
+        live = _Events.of(clean) != _Events.of(rendered) or _is_live_tex(source, clean)
         if not live and all(name in attached for name in _ATTACHED.findall(source)):
             return source
         return _CLOSED.format(clean.strip().replace("\n", "&#10;"))
 
-    def _has_room(self, text: str) -> bool:
-        cost = len(text) + _MARK * (text.count("<") + text.count("&"))
+    def _in_time(self, text: str, sanitize: Callable[[str], str]) -> str:
+        """``text`` sanitized, or as it was typed if that takes too long or fails."""
+        if self.seconds <= 0:
+            return _as_typed(text)
+        started = time.process_time()
+        try:
+            with limited(self.seconds):
+                return sanitize(text)
+        # a parser may raise anything at a text that was made for it
+        except Exception:
+            return _as_typed(text)
+        finally:
+            self.seconds -= time.process_time() - started
+
+    def _has_room(self, text: str, more: int = 0) -> bool:
+        cost = len(text) + _MARK * (text.count("<") + text.count("&")) + more
         if cost > min(MAX_COST, self.room):
             return False
         self.room -= cost
         return True
 
 
+def _is_live_tex(*texts: str) -> bool:
+    """Whether one of some texts has a command of TeX that is live, also if its name is cut by tags."""
+    plain = [html.unescape(text) for text in texts]
+    return any(_LIVE_TEX.search(text) for text in (*plain, *(_TAG_OF_HTML.sub("", text) for text in plain)))
+
+
 def _as_typed(text: str) -> str:
-    return _CLOSED.format(f"<pre>{html.escape(text)}</pre>").replace("\n", "&#10;")
+    # without the characters at which Markdown looks for an end
+    inert = html.escape(text).translate(_AS_ENTITIES)
+    return _CLOSED.format(f"<p>{_TYPED}</p><pre>{inert}</pre>").replace("\n", "&#10;")
 
 
 class _Events(HTMLParser):
@@ -188,7 +263,7 @@ def _output(output: Mapping[str, Any], sanitizer: _Sanitizer) -> NotebookNode:
     for kind, text in output["data"].items():
         if not isinstance(text, str):
             continue
-        is_inert_formula = kind == "text/latex" and not _LIVE_TEX.search(text)
+        is_inert_formula = kind == "text/latex" and not _is_live_tex(text)
         if kind == "text/plain" or is_inert_formula or _is_picture(kind, text):
             data[kind] = text
         elif kind == "text/html":

@@ -24,6 +24,8 @@ AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
 CONNECT_SECONDS = 10
 """Seconds in which a scheduler must answer."""
+OUT_OF_TIME = -24 if sys.platform == "win32" else -signal.SIGXCPU
+"""Exit code of a process that the system has killed because it had taken all its processor time."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -51,7 +53,8 @@ class Pool:
     most
         Workers that can be used at all.
     preload
-        Modules imported before the processes are forked, so that they share the memory of these.
+        Modules imported before the processes are forked, so that they share the memory of these; None to start each
+        process by itself.
     common
         The first arguments of every job; a process gets them once, when it starts.
 
@@ -68,7 +71,7 @@ class Pool:
         executor: Executor | None = None,
         *,
         most: int = sys.maxsize,
-        preload: Iterable[str] = (),
+        preload: Iterable[str] | None = (),
         common: tuple[Any, ...] = (),
     ) -> None:
         self.workers = min(workers or _workers_of(executor) or _processors(), most)
@@ -107,6 +110,10 @@ class Pool:
                     result = JobFailed(f"{type(error).__name__}: {error}", error)
                 yield name, result
 
+    def call(self, function: str, *arguments: Any) -> Any:
+        """The result of one call; what it raises is raised here, and a :class:`JobFailed` if its process ends."""
+        return self._submit(function, arguments).result()
+
     def _submit(self, function: str, arguments: tuple[Any, ...]) -> Future[Any]:
         if self._processes:
             return self._processes.submit(_Start(self._module, self.first, self._common), function, arguments)
@@ -131,9 +138,9 @@ class _Processes:
     has a pipe of its own, so that its end is noticed wherever it comes, and costs its own job only.
     """
 
-    def __init__(self, number: int, preload: Iterable[str]) -> None:
+    def __init__(self, number: int, preload: Iterable[str] | None) -> None:
         self._context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
-        if "forkserver" in multiprocessing.get_all_start_methods():
+        if preload is not None and "forkserver" in multiprocessing.get_all_start_methods():
             self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload([*preload, f"{__package__}.gc_freeze"])
         self._threads = ThreadPoolExecutor(number)
@@ -158,7 +165,11 @@ class _Processes:
                     connection.send((function, arguments))
                     result, error = connection.recv()
                 except (EOFError, OSError):
-                    self._end(place)
+                    if self._end(place) == OUT_OF_TIME:
+                        # it would be the same again
+                        raise JobFailed(
+                            "reading what was handed in takes more processor time than it may: look at what it is"
+                        ) from None
                     continue
                 if error is not None:
                     raise error
@@ -183,14 +194,15 @@ class _Processes:
                 self._running[place] = process, ours
             return self._running[place][1]
 
-    def _end(self, place: int, *, at_once: bool = True) -> None:
-        """End the process at a place: when it has done its job, or at once."""
+    def _end(self, place: int, *, at_once: bool = True) -> int | None:
+        """End the process at a place: when it has done its job, or at once; its exit code."""
         with self._lock:
             process, connection = self._running.pop(place)
         if at_once:
             process.terminate()
         connection.close()
         process.join()
+        return process.exitcode
 
     def close(self, *, at_once: bool) -> None:
         """End the processes: when the jobs are done, or at once."""

@@ -18,6 +18,7 @@ from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.passes import ATTEMPTS
 from handgrad.grading.settings import GradingSettings
+from handgrad.notebook.text_limits import TEXT_SECONDS
 from handgrad.report.records import Report, ReportOutcome
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Task:
         Seconds after which a worker on one submission must be hanging.
     content_digest
         A digest of the exercise's cells without their points.
+    text_seconds
+        Seconds of processor time that a worker may take for the text of one submission.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Task:
     settings: GradingSettings = field(repr=False)
     patience: float = field(default=3600.0, repr=False)
     content_digest: str = field(default="", repr=False)
+    text_seconds: float = field(default=TEXT_SECONDS, repr=False)
 
     @classmethod
     def of(cls, course: Course, exercise: Exercise, *, dry_run: bool = False) -> "Task":

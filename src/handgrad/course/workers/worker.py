@@ -17,11 +17,13 @@ import torch
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
-from handgrad.errors import HandgradError, SandboxError, SubmissionError
+from handgrad.errors import HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
 from handgrad.notebook import tidying
+from handgrad.notebook.execution import without_paths
 from handgrad.notebook.reading import parse_notebook
+from handgrad.notebook.text_limits import limited
 from handgrad.sandbox import torch_versions
 from handgrad.sandbox.fork_server import ForkServerClient
 from handgrad.submission.solution_copies import solution_copies
@@ -63,8 +65,14 @@ class AssignmentWorker:
 
     def grade(self, submitted: SubmittedFile, known: GradebookRow | None) -> WorkerResult:
         """Grade a submission; see :func:`grade`."""
-        notebook = parse_notebook(submitted.content, submitted.where)
+        # the instructor's own cells are not under the limits
         grader = self.grader
+        # waiting for the sandbox takes no processor time of this process
+        with limited(self.task.text_seconds, may_kill=True):
+            return self._graded(grader, submitted, known)
+
+    def _graded(self, grader: Grader, submitted: SubmittedFile, known: GradebookRow | None) -> WorkerResult:
+        notebook = parse_notebook(submitted.content, submitted.where)
         submission = Submission.of(notebook, grader.exercise)
         graded = grader.grade(submission)
         message = " ".join(note for note in (submitted.note, graded.report.message) if note)
@@ -133,11 +141,15 @@ def _graded(task: Task, submitted: SubmittedFile, known: GradebookRow | None) ->
             return without_score(task.name, submitted.student, "unreadable", str(error))
         except SandboxError as error:
             worker.close()
-            message = str(error)
+            message = without_paths(str(error))
+        except TextLimitError as error:
+            # the limit may have cut a message of the warm process in two
+            worker.close()
+            return without_score(task.name, submitted.student, "not-graded", str(error))
         except HandgradError as error:
             return without_score(task.name, submitted.student, "not-graded", str(error))
         except Exception as error:
-            message = f"the grader itself failed: {type(error).__name__}: {error}"
+            message = without_paths(f"the grader itself failed: {type(error).__name__}: {error}")
             break
     return without_score(task.name, submitted.student, "not-graded", message)
 
@@ -146,5 +158,5 @@ def feedback(task: Task, student: str, notebook: str, row: GradebookRow | None, 
     """A student's feedback page, with the ``solutions`` or without; empty for a submission that is not graded."""
     if row is None:
         return ""
-    with _at_work:
+    with _at_work, limited(task.text_seconds, may_kill=True):
         return _worker(task).steps.feedback(notebook, student, row, solutions=solutions)

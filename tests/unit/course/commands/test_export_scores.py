@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
@@ -174,3 +175,58 @@ def test_penalty_is_not_below_zero() -> None:
             row = ExportRow("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
             assert row.score == 0
             assert "-1" not in EXPORTS[form]([row], "backprop", 1.0)
+
+
+FORMULAS = (
+    '=HYPERLINK("http://evil.invalid")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3+cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    " =1+1",
+    "\t=1+1",
+    "\r=1+1",
+    "\n=1+1",
+    "\uff1d1+1",
+    "x;=1+1",
+    'x";=1+1',
+    "x\n=1+1",
+)
+"""What a spreadsheet would calculate, as a name."""
+
+
+def test_no_formulas() -> None:
+    """No field of a CSV file begins with a sign of a formula, with commas or semicolons; all are on one line each."""
+    for name in FORMULAS:
+        row = ExportRow(name, first_name=name, last_name=name, email=name, grades={"dprobs": (1.0, 1.0)})
+        for form in ("csv", "canvas", "moodle", "moodle-worksheet"):
+            with named(name, form):
+                text = EXPORTS[form]([row, replace(row, service="moodle")], "backprop", 1.0)
+                fields = [field for line in csv.reader(StringIO(text)) for field in line]
+                others = [field for line in csv.reader(StringIO(text), delimiter=";") for field in line]
+                assert not [field for field in fields if field.strip()[:1] in ("=", "+", "-", "@", "\uff1d")]
+                assert not [field for field in others if field.strip()[:1] in ("=", "+", "@", "\uff1d")]
+                assert not any(not sign.isprintable() for sign in text.replace("\n", ""))
+                assert len(text.splitlines()) == len(list(csv.reader(StringIO(text))))
+
+
+def test_ids_and_numbers_stay() -> None:
+    """What an importer matches or adds up is not changed: ids, numbers with a sign, addresses, names with accents."""
+    for name in ("4711", "-1", "+1.5", "0012", "ada.l-2@example.org", "anon_4a", "Zoë", "x_y", "O'Hara"):
+        row = ExportRow(name, lms_user_id=name, email=name, grades={"dprobs": (0.5, 1.0)})
+        with named(name):
+            (found,) = csv.DictReader(StringIO(EXPORTS["moodle"]([row], "backprop", 1.0)))
+            assert (found["ID number"], found["Email address"], found["backprop"]) == (name, name, "0.5")
+            _, canvas = csv.DictReader(StringIO(EXPORTS["canvas"]([row], "backprop", 1.0)))
+            assert (canvas["ID"], canvas["SIS Login ID"]) == (name, name)
+
+
+def test_json_is_printable() -> None:
+    """Hidden characters are escaped in JSON, which reads them back as they were."""
+    name = "e\u200bve\x9b31m\u202e\x7f\n\U000e0041Zoë"
+    for form in ("json", "gradescope"):
+        row = ExportRow(name, Report("backprop", "backprop", "graded", "0", student=name))
+        text = EXPORTS[form]([row], "backprop", 1.0)
+        assert all(sign.isprintable() for sign in text.replace("\n", ""))
+        assert "Zoë" in text
+        content = json.loads(text)
+        assert name in (content if form == "gradescope" else [content["students"][0]["student"]])

@@ -1,12 +1,15 @@
 """What students write and show is inert, and what is harmless stays as it is."""
 
 import copy
+import re
+import time
 
 import nbformat
+import pytest
 from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 
-from handgrad.course.nbgrader.sanitize import MAX_COST, MAX_TOTAL, sanitize_comment, sanitize_notebook
+from handgrad.course.nbgrader.sanitize import MAX_COST, MAX_SECONDS, MAX_TOTAL, sanitize_comment, sanitize_notebook
 from helpers.html_page import Page
 from helpers.inputs import named
 
@@ -44,7 +47,23 @@ HARMLESS = (
     "1. one\n2. two\n\n> quoted\n\n---\n\n```python\nx = '<script>'\n```",
     '<br> <b>bold</b> <sub>i</sub>\n\n<div align="center">middle</div>',
     "shape (32, 27) < (32, 1) & more",
+    "## A heading\n\n```python\nx = 1\n```\n\n| a | b |\n| :- | -: |\n| 1 | 2 |",
+    "$$\\begin{aligned} a &= b \\\\ - c \\end{aligned}$$ and $\\left( x \\right)$ and \\\\[-x\\\\]",
 )
+
+NO_ATTRIBUTES = (
+    '<div class="card passed">after</div>',
+    '<p id="score">after</p>',
+    '<p style="position:fixed;top:0">after</p>',
+    '<p style="color:red">after</p>',
+    '<p name="score">after</p>',
+    '<table class="dataframe card"><tr><td>after</td></tr></table>',
+    '<p class="dataframe">after</p>',
+    '<a name="score" id=score class=x style=color:red data-x=1>after</a>',
+    "<P CLASS=x ID = y STYLE='top:0'>after</P>",
+    '<img class="x" alt="after">after',
+)
+"""What could lay a student's text over the page's own, or take its place."""
 
 
 def _with_outputs(*outputs: NotebookNode) -> NotebookNode:
@@ -109,6 +128,93 @@ def test_the_instructors_text_stays() -> None:
     notebook = _text(text)
     sanitize_notebook(notebook, trusted={text})
     assert notebook.cells[0].source == text
+
+
+def test_no_class_id_or_style() -> None:
+    """No attribute that a page's styles and scripts look for reaches a page, from a cell or from an output."""
+    for text in NO_ATTRIBUTES:
+        with named(text):
+            notebook = _text(text)
+            sanitize_notebook(notebook)
+            cell, output = markdown2html(notebook.cells[0].source), _shown({"text/html": text})["data"]["text/html"]
+            ours = cell.replace('class="tex2jax_ignore mathjax_ignore"', "", 1)
+            for page in (ours, output):
+                assert "after" in page
+                assert not re.search(r"\b(class|id|style|name|data-x)\s*=", page, re.IGNORECASE)
+    assert "mermaid" not in _text_after("```mermaid\ngraph LR; a --> b\n```")
+
+
+LIVE_FORMULAS = (
+    r"\mmlToken{mi}[href=\"javascript:alert(1)\"]{click}",
+    r"\mmlToken {mi} [class=card]{26/26}",
+    r"\def\link{\href}",
+    r"\let\frac\href",
+    r"\newcommand{\frac}[2]{26/26}",
+    r"\renewcommand\sum{26}",
+    r"\csname hr\expandafter ef\endcsname",
+    r"\bbox[position:fixed]{26}",
+    r"\cssId{score}{26}",
+    r"\htmlClass{card}{26}",
+    r"\raise 50em{26}",
+    r"a \\[-30em] b",
+    r"\hspace{-50em} 26",
+    r"\unicode[x]{65}",
+    r"\hr<!-- -->ef{x}{y}",
+)
+
+
+def test_formulas_that_do_more() -> None:
+    """A formula with attributes, with a command of the student's own, or out of its place is shown as it is written."""
+    for formula in LIVE_FORMULAS:
+        with named(formula):
+            assert _text_after(f"${formula}$").startswith('<div class="tex2jax_ignore mathjax_ignore">')
+            assert _shown({"text/html": f"${formula}$"})["data"]["text/html"].startswith('<div class="tex2jax_ignore')
+            latex = formula.replace("<!-- -->", "")
+            assert _shown({"text/latex": f"${latex}$"})["data"] == {}
+
+
+def _text_after(source: str) -> str:
+    """The source of a text cell after it was sanitized."""
+    notebook = _text(source)
+    sanitize_notebook(notebook)
+    return str(notebook.cells[0].source)
+
+
+QUADRATIC = ("\\\\(", "\\\\[", "\\begin{a}", "<script ", "[a](")
+OPENERS = (
+    *QUADRATIC,
+    *("[", "![", "<div><p>", "<a href=x>", "<!--", "$$", "`", "*a ", "~~", "[a][b]", "&", "> ", "- a\n"),
+    *("|a|b|\n|-|-|\n", "~~~\n", "# a  ", "  - a\n", "_a", "<b\n", "<style>", "<x a='"),
+)
+"""Texts that cost a renderer more than their length."""
+
+
+def test_texts_that_take_long() -> None:
+    """Text cells that begin something thousands of times cost seconds at most, and can still be read."""
+    for opener in QUADRATIC:
+        with named(opener):
+            assert _seconds_of(opener * 20_000) < MAX_SECONDS
+            assert _seconds_of(opener * (290_000 // len(opener))) < MAX_SECONDS
+
+
+@pytest.mark.slow
+def test_many_texts_that_take_long() -> None:
+    """The same for everything that a text can begin."""
+    for opener in OPENERS:
+        for times in (20_000, 290_000 // len(opener)):
+            with named(opener, str(times)):
+                assert _seconds_of(opener * times) < MAX_SECONDS
+
+
+def _seconds_of(text: str) -> float:
+    """The processor time of sanitizing and rendering four text cells."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell(f"after {text}", id=f"a{number}") for number in range(4)]
+    )
+    started = time.process_time()
+    sanitize_notebook(notebook)
+    assert all("after" in markdown2html(cell.source) for cell in notebook.cells)
+    return time.process_time() - started
 
 
 def test_formulas_that_are_links() -> None:

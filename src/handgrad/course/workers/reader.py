@@ -1,0 +1,77 @@
+"""A process of its own in which a command reads what students handed in.
+
+A text that was made for it can end a parser, or keep it busy for hours. There it costs its own student only: each call
+is under limits of processor time and memory, and a call that ends the process gets a new one for the next.
+"""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, Self, TypeVar
+
+from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.errors import HandgradError, TextLimitError
+from handgrad.notebook.text_limits import TEXT_SECONDS, limited
+
+__all__ = ["Reader", "call"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Reader:
+    """The process, which is started by the first call; a context manager.
+
+    Parameters
+    ----------
+    seconds
+        Processor time for each call.
+    """
+
+    def __init__(self, seconds: float = TEXT_SECONDS) -> None:
+        self._seconds = seconds
+        self._pool: Pool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.__exit__(None)
+            self._pool = None
+
+    def __call__(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Call ``function``, which is at the top of a module, in the process.
+
+        Raises
+        ------
+        HandgradError
+            What it raised, if it is for the user; else a :class:`.TextLimitError`: the call took too much time or
+            memory, failed, or ended the process.
+        """
+        if self._pool is None:
+            self._pool = Pool(__name__, 1, preload=None)
+        try:
+            result: T = self._pool.call(
+                "call", self._seconds, function.__module__, function.__qualname__, arguments, named
+            )
+        except HandgradError:
+            raise
+        except JobFailed as error:
+            raise TextLimitError(f"what was handed in cannot be read: {error}.") from error
+        except Exception as error:
+            raise TextLimitError(
+                f"what was handed in cannot be read: a parser fails at it ({type(error).__name__})."
+            ) from error
+        return result
+
+
+def call(seconds: float, module: str, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Call a function of a module under limits: what the process does."""
+    function = partial(getattr(importlib.import_module(module), name), *arguments, **named)
+    with limited(seconds, may_kill=True):
+        return function()
