@@ -17,7 +17,7 @@ help:
 	@echo "make test-all     the same and the slow ones"
 	@echo "make bench        measure against nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
 	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the exercises in the package"
-	@echo "make constraints  pin the newest version of every package, and write requirements.lock"
+	@echo "make constraints  pin the newest version of every package, and write requirements.lock with hashes"
 	@echo "make clean        delete what can be made again: the environment, builds, wheels"
 	@echo "make clean-course delete submissions, grades, seeds and feedback, such as those of \`make demo\`; asks first"
 
@@ -64,7 +64,14 @@ constraints:
 	sed -n '/^#/p' constraints.txt > $(VENV)/constraints.txt
 	$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
-	$(VENV)/bin/python -m handgrad.authoring.locked_requirements grade > requirements.lock
+	# pip keeps no hashes of what it has installed: uv asks the index for those of all builds, but for torch's
+	$(VENV)/bin/python -m handgrad.authoring.locked_requirements grade | grep -v '^torch==' > $(VENV)/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet uv
+	sed -n '/^#/p' requirements.lock > $(VENV)/requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --no-deps --no-header --no-annotate --generate-hashes \
+	    $(VENV)/requirements.txt >> $(VENV)/requirements.lock
+	mv $(VENV)/requirements.lock requirements.lock
+	rm -rf $(VENV)
 
 clean:
 	rm -rf $(VENV) build dist release/*/*.whl

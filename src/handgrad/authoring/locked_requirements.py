@@ -10,7 +10,6 @@ __all__ = ["locked"]
 
 _HEAD = """# For a machine that grades: the versions with which this was written, all of them exact.
 # Students install requirements.txt, which keeps ranges: a hosted notebook keeps its own torch.
-# pip keeps no hashes of what it has installed, so there are none; `pip-compile --generate-hashes` adds them.
 """
 
 

@@ -12,17 +12,21 @@ from helpers.paths import ROOT
 
 def _pins(text: str) -> dict[str, str]:
     """The versions in a requirements file, by normalised name."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    lines = [line.removesuffix(" \\") for line in text.splitlines() if line and line[0] not in "# "]
     return {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower(): line.split("==")[1] for line in lines}
 
 
 def test_the_file_is_what_is_pinned() -> None:
-    """The repository's file has the development environment's pins, and nothing that only development needs."""
+    """The repository's file has the development environment's pins, each with hashes, and nothing that grading does not
+    need; torch is installed before it.
+    """
     pins = _pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))
-    lock = _pins((ROOT / "requirements.lock").read_text(encoding="utf-8"))
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lock = _pins(text)
     assert {name: version for name, version in lock.items() if pins.get(name) != version}.keys() <= {"setuptools"}
-    assert {"torch", "numpy", "nbgrader", "ipython"} <= lock.keys()
-    assert not {"pytest", "ruff", "mypy", "distributed", "handgrad"} & lock.keys()
+    assert {"numpy", "nbgrader", "ipython", "sympy"} <= lock.keys()
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\w)", text)[1:])
+    assert not {"torch", "pytest", "ruff", "mypy", "distributed", "handgrad"} & lock.keys()
 
 
 def test_what_is_installed_here() -> None:
