@@ -435,16 +435,18 @@ def test_beside_other_assignments(
 def test_a_released_exercise_is_not_trusted(
     lecture: NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file beside a notebook may be a student's, wherever it lies; one that is ours is taken from the package."""
+    """The file beside a notebook may be a student's: one that is ours is taken from the package, and one among hand-ins
+    is not read.
+    """
     monkeypatch.chdir(tmp_path)
-    for folder in (tmp_path / "release/backprop", tmp_path / "submitted/ann/backprop"):
+    for folder, is_read in ((tmp_path / "release/backprop", True), (tmp_path / "submitted/ann/backprop", False)):
         shutil.copytree(ROOT / "release/backprop", folder)
         found = exercise_for(folder / "backprop.ipynb", lecture)
         assert (found.is_trusted, found.directory) == (True, PACKAGED / "backprop")
         path = folder / "exercise.json"
         path.write_text(path.read_text(encoding="utf-8").replace("import torch", "import torch  # mine"), "utf-8")
         found = exercise_for(folder / "backprop.ipynb", lecture)
-        assert (found.is_trusted, found.directory) == (False, folder)
+        assert (found.is_trusted, found.directory) == ((False, folder) if is_read else (True, PACKAGED / "backprop"))
 
 
 @pytest.mark.parametrize("kind", ["release", "solutions"])

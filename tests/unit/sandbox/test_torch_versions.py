@@ -43,8 +43,8 @@ def test_nobody_is_graded_with_another_version(
     with pytest.raises(IsolationError, match=r"nobody is graded: .* this is torch 2\.99\.0"):
         _ = worker.grader
     with pytest.raises(IsolationError, match="nobody is graded"):
-        preprocessors._grader(course, exercise)
+        preprocessors.grader_in(course, exercise)
     preprocessors._graders.clear()
-    report = check_notebook.check(ROOT / "solutions/backprop/backprop.ipynb", exercise).report
+    report = check_notebook.check(ROOT / "solutions/backprop/backprop.ipynb", exercise)
     assert report.score == report.max_score
     assert "this is torch 2.99.0" in report.message

@@ -76,9 +76,10 @@ class AssignmentWorker:
         submission = Submission.of(notebook, grader.exercise)
         graded = grader.grade(submission)
         message = " ".join(note for note in (submitted.note, graded.report.message) if note)
-        copied = len(solution_copies(submission, grader.exercise))
-        report = replace(graded.report, student=submitted.student, message=message, solution_cells=copied)
+        report = replace(graded.report, student=submitted.student, message=message)
         autograded, untouched = self.steps.autograded(submission, grader, replace(graded, report=report))
+        # for the instructor only: after the autograded notebook, of which the student's page is made
+        report = replace(report, solution_cells=len(solution_copies(submission, grader.exercise)))
         text = tidying.text_of(autograded)
         texts = comments(grader.exercise, report, untouched)
         row = known and known.updated(report, texts)
