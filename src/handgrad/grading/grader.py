@@ -18,6 +18,7 @@ from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass
+from handgrad.grading.plain_checks import PlainChecks, quoted
 from handgrad.grading.redrawing import Redrawing
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
 from handgrad.grading.settings import GradingSettings
@@ -30,10 +31,16 @@ from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.student.check import silence
 from handgrad.submission.forbidden_names import find_forbidden
+from handgrad.submission.plain_code import POWER, PlainCell, real_power
+from handgrad.submission.reads import gradients_read
 from handgrad.submission.submission import Submission
 
 __all__ = ["Grader", "GradingResult"]
 
+PRELUDE_OF_PLAIN = (
+    f"import torch; torch.set_default_dtype(torch.float64)\nfrom {real_power.__module__} import real_power as {POWER}"
+)
+"""Runs before the locked cells of the pass over the plain statements."""
 PRELUDE = f"from {silence.__module__} import silence; silence(); del silence"
 """Runs before the locked cells in the sandbox, where ``cmp`` has nothing to compare with."""
 
@@ -99,8 +106,11 @@ class Grader:
         self.exercise, self.settings = exercise, settings or GradingSettings()
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
         self.passes = (*self.states.passes, *passes_of(exercise, seeds, self.settings.sizes))
+        sets = [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes]
+        if plain := self.states.plain:
+            sets.append(ParameterSet(plain.pass_.name, (PRELUDE, PRELUDE_OF_PLAIN, *plain.setup)))
         self.sandbox = sandbox(
-            [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes],
+            sets,
             exercise.directory,
             self.settings.limits.with_visible(exercise.training.seconds),
             isolation=self.settings.isolation,
@@ -132,6 +142,7 @@ class Grader:
         policy = self.settings.policy
         self.gradients = GradientChecks(self.exercise, self.states, self.facts, policy)
         namespace = self.references[passes[0].name].namespace
+        self.plain = PlainChecks(self.exercise, self.states.plain) if self.states.plain else None
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +159,8 @@ class Grader:
         started = time.monotonic()
         given = self.exercise.given_gradients
         self.gradients.begin(submission)
-        results = self._run(submission, self.passes, self._help)
+        plain = self.plain.cells(submission) if self.plain else []
+        results = self._run(submission, self.passes, self._help, plain=plain)
         sources = [cell.source for cell in submission.cells]
         uses = find_forbidden(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
         with execution.captured():
@@ -173,6 +185,7 @@ class Grader:
             wrong = [verdict.gradient for verdict in verdicts if verdict.outcome != "passed"]
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
+            verdicts = self._held(submission, verdicts, results, plain)
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -191,6 +204,7 @@ class Grader:
         passes: Sequence[Pass],
         reference: Callable[[Pass, str], torch.Tensor],
         seconds: float | None = None,
+        plain: Sequence[PlainCell] = (),
     ) -> PassResults:
         """Run some passes of a submission; ``reference`` gives what replaces an answer."""
         tensors = self.references[self.passes[0].name].tensors
@@ -204,6 +218,7 @@ class Grader:
             scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
             is_decided=self._is_decided,
             seconds=seconds,
+            plain=(self.states.plain.pass_, [cell.source for cell in plain]) if plain and self.states.plain else None,
         )
 
     def _branches(
@@ -228,6 +243,27 @@ class Grader:
         redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
         return redrawing.diagnoses(gradients, {one: results.tensors(step, one)[0] for one in gradients})
 
+    def _held(
+        self, submission: Submission, verdicts: Sequence[Verdict], results: PassResults, plain: Sequence[PlainCell]
+    ) -> list[Verdict]:
+        """The verdicts; right gradients that are not plain arithmetic are held for review."""
+        if self.plain is None:
+            return list(verdicts)
+        read = gradients_read(submission.cells, self.exercise.tensor_of)
+        stubs = submission.stub_indices()
+        held = []
+        for verdict in verdicts:
+            name = verdict.gradient
+            is_right = verdict.outcome == "passed" and name in self.exercise.tensors
+            # it is within the tolerance, and has its own note
+            lacks_eps = verdict.diagnosis is not None and verdict.diagnosis.mistake == "missing-eps"
+            if is_right and not lacks_eps and (why := self.plain.why_held(name, results, read[name])):
+                message = f"{name} is right, but {why}{quoted(plain, stubs[name])}. An instructor has to look at it."
+                held.append(replace(verdict, outcome="held", points=0.0, message=message))
+            else:
+                held.append(verdict)
+        return held
+
     @contextmanager
     def without_diagnoses(self) -> Iterator[None]:
         """Grade for the outcomes only."""
@@ -245,6 +281,8 @@ class Grader:
 
     def _help(self, pass_: Pass, gradient: str) -> torch.Tensor:
         """The gradient that is given in a pass, or that replaces an answer in it."""
+        if pass_.kind == "plain" and self.states.plain:
+            return self.states.plain.reference.step.upstream[self.exercise.tensor_of[gradient]]
         reference = self.references[pass_.name]
         values = reference.step.upstream if pass_.kind == "step" else reference.gradients
         return values[self.exercise.tensor_of[gradient]]

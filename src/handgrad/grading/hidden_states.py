@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import SHOWN, Reference
 from handgrad.gradients.branches import Feature
 from handgrad.grading.passes import Kind, Pass, secret_seed, seeds_and_sizes
+from handgrad.submission.plain_code import in_double
 
-__all__ = ["HiddenStates"]
+__all__ = ["HiddenStates", "PlainState"]
 
 TRIES = 6
 """Largest number of seeds that are compared for a pass."""
@@ -28,6 +29,46 @@ FIRST, SAMPLES = 7, 11
 """Seeds from which it is learnt what a forward pass can reach: the first ones, and all if these do not agree."""
 OFTEN = 2
 """What this many of them reach should be reached by a step pass."""
+
+
+@dataclass(frozen=True)
+class PlainState:
+    """The pass over the plain statements of a submission, in double precision.
+
+    Attributes
+    ----------
+    parameters
+        What it sets after the parameters cell.
+    setup
+        The exercise's locked cells.
+    reference
+        The reference, in float64.
+    """
+
+    pass_: Pass
+    setup: tuple[str, ...]
+    reference: Reference
+
+    @classmethod
+    def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> "PlainState | None":
+        """The pass with these parameters; None if the exercise cannot be run in double precision."""
+        cells = tuple(
+            replace(cell, source=in_double(cell.source)) if cell.kind == "locked" else cell for cell in exercise.cells
+        )
+        double = replace(exercise, cells=cells)
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            reference = Reference.of(double, parameters)
+            if all(value.dtype == torch.float64 for value in reference.gradients.values()) and reference.is_finite:
+                # what follows from it is computed in double precision too
+                _ = reference.step
+                return cls(Pass("plain", 1, parameters), double.setup(parameters), reference)
+        except ExerciseError:
+            pass
+        finally:
+            torch.set_default_dtype(default)
+        return None
 
 
 @dataclass
@@ -42,6 +83,8 @@ class HiddenStates:
         The reference of each pass, by its name; the visible pass is among them.
     passes
         The passes, in the order in which one child runs them: the optional ones come last.
+    plain
+        The pass over the plain statements; None if the forward pass does not run in double precision.
     reachable
         What the forward pass reaches for enough seeds.
     """
@@ -49,6 +92,7 @@ class HiddenStates:
     exercise: Exercise
     references: dict[str, Reference]
     passes: list[Pass] = field(default_factory=list)
+    plain: PlainState | None = None
     reachable: frozenset[Feature] = frozenset()
     _known: dict[str, Reference | None] = field(default_factory=dict, repr=False)
 
@@ -136,6 +180,8 @@ class HiddenStates:
             self._add(Pass(kind, number, reference.parameters), reference)
             # together they should reach as much as possible
             left -= reference.branches.features
+        if number == 1:
+            self.plain = PlainState.of(self.exercise, self._best(left_over, self.reachable).parameters)
 
     def _add(self, pass_: Pass, reference: Reference) -> None:
         self.passes.append(pass_)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 __all__ = ["ATTEMPTS", "Kind", "Pass", "Round", "plan_values", "rounds", "secret_seed", "seeds_and_sizes"]
 
-Kind = Literal["visible", "as written", "step", "helped", "values"]
+Kind = Literal["visible", "as written", "step", "helped", "values", "plain"]
 ATTEMPTS = 4
 """Largest number of runs of a pass: one, and three more without a cell that ended its process."""
 
@@ -45,7 +45,7 @@ class Pass:
     @property
     def helps(self) -> bool:
         """Whether each answer is replaced by its reference once it has been collected."""
-        return self.kind in ("step", "helped")
+        return self.kind in ("step", "helped", "plain")
 
     @property
     def is_optional(self) -> bool:

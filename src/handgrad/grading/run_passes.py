@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -42,6 +43,8 @@ class PassResults:
         The last attempt at each pass, by its name.
     answers
         The answers by pass and gradient.
+    plain
+        The answers of the plain statements, by gradient.
     deaths
         The cells that ended their process, by index, and how.
     slow
@@ -55,6 +58,7 @@ class PassResults:
     limits: Limits
     results: dict[str, PassResult] = field(default_factory=dict)
     answers: dict[str, dict[str, AnswerPair]] = field(default_factory=dict)
+    plain: dict[str, Answer] = field(default_factory=dict)
     deaths: dict[int, Death] = field(default_factory=dict)
     slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
@@ -133,6 +137,7 @@ def run_passes(
     scalars: Sequence[str] = (),
     is_decided: Callable[[PassResults], bool] = lambda results: False,
     seconds: float | None = None,
+    plain: tuple[Pass, Sequence[str]] | None = None,
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
 
@@ -154,6 +159,9 @@ def run_passes(
         them.
     seconds
         How long the passes may take together (default: as the limits say).
+    plain
+        A pass that runs before all others, and the plain statements of each cell: no other code of the submission has
+        run in its process by then.
 
     Raises
     ------
@@ -161,9 +169,15 @@ def run_passes(
         The grader's own processes failed.
     """
     results = PassResults(submission, passes, sandbox.limits)
-    end = time.monotonic() + (sandbox.limits.submission_seconds if seconds is None else seconds)
+    started = time.monotonic()
+    end = started + (sandbox.limits.submission_seconds if seconds is None else seconds)
     with ExitStack() as stack:
         child: ChildClient | None = None
+        if plain is not None:
+            pass_, sources = plain
+            run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
+            child = _run_plain(sandbox, stack, run, sources, reference=partial(reference, pass_), results=results)
+            end += time.monotonic() - started
         left_empty: set[int] = set()
         skipped: bool | None = None
         for pass_ in passes:
@@ -201,6 +215,42 @@ def run_passes(
     return results
 
 
+def _run_plain(
+    sandbox: Sandbox,
+    stack: ExitStack,
+    run: Run,
+    sources: Sequence[str],
+    *,
+    reference: Callable[[str], torch.Tensor],
+    results: PassResults,
+) -> ChildClient | None:
+    """Run the plain statements; the child, in which the passes can follow, or None if it has ended.
+
+    A cell that ends its process is left empty, and the pass is run again.
+    """
+    cells = results.submission.cells
+    left_empty: set[int] = set()
+    for _ in range(ATTEMPTS):
+        plain = ["" if index in left_empty else source for index, source in enumerate(sources)]
+        child = stack.enter_context(sandbox.child([*(cell.source for cell in cells), *plain]))
+        result = child.run(_shifted(run, len(cells)), reference)
+        for cell in result.cells.values():
+            for name, answer in cell.answers.items():
+                results.plain.setdefault(name, answer)
+        if result.death is None:
+            return child
+        if result.death.index is None:
+            break
+        left_empty.add(result.death.index - len(cells))
+    return None
+
+
+def _shifted(run: Run, by: int) -> Run:
+    """The same pass over the cells that come so many cells later."""
+    cells = tuple(index + by for index in run.cells)
+    return replace(run, cells=cells, collect={index + by: names for index, names in run.collect.items()}, put_back={})
+
+
 def _run(
     pass_: Pass,
     submission: Submission,
@@ -228,6 +278,7 @@ def _run(
         scalars=tuple(scalars),
         help=pass_.helps,
         outputs=pass_.kind == "visible",
+        is_double=pass_.kind == "plain",
         seconds=limits.visible_seconds if pass_.kind == "visible" else None,
         put_back={index: cell.set_below for index, cell in enumerate(cells[:last]) if cell.set_below},
     )

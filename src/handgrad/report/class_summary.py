@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
 from handgrad.report.names import shown
-from handgrad.report.records import Outcome, Report, ReportOutcome, ScoreEntry
+from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
 __all__ = [
@@ -137,17 +137,19 @@ def attention(report: Report, entry: ScoreEntry | None = None) -> str:
     if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
     seen = entry.by_hand if entry and not entry.waiting else ()
-    tampered = [
-        one_line(verdict.gradient)
-        for verdict in report.checks
-        if verdict.outcome == "tampered" and verdict.id not in seen
-    ]
+    waiting = [verdict for verdict in report.checks if verdict.outcome in NEEDS_REVIEW and verdict.id not in seen]
+    tampered = [one_line(verdict.gradient) for verdict in waiting if verdict.outcome == "tampered"]
+    held = [one_line(verdict.gradient) for verdict in waiting if verdict.outcome == "held"]
+    said = []
     if tampered:
         many = len(tampered) > 1
-        return (
-            f"The cell{'s' if many else ''} of {', '.join(tampered)} tamper{'' if many else 's'} with the grader: "
-            "read the code before you publish the score."
+        said.append(
+            f"The cell{'s' if many else ''} of {', '.join(tampered)} tamper{'' if many else 's'} with the grader"
         )
+    if held:
+        said.append(f"{', '.join(held)} {'are' if len(held) > 1 else 'is'} right, but held for review")
+    if said:
+        return f"{'; '.join(said)}: read the code before you publish the score."
     if entry and entry.waiting:
         if entry.by_hand:
             cells = ", ".join(_cells(report, entry))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 __all__ = [
+    "NEEDS_REVIEW",
     "SCHEMA",
     "Comparison",
     "Diagnosis",
@@ -25,7 +26,9 @@ __all__ = [
 SCHEMA = 1
 """Version of the JSON of a report."""
 
-Outcome = Literal["passed", "partial", "failed", "missing", "error", "timeout", "memory", "crashed", "tampered"]
+Outcome = Literal["passed", "partial", "failed", "held", "missing", "error", "timeout", "memory", "crashed", "tampered"]
+NEEDS_REVIEW: tuple[Outcome, ...] = ("tampered", "held")
+"""The outcomes that have no points until an instructor has looked at the code."""
 ReportOutcome = Literal["graded", "unreadable", "not-submitted", "not-graded"]
 
 

@@ -6,8 +6,9 @@ import random
 import re
 import sys
 import types
-from collections.abc import Container, Mapping, Sequence
-from contextlib import chdir, suppress
+import warnings
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -183,6 +184,8 @@ def run_locked(
         for parameters in wanted:
             saved = SavedNamespace()
             outputs: list[Any] = []
+            # a locked cell of the last one may have set another
+            torch.set_default_dtype(torch.float32)
             for index, source in enumerate(parameters["cells"]):
                 with captured() as taken:
                     error = run_cell(CompiledCell(source, f"<locked {index}>"), saved.namespace)
@@ -239,11 +242,11 @@ class Server:
         random.seed(0)
         # torch.manual_seed would also keep the whole stack, with its source lines, for a GPU that is never used
         torch.default_generator.manual_seed(0)
-        torch.set_default_dtype(torch.float32)
+        torch.set_default_dtype(torch.float64 if run["is_double"] else torch.float32)
         begin_session(saved.namespace)
         before = dict(saved.namespace) if run["put_back"] else {}
         uncounted = any(_UNCOUNTED.search(cell.source) for cell in self.cells)
-        with captured(results=run["outputs"]) as outputs:
+        with _no_complex_numbers() if run["is_double"] else nullcontext(), captured(results=run["outputs"]) as outputs:
             for index in run["cells"]:
                 names = run["collect"].get(str(index), [])
                 if run["help"] and names:
@@ -286,6 +289,16 @@ class Server:
             data, payload = payload[: description["size"]], payload[description["size"] :]
             found.append((description["name"], tensor_bytes.unpack_tensor(description, data)))
         return found
+
+
+@contextmanager
+def _no_complex_numbers() -> Iterator[None]:
+    """Let nothing become real that was complex: the complex step differentiates."""
+    torch.set_warn_always(True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Casting complex values to real")
+        yield
+    torch.set_warn_always(False)
 
 
 def _at_end(

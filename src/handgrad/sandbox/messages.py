@@ -47,6 +47,8 @@ class Run:
         Whether the outputs of the cells are sent.
     seconds
         Wall-clock seconds for one cell (default: those of the limits).
+    is_double
+        Whether torch's default precision is double.
     put_back
         For each cell, the names that have their values of before the pass again after it.
     """
@@ -60,6 +62,7 @@ class Run:
     help: bool = False
     outputs: bool = False
     seconds: float | None = None
+    is_double: bool = False
     put_back: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 

@@ -39,7 +39,7 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.report_store import keep_journal
 from handgrad.errors import CourseError
-from handgrad.report.records import Report
+from handgrad.report.records import NEEDS_REVIEW, Report
 
 __all__ = ["CELL_SCORE", "GradebookWriter", "at_work"]
 
@@ -234,7 +234,7 @@ class GradebookWriter:
         """
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         points = {graded[verdict.id]: verdict.points for verdict in report.checks}
-        to_review = {graded[verdict.id] for verdict in report.checks if verdict.outcome == "tampered"}
+        to_review = {graded[verdict.id] for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
         texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
             notebook, new = self._submitted(connection, report.student, timestamp)

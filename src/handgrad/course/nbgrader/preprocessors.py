@@ -41,9 +41,8 @@ from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import is_configuration, printable, walk
 from handgrad.report.check_output import check_outputs, comment
-from handgrad.report.records import Report
+from handgrad.report.records import NEEDS_REVIEW, Report
 from handgrad.sandbox import torch_versions
-from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
@@ -242,7 +241,7 @@ class SaveVerdicts(SaveAutoGrades):
         for verdict in report.checks:
             grade = gradebook.find_grade(verdict.id, *ids)
             grade.auto_score = verdict.points
-            grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome == "tampered"
+            grade.needs_manual_grade = grade.manual_score is not None or verdict.outcome in NEEDS_REVIEW
         for stub, text in comments(exercise, report).items():
             gradebook.find_comment(stub, *ids).auto_comment = text
 
