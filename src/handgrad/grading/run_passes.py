@@ -228,12 +228,19 @@ def _run_plain(
 
     A cell that ends its process is left empty, and the pass is run again.
     """
-    cells = results.submission.cells
+    cells = [cell.source for cell in results.submission.cells]
     left_empty: set[int] = set()
     for _ in range(ATTEMPTS):
-        plain = ["" if index in left_empty else source for index, source in enumerate(sources)]
-        child = stack.enter_context(sandbox.child([*(cell.source for cell in cells), *plain]))
-        result = child.run(_shifted(run, len(cells)), reference)
+        # a cell that is plain as it is written is there already
+        places = {index: index for index in run.cells}
+        more: list[str] = []
+        for index in run.cells:
+            source = "" if index in left_empty else sources[index]
+            if source != cells[index]:
+                places[index] = len(cells) + len(more)
+                more.append(source)
+        child = stack.enter_context(sandbox.child([*cells, *more]))
+        result = child.run(_moved(run, places), reference)
         for cell in result.cells.values():
             for name, answer in cell.answers.items():
                 results.plain.setdefault(name, answer)
@@ -241,14 +248,14 @@ def _run_plain(
             return child
         if result.death.index is None:
             break
-        left_empty.add(result.death.index - len(cells))
+        left_empty |= {index for index, place in places.items() if place == result.death.index}
     return None
 
 
-def _shifted(run: Run, by: int) -> Run:
-    """The same pass over the cells that come so many cells later."""
-    cells = tuple(index + by for index in run.cells)
-    return replace(run, cells=cells, collect={index + by: names for index, names in run.collect.items()}, put_back={})
+def _moved(run: Run, places: Mapping[int, int]) -> Run:
+    """The same pass over other cells: each at its place."""
+    collect = {places[index]: names for index, names in run.collect.items() if index in places}
+    return replace(run, cells=tuple(places.values()), collect=collect, put_back={})
 
 
 def _run(

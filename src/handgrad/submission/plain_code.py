@@ -7,18 +7,19 @@ precision. An attribute must be on a list whatever it is read from, so an alias 
 
 import ast
 import builtins
+import copy
 import functools
 import inspect
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from types import ModuleType
 
 import torch
 
-from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.syntax import ParsedCell, tree_of
 
 __all__ = ["POWER", "LeftOut", "PlainCell", "in_double", "plain_cells", "real_power"]
 
@@ -30,7 +31,11 @@ _STORED, _TYPES = (frozenset(_LISTS[name]) for name in ("stored", "types"))
 _REFUSED = re.compile("|".join(_LISTS["refused"]))
 _BODIES = ("body", "orelse", "finalbody")
 _DTYPES = frozenset({"cpu", "float", "float32", "float64", "int", "int32", "int64", "torch.float32", "torch.float64"})
+_TENSOR_TYPES = frozenset({"torch.FloatTensor", "torch.DoubleTensor", "torch.LongTensor", "torch.IntTensor"})
 _WIDE = {"float": "double", "float32": "float64", "FloatTensor": "DoubleTensor"}
+_SINGLE = re.compile(r"^((torch\.)?)(float32|FloatTensor)$")
+_OTHER_BUILTINS = frozenset(dir(builtins)) - _BUILTINS
+_TIME = re.compile(r"(?m)^(\s*)%time[ \t]+(?=\S)")
 _CONVERSIONS = ("astype", "type", "to", "view")
 
 
@@ -66,21 +71,35 @@ def _attributes() -> frozenset[str]:
 
 
 class _Reasons(ast.NodeVisitor):
-    """Why a statement is not plain; ``known`` are the names that the notebook binds."""
+    """Why a statement is not plain; ``known`` are the names that the notebook binds.
 
-    def __init__(self, known: Collection[str]) -> None:
+    ``differs`` tells whether it has to be changed for double precision, too.
+    """
+
+    def __init__(self, known: Callable[[], Collection[str]]) -> None:
         self.known = known
         self.found: list[str] = []
+        self.differs = False
 
     def visit_Constant(self, node: ast.Constant) -> None:
+        self.differs |= isinstance(node.value, str) and _SINGLE.match(node.value) is not None
         if isinstance(node.value, complex | bytes):
             self.found.append(f"a constant of the type {type(node.value).__name__}")
 
     def visit_Name(self, node: ast.Name) -> None:
         name = node.id
-        is_other_builtin = hasattr(builtins, name) and name not in self.known and name not in _BUILTINS
-        if name.startswith("__") or name in _NEVER or is_other_builtin:
+        is_other_builtin = name in _OTHER_BUILTINS and name not in self.known()
+        if name.startswith("__") or (isinstance(node.ctx, ast.Load) and (name in _NEVER or is_other_builtin)):
             self.found.append(f"the name {name}")
+        self.differs |= name == "pow"
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        self.differs |= isinstance(node.op, ast.Pow)
+        self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.differs |= isinstance(node.op, ast.Pow)
+        self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -88,6 +107,7 @@ class _Reasons(ast.NodeVisitor):
                 self.found.append(f"the attribute {node.attr}")
         elif node.attr not in _STORED or (isinstance(node.value, ast.Attribute) and node.value.attr == "Tensor"):
             self.found.append(f"an assignment to the attribute {node.attr}")
+        self.differs |= node.attr in _WIDE
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -95,7 +115,11 @@ class _Reasons(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr in _CONVERSIONS:
             values += node.args
         for value in values:
-            if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value not in _DTYPES:
+            if (
+                isinstance(value, ast.Constant)
+                and isinstance(value.value, str)
+                and value.value not in _DTYPES | _TENSOR_TYPES
+            ):
                 self.found.append(f"the type {value.value!r}")
         self.generic_visit(node)
 
@@ -151,9 +175,7 @@ class _Double(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str):
-            node.value = re.sub(
-                r"^((torch\.)?)(float32|FloatTensor)$", lambda found: found[1] + _WIDE[found[3]], node.value
-            )
+            node.value = _SINGLE.sub(lambda found: found[1] + _WIDE[found[3]], node.value)
         return node
 
 
@@ -199,18 +221,38 @@ def in_double(source: str) -> str:
 
 
 def plain_cells(sources: Sequence[str], known: Collection[str]) -> list[PlainCell]:
-    """The plain statements of the cells of one notebook, in double precision; ``known`` are the names of its setup."""
-    trees = [_tree(source) for source in sources]
-    names = {*known, *(name for tree in trees for name in _bound(tree))}
-    return [_plain(tree, source.splitlines(), names) for tree, source in zip(trees, sources, strict=True)]
+    """The plain statements of the cells of one notebook, in double precision; ``known`` are the names of its setup.
+
+    A cell that is plain, and the same in double precision, is left as it is written.
+    """
+    parsed = [ParsedCell.of(_TIME.sub(r"\1", source) if "%time" in source else source) for source in sources]
+    texts = ["".join(cell.lines) if cell else "" for cell in parsed]
+
+    @functools.cache
+    def names() -> frozenset[str]:
+        bound = (name for text in texts for name in _bound(_tree(text)))
+        return frozenset([*known, *bound])
+
+    cells = []
+    for source, cell, text in zip(sources, parsed, texts, strict=True):
+        # of a block that was taken apart, the head would not be looked at
+        is_simple = cell is not None and not cell.whole and not any(step.blocks for step in cell.steps)
+        if cell and is_simple and all(_is_as_it_is(step.node, names) for step in cell.steps):
+            cells.append(PlainCell(source))
+        else:
+            cells.append(_plain(_tree(text), source.splitlines(), names))
+    return cells
 
 
-def _tree(source: str) -> ast.Module:
-    """A cell as Python: magics as calls, which are not plain; ``%time x = 1`` is ``x = 1``."""
-    parsed = ParsedCell.of(re.sub(r"(?m)^(\s*)%time[ \t]+(?=\S)", r"\1", source))
-    if parsed is None:
-        return ast.Module([], [])
-    return ast.parse("".join(parsed.lines))
+def _is_as_it_is(statement: ast.stmt, names: Callable[[], Collection[str]]) -> bool:
+    reasons = _Reasons(names)
+    reasons.visit(statement)
+    return not reasons.found and not reasons.differs
+
+
+def _tree(text: str) -> ast.Module:
+    """The syntax tree of a cell, to be changed."""
+    return copy.deepcopy(tree_of(text)) or ast.Module([], [])
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
@@ -231,21 +273,21 @@ def _bound(tree: ast.Module) -> Iterator[str]:
                 yield name
 
 
-def _plain(tree: ast.Module, lines: Sequence[str], known: Collection[str]) -> PlainCell:
+def _plain(tree: ast.Module, lines: Sequence[str], known: Callable[[], Collection[str]]) -> PlainCell:
     left_out: list[LeftOut] = []
     kept = list(_kept(_Annotations().visit(tree).body, known, lines, left_out))
     module = ast.fix_missing_locations(_RealPower().visit(_Double().visit(ast.Module(kept, []))))
     return PlainCell(ast.unparse(module), tuple(left_out))
 
 
-def _reasons(node: ast.AST, known: Collection[str]) -> list[str]:
+def _reasons(node: ast.AST, known: Callable[[], Collection[str]]) -> list[str]:
     reasons = _Reasons(known)
     reasons.visit(node)
     return reasons.found
 
 
 def _kept(
-    statements: Sequence[ast.stmt], known: Collection[str], lines: Sequence[str], left_out: list[LeftOut]
+    statements: Sequence[ast.stmt], known: Callable[[], Collection[str]], lines: Sequence[str], left_out: list[LeftOut]
 ) -> Iterator[ast.stmt]:
     """The plain ones of some statements; a compound statement keeps what is plain inside it."""
     for statement in statements:
@@ -259,6 +301,7 @@ def _kept(
                 yield _with_names(statement, plain)
         elif isinstance(statement, ast.With) and any(_reasons(item, known) for item in statement.items):
             # the manager goes, what it manages stays
+            left_out.append(_left_out(statement, lines, reasons))
             yield from _kept(statement.body, known, lines, left_out)
             reasons = []
         elif not _head_reasons(statement, known) and hasattr(statement, "body"):
@@ -267,8 +310,12 @@ def _kept(
                 yield statement
                 continue
         if reasons:
-            text = lines[statement.lineno - 1].strip() if statement.lineno <= len(lines) else ""
-            left_out.append(LeftOut(statement.lineno, text, reasons[0]))
+            left_out.append(_left_out(statement, lines, reasons))
+
+
+def _left_out(statement: ast.stmt, lines: Sequence[str], reasons: Sequence[str]) -> LeftOut:
+    text = lines[statement.lineno - 1].strip() if statement.lineno <= len(lines) else ""
+    return LeftOut(statement.lineno, text, "a magic" if text.startswith(("%", "!")) else reasons[0])
 
 
 def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:
@@ -280,7 +327,7 @@ def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) 
     return ast.copy_location(other, statement)
 
 
-def _head_reasons(statement: ast.stmt, known: Collection[str]) -> list[str]:
+def _head_reasons(statement: ast.stmt, known: Callable[[], Collection[str]]) -> list[str]:
     """Why the head of a compound statement is not plain."""
     reasons = _Reasons(known)
     if isinstance(statement, ast.ClassDef) or getattr(statement, "name", "").startswith("__"):
@@ -293,7 +340,9 @@ def _head_reasons(statement: ast.stmt, known: Collection[str]) -> list[str]:
     return reasons.found
 
 
-def _keep_inside(statement: ast.stmt, known: Collection[str], lines: Sequence[str], left_out: list[LeftOut]) -> None:
+def _keep_inside(
+    statement: ast.stmt, known: Callable[[], Collection[str]], lines: Sequence[str], left_out: list[LeftOut]
+) -> None:
     """Leave out what is not plain in the bodies of a statement."""
     for part in (statement, *getattr(statement, "handlers", ())):
         for field in _BODIES:

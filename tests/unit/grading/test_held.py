@@ -1,0 +1,90 @@
+"""Right answers that are not plain arithmetic are held for manual review; a formula in any style is not."""
+
+from collections.abc import Callable
+
+import pytest
+
+from handgrad.grading.grader import Grader
+from handgrad.report.records import Verdict
+from handgrad.submission.submission import Submission
+
+Submit = Callable[..., Submission]
+
+DIFFERENCES = """
+def back(x, h=1e-6):
+    p = x.double()
+    return (((p + h).log() - (p - h).log()) / (2 * h) * dlogprobs.double()).float()
+dprobs = back(probs)
+"""
+NUMPY = """
+import numpy as np
+k, h = 'D', 1e-20
+i = np.sqrt(np.array(-1.0).astype(k))
+p = probs.double().numpy()
+z = np.log(p.astype(k) + h * i) - np.log(p)
+dprobs = torch.tensor((z / h / i).astype('float64')).float() * dlogprobs
+"""
+HELD = {
+    "central differences": (DIFFERENCES, "as numerical differentiation is"),
+    "text that is executed": ("exec('dprobs = dlogprobs / probs')", "uses the name exec"),
+    "a computed name": ("dprobs = getattr(dlogprobs, 'd' + 'iv')(probs)", "uses the name getattr"),
+    "a class": ("class Answer:\n    value = dlogprobs / probs\ndprobs = Answer.value", "uses the class Answer"),
+    "a complex step": (
+        "h = 1e-20\nz = torch.complex(probs.double(), torch.full_like(probs, h).double()).log()\n"
+        "dprobs = (z.imag / h * dlogprobs).float()",
+        "uses the attribute complex",
+    ),
+    "a complex number from a power": (
+        "i = (-1) ** 0.5\nh = 1e-20\ndprobs = ((probs.double() + i * h).log().imag / h * dlogprobs).float()",
+        "",
+    ),
+    "a patched function": (
+        "torch.Tensor.relu = lambda self: self / probs\ndprobs = dlogprobs.relu()",
+        "uses an assignment to the attribute relu",
+    ),
+    "numpy's complex numbers": (NUMPY, ""),
+}
+
+
+def verdict(grader: Grader, submission: Submission) -> Verdict:
+    """The verdict on dprobs; all others pass."""
+    report = grader.grade(submission).report
+    assert {one.outcome for one in report.checks if one.gradient != "dprobs"} == {"passed"}
+    return report.verdicts()["check_dprobs"]
+
+
+@pytest.mark.parametrize(("text", "why"), HELD.values(), ids=HELD)
+def test_held(grader: Grader, submit: Submit, text: str, why: str) -> None:
+    """It has no points until an instructor has looked at it, and the report says why."""
+    found = verdict(grader, submit(dprobs=text))
+    if found.outcome == "failed":
+        pytest.fail(f"the attack itself does not work: {found}")
+    assert (found.outcome, found.points) == ("held", 0.0)
+    assert found.message.startswith("dprobs is right, but ")
+    assert why in found.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dprobs = dlogprobs / probs",
+        "dprobs = probs**-1 * dlogprobs",
+        "import numpy as np\ndprobs = torch.from_numpy(dlogprobs.numpy() / probs.numpy())",
+        "def recip(x):\n    return 1.0 / x\ndprobs = dlogprobs.double().mul(recip(probs.double())).float()",
+        "dprobs = torch.stack([a / b for a, b in zip(dlogprobs, probs)])",
+        "%time dprobs = dlogprobs / probs",
+        "print('shape', dlogprobs.shape)\ndprobs: torch.Tensor = dlogprobs / probs",
+        "eval('1 + 1')\ndprobs = dlogprobs / probs",
+        "dprobs = torch.empty_like(probs)\nfor i in range(n):\n    dprobs[i] = dlogprobs[i] * probs[i].pow(-1)",
+    ],
+)
+def test_a_formula_is_not(grader: Grader, submit: Submit, text: str) -> None:
+    """Formulas pass in any style, whatever stands beside them."""
+    assert verdict(grader, submit(dprobs=text)).outcome == "passed"
+
+
+def test_a_cell_that_ends_its_process(grader: Grader, submit: Submit) -> None:
+    """It costs its own gradient only."""
+    report = grader.grade(submit(dh="while True: pass", dC="import os\nos.kill(os.getpid(), 9)")).report
+    wrong = {one.gradient: one.outcome for one in report.checks if one.outcome != "passed"}
+    assert wrong == {"dh": "timeout", "dC": "crashed"}

@@ -1,0 +1,100 @@
+"""What of a cell is plain arithmetic."""
+
+import pytest
+
+from handgrad.submission.plain_code import in_double, plain_cells, real_power
+
+PLAIN = (
+    "dprobs = dlogprobs / probs",
+    "dC = torch.zeros_like(C)\nfor k in range(Xb.shape[0]):\n    dC[Xb[k]] += demb[k]",
+    "def back(a: torch.Tensor, b=1) -> torch.Tensor:\n    return a * b\ndb = (lambda x: back(x))(dh)",
+    "with torch.no_grad():\n    dh = dlogits @ W2.T",
+    "import torch, math\nfrom torch.nn import functional as F\ndx = F.one_hot(ix) * math.sqrt(2)",
+    "try:\n    dx = dy.sum(0)\nexcept (ValueError, RuntimeError) as error:\n    print(f'{error}')",
+    "input = 3\ndx = dy * input",
+    "async def f(a):\n    return a\ndx = await f(dy)",
+    "dx = [one for one in dy if (n := one.sum()) > 0]",
+    "",
+)
+
+
+@pytest.mark.parametrize("source", PLAIN)
+def test_plain(source: str) -> None:
+    """Arithmetic in any style is plain."""
+    (cell,) = plain_cells([source], {"dlogprobs"})
+    assert not cell.left_out
+
+
+NOT_PLAIN = {
+    "x = 1\nexec('dx = 2')": ("exec('dx = 2')", "the name exec"),
+    "def f(exec): pass\nexec('dx = 2')": ("exec('dx = 2')", "the name exec"),
+    "eval = 3\ndx = eval('y')": ("dx = eval('y')", "the name eval"),
+    "dx = getattr(torch, 'autograd').grad(y, x)": ("dx = getattr(torch, 'autograd').grad(y, x)", "the name getattr"),
+    "import torch as t\ndx = t.autograd.grad(y, x)": ("dx = t.autograd.grad(y, x)", "the attribute autograd"),
+    "torch.Tensor.mul = f": ("torch.Tensor.mul = f", "an assignment to the attribute mul"),
+    "torch.Tensor.data = f": ("torch.Tensor.data = f", "an assignment to the attribute data"),
+    "class Mine(torch.Tensor): pass": ("class Mine(torch.Tensor): pass", "the class Mine"),
+    "import os, math": ("import os, math", "the import of os"),
+    "from torch import autograd": ("from torch import autograd", "the import of autograd"),
+    "from . import x": ("from . import x", "the import from None"),
+    "dx = 1j * dy": ("dx = 1j * dy", "a constant of the type complex"),
+    "dx = dy.to(dtype='complex128')": ("dx = dy.to(dtype='complex128')", "the type 'complex128'"),
+    "dx = torch.complex(x, h)": ("dx = torch.complex(x, h)", "the attribute complex"),
+    "dx = y.__class__": ("dx = y.__class__", "the attribute __class__"),
+    "@torch.compile\ndef f(x): return x": ("def f(x): return x", "the attribute compile"),
+    "def __getattr__(name): return 1": ("def __getattr__(name): return 1", "the function __getattr__"),
+    "with torch.enable_grad(), x: dy = 1": ("with torch.enable_grad(), x: dy = 1", "the attribute enable_grad"),
+    "match x:\n    case Foo(): dx = 1": ("match x:", "a match on a class"),
+    "dx = type('T', (object,), {})()": ("dx = type('T', (object,), {})()", "the name type"),
+    "dx = torch.func.vmap(f)(y)": ("dx = torch.func.vmap(f)(y)", "the attribute vmap"),
+    "%timeit -n1 dx = 1": ("%timeit -n1 dx = 1", "a magic"),
+}
+
+
+@pytest.mark.parametrize(("source", "first"), NOT_PLAIN.items(), ids=NOT_PLAIN)
+def test_left_out(source: str, first: tuple[str, str]) -> None:
+    """What is more than arithmetic is left out, with the reason."""
+    (cell,) = plain_cells([source], set())
+    assert cell.left_out
+    assert (cell.left_out[0].text, cell.left_out[0].why) == first
+
+
+def test_the_rest_stays() -> None:
+    """Statements are left out one by one, inside blocks too; a block's body outlives its manager."""
+    source = """
+import os, math
+for i in range(3):
+    dx += i
+    eval('1')
+with evil.manager():
+    dy = math.exp(1)
+%time dz = 2
+class A:
+    pass
+"""
+    (cell,) = plain_cells([source], set())
+    assert cell.source == "import math\nfor i in range(3):\n    dx += i\ndy = math.exp(1)\ndz = 2"
+    assert [one.line for one in cell.left_out] == [2, 5, 6, 9]
+
+
+def test_double_precision() -> None:
+    """What names single precision names double, and a power is real."""
+    source = "dx = y.float() ** 2\ndx = dx.to(torch.float32) + y.type('torch.FloatTensor')\ndx **= 3\nz = pow(x, 2)"
+    (cell,) = plain_cells([source], set())
+    assert cell.source.splitlines() == [
+        "dx = _real_power(y.double(), 2)",
+        "dx = dx.to(torch.float64) + y.type('torch.DoubleTensor')",
+        "dx = _real_power(dx, 3)",
+        "z = _real_power(x, 2)",
+    ]
+    assert in_double("x = y.float() ** 2\n") == "x = y.double() ** 2"
+    assert in_double("%magic") == "%magic"
+    assert real_power(2, 3) == 8
+    with pytest.raises(ValueError, match="complex"):
+        real_power(-1, 0.5)
+
+
+def test_as_it_is() -> None:
+    """A plain cell keeps its text, comments and all."""
+    source = "# mine\ndx = dy * 2  # twice"
+    assert plain_cells([source], set())[0].source == source
