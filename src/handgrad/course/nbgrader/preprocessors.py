@@ -40,8 +40,6 @@ from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import is_configuration, printable, walk
-from handgrad.notebook.text_limits import limited
-from handgrad.notebook.untrusted_files import is_configuration, printable, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import NEEDS_REVIEW, Report
 from handgrad.sandbox import torch_versions
