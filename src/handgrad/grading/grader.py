@@ -32,7 +32,6 @@ from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.student.check import silence
 from handgrad.submission.forbidden_names import find_forbidden
 from handgrad.submission.plain_code import POWER, PlainCell, real_power
-from handgrad.submission.reads import gradients_read
 from handgrad.submission.submission import Submission
 
 __all__ = ["Grader", "GradingResult"]
@@ -216,7 +215,7 @@ class Grader:
             givens=self.exercise.given_gradients,
             values={check.gradient for check in self.exercise.values},
             scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
-            is_decided=self._is_decided,
+            is_needed=lambda pass_, results: self._is_needed(pass_, results, plain),
             seconds=seconds,
             plain=(self.states.plain.pass_, [cell.source for cell in plain]) if plain and self.states.plain else None,
         )
@@ -249,7 +248,6 @@ class Grader:
         """The verdicts; right gradients that are not plain arithmetic are held for review."""
         if self.plain is None:
             return list(verdicts)
-        read = gradients_read(submission.cells, self.exercise.tensor_of)
         stubs = submission.stub_indices()
         held = []
         for verdict in verdicts:
@@ -257,7 +255,7 @@ class Grader:
             is_right = verdict.outcome == "passed" and name in self.exercise.tensors
             # it is within the tolerance, and has its own note
             lacks_eps = verdict.diagnosis is not None and verdict.diagnosis.mistake == "missing-eps"
-            if is_right and not lacks_eps and (why := self.plain.why_held(name, results, read[name])):
+            if is_right and not lacks_eps and (why := self.plain.why_held(name, results, self.gradients.reads(name))):
                 message = f"{name} is right, but {why}{quoted(plain, stubs[name])}. An instructor has to look at it."
                 held.append(replace(verdict, outcome="held", points=0.0, message=message))
             else:
@@ -286,6 +284,22 @@ class Grader:
         reference = self.references[pass_.name]
         values = reference.step.upstream if pass_.kind == "step" else reference.gradients
         return values[self.exercise.tensor_of[gradient]]
+
+    def _is_needed(self, pass_: Pass, results: PassResults, plain: Sequence[PlainCell]) -> bool:
+        """Whether a pass can change a mark or a note; ``plain`` are the cells of the pass over plain statements."""
+        if pass_.is_optional:
+            return not self._is_decided(results)
+        if plain and self.plain and pass_ is self.plain.state.replaces:
+            return not (self.plain.proves(plain, results) and self._is_right_at_home(results))
+        return True
+
+    def _is_right_at_home(self, results: PassResults) -> bool:
+        """Whether every gradient is right on the notebook's own data, and no cell ended its process."""
+        if results.deaths or results.out_of_time:
+            return False
+        checks = [check for check in self.exercise.checks if not check.is_value]
+        with execution.captured():
+            return all(check.only_compares and self.gradients.is_right_at_home(check, results) for check in checks)
 
     def _is_decided(self, results: PassResults) -> bool:
         """Whether every mark and every note is decided without the optional passes."""

@@ -11,7 +11,7 @@ import torch
 
 from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Check, Exercise
-from handgrad.exercise.reference import ForwardFacts
+from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, raises, tampered, why_not
 from handgrad.grading.hidden_states import HiddenStates
@@ -169,7 +169,7 @@ class GradientChecks:
     def _expected(self, pass_: Pass, against: Against) -> Expected:
         """What the answers of a pass are compared with."""
         if (pass_.name, against) not in self._expected_by:
-            reference = self.references[pass_.name]
+            reference = self._reference(pass_)
             match against:
                 case "true":
                     gradients = reference.gradients
@@ -183,6 +183,17 @@ class GradientChecks:
             own = {gradient: gradients[tensor] for gradient, tensor in self.exercise.tensor_of.items()}
             self._expected_by[pass_.name, against] = Expected(gradients, scales, {**reference.namespace, **own})
         return self._expected_by[pass_.name, against]
+
+    def _reference(self, pass_: Pass) -> Reference:
+        if self.states.plain and pass_ is self.states.plain.pass_:
+            return self.states.plain.reference
+        return self.references[pass_.name]
+
+    def _step(self, check: Check, pass_: Pass, results: PassResults) -> Comparison | None:
+        """The comparison with the step gradient in a step pass, or in the one that made it unnecessary."""
+        if pass_.name in results.skipped and self.states.plain:
+            pass_ = self.states.plain.pass_
+        return self._comparisons(check, pass_, results, "step")[0]
 
     def _run(
         self, check: Check, expected: Expected, answers: Mapping[str, torch.Tensor]
@@ -198,11 +209,7 @@ class GradientChecks:
         # the unhelped passes find a cell that changes another one's answer
         if at_stub is not at_end or not check.only_compares:
             return False
-        steps = [
-            self._comparisons(check, pass_, results, "step")[0]
-            for round_ in rounds(self.passes)
-            for pass_ in round_.steps
-        ]
+        steps = [self._step(check, pass_, results) for round_ in rounds(self.passes) for pass_ in round_.steps]
         # a difference of more than rounding may be a forgotten eps, which the helped pass shows
         return all(
             step is not None and correctness_of(step) is Correctness.RIGHT and is_rounded(step) for step in steps
@@ -213,6 +220,15 @@ class GradientChecks:
     ) -> tuple[Comparison | None, ...]:
         """The comparisons of the values at the stub's end and at the notebook's end."""
         return tuple(self._compare(check, value, pass_, against)[0] for value in results.tensors(pass_, check.gradient))
+
+    def is_right_at_home(self, check: Check, results: PassResults) -> bool:
+        """Whether the answer is right on the notebook's own data, at the stub's end and at the notebook's."""
+        visible = self._comparisons(check, self.passes[0], results)
+        return all(correctness_of(comparison) is Correctness.RIGHT for comparison in visible)
+
+    def reads(self, gradient: str) -> frozenset[str]:
+        """The tensors whose gradients an answer of the submission reads."""
+        return self._read[gradient]
 
     def evidence(self, check: Check, results: PassResults) -> list[Evidence]:
         """The evidence of the hidden passes on one gradient, by round."""
@@ -249,7 +265,7 @@ class GradientChecks:
         )
 
     def _of_step(self, check: Check, pass_: Pass, results: PassResults) -> StepEvidence:
-        step = self._comparisons(check, pass_, results, "step")[0]
+        step = self._step(check, pass_, results)
         if step is None or correctness_of(step) is Correctness.RIGHT:
             return StepEvidence(step)
         tensor, reference = self.exercise.tensors[check.gradient], self.references[pass_.name]

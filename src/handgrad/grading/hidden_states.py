@@ -43,11 +43,14 @@ class PlainState:
         The exercise's locked cells.
     reference
         The reference, in float64.
+    replaces
+        The step pass that shows nothing more than this one; None if there is none.
     """
 
     pass_: Pass
     setup: tuple[str, ...]
     reference: Reference
+    replaces: Pass | None = None
 
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> "PlainState | None":
@@ -62,13 +65,19 @@ class PlainState:
             reference = Reference.of(double, parameters)
             if all(value.dtype == torch.float64 for value in reference.gradients.values()) and reference.is_finite:
                 # what follows from it is computed in double precision too
-                _ = reference.step
+                _ = reference.step, reference.branches.features
                 return cls(Pass("plain", 1, parameters), double.setup(parameters), reference)
         except ExerciseError:
             pass
         finally:
             torch.set_default_dtype(default)
         return None
+
+    def shows_all_of(self, step: Reference) -> bool:
+        """Whether this pass reaches all that a step pass reaches, and shows each branch that it shows."""
+        own, other = self.reference.branches, step.branches
+        unseen = own.unseen(self.reference.scales) <= other.unseen(step.scales)
+        return unseen and own.features >= other.features
 
 
 @dataclass
@@ -181,7 +190,11 @@ class HiddenStates:
             # together they should reach as much as possible
             left -= reference.branches.features
         if number == 1:
-            self.plain = PlainState.of(self.exercise, self._best(left_over, self.reachable).parameters)
+            plain = PlainState.of(self.exercise, self._best(left_over, self.reachable).parameters)
+            step = next(pass_ for pass_ in self.passes if pass_.kind == "step")
+            if plain and plain.shows_all_of(self.references[step.name]):
+                plain = replace(plain, replaces=step)
+            self.plain = plain
 
     def _add(self, pass_: Pass, reference: Reference) -> None:
         self.passes.append(pass_)

@@ -50,8 +50,7 @@ class PlainChecks:
         """
         tensor, reference = self.exercise.tensors[gradient], self.state.reference
         expected = reference.step.gradients[tensor]
-        answer = results.plain.get(gradient)
-        value = answer.value if answer else None
+        value = self._value(gradient, results)
         if value is None or value.shape != expected.shape or value.is_complex():
             return "not by plain arithmetic alone"
         error = _error(value, expected)
@@ -63,6 +62,22 @@ class PlainChecks:
         if error < NUMERICAL:
             return f"in double precision it is off by {error:.0e}, as numerical differentiation is"
         return "not by plain arithmetic alone"
+
+    def proves(self, cells: Sequence[PlainCell], results: PassResults) -> bool:
+        """Whether all statements are plain, in any precision, and give every gradient of a step."""
+        own = zip(results.submission.cells, cells, strict=True)
+        if not all(plain.is_whole or cell.locked for cell, plain in own):
+            return False
+        gradients = self.state.reference.step.gradients
+        return all(
+            (value := self._value(gradient, results)) is not None
+            and value.shape == gradients[tensor].shape
+            and _error(value, gradients[tensor]) <= EXACT
+            for gradient, tensor in self.exercise.tensors.items()
+        )
+
+    def _value(self, gradient: str, results: PassResults) -> torch.Tensor | None:
+        return results.tensors(self.state.pass_, gradient)[0]
 
 
 def quoted(cells: Sequence[PlainCell], index: int) -> str:

@@ -43,8 +43,8 @@ class PassResults:
         The last attempt at each pass, by its name.
     answers
         The answers by pass and gradient.
-    plain
-        The answers of the plain statements, by gradient.
+    skipped
+        The names of the passes that were not needed.
     deaths
         The cells that ended their process, by index, and how.
     slow
@@ -58,7 +58,7 @@ class PassResults:
     limits: Limits
     results: dict[str, PassResult] = field(default_factory=dict)
     answers: dict[str, dict[str, AnswerPair]] = field(default_factory=dict)
-    plain: dict[str, Answer] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
     deaths: dict[int, Death] = field(default_factory=dict)
     slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
@@ -135,7 +135,7 @@ def run_passes(
     givens: Mapping[str, str] | None = None,
     values: Container[str] = (),
     scalars: Sequence[str] = (),
-    is_decided: Callable[[PassResults], bool] = lambda results: False,
+    is_needed: Callable[[Pass, PassResults], bool] = lambda pass_, results: True,
     seconds: float | None = None,
     plain: tuple[Pass, Sequence[str]] | None = None,
 ) -> PassResults:
@@ -154,9 +154,8 @@ def run_passes(
         Answers that are not gradients: nothing replaces them.
     scalars
         The gradients of the shape (): a number is as good as a tensor.
-    is_decided
-        Whether the results decide everything, so that the optional passes are skipped; called before the first of
-        them.
+    is_needed
+        Whether a pass can change anything, after the results of those before it.
     seconds
         How long the passes may take together (default: as the limits say).
     plain
@@ -179,12 +178,10 @@ def run_passes(
             child = _run_plain(sandbox, stack, run, sources, reference=partial(reference, pass_), results=results)
             end += time.monotonic() - started
         left_empty: set[int] = set()
-        skipped: bool | None = None
         for pass_ in passes:
-            if pass_.is_optional:
-                skipped = is_decided(results) if skipped is None else skipped
-                if skipped:
-                    continue
+            if not is_needed(pass_, results):
+                results.skipped.add(pass_.name)
+                continue
             for _ in range(ATTEMPTS):
                 left = end - time.monotonic()
                 if left <= 0:
@@ -230,6 +227,7 @@ def _run_plain(
     """
     cells = [cell.source for cell in results.submission.cells]
     left_empty: set[int] = set()
+    kept = results.answers.setdefault(run.parameter_set, {})
     for _ in range(ATTEMPTS):
         # a cell that is plain as it is written is there already
         places = {index: index for index in run.cells}
@@ -243,7 +241,7 @@ def _run_plain(
         result = child.run(_moved(run, places), reference)
         for cell in result.cells.values():
             for name, answer in cell.answers.items():
-                results.plain.setdefault(name, answer)
+                kept.setdefault(name, AnswerPair(answer))
         if result.death is None:
             return child
         if result.death.index is None:

@@ -50,10 +50,19 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class PlainCell:
-    """The plain statements of a cell, and those that were left out."""
+    """The plain statements of a cell, and those that were left out.
+
+    ``names_single`` tells whether the cell names single precision, for which ``source`` says double.
+    """
 
     source: str
     left_out: tuple[LeftOut, ...] = ()
+    names_single: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it computes what the cell does, whatever the precision."""
+        return not self.left_out and not self.names_single
 
 
 @functools.cache
@@ -73,16 +82,17 @@ def _attributes() -> frozenset[str]:
 class _Reasons(ast.NodeVisitor):
     """Why a statement is not plain; ``known`` are the names that the notebook binds.
 
-    ``differs`` tells whether it has to be changed for double precision, too.
+    ``names_single`` tells whether one names single precision, ``has_power`` whether a power in it can be complex.
     """
 
     def __init__(self, known: Callable[[], Collection[str]]) -> None:
         self.known = known
         self.found: list[str] = []
-        self.differs = False
+        self.names_single = False
+        self.has_power = False
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        self.differs |= isinstance(node.value, str) and _SINGLE.match(node.value) is not None
+        self.names_single |= isinstance(node.value, str) and _SINGLE.match(node.value) is not None
         if isinstance(node.value, complex | bytes):
             self.found.append(f"a constant of the type {type(node.value).__name__}")
 
@@ -91,14 +101,14 @@ class _Reasons(ast.NodeVisitor):
         is_other_builtin = name in _OTHER_BUILTINS and name not in self.known()
         if name.startswith("__") or (isinstance(node.ctx, ast.Load) and (name in _NEVER or is_other_builtin)):
             self.found.append(f"the name {name}")
-        self.differs |= name == "pow"
+        self.has_power |= name == "pow"
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
-        self.differs |= isinstance(node.op, ast.Pow)
+        self.has_power |= _can_be_complex(node.op, node.right)
         self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self.differs |= isinstance(node.op, ast.Pow)
+        self.has_power |= _can_be_complex(node.op, node.value)
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -107,7 +117,7 @@ class _Reasons(ast.NodeVisitor):
                 self.found.append(f"the attribute {node.attr}")
         elif node.attr not in _STORED or (isinstance(node.value, ast.Attribute) and node.value.attr == "Tensor"):
             self.found.append(f"an assignment to the attribute {node.attr}")
-        self.differs |= node.attr in _WIDE
+        self.names_single |= node.attr in _WIDE
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -189,14 +199,21 @@ class _RealPower(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return _power(node, node.left, node.right) if isinstance(node.op, ast.Pow) else node
+        return _power(node, node.left, node.right) if _can_be_complex(node.op, node.right) else node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.op, ast.Pow) and isinstance(node.target, ast.Name):
+        if _can_be_complex(node.op, node.value) and isinstance(node.target, ast.Name):
             power = _power(node, ast.Name(node.target.id, ast.Load()), node.value)
             return ast.copy_location(ast.Assign([node.target], power), node)
         return node
+
+
+def _can_be_complex(operator: ast.operator, exponent: ast.expr) -> bool:
+    """Whether an operation is a power other than a whole one; a whole power of a real number is real."""
+    number = exponent.operand if isinstance(exponent, ast.UnaryOp) else exponent
+    is_whole = isinstance(number, ast.Constant) and isinstance(number.value, int)
+    return isinstance(operator, ast.Pow) and not is_whole
 
 
 def _power(place: ast.AST, base: ast.expr, exponent: ast.expr) -> ast.expr:
@@ -247,7 +264,7 @@ def plain_cells(sources: Sequence[str], known: Collection[str]) -> list[PlainCel
 def _is_as_it_is(statement: ast.stmt, names: Callable[[], Collection[str]]) -> bool:
     reasons = _Reasons(names)
     reasons.visit(statement)
-    return not reasons.found and not reasons.differs
+    return not reasons.found and not reasons.names_single and not reasons.has_power
 
 
 def _tree(text: str) -> ast.Module:
@@ -275,9 +292,11 @@ def _bound(tree: ast.Module) -> Iterator[str]:
 
 def _plain(tree: ast.Module, lines: Sequence[str], known: Callable[[], Collection[str]]) -> PlainCell:
     left_out: list[LeftOut] = []
+    reasons = _Reasons(known)
+    reasons.visit(tree)
     kept = list(_kept(_Annotations().visit(tree).body, known, lines, left_out))
     module = ast.fix_missing_locations(_RealPower().visit(_Double().visit(ast.Module(kept, []))))
-    return PlainCell(ast.unparse(module), tuple(left_out))
+    return PlainCell(ast.unparse(module), tuple(left_out), reasons.names_single)
 
 
 def _reasons(node: ast.AST, known: Callable[[], Collection[str]]) -> list[str]:

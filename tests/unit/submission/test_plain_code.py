@@ -79,13 +79,15 @@ class A:
 
 def test_double_precision() -> None:
     """What names single precision names double, and a power is real."""
-    source = "dx = y.float() ** 2\ndx = dx.to(torch.float32) + y.type('torch.FloatTensor')\ndx **= 3\nz = pow(x, 2)"
+    source = (
+        "dx = y.float() ** n\ndx = dx.to(torch.float32) + y.type('torch.FloatTensor')\ndx **= 0.5\nz = pow(x, 2) ** -2"
+    )
     (cell,) = plain_cells([source], set())
     assert cell.source.splitlines() == [
-        "dx = _real_power(y.double(), 2)",
+        "dx = _real_power(y.double(), n)",
         "dx = dx.to(torch.float64) + y.type('torch.DoubleTensor')",
-        "dx = _real_power(dx, 3)",
-        "z = _real_power(x, 2)",
+        "dx = _real_power(dx, 0.5)",
+        "z = _real_power(x, 2) ** (-2)",
     ]
     assert in_double("x = y.float() ** 2\n") == "x = y.double() ** 2"
     assert in_double("%magic") == "%magic"
