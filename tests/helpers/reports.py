@@ -20,6 +20,7 @@ CHECKS = (
     Verdict("check_db2", "db2", "memory", 0.0, 1.0),
     Verdict("check_dC", "dC", "crashed", 0.0, 1.0),
     Verdict("check_demb", "demb", "tampered", 0.0, 1.0),
+    Verdict("check_dbnvar", "dbnvar", "held", 0.0, 1.0, RIGHT),
 )
 PASSED = CHECKS[0]
 GRAPH = ForwardGraph(

@@ -252,8 +252,11 @@ def _run_plain(
 
 def _moved(run: Run, places: Mapping[int, int]) -> Run:
     """The same pass over other cells: each at its place."""
-    collect = {places[index]: names for index, names in run.collect.items() if index in places}
-    return replace(run, cells=tuple(places.values()), collect=collect, put_back={})
+    collect, put_back = (
+        {places[index]: names for index, names in by_index.items() if index in places}
+        for by_index in (run.collect, run.put_back)
+    )
+    return replace(run, cells=tuple(places.values()), collect=collect, put_back=put_back)
 
 
 def _run(

@@ -13,7 +13,7 @@ from handgrad.report.wording import KINDS, one_line
 
 __all__ = ["distribution", "gradient_chart", "item_chart", "score_chart"]
 
-PAINTS = ("ink", "soft", "line", "bar", "right", "partial", "wrong", "stopped", "missing")
+PAINTS = ("ink", "soft", "line", "bar", "right", "partial", "held", "wrong", "stopped", "missing")
 """Colours of the page, by the names of its CSS variables."""
 _INK = {name: f"#0102{place:02x}" for place, name in enumerate(PAINTS, 16)}
 """Placeholders for them while matplotlib draws: a dark page has other colours."""

@@ -44,7 +44,7 @@ _STOPPED = ("!", "stopped", "magenta", "#8250df")
 LOOKS: Mapping[Outcome, Look] = {
     "passed": Look("✓", "right", "green", "#1a7f37", ""),
     "partial": Look("½", "partial", "yellow", "#9a6700", "{gradient} is partly right: it earns {points}."),
-    "held": Look("?", "held", "bold yellow", "#9a6700", "{gradient} is held for manual review."),
+    "held": Look("?", "held", "blue", "#0969da", "{gradient} is held for manual review."),
     "failed": Look("✗", "wrong", "red", "#cf222e", "{gradient} is not right."),
     "error": Look(*_STOPPED, "The cell of {gradient} raises an error."),
     "timeout": Look(*_STOPPED, "The cell of {gradient} did not finish in time."),

@@ -105,8 +105,11 @@ def test_a_cell_above_the_setup(grader: Grader, solved: NotebookNode, exercise: 
 
 
 def test_the_passes_that_a_right_solution_needs(grader: Grader, submit: Submit) -> None:
-    """What is right in every step is not run in the optional passes."""
-    assert set(grader.grade(submit()).answers) == {"visible", "step 1"}
+    """What is right in every step is not run in the optional passes, and a proof in double precision is a step."""
+    plain, step = grader.grade(submit()), grader.grade(submit(dh="dh = dlogits.float() @ W2.T"))
+    assert set(plain.answers) == {"plain 1", "visible"}
+    assert set(step.answers) == {"plain 1", "visible", "step 1"}
+    assert plain.report.score == step.report.score == 26
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_what_a_step_does_not_settle_is_tried_in_every_pass(
     grader: Grader, submit: Submit, cells: dict[str, str]
 ) -> None:
     """A gradient that is not plainly right in its step is looked at in all passes, and so are the others."""
-    assert set(grader.grade(submit(**cells)).answers) == {one.name for one in grader.passes}
+    assert set(grader.grade(submit(**cells)).answers) == {"plain 1", *(one.name for one in grader.passes)}
 
 
 def test_an_answer_is_final_once_its_reference_was_sent(

@@ -289,7 +289,7 @@ class TestText:
             assert "4 missing" in row
             assert "…" not in row.split("4 failed")[0]
         (row,) = [row for row in rows if row.startswith("sly ")]
-        assert row.endswith("8 not passed")
+        assert row.endswith("9 not passed")
         assert "300 submissions: 297 graded, 1 not-graded, 1 not-submitted, 1 unreadable." in rows
         people = table.partition("Needs manual review (3):")[2]
         assert [student in people for student in ("pdf", "pipe", "sly", "late")] == [True, True, True, False]
@@ -501,7 +501,7 @@ class TestJunit:
         root = ET.fromstring(report_junit(report()))
         (suite,) = root
         for element in (root, suite):
-            assert [element.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["9", "3", "5", "0"]
+            assert [element.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["10", "3", "6", "0"]
         assert [case.get("name") for case in suite.iter("testcase")] == [one.gradient for one in CHECKS]
         failure = suite.find("testcase[@name='dcounts']/failure")
         assert failure is not None
@@ -530,7 +530,7 @@ class TestGradescope:
         results = json.loads(report_gradescope(report()))
         assert results["score"] == sum(test["score"] for test in results["tests"]) == 1.5
         assert results["execution_time"] == 0.021
-        assert [test["status"] for test in results["tests"]] == ["passed"] + ["failed"] * 8
+        assert [test["status"] for test in results["tests"]] == ["passed"] + ["failed"] * 9
         assert {test["output_format"] for test in results["tests"]} | {results["output_format"]} == {"text"}
         assert {test["visibility"] for test in results["tests"]} == {"visible"}
         assert all(test["output"] for test in results["tests"])

@@ -46,7 +46,7 @@ NOT_PLAIN = {
     "with torch.enable_grad(), x: dy = 1": ("with torch.enable_grad(), x: dy = 1", "the attribute enable_grad"),
     "match x:\n    case Foo(): dx = 1": ("match x:", "a match on a class"),
     "dx = type('T', (object,), {})()": ("dx = type('T', (object,), {})()", "the name type"),
-    "dx = torch.func.vmap(f)(y)": ("dx = torch.func.vmap(f)(y)", "the attribute vmap"),
+    "dx = torch.func.vmap(f)(y)": ("dx = torch.func.vmap(f)(y)", "the attribute func"),
     "%timeit -n1 dx = 1": ("%timeit -n1 dx = 1", "a magic"),
 }
 
