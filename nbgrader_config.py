@@ -38,5 +38,6 @@ c.ExchangeFactory.collect = handgrad.ExchangeCollector
 # c.Handgrad.cell_seconds = 10.0       seconds for one cell in one pass
 # c.Handgrad.submission_seconds = 60.0 seconds for one submission
 # c.Handgrad.memory_mb = 1024          MiB of memory for one submission
+# c.Handgrad.plain_modules = []        further modules whose public functions are plain arithmetic
 # c.Handgrad.trust_submissions = False grade also if this machine has no isolation
 # c.Handgrad.isolation = "best"         "none" grades as on a machine without isolation, to try that out

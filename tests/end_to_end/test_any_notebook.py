@@ -189,7 +189,7 @@ def _second_names(notebook: NotebookNode) -> None:
         (r"^dh = (.*)", r"def back():\n    global dh\n    dh = \1\nback()"),
         (r"^db2 = (.*)", r"globals()['db2'] = \1"),
         (r"^dW2 = (.*)", r"dW2 = torch.zeros_like(W2)\ntorch.matmul(h.T, dlogits, out=dW2)"),
-        (r"^dbndiff \+= (.*)", r"import operator\noperator.iadd(dbndiff.view(-1), (\1).view(-1))"),
+        (r"^dbndiff \+= (.*)", r"dbndiff.view(-1).add_((\1).view(-1))"),
         (r"dC\[ix\] \+= demb\[k, j\]", "np.add.at(dC.numpy(), ix, demb[k, j].numpy())"),
     )
     cell = _cell(notebook, BACKWARD)

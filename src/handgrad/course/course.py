@@ -1,6 +1,7 @@
 """A course: its folders, its exercises, its configuration and its hidden seeds."""
 
 import copy
+import importlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Unicode
 from traitlets.config import Config, Configurable, PyFileConfigLoader
 
 from handgrad.course import hand_ins
@@ -63,6 +64,10 @@ class Handgrad(Configurable):
         False, help="Grade also if this machine has no isolation: only for code that you trust."
     ).tag(config=True)
 
+    plain_modules = List(
+        Unicode(), help="Further modules whose public functions are plain arithmetic, such as ['operator']."
+    ).tag(**_BOTH)
+
     def grading(self) -> GradingSettings:
         """The settings of a grader, as one frozen record."""
         return GradingSettings(
@@ -71,6 +76,7 @@ class Handgrad(Configurable):
             tuple(self.sizes),
             self.isolation,
             self.trust_submissions,
+            tuple(self.plain_modules),
         )
 
 
@@ -157,6 +163,12 @@ class Course:
     @cached_property
     def settings(self) -> GradingSettings:
         """The settings of the course's graders; one that does not exist, or has a wrong value, is a CourseError."""
+        for name in self._traits.plain_modules:
+            try:
+                importlib.import_module(name)
+            except (ImportError, ValueError) as error:
+                where = f"{self.root / CONFIG}: c.Handgrad.plain_modules"
+                raise CourseError(f"{where} names {name!r}, which cannot be imported ({error}).") from error
         return self._traits.grading()
 
     def with_trust(self) -> Self:

@@ -141,7 +141,8 @@ class Grader:
         policy = self.settings.policy
         self.gradients = GradientChecks(self.exercise, self.states, self.facts, policy)
         namespace = self.references[passes[0].name].namespace
-        self.plain = PlainChecks(self.exercise, self.states.plain) if self.states.plain else None
+        modules = self.settings.plain_modules
+        self.plain = PlainChecks(self.exercise, self.states.plain, self.facts, modules) if self.states.plain else None
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
 
     def __exit__(self, *_: object) -> None:
@@ -159,7 +160,8 @@ class Grader:
         given = self.exercise.given_gradients
         self.gradients.begin(submission)
         plain = self.plain.cells(submission) if self.plain else []
-        results = self._run(submission, self.passes, self._help, plain=plain)
+        first = (self.plain.state.pass_, plain) if self.plain else None
+        results = self._run(submission, self.passes, self._help, plain=first)
         sources = [cell.source for cell in submission.cells]
         uses = find_forbidden(sources, self.exercise.tensors, self.exercise.setup({}), given.values())
         with execution.captured():
@@ -184,7 +186,7 @@ class Grader:
             wrong = [verdict.gradient for verdict in verdicts if verdict.outcome != "passed"]
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
-            verdicts = self._held(submission, verdicts, results, plain)
+            verdicts = self._held(verdicts, evidence, results, plain)
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -203,9 +205,12 @@ class Grader:
         passes: Sequence[Pass],
         reference: Callable[[Pass, str], torch.Tensor],
         seconds: float | None = None,
-        plain: Sequence[PlainCell] = (),
+        plain: tuple[Pass, Sequence[PlainCell]] | None = None,
     ) -> PassResults:
-        """Run some passes of a submission; ``reference`` gives what replaces an answer."""
+        """Run some passes of a submission, after one over its plain cells.
+
+        ``reference`` gives what replaces an answer.
+        """
         tensors = self.references[self.passes[0].name].tensors
         return run_passes(
             self.sandbox,
@@ -215,9 +220,9 @@ class Grader:
             givens=self.exercise.given_gradients,
             values={check.gradient for check in self.exercise.values},
             scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
-            is_needed=lambda pass_, results: self._is_needed(pass_, results, plain),
+            is_needed=lambda pass_, results: self._is_needed(pass_, results, plain[1] if plain else ()),
             seconds=seconds,
-            plain=(self.states.plain.pass_, [cell.source for cell in plain]) if plain and self.states.plain else None,
+            plain=(plain[0], [cell.source for cell in plain[1]]) if plain else None,
         )
 
     def _branches(
@@ -243,21 +248,40 @@ class Grader:
         return redrawing.diagnoses(gradients, {one: results.tensors(step, one)[0] for one in gradients})
 
     def _held(
-        self, submission: Submission, verdicts: Sequence[Verdict], results: PassResults, plain: Sequence[PlainCell]
+        self,
+        verdicts: Sequence[Verdict],
+        evidence: Mapping[str, Sequence[Evidence]],
+        results: PassResults,
+        plain: Sequence[PlainCell],
     ) -> list[Verdict]:
         """The verdicts; right gradients that are not plain arithmetic are held for review."""
         if self.plain is None:
             return list(verdicts)
+        submission = results.submission
+        whys: dict[str, str] = {}
+        for verdict in verdicts:
+            # without a small constant it is within the tolerance, and has its own note
+            lacks_eps = verdict.diagnosis is not None and verdict.diagnosis.mistake == "missing-eps"
+            if verdict.outcome == "passed" and verdict.gradient in self.exercise.tensors and not lacks_eps:
+                why = self.plain.why_held(verdict.gradient, results, self.gradients.reads(verdict.gradient))
+                whys[verdict.id] = why
+        as_written = [id_ for id_, why in whys.items() if why and self.gradients.is_right_as_written(evidence[id_])]
+        if as_written:
+            # a later statement, or a function, changes the answer after the place from which it is taken
+            again = self._run(submission, [], self._help, plain=(self.plain.state.as_written, plain))
+            for verdict in verdicts:
+                if verdict.id in as_written:
+                    whys[verdict.id] = self.plain.why_held_as_written(verdict.gradient, again)
         stubs = submission.stub_indices()
         held = []
         for verdict in verdicts:
-            name = verdict.gradient
-            is_right = verdict.outcome == "passed" and name in self.exercise.tensors
-            # it is within the tolerance, and has its own note
-            lacks_eps = verdict.diagnosis is not None and verdict.diagnosis.mistake == "missing-eps"
-            if is_right and not lacks_eps and (why := self.plain.why_held(name, results, self.gradients.reads(name))):
-                message = f"{name} is right, but {why}{quoted(plain, stubs[name])}. An instructor has to look at it."
-                held.append(replace(verdict, outcome="held", points=0.0, message=message))
+            if why := whys.get(verdict.id, ""):
+                said = f"{verdict.gradient} is right, but {why}{quoted(plain, stubs[verdict.gradient])}."
+                if self.settings.holds:
+                    said = f"{said} An instructor has to look at it."
+                    held.append(replace(verdict, outcome="held", points=0.0, message=said))
+                else:
+                    held.append(replace(verdict, message=f"{said} In a course an instructor has to look at it."))
             else:
                 held.append(verdict)
         return held

@@ -296,6 +296,10 @@ class GradientChecks:
             return replace(verdict, diagnosis=copies_autograd(check.gradient, self.facts), message=message)
         return verdict
 
+    def is_right_as_written(self, evidence: Sequence[Evidence]) -> bool:
+        """Whether an answer is right on the true gradients, which show every mistake in it, and not in its step."""
+        return any(mark(round_, self.policy).reason == "hidden" for round_ in evidence)
+
     def is_wrong(self, verdict: Verdict, evidence: Sequence[Evidence]) -> bool:
         """Whether a verdict is about values that are wrong, and not about what could not be tested, or a condition."""
         decided = worst([mark(round_, self.policy) for round_ in evidence])

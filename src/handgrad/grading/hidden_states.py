@@ -52,6 +52,11 @@ class PlainState:
     reference: Reference
     replaces: Pass | None = None
 
+    @property
+    def as_written(self) -> Pass:
+        """The same pass without help."""
+        return replace(self.pass_, kind="plain as written")
+
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> "PlainState | None":
         """The pass with these parameters; None if the exercise cannot be run in double precision."""

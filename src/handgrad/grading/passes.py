@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 __all__ = ["ATTEMPTS", "Kind", "Pass", "Round", "plan_values", "rounds", "secret_seed", "seeds_and_sizes"]
 
-Kind = Literal["visible", "as written", "step", "helped", "values", "plain"]
+Kind = Literal["visible", "as written", "step", "helped", "values", "plain", "plain as written"]
 ATTEMPTS = 4
 """Largest number of runs of a pass: one, and three more without a cell that ended its process."""
 
@@ -41,6 +41,16 @@ class Pass:
         if self.kind == "visible":
             return self.kind
         return f"{self.kind} {self.round}" + (f", part {self.part}" if self.part > 1 else "")
+
+    @property
+    def parameter_set(self) -> str:
+        """The name of the locked cells that it runs after."""
+        return self.name.replace("plain as written", "plain")
+
+    @property
+    def is_double(self) -> bool:
+        """Whether it runs plain statements, in double precision."""
+        return self.kind in ("plain", "plain as written")
 
     @property
     def helps(self) -> bool:

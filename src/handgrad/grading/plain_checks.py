@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.reference import ForwardFacts
 from handgrad.gradients.comparison import scale_of
 from handgrad.grading.hidden_states import PlainState
 from handgrad.grading.run_passes import PassResults
@@ -32,11 +33,14 @@ class PlainChecks:
 
     exercise: Exercise
     state: PlainState
+    facts: ForwardFacts
+    modules: tuple[str, ...] = ()
 
     def cells(self, submission: Submission) -> list[PlainCell]:
         """The plain statements of a submission's cells; its locked ones, which are the exercise's, are whole."""
         sources = ["" if cell.locked else cell.source for cell in submission.cells]
-        plain = plain_cells(sources, self.state.reference.namespace)
+        # an answer is replaced by its reference, so it is there even if its own statement is left out
+        plain = plain_cells(sources, {*self.state.reference.namespace, *self.exercise.tensors}, self.modules)
         return [
             PlainCell(in_double(cell.source)) if cell.locked else own
             for cell, own in zip(submission.cells, plain, strict=True)
@@ -46,22 +50,25 @@ class PlainChecks:
         """Why a right answer is not confirmed, as the end of a sentence; empty if it is.
 
         It is confirmed if its plain statements give the gradient of a step, or what follows from the upstream gradients
-        ``read`` or some of them.
+        ``read`` or some of them, if that proves something.
         """
         tensor, reference = self.exercise.tensors[gradient], self.state.reference
         expected = reference.step.gradients[tensor]
         value = self._value(gradient, results)
-        if value is None or value.shape != expected.shape or value.is_complex():
-            return "not by plain arithmetic alone"
-        error = _error(value, expected)
-        if error > EXACT:
+        error = _error(value, expected) if value is not None else math.inf
+        if value is not None and error > EXACT:
             sources = dict.fromkeys((read, frozenset[str](), *map(frozenset[str], zip(sorted(read), strict=True))))
-            error = min(error, *(_error(value, reference.gradients_from(each)[tensor]) for each in sources))
-        if error <= EXACT:
-            return ""
-        if error < NUMERICAL:
-            return f"in double precision it is off by {error:.0e}, as numerical differentiation is"
-        return "not by plain arithmetic alone"
+            for each in sources:
+                found = reference.gradients_from(each)
+                if reference.proves(tensor, each, found, self.facts):
+                    error = min(error, _error(value, found[tensor]))
+        return _said(error)
+
+    def why_held_as_written(self, gradient: str, results: PassResults) -> str:
+        """The same for an answer that is right on the true gradients only, from a run without help."""
+        expected = self.state.reference.gradients[self.exercise.tensors[gradient]]
+        values = results.tensors(self.state.as_written, gradient)
+        return _said(min((_error(value, expected) for value in values if value is not None), default=math.inf))
 
     def proves(self, cells: Sequence[PlainCell], results: PassResults) -> bool:
         """Whether all statements are plain, in any precision, and give every gradient of a step."""
@@ -70,9 +77,7 @@ class PlainChecks:
             return False
         gradients = self.state.reference.step.gradients
         return all(
-            (value := self._value(gradient, results)) is not None
-            and value.shape == gradients[tensor].shape
-            and _error(value, gradients[tensor]) <= EXACT
+            (value := self._value(gradient, results)) is not None and _error(value, gradients[tensor]) <= EXACT
             for gradient, tensor in self.exercise.tensors.items()
         )
 
@@ -85,11 +90,23 @@ def quoted(cells: Sequence[PlainCell], index: int) -> str:
     for cell in (cells[index], *reversed(cells[:index])):
         if cell.left_out:
             first = cell.left_out[0]
-            return f": `{first.text[:MOST_QUOTED]}` in line {first.line} uses {first.why}"
+            where = f"line {first.line}" + ("" if cell is cells[index] else " of an earlier cell")
+            return f": `{first.text[:MOST_QUOTED]}` in {where} uses {first.why}"
     return ""
 
 
+def _said(error: float) -> str:
+    """What an error of that size says, as the end of a sentence; nothing of a formula's."""
+    if error <= EXACT:
+        return ""
+    if error < NUMERICAL:
+        return f"in double precision it is off by {error:.0e}, as numerical differentiation is"
+    return "not by plain arithmetic alone"
+
+
 def _error(value: torch.Tensor, expected: torch.Tensor) -> float:
-    """The largest difference, as a share of the largest entry of ``expected``; infinite if it is not a number."""
+    """The largest difference, as a share of the largest entry of ``expected``; infinite if it is not comparable."""
+    if value.shape != expected.shape or value.is_complex():
+        return math.inf
     error = float((value.detach().double() - expected).abs().max()) / (scale_of(expected) or 1.0)
     return error if math.isfinite(error) else math.inf

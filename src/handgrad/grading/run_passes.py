@@ -175,7 +175,9 @@ def run_passes(
         if plain is not None:
             pass_, sources = plain
             run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
-            child = _run_plain(sandbox, stack, run, sources, reference=partial(reference, pass_), results=results)
+            child, results.answers[pass_.name] = _run_plain(
+                sandbox, stack, run, sources, submission=submission, reference=partial(reference, pass_)
+            )
             end += time.monotonic() - started
         left_empty: set[int] = set()
         for pass_ in passes:
@@ -218,16 +220,16 @@ def _run_plain(
     run: Run,
     sources: Sequence[str],
     *,
+    submission: Submission,
     reference: Callable[[str], torch.Tensor],
-    results: PassResults,
-) -> ChildClient | None:
-    """Run the plain statements; the child, in which the passes can follow, or None if it has ended.
+) -> tuple[ChildClient | None, dict[str, AnswerPair]]:
+    """Run the plain statements: the child, in which the passes can follow, or None if it has ended; and the answers.
 
     A cell that ends its process is left empty, and the pass is run again.
     """
-    cells = [cell.source for cell in results.submission.cells]
+    cells = [cell.source for cell in submission.cells]
     left_empty: set[int] = set()
-    kept = results.answers.setdefault(run.parameter_set, {})
+    answers: dict[str, AnswerPair] = {}
     for _ in range(ATTEMPTS):
         # a cell that is plain as it is written is there already
         places = {index: index for index in run.cells}
@@ -241,13 +243,13 @@ def _run_plain(
         result = child.run(_moved(run, places), reference)
         for cell in result.cells.values():
             for name, answer in cell.answers.items():
-                kept.setdefault(name, AnswerPair(answer))
+                answers.setdefault(name, AnswerPair(answer, result.at_end.get(name)))
         if result.death is None:
-            return child
+            return child, answers
         if result.death.index is None:
             break
         left_empty |= {index for index, place in places.items() if place == result.death.index}
-    return None
+    return None, answers
 
 
 def _moved(run: Run, places: Mapping[int, int]) -> Run:
@@ -278,7 +280,7 @@ def _run(
         for index, cell in enumerate(cells)
     }
     return Run(
-        parameter_set=pass_.name,
+        parameter_set=pass_.parameter_set,
         cells=tuple(range(last)),
         collect={index: names for index, names in collected.items() if names},
         at_end=() if pass_.helps else tuple(stubs),
@@ -286,7 +288,7 @@ def _run(
         scalars=tuple(scalars),
         help=pass_.helps,
         outputs=pass_.kind == "visible",
-        is_double=pass_.kind == "plain",
+        is_double=pass_.is_double,
         seconds=limits.visible_seconds if pass_.kind == "visible" else None,
         put_back={index: cell.set_below for index, cell in enumerate(cells[:last]) if cell.set_below},
     )

@@ -24,6 +24,10 @@ class GradingSettings:
         ``best`` uses all that this machine offers, ``none`` nothing.
     trust
         Whether to grade even if this machine cannot isolate a submission: for trusted code only.
+    plain_modules
+        Further modules whose public functions are plain arithmetic.
+    holds
+        Whether a right answer that is not plain arithmetic is held for review; else it is only said.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -31,3 +35,5 @@ class GradingSettings:
     sizes: tuple[Mapping[str, Any], ...] = ()
     isolation: Literal["best", "none"] = "best"
     trust: bool = False
+    plain_modules: tuple[str, ...] = ()
+    holds: bool = True

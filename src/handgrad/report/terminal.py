@@ -133,13 +133,13 @@ def _closing(report: Report) -> list[str]:
 
 def _summary(report: Report) -> str:
     outcomes = Counter(verdict.outcome for verdict in report.checks)
-    not_passed = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome != "passed"]
     if not report.checks:
         return "There was nothing to check in this exercise."
-    if not not_passed:
+    if report.passed:
         many = len(report.checks) > 1
         return f"All {len(report.checks)} {noun(report)}s are right." if many else f"The {noun(report)} is right."
     others = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if outcome != "passed")
-    return (
-        f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others}). Continue with {not_passed[0]}."
-    )
+    said = f"{outcomes['passed']} of {len(report.checks)} {noun(report)}s right ({others})."
+    # what is held is right
+    to_do = [one_line(verdict.gradient) for verdict in report.checks if verdict.outcome not in ("passed", "held")]
+    return f"{said} Continue with {to_do[0]}." if to_do else said

@@ -9,10 +9,11 @@ import ast
 import builtins
 import copy
 import functools
+import importlib
 import inspect
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from types import ModuleType
@@ -66,11 +67,13 @@ class PlainCell:
 
 
 @functools.cache
-def _attributes() -> frozenset[str]:
-    """The attributes that may be read: those of the list, and the public functions of torch and of tensors."""
+def _attributes(modules: tuple[str, ...] = ()) -> frozenset[str]:
+    """The attributes that may be read: those of the list, and the public functions of torch, of tensors and of some
+    ``modules``.
+    """
     found = {*dir(torch.Tensor)}
-    modules: tuple[ModuleType, ...] = (torch, torch.nn.functional, torch.linalg, torch.special)
-    for module in modules:
+    public: tuple[ModuleType, ...] = (torch, torch.nn.functional, torch.linalg, torch.special)
+    for module in (*public, *map(importlib.import_module, modules)):
         for name in dir(module):
             value = getattr(module, name, None)
             if name == name.lower() and callable(value) and not inspect.isclass(value):
@@ -79,14 +82,35 @@ def _attributes() -> frozenset[str]:
     return frozenset(found.union(_LISTS["attributes"]))
 
 
+class _Names:
+    """What the cells of a notebook may say.
+
+    Attributes
+    ----------
+    known
+        The names that the setup or one of the cells binds.
+    modules, attributes
+        The modules that may be imported, and the attributes that may be read.
+    """
+
+    def __init__(self, texts: Sequence[str], setup: Collection[str], modules: tuple[str, ...]) -> None:
+        self._texts, self._setup = texts, setup
+        self.modules, self.attributes = _MODULES.union(modules), _attributes(modules)
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        """Computed only if a cell says a name that is one of Python's own."""
+        return frozenset([*self._setup, *(name for text in self._texts for name in _bound(_tree(text)))])
+
+
 class _Reasons(ast.NodeVisitor):
-    """Why a statement is not plain; ``known`` are the names that the notebook binds.
+    """Why a statement is not plain; ``lost`` are the names that only statements which are left out bind.
 
     ``names_single`` tells whether one names single precision, ``has_power`` whether a power in it can be complex.
     """
 
-    def __init__(self, known: Callable[[], Collection[str]]) -> None:
-        self.known = known
+    def __init__(self, names: "_Names", lost: Collection[str] = ()) -> None:
+        self.names, self.lost = names, lost
         self.found: list[str] = []
         self.names_single = False
         self.has_power = False
@@ -98,8 +122,9 @@ class _Reasons(ast.NodeVisitor):
 
     def visit_Name(self, node: ast.Name) -> None:
         name = node.id
-        is_other_builtin = name in _OTHER_BUILTINS and name not in self.known()
-        if name.startswith("__") or (isinstance(node.ctx, ast.Load) and (name in _NEVER or is_other_builtin)):
+        is_other_builtin = name in _OTHER_BUILTINS and name not in self.names.known
+        is_read = isinstance(node.ctx, ast.Load)
+        if name.startswith("__") or (is_read and (name in _NEVER or is_other_builtin or name in self.lost)):
             self.found.append(f"the name {name}")
         self.has_power |= name == "pow"
 
@@ -113,7 +138,7 @@ class _Reasons(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.ctx, ast.Load):
-            if node.attr not in _attributes():
+            if node.attr not in self.names.attributes:
                 self.found.append(f"the attribute {node.attr}")
         elif node.attr not in _STORED or (isinstance(node.value, ast.Attribute) and node.value.attr == "Tensor"):
             self.found.append(f"an assignment to the attribute {node.attr}")
@@ -134,14 +159,14 @@ class _Reasons(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
-        self.found += [f"the import of {alias.name}" for alias in node.names if alias.name not in _MODULES]
+        self.found += [f"the import of {alias.name}" for alias in node.names if alias.name not in self.names.modules]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level or node.module not in _MODULES:
+        if node.level or node.module not in self.names.modules:
             self.found.append(f"the import from {node.module}")
             return
         names = (alias.name for alias in node.names)
-        self.found += [f"the import of {name}" for name in names if name not in _attributes() | _TYPES]
+        self.found += [f"the import of {name}" for name in names if name not in self.names.attributes | _TYPES]
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.found.append(f"the class {node.name}")
@@ -156,6 +181,36 @@ class _Reasons(ast.NodeVisitor):
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.visit_FunctionDef(node)
+
+
+class _WrittenNames(ast.NodeTransformer):
+    """Writes ``globals()['x']`` as ``x`` and ``getattr(x, 'T')`` as ``x.T``: such a name is not computed.
+
+    In a function only what is read, as a name that is assigned there is its own.
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Subscript(
+                value=ast.Call(func=ast.Name("globals" | "locals" | "vars"), args=[], keywords=[]),
+                slice=ast.Constant(value=str(name)),
+                ctx=context,
+            ) if name.isidentifier():
+                return ast.copy_location(ast.Name(name, context), node)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Name("getattr"), args=[value, ast.Constant(value=str(name))], keywords=[]) if (
+                name.isidentifier()
+            ):
+                return ast.copy_location(ast.Attribute(value, name, ast.Load()), node)
+        return node
 
 
 class _Annotations(ast.NodeTransformer):
@@ -228,41 +283,55 @@ def real_power(base: object, exponent: object) -> object:
     return result
 
 
+@functools.lru_cache(maxsize=128)
 def in_double(source: str) -> str:
     """The same Python code in double precision, as far as it names a precision; other text is left alone."""
-    try:
-        tree = _Double().visit(ast.parse(source))
-    except SyntaxError:
-        return source
-    return ast.unparse(ast.fix_missing_locations(tree))
+    tree = tree_of(source)
+    return ast.unparse(ast.fix_missing_locations(_Double().visit(copy.deepcopy(tree)))) if tree else source
 
 
-def plain_cells(sources: Sequence[str], known: Collection[str]) -> list[PlainCell]:
-    """The plain statements of the cells of one notebook, in double precision; ``known`` are the names of its setup.
+def plain_cells(sources: Sequence[str], known: Collection[str], modules: Sequence[str] = ()) -> list[PlainCell]:
+    """The plain statements of the cells of one notebook, in double precision.
 
     A cell that is plain, and the same in double precision, is left as it is written.
+
+    Parameters
+    ----------
+    known
+        The names of its setup.
+    modules
+        Further modules whose public functions are plain (default: none).
+
+    Raises
+    ------
+    ImportError
+        There is no such module.
     """
     parsed = [ParsedCell.of(_TIME.sub(r"\1", source) if "%time" in source else source) for source in sources]
     texts = ["".join(cell.lines) if cell else "" for cell in parsed]
+    names = _Names(texts, known, tuple(modules))
+    lost: frozenset[str] = frozenset()
+    while True:
+        cells: list[PlainCell] = []
+        left_out: set[str] = set()
+        for source, cell, text in zip(sources, parsed, texts, strict=True):
+            # of a block that was taken apart, the head would not be looked at
+            is_simple = cell is not None and not cell.whole and not any(step.blocks for step in cell.steps)
+            if cell and is_simple and all(_is_as_it_is(step.node, names, lost) for step in cell.steps):
+                cells.append(PlainCell(source))
+            else:
+                plain = _Plain(text, source.splitlines(), names, lost)
+                cells.append(plain.cell)
+                left_out |= plain.unbound
+        # what an import, a class or a manager that was left out would have bound has no value
+        left_out = left_out.difference(known, *(_bound(_tree(cell.source)) for cell in cells)) if left_out else left_out
+        if left_out <= lost:
+            return cells
+        lost |= left_out
 
-    @functools.cache
-    def names() -> frozenset[str]:
-        bound = (name for text in texts for name in _bound(_tree(text)))
-        return frozenset([*known, *bound])
 
-    cells = []
-    for source, cell, text in zip(sources, parsed, texts, strict=True):
-        # of a block that was taken apart, the head would not be looked at
-        is_simple = cell is not None and not cell.whole and not any(step.blocks for step in cell.steps)
-        if cell and is_simple and all(_is_as_it_is(step.node, names) for step in cell.steps):
-            cells.append(PlainCell(source))
-        else:
-            cells.append(_plain(_tree(text), source.splitlines(), names))
-    return cells
-
-
-def _is_as_it_is(statement: ast.stmt, names: Callable[[], Collection[str]]) -> bool:
-    reasons = _Reasons(names)
+def _is_as_it_is(statement: ast.stmt, names: _Names, lost: Collection[str]) -> bool:
+    reasons = _Reasons(names, lost)
     reasons.visit(statement)
     return not reasons.found and not reasons.names_single and not reasons.has_power
 
@@ -272,69 +341,108 @@ def _tree(text: str) -> ast.Module:
     return copy.deepcopy(tree_of(text)) or ast.Module([], [])
 
 
-def _bound(tree: ast.Module) -> Iterator[str]:
-    """Every name that is bound anywhere in a cell."""
+def _bound(tree: ast.AST) -> Iterator[str]:
+    """Every name that is bound anywhere in a tree."""
     for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-            case ast.arg(arg=name):
-                yield name
-            case ast.alias():
-                yield (node.asname or node.name).split(".")[0]
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
-            case ast.MatchMapping(rest=str(name)):
-                yield name
+        yield from _bound_by(node)
 
 
-def _plain(tree: ast.Module, lines: Sequence[str], known: Callable[[], Collection[str]]) -> PlainCell:
-    left_out: list[LeftOut] = []
-    reasons = _Reasons(known)
-    reasons.visit(tree)
-    kept = list(_kept(_Annotations().visit(tree).body, known, lines, left_out))
-    module = ast.fix_missing_locations(_RealPower().visit(_Double().visit(ast.Module(kept, []))))
-    return PlainCell(ast.unparse(module), tuple(left_out), reasons.names_single)
+def _bound_by(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            yield name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.arg(arg=name):
+            yield name
+        case ast.alias():
+            yield (node.asname or node.name).split(".")[0]
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            yield name
+        case ast.MatchMapping(rest=str(name)):
+            yield name
 
 
-def _reasons(node: ast.AST, known: Callable[[], Collection[str]]) -> list[str]:
-    reasons = _Reasons(known)
-    reasons.visit(node)
-    return reasons.found
+def _bound_outside(node: ast.AST) -> Iterator[str]:
+    """The names that a statement, or a part of one, binds outside of the functions and classes in it."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            yield from _bound_by(node)
+            waiting += ast.iter_child_nodes(node)
 
 
-def _kept(
-    statements: Sequence[ast.stmt], known: Callable[[], Collection[str]], lines: Sequence[str], left_out: list[LeftOut]
-) -> Iterator[ast.stmt]:
-    """The plain ones of some statements; a compound statement keeps what is plain inside it."""
-    for statement in statements:
-        reasons = _reasons(statement, known)
-        if not reasons:
-            yield statement
-            continue
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            plain = [alias for alias in statement.names if not _reasons(_with_names(statement, [alias]), known)]
-            if plain:
-                yield _with_names(statement, plain)
-        elif isinstance(statement, ast.With) and any(_reasons(item, known) for item in statement.items):
-            # the manager goes, what it manages stays
-            left_out.append(_left_out(statement, lines, reasons))
-            yield from _kept(statement.body, known, lines, left_out)
-            reasons = []
-        elif not _head_reasons(statement, known) and hasattr(statement, "body"):
-            _keep_inside(statement, known, lines, left_out)
-            if not _reasons(statement, known):
+class _Plain:
+    """The plain statements of the ``text`` of a cell, which has these ``lines``.
+
+    Attributes
+    ----------
+    cell
+        The statements.
+    unbound
+        The names that a statement which was left out would have bound.
+    """
+
+    def __init__(self, text: str, lines: Sequence[str], names: _Names, lost: Collection[str]) -> None:
+        self.lines, self.names, self.lost = lines, names, lost
+        self.unbound: set[str] = set()
+        self._left_out: list[LeftOut] = []
+        tree = _Annotations().visit(_WrittenNames().visit(_tree(text)))
+        reasons = _Reasons(names)
+        reasons.visit(tree)
+        kept = ast.Module(list(self._kept(tree.body)), [])
+        source = ast.unparse(ast.fix_missing_locations(_RealPower().visit(_Double().visit(kept))))
+        self.cell = PlainCell(source, tuple(self._left_out), reasons.names_single)
+
+    def _reasons(self, *nodes: ast.AST) -> list[str]:
+        reasons = _Reasons(self.names, self.lost)
+        for node in nodes:
+            reasons.visit(node)
+        return reasons.found
+
+    def _kept(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+        """The plain ones of some statements; a compound statement keeps what is plain inside it."""
+        for statement in statements:
+            reasons = self._reasons(statement)
+            if not reasons:
                 yield statement
                 continue
-        if reasons:
-            left_out.append(_left_out(statement, lines, reasons))
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                plain = [alias for alias in statement.names if not self._reasons(_with_names(statement, [alias]))]
+                if plain:
+                    yield _with_names(statement, plain)
+                others = [alias for alias in statement.names if alias not in plain]
+                self._leave_out(statement, reasons, others)
+            elif isinstance(statement, ast.With) and self._reasons(*statement.items):
+                # the manager goes, what it manages stays
+                self._leave_out(statement, reasons, statement.items)
+                yield from self._kept(statement.body)
+            elif hasattr(statement, "body") and not self._reasons(*_head(statement)):
+                self._keep_inside(statement)
+                if again := self._reasons(statement):
+                    self._leave_out(statement, again, [statement])
+                else:
+                    yield statement
+            else:
+                self._leave_out(statement, reasons, [statement])
 
+    def _keep_inside(self, statement: ast.stmt) -> None:
+        """Leave out what is not plain in the bodies of a statement."""
+        for part in (statement, *getattr(statement, "handlers", ())):
+            for field in _BODIES:
+                if body := getattr(part, field, None):
+                    setattr(part, field, list(self._kept(body)) or [ast.copy_location(ast.Pass(), part)])
 
-def _left_out(statement: ast.stmt, lines: Sequence[str], reasons: Sequence[str]) -> LeftOut:
-    text = lines[statement.lineno - 1].strip() if statement.lineno <= len(lines) else ""
-    return LeftOut(statement.lineno, text, "a magic" if text.startswith(("%", "!")) else reasons[0])
+    def _leave_out(self, statement: ast.stmt, reasons: Sequence[str], parts: Sequence[ast.AST]) -> None:
+        line = statement.lineno
+        text = self.lines[line - 1].strip() if line <= len(self.lines) else ""
+        why = "a magic" if text.startswith(("%", "!")) else reasons[0]
+        self._left_out.append(LeftOut(line, text, why))
+        for part in parts:
+            self.unbound.update(_bound_outside(part))
 
 
 def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:
@@ -346,24 +454,10 @@ def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) 
     return ast.copy_location(other, statement)
 
 
-def _head_reasons(statement: ast.stmt, known: Callable[[], Collection[str]]) -> list[str]:
-    """Why the head of a compound statement is not plain."""
-    reasons = _Reasons(known)
+def _head(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The parts of a compound statement that are not in its bodies; a class is all head."""
     if isinstance(statement, ast.ClassDef) or getattr(statement, "name", "").startswith("__"):
-        reasons.found.append("its head")
+        yield statement
     for field, value in ast.iter_fields(statement):
         if field not in (*_BODIES, "handlers"):
-            for node in value if isinstance(value, list) else [value]:
-                if isinstance(node, ast.AST):
-                    reasons.visit(node)
-    return reasons.found
-
-
-def _keep_inside(
-    statement: ast.stmt, known: Callable[[], Collection[str]], lines: Sequence[str], left_out: list[LeftOut]
-) -> None:
-    """Leave out what is not plain in the bodies of a statement."""
-    for part in (statement, *getattr(statement, "handlers", ())):
-        for field in _BODIES:
-            if body := getattr(part, field, None):
-                setattr(part, field, list(_kept(body, known, lines, left_out)) or [ast.copy_location(ast.Pass(), part)])
+            yield from (node for node in (value if isinstance(value, list) else [value]) if isinstance(node, ast.AST))

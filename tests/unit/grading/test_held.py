@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from handgrad.exercise.exercise import Exercise
 from handgrad.grading.grader import Grader
+from handgrad.grading.settings import GradingSettings
 from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
 
@@ -43,6 +45,10 @@ HELD = {
         "uses an assignment to the attribute relu",
     ),
     "numpy's complex numbers": (NUMPY, ""),
+    "another module": (
+        "import operator\ndprobs = operator.truediv(dlogprobs, probs)",
+        "`import operator` in line 1 uses the import of operator",
+    ),
 }
 
 
@@ -75,12 +81,45 @@ def test_held(grader: Grader, submit: Submit, text: str, why: str) -> None:
         "%time dprobs = dlogprobs / probs",
         "print('shape', dlogprobs.shape)\ndprobs: torch.Tensor = dlogprobs / probs",
         "eval('1 + 1')\ndprobs = dlogprobs / probs",
+        "import matplotlib.pyplot as plt\nplt.hist(probs.view(-1))\nplt.show()\ndprobs = dlogprobs / probs",
+        "from IPython.display import Markdown, display\ndisplay(Markdown('*x*'))\ndprobs = dlogprobs / probs",
+        "dprobs = torch.vmap(torch.div)(dlogprobs, probs)",
+        "globals()['dprobs'] = dlogprobs / probs",
+        "def back():\n    global dprobs\n    dprobs = dlogprobs / probs\nback()",
         "dprobs = torch.empty_like(probs)\nfor i in range(n):\n    dprobs[i] = dlogprobs[i] * probs[i].pow(-1)",
     ],
 )
 def test_a_formula_is_not(grader: Grader, submit: Submit, text: str) -> None:
     """Formulas pass in any style, whatever stands beside them."""
     assert verdict(grader, submit(dprobs=text)).outcome == "passed"
+
+
+HIDDEN = """
+def numeric(h=1e-4):
+    return (dhprebn.sum(0) * (b1.double() + h) - dhprebn.sum(0) * (b1.double() - h)) / (2 * h)
+db1 = torch.zeros_like(b1)
+exec('db1 = numeric().float()')
+"""
+
+
+def test_zeros_prove_nothing(grader: Grader, submit: Submit) -> None:
+    """Where the loss shows nothing, zeros by plain arithmetic do not confirm what was found in another way."""
+    found = grader.grade(submit(db1=HIDDEN)).report.verdicts()["check_db1"]
+    assert found.outcome == "held", found
+
+
+def test_nothing_is_held_in_ones_own_check(exercise: Exercise, submit: Submit) -> None:
+    """With ``holds=False`` it has its points, and the report says what an instructor would look at."""
+    with Grader(exercise, [5], GradingSettings(holds=False)) as grader:
+        found = verdict(grader, submit(dprobs="exec('dprobs = dlogprobs / probs')"))
+    assert (found.outcome, found.points) == ("passed", 1.0)
+    assert found.message.endswith("uses the name exec. In a course an instructor has to look at it.")
+
+
+def test_a_wider_list(exercise: Exercise, submit: Submit) -> None:
+    """A module that the instructor names is plain, with its functions."""
+    with Grader(exercise, [5], GradingSettings(plain_modules=("operator",))) as grader:
+        assert verdict(grader, submit(dprobs=HELD["another module"][0])).outcome == "passed"
 
 
 def test_a_cell_that_ends_its_process(grader: Grader, submit: Submit) -> None:

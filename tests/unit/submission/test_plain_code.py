@@ -29,7 +29,15 @@ NOT_PLAIN = {
     "x = 1\nexec('dx = 2')": ("exec('dx = 2')", "the name exec"),
     "def f(exec): pass\nexec('dx = 2')": ("exec('dx = 2')", "the name exec"),
     "eval = 3\ndx = eval('y')": ("dx = eval('y')", "the name eval"),
-    "dx = getattr(torch, 'autograd').grad(y, x)": ("dx = getattr(torch, 'autograd').grad(y, x)", "the name getattr"),
+    "dx = getattr(torch, 'autograd').grad(y, x)": (
+        "dx = getattr(torch, 'autograd').grad(y, x)",
+        "the attribute autograd",
+    ),
+    "dx = getattr(torch, 'auto' + 'grad').grad(y, x)": (
+        "dx = getattr(torch, 'auto' + 'grad').grad(y, x)",
+        "the name getattr",
+    ),
+    "def f():\n    globals()['dx'] = 1": ("globals()['dx'] = 1", "the name globals"),
     "import torch as t\ndx = t.autograd.grad(y, x)": ("dx = t.autograd.grad(y, x)", "the attribute autograd"),
     "torch.Tensor.mul = f": ("torch.Tensor.mul = f", "an assignment to the attribute mul"),
     "torch.Tensor.data = f": ("torch.Tensor.data = f", "an assignment to the attribute data"),
@@ -75,6 +83,32 @@ class A:
     (cell,) = plain_cells([source], set())
     assert cell.source == "import math\nfor i in range(3):\n    dx += i\ndy = math.exp(1)\ndz = 2"
     assert [one.line for one in cell.left_out] == [2, 5, 6, 9]
+
+
+def test_names_that_are_written() -> None:
+    """A name in quotes that is not computed is a name."""
+    (cell,) = plain_cells(["globals()['dx'] = getattr(y, 'T') * vars()['z']"], set())
+    assert (cell.source, cell.left_out) == ("dx = y.T * z", ())
+
+
+def test_what_is_not_bound_is_not_read() -> None:
+    """What reads a name that only left-out statements bind is left out too, in all cells, and the rest stays."""
+    sources = [
+        "import matplotlib.pyplot as plt\nfrom IPython.display import display\nimport numpy as np",
+        "fig, ax = plt.subplots()\nfor i in range(3):\n    ax.imshow(dx)\n    display(fig)\n    dx += i",
+        "class Foo: pass\nfoo = Foo()\nfig = 3\ndy = fig * dx",
+    ]
+    cells = plain_cells(sources, {"dx"})
+    assert [cell.source for cell in cells] == [
+        "import numpy as np",
+        "for i in range(3):\n    dx += i",
+        "fig = 3\ndy = fig * dx",
+    ]
+    why = [[(one.line, one.why) for one in cell.left_out] for cell in cells]
+    assert why[1] == [(1, "the attribute subplots"), (3, "the attribute imshow"), (4, "the name display")]
+    assert [one.text for one in cells[2].left_out] == ["class Foo: pass", "foo = Foo()"]
+    # a parameter of a function that is left out is no name of the notebook
+    assert plain_cells(["@torch.compile\ndef f(dx): return dx\ny = dx"], set())[0].source == "y = dx"
 
 
 def test_double_precision() -> None:

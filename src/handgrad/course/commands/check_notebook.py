@@ -50,6 +50,7 @@ def check(
     process: WarmProcess | None = None,
     *,
     require_isolation: Required = "none",
+    holds: bool = True,
 ) -> Report:
     """Grade the notebook at ``path`` against an exercise, with fresh hidden seeds.
 
@@ -68,6 +69,8 @@ def check(
         A warm process that has been started already (default: one is started).
     require_isolation
         The least isolation with which the notebook is run, unless the course's settings trust submissions.
+    holds
+        Whether a right answer that is not plain arithmetic is held for review; else the report only says so.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def check(
             path, note = _inside(path, exercise)
         notebook = read_notebook(path, _trusted(path))
         exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
-    settings = course.settings if course else GradingSettings()
+    settings = replace(course.settings if course else GradingSettings(), holds=holds)
     report = _graded(
         path, notebook, exercise, settings, renames=renames, process=process, require_isolation=require_isolation
     )
@@ -157,7 +160,7 @@ def check_own(
         As for :func:`check`.
     """
     if path.is_dir():
-        return check(path, renames=renames, process=process, require_isolation=require_isolation)
+        return check(path, renames=renames, process=process, require_isolation=require_isolation, holds=False)
     with _readable(path):
         notebook = read_notebook(path, _trusted(path))
         exercise = exercise_for(path, notebook)
@@ -165,7 +168,7 @@ def check_own(
     if missing := [str(one) for one in data if not one.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
     if not own:
-        return check(path, exercise, renames=renames, process=process, require_isolation=require_isolation)
+        return check(path, exercise, None, renames, process, require_isolation=require_isolation, holds=False)
     known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
     lines, theirs = list(map(forward_lines, known)), _renames(renames, notebook, exercise)
@@ -201,7 +204,7 @@ def _fallback(
     uses_torch = any("torch" in str(cell.source) for cell in notebook.cells if cell.cell_type == "code")
     if len(written) < ENOUGH_ANSWERS or not uses_torch:
         raise SubmissionError(f"{path}: {nothing}") from nothing
-    report = check(path, exercise, renames=renames, require_isolation=require_isolation)
+    report = check(path, exercise, renames=renames, require_isolation=require_isolation, holds=False)
     said = f"{nothing} So the answers were checked against the forward pass of {exercise.name}."
     return replace(report, message=" ".join(filter(None, (said, report.message))))
 
