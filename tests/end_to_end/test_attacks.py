@@ -25,7 +25,7 @@ from handgrad.authoring.cases import Case, read_cases
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
-from handgrad.report.records import Report
+from handgrad.report.records import NEEDS_REVIEW, Report
 from helpers.html_page import Page
 from helpers.inputs import named
 from helpers.paths import ATTACKS, BIN, ENVIRONMENT, ROOT, mistake
@@ -320,7 +320,7 @@ def test_gradebook(graded: Graded, reports: Mapping[str, Report]) -> None:
         )
         for name, submission in submissions.items():
             points = {verdict.id: verdict.points for verdict in reports[name].checks}
-            looked_at = {verdict.id for verdict in reports[name].checks if verdict.outcome == "tampered"}
+            looked_at = {verdict.id for verdict in reports[name].checks if verdict.outcome in NEEDS_REVIEW}
             grades = submission.notebooks[0].grades
             assert {grade.name: grade.auto_score for grade in grades} == points
             assert {grade.name for grade in grades if grade.needs_manual_grade} == looked_at
