@@ -315,6 +315,9 @@ def export(
     assignment: Assignment,
     format: Annotated[Export, typer.Option(help="Format of the file.")] = "csv",  # noqa: A002
     to: Annotated[Path | None, _output_option("standard output")] = None,
+    only_final: Annotated[
+        bool, _option("--only-final", help="Leave out students with a gradient that is held for manual review.")
+    ] = False,
     course: CourseOption = Path(),
 ) -> None:
     """Export the scores of a class as CSV or JSON, or for Canvas, Moodle or Gradescope.
@@ -323,11 +326,31 @@ def export(
     """
     from handgrad.course.commands.export_scores import export as exported
 
-    text = exported(_course(course), assignment, format, to)
+    text, waiting = exported(_course(course), assignment, format, to, only_final=only_final)
+    if waiting:
+        left = "left out" if only_final else "not final"
+        many = "1 score is" if len(waiting) == 1 else f"{len(waiting)} scores are"
+        output.note(f"{many} {left}, since a gradient waits for manual review: {', '.join(map(printable, waiting))}")
     if to:
         output.note(f"The scores are in {to}")
     else:
         typer.echo(text, nl=False)
+
+
+@command(INSTRUCTORS, "handgrad accept backprop dprobs --student ann")
+def accept(
+    assignment: Assignment,
+    gradient: Annotated[str, typer.Argument(metavar="GRADIENT", help="Name of the gradient, such as dprobs.")],
+    *,
+    student: Annotated[list[str], _value("NAME", "A name or a glob. Can be repeated.", "--student")],
+    course: CourseOption = Path(),
+) -> None:
+    """Give students the points of a gradient that is held for manual review, after you have read the code."""
+    from handgrad.course.commands.accept_gradient import accept as accepted
+
+    found = accepted(_course(course), assignment, gradient, student)
+    typer.echo(f"{gradient} has its points now: {', '.join(map(printable, found))}.")
+    output.note(f"The feedback pages show it after `handgrad feedback {assignment}`.")
 
 
 @command(INSTRUCTORS, "handgrad look-alikes backprop -n 5")

@@ -141,13 +141,13 @@ def test_nobody_vanishes(collected: Collected) -> None:
     reports = {one.student: one for one in stored_reports(course, "backprop")}
     assert {name for name, one in reports.items() if one.outcome == "not-submitted"} == set(WITHOUT)
     assert "which holds: homework.rar, report.pdf" in reports["2007"].message
-    rows = {row["student"]: row for row in csv.DictReader(io.StringIO(export(course, "backprop", "csv")))}
+    rows = {row["student"]: row for row in csv.DictReader(io.StringIO(export(course, "backprop", "csv").text))}
     assert {name: row["score"] for name, row in rows.items() if name in WITHOUT} == dict.fromkeys(WITHOUT, "")
 
 
 def test_canvas_takes_its_number_back(collected: Collected) -> None:
     """The number in Canvas's archive is Canvas's own; Moodle's is not, nor is an anonymous name."""
-    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "canvas"))))[1:]
+    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "canvas").text)))[1:]
     theirs = {name for name in COLLECTED | WITHOUT if name.startswith("2")}
     assert {row["ID"] for row in rows} == theirs | {""}
     assert {row["SIS Login ID"] for row in rows} == (set(COLLECTED | WITHOUT) - theirs) | {""}
@@ -155,7 +155,7 @@ def test_canvas_takes_its_number_back(collected: Collected) -> None:
 
 def test_moodle_takes_its_number_back(collected: Collected) -> None:
     """The grading worksheet names the participants of Moodle's archive, and nobody else."""
-    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "moodle-worksheet"))))
+    rows = list(csv.DictReader(io.StringIO(export(Course.at(collected.root), "backprop", "moodle-worksheet").text)))
     scores = {row["Identifier"]: row["Grade"] for row in rows}
     theirs = [name for name in sorted(COLLECTED | WITHOUT) if name.startswith("1")]
     assert scores == {f"Participant {name}": "" if name in WITHOUT else "26" for name in theirs}

@@ -121,7 +121,7 @@ def test_other_points_run_nothing(course: Course, monkeypatch: pytest.MonkeyPatc
         name: change.after.score for name, change in changes.items()
     }
     assert reports["s01"].score == reports["s01"].max_score == 29.0
-    rows = export(course, "backprop", "csv").splitlines()
+    rows = export(course, "backprop", "csv").text.splitlines()
     assert rows[1].split(",")[5:7] == ["29", "29"]
     page = (course.root / "feedback/s01/backprop/backprop.html").read_text(encoding="utf-8")
     assert "29" in page
@@ -150,10 +150,10 @@ def old(tmp_path: Path) -> Course:
 def test_an_old_course_is_not_graded_again(old: Course) -> None:
     """Its reports still hold, its scores are exported as they were, and the stored answers are gone."""
     expected = (old.root / "expected.csv").read_text(encoding="utf-8")
-    assert export(old, "backprop", "csv") == expected
+    assert export(old, "backprop", "csv").text == expected
     told = grade(old, feedback=True)
     assert (told.unchanged, told.left) == (3, 0)
-    assert export(old, "backprop", "csv") == expected
+    assert export(old, "backprop", "csv").text == expected
     assert {report.student: report.score for report in stored_reports(old, "backprop")} == {
         "s01": 26.0,
         "s02": 25.0,
@@ -166,7 +166,7 @@ def test_manual_scores_of_an_old_course_stay(old: Course) -> None:
     expected = (old.root / "expected.csv").read_text(encoding="utf-8")
     grade(old, force=True, feedback=True)
     assert [
-        row.replace(",yes,", ",no,") for row in export(old, "backprop", "csv").splitlines()
+        row.replace(",yes,", ",no,") for row in export(old, "backprop", "csv").text.splitlines()
     ] == expected.splitlines()
     with Gradebook(f"sqlite:///{old.root}/gradebook.db", course_id="handgrad") as gradebook:
         score = gradebook.find_grade("check_dcounts", "backprop", "backprop", "s02")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
 from handgrad.report.names import shown
-from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry
+from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
 __all__ = [
@@ -132,12 +132,17 @@ def _given_up(report: Report) -> str:
     return start
 
 
+def unreviewed(report: Report, entry: ScoreEntry | None = None) -> list[Verdict]:
+    """The verdicts that have no points until an instructor has looked at the code, and that nobody has scored yet."""
+    seen = entry.by_hand if entry and not entry.waiting else ()
+    return [verdict for verdict in report.checks if verdict.outcome in NEEDS_REVIEW and verdict.id not in seen]
+
+
 def attention(report: Report, entry: ScoreEntry | None = None) -> str:
     """Why a submission needs manual review; empty if it does not."""
     if report.outcome in ("unreadable", "not-graded") or report.message:
         return headline(report)
-    seen = entry.by_hand if entry and not entry.waiting else ()
-    waiting = [verdict for verdict in report.checks if verdict.outcome in NEEDS_REVIEW and verdict.id not in seen]
+    waiting = unreviewed(report, entry)
     tampered = [one_line(verdict.gradient) for verdict in waiting if verdict.outcome == "tampered"]
     held = [one_line(verdict.gradient) for verdict in waiting if verdict.outcome == "held"]
     said = []

@@ -34,6 +34,8 @@ class ExportRow:
         Points taken off for handing in late.
     needs_person
         Whether it needs manual review.
+    is_final
+        Whether nothing of it waits for manual grading.
     service
         The service that gave the student's name as a number, if the archive tells: ``canvas`` or ``moodle``.
     """
@@ -47,6 +49,7 @@ class ExportRow:
     grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     penalty: float = 0.0
     needs_person: bool = False
+    is_final: bool = True
     service: Literal["", "canvas", "moodle"] = ""
 
     @property

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
@@ -11,14 +12,28 @@ from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.collecting import came_from
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
-from handgrad.report.class_summary import attention
+from handgrad.report.class_summary import attention, unreviewed
 from handgrad.report.score_export import EXPORTS, ExportRow
 
-__all__ = ["export"]
+__all__ = ["Exported", "export"]
 
 
-def export(course: Course, assignment: str, form: str, output: Path | None = None) -> str:
+class Exported(NamedTuple):
+    """The text of an export, and the students who have a gradient that waits for manual review."""
+
+    text: str
+    waiting: list[str]
+
+
+def export(
+    course: Course, assignment: str, form: str, output: Path | None = None, *, only_final: bool = False
+) -> Exported:
     """The scores of a class as text in one of the formats ``EXPORTS``; written to ``output`` if given.
+
+    Parameters
+    ----------
+    only_final
+        Whether the students are left out who have a gradient that waits for manual review.
 
     Raises
     ------
@@ -32,10 +47,13 @@ def export(course: Course, assignment: str, form: str, output: Path | None = Non
         raise CourseError(f"no submission of {assignment} has been graded: run `handgrad grade {assignment}` first.")
     if fault := _fault(rows, assignment, form):
         raise CourseError(fault)
+    waiting = [row.student for row in rows if not row.is_final]
+    if only_final:
+        rows = [row for row in rows if row.is_final]
     text = EXPORTS[form](rows, assignment, sum(check.points for check in exercise.checks))
     if output:
         write_text(output, text, mode=course.file_mode)
-    return text
+    return Exported(text, waiting)
 
 
 def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
@@ -56,6 +74,7 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
             grades=grades.get(name, {}),
             penalty=penalties.get(name, 0.0),
             needs_person=bool(attention(report, entry)) if report else bool(entry and entry.waiting),
+            is_final=not (entry and entry.waiting) and not (report and unreviewed(report, entry)),
             service=services.get(name, ""),
         )
 

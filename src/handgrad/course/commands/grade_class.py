@@ -40,7 +40,15 @@ from handgrad.sandbox.fork_server import ForkServer
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook, found_by_name
 
-__all__ = ["ClassGrading", "grade_class", "report_store", "stored_reports", "what_would_change", "write_feedback"]
+__all__ = [
+    "ClassGrading",
+    "alone",
+    "grade_class",
+    "report_store",
+    "stored_reports",
+    "what_would_change",
+    "write_feedback",
+]
 
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; this process does not."""
@@ -180,7 +188,7 @@ def report_store(course: Course) -> ReportStore:
 
 
 @contextmanager
-def _alone(course: Course) -> Iterator[None]:
+def alone(course: Course) -> Iterator[None]:
     """Let no other process grade in this course."""
     try:
         folder = course.private_folder
@@ -241,7 +249,7 @@ class ClassGrading:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(_alone(self.course))
+            stack.enter_context(alone(self.course))
             self.folders.clear_up()
             stack.enter_context(self.store.held_open())
             self.gradebook = GradebookWriter(self.folders)

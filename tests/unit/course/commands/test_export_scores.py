@@ -49,7 +49,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 def rows(course: Course, form: str) -> list[dict[str, str]]:
     """The lines of an exported CSV file."""
-    return list(csv.DictReader(StringIO(export(course, "backprop", form))))
+    return list(csv.DictReader(StringIO(export(course, "backprop", form).text)))
 
 
 def expected(course: Course) -> dict[str, float | None]:
@@ -87,7 +87,7 @@ def test_needs_person(course: Course) -> None:
 
 def test_json(course: Course) -> None:
     """The whole of it as plain data, each report in schema 1."""
-    content: dict[str, Any] = json.loads(export(course, "backprop", "json"))
+    content: dict[str, Any] = json.loads(export(course, "backprop", "json").text)
     assert content["max_score"] == 26
     students = {one["student"]: one for one in content["students"]}
     assert {name: one["score"] for name, one in students.items()} == expected(course)
@@ -147,7 +147,7 @@ def test_every_format_can_be_chosen() -> None:
 
 def test_gradescope(course: Course) -> None:
     """Everybody's results.json."""
-    content = json.loads(export(course, "backprop", "gradescope"))
+    content = json.loads(export(course, "backprop", "gradescope").text)
     reports = {one.student: json.loads(report_gradescope(one)) for one in stored_reports(course, "backprop")}
     assert content == reports
 
@@ -155,7 +155,7 @@ def test_gradescope(course: Course) -> None:
 def test_a_file(course: Course, tmp_path: Path) -> None:
     """What is written is what is returned."""
     path = tmp_path / "scores.csv"
-    assert export(course, "backprop", "csv", path) == path.read_text(encoding="utf-8")
+    assert export(course, "backprop", "csv", path).text == path.read_text(encoding="utf-8")
     with pytest.raises(CourseError, match="cannot be written"):
         export(course, "backprop", "csv", tmp_path / "nowhere" / "scores.csv")
 

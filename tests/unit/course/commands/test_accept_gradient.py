@@ -1,0 +1,102 @@
+"""Accepting a gradient that is held: a real class, its gradebook, export and pages."""
+
+import csv
+import re
+from io import StringIO
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+
+from handgrad.course.commands.accept_gradient import accept
+from handgrad.course.commands.export_scores import export
+from handgrad.course.commands.grade_class import grade_class, stored_reports, write_feedback
+from handgrad.course.course import Course
+from handgrad.course.nbgrader import scores
+from handgrad.errors import CourseError
+from handgrad.report.class_summary import summarise
+from helpers.courses import make_course
+from helpers.paths import ROOT
+
+TRICK = "exec('dprobs = dlogprobs / probs')"
+
+
+def hand_in(course: Course, student: str, **cells: str) -> None:
+    """The worked solution, with other cells."""
+    notebook = nbformat.read(ROOT / "solutions/backprop/backprop.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cells.get(cell.metadata.get("nbgrader", {}).get("grade_id", ""), cell.source)
+    folder = course.root / "submitted" / student / "backprop"
+    folder.mkdir(parents=True)
+    nbformat.write(notebook, folder / "backprop.ipynb")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """A class of three: one whose dprobs and dh are held, one with dprobs held, one who is right."""
+    found = make_course(tmp_path_factory.mktemp("accepting"))
+    hand_in(found, "ann", dprobs=TRICK, dh="class A: pass\ndh = A() and dlogits @ W2.T")
+    hand_in(found, "bob", dprobs=TRICK)
+    hand_in(found, "cid")
+    grade_class(found, "backprop", workers=1)
+    return found
+
+
+def points(course: Course) -> dict[str, float]:
+    """The exported score of each student."""
+    return {
+        row["student"]: float(row["score"]) for row in csv.DictReader(StringIO(export(course, "backprop", "csv").text))
+    }
+
+
+def test_from_held_to_final(course: Course) -> None:
+    """Zero points and a name on every list at first; full points and none after the instructor has accepted."""
+    assert points(course) == {"ann": 24, "bob": 25, "cid": 26}
+    exported = export(course, "backprop", "csv", only_final=True)
+    assert exported.waiting == ["ann", "bob"]
+    assert [row["student"] for row in csv.DictReader(StringIO(exported.text))] == ["cid"]
+    needs = dict(summarise(stored_reports(course, "backprop"), scores.entries(course, "backprop")).needs_review)
+    assert needs["ann"] == "dprobs, dh are right, but held for review: read the code before you publish the score."
+    page = course.root / "feedback/bob/backprop/backprop.html"
+    assert "is right, but not by plain arithmetic alone" in page.read_text(encoding="utf-8")
+
+    assert accept(course, "backprop", "dprobs", ["*"]) == ["ann", "bob"]
+    assert accept(course, "backprop", "dh", ["ann"]) == ["ann"]
+
+    assert points(course) == {"ann": 26, "bob": 26, "cid": 26}
+    assert export(course, "backprop", "csv", only_final=True).waiting == []
+    assert not summarise(stored_reports(course, "backprop"), scores.entries(course, "backprop")).needs_review
+    with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
+        grade = gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob")
+        assert (grade.auto_score, grade.manual_score, grade.needs_manual_grade) == (0, 1, False)
+    write_feedback(course, "backprop", ["bob"])
+    assert re.search(r"26\s*(of|/)\s*26", re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+    # nothing is graded again, and nothing is lost
+    grade_class(course, "backprop", workers=1)
+    assert points(course)["bob"] == 26
+
+
+@pytest.mark.parametrize(
+    ("assignment", "gradient", "student", "said"),
+    [
+        ("backprob", "dprobs", "ann", "backprob"),
+        ("backprop", "dprob", "ann", "has no gradient 'dprob'"),
+        ("backprop", "dprobs", "eve", "nobody who was graded in backprop is called eve"),
+        ("backprop", "dprobs", "cid", "dprobs of cid is not held for review: its outcome is passed"),
+        ("backprop", "dlogits", "*", "dlogits is not held for review in any of the 3 submissions of *"),
+        ("backprop", "dprobs", "ann", "has a manual score already (1 of 1 points): change it in the formgrader"),
+    ],
+)
+def test_errors(course: Course, assignment: str, gradient: str, student: str, said: str) -> None:
+    """What is not there, not held or accepted already is said, and nothing changes."""
+    before = points(course)
+    with pytest.raises(CourseError, match=re.escape(said)):
+        accept(course, assignment, gradient, [student])
+    assert points(course) == before
+
+
+def test_no_course(tmp_path: Path) -> None:
+    """Before anything was graded there is nothing to accept."""
+    with pytest.raises(CourseError, match="nobody who was graded"):
+        accept(make_course(tmp_path), "backprop", "dprobs", ["ann"])
