@@ -126,6 +126,13 @@ class Reference:
         vars(focused)["branches"] = self.branches  # as measured already
         return focused
 
+    def redrawn(self, seed: int) -> Self:
+        """The same reference, with other random upstream gradients in its step pass."""
+        again = replace(self, _contexts={})
+        vars(again)["branches"] = self.branches.redrawn(torch.Generator().manual_seed(seed))
+        vars(again)["scales"] = self.scales
+        return again
+
     def gradients_from(self, read: Iterable[str]) -> dict[str, torch.Tensor]:
         """The gradients in the step pass if only the upstream gradients of ``read`` are random ones.
 

@@ -7,7 +7,7 @@ upstream gradients, one factor for each consumer, such that the branches of ever
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -104,6 +104,14 @@ class Branches:
                 if upstream is not None and branch.numel() == upstream.numel() == 1:
                     flat += size < FLAT * scale_of(upstream)
         return cls(noise, sizes, frozenset(features), flat)
+
+    def redrawn(self, generator: torch.Generator) -> Self:
+        """The same branches under other noise: zero in the same entries, and a single number not near zero."""
+        noise = {}
+        for name, old in self.noise.items():
+            new = torch.randn(old.shape, generator=generator, dtype=old.dtype)
+            noise[name] = old * (0.5 + new.abs()) * new.sign() if old.numel() == 1 else new * (old != 0)
+        return replace(self, noise=noise)
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:

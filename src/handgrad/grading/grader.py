@@ -102,8 +102,10 @@ class Grader:
     ) -> None:
         if not exercise.is_trusted:
             raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
-        self.exercise, self.settings = exercise, settings or GradingSettings()
+        self.exercise, self.settings, self._seeds = exercise, settings or GradingSettings(), seeds
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
+        self.plain: PlainChecks | None = None
+        """The checks over the plain statements, for the submission at work."""
         self.passes = (*self.states.passes, *passes_of(exercise, seeds, self.settings.sizes))
         sets = [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes]
         if plain := self.states.plain:
@@ -142,7 +144,7 @@ class Grader:
         self.gradients = GradientChecks(self.exercise, self.states, self.facts, policy)
         namespace = self.references[passes[0].name].namespace
         modules = self.settings.plain_modules
-        self.plain = PlainChecks(self.exercise, self.states.plain, self.facts, modules) if self.states.plain else None
+        self._plain = PlainChecks(self.exercise, self.states.plain, self.facts, modules) if self.states.plain else None
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
 
     def __exit__(self, *_: object) -> None:
@@ -158,6 +160,9 @@ class Grader:
         """
         started = time.monotonic()
         given = self.exercise.given_gradients
+        if self._plain:
+            self.plain = self._plain.for_submission(submission, self._seeds)
+            self.states.plain = self.plain.state
         self.gradients.begin(submission)
         plain = self.plain.cells(submission) if self.plain else []
         first = (self.plain.state.pass_, plain) if self.plain else None

@@ -6,7 +6,8 @@ differentiation with small steps has 5e-13 or more, and whatever needs more than
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
@@ -14,6 +15,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import ForwardFacts
 from handgrad.gradients.comparison import scale_of
 from handgrad.grading.hidden_states import PlainState
+from handgrad.grading.passes import secret_seed
 from handgrad.grading.run_passes import PassResults
 from handgrad.submission.plain_code import PlainCell, in_double, plain_cells
 from handgrad.submission.submission import Submission
@@ -35,6 +37,11 @@ class PlainChecks:
     state: PlainState
     facts: ForwardFacts
     modules: tuple[str, ...] = ()
+
+    def for_submission(self, submission: Submission, seeds: Sequence[int]) -> Self:
+        """The same checks, with upstream gradients drawn from its cells; the course's ``seeds`` are the key."""
+        seed = secret_seed(seeds[0], "plain", *(cell.source for cell in submission.cells))
+        return replace(self, state=self.state.redrawn(seed))
 
     def cells(self, submission: Submission) -> list[PlainCell]:
         """The plain statements of a submission's cells; its locked ones, which are the exercise's, are whole."""
