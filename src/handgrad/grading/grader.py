@@ -160,11 +160,11 @@ class Grader:
         """
         started = time.monotonic()
         given = self.exercise.given_gradients
+        plain: list[PlainCell] = []
         if self._plain:
-            self.plain = self._plain.for_submission(submission, self._seeds)
-            self.states.plain = self.plain.state
+            plain = self._plain.cells(submission)
+            self.plain = self._plain.for_submission(submission, plain, self._seeds)
         self.gradients.begin(submission)
-        plain = self.plain.cells(submission) if self.plain else []
         first = (self.plain.state.pass_, plain) if self.plain else None
         results = self._run(submission, self.passes, self._help, plain=first)
         sources = [cell.source for cell in submission.cells]
@@ -260,7 +260,8 @@ class Grader:
         plain: Sequence[PlainCell],
     ) -> list[Verdict]:
         """The verdicts; right gradients that are not plain arithmetic are held for review."""
-        if self.plain is None:
+        step = self.states.plain and self.states.plain.replaces
+        if self.plain is None or (step and step.name in results.skipped):
             return list(verdicts)
         submission = results.submission
         whys: dict[str, str] = {}
@@ -308,8 +309,8 @@ class Grader:
 
     def _help(self, pass_: Pass, gradient: str) -> torch.Tensor:
         """The gradient that is given in a pass, or that replaces an answer in it."""
-        if pass_.kind == "plain" and self.states.plain:
-            return self.states.plain.reference.step.upstream[self.exercise.tensor_of[gradient]]
+        if pass_.kind == "plain" and self.plain:
+            return self.plain.state.reference.step.upstream[self.exercise.tensor_of[gradient]]
         reference = self.references[pass_.name]
         values = reference.step.upstream if pass_.kind == "step" else reference.gradients
         return values[self.exercise.tensor_of[gradient]]

@@ -38,8 +38,14 @@ class PlainChecks:
     facts: ForwardFacts
     modules: tuple[str, ...] = ()
 
-    def for_submission(self, submission: Submission, seeds: Sequence[int]) -> Self:
-        """The same checks, with upstream gradients drawn from its cells; the course's ``seeds`` are the key."""
+    def for_submission(self, submission: Submission, cells: Sequence[PlainCell], seeds: Sequence[int]) -> Self:
+        """The same checks; if a cell is more than plain, with upstream gradients for the submission alone.
+
+        They are drawn from its cells, with the course's ``seeds`` as the key. Plain cells cannot get at what another
+        submission passes on.
+        """
+        if _are_whole(submission, cells):
+            return self
         seed = secret_seed(seeds[0], "plain", *(cell.source for cell in submission.cells))
         return replace(self, state=self.state.redrawn(seed))
 
@@ -79,17 +85,19 @@ class PlainChecks:
 
     def proves(self, cells: Sequence[PlainCell], results: PassResults) -> bool:
         """Whether all statements are plain, in any precision, and give every gradient of a step."""
-        own = zip(results.submission.cells, cells, strict=True)
-        if not all(plain.is_whole or cell.locked for cell, plain in own):
-            return False
         gradients = self.state.reference.step.gradients
-        return all(
+        return _are_whole(results.submission, cells) and all(
             (value := self._value(gradient, results)) is not None and _error(value, gradients[tensor]) <= EXACT
             for gradient, tensor in self.exercise.tensors.items()
         )
 
     def _value(self, gradient: str, results: PassResults) -> torch.Tensor | None:
         return results.tensors(self.state.pass_, gradient)[0]
+
+
+def _are_whole(submission: Submission, cells: Sequence[PlainCell]) -> bool:
+    """Whether every statement of a submission's own is plain."""
+    return all(plain.is_whole or cell.locked for cell, plain in zip(submission.cells, cells, strict=True))
 
 
 def quoted(cells: Sequence[PlainCell], index: int) -> str:

@@ -230,6 +230,7 @@ def test_configuration(course: Course) -> None:
         "memory_mb": 256,
         "isolation": "none",
         "trust_submissions": True,
+        "plain_modules": ["operator"],
     }
     assert set(changed) == set(Handgrad.class_own_traits(config=True))
     configured = _configured(course, *(f"c.Handgrad.{name} = {value!r}" for name, value in changed.items()))
@@ -237,9 +238,17 @@ def test_configuration(course: Course) -> None:
         assert getattr(Handgrad(), name) != value
     assert configured.seeds() == [3, 4]
     policy, limits = Policy(0.25, 0.75, 1e-3, 0.125), Limits(3.0, 20.0, 256)
-    expected = GradingSettings(policy, limits, ({"batch_size": 16},), isolation="none", trust=True)
+    expected = GradingSettings(
+        policy, limits, ({"batch_size": 16},), isolation="none", trust=True, plain_modules=("operator",)
+    )
     assert configured.settings == expected
     assert pickle.loads(pickle.dumps(configured.settings)) == expected
+
+
+def test_a_module_that_is_not_there(course: Course) -> None:
+    """A module that cannot be imported is named before anybody is graded."""
+    with pytest.raises(CourseError, match=r"plain_modules names 'operater', which cannot be imported"):
+        _ = _configured(course, "c.Handgrad.plain_modules = ['operater']").settings
 
 
 def test_trusting(course: Course) -> None:
