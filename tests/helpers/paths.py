@@ -20,3 +20,8 @@ ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 def mistake(name: str) -> Case:
     """The known mistake, or unusual right style, of this name."""
     return Case.read(MISTAKES / f"{name}.toml")
+
+
+def attack(name: str) -> Case:
+    """The attack of this name."""
+    return Case.read(ATTACKS / f"{name}.toml")

@@ -227,7 +227,7 @@ class Grader:
             scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
             is_needed=lambda pass_, results: self._is_needed(pass_, results, plain[1] if plain else ()),
             seconds=seconds,
-            plain=(plain[0], [cell.source for cell in plain[1]]) if plain else None,
+            plain=plain,
         )
 
     def _branches(

@@ -15,6 +15,7 @@ from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Answer, Death, PassResult, Run
 from handgrad.sandbox.sandbox import Sandbox
+from handgrad.submission.plain_code import PlainCell
 from handgrad.submission.submission import Submission
 
 __all__ = ["AnswerPair", "PassResults", "run_passes"]
@@ -45,6 +46,8 @@ class PassResults:
         The answers by pass and gradient.
     skipped
         The names of the passes that were not needed.
+    probing
+        The gradients whose cells tried values near one of the forward pass.
     deaths
         The cells that ended their process, by index, and how.
     slow
@@ -59,6 +62,7 @@ class PassResults:
     results: dict[str, PassResult] = field(default_factory=dict)
     answers: dict[str, dict[str, AnswerPair]] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
+    probing: set[str] = field(default_factory=set)
     deaths: dict[int, Death] = field(default_factory=dict)
     slow: set[int] = field(default_factory=set)
     out_of_time: bool = False
@@ -137,7 +141,7 @@ def run_passes(
     scalars: Sequence[str] = (),
     is_needed: Callable[[Pass, PassResults], bool] = lambda pass_, results: True,
     seconds: float | None = None,
-    plain: tuple[Pass, Sequence[str]] | None = None,
+    plain: tuple[Pass, Sequence[PlainCell]] | None = None,
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
 
@@ -173,11 +177,13 @@ def run_passes(
     with ExitStack() as stack:
         child: ChildClient | None = None
         if plain is not None:
-            pass_, sources = plain
+            pass_, cells = plain
             run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
-            child, results.answers[pass_.name] = _run_plain(
-                sandbox, stack, run, sources, submission=submission, reference=partial(reference, pass_)
+            child, found = _run_plain(
+                sandbox, stack, run, cells, submission=submission, reference=partial(reference, pass_)
             )
+            results.answers[pass_.name] = {name: answer for name, (answer, _) in found.items()}
+            results.probing = {name for name, (_, is_probing) in found.items() if is_probing}
             end += time.monotonic() - started
         left_empty: set[int] = set()
         for pass_ in passes:
@@ -218,32 +224,34 @@ def _run_plain(
     sandbox: Sandbox,
     stack: ExitStack,
     run: Run,
-    sources: Sequence[str],
+    plain: Sequence[PlainCell],
     *,
     submission: Submission,
     reference: Callable[[str], torch.Tensor],
-) -> tuple[ChildClient | None, dict[str, AnswerPair]]:
+) -> tuple[ChildClient | None, dict[str, tuple[AnswerPair, bool]]]:
     """Run the plain statements: the child, in which the passes can follow, or None if it has ended; and the answers.
 
+    With each answer comes whether its cell tried values near one of the forward pass.
     A cell that ends its process is left empty, and the pass is run again.
     """
     cells = [cell.source for cell in submission.cells]
     left_empty: set[int] = set()
-    answers: dict[str, AnswerPair] = {}
+    answers: dict[str, tuple[AnswerPair, bool]] = {}
     for _ in range(ATTEMPTS):
         # a cell that is plain as it is written is there already
         places = {index: index for index in run.cells}
         more: list[str] = []
         for index in run.cells:
-            source = "" if index in left_empty else sources[index]
+            source = "" if index in left_empty else plain[index].source
             if source != cells[index]:
                 places[index] = len(cells) + len(more)
                 more.append(source)
         child = stack.enter_context(sandbox.child([*cells, *more]))
-        result = child.run(_moved(run, places), reference)
+        watched = tuple(places[index] for index, names in run.collect.items() if names and plain[index].may_probe)
+        result = child.run(replace(_moved(run, places), watched=watched), reference)
         for cell in result.cells.values():
             for name, answer in cell.answers.items():
-                answers.setdefault(name, AnswerPair(answer, result.at_end.get(name)))
+                answers.setdefault(name, (AnswerPair(answer, result.at_end.get(name)), cell.is_probing))
         if result.death is None:
             return child, answers
         if result.death.index is None:

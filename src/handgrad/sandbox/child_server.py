@@ -20,6 +20,7 @@ from handgrad.gradients.shared_memory import share_data
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CompiledCell, begin_session, captured, keep_in_session, new_namespace, run_cell
 from handgrad.sandbox import autograd_off, frames
+from handgrad.sandbox.probing import Probing
 
 __all__ = ["SavedNamespace", "Server", "describe", "preload", "run_locked", "service"]
 
@@ -251,7 +252,8 @@ class Server:
                 names = run["collect"].get(str(index), [])
                 if run["help"] and names:
                     saved.restore(contents=uncounted)
-                error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
+                with Probing(saved.namespace.values()) if index in run["watched"] else nullcontext() as probing:
+                    error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
                 if run["outputs"] and (inline := sys.modules.get("matplotlib_inline.backend_inline")):
                     # Jupyter too shows the figures that are open after a cell
                     inline.flush_figures()
@@ -267,7 +269,8 @@ class Server:
                         present = saved.namespace.get(name)
                         is_tensor = answer[0]["kind"] == "tensor" and issubclass(type(present), torch.Tensor)
                         sent[name] = Snapshot.of(present) if is_tensor else Snapshot(present, None), answer
-                self.reply({"done": index, "error": error and error.to_dict()}, answers, shown)
+                said = {"is_probing": True} if probing and probing.found else {}
+                self.reply({"done": index, "error": error and error.to_dict(), **said}, answers, shown)
                 if run["help"] and names:
                     for name, value in self.references():
                         saved.place(name, value)

@@ -49,6 +49,8 @@ class Run:
         Wall-clock seconds for one cell (default: those of the limits).
     is_double
         Whether torch's default precision is double.
+    watched
+        The cells whose calls of torch are watched for numerical differentiation.
     put_back
         For each cell, the names that have their values of before the pass again after it.
     """
@@ -63,6 +65,7 @@ class Run:
     outputs: bool = False
     seconds: float | None = None
     is_double: bool = False
+    watched: tuple[int, ...] = ()
     put_back: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -81,13 +84,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell in one pass: its error, the answers taken after it, its outputs, and their size in bytes."""
+    """One cell in one pass: its error, the answers taken after it, its outputs, and their size in bytes.
+
+    ``is_probing`` tells whether a watched cell tried values near one of the forward pass.
+    """
 
     index: int
     error: CellError | None
     answers: Mapping[str, Answer]
     outputs: Sequence[Mapping[str, Any]] = ()
     shown: int = 0
+    is_probing: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,8 @@ def cell_result(frame: frames.Frame, index: int, names: Sequence[str], room: int
             or not all(map(_is_output, outputs))
         ):
             raise tensor_bytes.FrameError("a cell's outputs are not those of a notebook")
-    return CellResult(index, _error(header.get("error")), answers, outputs, len(rest))
+    is_probing = header.get("is_probing") is True
+    return CellResult(index, _error(header.get("error")), answers, outputs, len(rest), is_probing)
 
 
 def _is_output(output: Any) -> bool:

@@ -14,7 +14,7 @@ import inspect
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from types import ModuleType
 
@@ -37,6 +37,10 @@ _WIDE = {"float": "double", "float32": "float64", "FloatTensor": "DoubleTensor"}
 _SINGLE = re.compile(r"^((torch\.)?)(float32|FloatTensor)$")
 _OTHER_BUILTINS = frozenset(dir(builtins)) - _BUILTINS
 _TIME = re.compile(r"(?m)^(\s*)%time[ \t]+(?=\S)")
+_LOOP = re.compile(r"\b(for|while|map|lambda)\b")
+_FUNCTION = re.compile(r"\b(def|lambda)\b")
+_DEFINED = re.compile(r"[(=]")
+_WORD = re.compile(r"\b(?!def\b|async\b|lambda\b)[^\W\d]\w*")
 _CONVERSIONS = ("astype", "type", "to", "view")
 
 
@@ -53,12 +57,14 @@ class LeftOut:
 class PlainCell:
     """The plain statements of a cell, and those that were left out.
 
-    ``names_single`` tells whether the cell names single precision, for which ``source`` says double.
+    ``names_single`` tells whether the cell names single precision, for which ``source`` says double; ``may_probe``
+    whether it has a loop or calls a function of the notebook's own.
     """
 
     source: str
     left_out: tuple[LeftOut, ...] = ()
     names_single: bool = False
+    may_probe: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -326,8 +332,27 @@ def plain_cells(sources: Sequence[str], known: Collection[str], modules: Sequenc
         # what an import, a class or a manager that was left out would have bound has no value
         left_out = left_out.difference(known, *(_bound(_tree(cell.source)) for cell in cells)) if left_out else left_out
         if left_out <= lost:
-            return cells
+            probing = list(_may_probe(texts))
+            return [replace(cell, may_probe=may) if may else cell for cell, may in zip(cells, probing, strict=True)]
         lost |= left_out
+
+
+def _may_probe(texts: Sequence[str]) -> Iterator[bool]:
+    """Whether each cell has a loop, or may call a function that one of the cells defines: by its words alone."""
+    functions: set[str] = set()
+    lines = [line for text in texts for line in text.splitlines()] if any(map(_FUNCTION.search, texts)) else []
+    while True:
+        more = set()
+        for line in lines:
+            passed_on = (word for word in _WORD.finditer(line) if not line[word.end() :].lstrip().startswith("("))
+            if _FUNCTION.search(line) or any(word[0] in functions for word in passed_on):
+                # the name of the function, or another name for it
+                more.update(_WORD.findall(_DEFINED.split(line)[0]))
+        if more <= functions:
+            break
+        functions |= more
+    for text in texts:
+        yield bool(_LOOP.search(text)) or not functions.isdisjoint(_WORD.findall(text))
 
 
 def _is_as_it_is(statement: ast.stmt, names: _Names, lost: Collection[str]) -> bool:

@@ -26,6 +26,24 @@ p = probs.double().numpy()
 z = np.log(p.astype(k) + h * i) - np.log(p)
 dprobs = torch.tensor((z / h / i).astype('float64')).float() * dlogprobs
 """
+LARGE_STEPS = """
+def jacobian(f, x, dy, h=1.0):
+    grad = torch.zeros_like(x)
+    for i in range(x.numel()):
+        e = torch.zeros_like(x).view(-1)
+        e[i] = h
+        e = e.view(x.shape)
+        grad.view(-1)[i] = ((f(x + e) - f(x - e)) / (2 * h) * dy).sum()
+    return grad
+"""
+SHIFTS = """
+dprobs = torch.zeros_like(probs)
+weights = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
+for k, w in weights.items():
+    dprobs = dprobs + w * (probs + k * 1e-3).log() / 1e-3
+dprobs = dprobs * dlogprobs
+"""
+PROBING = "its cell tries several values near one of the forward pass, as numerical differentiation does"
 HELD = {
     "central differences": (DIFFERENCES, "as numerical differentiation is"),
     "text that is executed": ("exec('dprobs = dlogprobs / probs')", "uses the name exec"),
@@ -100,6 +118,20 @@ def numeric(h=1e-4):
 db1 = torch.zeros_like(b1)
 exec('db1 = numeric().float()')
 """
+
+
+def test_large_steps_on_a_linear_line(grader: Grader, submit: Submit) -> None:
+    """Differences of a linear line are exact, whatever the step: it is seen that it tries them."""
+    linear = {
+        "db2": f"{LARGE_STEPS}db2 = jacobian(lambda b: h @ W2 + b, b2, dlogits)",
+        "dbnmeani": "dbnmeani = jacobian(lambda m: hprebn - m, bnmeani, dbndiff)",
+        "dprobs": SHIFTS,
+    }
+    found = grader.grade(submit(**linear)).report.verdicts()
+    for name in ("db2", "dbnmeani"):
+        assert (found[f"check_{name}"].outcome, PROBING in found[f"check_{name}"].message) == ("held", True), name
+    assert found["check_dprobs"].outcome in ("held", "failed")
+    assert {one.outcome for one in found.values() if one.gradient not in linear} == {"passed"}
 
 
 def test_zeros_prove_nothing(grader: Grader, submit: Submit) -> None:
