@@ -176,7 +176,7 @@ def test_check(course: Course, name: str) -> None:
 
 @pytest.mark.slow
 def test_a_class_of_sixty(tmp_path: Path) -> None:
-    """With a file of each kind among them, the others' scores are as alone, and the time has the bound that is stated."""
+    """With a file of each kind among them, the others' scores are as alone, and the time has the stated bound."""
     alone = class_of(tmp_path / "alone", 48)
     expected = {report.student: report.score for report in grade_class(alone, "backprop", workers=2)}
     together = class_of(tmp_path / "together", 48)
