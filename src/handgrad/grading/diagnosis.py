@@ -61,7 +61,7 @@ def why_not(
     if any(answer.kind == "too-large" for answer in answers):
         return "failed", f"{gradient} is far larger than {tensor}: a gradient has the shape of its tensor."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
-        return "failed", f"{gradient} is not a tensor but a {strange[0]}: a gradient is a tensor like {tensor}."
+        return "failed", f"{gradient} is not a tensor but of type {strange[0]}: a gradient is a tensor like {tensor}."
     if errors := results.errors(index):
         return raised(gradient, errors, results.visible_error(index), results.limits)
     if deaths := [result.death for result in results.results.values() if result.death]:

@@ -315,7 +315,7 @@ def _wrong(check: Check, results: PassResults) -> str:
     if any(answer.kind == "tensor" for answer in answers):
         return f"{check.gradient} does not have the value that {check.stub} should give it."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
-        return f"{check.gradient} is not a tensor but a {strange[0]}."
+        return f"{check.gradient} is not a tensor but of type {strange[0]}."
     return f"There is no tensor {check.gradient} after {check.stub} has run."
 
 

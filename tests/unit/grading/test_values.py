@@ -187,7 +187,7 @@ def test_another_shape_reaches_no_check(small: Grader) -> None:
 
 
 KINDS = {
-    "x = [1.0]": "x is not a tensor but a list.",
+    "x = [1.0]": "x is not a tensor but of type list.",
     "x = None": "There is no tensor x after grow has run.",
     "del x": "There is no tensor x after grow has run.",
 }

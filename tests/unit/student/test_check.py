@@ -132,9 +132,9 @@ def test_wrong_values(name: str, finished: dict[str, Any], capsys: pytest.Captur
 MISSING = {
     "None": (None, "dprobs is not written yet"),
     "...": (..., "dprobs is not written yet"),
-    "ndarray": (np.zeros((32, 27)), "dprobs is not a tensor but a ndarray"),
-    "list": ([1.0], "dprobs is not a tensor but a list"),
-    "float": (0.5, "dprobs is not a tensor but a float"),
+    "ndarray": (np.zeros((32, 27)), "dprobs is not a tensor but of type ndarray"),
+    "list": ([1.0], "dprobs is not a tensor but of type list"),
+    "float": (0.5, "dprobs is not a tensor but of type float"),
     "NotImplemented": (NotImplemented, "dprobs is not a tensor but a NotImplementedType"),
 }
 

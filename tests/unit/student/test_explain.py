@@ -159,7 +159,7 @@ SENTENCES = {
     ),
     "brain-floats": ("dh", "dh holds bfloat16 numbers, which cannot represent the values of a gradient."),
     "never-filled": ("dC", "dC is zero everywhere, but the gradient of C is not."),
-    "numpy-answer": ("dh", "dh is not a tensor but a ndarray: a gradient is a tensor like h."),
+    "numpy-answer": ("dh", "dh is not a tensor but of type ndarray: a gradient is a tensor like h."),
     "not-a-number": ("dbnvar", "dbnvar holds NaN or infinity."),
 }
 

@@ -39,6 +39,8 @@ def accept(course: Course, assignment: str, gradient: str, students: Sequence[st
         names = [check.gradient for check in exercise.checks]
         raise CourseError(f"{assignment} has no gradient {gradient!r}.{closest(gradient, names)}")
     reports = {report.student: report for report in stored_reports(course, assignment)}
+    if not reports:
+        raise CourseError(f"no submission of {assignment} has been graded: run `handgrad grade {assignment}` first.")
     chosen: list[str] = []
     for pattern in students:
         matching = sorted(name for name in reports if name == pattern or fnmatch.fnmatchcase(name, pattern))

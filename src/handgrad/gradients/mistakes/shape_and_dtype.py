@@ -34,7 +34,7 @@ def uses_autograd(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("tensor")
 def not_a_tensor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is not a tensor but a {type}: a gradient is a tensor like {tensor}.
+    """{gradient} is not a tensor but of type {type}: a gradient is a tensor like {tensor}.
 
     Try: Use torch's own functions, or convert the result to a tensor at the end.
     """

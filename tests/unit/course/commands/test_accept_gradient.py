@@ -98,5 +98,5 @@ def test_errors(course: Course, assignment: str, gradient: str, student: str, sa
 
 def test_no_course(tmp_path: Path) -> None:
     """Before anything was graded there is nothing to accept."""
-    with pytest.raises(CourseError, match="nobody who was graded"):
+    with pytest.raises(CourseError, match="no submission of backprop has been graded"):
         accept(make_course(tmp_path), "backprop", "dprobs", ["ann"])
