@@ -22,9 +22,11 @@ from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
 
 from handgrad.authoring.cases import Case, read_cases
+from handgrad.course.commands import check_notebook
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
+from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import NEEDS_REVIEW, Report
 from helpers.html_page import Page
 from helpers.inputs import named
@@ -400,6 +402,21 @@ def test_the_listeners_hear(name: str) -> None:
         ears = Ears(stack)
         subprocess.run([sys.executable, "-c", script, *map(ears.addressed, cells)], check=True)
         assert ears.heard()
+
+
+@pytest.mark.slow
+def test_checked(exercise: Exercise, tmp_path: Path) -> None:
+    """`handgrad check` with a course's settings gives each attacker what grading gives."""
+    (tmp_path / "nbgrader_config.py").write_text((ROOT / "nbgrader_config.py").read_text("utf-8") + SETTINGS, "utf-8")
+    release, solution = (read_notebook(ROOT / kind / "backprop/backprop.ipynb") for kind in ("release", "solutions"))
+    course, wrong = Course.at(tmp_path), {}
+    for name in GRADED:
+        path = tmp_path / "backprop.ipynb"
+        path.write_bytes(CLASS[name].content(release, solution))
+        report = check_notebook.check(path, exercise, course)
+        if found := _differences(CLASS[name], report, exercise):
+            wrong[name] = found
+    assert wrong == {}
 
 
 @pytest.mark.slow
