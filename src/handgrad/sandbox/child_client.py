@@ -188,6 +188,9 @@ class ChildClient:
         data = b""
         late = 0
         while (frame := next(self._reader.feed(data), None)) is None:
+            if queued is None and (data or late):
+                # not for a frame that comes at once: most do
+                queued = self._queued()
             # data that was received in time counts, even if this process itself had to wait for a processor
             self._connection.settimeout(min(max(deadline - time.monotonic(), AT_ONCE), SLICE))
             try:
@@ -198,12 +201,12 @@ class ChildClient:
                 if not data:
                     raise ConnectionResetError
                 late = late + 1 if deadline <= time.monotonic() else 0
-            if queued is None:
-                queued = self._queued()
             if late >= LATE and deadline <= time.monotonic():
                 # time in the run queue is not the cell's
-                queued, before = self._queued(), queued
-                deadline = min(max(deadline, time.monotonic()) + queued - before, latest)
+                before, queued = queued, self._queued()
+                deadline = min(
+                    max(deadline, time.monotonic()) + queued - (queued if before is None else before), latest
+                )
                 if deadline <= time.monotonic():
                     raise TimeoutError
         return frame
