@@ -34,6 +34,8 @@ class ExportRow:
         Points taken off for handing in late.
     needs_person
         Whether it needs manual review.
+    note
+        What is held for manual review; empty if nothing is.
     is_final
         Whether nothing of it waits for manual grading.
     service
@@ -49,6 +51,7 @@ class ExportRow:
     grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     penalty: float = 0.0
     needs_person: bool = False
+    note: str = ""
     is_final: bool = True
     service: Literal["", "canvas", "moodle"] = ""
 
@@ -105,7 +108,7 @@ def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> 
     head = ["student", "first_name", "last_name", "email", "outcome", "score", "max_score", "late_penalty"]
     rows: list[list[str]] = [[*head, "needs_person", "message", *gradients]]
     for row in students:
-        message = row.report.message if row.report else ""
+        message = (row.report.message if row.report else "") or row.note
         rows.append(
             [
                 *(row.student, row.first_name, row.last_name, row.email, row.outcome),

@@ -67,14 +67,17 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
 
     def row(name: str) -> ExportRow:
         student, report, entry = roster.get(name, scores.RosterEntry()), reports.get(name), entries.get(name)
+        is_held = report is not None and bool(unreviewed(report, entry))
+        why = attention(report, entry) if report else ""
         return ExportRow(
             name,
             report,
             **vars(student),
             grades=grades.get(name, {}),
             penalty=penalties.get(name, 0.0),
-            needs_person=bool(attention(report, entry)) if report else bool(entry and entry.waiting),
-            is_final=not (entry and entry.waiting) and not (report and unreviewed(report, entry)),
+            needs_person=bool(why) if report else bool(entry and entry.waiting),
+            note=why if is_held else "",
+            is_final=not (entry and entry.waiting) and not is_held,
             service=services.get(name, ""),
         )
 

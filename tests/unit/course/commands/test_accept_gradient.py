@@ -55,6 +55,9 @@ def test_from_held_to_final(course: Course) -> None:
     assert points(course) == {"ann": 24, "bob": 25, "cid": 26}
     exported = export(course, "backprop", "csv", only_final=True)
     assert exported.waiting == ["ann", "bob"]
+    notes = {row["student"]: row["message"] for row in csv.DictReader(StringIO(export(course, "backprop", "csv").text))}
+    assert notes["bob"] == "dprobs is right, but held for review: read the code before you publish the score."
+    assert notes["cid"] == ""
     assert [row["student"] for row in csv.DictReader(StringIO(exported.text))] == ["cid"]
     needs = dict(summarise(stored_reports(course, "backprop"), scores.entries(course, "backprop")).needs_review)
     assert needs["ann"] == "dprobs, dh are right, but held for review: read the code before you publish the score."
