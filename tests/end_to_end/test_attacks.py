@@ -407,7 +407,7 @@ def test_the_listeners_hear(name: str) -> None:
 
 @pytest.mark.slow
 def test_checked(exercise: Exercise, tmp_path: Path) -> None:
-    """`handgrad check` with a course's settings gives an attacker what grading gives; one in three is enough to see it."""
+    """`handgrad check` with a course's settings gives an attacker what grading gives; one in three is tried."""
     (tmp_path / "nbgrader_config.py").write_text((ROOT / "nbgrader_config.py").read_text("utf-8") + SETTINGS, "utf-8")
     release, solution = (read_notebook(ROOT / kind / "backprop/backprop.ipynb") for kind in ("release", "solutions"))
     course, wrong = Course.at(tmp_path), {}

@@ -18,7 +18,7 @@ from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass
-from handgrad.grading.plain_checks import PlainChecks, quoted
+from handgrad.grading.plain_checks import EXACT, PlainChecks, quoted
 from handgrad.grading.redrawing import Redrawing
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
 from handgrad.grading.settings import GradingSettings
@@ -31,13 +31,14 @@ from handgrad.sandbox.sandbox import Sandbox
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.student.check import silence
 from handgrad.submission.forbidden_names import find_forbidden
-from handgrad.submission.plain_code import POWER, PlainCell, real_power
+from handgrad.submission.plain_code import POWER, REAL, PlainCell, real
 from handgrad.submission.submission import Submission
 
 __all__ = ["Grader", "GradingResult"]
 
 PRELUDE_OF_PLAIN = (
-    f"import torch; torch.set_default_dtype(torch.float64)\nfrom {real_power.__module__} import real_power as {POWER}"
+    f"import torch; torch.set_default_dtype(torch.float64)\n"
+    f"from {real.__module__} import real as {REAL}, real_power as {POWER}"
 )
 """Runs before the locked cells of the pass over the plain statements."""
 PRELUDE = f"from {silence.__module__} import silence; silence(); del silence"
@@ -266,11 +267,12 @@ class Grader:
         submission = results.submission
         whys: dict[str, str] = {}
         for verdict in verdicts:
-            # without a small constant it is within the tolerance, and has its own note
-            lacks_eps = verdict.diagnosis is not None and verdict.diagnosis.mistake == "missing-eps"
-            if verdict.outcome == "passed" and verdict.gradient in self.exercise.tensors and not lacks_eps:
-                why = self.plain.why_held(verdict.gradient, results, self.gradients.reads(verdict.gradient))
-                whys[verdict.id] = why
+            if verdict.outcome == "passed" and verdict.gradient in self.exercise.tensors:
+                # without a small constant it is within the tolerance, and has its own note
+                lacks_eps = verdict.diagnosis is not None and verdict.diagnosis.mistake == "missing-eps"
+                allowed = self.settings.policy.tolerance if lacks_eps else EXACT
+                read = self.gradients.reads(verdict.gradient)
+                whys[verdict.id] = self.plain.why_held(verdict.gradient, results, read, allowed)
         as_written = [id_ for id_, why in whys.items() if why and self.gradients.is_right_as_written(evidence[id_])]
         if as_written:
             # a later statement, or a function, changes the answer after the place from which it is taken

@@ -20,13 +20,15 @@ from handgrad.grading.run_passes import PassResults
 from handgrad.submission.plain_code import PlainCell, in_double, plain_cells
 from handgrad.submission.submission import Submission
 
-__all__ = ["PlainChecks", "quoted"]
+__all__ = ["EXACT", "PlainChecks", "quoted"]
 
 EXACT = 1e-13
 """Largest error of a formula in double precision, as a share of the reference's largest entry."""
 NUMERICAL = 1e-4
 """Largest error of numerical differentiation that is right within the tolerance."""
 MOST_QUOTED = 80
+PROBING = "its cell tries several values near one of the forward pass, as numerical differentiation does"
+"""Why a gradient is held whose value does not show it, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ class PlainChecks:
             for cell, own in zip(submission.cells, plain, strict=True)
         ]
 
-    def why_held(self, gradient: str, results: PassResults, read: frozenset[str]) -> str:
+    def why_held(self, gradient: str, results: PassResults, read: frozenset[str], allowed: float = EXACT) -> str:
         """Why a right answer is not confirmed, as the end of a sentence; empty if it is.
 
         It is confirmed if its plain statements give the gradient of a step, or what follows from the upstream gradients
-        ``read`` or some of them, if that proves something.
+        ``read`` or some of them, if that proves something; the error may be ``allowed``.
         """
         if gradient in results.probing:
-            return "its cell tries several values near one of the forward pass, as numerical differentiation does"
+            return PROBING
         tensor, reference = self.exercise.tensors[gradient], self.state.reference
         expected = reference.step.gradients[tensor]
         value = self._value(gradient, results)
@@ -77,10 +79,12 @@ class PlainChecks:
                 found = reference.gradients_from(each)
                 if reference.proves(tensor, each, found, self.facts):
                     error = min(error, _error(value, found[tensor]))
-        return _said(error)
+        return _said(error) if error > allowed else ""
 
     def why_held_as_written(self, gradient: str, results: PassResults) -> str:
         """The same for an answer that is right on the true gradients only, from a run without help."""
+        if gradient in results.probing:
+            return PROBING
         expected = self.state.reference.gradients[self.exercise.tensors[gradient]]
         values = results.tensors(self.state.as_written, gradient)
         return _said(min((_error(value, expected) for value in values if value is not None), default=math.inf))

@@ -247,11 +247,15 @@ def _run_plain(
                 places[index] = len(cells) + len(more)
                 more.append(source)
         child = stack.enter_context(sandbox.child([*cells, *more]))
-        watched = tuple(places[index] for index, names in run.collect.items() if names and plain[index].may_probe)
+        watched = tuple(place for index, place in places.items() if plain[index].may_probe)
         result = child.run(replace(_moved(run, places), watched=watched), reference)
+        is_probing = False
         for cell in result.cells.values():
+            # what a cell without an answer has found is for the next one with an answer
+            is_probing |= cell.is_probing
             for name, answer in cell.answers.items():
-                answers.setdefault(name, (AnswerPair(answer, result.at_end.get(name)), cell.is_probing))
+                answers.setdefault(name, (AnswerPair(answer, result.at_end.get(name)), is_probing))
+            is_probing = is_probing and not cell.answers
         if result.death is None:
             return child, answers
         if result.death.index is None:

@@ -246,13 +246,15 @@ class Server:
         torch.set_default_dtype(torch.float64 if run["is_double"] else torch.float32)
         begin_session(saved.namespace)
         before = dict(saved.namespace) if run["put_back"] else {}
+        # what the setup has bound: a student's own tensors are not the forward pass
+        forward = list(saved.namespace.values()) if run["watched"] else []
         uncounted = any(_UNCOUNTED.search(cell.source) for cell in self.cells)
         with _no_complex_numbers() if run["is_double"] else nullcontext(), captured(results=run["outputs"]) as outputs:
             for index in run["cells"]:
                 names = run["collect"].get(str(index), [])
                 if run["help"] and names:
                     saved.restore(contents=uncounted)
-                with Probing(saved.namespace.values()) if index in run["watched"] else nullcontext() as probing:
+                with Probing(forward) if index in run["watched"] else nullcontext() as probing:
                     error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
                 if run["outputs"] and (inline := sys.modules.get("matplotlib_inline.backend_inline")):
                     # Jupyter too shows the figures that are open after a cell

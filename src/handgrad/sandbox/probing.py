@@ -15,11 +15,10 @@ __all__ = ["Probing"]
 
 FEWEST = 5
 """Entries of a tensor that is watched: in a smaller one, a single entry that differs is no sign."""
-ENTRIES, SHIFTS = 2, 4
-"""So many different entries of one tensor that are tried alone, or so many different shifts of a whole tensor, are none
-of a formula's."""
+SHIFTS, PLACES = 4, 64
+"""So many different shifts of a whole tensor are none of a formula's; so many changed places of one are remembered."""
 MOST_CALLS = 20_000
-"""Calls that are looked at in one cell: a long loop would take many times as long."""
+"""Calls of one cell of which each is looked at; of more, one in ten: a long loop would take many times as long."""
 
 
 class Probing(TorchFunctionMode):
@@ -35,11 +34,15 @@ class Probing(TorchFunctionMode):
         super().__init__()
         self._forward: dict[tuple[int, ...], list[torch.Tensor]] = defaultdict(list)
         for value in forward:
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() >= FEWEST:
+            if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.numel() < FEWEST:
+                continue
+            # of a tensor whose entries are equal, any one-hot row is a step away
+            if bool((value != value.flatten()[0]).any()):
                 self._forward[tuple(value.shape)].append(value.detach().clone())
-        self._entries: dict[int, set[int]] = defaultdict(set)
+        self._places: dict[int, list[torch.Tensor]] = defaultdict(list)
         self._shifts: dict[int, set[float]] = defaultdict(set)
         self._calls = 0
+        self._is_found = False
 
     def __torch_function__(
         self,
@@ -50,8 +53,8 @@ class Probing(TorchFunctionMode):
     ) -> Any:
         """Call ``function``, and look at its tensors."""
         result = function(*args, **(kwargs or {}))
-        if self._calls < MOST_CALLS:
-            self._calls += 1
+        self._calls += 1
+        if self._calls < MOST_CALLS or not self._calls % 10:
             with torch._C.DisableTorchFunction():
                 for value in chain(args, (result,)):
                     if isinstance(value, torch.Tensor):
@@ -60,10 +63,8 @@ class Probing(TorchFunctionMode):
 
     @property
     def found(self) -> bool:
-        """Whether one tensor was tried with several of its entries changed alone, or with several shifts."""
-        return any(len(entries) >= ENTRIES for entries in self._entries.values()) or any(
-            len(shifts) >= SHIFTS for shifts in self._shifts.values()
-        )
+        """Whether entries of one tensor were changed in places that have nothing in common, or it was shifted often."""
+        return self._is_found or any(len(shifts) >= SHIFTS for shifts in self._shifts.values())
 
     def _look(self, value: torch.Tensor) -> None:
         try:
@@ -79,10 +80,16 @@ class Probing(TorchFunctionMode):
         batch = value.reshape(-1, forward.numel()) - forward.reshape(1, -1)
         differs = batch != 0
         count = differs.sum(1)
-        single = count == 1
-        if bool(single.any()):
-            self._entries[id(forward)].update(differs[single].int().argmax(1).tolist())
-        for row in batch[count == forward.numel()][:SHIFTS]:
+        places = self._places[id(forward)]
+        for row, changed in zip(batch, differs, strict=True) if bool(count.any()) else ():
             size = row.abs().max()
-            if bool(row.max() - row.min() < 1e-9 * size):
+            number = int(changed.sum())
+            if number == 0 or not bool(row[changed].max() - row[changed].min() < 1e-9 * size):
+                continue
+            if number == forward.numel():
                 self._shifts[id(forward)].add(float(row[0]))
+            elif number <= forward.numel() // 2:
+                # growing places are those of a loop that writes its answer
+                self._is_found |= any(not bool((changed & other).any()) for other in places)
+                if len(places) < PLACES:
+                    places.append(changed)

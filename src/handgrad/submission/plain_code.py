@@ -22,25 +22,48 @@ import torch
 
 from handgrad.notebook.syntax import ParsedCell, tree_of
 
-__all__ = ["POWER", "LeftOut", "PlainCell", "in_double", "plain_cells", "real_power"]
+__all__ = ["POWER", "REAL", "LeftOut", "PlainCell", "in_double", "plain_cells", "real", "real_power"]
 
-POWER = "_real_power"
-"""The name under which plain cells call :func:`real_power` in place of ``**``."""
+POWER, REAL = "_real_power", "_real"
+"""The names under which plain cells call :func:`real_power` in place of ``**``, and :func:`real`."""
 _LISTS = json.loads(files("handgrad.submission").joinpath("plain_names.json").read_text(encoding="utf-8"))
 _MODULES, _BUILTINS, _NEVER = (frozenset(_LISTS[name]) for name in ("modules", "builtins", "never"))
 _STORED, _TYPES = (frozenset(_LISTS[name]) for name in ("stored", "types"))
 _REFUSED = re.compile("|".join(_LISTS["refused"]))
 _BODIES = ("body", "orelse", "finalbody")
-_DTYPES = frozenset({"cpu", "float", "float32", "float64", "int", "int32", "int64", "torch.float32", "torch.float64"})
+_DTYPES = frozenset(
+    {
+        "cpu",
+        "float",
+        "float32",
+        "float64",
+        "f4",
+        "f8",
+        "i4",
+        "i8",
+        "int",
+        "int32",
+        "int64",
+        "torch.float32",
+        "torch.float64",
+    }
+)
 _TENSOR_TYPES = frozenset({"torch.FloatTensor", "torch.DoubleTensor", "torch.LongTensor", "torch.IntTensor"})
-_WIDE = {"float": "double", "float32": "float64", "FloatTensor": "DoubleTensor"}
-_SINGLE = re.compile(r"^((torch\.)?)(float32|FloatTensor)$")
-_OTHER_BUILTINS = frozenset(dir(builtins)) - _BUILTINS
+_WIDE = {"float": "double", "float32": "float64", "single": "double", "FloatTensor": "DoubleTensor", "f4": "f8"}
+_SINGLE = re.compile(r"^((torch\.)?)(float32|FloatTensor|f4)$")
+_ERRORS = frozenset(
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+)
+_OTHER_BUILTINS = frozenset(dir(builtins)) - _BUILTINS - _ERRORS
 _TIME = re.compile(r"(?m)^(\s*)%time[ \t]+(?=\S)")
-_LOOP = re.compile(r"\b(for|while|map|lambda)\b")
+_LOOP = re.compile(r"\b(for|while|map|starmap|vmap|lambda|eye|identity|diag|diag_embed)\b")
 _FUNCTION = re.compile(r"\b(def|lambda)\b")
 _DEFINED = re.compile(r"[(=]")
 _WORD = re.compile(r"\b(?!def\b|async\b|lambda\b)[^\W\d]\w*")
+_IDLE = frozenset({"inference_mode", "wraps", "lru_cache", "cache"})
+"""Decorators of Python's and torch's own that change no value."""
+_MAY_BE_LONG = re.compile(r"numpy|\bnp\b|\.type\(|\bformat\b")
+"""Whether a notebook can hold complex or long numbers that no power gave: then everything is looked at."""
 _CONVERSIONS = ("astype", "type", "to", "view")
 
 
@@ -57,19 +80,21 @@ class LeftOut:
 class PlainCell:
     """The plain statements of a cell, and those that were left out.
 
-    ``names_single`` tells whether the cell names single precision, for which ``source`` says double; ``may_probe``
-    whether it has a loop or calls a function of the notebook's own.
+    ``names_single`` tells whether the cell names single precision, for which ``source`` says double; ``has_code``
+    whether an annotation or a decorator was removed that calls something; ``may_probe`` whether it has a loop or
+    calls a function of the notebook's own.
     """
 
     source: str
     left_out: tuple[LeftOut, ...] = ()
     names_single: bool = False
+    has_code: bool = False
     may_probe: bool = False
 
     @property
     def is_whole(self) -> bool:
         """Whether it computes what the cell does, whatever the precision."""
-        return not self.left_out and not self.names_single
+        return not self.left_out and not self.names_single and not self.has_code
 
 
 @functools.cache
@@ -101,6 +126,7 @@ class _Names:
 
     def __init__(self, texts: Sequence[str], setup: Collection[str], modules: tuple[str, ...]) -> None:
         self._texts, self._setup = texts, setup
+        self.may_be_long = any(map(_MAY_BE_LONG.search, texts))
         self.modules, self.attributes = _MODULES.union(modules), _attributes(modules)
 
     @functools.cached_property
@@ -129,7 +155,7 @@ class _Reasons(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         name = node.id
         is_other_builtin = name in _OTHER_BUILTINS and name not in self.names.known
-        is_read = isinstance(node.ctx, ast.Load)
+        is_read = not isinstance(node.ctx, ast.Store)
         if name.startswith("__") or (is_read and (name in _NEVER or is_other_builtin or name in self.lost)):
             self.found.append(f"the name {name}")
         self.has_power |= name == "pow"
@@ -140,6 +166,8 @@ class _Reasons(ast.NodeVisitor):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.has_power |= _can_be_complex(node.op, node.value)
+        if isinstance(node.target, ast.Name) and node.target.id in self.lost:
+            self.found.append(f"the name {node.target.id}")
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -212,6 +240,9 @@ class _WrittenNames(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         match node:
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="cuda" | "mps"), attr="is_available"), args=[]):
+                # there is none where submissions are graded
+                return ast.copy_location(ast.Constant(value=False), node)
             case ast.Call(func=ast.Name("getattr"), args=[value, ast.Constant(value=str(name))], keywords=[]) if (
                 name.isidentifier()
             ):
@@ -220,20 +251,38 @@ class _WrittenNames(ast.NodeTransformer):
 
 
 class _Annotations(ast.NodeTransformer):
-    """Removes annotations, which compute nothing."""
+    """Removes annotations, and decorators that change no value; ``has_code`` tells whether one calls something."""
+
+    has_code = False
+
+    def _remove(self, node: ast.AST | None) -> None:
+        self.has_code |= node is not None and any(isinstance(part, ast.Call | ast.NamedExpr) for part in ast.walk(node))
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
+        self._remove(node.annotation)
         node.annotation = None
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self._remove(node.returns)
         node.returns = None
+        for decorator in node.decorator_list:
+            if _named(decorator) in _IDLE:
+                node.decorator_list = [other for other in node.decorator_list if other is not decorator]
+                self.has_code = True
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self._remove(node.annotation)
         self.generic_visit(node)
         plain = ast.Assign([node.target], node.value) if node.value else ast.Pass()
         return ast.copy_location(plain, node)
+
+
+def _named(decorator: ast.expr) -> str:
+    """The last name of a decorator, with or without arguments."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
 class _Double(ast.NodeTransformer):
@@ -250,6 +299,20 @@ class _Double(ast.NodeTransformer):
         return node
 
 
+class _Real(ast.NodeTransformer):
+    """Calls :func:`real` for what calls and operators give."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return self._checked(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        return self._checked(node)
+
+    def _checked(self, node: ast.expr) -> ast.AST:
+        self.generic_visit(node)
+        return ast.copy_location(ast.Call(ast.Name(REAL, ast.Load()), [node], []), node)
+
+
 class _RealPower(ast.NodeTransformer):
     """Calls :func:`real_power` for powers."""
 
@@ -264,8 +327,10 @@ class _RealPower(ast.NodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
-        if _can_be_complex(node.op, node.value) and isinstance(node.target, ast.Name):
-            power = _power(node, ast.Name(node.target.id, ast.Load()), node.value)
+        if _can_be_complex(node.op, node.value):
+            read = copy.deepcopy(node.target)
+            read.ctx = ast.Load()
+            power = _power(node, read, node.value)
             return ast.copy_location(ast.Assign([node.target], power), node)
         return node
 
@@ -283,10 +348,20 @@ def _power(place: ast.AST, base: ast.expr, exponent: ast.expr) -> ast.expr:
 
 def real_power(base: object, exponent: object) -> object:
     """``base ** exponent``; a ValueError if it is a complex number, as the complex step differentiates."""
-    result = base**exponent  # type: ignore[operator]
-    if isinstance(result, complex):
-        raise ValueError("a power is a complex number")
-    return result
+    return real(base**exponent)  # type: ignore[operator]
+
+
+def real(value: object) -> object:
+    """The value; a ValueError if it is complex, holds objects, or has more than double precision.
+
+    The complex step, and small steps in long numbers, differentiate exactly.
+    """
+    dtype = getattr(value, "dtype", None)
+    kind = getattr(dtype, "kind", "")
+    is_long = kind == "f" and getattr(dtype, "itemsize", 0) > 8
+    if isinstance(value, complex) or getattr(dtype, "is_complex", False) or kind in ("c", "O", "V") or is_long:
+        raise ValueError(f"a value is of the type {dtype or type(value).__name__}")
+    return value
 
 
 @functools.lru_cache(maxsize=128)
@@ -323,14 +398,20 @@ def plain_cells(sources: Sequence[str], known: Collection[str], modules: Sequenc
         for source, cell, text in zip(sources, parsed, texts, strict=True):
             # of a block that was taken apart, the head would not be looked at
             is_simple = cell is not None and not cell.whole and not any(step.blocks for step in cell.steps)
-            if cell and is_simple and all(_is_as_it_is(step.node, names, lost) for step in cell.steps):
+            if (
+                cell
+                and is_simple
+                and not names.may_be_long
+                and all(_is_as_it_is(step.node, names, lost) for step in cell.steps)
+            ):
                 cells.append(PlainCell(source))
             else:
                 plain = _Plain(text, source.splitlines(), names, lost)
                 cells.append(plain.cell)
                 left_out |= plain.unbound
         # what an import, a class or a manager that was left out would have bound has no value
-        left_out = left_out.difference(known, *(_bound(_tree(cell.source)) for cell in cells)) if left_out else left_out
+        if left_out:
+            left_out = left_out.difference(known, *(_assigned(_tree(cell.source)) for cell in cells))
         if left_out <= lost:
             probing = list(_may_probe(texts))
             return [replace(cell, may_probe=may) if may else cell for cell, may in zip(cells, probing, strict=True)]
@@ -351,8 +432,9 @@ def _may_probe(texts: Sequence[str]) -> Iterator[bool]:
         if more <= functions:
             break
         functions |= more
+    has_lambda = any("lambda" in text for text in texts)
     for text in texts:
-        yield bool(_LOOP.search(text)) or not functions.isdisjoint(_WORD.findall(text))
+        yield has_lambda or bool(_LOOP.search(text)) or not functions.isdisjoint(_WORD.findall(text))
 
 
 def _is_as_it_is(statement: ast.stmt, names: _Names, lost: Collection[str]) -> bool:
@@ -388,6 +470,25 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
             yield name
 
 
+def _assigned(tree: ast.Module) -> Iterator[str]:
+    """The names that the statements of a cell give a value: in functions only those that are declared global."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+            for part in ast.walk(node):
+                if isinstance(part, ast.Global):
+                    yield from part.names
+        elif isinstance(node, ast.AugAssign):
+            waiting.append(node.value)
+        elif not isinstance(
+            node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Delete
+        ):
+            yield from _bound_by(node)
+            waiting += ast.iter_child_nodes(node)
+
+
 def _bound_outside(node: ast.AST) -> Iterator[str]:
     """The names that a statement, or a part of one, binds outside of the functions and classes in it."""
     waiting = [node]
@@ -415,12 +516,16 @@ class _Plain:
         self.lines, self.names, self.lost = lines, names, lost
         self.unbound: set[str] = set()
         self._left_out: list[LeftOut] = []
-        tree = _Annotations().visit(_WrittenNames().visit(_tree(text)))
+        annotations = _Annotations()
+        tree = annotations.visit(_WrittenNames().visit(_tree(text)))
         reasons = _Reasons(names)
         reasons.visit(tree)
         kept = ast.Module(list(self._kept(tree.body)), [])
-        source = ast.unparse(ast.fix_missing_locations(_RealPower().visit(_Double().visit(kept))))
-        self.cell = PlainCell(source, tuple(self._left_out), reasons.names_single)
+        kept = _RealPower().visit(_Double().visit(kept))
+        if names.may_be_long:
+            kept = _Real().visit(kept)
+        source = ast.unparse(ast.fix_missing_locations(kept))
+        self.cell = PlainCell(source, tuple(self._left_out), reasons.names_single, annotations.has_code)
 
     def _reasons(self, *nodes: ast.AST) -> list[str]:
         reasons = _Reasons(self.names, self.lost)

@@ -36,12 +36,41 @@ def jacobian(f, x, dy, h=1.0):
         grad.view(-1)[i] = ((f(x + e) - f(x - e)) / (2 * h) * dy).sum()
     return grad
 """
+COLUMNS = """
+dh = torch.zeros_like(h)
+base = (h @ W2 + b2).detach()
+for k in range(n_hidden):
+    t = h.detach().clone()
+    t[:, k] += 1
+    dh[:, k] = ((t @ W2 + b2 - base) * dlogits).sum(1)
+"""
 SHIFTS = """
 dprobs = torch.zeros_like(probs)
 weights = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
 for k, w in weights.items():
     dprobs = dprobs + w * (probs + k * 1e-3).log() / 1e-3
 dprobs = dprobs * dlogprobs
+"""
+VIEWED = """
+import numpy as np
+kind = 'complex128'
+z = probs.detach().numpy().astype(kind)
+z.view('float64')[:, 1::2] = 1e-30
+dprobs = torch.tensor(np.log(z).view('float64')[:, 1::2] / 1e-30) * dlogprobs
+"""
+SUBSCRIPT = """
+u = [-1.0]
+u[0] **= 0.5
+z = (probs.detach().double() + 1e-30 * u[0]).log()
+dprobs = z.view(torch.float64)[:, 1::2] / 1e-30 * dlogprobs
+"""
+LONG = """
+import numpy as np
+x, k = np.array(probs.detach().numpy(), 'longdouble'), np.array(1e-3, 'longdouble')
+d = lambda k: (np.log(x * (1 + k)) - np.log(x * (1 - k))) / (2 * k * x)
+r = [d(k), d(k / 2), d(k / 4)]
+r = [(4 * r[1] - r[0]) / 3, (4 * r[2] - r[1]) / 3]
+dprobs = torch.tensor(np.array((16 * r[1] - r[0]) / 15, 'float64')) * dlogprobs
 """
 PROBING = "its cell tries several values near one of the forward pass, as numerical differentiation does"
 HELD = {
@@ -63,6 +92,9 @@ HELD = {
         "uses an assignment to the attribute relu",
     ),
     "numpy's complex numbers": (NUMPY, ""),
+    "complex numbers seen as pairs": (VIEWED, ""),
+    "a complex number in a list": (SUBSCRIPT, ""),
+    "long numbers": (LONG, ""),
     "another module": (
         "import operator\ndprobs = operator.truediv(dlogprobs, probs)",
         "`import operator` in line 1 uses the import of operator",
@@ -102,6 +134,21 @@ def test_held(grader: Grader, submit: Submit, text: str, why: str) -> None:
         "import matplotlib.pyplot as plt\nplt.hist(probs.view(-1))\nplt.show()\ndprobs = dlogprobs / probs",
         "from IPython.display import Markdown, display\ndisplay(Markdown('*x*'))\ndprobs = dlogprobs / probs",
         "dprobs = torch.vmap(torch.div)(dlogprobs, probs)",
+        "device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')\n"
+        "dprobs = (dlogprobs / probs).to(device)",
+        "import matplotlib.pyplot as plt\ndef show(ax, x):\n    ax.imshow(x)\nfig, ax = plt.subplots()\n"
+        "show(ax, probs)\nplt.close(fig)\ndel fig\ndprobs = dlogprobs / probs",
+        "import os\nlevel = len(os.environ)\nlevel += 1\ndprobs = dlogprobs / probs",
+        "try:\n    import numpy as np\nexcept ImportError:\n    print('numpy is missing')\n"
+        "dprobs = torch.from_numpy(np.divide(dlogprobs.numpy(), probs.numpy()))",
+        "@torch.inference_mode()\ndef back(x: torch.Tensor) -> torch.Tensor:\n    return dlogprobs / x\n"
+        "dprobs = back(probs)",
+        "import functools\ndef timed(f):\n    @functools.wraps(f)\n    def run(*xs):\n        return f(*xs)\n"
+        "    return run\n"
+        "@timed\ndef back(x):\n    return dlogprobs / x\ndprobs = back(probs)",
+        "db1 = torch.zeros_like(b1)\nother = torch.zeros(vocab_size)\ndprobs = torch.zeros_like(probs)\n"
+        "for i in range(n):\n    for j in range(vocab_size):\n        dprobs[i, j] = dlogprobs[i, j] / probs[i, j]",
+        "import numpy as np\ndprobs = torch.tensor(np.vectorize(lambda a, b: a / b)(dlogprobs.numpy(), probs.numpy()))",
         "globals()['dprobs'] = dlogprobs / probs",
         "def back():\n    global dprobs\n    dprobs = dlogprobs / probs\nback()",
         "dprobs = torch.empty_like(probs)\nfor i in range(n):\n    dprobs[i] = dlogprobs[i] * probs[i].pow(-1)",
@@ -126,12 +173,21 @@ def test_large_steps_on_a_linear_line(grader: Grader, submit: Submit) -> None:
         "db2": f"{LARGE_STEPS}db2 = jacobian(lambda b: h @ W2 + b, b2, dlogits)",
         "dbnmeani": "dbnmeani = jacobian(lambda m: hprebn - m, bnmeani, dbndiff)",
         "dprobs": SHIFTS,
+        "dh": COLUMNS,
     }
     found = grader.grade(submit(**linear)).report.verdicts()
-    for name in ("db2", "dbnmeani"):
+    for name in ("db2", "dbnmeani", "dh"):
         assert (found[f"check_{name}"].outcome, PROBING in found[f"check_{name}"].message) == ("held", True), name
     assert found["check_dprobs"].outcome in ("held", "failed")
     assert {one.outcome for one in found.values() if one.gradient not in linear} == {"passed"}
+
+
+def test_a_note_excuses_no_trick(grader: Grader, submit: Submit) -> None:
+    """Without the small constant of the variance a formula has a note; what plain statements do not give is held."""
+    formula = "dbnvar = -0.5 * bnvar**-1.5 * dbnvar_inv"
+    plain = grader.grade(submit(dbnvar=formula)).report.verdicts()["check_dbnvar"]
+    trick = grader.grade(submit(dbnvar=f"exec({formula!r})")).report.verdicts()["check_dbnvar"]
+    assert (plain.outcome, trick.outcome) == ("passed", "held")
 
 
 def test_zeros_prove_nothing(grader: Grader, submit: Submit) -> None:

@@ -135,7 +135,7 @@ MISSING = {
     "ndarray": (np.zeros((32, 27)), "dprobs is not a tensor but of type ndarray"),
     "list": ([1.0], "dprobs is not a tensor but of type list"),
     "float": (0.5, "dprobs is not a tensor but of type float"),
-    "NotImplemented": (NotImplemented, "dprobs is not a tensor but a NotImplementedType"),
+    "NotImplemented": (NotImplemented, "dprobs is not a tensor but of type NotImplementedType"),
 }
 
 

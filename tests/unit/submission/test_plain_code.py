@@ -1,8 +1,10 @@
 """What of a cell is plain arithmetic."""
 
+import numpy as np
 import pytest
+import torch
 
-from handgrad.submission.plain_code import in_double, plain_cells, real_power
+from handgrad.submission.plain_code import in_double, plain_cells, real, real_power
 
 PLAIN = (
     "dprobs = dlogprobs / probs",
@@ -85,6 +87,16 @@ class A:
     assert [one.line for one in cell.left_out] == [2, 5, 6, 9]
 
 
+def test_every_value_is_looked_at_with_numpy() -> None:
+    """Where numbers can be complex or long without a power, what calls and operators give is looked at."""
+    (cell,) = plain_cells(["import numpy as np\ndx = np.log(x) * dy\nu[0] **= 0.5"], {"x", "dy", "u"})
+    assert cell.source.splitlines()[1:] == ["dx = _real(_real(np.log(x)) * dy)", "u[0] = _real(_real_power(u[0], 0.5))"]
+    for value in (1j, np.ones(1, "D"), np.ones(1, "longdouble"), np.array([None]), torch.ones(1) * 1j):
+        with pytest.raises(ValueError, match="a value is of the type"):
+            real(value)
+    assert real(np.ones(2)) is not None
+
+
 def test_names_that_are_written() -> None:
     """A name in quotes that is not computed is a name."""
     (cell,) = plain_cells(["globals()['dx'] = getattr(y, 'T') * vars()['z']"], set())
@@ -94,13 +106,13 @@ def test_names_that_are_written() -> None:
 def test_what_is_not_bound_is_not_read() -> None:
     """What reads a name that only left-out statements bind is left out too, in all cells, and the rest stays."""
     sources = [
-        "import matplotlib.pyplot as plt\nfrom IPython.display import display\nimport numpy as np",
+        "import matplotlib.pyplot as plt\nfrom IPython.display import display\nimport math as m",
         "fig, ax = plt.subplots()\nfor i in range(3):\n    ax.imshow(dx)\n    display(fig)\n    dx += i",
         "class Foo: pass\nfoo = Foo()\nfig = 3\ndy = fig * dx",
     ]
     cells = plain_cells(sources, {"dx"})
     assert [cell.source for cell in cells] == [
-        "import numpy as np",
+        "import math as m",
         "for i in range(3):\n    dx += i",
         "fig = 3\ndy = fig * dx",
     ]
@@ -113,13 +125,11 @@ def test_what_is_not_bound_is_not_read() -> None:
 
 def test_double_precision() -> None:
     """What names single precision names double, and a power is real."""
-    source = (
-        "dx = y.float() ** n\ndx = dx.to(torch.float32) + y.type('torch.FloatTensor')\ndx **= 0.5\nz = pow(x, 2) ** -2"
-    )
+    source = "dx = y.float() ** n\ndx = dx.to(torch.float32) + y.to('float32')\ndx **= 0.5\nz = pow(x, 2) ** -2"
     (cell,) = plain_cells([source], set())
     assert cell.source.splitlines() == [
         "dx = _real_power(y.double(), n)",
-        "dx = dx.to(torch.float64) + y.type('torch.DoubleTensor')",
+        "dx = dx.to(torch.float64) + y.to('float64')",
         "dx = _real_power(dx, 0.5)",
         "z = _real_power(x, 2) ** (-2)",
     ]
