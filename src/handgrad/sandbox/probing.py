@@ -17,8 +17,9 @@ FEWEST = 5
 """Entries of a tensor that is watched: in a smaller one, a single entry that differs is no sign."""
 SHIFTS, PLACES = 4, 64
 """So many different shifts of a whole tensor are none of a formula's; so many changed places of one are remembered."""
-MOST_CALLS = 20_000
-"""Calls of one cell of which each is looked at; of more, one in ten: a long loop would take many times as long."""
+MOST_LOOKS = 2000
+"""So many comparisons of one cell are made, then one in ten, and from ten times as many on one in a hundred: a long loop
+would take many times as long."""
 
 
 class Probing(TorchFunctionMode):
@@ -41,7 +42,7 @@ class Probing(TorchFunctionMode):
                 self._forward[tuple(value.shape)].append(value.detach().clone())
         self._places: dict[int, list[torch.Tensor]] = defaultdict(list)
         self._shifts: dict[int, set[float]] = defaultdict(set)
-        self._calls = 0
+        self._looks = 0
         self._is_found = False
 
     def __torch_function__(
@@ -53,12 +54,10 @@ class Probing(TorchFunctionMode):
     ) -> Any:
         """Call ``function``, and look at its tensors."""
         result = function(*args, **(kwargs or {}))
-        self._calls += 1
-        if self._calls < MOST_CALLS or not self._calls % 10:
-            with torch._C.DisableTorchFunction():
-                for value in chain(args, (result,)):
-                    if isinstance(value, torch.Tensor):
-                        self._look(value)
+        with torch._C.DisableTorchFunction():
+            for value in chain(args, (result,)):
+                if isinstance(value, torch.Tensor):
+                    self._look(value)
         return result
 
     @property
@@ -70,10 +69,17 @@ class Probing(TorchFunctionMode):
         try:
             for length in range(value.dim() + 1):
                 for forward in self._forward.get(tuple(value.shape[value.dim() - length :]), ()):
-                    self._compare(value, forward)
+                    self._looks += 1
+                    if not self._looks % self._every():
+                        self._compare(value, forward)
         except RuntimeError:
             # vmap's tensors, and others without values
             return
+
+    def _every(self) -> int:
+        if self._looks < MOST_LOOKS:
+            return 1
+        return 10 if self._looks < 10 * MOST_LOOKS else 100
 
     def _compare(self, value: torch.Tensor, forward: torch.Tensor) -> None:
         """Compare a tensor, or each of a batch of them, with one of the forward pass."""
