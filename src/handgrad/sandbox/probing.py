@@ -18,8 +18,10 @@ FEWEST = 5
 SHIFTS, PLACES = 4, 64
 """So many different shifts of a whole tensor are none of a formula's; so many changed places of one are remembered."""
 MOST_LOOKS = 2000
-"""So many comparisons of one cell are made, then one in ten, and from ten times as many on one in a hundred: otherwise a
-long loop takes many times as long."""
+"""So many comparisons of one cell are made; then one in ten, and after ten times as many one in a hundred.
+
+Otherwise a long loop would take many times as long.
+"""
 
 
 class Probing(TorchFunctionMode):
