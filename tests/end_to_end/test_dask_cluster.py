@@ -69,8 +69,14 @@ def test_a_class_on_a_cluster(tmp_path: Path, workers: tuple[str, list[subproces
     assert run.returncode == 1, error
     assert "12 submissions: 12 graded" in out
     expected = {f"s{number:03}": (SLIP if number % 4 == 0 else RIGHT).score for number in range(12)}
-    lost = [one for report in stored_reports(course, "backprop") for one in report.checks if one.outcome == "partial"]
-    assert lost == []
+    # whose answers, and how far off: it has failed now and then, and not in any way that could be repeated
+    lost = [
+        f"{report.student}: {one.gradient}, {one.comparison}, {one.diagnosis and one.diagnosis.what}"
+        for report in stored_reports(course, "backprop")
+        for one in report.checks
+        if one.outcome == "partial"
+    ]
+    assert not lost, "\n".join(lost)
     assert scores(course) == expected
     assert {report.student: report.score for report in stored_reports(course, "backprop")} == expected
 
