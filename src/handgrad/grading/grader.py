@@ -10,7 +10,7 @@ import torch
 
 from handgrad import __version__
 from handgrad.errors import ExerciseError
-from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
 from handgrad.gradients.shared_memory import share_data
 from handgrad.grading.diagnosis import death_sentence, noticed
@@ -320,6 +320,9 @@ class Grader:
     def _is_needed(self, pass_: Pass, results: PassResults, plain: Sequence[PlainCell]) -> bool:
         """Whether a pass can change a mark or a note; ``plain`` are the cells of the pass over plain statements."""
         if pass_.is_optional:
+            # decided before the first of them
+            if any(other.name in results.skipped for other in self.passes if other.is_optional):
+                return False
             return not self._is_decided(results)
         if plain and self.plain and pass_ is self.plain.state.replaces:
             return not (self.plain.proves(plain, results) and self._is_right_at_home(results))
@@ -329,19 +332,20 @@ class Grader:
         """Whether every gradient is right on the notebook's own data, and no cell ended its process."""
         if results.deaths or results.out_of_time:
             return False
-        checks = [check for check in self.exercise.checks if not check.is_value]
-        with execution.captured():
-            return all(check.only_compares and self.gradients.is_right_at_home(check, results) for check in checks)
+        return self._holds_for_all(
+            lambda check: check.only_compares and self.gradients.is_right_at_home(check, results)
+        )
 
     def _is_decided(self, results: PassResults) -> bool:
         """Whether every mark and every note is decided without the optional passes."""
         if results.deaths or results.out_of_time or any(result.death for result in results.results.values()):
             return False
+        return self._holds_for_all(lambda check: self.gradients.is_decided(check, results))
+
+    def _holds_for_all(self, condition: Callable[[Check], bool]) -> bool:
+        """Whether a condition holds for every gradient; values have their own passes, which are always needed."""
         with execution.captured():
-            # values have their own passes, which are not optional
-            return all(
-                self.gradients.is_decided(check, results) for check in self.exercise.checks if not check.is_value
-            )
+            return all(condition(check) for check in self.exercise.checks if not check.is_value)
 
     def _with_note(
         self, verdict: Verdict, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults

@@ -20,7 +20,7 @@ from handgrad.gradients.shared_memory import share_data
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.execution import CompiledCell, begin_session, captured, keep_in_session, new_namespace, run_cell
 from handgrad.sandbox import autograd_off, frames
-from handgrad.sandbox.probing import Probing
+from handgrad.sandbox.probing import Probing, by_shape
 
 __all__ = ["SavedNamespace", "Server", "describe", "preload", "run_locked", "service"]
 
@@ -247,7 +247,7 @@ class Server:
         begin_session(saved.namespace)
         before = dict(saved.namespace) if run["put_back"] else {}
         # what the setup has bound: a student's own tensors are not the forward pass
-        forward = list(saved.namespace.values()) if run["watched"] else []
+        forward = by_shape(saved.namespace.values()) if run["watched"] else {}
         uncounted = any(_UNCOUNTED.search(cell.source) for cell in self.cells)
         with _no_complex_numbers() if run["is_double"] else nullcontext(), captured(results=run["outputs"]) as outputs:
             for index in run["cells"]:

@@ -4,14 +4,14 @@ Large steps on a linear line are exact, so the value of an answer does not show 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Probing"]
+__all__ = ["Probing", "by_shape"]
 
 FEWEST = 5
 """Entries of a tensor that is watched: in a smaller one, a single entry that differs is no sign."""
@@ -24,24 +24,30 @@ Otherwise a long loop would take many times as long.
 """
 
 
+def by_shape(values: Iterable[object]) -> dict[tuple[int, ...], list[torch.Tensor]]:
+    """Copies of the tensors among some ``values`` that can be watched, by their shape."""
+    found: dict[tuple[int, ...], list[torch.Tensor]] = defaultdict(list)
+    for value in values:
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.numel() < FEWEST:
+            continue
+        # of a tensor whose entries are equal, any one-hot row is a step away
+        if bool((value != value.flatten()[0]).any()):
+            found[tuple(value.shape)].append(value.detach().clone())
+    return found
+
+
 class Probing(TorchFunctionMode):
     """Watches the calls of torch of one cell.
 
     Parameters
     ----------
     forward
-        The tensors of the forward pass.
+        The tensors of the forward pass, by shape: see :func:`by_shape`.
     """
 
-    def __init__(self, forward: Iterable[object]) -> None:
+    def __init__(self, forward: Mapping[tuple[int, ...], Sequence[torch.Tensor]]) -> None:
         super().__init__()
-        self._forward: dict[tuple[int, ...], list[torch.Tensor]] = defaultdict(list)
-        for value in forward:
-            if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.numel() < FEWEST:
-                continue
-            # of a tensor whose entries are equal, any one-hot row is a step away
-            if bool((value != value.flatten()[0]).any()):
-                self._forward[tuple(value.shape)].append(value.detach().clone())
+        self._forward = forward
         self._places: dict[int, list[torch.Tensor]] = defaultdict(list)
         self._shifts: dict[int, set[float]] = defaultdict(set)
         self._looks = 0
@@ -87,11 +93,9 @@ class Probing(TorchFunctionMode):
         """Compare a tensor, or each of a batch of them, with one of the forward pass."""
         batch = value.reshape(-1, forward.numel()) - forward.reshape(1, -1)
         differs = batch != 0
-        count = differs.sum(1)
         places = self._places[id(forward)]
-        for row, changed in zip(batch, differs, strict=True) if bool(count.any()) else ():
+        for row, changed, number in zip(batch, differs, differs.sum(1).tolist(), strict=True):
             size = row.abs().max()
-            number = int(changed.sum())
             if number == 0 or not bool(row[changed].max() - row[changed].min() < 1e-9 * size):
                 continue
             if number == forward.numel():

@@ -220,7 +220,7 @@ class _Reasons(ast.NodeVisitor):
 class _WrittenNames(ast.NodeTransformer):
     """Writes ``globals()['x']`` as ``x`` and ``getattr(x, 'T')`` as ``x.T``: such a name is not computed.
 
-    In a function only what is read, as a name that is assigned there is its own.
+    Functions are left as they are: a name that is assigned in one is its own.
     """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
