@@ -12,7 +12,7 @@ from handgrad.notebook import conflicts, tidying
 from handgrad.notebook.exports import READERS
 from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
-from handgrad.notebook.untrusted_files import printable, read_file, shown
+from handgrad.notebook.untrusted_files import escaped, in_quotes, read_file
 
 __all__ = ["is_export", "is_notebook", "parse_notebook", "read_content", "read_notebook"]
 
@@ -83,7 +83,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
         notebook = parse(text)
     except ValueError as error:
         raise SubmissionError(
-            f"{where} is not a notebook that can be read ({printable(str(error), 200)[1:-1]}): it may be half-written. "
+            f"{where} is not a notebook that can be read ({in_quotes(str(error), 200)[1:-1]}): it may be half-written. "
             "Save it and hand it in again."
         ) from error
     _resolve(notebook)
@@ -136,4 +136,4 @@ def read_content(path: Path, inside: Path | None = None) -> bytes:
     try:
         return read_file(path, inside).content
     except FileNotFoundError:
-        raise SubmissionError(f"there is no notebook at {shown(path)}: no such file.") from None
+        raise SubmissionError(f"there is no notebook at {escaped(path)}: no such file.") from None

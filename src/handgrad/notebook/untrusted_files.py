@@ -24,12 +24,12 @@ __all__ = [
     "Entry",
     "UntrustedFile",
     "copy_file",
+    "escaped",
     "folder_status",
+    "in_quotes",
     "is_configuration",
     "links_in",
-    "printable",
     "read_file",
-    "shown",
     "walk",
 ]
 
@@ -97,12 +97,12 @@ def is_configuration(name: str) -> bool:
     return any(fnmatch.fnmatchcase(plain, pattern) for pattern in _CONFIGURATION)
 
 
-def printable(text: str, most: int = LONGEST_QUOTE) -> str:
+def in_quotes(text: str, most: int = LONGEST_QUOTE) -> str:
     """``text`` for a message: short, in quotation marks, with escapes for everything that a terminal might obey."""
     return repr(text if len(text) <= most else f"{text[:most]}...")
 
 
-def shown(path: PurePath) -> str:
+def escaped(path: PurePath) -> str:
     """A path for a message: escaped only if it has characters that cannot be printed."""
     text = str(path)
     return text if text.isprintable() else repr(text)[1:-1]
@@ -152,7 +152,7 @@ def folder_status(folder: Path, inside: Path) -> os.stat_result:
     with _opened_folder(folder, inside) as descriptor:
         status = folder.lstat() if descriptor is None else os.fstat(descriptor)
     if not stat.S_ISDIR(status.st_mode):
-        raise SubmissionError(f"{shown(folder)} cannot be read: it is not a folder.")
+        raise SubmissionError(f"{escaped(folder)} cannot be read: it is not a folder.")
     return status
 
 
@@ -169,7 +169,7 @@ def walk(folder: Path, inside: Path | None = None, enter: Callable[[str], bool] 
 def links_in(folder: Path, inside: Path | None = None) -> str:
     """A sentence that names the links in a folder; empty if there are none, or if there is no such folder."""
     try:
-        links = [shown(entry.path) for entry in walk(folder, inside) if entry.kind == "link"]
+        links = [escaped(entry.path) for entry in walk(folder, inside) if entry.kind == "link"]
     except (OSError, SubmissionError):
         return ""
     if not links:
@@ -249,7 +249,7 @@ def _opened(path: Path, inside: Path | None, flags: int = _FILE) -> Iterator[int
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError) as error:
-        raise SubmissionError(f"{shown(path)} cannot be read: {getattr(error, 'strerror', '') or error}.") from error
+        raise SubmissionError(f"{escaped(path)} cannot be read: {getattr(error, 'strerror', '') or error}.") from error
     try:
         yield descriptor
     finally:
@@ -264,7 +264,7 @@ def _open(path: Path, inside: Path | None, flags: int) -> int:
         return os.open(path, flags & follow)
     parts = path.relative_to(inside).parts
     if os.pardir in parts:
-        raise SubmissionError(f"{shown(path)} is not read: it leads out of {shown(inside)}.")
+        raise SubmissionError(f"{escaped(path)} is not read: it leads out of {escaped(inside)}.")
     if not _HAS_DESCRIPTORS:
         return _open_by_name(inside, parts)
     descriptor, above = os.open(inside, (_FOLDER if parts else flags) & follow), inside
@@ -297,25 +297,25 @@ def _open_by_name(inside: Path, parts: Sequence[str]) -> int:
     before, descriptor = path.lstat(), os.open(path, _FILE)
     if not os.path.samestat(before, os.fstat(descriptor)):
         os.close(descriptor)
-        raise SubmissionError(f"{shown(path)} is not read: it was replaced while it was read.")
+        raise SubmissionError(f"{escaped(path)} is not read: it was replaced while it was read.")
     return descriptor
 
 
 def _require_openable(path: Path, status: os.stat_result, flags: int) -> None:
     if _kind(status) == "link":
-        raise SubmissionError(f"{shown(path)} is a link and is not read: what it leads to must itself be handed in.")
+        raise SubmissionError(f"{escaped(path)} is a link and is not read: what it leads to must itself be handed in.")
     if flags != _FOLDER:
         _require_regular_file(path, status, None)
 
 
 def _require_regular_file(path: Path, status: os.stat_result, most: int | None) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise SubmissionError(f"{shown(path)} cannot be read: it is a folder, not a file.")
+        raise SubmissionError(f"{escaped(path)} cannot be read: it is a folder, not a file.")
     if not stat.S_ISREG(status.st_mode):
-        raise SubmissionError(f"{shown(path)} cannot be read: it is a pipe, a socket or a device, not a file.")
+        raise SubmissionError(f"{escaped(path)} cannot be read: it is a pipe, a socket or a device, not a file.")
     if most is not None and status.st_size > most:
         raise SubmissionError(
-            f"{shown(path)} is not read: it has {_size(status.st_size)}, and may have {_size(most)}. "
+            f"{escaped(path)} is not read: it has {_size(status.st_size)}, and may have {_size(most)}. "
             "Make it smaller and hand it in again."
         )
 
@@ -330,5 +330,5 @@ def _chunks(descriptor: int, path: Path, most: int) -> Iterator[bytes]:
     while chunk := os.read(descriptor, min(_CHUNK, left + 1)):
         left -= len(chunk)
         if left < 0:
-            raise SubmissionError(f"{shown(path)} is not read: it has more than {_size(most)}.")
+            raise SubmissionError(f"{escaped(path)} is not read: it has more than {_size(most)}.")
         yield chunk

@@ -9,7 +9,7 @@ from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.reading import is_export, is_notebook, read_notebook
 from handgrad.notebook.text_limits import limited
-from handgrad.notebook.untrusted_files import links_in, shown, walk
+from handgrad.notebook.untrusted_files import escaped, links_in, walk
 from handgrad.submission.submission import Submission
 
 __all__ = ["Found", "find_notebook", "found_by_name"]
@@ -82,7 +82,7 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
         return Found(None, _said(_nothing(folder, name, inside), links))
     best = max(answers, key=lambda path: (answers[path], -others.index(path)))
     why = f"{name} cannot be read" if there else f"there is no {name}"
-    note = f"{shown(best.relative_to(folder))} was graded: {why}."
+    note = f"{escaped(best.relative_to(folder))} was graded: {why}."
     written = [path for path, count in answers.items() if count > 0 and path != best]
     return Found(best, _said(note, _left_aside(folder, written), links))
 
@@ -135,7 +135,7 @@ def _answers(path: Path, exercise: Exercise, inside: Path | None) -> int:
 def _left_aside(folder: Path, paths: list[Path]) -> str:
     if not paths:
         return ""
-    names = ", ".join(shown(path.relative_to(folder)) for path in paths)
+    names = ", ".join(escaped(path.relative_to(folder)) for path in paths)
     if len(paths) > 1:
         return f"Other files with answers were not graded: {names}."
     return f"Another file with answers was not graded: {names}."
@@ -143,7 +143,7 @@ def _left_aside(folder: Path, paths: list[Path]) -> str:
 
 def _nothing(folder: Path, name: str, inside: Path | None) -> str:
     try:
-        held = [shown(entry.path) for entry in walk(folder, inside, lambda name: False)]
+        held = [escaped(entry.path) for entry in walk(folder, inside, lambda name: False)]
     except (OSError, SubmissionError):
         return ""
     more = f" and {len(held) - MOST} more" if len(held) > MOST else ""

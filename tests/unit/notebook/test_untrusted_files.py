@@ -12,9 +12,9 @@ from handgrad.notebook import untrusted_files
 from handgrad.notebook.untrusted_files import (
     copy_file,
     folder_status,
+    in_quotes,
     is_configuration,
     links_in,
-    printable,
     read_file,
     walk,
 )
@@ -210,9 +210,9 @@ def test_no_descriptor_is_left(folder: Path) -> None:
     assert len(list(descriptors.iterdir())) == before
 
 
-def test_printable() -> None:
+def test_in_quotes() -> None:
     """What a message quotes is short, and obeyed by no terminal."""
-    said = printable("\x1b]0;pwned\x07\x1b[31m=1+1\n\u202e" + "x" * 1000)
+    said = in_quotes("\x1b]0;pwned\x07\x1b[31m=1+1\n\u202e" + "x" * 1000)
     assert said.isprintable()
     assert len(said) < 100
 

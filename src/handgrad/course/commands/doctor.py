@@ -19,7 +19,7 @@ from handgrad.course.nbgrader.configuration import unsafe_ways_in, what_is_missi
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.rights import visitors
 from handgrad.errors import CourseError, HandgradError
-from handgrad.notebook.untrusted_files import printable, walk
+from handgrad.notebook.untrusted_files import in_quotes, walk
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.sandbox.warm_sandbox import WarmSandbox
@@ -169,5 +169,5 @@ def _private(course: Course) -> Iterator[Path]:
 
 
 def _few(names: list[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:NAMED])
+    shown = ", ".join(in_quotes(name) for name in names[:NAMED])
     return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

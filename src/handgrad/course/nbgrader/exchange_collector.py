@@ -30,8 +30,8 @@ from handgrad.notebook.untrusted_files import (
     Entry,
     copy_file,
     folder_status,
+    in_quotes,
     is_configuration,
-    printable,
     read_file,
     walk,
 )
@@ -79,9 +79,9 @@ class HandIn:
 
     def said(self) -> str:
         """A sentence about what is left out; empty if nothing is."""
-        named = [f"{printable(name)} ({why})" for name, why in list(self.left_out.items())[:NAMED]]
+        named = [f"{in_quotes(name)} ({why})" for name, why in list(self.left_out.items())[:NAMED]]
         more = f" and {len(self.left_out) - NAMED} more" if len(self.left_out) > NAMED else ""
-        return f"{printable(self.student)}: not collected: {', '.join(named)}{more}." if named else ""
+        return f"{in_quotes(self.student)}: not collected: {', '.join(named)}{more}." if named else ""
 
 
 class ExchangeCollector(ExchangeCollect):
@@ -107,14 +107,14 @@ class ExchangeCollector(ExchangeCollect):
         if without and self.check_owner:
             self.log.warning(
                 "These ids are no accounts on this machine: %s. Of each the files of its folder's owner are collected.",
-                _few([f"{printable(name)} ({', '.join(map(_account, self._owners[name]))})" for name in without]),
+                _few([f"{in_quotes(name)} ({', '.join(map(_account, self._owners[name]))})" for name in without]),
             )
         doubtful = {name for name in without if len(self._owners[name]) > 1 and self.check_owner}
         for name in sorted(doubtful):
             self.log.error(
                 "%s has folders of several owners in %s (%s) and is not collected: delete those that are not the "
                 "student's.",
-                *(printable(name), self._inbound, ", ".join(map(_account, sorted(self._owners[name])))),
+                *(in_quotes(name), self._inbound, ", ".join(map(_account, sorted(self._owners[name])))),
             )
         kept = (record for record in self.src_records if record["username"] not in doubtful | {""})
         self.src_records = sorted(kept, key=lambda record: str(record["username"]))
@@ -125,7 +125,7 @@ class ExchangeCollector(ExchangeCollect):
         try:
             hand_in = self._hand_in(name)
         except (SubmissionError, OSError) as error:
-            self.log.warning("%s is not collected: %s", printable(name), error)
+            self.log.warning("%s is not collected: %s", in_quotes(name), error)
             return {"username": "", "filename": name, "timestamp": datetime.min}
         self._handed_in[name] = hand_in
         return {"username": hand_in.student, "filename": name, "timestamp": hand_in.time}
@@ -148,7 +148,7 @@ class ExchangeCollector(ExchangeCollect):
         owner = folder_status(self._inbound / name, self._inbound).st_uid
         if self.check_owner and self._is_account(student) and pwd.getpwnam(student).pw_uid != owner:
             raise SubmissionError(
-                f"it claims to be handed in by {printable(student)}, but belongs to {_account(owner)}; cheating "
+                f"it claims to be handed in by {in_quotes(student)}, but belongs to {_account(owner)}; cheating "
                 "attempt? If ids are no accounts here, set c.ExchangeCollect.check_owner = False."
             )
         self._owners[student].add(owner)
@@ -233,7 +233,7 @@ class ExchangeCollector(ExchangeCollect):
             try:
                 self._collect(self._handed_in[record["filename"]])
             except (SubmissionError, OSError) as error:
-                self.log.error("%s is not collected: %s", printable(record["username"]), error)
+                self.log.error("%s is not collected: %s", in_quotes(record["username"]), error)
 
     def _collect(self, hand_in: HandIn) -> None:
         student, assignment = hand_in.student, self.coursedir.assignment_id
@@ -253,7 +253,7 @@ class ExchangeCollector(ExchangeCollect):
             if hand_in.left_out:
                 self.log.warning("%s", hand_in.said())
             if not any(path.name != TIMESTAMP for path in copy.iterdir()):
-                self.log.error("%s: there is nothing in %s to collect.", printable(student), printable(hand_in.name))
+                self.log.error("%s: there is nothing in %s to collect.", in_quotes(student), in_quotes(hand_in.name))
                 return
             if is_there and _same(copy, target):
                 self.log.info("Unchanged: %s %s", student, assignment)

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder, make_private_file, write_text
 from handgrad.errors import CourseError, SubmissionError, closest
-from handgrad.notebook.untrusted_files import copy_file, is_configuration, printable, read_file, shown, walk
+from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
 __all__ = ["Folders", "close_gradebook", "trusted_folder"]
 
@@ -151,7 +151,7 @@ class Folders:
         # the parser lets more than its own exceptions through
         except Exception:
             raise SubmissionError(
-                f"{shown(path)} holds {printable(text)}, which is not a date: write when it was handed in, or delete "
+                f"{escaped(path)} holds {in_quotes(text)}, which is not a date: write when it was handed in, or delete "
                 "the file."
             ) from None
         return time

@@ -39,7 +39,7 @@ from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.text_limits import limited
-from handgrad.notebook.untrusted_files import is_configuration, printable, walk
+from handgrad.notebook.untrusted_files import in_quotes, is_configuration, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import NEEDS_REVIEW, Report
 from handgrad.sandbox import torch_versions
@@ -321,7 +321,7 @@ def _remove_what_was_not_handed_in(part: Any, path: Path, resources: Any) -> Non
         for entry in walk(handed_in, trusted_folder(coursedir, handed_in)):
             is_theirs = entry.kind == "link" or is_configuration(entry.path.name)
             if is_theirs and not (given / entry.path).exists() and (copies / entry.path).is_file():
-                converter.log.warning("%s: %s is not copied.", ids["student"], printable(str(entry.path)))
+                converter.log.warning("%s: %s is not copied.", ids["student"], in_quotes(str(entry.path)))
                 (copies / entry.path).unlink()
 
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.owners import owner
 from handgrad.notebook.reading import is_notebook
-from handgrad.notebook.untrusted_files import DEEPEST, Entry, is_configuration, printable
+from handgrad.notebook.untrusted_files import DEEPEST, Entry, in_quotes, is_configuration
 
 __all__ = ["Limits", "Unpacking"]
 
@@ -117,9 +117,9 @@ class Unpacking:
         yield from self._unopened
         for student, used in self._used.items():
             if used.left_out:
-                named = [f"{printable(name)} ({why})" for name, why in list(used.left_out.items())[:NAMED]]
+                named = [f"{in_quotes(name)} ({why})" for name, why in list(used.left_out.items())[:NAMED]]
                 more = f" and {len(used.left_out) - NAMED} more" if len(used.left_out) > NAMED else ""
-                yield f"Left out of {printable(student)}: {', '.join(named)}{more}."
+                yield f"Left out of {in_quotes(student)}: {', '.join(named)}{more}."
 
     def _open(self, path: Path, inside: PurePosixPath, levels: int, *, is_downloaded: bool = False) -> bool:
         """Extract the archive at ``path`` into the folder ``inside``; whether it could be opened."""
@@ -135,7 +135,7 @@ class Unpacking:
         # unpacking may raise almost anything
         except Exception as error:
             self._unopened.append(
-                f"{where if where.isprintable() else repr(where)} cannot be opened ({printable(str(error))[1:-1]}): "
+                f"{where if where.isprintable() else repr(where)} cannot be opened ({in_quotes(str(error))[1:-1]}): "
                 "ask for it again, or extract it by hand."
             )
             return False
