@@ -109,6 +109,8 @@ class ConfinedGrader:
             "policy": asdict(self.settings.policy),
             "limits": asdict(self.settings.limits),
             "sizes": [dict(size) for size in self.settings.sizes],
+            "plain_modules": list(self.settings.plain_modules),
+            "holds": self.settings.holds,
         }
         file = _file(self.exercise)
         # whatever the file of the exercise is called

@@ -109,6 +109,19 @@ def test_small(make_notebook: Make, tmp_path: Path, isolation: str) -> None:
     assert (report.isolation == "none") == (isolation == "none")
 
 
+def test_every_setting_arrives(make_notebook: Make, tmp_path: Path) -> None:
+    """What is held for review, and what is plain, is as the settings say."""
+    notebook = written(make_notebook, tmp_path)
+    for cell in notebook.cells:
+        if grade_id(cell) == "dx":
+            cell.source = "import operator\ndx = operator.mul(2 * x, dy)"
+    ways = (SETTINGS, replace(SETTINGS, holds=False), replace(SETTINGS, plain_modules=("operator",)))
+    found = [graded(tmp_path, notebook, settings).verdicts()["check_dx"] for settings in ways]
+    assert [verdict.outcome for verdict in found] == ["held", "passed", "passed"]
+    assert ["An instructor has to" in found[0].message, "In a course" in found[1].message] == [True, True]
+    assert not found[2].message
+
+
 def test_the_file_may_have_any_name(make_notebook: Make, tmp_path: Path) -> None:
     """An exercise that is named on the command line is the one that is graded against."""
     notebook = written(make_notebook, tmp_path)
