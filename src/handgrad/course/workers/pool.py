@@ -1,18 +1,20 @@
 """Workers: processes of this machine, or any executor; what dies is replaced, and costs one submission at most."""
 
+import functools
 import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from queue import LifoQueue
 from typing import Any, NamedTuple, Self
 
@@ -216,6 +218,48 @@ class _Processes:
             self._end(place, at_once=at_once)
 
 
+class _Cluster(Executor):
+    """The workers of a Dask cluster: on each, the jobs run in a process beside the worker.
+
+    A worker runs a job in a thread of its own, while others keep up its connections. They share what belongs to the
+    whole process: an exercise that calls ``random.seed`` would get other numbers now and then, since another thread has
+    drawn one in between. The folder, the limits of processor time and the printed output belong to the process as well.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        # pure=False: two submissions with the same bytes are two submissions
+        self._executor: Executor = client.get_executor(pure=False)
+
+    @property
+    def workers(self) -> int:
+        """The number of workers."""
+        return len(self._client.scheduler_info()["workers"])
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
+        """Let the next idle worker call a function."""
+        return self._executor.submit(_call_beside, function, *arguments, **more)
+
+
+@functools.cache
+def _beside() -> "_Processes":
+    """The process beside this one."""
+    # Dask's workers are daemons, which multiprocessing allows no children; ours ends with its parent in any case
+    multiprocessing.current_process().daemon = False
+    processes = _Processes(1, None)
+    Finalize(None, processes.close, kwargs={"at_once": True}, exitpriority=10)
+    return processes
+
+
+def _call_beside(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    """Call a function in the process beside this one."""
+    return _beside().submit(_Start(__name__, (), ()), _called.__name__, (function, arguments, more)).result()
+
+
+def _called(function: Callable[..., Any], arguments: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    return function(*arguments, **more)
+
+
 @contextmanager
 def cluster(address: str | None) -> Iterator[Executor | None]:
     """The workers of the Dask cluster whose scheduler listens at ``address``; None without one.
@@ -237,14 +281,12 @@ def cluster(address: str | None) -> Iterator[Executor | None]:
     except (OSError, ValueError) as error:
         raise CourseError(f"no Dask scheduler answers at {address} ({error}): is it running?") from error
     with client:
-        # pure=False: two submissions with the same bytes are two submissions
-        yield client.get_executor(pure=False)
+        yield _Cluster(client)
 
 
 def _workers_of(executor: Executor | None) -> int:
-    """The number of workers of a Dask cluster's executor; 0 if that is not known."""
-    client = getattr(executor, "_client", None)
-    return len(client.scheduler_info()["workers"]) if client is not None else 0
+    """The number of workers of a Dask cluster; 0 if that is not known."""
+    return executor.workers if isinstance(executor, _Cluster) else 0
 
 
 def _processors() -> int:
