@@ -30,6 +30,7 @@ __all__ = [
     "is_zero",
     "random_step",
     "reaches",
+    "unfilled",
 ]
 
 LOSS = "loss"
@@ -119,6 +120,15 @@ def forward_tensors(namespace: Mapping[str, Any], loss: torch.Tensor) -> dict[st
         ):
             tensors[name] = value
     return tensors
+
+
+def unfilled(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The named tensors of a notebook that retain their gradient and have none."""
+    return {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, torch.Tensor) and not name.startswith("_") and value.retains_grad and value.grad is None
+    }
 
 
 def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:

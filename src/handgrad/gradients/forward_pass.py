@@ -1,7 +1,7 @@
 """The forward pass of a notebook, read once from its variables for ``cmp``, its diagnosis and ``progress``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -11,25 +11,40 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
 from handgrad.gradients.comparison import compare, scale_of
 
-__all__ = ["ForwardPass", "NoForwardPass"]
+__all__ = ["ForwardPass", "NoForwardPass", "times_of"]
+
+MOST_TIMES = 100
+"""Largest number of backward passes that is looked for."""
 
 
 class NoForwardPass(RuntimeError):
     """The variables hold no forward pass that autograd can work on; the message gives the reason."""
 
 
+def times_of(gradient: torch.Tensor, once: torch.Tensor) -> int:
+    """How many backward passes have added up to ``gradient``, if one gives ``once``; 1 if it is no multiple."""
+    if gradient.shape != once.shape or torch.equal(gradient, once) or not once.numel():
+        return 1
+    largest = int(once.abs().argmax())
+    ratio = float(gradient.flatten()[largest] / once.flatten()[largest])
+    times = round(ratio) if 1.5 < ratio < MOST_TIMES else 1
+    return times if compare(gradient, times * once).approximate else 1
+
+
 @dataclass(frozen=True)
 class ForwardPass:
     """The forward pass of a notebook: its scalar ``loss`` and the named ``tensors`` that this is computed from.
 
-    ``true`` are their gradients, as autograd filled them; ``step`` their step gradients (see
-    :func:`.autograd_graph.random_step`).
+    ``true`` are their gradients, as one backward pass fills them; ``step`` their step gradients (see
+    :func:`.autograd_graph.random_step`). If several backward passes have added to the ``.grad`` of a tensor, ``times``
+    says how many.
     """
 
     loss: torch.Tensor
     tensors: Mapping[str, torch.Tensor]
     true: Mapping[str, torch.Tensor]
     step: Mapping[str, torch.Tensor]
+    times: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, namespace: Mapping[str, Any], named: Mapping[str, torch.Tensor] | None = None) -> Self:
@@ -55,14 +70,22 @@ class ForwardPass:
                 if other != name or value is tensor
             }
             tensors.setdefault(name, tensor)
+        # every backward pass changes a tensor that retains its gradient, but for those it knows
+        tensors |= autograd_graph.unfilled(namespace)
         true = {name: tensor.grad.clone() for name, tensor in tensors.items() if tensor.grad is not None}
         if not true:
             raise NoForwardPass("no tensor of the forward pass has a gradient")
         try:
+            once = autograd_graph.gradients_given(loss, tensors, {})
+            true = {**{name: once[name] for name in once.keys() - true}, **true}
+            times = {name: number for name in once.keys() & true if (number := times_of(true[name], once[name])) > 1}
+            true |= {name: once[name] for name in times}
             step = autograd_graph.random_step(loss, tensors, true, torch.Generator().manual_seed(0)).gradients
         except RuntimeError as error:
-            raise NoForwardPass("the graph of the loss is gone") from error
-        return cls(loss, {name: tensor for name, tensor in tensors.items() if name in step}, true, step)
+            changed = "inplace" in str(error)
+            reason = "a tensor of the forward pass was changed in place" if changed else "the graph of the loss is gone"
+            raise NoForwardPass(reason) from error
+        return cls(loss, {name: tensor for name, tensor in tensors.items() if name in step}, true, step, times)
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:

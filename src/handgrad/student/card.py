@@ -9,7 +9,7 @@ from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, div
 
 __all__ = ["Card", "passed"]
 
-_STATES: dict[str, Status] = {"carried": "carried", "undefined": "not yet"}
+_STATES: dict[str, Status] = {"carried": "carried", "older": "old", "undefined": "not yet"}
 
 
 @dataclass(frozen=True)

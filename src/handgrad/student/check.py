@@ -6,15 +6,16 @@ In the grader and in the sandbox the calls of ``cmp`` are recorded, and nothing 
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 
 from handgrad.gradients.comparison import compare, is_rounded, number_as_tensor
-from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
+from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass, times_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
@@ -22,9 +23,12 @@ from handgrad.student import card, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
+from handgrad.student.session import Session, listen, session_of
+from handgrad.student.session_checks import SessionChecks
 
 __all__ = ["CheckFailed", "cmp", "progress", "recording", "silence"]
 
+_T = TypeVar("_T")
 _recorded: ContextVar[deque[tuple[str, Any]] | None] = ContextVar("recorded", default=None)
 """The calls of ``cmp``, each the name of a tensor and the answer; None if they are not recorded."""
 
@@ -70,29 +74,46 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
         calls.append((name, answer))
         return
     namespace = _callers_namespace()
+    checks = SessionChecks(session_of(namespace), name)
     if isinstance(tensor, torch.Tensor):
         answer = number_as_tensor(answer, tensor)
+    if explained := _explained(checks.swapped, answer, tensor) or _explained(checks.stopped):
+        raise _failed(Card(f"d{name}", explained))
     if not isinstance(answer, torch.Tensor):
-        raise _failed(Card(f"d{name}", _not_a_tensor(name, answer)))
-    reference = _reference(name, tensor)
-    forward = _forward_pass(name, tensor, namespace)
+        raise _failed(Card(f"d{name}", _not_a_tensor(name, answer, checks)))
+    reference, times = _reference(name, tensor, checks)
+    if forward := _forward_pass(name, tensor, checks.session):
+        reference, times = forward.true[name], forward.times.get(name, 1)
     scale = forward.scales.get(name) if forward else None
     comparison = _compared(name, answer.detach(), reference, scale)
     line = comparison_line(name, comparison)
+    notes = [_explained(checks.note), _repeated(name, times)]
     if comparison.approximate:
-        if explain.share_memory(answer, reference):
-            note = "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
+        if tensor.grad is not None and explain.share_memory(answer, tensor.grad):
+            notes.append(
+                "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
+            )
         else:
-            note = _note(name, answer, comparison, forward, namespace)
-        _show_passed(line, note)
+            notes += [_explained(checks.edited_note), _note(name, answer, comparison, forward, namespace)]
+        _show_passed(line, [note for note in notes if note])
         return
     diagnosis = _first_difference(name, comparison)
+
+    def is_right(value: torch.Tensor) -> bool:
+        return value.shape == reference.shape and compare(value, reference, scale).approximate
+
+    explained = _explained(checks.why_wrong, is_right)
     # whatever else is in the notebook, the student must learn that this gradient is not right
     with suppress(Exception):
-        if forward:
+        if explained:
+            diagnosis = explained
+        elif forward:
             diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, namespace)
-    # a carried gradient has the right formula: where it differs says nothing about it
-    picture = HeatMap.of(answer, reference, scale) if diagnosis.mistake != "carried" else None
+    if before := " ".join(note for note in notes if note):
+        diagnosis = replace(diagnosis, what=f"{before} {diagnosis.what}")
+    # where an answer differs says nothing about its formula if that is right, or ran on other numbers
+    helps = not explained and diagnosis.mistake != "carried"
+    picture = HeatMap.of(answer, reference, scale) if helps else None
     raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture))
 
 
@@ -104,8 +125,13 @@ def progress() -> None:
     """
     if _recorded.get() is not None:
         return
+    session = session_of(_callers_namespace())
+    about_all = SessionChecks(session)
+    if explained := _explained(about_all.no_gradients) or _explained(about_all.changed_in_place):
+        print(f"progress: {explained.what} {explained.advice}")
+        return
     try:
-        state = progress_of(_callers_namespace())
+        state = progress_of(session.namespace, lambda name: bool(_explained(SessionChecks(session, name).older)))
     except NoForwardPass as reason:
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
@@ -136,10 +162,27 @@ def _callers_namespace() -> Mapping[str, Any]:
     return sys._getframe(2).f_globals
 
 
-def _forward_pass(name: str, tensor: torch.Tensor, namespace: Mapping[str, Any]) -> ForwardPass | None:
+def _explained(question: Callable[..., _T], *arguments: Any) -> _T | None:
+    """What the session answers; None if the question fails, whatever is in the notebook."""
+    with suppress(Exception):
+        return question(*arguments)
+    return None
+
+
+def _repeated(name: str, times: int) -> str:
+    """That several backward passes have added to a gradient; empty if one has filled it."""
+    if times < 2:
+        return ""
+    return (
+        f"The backward pass of this loss ran {times} times, and each run adds to {name}.grad: your answer is compared "
+        "with the gradient of one run."
+    )
+
+
+def _forward_pass(name: str, tensor: torch.Tensor, session: Session) -> ForwardPass | None:
     """The forward pass with ``tensor`` in it; None if there is none: then the plain comparison is all there is."""
     try:
-        forward = ForwardPass.of(namespace, {name: tensor})
+        forward = ForwardPass.of(session.namespace, {name: tensor})
     except NoForwardPass:
         return None
     return forward if name in forward.tensors else None
@@ -188,13 +231,11 @@ def _blind_note(name: str, forward: ForwardPass) -> str:
     return ""
 
 
-def _show_passed(line: str, note: str) -> None:
+def _show_passed(line: str, notes: Sequence[str]) -> None:
     if in_notebook():
-        show(card.passed(line, note), f"{line}  \u2713" + (f"\n  {note}" if note else ""))
+        show(card.passed(line, " ".join(notes)), "\n  ".join([f"{line}  \u2713", *notes]))
         return
-    print(line)
-    if note:
-        print(f"  {note}")
+    print("\n  ".join([line, *notes]))
 
 
 def _failed(card: Card) -> CheckFailed:
@@ -207,23 +248,29 @@ def _failed(card: Card) -> CheckFailed:
     return CheckFailed(card.sentence(), card.diagnosis)
 
 
-def _reference(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Autograd's gradient of ``tensor``; raises :class:`CheckFailed` if there is none."""
+def _reference(name: str, tensor: torch.Tensor, checks: SessionChecks) -> tuple[torch.Tensor, int]:
+    """Autograd's gradient of ``tensor`` as it was filled first, and how many backward passes have added to it since.
+
+    Raises :class:`CheckFailed` if there is none.
+    """
     if not isinstance(tensor, torch.Tensor):
-        what, advice = f"{name} is not a tensor any more.", "Run the forward pass again, from the top."
+        plain = "not-a-tensor", f"{name} is not a tensor any more.", "Run the forward pass again, from the top."
+        found = _explained(checks.lost_tensor)
     else:
         gradient = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
-        if gradient is not None:
-            return gradient
+        kept = checks.session.kept_gradients(checks.session.namespace.get("loss")).get(id(tensor), gradient)
+        if gradient is not None and kept is not None:
+            return kept, times_of(gradient, kept)
         what = f"autograd has no gradient for {name} to compare with."
-        advice = "Run the cells from the top again, loss.backward(retain_graph=True) included."
-    raise _failed(Card(f"d{name}", Diagnosis("no-reference", what, advice, f"d{name}")))
+        plain = "no-reference", what, "Run the cells from the top again, loss.backward(retain_graph=True) included."
+        found = _explained(checks.no_gradients)
+    raise _failed(Card(f"d{name}", found or Diagnosis(*plain, f"d{name}")))
 
 
-def _not_a_tensor(name: str, answer: object) -> Diagnosis:
+def _not_a_tensor(name: str, answer: object, checks: SessionChecks) -> Diagnosis:
     if is_unwritten(answer):
         what = f"d{name} is not written yet: put your formula into the cell above and run it."
-        return Diagnosis("undefined", what, "", f"d{name}")
+        return _explained(checks.misnamed) or Diagnosis("undefined", what, "", f"d{name}")
     return diagnosis_of("not-a-tensor", f"d{name}", type=type(answer).__name__)
 
 
@@ -265,3 +312,7 @@ def _shell() -> Any:
     """IPython's shell; None if IPython is not running."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
+
+
+# from here on IPython tells what each cell did; nothing is asked in a script
+listen()

@@ -5,7 +5,6 @@ student's own upstream gradients as they are. Needs torch only.
 """
 
 import ast
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +22,7 @@ from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 from handgrad.student.progress import answer_in, answers_in, is_unwritten
+from handgrad.student.session import tree_of
 
 __all__ = ["catalogue_diagnosis", "catalogue_note", "share_memory"]
 
@@ -173,20 +173,12 @@ def _lines(namespace: Mapping[str, Any], names: Collection[str]) -> dict[str, st
     """The one-line statements that assign ``names`` last, from IPython's history ``In``; none in a script."""
     lines: dict[str, str] = {}
     for source in namespace.get("In", ()):
-        for statement in _statements(source) if any(f"{name} =" in source for name in names) else ():
+        # magics are no Python
+        tree = tree_of(source) if any(f"{name} =" in source for name in names) else None
+        for statement in tree.body if tree else ():
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], lineno=line, end_lineno=end) if (
                     name in names and line == end
                 ):
                     lines[name] = ast.get_source_segment(source, statement) or ""
     return lines
-
-
-def _statements(source: str) -> list[ast.stmt]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source).body
-        except (SyntaxError, ValueError):
-            # magics are no Python
-            return []

@@ -1,6 +1,6 @@
 """How far a student is: the status of every gradient of the forward pass in the notebook's variables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,14 +12,15 @@ from handgrad.gradients.forward_pass import ForwardPass
 
 __all__ = ["GradientStatus", "Progress", "Status", "answer_in", "answers_in", "is_unwritten", "progress_of"]
 
-Status = Literal["right", "wrong", "carried", "not yet"]
+Status = Literal["right", "wrong", "carried", "old", "not yet"]
 
 
 @dataclass(frozen=True)
 class GradientStatus:
     """One tensor of the forward pass, and the status of its gradient.
 
-    ``carried`` is right for its upstream gradients, some of which are wrong. ``consumers`` are the named tensors (or
+    ``carried`` is right for its upstream gradients, some of which are wrong; ``old`` is not right, and older than the
+    forward pass. ``consumers`` are the named tensors (or
     the loss) computed directly from it, a ``leaf`` is a parameter or an input, and of a ``blind`` one the true gradient
     is zero on this loss, which cannot show a mistake.
     """
@@ -49,8 +50,8 @@ class Progress:
         return sum(status.state == state for status in self.statuses)
 
 
-def progress_of(namespace: Mapping[str, Any]) -> Progress:
-    """The status of every gradient.
+def progress_of(namespace: Mapping[str, Any], is_old: Callable[[str], bool] = lambda name: False) -> Progress:
+    """The status of every gradient; ``is_old`` tells of a tensor whether its gradient is older than the forward pass.
 
     ``namespace`` has ``loss``, the forward tensors whose ``.grad`` autograd has filled, and the student's gradients. It
     stays as it is.
@@ -72,6 +73,8 @@ def progress_of(namespace: Mapping[str, Any]) -> Progress:
             return "wrong"
         if forward.fits(name, answers[name], forward.true[name]):
             return "right"
+        if is_old(name):
+            return "old"
         upstream_known = all(consumer in answers or consumer == LOSS for consumer in consumers[name])
         return "carried" if upstream_known and forward.fits(name, answers[name], expected[name]) else "wrong"
 
@@ -121,7 +124,7 @@ def _next(statuses: tuple[GradientStatus, ...], namespace: Mapping[str, Any]) ->
     ready = [
         status
         for status in reversed(statuses)
-        if status.state in ("wrong", "not yet") and right.issuperset(status.consumers)
+        if status.state in ("wrong", "old", "not yet") and right.issuperset(status.consumers)
     ]
     # a stub that has been run has put its name into the namespace, even if it holds None
     cells = {name: position for position, name in enumerate(namespace)}

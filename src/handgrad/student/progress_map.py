@@ -11,6 +11,7 @@ MEANINGS: dict[Status, str] = {
     "right": "agrees with autograd",
     "wrong": "does not agree with autograd",
     "carried": "right for its upstream gradients, one of which is wrong",
+    "old": "older than the forward pass, which has run again since",
     "not yet": "not written yet",
 }
 
@@ -49,6 +50,8 @@ def _advice(progress: Progress) -> str:
     if progress.next is None:
         return "All gradients are right. `handgrad check` checks them on fresh data, as the grader will."
     state = next(status.state for status in progress.statuses if status.tensor == progress.next)
+    if state == "old":
+        return f"Next: run your cells again from the cell of d{progress.next}, which is older than the forward pass."
     return f"Next: d{progress.next}, which is {state}." if state == "wrong" else f"Next: d{progress.next}."
 
 

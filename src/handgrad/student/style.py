@@ -12,12 +12,19 @@ GREEN = "#2a9460"
 RED = "#d8504a"
 ORANGE = "#c77414"
 BLUE = "#3d82d6"
+PURPLE = "#8f6ad0"
 GREY = "#808080"
 SANS = "font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif"
 TYPEWRITER = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 
-SIGNS: dict[Status, str] = {"right": "\u2713", "wrong": "\u2717", "carried": "\u21b3", "not yet": "\u00b7"}
-COLOURS: dict[Status, str] = {"right": GREEN, "wrong": RED, "carried": ORANGE, "not yet": GREY}
+SIGNS: dict[Status, str] = {
+    "right": "\u2713",
+    "wrong": "\u2717",
+    "carried": "\u21b3",
+    "old": "\u21bb",
+    "not yet": "\u00b7",
+}
+COLOURS: dict[Status, str] = {"right": GREEN, "wrong": RED, "carried": ORANGE, "old": PURPLE, "not yet": GREY}
 
 
 def block(content: str, style: str, label: str) -> str:

@@ -1,0 +1,108 @@
+"""The locked cells as they were released, from ``exercise.json`` beside the notebook, and the runs that differ."""
+
+import ast
+import difflib
+import functools
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from handgrad.student.session import CellRun, names_in, tree_of
+
+__all__ = ["EditedCell", "edited_cell"]
+
+FILE = Path("exercise.json")
+PARAMETERS = "parameters"
+"""The cell with this tag is meant to be changed."""
+SIMILAR = 0.6
+MOST_LINES = 2
+
+
+class EditedCell(NamedTuple):
+    """A run of a locked cell in another form than released: its grade_id, the run, and what differs."""
+
+    grade_id: str
+    run: CellRun
+    difference: str
+
+
+def edited_cell(runs: Sequence[CellRun]) -> EditedCell | None:
+    """The first locked cell whose last run was not as released; None if all were, or no file tells."""
+    released = _released()
+    last: dict[str, EditedCell | None] = {}
+    for run in reversed(runs if released else ()):
+        same = [grade_id for grade_id, source in released.items() if _is_same(run.source, source)]
+        last |= {grade_id: None for grade_id in same if grade_id not in last}
+        for grade_id, source in released.items() if not same else ():
+            if grade_id not in last and _is_like(run, source):
+                last[grade_id] = EditedCell(grade_id, run, _difference(run.source, source))
+    return next((found for grade_id in released if (found := last.get(grade_id))), None)
+
+
+def _released() -> Mapping[str, str]:
+    """The sources of the locked cells, by their grade_ids."""
+    with suppress(OSError):
+        return _sources(FILE.resolve(), FILE.stat().st_mtime)
+    return {}
+
+
+@functools.lru_cache(maxsize=4)
+def _sources(path: Path, _: float) -> Mapping[str, str]:
+    # the file is the student's own: whatever is wrong with it, there is only nothing to say
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        cells = json.loads(path.read_text(encoding="utf-8"))["notebook"]["cells"]
+        return {
+            cell["metadata"]["nbgrader"]["grade_id"]: "".join(cell["source"])
+            for cell in cells
+            if cell["cell_type"] == "code" and _is_locked(cell["metadata"])
+        }
+    return {}
+
+
+def _is_locked(metadata: Mapping[str, Any]) -> bool:
+    marks = metadata.get("nbgrader", {})
+    is_given = marks.get("locked") and not marks.get("grade") and not marks.get("solution")
+    return bool(is_given) and PARAMETERS not in metadata.get("tags", ())
+
+
+@functools.lru_cache(maxsize=2048)
+def _is_same(source: str, released: str) -> bool:
+    """Whether two cells are the same but for comments and spaces."""
+    if source.strip() == released.strip():
+        return True
+    first, second = tree_of(source), tree_of(released)
+    return first is not None and second is not None and ast.dump(first) == ast.dump(second)
+
+
+def _is_like(run: CellRun, source: str) -> bool:
+    """Whether a run is of the cell with this source, edited: it has most of its lines and assigns most of its names."""
+    names = names_in(source)
+    if names is None or run.names is None or 2 * len(names.bound & run.names.bound) <= len(names.bound):
+        return False
+    matcher = difflib.SequenceMatcher(None, _lines(run.source), _lines(source), autojunk=False)
+    return matcher.ratio() >= SIMILAR
+
+
+def _lines(source: str) -> list[str]:
+    return [line.rstrip() for line in source.strip().splitlines()]
+
+
+def _difference(source: str, released: str) -> str:
+    """The first lines that differ."""
+    now, before = _lines(source), _lines(released)
+    found = []
+    for kind, start, end, first, last in difflib.SequenceMatcher(None, now, before, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        for line, old in itertools.zip_longest(now[start:end], before[first:last]):
+            if line and old:
+                found.append(f"`{line.strip()}` was released as `{old.strip()}`")
+            elif line:
+                found.append(f"`{line.strip()}` was not in it")
+            elif old:
+                found.append(f"`{old.strip()}` is missing")
+    more = f", and {len(found) - MOST_LINES} more" if len(found) > MOST_LINES else ""
+    return "; ".join(found[:MOST_LINES]) + more

@@ -1,0 +1,353 @@
+"""The session in which a check runs: which cells have run, what each of them changed, and what it raised.
+
+IPython announces each cell before and after it runs. A script has no such history: its session is empty, and nothing is
+said of what is not known. The student's variables are never changed, and their tensors are not kept alive.
+"""
+
+import ast
+import functools
+import re
+import sys
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import torch
+
+from handgrad.gradients import autograd_graph
+from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
+
+__all__ = ["CellRun", "ForwardRun", "Raised", "Seen", "Session", "listen", "names_in", "session_of", "tree_of"]
+
+MAX_KEPT = 20_000_000
+"""Largest number of entries of which gradients are kept."""
+_PLAIN = (int, float, complex, str, bytes, type(None), range)
+_TEXT = 40
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How a variable stood at one moment.
+
+    ``reference`` is a weak reference to a tensor (or to any other object that allows one), else the value itself;
+    ``version`` counts the changes of a tensor in place.
+    """
+
+    reference: Any
+    version: int | None
+    text: str
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """The present state of a variable."""
+        if isinstance(value, torch.Tensor):
+            version = None if value.is_inference() else value._version
+            return cls(weakref.ref(value), version, f"a tensor of shape {tuple(value.shape)}")
+        if isinstance(value, _PLAIN):
+            text = repr(value)
+            return cls(value, None, text if len(text) <= _TEXT else f"a {type(value).__name__}")
+        try:
+            return cls(weakref.ref(value), None, f"a {type(value).__name__}")
+        except TypeError:
+            return cls(id(value), None, f"a {type(value).__name__}")
+
+    def is_same(self, other: "Seen") -> bool:
+        """Whether the variable was neither assigned nor changed in place between two moments."""
+        return self.is_same_object(other) and self.version == other.version
+
+    def is_same_object(self, other: "Seen") -> bool:
+        """Whether the variable was not assigned between two moments, or to an equal number or text."""
+        mine, others = self.reference, other.reference
+        if isinstance(mine, weakref.ref) and isinstance(others, weakref.ref):
+            return mine() is not None and mine() is others()
+        return type(mine) is type(others) and (mine is others or bool(mine == others))
+
+
+class Names(NamedTuple):
+    """The variables of a cell, by its syntax."""
+
+    bound: frozenset[str]
+    """Those that it assigns, imports or defines."""
+    modified: frozenset[str]
+    """Those that it changes in place: ``x += 1``, ``x[0] = 1``, ``x.add_(1)``."""
+    loaded: frozenset[str]
+    """Those that it reads."""
+    calls_backward: bool = False
+
+
+def tree_of(source: str) -> ast.Module | None:
+    """The syntax of a cell; None if it is not Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+@functools.lru_cache(maxsize=512)
+def names_in(source: str) -> Names | None:
+    """The variables of a cell; None if it is not Python."""
+    tree = tree_of(source)
+    if tree is None:
+        return None
+    bound: set[str] = set()
+    modified: set[str] = set()
+    loaded: set[str] = set()
+    calls_backward = False
+    for node in ast.walk(tree):
+        match node:
+            case ast.AugAssign(target=target):
+                modified.add(_root(target))
+                loaded.add(_root(target))
+            case ast.Subscript(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()):
+                modified.add(_root(node))
+            case ast.Call(func=ast.Attribute(attr=method, value=value)):
+                calls_backward |= method == "backward"
+                if method.endswith("_") and not method.endswith("__"):
+                    modified.add(_root(value))
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                bound.add(name)
+            case ast.alias():
+                bound.add((node.asname or node.name).partition(".")[0])
+            case ast.Name(id=name, ctx=ast.Load()):
+                loaded.add(name)
+    bound |= set(_assigned(tree))
+    return Names(frozenset(bound), frozenset(modified - {""}), frozenset(loaded), calls_backward)
+
+
+def _assigned(tree: ast.Module) -> Iterator[str]:
+    """The names that are assigned outside functions, classes and comprehensions, but not by ``+=``."""
+    waiting: list[ast.AST] = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        children = ast.iter_child_nodes(node)
+        if isinstance(node, ast.AugAssign):
+            children = iter([node.value])
+        waiting += children
+
+
+def _root(node: ast.expr) -> str:
+    """The variable in ``x[0].data``; empty if there is none."""
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What ended a cell: the name of the exception, its message in one line, and the cell's line (0: not known)."""
+
+    kind: str
+    message: str
+    line: int
+
+    @classmethod
+    def of(cls, error: BaseException, namespace: Mapping[str, Any]) -> Self:
+        """What an exception says."""
+        line, frame = 0, error.__traceback__
+        while frame and not line:
+            code = frame.tb_frame.f_code
+            # %%time runs the cell's body under a name of its own, and counts from there
+            if frame.tb_frame.f_globals is namespace and code.co_name.startswith("<"):
+                line = 0 if code.co_filename.startswith("<timed") else frame.tb_lineno
+                break
+            frame = frame.tb_next
+        if isinstance(error, SyntaxError):
+            line = error.lineno or 0
+        message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+        return cls(type(error).__name__, message if len(message) <= 200 else f"{message[:200]} ...", line)
+
+    def sentence(self, cell: str) -> str:
+        """``The cell of dprobs stopped with RuntimeError in line 2: ...``."""
+        where = f" in line {self.line}" if self.line else ""
+        if self.kind == "KeyboardInterrupt":
+            return f"{cell} was interrupted{where}."
+        message = self.message.rstrip(".")
+        return f"{cell} stopped with {self.kind}{where}{f': {message}' if message else ''}."
+
+
+@dataclass
+class CellRun:
+    """One run of a cell.
+
+    Attributes
+    ----------
+    number
+        The number that Jupyter shows: ``In [number]``.
+    source
+        The cell as Python.
+    names
+        The variables of the cell; None if it is not Python.
+    before
+        How the variables that it reads stood when it began.
+    changed
+        The variables that it has changed, and how they stand after it.
+    raised
+        What ended it; None if it ran to its end, or still runs.
+    """
+
+    number: int
+    source: str
+    names: Names | None
+    before: Mapping[str, Seen] = field(default_factory=dict, repr=False)
+    changed: Mapping[str, Seen] = field(default_factory=dict, repr=False)
+    raised: Raised | None = None
+
+    def writes(self, name: str) -> bool:
+        """Whether it assigns a variable or changes it in place, if it runs to its end."""
+        if self.names is None:
+            return re.search(rf"^\s*{re.escape(name)}\b[^\n=]*=(?!=)", self.source, re.MULTILINE) is not None
+        return name in self.names.bound or name in self.names.modified
+
+    def adds_to(self, name: str) -> bool:
+        """Whether it changes what the variable held before, and does not assign it."""
+        return self.names is not None and name in self.names.modified and name not in self.names.bound
+
+    def title(self, gradients: Iterable[str] = ()) -> str:
+        """``the cell of dh``, or ``In [12]`` with its first line."""
+        for gradient in gradients:
+            if self.names and gradient in self.names.bound:
+                return f"the cell of {gradient}"
+        lines = [line.strip() for line in self.source.splitlines() if line.strip()]
+        first = lines[0] if lines else ""
+        return f"In [{self.number}] (`{first if len(first) <= _TEXT else first[:_TEXT] + ' ...'}`)"
+
+
+@dataclass
+class ForwardRun:
+    """The forward pass of the session: the loss that is there, and how all variables stood when it was computed.
+
+    ``gradients`` are those that autograd filled first, by the ids of their tensors.
+    """
+
+    number: int
+    loss: "weakref.ref[torch.Tensor]"
+    variables: Mapping[str, Seen] = field(repr=False)
+    gradients: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    def tensors(self) -> set[str]:
+        """The names of the tensors that autograd recorded."""
+        return {name for name, seen in self.variables.items() if _has_graph(seen)}
+
+
+class Session:
+    """The history of a session; empty where there is no IPython."""
+
+    def __init__(self, namespace: Mapping[str, Any] | None = None) -> None:
+        self.namespace = {} if namespace is None else namespace
+        self.runs: list[CellRun] = []
+        self.forward: ForwardRun | None = None
+        self._all: dict[str, Seen] = {}
+
+    def begin(self, number: int, source: str) -> None:
+        """A cell begins to run."""
+        self._all = self._variables()
+        names = names_in(source)
+        self.runs.append(CellRun(number, source, names, {name: self._all[name] for name in self._read_by(names)}))
+
+    def end(self, error: BaseException | None) -> None:
+        """The cell that began last has ended."""
+        if not self.runs:
+            return
+        run, after = self.runs[-1], self._variables()
+        run.changed = {
+            name: seen for name, seen in after.items() if name not in self._all or not seen.is_same(self._all[name])
+        }
+        run.raised = Raised.of(error, self.namespace) if error is not None else None
+        loss = self.namespace.get(LOSS)
+        if LOSS in run.changed and is_scalar_loss(loss):
+            self.forward = ForwardRun(run.number, weakref.ref(loss), after)
+        self._keep_gradients(loss)
+
+    def _variables(self) -> dict[str, Seen]:
+        return {name: Seen.of(value) for name, value in self.namespace.items() if not name.startswith("_")}
+
+    def _read_by(self, names: Names | None) -> set[str]:
+        """The variables that a cell reads, those of the notebook's own functions that it calls included."""
+        found: set[str] = set()
+        waiting = set(names.loaded) if names else set()
+        while waiting:
+            found |= waiting
+            code = (getattr(self.namespace.get(name), "__code__", None) for name in waiting)
+            waiting = {name for part in code if part is not None for name in part.co_names} - found
+        return found & self._all.keys()
+
+    def _keep_gradients(self, loss: object) -> None:
+        forward = self.forward
+        if forward is None or forward.gradients or loss is not forward.loss() or not is_scalar_loss(loss):
+            return
+        tensors = autograd_graph.forward_tensors(self.namespace, loss).values()
+        if sum(tensor.numel() for tensor in tensors) <= MAX_KEPT:
+            gradients = ((id(tensor), tensor.grad) for tensor in tensors)
+            forward.gradients = {key: gradient.clone() for key, gradient in gradients if gradient is not None}
+
+    def kept_gradients(self, loss: object) -> Mapping[int, torch.Tensor]:
+        """The gradients that autograd filled first for this loss, by the ids of their tensors."""
+        return self.forward.gradients if self.forward and self.forward.loss() is loss else {}
+
+    def last_to_write(self, name: str) -> CellRun | None:
+        """The last run of a cell that assigns a variable or changes it, even if it stopped before that."""
+        return next((run for run in reversed(self.runs) if run.writes(name)), None)
+
+    def last_to_change(self, name: str) -> CellRun | None:
+        """The last run that has changed a variable."""
+        return next((run for run in reversed(self.runs) if name in run.changed), None)
+
+    def of_the_forward_pass(self) -> set[str]:
+        """The variables that the cells of the forward pass read or assign."""
+        if self.forward is None:
+            return set()
+        tensors = self.forward.tensors()
+        found: set[str] = set()
+        for run in self.runs:
+            if run.number <= self.forward.number and run.names and tensors & run.names.bound:
+                found |= run.names.bound | run.names.loaded
+        return found & self.forward.variables.keys()
+
+
+def _has_graph(seen: Seen) -> bool:
+    value = seen.reference() if isinstance(seen.reference, weakref.ref) else None
+    return isinstance(value, torch.Tensor) and value.requires_grad
+
+
+_session: list[Session] = []
+"""The session of this kernel, once IPython tells of it."""
+
+
+def session_of(namespace: Mapping[str, Any]) -> Session:
+    """The session whose variables are ``namespace``; an empty one if nothing is known of it."""
+    if _session and _session[0].namespace is namespace:
+        return _session[0]
+    return Session(namespace)
+
+
+def listen() -> None:
+    """Ask IPython, if it runs, to tell of each cell."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or _session or not hasattr(shell, "events"):
+        return
+    session = Session(shell.user_ns)
+    _session.append(session)
+
+    # whatever goes wrong here must not show up between the student's outputs
+    def begin(info: Any) -> None:
+        with suppress(Exception):
+            if info.store_history:
+                session.begin(shell.execution_count, shell.transform_cell(info.raw_cell))
+
+    def end(result: Any) -> None:
+        with suppress(Exception):
+            if result.info.store_history:
+                session.end(result.error_before_exec or result.error_in_exec)
+
+    shell.events.register("pre_run_cell", begin)
+    shell.events.register("post_run_cell", end)

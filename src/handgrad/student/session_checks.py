@@ -1,0 +1,273 @@
+"""What the session explains before a formula is blamed: a cell that stopped, an older forward pass, a changed name.
+
+In this order: did the answer's cell run to its end, is the answer older than the forward pass, are the names that its
+cell reads those of the forward pass, did it run twice, are the locked cells as they were released. Everything that is
+said is a fact of the session's history; where there is none, nothing is said.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from handgrad.gradients.autograd_graph import LOSS
+from handgrad.report.records import Diagnosis
+from handgrad.student.progress import is_unwritten
+from handgrad.student.released_cells import edited_cell
+from handgrad.student.session import CellRun, Seen, Session
+
+__all__ = ["SessionChecks"]
+
+IN_PLACE = "changed-in-place"
+SIMILAR = 0.75
+"""How similar a misspelt name must be, as :mod:`difflib` measures it."""
+MOST_RUNS = 20
+
+
+@dataclass(frozen=True)
+class SessionChecks:
+    """What the history of a ``session`` says about the gradient of the tensor ``name``."""
+
+    session: Session
+    name: str = ""
+
+    @property
+    def gradient(self) -> str:
+        """The student's variable."""
+        return f"d{self.name}"
+
+    @property
+    def run(self) -> CellRun | None:
+        """The last run of the answer's cell."""
+        return self.session.last_to_write(self.gradient)
+
+    def swapped(self, answer: object, tensor: object) -> Diagnosis | None:
+        """The two arguments of ``cmp`` have changed places."""
+        namespace = self.session.namespace
+        is_swapped = answer is namespace.get(self.name) and tensor is namespace.get(self.gradient)
+        if answer is None or answer is tensor or not is_swapped:
+            return None
+        return self._diagnosis(
+            "swapped-arguments",
+            "the two arguments are swapped: your gradient comes first, then the tensor.",
+            f"`cmp('{self.name}', {self.gradient}, {self.name})`.",
+        )
+
+    def stopped(self) -> Diagnosis | None:
+        """The answer's cell stopped before it had a new answer."""
+        run = self.run
+        if run is None or run.raised is None or self.gradient in run.changed:
+            return None
+        value = self.session.namespace.get(self.gradient)
+        rest = (
+            f"{self.gradient} has no value yet" if is_unwritten(value) else f"{self.gradient} has its value from before"
+        )
+        return self._diagnosis("cell-stopped", f"{run.raised.sentence(f'the cell of {self.gradient}')} {_upper(rest)}.")
+
+    def misnamed(self) -> Diagnosis | None:
+        """The answer was assigned to a name that looks like the right one."""
+        namespace = self.session.namespace
+        known = {f"d{name}" for name in namespace} - {f"d{self.name}"} | {self.name}
+        named = {
+            name
+            for name, value in namespace.items()
+            if isinstance(value, torch.Tensor) and name not in known and not name.startswith("_")
+        }
+        if self.session.runs:
+            # the student's own cells since the forward pass
+            first = self.session.forward.number if self.session.forward else 0
+            named &= {name for run in self.session.runs if run.number > first for name in run.changed}
+        else:
+            named = {name for name in named if not namespace[name].requires_grad and not namespace[name].retains_grad}
+        close = difflib.get_close_matches(self.gradient, sorted(named), 1, SIMILAR)
+        if not close:
+            return None
+        run = self.session.last_to_change(close[0])
+        what = f"{run.title([self.gradient])} assigns `{close[0]}`" if run else f"there is a `{close[0]}`"
+        return self._diagnosis("misnamed", f"{what}; the name asked for is `{self.gradient}`.")
+
+    def lost_tensor(self) -> Diagnosis | None:
+        """The forward tensor's name stands for something else now."""
+        return self._changed_since(self.name, Seen.of(self.session.namespace.get(self.name)), None)
+
+    def no_gradients(self) -> Diagnosis | None:
+        """The forward pass ran again, or not to its end, and ``loss.backward()`` did not."""
+        if incomplete := self.incomplete():
+            return incomplete
+        forward = self.session.forward
+        backward = next((run for run in reversed(self.session.runs) if run.names and run.names.calls_backward), None)
+        if forward is None or backward is None or backward.number >= forward.number:
+            return None
+        return self._diagnosis(
+            "older",
+            f"the forward pass has run again since `{LOSS}.backward()` ran, so autograd has no gradients for it yet.",
+            f"run the cell with `{LOSS}.backward(retain_graph=True)`, {self._then()}.",
+        )
+
+    def incomplete(self) -> Diagnosis | None:
+        """The last run of the forward pass, or of the backward pass, stopped before its end."""
+        forward = self.session.forward
+        has_gradients = bool(self.session.kept_gradients(self.session.namespace.get(LOSS)))
+        for run in reversed(self.session.runs):
+            if run.names is None:
+                continue
+            is_forward = LOSS in run.names.bound
+            if not is_forward and (has_gradients or not run.names.calls_backward):
+                continue
+            computed = forward.tensors() if forward else run.names.bound
+            if run.raised is None or LOSS in run.changed or (is_forward and computed.isdisjoint(run.changed)):
+                return None
+            return self._diagnosis(
+                "incomplete",
+                f"{run.raised.sentence(run.title())} So the {_NAMES[is_forward]} pass is not complete.",
+                f"run that cell again, and the cells after it, {self._then()}.",
+            )
+        return None
+
+    def why_wrong(self, is_right: Callable[[torch.Tensor], bool]) -> Diagnosis | None:
+        """What the session explains of a wrong answer; ``is_right`` says whether another value would be right."""
+        return (
+            self.no_gradients()
+            or self.older()
+            or self._changed_names()
+            or self._added_twice(is_right)
+            or self._edited_cell()
+        )
+
+    def older(self) -> Diagnosis | None:
+        """The answer was computed before the forward pass ran again."""
+        forward, run = self.session.forward, self.run
+        if forward is None or run is None or run.number >= forward.number:
+            return None
+        return self._diagnosis(
+            "older",
+            f"{self.gradient} is older than the forward pass, which has run again in {self._title(forward.number)}.",
+            f"{self._then(first=False)}.",
+        )
+
+    def note(self) -> str:
+        """What is said of an answer whose cell stopped after it was assigned; empty if there is nothing to say."""
+        run = self.run
+        if run is None or run.raised is None or self.gradient not in run.changed:
+            return ""
+        return (
+            f"{_upper(run.raised.sentence(f'the cell of {self.gradient}'))} {self.gradient} was assigned before that."
+        )
+
+    def edited_note(self) -> str:
+        """A locked cell that is not as it was released, in one sentence; empty if all are."""
+        edited = self._edited_cell()
+        return f"{_upper(edited.what)} {edited.advice}" if edited else ""
+
+    def _changed_names(self) -> Diagnosis | None:
+        """A name of the forward pass that the answer's cell read, and that stood for something else by then."""
+        run = self.run
+        if run is None:
+            return None
+        names = self.session.of_the_forward_pass()
+        for name, seen in {
+            **run.before,
+            **{name: run.changed[name] for name in run.before.keys() & run.changed},
+        }.items():
+            if name in names and (found := self._changed_since(name, seen, run)):
+                return found
+        return None
+
+    def changed_in_place(self) -> Diagnosis | None:
+        """A tensor of the forward pass that was changed in place since."""
+        namespace = self.session.namespace
+        for name in self.session.forward.tensors() if self.session.forward else ():
+            if (found := self._changed_since(name, Seen.of(namespace.get(name)), None)) and found.mistake == IN_PLACE:
+                return found
+        return None
+
+    def _changed_since(self, name: str, seen: Seen, reader: CellRun | None) -> Diagnosis | None:
+        """The change of a variable between the forward pass and the moment at which it was ``seen``."""
+        forward = self.session.forward
+        if forward is None or name not in forward.variables or forward.variables[name].is_same(seen):
+            return None
+        end = reader.number if reader else self.session.runs[-1].number
+        changes = [run for run in self.session.runs if forward.number < run.number <= end and name in run.changed]
+        if not changes:
+            return None
+        where = changes[-1].title(self._gradients())
+        before = forward.variables[name]
+        again = "run the notebook from the top again"
+        if before.is_same_object(seen):
+            return self._diagnosis(
+                IN_PLACE,
+                f"`{name}` is not what the forward pass computed: it was changed in place by {where}.",
+                f"work on a copy there (`{name}.clone()`), and {again}.",
+            )
+        was = before.text if before.text != seen.text else "another one"
+        return self._diagnosis(
+            "changed-name",
+            f"`{name}` was {was} in the forward pass, and is {seen.text} since {where}.",
+            f"use another name there, and {again}.",
+        )
+
+    def _added_twice(self, is_right: Callable[[torch.Tensor], bool]) -> Diagnosis | None:
+        """The answer's cell adds to what is there, and ran several times."""
+        run, value = self.run, self.session.namespace.get(self.gradient)
+        if run is None or not run.adds_to(self.gradient) or not isinstance(value, torch.Tensor):
+            return None
+        times = 0
+        for earlier in reversed(self.session.runs):
+            if not earlier.writes(self.gradient):
+                continue
+            if not earlier.adds_to(self.gradient):
+                break
+            times += earlier.source == run.source
+        if not 1 < times <= MOST_RUNS or not is_right(value.detach() / times):
+            return None
+        return self._diagnosis(
+            "added-twice",
+            f"the cell of {self.gradient} ran {times} times, and each run adds to what was there: {self.gradient} is "
+            f"{times} times what one run gives.",
+            f"let the cell begin with zeros: `{self.gradient} = torch.zeros_like({self.name})`.",
+        )
+
+    def _edited_cell(self) -> Diagnosis | None:
+        """A locked cell that ran in another form than it was released in."""
+        edited = edited_cell(self.session.runs)
+        return edited and self._diagnosis(
+            "edited-cell",
+            f"In [{edited.run.number}] ran the locked cell `{edited.grade_id}`, but not as it was released, and the "
+            f"grader uses the released one: {edited.difference}.",
+            "put the released lines back, and run the notebook from there.",
+        )
+
+    def _then(self, *, first: bool = True) -> str:
+        """``then your cells again from the cell of dlogprobs``: the first that is older than the forward pass."""
+        runs = [run for gradient in self._gradients() if (run := self.session.last_to_write(gradient))]
+        forward = self.session.forward
+        older = [run for run in runs if forward is None or run.number < forward.number]
+        start = "then run your cells again" if first else "run your cells again"
+        if not older:
+            return start
+        begin = min(older, key=lambda run: run.number)
+        return f"{start} from {begin.title(self._gradients())}"
+
+    def _gradients(self) -> list[str]:
+        namespace = self.session.namespace
+        return [name for name in namespace if name.startswith("d") and name[1:] in namespace]
+
+    def _title(self, number: int) -> str:
+        run = next((run for run in self.session.runs if run.number == number), None)
+        return run.title() if run else f"In [{number}]"
+
+    def _diagnosis(self, mistake: str, what: str, advice: str = "") -> Diagnosis:
+        return Diagnosis(mistake, _upper(what), _upper(advice), self.gradient)
+
+
+_NAMES = ("backward", "forward")
+
+
+def _upper(text: str) -> str:
+    """The text as the beginning of a sentence; a name keeps its case."""
+    first, _, _ = text.partition(" ")
+    return text[:1].upper() + text[1:] if first in _FIRST_WORDS else text
+
+
+_FIRST_WORDS = ("let", "put", "run", "the", "there", "use", "work")
