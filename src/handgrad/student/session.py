@@ -20,7 +20,18 @@ import torch
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
 
-__all__ = ["CellRun", "ForwardRun", "Raised", "Seen", "Session", "listen", "names_in", "session_of", "tree_of"]
+__all__ = [
+    "CellRun",
+    "ForwardRun",
+    "Raised",
+    "Seen",
+    "Session",
+    "listen",
+    "listen_to",
+    "names_in",
+    "session_of",
+    "tree_of",
+]
 
 MAX_KEPT = 20_000_000
 """Largest number of entries of which gradients are kept."""
@@ -333,10 +344,14 @@ def listen() -> None:
     """Ask IPython, if it runs, to tell of each cell."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or _session or not hasattr(shell, "events"):
-        return
+    if shell is not None and hasattr(shell, "events") and not _session:
+        listen_to(shell)
+
+
+def listen_to(shell: Any) -> None:
+    """Ask an IPython shell to tell of each cell from now on."""
     session = Session(shell.user_ns)
-    _session.append(session)
+    _session[:] = [session]
 
     # whatever goes wrong here must not show up between the student's outputs
     def begin(info: Any) -> None:

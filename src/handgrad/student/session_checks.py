@@ -79,7 +79,8 @@ class SessionChecks:
             first = self.session.forward.number if self.session.forward else 0
             named &= {name for run in self.session.runs if run.number > first for name in run.changed}
         else:
-            named = {name for name in named if not namespace[name].requires_grad and not namespace[name].retains_grad}
+            # a forward tensor keeps its gradient
+            named -= {name for name in named if namespace[name].requires_grad and _keeps_gradient(namespace[name])}
         close = difflib.get_close_matches(self.gradient, sorted(named), 1, SIMILAR)
         if not close:
             return None
@@ -259,6 +260,10 @@ class SessionChecks:
 
     def _diagnosis(self, mistake: str, what: str, advice: str = "") -> Diagnosis:
         return Diagnosis(mistake, _upper(what), _upper(advice), self.gradient)
+
+
+def _keeps_gradient(tensor: torch.Tensor) -> bool:
+    return tensor.is_leaf or tensor.retains_grad
 
 
 _NAMES = ("backward", "forward")
