@@ -24,6 +24,8 @@ from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.student import check
 
 ROOT = Path(__file__).parents[1]
+ENDING = {"passed", "partial", "failed", "missing", "error", "held"}
+"""Outcomes of cells that come to an end."""
 PASSING, FAILING = 10.0, 60.0
 """The goals, in milliseconds."""
 
@@ -82,7 +84,7 @@ def measure() -> Mapping[str, list[Timed]]:
     # as in a notebook: the card is drawn
     with patch.object(check, "in_notebook", lambda: True), patch.object(check, "show", lambda html, text: None):
         for case in read_cases(ROOT / MISTAKES):
-            if case.raw is not None:
+            if case.raw is not None or not ENDING.issuperset(case.outcomes.values()):
                 continue
             if case.assignment not in opened:
                 opened[case.assignment] = _Opened(case.assignment)

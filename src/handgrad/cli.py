@@ -7,14 +7,15 @@ import os
 import sys
 import traceback
 import webbrowser
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
@@ -153,6 +154,17 @@ def _version(version: Annotated[bool, _option("--version", "-V", help="Show the 
         raise typer.Exit
 
 
+@contextmanager
+def _doing(what: str) -> Iterator[Callable[[str], None]]:
+    """Show in the terminal what is being done, in one line that goes away; nothing is shown elsewhere."""
+    console = Console(stderr=True)
+    if output.quiet or not console.is_terminal:
+        yield lambda what: None
+        return
+    with console.status(what) as status:
+        yield lambda what: status.update(escape(printable(what)))
+
+
 @command(STUDENTS, "handgrad check backprop.ipynb")
 def check(
     notebook: Annotated[
@@ -190,25 +202,29 @@ def check(
 
     Exit status: 0 if all passed, 1 if something did not.
     """
+    from handgrad.course.commands.check_process import CheckProcess, CheckRequest, checked, modules_for
     from handgrad.sandbox.isolation.linux import adopting
-    from handgrad.sandbox.warm_process import StartedProcess, why_no_isolation
+    from handgrad.sandbox.warm_process import why_no_isolation
 
-    # it imports torch while this process does; the report is written when no process of the notebook's is left
-    with adopting(), nullcontext() if why_no_isolation() else StartedProcess() as process:
-        from handgrad.course.commands import check_notebook
-        from handgrad.course.course import Course
-        from handgrad.exercise.release_file import read_exercise
-
-        marks = Course.of_settings(settings) if settings else Course.at(course) if course else None
-        found = read_exercise(exercise) if exercise else None
-        if marks or found or format in SERVICES:
-            report = check_notebook.check(
-                notebook, found, marks, rename or (), process, require_isolation=require_isolation
-            )
+    request = CheckRequest(
+        str(notebook),
+        exercise=str(exercise or ""),
+        settings=str(settings or ""),
+        course=str(course or ""),
+        renames=tuple(rename or ()),
+        data=tuple(map(str, data or ())),
+        require_isolation=require_isolation,
+        is_service=format in SERVICES,
+    )
+    # the report is written when no process of the notebook's is left
+    with adopting(), _doing("importing torch") as tell:
+        if why_no_isolation():
+            report = checked(request, None, tell)
         else:
-            report = check_notebook.check_own(notebook, rename or (), data or (), process, require_isolation)
-        from handgrad.report.formats import FORMATS
-        from handgrad.report.terminal import report_text
+            with CheckProcess(modules_for(notebook)) as process:
+                report = process.check(request, tell)
+    from handgrad.report.formats import FORMATS
+    from handgrad.report.terminal import report_text
 
     text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
     typer.echo(text, nl=False)

@@ -18,7 +18,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death, ParameterSet, PassResult, Run, answers_in, cell_result
 from handgrad.sandbox.warm_process import PRELOAD
 
-__all__ = ["START_SECONDS", "ChildClient", "Children", "Connection", "Process"]
+__all__ = ["START_SECONDS", "ChildClient", "Children", "Connection", "Process", "watch"]
 
 START_SECONDS = 300.0
 """Seconds that the locked cells may take."""
@@ -56,6 +56,14 @@ class Process(Protocol):
 
     def end(self) -> int:
         """Kill it and what it started; its exit code (negative: a signal)."""
+
+
+_watchers: list[Callable[[int, int], None]] = []
+
+
+def watch(tell: Callable[[int, int], None]) -> None:
+    """Tell of each cell that ends from now on: its number in the run, and how many there are."""
+    _watchers[:] = [tell]
 
 
 class ChildClient:
@@ -119,7 +127,9 @@ class ChildClient:
             if run.givens:
                 assert reference is not None
                 self.send_frame(_placing(run.givens, reference), deadline)
-            for index in run.cells:
+            for number, index in enumerate(run.cells, start=1):
+                for tell in _watchers:
+                    tell(number, len(run.cells))
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
                 cell = cell_result(self.receive_frame(deadline), index, names, room)

@@ -30,7 +30,7 @@ class ForkServer(StartedProcess):
     Its ``client`` is given to each worker, to ask for a warm process. Errors are those of :class:`.StartedProcess`.
     """
 
-    module = "fork_server"
+    module = "handgrad.sandbox.fork_server"
     # packets, each with a descriptor: the requests of two workers cannot mix
     kind = socket.SOCK_SEQPACKET
     patience = 2 * PATIENCE

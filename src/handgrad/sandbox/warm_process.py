@@ -73,8 +73,8 @@ class StartedProcess(WarmProcess):
         It cannot be started.
     """
 
-    module = "zygote_main"
-    """The module of the sandbox that is run."""
+    module = "handgrad.sandbox.zygote_main"
+    """The module that is run."""
     kind = socket.SOCK_STREAM
     """The kind of the control socket."""
     patience = 5.0
@@ -89,7 +89,7 @@ class StartedProcess(WarmProcess):
         try:
             with theirs, self.log.open("w", encoding="utf-8") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", f"handgrad.sandbox.{self.module}", str(descriptor), *preload],
+                    [sys.executable, "-I", "-m", self.module, str(descriptor), *preload],
                     pass_fds=[descriptor],
                     env=environment(str(self.home)),
                     cwd=self.home,
