@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import against_nbgrader, against_otter, check, many, processor_time, two_workers
+from benchmarks import against_nbgrader, against_otter, cards, check, many, processor_time, two_workers
 from benchmarks.courses import ASSIGNMENT
 from benchmarks.figures import Figure, spread
 from benchmarks.running import BenchmarkFailed
@@ -29,7 +29,7 @@ def measure(bench: Bench) -> list[Figure]:
     # ways that are compared take turns
     bench.measure(bench.stock, bench.configured, bench.ours, bench.one_worker, bench.two_workers)
     against_stock, configured = against_nbgrader.figures(bench)
-    rest = (figure for module in (processor_time, two_workers, many, check) for figure in module.figures(bench))
+    rest = (figure for module in (processor_time, two_workers, many, check, cards) for figure in module.figures(bench))
     return [against_stock, *against_otter.figures(bench), configured, *rest]
 
 

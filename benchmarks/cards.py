@@ -19,6 +19,8 @@ import nbformat
 import torch
 from nbformat import NotebookNode
 
+from benchmarks.figures import Figure
+from benchmarks.ways import Bench, alone
 from handgrad.authoring.cases import MISTAKES, Case, read_cases
 from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.student import check
@@ -94,20 +96,21 @@ def measure() -> Mapping[str, list[Timed]]:
     return found
 
 
-def main() -> int:
-    """Print a line for each exercise."""
-    print(f"{'exercise':14} {'passing: median, highest':>26} {'failing: median, highest':>26}  the slowest")
-    for name, checks in measure().items():
-        groups = [[timed for timed in checks if timed.passed is passed] for passed in (True, False)]
-        parts = [
-            f"{median(times):11.1f} ms {max(times):8.1f} ms"
-            for times in ([timed.milliseconds for timed in group] for group in groups)
-        ]
-        worst = max(groups[1], key=lambda timed: timed.milliseconds)
-        print(f"{name:14} {parts[0]:>26} {parts[1]:>26}  {worst.check} of {worst.case}")
-    print(f"goals: {PASSING} ms for a check that passes, {FAILING} ms for one that fails")
-    return 0
+def figures(_: Bench) -> list[Figure]:
+    """The figures: the slowest check that passes, and the slowest that fails; the median is beside it."""
+    checks = [timed for each in measure().values() for timed in each]
+    found = []
+    for passed, question, goal in (
+        (True, "a check that passes, the slowest of all cases", PASSING),
+        (False, "a check that fails, the slowest of all cases", FAILING),
+    ):
+        group = [timed for timed in checks if timed.passed is passed]
+        worst = max(group, key=lambda timed: timed.milliseconds)
+        middle = median(timed.milliseconds for timed in group)
+        made_of = f"{len(group)} checks, median {middle:.1f} ms; the slowest is {worst.check} of {worst.case}"
+        found.append(Figure(question, goal, [worst.milliseconds], made_of, "{:.1f} ms", at_most=True))
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(alone(__doc__ or "", figures))
