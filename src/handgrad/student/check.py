@@ -84,7 +84,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
             note = "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
         else:
             note = _note(name, answer, comparison, forward, namespace)
-        _show_passed(line, note)
+        _show_passed(f"d{name}", line, note)
         return
     diagnosis = _first_difference(name, comparison)
     # whatever else is in the notebook, the student must learn that this gradient is not right
@@ -188,9 +188,9 @@ def _blind_note(name: str, forward: ForwardPass) -> str:
     return ""
 
 
-def _show_passed(line: str, note: str) -> None:
+def _show_passed(gradient: str, line: str, note: str) -> None:
     if in_notebook():
-        show(card.passed(line, note), f"{line}  \u2713" + (f"\n  {note}" if note else ""))
+        show(card.passed(gradient, line, note), f"{line}  \u2713" + (f"\n  {note}" if note else ""))
         return
     print(line)
     if note:
