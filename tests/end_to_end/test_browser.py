@@ -122,10 +122,10 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     """Run All reaches the map at the end; a right answer is marked, a wrong one has its card, and the map follows."""
     _run_all(page)
     progress = _cell(page, "progress()")
-    nodes = progress.locator("svg g[data-tensor]")
+    nodes = progress.locator("li[data-tensor]")
     nodes.nth(25).wait_for()
     assert nodes.count() == 26
-    assert progress.locator('g[data-state="not yet"]').count() == 26
+    assert progress.locator('li[data-state="not yet"]').count() == 26
     untouched = _cell(page, "cmp('C', dC, C)").locator(".jp-OutputArea .handgrad")
     assert "dC is not written yet" in untouched.inner_text()
     _picture(server, page, "untouched", progress)
@@ -157,9 +157,9 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     _picture(server, page, "carried", carried)
     progress.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    progress.locator('g[data-tensor="counts"][data-state="wrong"]').wait_for()
+    progress.locator('li[data-tensor="counts"][data-state="wrong"]').wait_for()
     states = {
-        name: progress.locator(f'g[data-tensor="{name}"]').get_attribute("data-state")
+        name: progress.locator(f'li[data-tensor="{name}"]').get_attribute("data-state")
         for name in ("logprobs", "counts", "norm_logits", "logits")
     }
     assert states == {"logprobs": "right", "counts": "wrong", "norm_logits": "carried", "logits": "not yet"}

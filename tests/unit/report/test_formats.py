@@ -381,7 +381,7 @@ class TestPage:
         other = report(checks=(PASSED, CHECKS[1], CHECKS[3]))
         graph = ForwardGraph({"logits": ("counts",), "counts": ("probs",), "probs": ("loss",), "h": ("loss",)})
         page = class_page([half, other], "Backprop", ClassContext(graph))
-        boxes = dict(re.findall(r'<g data-tensor="(\w+)"><title>[^<]*</title><rect [^>]*class="([^"]*)"', page))
+        boxes = dict(re.findall(r'data-tensor="(\w+)"><\w+ [^>]*class="handgrad-box ([^"]*)"', page))
         assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
         assert "50% right" in page
         assert "Wrote nothing from dlogits on: 2." in " ".join(Page(page).text.split())
@@ -396,11 +396,11 @@ class TestPage:
         assert "dcounts = 1 in 3 of the notebooks examined dcounts = 2" in told
 
     def test_pictures_have_words_for_them(self) -> None:
-        """Every picture has a name and a description with its numbers, and takes its colours from the page."""
+        """Every chart has a name and a description with its numbers, and takes its colours from the page."""
         reports = a_class(12)
         page = class_page(reports, "Backprop", ClassContext(GRAPH))
-        pictures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
-        assert len(pictures) == 4
+        pictures = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)
+        assert len(pictures) == 3
         for picture in pictures:
             assert re.search(r'role="img" aria-label="[^"]+', picture)
             assert re.search(r"<title>[^<]+</title><desc>[^<]*\d[^<]*</desc>", picture)
