@@ -22,6 +22,7 @@ from handgrad.student import card, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
+from handgrad.student.quiet_error import show_no_traceback
 
 __all__ = ["CheckFailed", "cmp", "progress", "recording", "silence"]
 
@@ -201,7 +202,10 @@ def _failed(card: Card) -> CheckFailed:
     """The exception to raise, once the card (or, outside a notebook, the lecture's line) has been shown."""
     if in_notebook():
         show(card.html(), card.text())
-        return CheckFailed(card.sentence(), card.diagnosis, card.headline)
+        error = CheckFailed(card.sentence(), card.diagnosis, card.headline)
+        if card.state == "not yet":
+            show_no_traceback(_shell(), error)
+        return error
     if card.line:
         print(card.line)
     return CheckFailed(card.sentence(), card.diagnosis)

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,8 @@ import nbclient
 import nbformat
 import pytest
 import torch
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import run_kernel
 from nbformat import NotebookNode
 from nbgrader.validator import Validator
 
@@ -25,6 +27,7 @@ from handgrad.student import card, check, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import COLUMNS, NARROW, ROWS, HeatMap
 from handgrad.student.progress import Progress, progress_of
+from handgrad.student.style import COLOURS
 from helpers.paths import ROOT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -370,6 +373,77 @@ def test_cards_in_a_kernel(run: dict[str, NotebookNode]) -> None:
         assert len(error.traceback) == 1
         assert "\n" not in error.traceback[0]
         assert error.evalue in first.data["text/plain"]
+
+
+UNWRITTEN = """
+import torch
+from handgrad import cmp
+x = torch.ones(2, 3, requires_grad=True)
+loss = (x * x).sum()
+loss.backward(retain_graph=True)
+dx = None
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[BlockingKernelClient]:
+    """A kernel with a forward pass and an answer that is not written."""
+    with run_kernel() as client:
+        _run(client, UNWRITTEN)
+        yield client
+
+
+def _run(
+    client: BlockingKernelClient, source: str, by_hand: bool = True
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The reply to a cell, run by a person or by a program, and its outputs."""
+    outputs: list[dict[str, Any]] = []
+    reply = client.execute_interactive(
+        source, allow_stdin=by_hand, stdin_hook=lambda _: None, output_hook=outputs.append, timeout=60
+    )
+    kinds = ("display_data", "error", "stream")
+    return reply["content"], [
+        {"kind": one["msg_type"], **one["content"]} for one in outputs if one["msg_type"] in kinds
+    ]
+
+
+def test_what_is_not_written_is_grey(kernel: BlockingKernelClient) -> None:
+    """A check of what is not written yet fails, and shows its card without an error below it."""
+    for _ in range(2):
+        reply, outputs = _run(kernel, "cmp('x', dx, x)")
+        assert (reply["status"], reply["ename"]) == ("error", "CheckFailed")
+        assert "dx is not written yet" in reply["evalue"]
+        (card,) = outputs
+        assert card["kind"] == "display_data"
+        assert COLOURS["not yet"] in card["data"]["text/html"]
+        assert COLOURS["wrong"] not in card["data"]["text/html"]
+
+
+def test_a_program_sees_what_is_not_written(kernel: BlockingKernelClient) -> None:
+    """Where nobody could answer a question of the cell, the error is among the outputs, as nbgrader counts on it."""
+    reply, outputs = _run(kernel, "cmp('x', dx, x)", by_hand=False)
+    assert reply["status"] == "error"
+    assert [output["kind"] for output in outputs] == ["display_data", "error"]
+    assert outputs[1]["ename"] == "CheckFailed"
+
+
+def test_other_errors_are_shown(kernel: BlockingKernelClient) -> None:
+    """A wrong answer has its line in the traceback's place, and any other error its own, whatever was caught before."""
+    caught = "try:\n    cmp('x', dx, x)\nexcept AssertionError:\n    pass\n"
+    for before in ("", caught):
+        _, outputs = _run(kernel, f"{before}cmp('x', x + 5, x)")
+        assert [output["kind"] for output in outputs][-1] == "error"
+        assert outputs[-1]["traceback"] == ["CheckFailed: the check of dx does not pass yet."]
+        _, outputs = _run(kernel, f"{before}1 / 0")
+        assert outputs[-1]["ename"] == "ZeroDivisionError"
+
+
+def test_a_handler_of_somebody_elses_stays(kernel: BlockingKernelClient) -> None:
+    """A notebook that handles exceptions in its own way goes on doing so."""
+    _run(kernel, "get_ipython().set_custom_exc((AssertionError,), lambda *_, **__: print('its own way'))")
+    _, outputs = _run(kernel, "cmp('x', dx, x)")
+    assert outputs[-1]["text"] == "its own way\n"
+    _run(kernel, "get_ipython().set_custom_exc((), None)")
 
 
 def test_stubs_and_checks_may_raise() -> None:
