@@ -121,10 +121,11 @@ def _arrows(layout: Layout) -> str:
     """All edges of a layout. Where edges to the same consumer run together, they are one line."""
     lines = "".join(f'<path d="{edge.line}"/>' for edge in layout.edges.values())
     heads = "".join(f'<path d="{edge.arrow}"/>' for edge in layout.edges.values())
-    width, height = f"{layout.width:.0f}", f"{layout.height:.0f}"
+    # without a viewBox it is not scaled: the one column is as wide as the page, and its arrows are on the left
+    size = f"width:100%;max-width:{layout.width:.0f}px;height:{layout.height:.0f}px"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" aria-hidden="true" viewBox="0 0 {width} {height}" '
-        f'style="display:none;position:absolute;left:0;top:0;width:{width}px;max-width:none;height:{height}px">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" aria-hidden="true" '
+        f'style="display:none;position:absolute;left:0;top:0;{size}">'
         f'<g fill="none" stroke="currentColor" stroke-width="1.5" opacity="0.55">{lines}</g>'
         f'<g fill="currentColor" opacity="0.65">{heads}</g></svg>'
     )
