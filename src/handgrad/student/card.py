@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from handgrad.report.records import Comparison, Diagnosis
+from handgrad.report.wording import line_as_html
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import Status
 from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, div, escape, in_ink, with_code
@@ -85,5 +86,4 @@ def passed(gradient: str, line: str, note: str = "") -> str:
 def _line(line: str, mark: str = "") -> str:
     """The lecture's line, which is broken at its bars only."""
     # not code or pre: pages style those with backgrounds and margins of their own
-    parts = [f'<span style="white-space:pre">{escape(part)}</span>' for part in line.replace("| ", "|\0").split("\0")]
-    return div(f"{TYPEWRITER};font-size:12px;white-space:pre-wrap", " ".join(parts) + (f"  {mark}" if mark else ""))
+    return div(f"{TYPEWRITER};font-size:12px;white-space:pre-wrap", line_as_html(line) + (f"  {mark}" if mark else ""))

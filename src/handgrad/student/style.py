@@ -1,8 +1,8 @@
 """Colours, signs and HTML elements that all outputs share."""
 
-import re
 from html import escape
 
+from handgrad.report.wording import code_as_html
 from handgrad.student.progress import Status
 
 __all__ = [
@@ -82,4 +82,4 @@ def wide_or_narrow(wide: str, narrow: str, width: int) -> str:
 def with_code(text: str) -> str:
     """A sentence, escaped, with the text between backticks set as code."""
     style = f"{TYPEWRITER};font-size:12px;background:rgba(128,128,128,0.14);border-radius:3px;padding:1px 4px"
-    return re.sub(r"`([^`]+)`", rf'<span style="{style}">\1</span>', escape(text))
+    return code_as_html(text, style)

@@ -146,14 +146,16 @@ def _code(source: str) -> str:
 
 def _output(output: Mapping[str, Any]) -> str:
     """One output of a cell as HTML; the autograded notebook has been sanitized."""
-    kind = output["output_type"]
+    kind, focus = output["output_type"], ""
     if kind == "stream":
         shown = _printed(output["text"])
     elif kind == "error":
         shown = _printed("\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}")
     else:
         shown = _shown(output["data"])
-    return f'<div class="output">{shown}</div>'
+        # a table may be wider than the page: the keyboard can move it if it can be focused
+        focus = ' tabindex="0" role="group" aria-label="output"'
+    return f'<div class="output"{focus}>{shown}</div>'
 
 
 def _printed(text: str) -> str:
