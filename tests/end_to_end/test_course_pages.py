@@ -331,7 +331,7 @@ class TestFeedback:
             page.evaluate(VIEWER, read_feedback(rewritten, "bob"))
             frame = page.wait_for_selector("iframe").content_frame()
             assert frame
-            frame.wait_for_selector("svg a[href='#dcounts']").click()
+            frame.wait_for_selector("li a[href='#dcounts']").click()
             frame.wait_for_function("location.hash == '#dcounts' && scrollY > 0")
             assert frame.url.startswith("blob:")
 
