@@ -1,11 +1,15 @@
 """What students and instructors look at, examined by axe-core in a real browser: in light and dark, wide and narrow."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from handgrad import CheckFailed
 from handgrad.exercise.exercise import Exercise
@@ -148,6 +152,27 @@ CUT = """() => [...document.querySelectorAll("body *")]
   .filter((element) => element.scrollWidth > element.clientWidth + 1 || element.scrollHeight > element.clientHeight + 1)
   .map((element) => `${element.tagName} ${element.className} ${element.textContent.slice(0, 60)}`)"""
 """The boxes that show a part of their content only."""
+
+
+def test_links_work_in_an_exported_notebook(pages: Mapping[str, str], browser: "Browser", tmp_path: Path) -> None:
+    """In the page that nbconvert makes of a notebook, a click on a tensor goes to the output of its check."""
+    parts = [pages[name].partition("</h1>")[2].partition("</main>")[0] for name in ("cards", "map")]
+    outputs = [nbformat.v4.new_output("display_data", {"text/html": part}) for part in parts]
+    cells = [nbformat.v4.new_code_cell("cmp", outputs=[output]) for output in outputs]
+    html, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=cells))
+    path = tmp_path / "exported.html"
+    path.write_text(html, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1000, "height": 500})
+    page.route(re.compile("^https?:"), lambda route: route.abort())
+    page.goto(path.as_uri())
+    place = page.locator("#handgrad-dhpreact")
+    top = "element => { const {y} = element.getBoundingClientRect(); return 0 <= y && y < innerHeight }"
+    page.locator("li[data-tensor=hpreact] a").scroll_into_view_if_needed()
+    assert not place.evaluate(top)
+    page.locator("li[data-tensor=hpreact] a").click()
+    page.wait_for_url("**#handgrad-dhpreact")
+    assert place.evaluate(top)
+    page.close()
 
 
 def test_a_screen_reader_gets_a_list(pages: Mapping[str, str], browser: "Browser") -> None:

@@ -1,5 +1,6 @@
 """A small picture of where an answer differs from its reference, with signs, and the values of the worst entries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Self
@@ -173,8 +174,9 @@ class HeatMap:
         number = int(wrong.sum())
         if not bool(torch.isfinite(difference).all()) or number < 2:
             return None
-        largest = difference.abs().flatten().topk(min(NAMED, number)).indices
-        places = [tuple(int(at) for at in torch.unravel_index(place, difference.shape)) for place in largest]
+        # of equal differences the first entries are named, on every machine
+        largest = difference.abs().flatten().sort(descending=True, stable=True).indices[: min(NAMED, number)]
+        places = [_place(position, difference.shape) for position in largest.tolist()]
         index = places[0][:-2]
         shown = (difference * wrong)[index]
         wide, narrow = (Squares.of(shown, index, places[0], columns) for columns in (COLUMNS, NARROW))
@@ -228,6 +230,16 @@ class HeatMap:
         index = self.pictures[0].index
         part = f"Only the slice [{', '.join(map(str, index))}, :, :], with the largest difference. " if index else ""
         return f"{part}Yours minus autograd's: + too large, \u2212 too small."
+
+
+def _place(position: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The index of the entry at a position of the flattened tensor."""
+    # torch.unravel_index imports a compiler on its first call, which takes a quarter of a second
+    place: tuple[int, ...] = ()
+    for size in reversed(shape):
+        position, at = divmod(position, size)
+        place = (at, *place)
+    return place
 
 
 def _span(place: int, size: int, end: int) -> str:

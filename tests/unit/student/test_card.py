@@ -220,6 +220,7 @@ def test_heat_map_in_words() -> None:
     assert "[1, 2, 3]: +4" in words
     vector = HeatMap.of(torch.zeros(40), torch.ones(40))
     assert vector
+    assert [entry.place for entry in vector.worst] == [(0,), (1,), (2,)]
     assert "All 40 entries differ." in vector.html()
     assert vector.html().count("Each square is the largest of") == 2
     assert "slice" not in vector.html()
