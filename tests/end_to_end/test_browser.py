@@ -171,7 +171,6 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     assert "Next: dcounts, which is wrong." in progress.inner_text()
     assert _fits(progress)
     _picture(server, page, "map", progress)
-    _cut_out(server, page, "map-alone", progress.locator(".handgrad"))
     _sizes(server, page, progress, check)
     _jump(page, progress)
 
@@ -194,6 +193,7 @@ def _sizes(server: Server, page: "Page", progress: "Locator", check: "Locator") 
             assert _fits(cell), (name, width)
         size = progress.get_by_text("not yet").last.evaluate("element => getComputedStyle(element).fontSize")
         assert size == "12px"
+    _cut_out(server, page, "map-alone", progress.locator(".handgrad"))
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
