@@ -122,12 +122,16 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     """Run All reaches the map at the end; a right answer is marked, a wrong one has its card, and the map follows."""
     _run_all(page)
     progress = _cell(page, "progress()")
-    nodes = progress.locator("svg g[data-tensor]")
+    nodes = progress.locator("li[data-tensor]")
     nodes.nth(25).wait_for()
     assert nodes.count() == 26
-    assert progress.locator('g[data-state="not yet"]').count() == 26
+    assert progress.locator('li[data-state="not yet"]').count() == 26
     untouched = _cell(page, "cmp('C', dC, C)").locator(".jp-OutputArea .handgrad")
     assert "dC is not written yet" in untouched.inner_text()
+    # nothing is red before anything is written
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+    assert page.locator(".jp-CodeCell").get_by_text("CheckFailed").count() == 0
+    _picture(server, page, "untouched-check", untouched)
     _picture(server, page, "untouched", progress)
 
     for gradient, answer in RIGHT.items():
@@ -145,7 +149,8 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     assert "dcounts lacks the contribution through counts_sum." in card.inner_text()
     assert "Try: counts has 2 consumers (counts_sum and probs)" in card.inner_text()
     assert "(32, 27)" in card.inner_text()
-    assert card.locator("svg title", has_text="the largest difference").count() == 1
+    # one of the two pictures is in sight
+    assert card.locator("svg:visible title", has_text="the largest difference").count() == 1
     assert "Traceback" not in check.inner_text()
     assert check.inner_text().count("CheckFailed") == 1
     _picture(server, page, "card", check)
@@ -157,16 +162,47 @@ def test_an_evening_with_the_exercise(server: Server, page: "Page") -> None:
     _picture(server, page, "carried", carried)
     progress.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    progress.locator('g[data-tensor="counts"][data-state="wrong"]').wait_for()
+    progress.locator('li[data-tensor="counts"][data-state="wrong"]').wait_for()
     states = {
-        name: progress.locator(f'g[data-tensor="{name}"]').get_attribute("data-state")
+        name: progress.locator(f'li[data-tensor="{name}"]').get_attribute("data-state")
         for name in ("logprobs", "counts", "norm_logits", "logits")
     }
     assert states == {"logprobs": "right", "counts": "wrong", "norm_logits": "carried", "logits": "not yet"}
     assert "Next: dcounts, which is wrong." in progress.inner_text()
-    box, area = progress.locator(".handgrad svg").bounding_box(), progress.locator(".jp-OutputArea").bounding_box()
-    assert box
-    assert area
-    assert box["width"] <= area["width"]
+    assert _fits(progress)
     _picture(server, page, "map", progress)
+    _sizes(server, page, progress, check)
+    _jump(page, progress)
+
+
+def _fits(cell: "Locator") -> bool:
+    """Whether nothing in an output is wider than the output, so that nothing is cut or has to be pushed around."""
+    area = cell.locator(".jp-OutputArea-output .handgrad").last
+    return bool(area.evaluate("element => element.scrollWidth <= element.clientWidth"))
+
+
+def _sizes(server: Server, page: "Page", progress: "Locator", check: "Locator") -> None:
+    """Map and card fit into a phone, a pane beside another and a wide window, in letters of one size."""
+    if "/lab/" in page.url:
+        # on a phone nobody keeps the list of files open
+        page.keyboard.press("Control+b")
+    for width in (390, 800, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        for name, cell in (("map", progress), ("card", check)):
+            _picture(server, page, f"{name}-{width}", cell.locator(".jp-OutputArea"))
+            assert _fits(cell), (name, width)
+        size = progress.get_by_text("not yet").last.evaluate("element => getComputedStyle(element).fontSize")
+        assert size == "12px"
     _cut_out(server, page, "map-alone", progress.locator(".handgrad"))
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def _jump(page: "Page", progress: "Locator") -> None:
+    """A click on a tensor shows the check of its gradient and the answer above it."""
+    from playwright.sync_api import expect
+
+    for name in ("counts", "C"):
+        progress.scroll_into_view_if_needed()
+        progress.locator(f'li[data-tensor="{name}"] a').click()
+        for start in (f"cmp('{name}'", f"d{name} = "):
+            expect(_cell(page, start)).to_be_in_viewport()

@@ -163,12 +163,12 @@ class TestClassPage:
 
     def test_the_graph_is_the_exercises(self, page: str, exercise: Exercise) -> None:
         """There is a box for each tensor, a link to its row, and the colour of the share that is right."""
-        rates = dict(re.findall(r'<g data-tensor="(\w+)">.*?class="box rate-(\d)"', page))
+        rates = dict(re.findall(r'data-tensor="(\w+)"><a [^>]*class="handgrad-box box rate-(\d)"', page))
         assert rates.keys() == set(exercise.tensors.values())
         # of five graded one is right, and four are wherever nothing was changed
         assert rates["counts"] == "4"
         assert set(rates.values()) == {"1", "4"}
-        assert set(re.findall(r'<a href="#(\w+)"><g data-tensor', page)) == set(exercise.stubs)
+        assert set(re.findall(r'data-tensor="\w+"><a href="#(\w+)"', page)) == set(exercise.stubs)
 
     def test_examples_are_anonymous(self, page: str) -> None:
         """The cells that show a mistake are those that most students wrote, and none says whose it is."""
@@ -268,10 +268,10 @@ class TestFeedback:
     def test_it_has_the_graph_and_the_cards(self, rewritten: Course, exercise: Exercise) -> None:
         """Each tensor's box has the state of its gradient and leads to its cell; a mistake has its sentences."""
         page = read_feedback(rewritten, "bob")
-        kinds = dict(re.findall(r'<g data-tensor="(\w+)">.*?class="box (\w+)"', page))
+        kinds = dict(re.findall(r'data-tensor="(\w+)"><a [^>]*class="handgrad-box box (\w+)"', page))
         assert kinds == {name: "wrong" if name == "counts" else "right" for name in exercise.tensors.values()}
         for gradient in exercise.stubs:
-            assert f'<a href="#{gradient}"><g' in page
+            assert f'<a href="#{gradient}" class="handgrad-box' in page
             assert page.count(f'id="{gradient}"') == 1
         assert "dcounts lacks the contribution through counts_sum." in page
         assert "Try: counts has 2 consumers" in page
@@ -331,7 +331,7 @@ class TestFeedback:
             page.evaluate(VIEWER, read_feedback(rewritten, "bob"))
             frame = page.wait_for_selector("iframe").content_frame()
             assert frame
-            frame.wait_for_selector("svg a[href='#dcounts']").click()
+            frame.wait_for_selector("li a[href='#dcounts']").click()
             frame.wait_for_function("location.hash == '#dcounts' && scrollY > 0")
             assert frame.url.startswith("blob:")
 

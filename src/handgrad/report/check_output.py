@@ -4,7 +4,7 @@ import html
 from typing import Any
 
 from handgrad.report.records import Verdict
-from handgrad.report.wording import LOOKS, lecture_line, lines, one_line, out_of, sentence
+from handgrad.report.wording import LOOKS, code_as_html, lecture_line, line_as_html, lines, one_line, out_of, sentence
 
 __all__ = ["check_outputs", "comment"]
 
@@ -60,8 +60,8 @@ def _card(verdict: Verdict) -> str:
     ]
     if line := lecture_line(verdict):
         parts.append(
-            '<pre style="margin: 6px 0; padding: 0; background: transparent; color: #24292f; overflow-x: auto">'
-            f"{html.escape(line)}</pre>"
+            '<div style="margin: 6px 0; font-family: monospace; font-size: 13px; white-space: pre-wrap">'
+            f"{line_as_html(line)}</div>"
         )
     comparison = verdict.comparison
     if comparison and comparison.shape != comparison.expected_shape:
@@ -77,4 +77,7 @@ def _card(verdict: Verdict) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return f'<div style="margin-top: 4px; white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(text)}</div>'
+    code = "padding: 1px 4px; border-radius: 3px; background: #eff1f3; font-family: monospace; font-size: 13px"
+    return (
+        f'<div style="margin-top: 4px; white-space: pre-wrap; overflow-wrap: anywhere">{code_as_html(text, code)}</div>'
+    )

@@ -116,16 +116,14 @@ def _class_graph(graph: ForwardGraph, summary: ClassSummary) -> str:
             middle=f"{wrong} not" if wrong else "all",
             lowest=f"{share:.0%} right",
             title=f"{item.gradient}: {', '.join(f'{count} {kind}' for kind, count in item.counts.items())}",
-            paint=f'class="box rate-{_rate(share)}"',
+            kind=f"box rate-{_rate(share)}",
             link=f"#{item.gradient}",
         )
     return _graph(
         graph,
         nodes,
         not_graded="not graded",
-        label="The forward pass, each tensor with the share of the class whose gradient is right",
-        title="Where the class got lost",
-        texts=[f"d{tensor}: {nodes[f'd{tensor}'].lowest}" for tensor in graph.consumers if f"d{tensor}" in nodes],
+        label="The tensors of the forward pass, each with the share of the class whose gradient is right",
     )
 
 
@@ -235,28 +233,27 @@ def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
             middle=f"{number(score)} of {number(points)}",
             lowest=f"{LOOKS[verdict.outcome].mark} {verdict.outcome}",
             title=f"{verdict.gradient}: {verdict.outcome}",
-            paint=f'class="box {LOOKS[verdict.outcome].kind}"',
+            kind=f"box {LOOKS[verdict.outcome].kind}",
             link=f"#{verdict.gradient}",
         )
     return _graph(
         feedback.graph,
         nodes,
         not_graded="",
-        label="The forward pass, with the verdict on each of your gradients",
-        title="Your gradients",
-        texts=[node.title for node in nodes.values()],
+        label="The tensors of the forward pass, with the verdict on each of your gradients",
     )
 
 
-def _graph(
-    graph: ForwardGraph, nodes: Mapping[str, Node], *, not_graded: str, label: str, title: str, texts: Sequence[str]
-) -> str:
-    """The forward graph with a node for each gradient that was graded; ``not_graded`` is in the boxes of the others."""
+def _graph(graph: ForwardGraph, nodes: Mapping[str, Node], *, not_graded: str, label: str) -> str:
+    """The forward graph with a node for each gradient that was graded, in the order of ``nodes``.
+
+    ``not_graded`` is in the boxes of the others.
+    """
     boxes = {
-        tensor: nodes.get(f"d{tensor}") or Node("", not_graded, f"d{tensor} is not graded", 'class="box"')
+        tensor: nodes.get(f"d{tensor}") or Node("", not_graded, f"d{tensor} is not graded", kind="box")
         for tensor in graph.consumers
     }
-    return draw(graph, boxes, label=label, title=title, description="; ".join(texts), style="font-family:inherit")
+    return draw(graph, boxes, label=label, order=[gradient.removeprefix("d") for gradient in nodes])
 
 
 def _read(name: str) -> str:

@@ -4,7 +4,7 @@ They hold facts, not texts for one format. ``Report.to_dict`` is the JSON schema
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -20,6 +20,7 @@ __all__ = [
     "ReportOutcome",
     "ScoreEntry",
     "Verdict",
+    "backward_order",
     "distances",
 ]
 
@@ -337,3 +338,23 @@ def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
         return known[name]
 
     return {name: distance(name) for name in consumers}
+
+
+def backward_order(consumers: Mapping[str, tuple[str, ...]], preferred: Iterable[str] = ()) -> list[str]:
+    """The tensors such that each comes after its consumers; ``preferred`` decides among those that may come next.
+
+    Tensors that are not in ``preferred`` come as near to the loss as they are.
+    """
+    ranks = {name: rank for rank, name in enumerate(preferred)}
+    steps = distances(consumers)
+    waiting = sorted(consumers, key=lambda name: (ranks.get(name, len(ranks)), steps[name]))
+    order: dict[str, None] = {}
+    while waiting:
+        following = next(
+            name
+            for name in waiting
+            if all(consumer in order or consumer not in consumers for consumer in consumers[name])
+        )
+        order[following] = None
+        waiting.remove(following)
+    return list(order)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import NamedTuple
 
 from handgrad.report.records import Comparison, Outcome, Report, ReportOutcome, Verdict
@@ -10,10 +11,12 @@ __all__ = [
     "KINDS",
     "LOOKS",
     "clean",
+    "code_as_html",
     "comparison_line",
     "headline",
     "isolation",
     "lecture_line",
+    "line_as_html",
     "lines",
     "match",
     "noun",
@@ -87,6 +90,20 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """``text`` cleaned, and on one line."""
     return " ".join(clean(text).split())
+
+
+def code_as_html(text: str, style: str = "") -> str:
+    """A text as HTML, with what is between backticks as code, in the page's style or with the inline ``style``."""
+    start, end = (f'<span style="{style}">', "</span>") if style else ("<code>", "</code>")
+    return re.sub(r"`([^`\n]+)`", rf"{start}\1{end}", escape(text))
+
+
+def line_as_html(line: str) -> str:
+    """The lecture's line as HTML that is broken at its bars only, where white space is kept (``pre-wrap``)."""
+    pieces = [
+        f'<span style="white-space:pre">{escape(piece)}</span>' for piece in line.replace("| ", "|\0").split("\0")
+    ]
+    return " ".join(pieces)
 
 
 def noun(report: Report) -> str:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from handgrad.report.records import Comparison, Diagnosis
+from handgrad.report.wording import line_as_html
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import Status
-from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, div, escape, with_code
+from handgrad.student.style import COLOURS, GREEN, SIGNS, TYPEWRITER, block, div, escape, in_ink, with_code
 
 __all__ = ["Card", "passed"]
 
@@ -48,23 +49,25 @@ class Card:
         return "\n".join(part for part in parts if part)
 
     def html(self) -> str:
-        """The card."""
+        """The card; of a gradient that is not written yet, its sentence in grey."""
         colour = COLOURS[self.state]
-        sign = f'<span style="color:{colour}" aria-hidden="true">{SIGNS[self.state]}</span>'
+        sign = f'<span style="{in_ink(colour)}" aria-hidden="true">{SIGNS[self.state]}</span>'
         parts = [div("margin-bottom:4px", _line(self.line))] if self.line else []
-        parts.append(div("font-weight:600", f"{sign} {with_code(self.diagnosis.what)}"))
+        weight = "opacity:0.8" if self.state == "not yet" else "font-weight:600"
+        parts.append(div(weight, f"{sign} {with_code(self.diagnosis.what)}"))
         if self.diagnosis.advice:
             parts.append(div("margin-top:2px", f"<b>Try:</b> {with_code(self.diagnosis.advice)}"))
         if shapes := self._shapes():
-            parts.append(div("opacity:0.75;margin-top:2px", escape(shapes)))
+            parts.append(div("opacity:0.8;margin-top:2px", escape(shapes)))
         if self.picture:
-            parts.append(div("margin-top:8px", self.picture.svg()))
-            parts.append(div("opacity:0.75;margin-top:4px", escape(_legend(self.picture))))
+            parts.append(div("margin-top:8px", self.picture.html()))
         frame = (
             f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {colour};border-radius:6px;"
-            "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:680px;box-sizing:border-box"
+            "padding:8px 14px 9px;width:fit-content;max-width:680px;box-sizing:border-box;break-inside:avoid;"
+            "overflow-wrap:anywhere"
         )
-        return block("".join(parts), frame, f"{self.gradient}: {self.state}")
+        content = div(frame, "".join(parts))
+        return block(content, "margin:4px 0", f"{self.gradient}: {self.state}", self.gradient)
 
     def _shapes(self) -> str:
         if self.comparison is None:
@@ -73,19 +76,14 @@ class Card:
         return f"Shape {shape}, " + ("as expected." if shape == expected else f"expected {expected}.")
 
 
-def passed(line: str, note: str = "") -> str:
+def passed(gradient: str, line: str, note: str = "") -> str:
     """The lecture's line of a check that passes, with a green mark, and a note below it."""
-    mark = f'<span style="color:{GREEN};font-weight:600" role="img" aria-label="passed" title="passed">\u2713</span>'
-    below = div("opacity:0.75;max-width:620px", escape(note)) if note else ""
-    return block(_line(line, mark) + below, "margin:2px 0", "passed")
+    mark = f'<span style="{in_ink(GREEN)};font-weight:600" role="img" aria-label="passed" title="passed">\u2713</span>'
+    below = div("opacity:0.8;max-width:620px", with_code(note)) if note else ""
+    return block(_line(line, mark) + below, "margin:2px 0", f"{gradient}: passed", gradient)
 
 
 def _line(line: str, mark: str = "") -> str:
+    """The lecture's line, which is broken at its bars only."""
     # not code or pre: pages style those with backgrounds and margins of their own
-    return div(f"{TYPEWRITER};font-size:12px;white-space:pre-wrap", escape(line) + (f"  {mark}" if mark else ""))
-
-
-def _legend(picture: HeatMap) -> str:
-    rows, columns = picture.block
-    each = "" if (rows, columns) == (1, 1) else f", each square the largest of {rows} \u00d7 {columns}"
-    return f"Yours minus autograd's{each}: + too large, \u2212 too small. {picture.text()}"
+    return div(f"{TYPEWRITER};font-size:12px;white-space:pre-wrap", line_as_html(line) + (f"  {mark}" if mark else ""))

@@ -23,6 +23,7 @@ from handgrad.student import card, explain, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
+from handgrad.student.quiet_error import show_no_traceback
 from handgrad.student.session import Session, listen, session_of
 from handgrad.student.session_checks import SessionChecks
 
@@ -95,7 +96,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
             )
         else:
             notes += [_explained(checks.edited_note), _note(name, answer, comparison, forward, namespace)]
-        _show_passed(line, [note for note in notes if note])
+        _show_passed(f"d{name}", line, [note for note in notes if note])
         return
     diagnosis = _first_difference(name, comparison)
 
@@ -231,9 +232,9 @@ def _blind_note(name: str, forward: ForwardPass) -> str:
     return ""
 
 
-def _show_passed(line: str, notes: Sequence[str]) -> None:
+def _show_passed(gradient: str, line: str, notes: Sequence[str]) -> None:
     if in_notebook():
-        show(card.passed(line, " ".join(notes)), "\n  ".join([f"{line}  \u2713", *notes]))
+        show(card.passed(gradient, line, " ".join(notes)), "\n  ".join([f"{line}  \u2713", *notes]))
         return
     print("\n  ".join([line, *notes]))
 
@@ -242,7 +243,10 @@ def _failed(card: Card) -> CheckFailed:
     """The exception to raise, once the card (or, outside a notebook, the lecture's line) has been shown."""
     if in_notebook():
         show(card.html(), card.text())
-        return CheckFailed(card.sentence(), card.diagnosis, card.headline)
+        error = CheckFailed(card.sentence(), card.diagnosis, card.headline)
+        if card.state == "not yet":
+            show_no_traceback(_shell(), error)
+        return error
     if card.line:
         print(card.line)
     return CheckFailed(card.sentence(), card.diagnosis)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import torch
 
-from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.forward_pass import ForwardPass
+from handgrad.report.records import backward_order
 
 __all__ = ["GradientStatus", "Progress", "Status", "answer_in", "answers_in", "is_unwritten", "progress_of"]
 
@@ -40,7 +40,10 @@ class GradientStatus:
 
 @dataclass(frozen=True)
 class Progress:
-    """All gradients in the order of the forward pass, and the tensor to do next (None if all are right)."""
+    """All gradients in the order of the forward pass, and the tensor to do next (None if all are right).
+
+    Backwards, it is the order of the notebook, as far as its cells have been run.
+    """
 
     statuses: tuple[GradientStatus, ...]
     next: str | None
@@ -78,7 +81,8 @@ def progress_of(namespace: Mapping[str, Any], is_old: Callable[[str], bool] = la
         upstream_known = all(consumer in answers or consumer == LOSS for consumer in consumers[name])
         return "carried" if upstream_known and forward.fits(name, answers[name], expected[name]) else "wrong"
 
-    distances = autograd_graph.distances(consumers)
+    # a stub that has been run has put its name into the namespace, even if it holds None
+    written = [name[1:] for name in namespace if name.startswith("d")]
     statuses = tuple(
         GradientStatus(
             tensor=name,
@@ -88,7 +92,7 @@ def progress_of(namespace: Mapping[str, Any], is_old: Callable[[str], bool] = la
             leaf=tensors[name].is_leaf,
             blind=name in forward.scales,
         )
-        for name in sorted(consumers, key=lambda name: -distances[name])
+        for name in reversed(backward_order(consumers, written))
     )
     return Progress(statuses, _next(statuses, namespace))
 

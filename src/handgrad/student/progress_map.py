@@ -1,9 +1,9 @@
-"""The map of an exercise: its forward graph with the status of every gradient, as SVG and as text."""
+"""The map of an exercise: its forward graph with the status of every gradient, as HTML and as text."""
 
 from handgrad.report.graph import Node, draw
 from handgrad.report.records import ForwardGraph
 from handgrad.student.progress import GradientStatus, Progress, Status
-from handgrad.student.style import BLUE, COLOURS, SANS, SIGNS, block, div, escape
+from handgrad.student.style import BLUE, COLOURS, SIGNS, anchor, block, div, escape, in_ink, with_code
 
 __all__ = ["html", "summary", "text"]
 
@@ -23,7 +23,7 @@ def summary(progress: Progress) -> str:
 
 
 def text(progress: Progress) -> str:
-    """The map as text: a line for each gradient, from the loss back."""
+    """The map as text: a line for each gradient, in the order of the notebook, from the loss back."""
     names = max(len(status.gradient) for status in progress.statuses)
     lines = [summary(progress)]
     for status in reversed(progress.statuses):
@@ -35,15 +35,19 @@ def text(progress: Progress) -> str:
 def html(progress: Progress) -> str:
     """The map as HTML: a sentence, a legend and the graph."""
     legend = "".join(
-        f'<span style="margin-right:16px;white-space:nowrap" title="{escape(MEANINGS[state])}">'
-        f'<span style="color:{COLOURS[state]};font-weight:700" aria-hidden="true">{SIGNS[state]}</span> '
+        f'<span style="display:inline-block;margin-right:16px" title="{escape(MEANINGS[state])}">'
+        f'<span style="{in_ink(COLOURS[state])};font-weight:700" aria-hidden="true">{SIGNS[state]}</span> '
         f"{progress.count(state)} {state}</span>"
         for state in SIGNS
     )
-    advice = f'<span style="font-weight:600">{escape(_advice(progress))}</span>'
+    advice = f'<span style="font-weight:600">{with_code(_advice(progress))}</span>'
     above = div("margin-bottom:8px", f'{advice}<br/><span style="opacity:0.85">{legend}</span>')
-    below = div("opacity:0.75", "Arrows follow the forward pass. You work against them, from the loss back.")
-    return block(above + _svg(progress) + below, "margin:4px 0;max-width:1040px", "progress")
+    note = (
+        "Arrows follow the forward pass. You work against them, from the loss back. A click on a box goes to the check "
+        "of its gradient, once that has been run."
+    )
+    below = div("opacity:0.8;margin-top:8px", note)
+    return block(above + _graph(progress) + below, "margin:4px 0", "progress")
 
 
 def _advice(progress: Progress) -> str:
@@ -55,36 +59,33 @@ def _advice(progress: Progress) -> str:
     return f"Next: d{progress.next}, which is {state}." if state == "wrong" else f"Next: d{progress.next}."
 
 
-def _svg(progress: Progress) -> str:
+def _graph(progress: Progress) -> str:
+    statuses = progress.statuses[::-1]
     graph = ForwardGraph(
-        {status.tensor: status.consumers for status in progress.statuses},
-        frozenset(status.tensor for status in progress.statuses if status.leaf),
+        {status.tensor: status.consumers for status in statuses},
+        frozenset(status.tensor for status in statuses if status.leaf),
     )
     return draw(
         graph,
-        {status.tensor: _node(status, status.tensor == progress.next) for status in progress.statuses},
-        label=summary(progress),
-        title="The forward pass, with the status of each gradient",
-        description=text(progress),
-        style=SANS,
-        ringed=progress.next,
-        ring_colour=BLUE,
+        {status.tensor: _node(status, status.tensor == progress.next) for status in statuses},
+        label="The tensors of the forward pass, from the loss back, with the status of each gradient",
+        order=list(graph.consumers),
     )
 
 
 def _node(status: GradientStatus, is_next: bool) -> Node:
     colour = COLOURS[status.state]
     remark = "; its true gradient is zero, so this loss cannot show much of it" if status.blind else ""
-    dashed = ' stroke-dasharray="4 3"' if status.state == "not yet" else ""
+    frame = "dashed" if status.state == "not yet" else "solid"
+    strength = 8 if status.state == "not yet" else 16
+    ring = f";outline:2.5px solid {BLUE};outline-offset:3px" if is_next else ""
     return Node(
         middle=" \u00d7 ".join(str(size) for size in status.shape) or "one number",
         lowest=_word(status.state, is_next),
         title=f"{status.gradient}, {status.shape}: {MEANINGS[status.state]}{remark}{'. Next to do' if is_next else ''}",
-        paint=(
-            f'fill="{colour}" fill-opacity="{0.08 if status.state == "not yet" else 0.16}" stroke="{colour}" '
-            f'stroke-width="1.5"{dashed}'
-        ),
+        paint=f"border:1.5px {frame} {colour};background:color-mix(in srgb,{colour} {strength}%,transparent){ring}",
         data=f'data-state="{status.state}"',
+        link=f"#{anchor(status.gradient)}",
     )
 
 

@@ -23,10 +23,10 @@ from handgrad.report.class_charts import distribution
 from handgrad.report.class_summary import Example, find_common_mistakes, items
 from handgrad.report.class_terminal import class_table
 from handgrad.report.formats import report_gradescope, report_json, report_junit
-from handgrad.report.pages import ClassContext, Links, class_page
+from handgrad.report.pages import ClassContext, Feedback, Links, Piece, class_page, feedback_page
 from handgrad.report.records import Diagnosis, ForwardGraph, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.terminal import report_text
-from handgrad.report.wording import LONGEST, clean, comparison_line
+from handgrad.report.wording import LONGEST, clean, comparison_line, lecture_line, line_as_html
 from helpers.inputs import named
 from helpers.reports import BRANCH, CHECKS, GRAPH, PASSED, RESHAPED, RIGHT, SHAPE, WRONG, a_class, report
 
@@ -127,6 +127,35 @@ def test_render_sees_only_the_report() -> None:
                 assert root not in ("torch", "nbgrader", "nbformat", "IPython")
                 ours = ("handgrad.report.records", "handgrad.report.graph", "handgrad.report")
                 assert root != "handgrad" or name.startswith(ours)
+
+
+def test_code_in_a_message_is_code() -> None:
+    """What is between backticks is code on both pages and in the card; marks of HTML are text."""
+    diagnosis = Diagnosis("values", "Look at `a < b`, twice.", "Write `a & b`.", "dcounts")
+    verdict = replace(CHECKS[1], message="", diagnosis=diagnosis)
+    graded = report(checks=(verdict,))
+    card = check_outputs(verdict)[0]["data"]["text/html"]
+    for page in (
+        feedback_page(Feedback(graded, "", GRAPH, [Piece("check", "dcounts")])),
+        class_page([graded], "x"),
+        card,
+    ):
+        assert "`" not in page.partition("<script>")[0]
+        assert len(re.findall(r"<(code|span)[^>]*>a &lt; b</\1>, twice", page)) >= 1
+        assert len(re.findall(r"<(code|span)[^>]*>a &amp; b</\1>", page)) >= 1
+
+
+def test_the_lecture_line_is_broken_at_its_bars() -> None:
+    """In HTML the line is the same, letter by letter, in pieces that are not broken."""
+    line = lecture_line(CHECKS[1])
+    html = line_as_html(line)
+    assert re.sub(r"<[^>]*>", "", html) == line
+    assert re.findall(r'<span style="white-space:pre">([^<]*)</span>', html) == [
+        "counts          |",
+        "exact: False |",
+        "approximate: False |",
+        "maxdiff: 0.012345678",
+    ]
 
 
 def test_every_outcome_is_tried_here() -> None:
@@ -381,7 +410,7 @@ class TestPage:
         other = report(checks=(PASSED, CHECKS[1], CHECKS[3]))
         graph = ForwardGraph({"logits": ("counts",), "counts": ("probs",), "probs": ("loss",), "h": ("loss",)})
         page = class_page([half, other], "Backprop", ClassContext(graph))
-        boxes = dict(re.findall(r'<g data-tensor="(\w+)"><title>[^<]*</title><rect [^>]*class="([^"]*)"', page))
+        boxes = dict(re.findall(r'data-tensor="(\w+)"><\w+ [^>]*class="handgrad-box ([^"]*)"', page))
         assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
         assert "50% right" in page
         assert "Wrote nothing from dlogits on: 2." in " ".join(Page(page).text.split())
@@ -396,11 +425,11 @@ class TestPage:
         assert "dcounts = 1 in 3 of the notebooks examined dcounts = 2" in told
 
     def test_pictures_have_words_for_them(self) -> None:
-        """Every picture has a name and a description with its numbers, and takes its colours from the page."""
+        """Every chart has a name and a description with its numbers, and takes its colours from the page."""
         reports = a_class(12)
         page = class_page(reports, "Backprop", ClassContext(GRAPH))
-        pictures = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
-        assert len(pictures) == 4
+        pictures = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)
+        assert len(pictures) == 3
         for picture in pictures:
             assert re.search(r'role="img" aria-label="[^"]+', picture)
             assert re.search(r"<title>[^<]+</title><desc>[^<]*\d[^<]*</desc>", picture)

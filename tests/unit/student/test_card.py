@@ -4,8 +4,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from itertools import combinations, pairwise
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,18 +15,19 @@ import nbclient
 import nbformat
 import pytest
 import torch
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import run_kernel
 from nbformat import NotebookNode
 from nbgrader.validator import Validator
 
 from handgrad import CheckFailed, progress
 from handgrad.exercise.exercise import Exercise, grade_id
-from handgrad.report.graph import lay_out
-from handgrad.report.records import Diagnosis, ForwardGraph
+from handgrad.report.records import Diagnosis
 from handgrad.student import card, check, progress_map
 from handgrad.student.card import Card
-from handgrad.student.heatmap import COLUMNS, ROWS, HeatMap
-from handgrad.student.progress import progress_of
-from helpers.inputs import named
+from handgrad.student.heatmap import COLUMNS, NARROW, ROWS, HeatMap
+from handgrad.student.progress import Progress, progress_of
+from handgrad.student.style import COLOURS
 from helpers.paths import ROOT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,18 +60,31 @@ def _elements(html: str) -> list[ElementTree.Element]:
     return list(ElementTree.fromstring(html).iter())
 
 
-ALLOWED = {"div", "span", "b", "br", *(SVG + tag for tag in ("svg", "g", "rect", "path", "text", "title", "desc"))}
+ALLOWED = {
+    *("div", "span", "b", "br", "style", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    *(SVG + tag for tag in ("svg", "g", "rect", "path", "text", "title")),
+}
 
 
 def _assert_safe(html: str) -> None:
-    """What VS Code and Colab need, and what every page needs: inline style only, no script, nothing from elsewhere."""
+    """What VS Code and Colab need, and every page: style for itself only, no script, nothing from elsewhere."""
     elements = _elements(html)
     assert {element.tag for element in elements} <= ALLOWED
     for element in elements:
         for name, value in element.attrib.items():
-            assert name not in ("id", "href", "src", "class") or element is elements[0], name
+            assert name != "src"
+            assert name != "id" or (element is elements[0] and value.startswith("handgrad-d"))
+            assert name != "href" or value.startswith("#handgrad-d")
+            assert name != "class" or element is elements[0] or value.startswith("handgrad-")
             assert not name.startswith("on")
             assert "url(" not in value
+        if element.tag == "style":
+            text = element.text or ""
+            assert "url(" not in text
+            assert "@import" not in text
+            selectors = re.findall(r"[^{}]+(?=\{)", re.sub(r"@container \([^)]*\)\{", "", text))
+            assert selectors
+            assert all(".handgrad-" in part for selector in selectors for part in selector.split(","))
     assert "mathjax_ignore" in elements[0].attrib["class"]
     assert re.findall(r"https?://[^\"]*", html) == ["http://www.w3.org/2000/svg"] * html.count("<svg")
 
@@ -100,7 +115,7 @@ def test_outputs_are_safe_and_have_text(half_done: dict[str, Any], shown: list[M
 def test_everything_is_escaped() -> None:
     """Names and sentences are text, whatever stands in them."""
     one = Card(NASTY, Diagnosis("values", NASTY, NASTY, ""), NASTY)
-    for html in (one.html(), card.passed(NASTY, NASTY)):
+    for html in (one.html(), card.passed(NASTY, NASTY, NASTY)):
         _assert_safe(html)
         assert "".join(ElementTree.fromstring(html).itertext()).count(NASTY) >= 2
 
@@ -124,149 +139,163 @@ def finished_small() -> dict[str, Any]:
     return namespace
 
 
-def test_heat_map() -> None:
-    """The picture has the signs of the largest differences, the worst square is framed, and no square is lost."""
-    for size in [(2, 3), (12, 32), (13, 33), (32, 27), (64, 200), (1, 5), (5, 1)]:
-        with named(size):
-            generator = torch.Generator().manual_seed(0)
-            reference = torch.randn(size, generator=generator)
-            difference = torch.randn(size, generator=generator)
-            picture = HeatMap.of(reference + difference, reference)
-            assert picture
-            assert len(picture.cells) <= ROWS
-            assert len(picture.cells[0]) <= COLUMNS
-            assert (len(picture.cells) - 1) * picture.block[0] < size[0] <= len(picture.cells) * picture.block[0]
-            assert (len(picture.cells[0]) - 1) * picture.block[1] < size[1] <= len(picture.cells[0]) * picture.block[1]
-            for row, values in enumerate(picture.cells):
-                for column, value in enumerate(values):
-                    high, wide = picture.block
-                    part = difference[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
-                    assert abs(value) == pytest.approx(float(part.abs().max()), rel=1e-4)
-                    assert bool((part.sub(value).abs() < 1e-5).any())
-            assert abs(float(difference[picture.worst])) == float(difference.abs().max())
-            svg = ElementTree.fromstring(picture.svg())
-            signs = [element.text for element in svg.iter(f"{SVG}text")]
-            assert signs == ["+" if value > 0 else "\u2212" for row in picture.cells for value in row]
-            frame = next(element for element in svg.iter(f"{SVG}rect") if element.get("stroke"))
-            row, column = picture.worst[0] // picture.block[0], picture.worst[1] // picture.block[1]
-            square = list(svg.iter(f"{SVG}g"))[row * len(picture.cells[0]) + column].find(f"{SVG}rect")
-            assert square is not None
-            for side in ("x", "y"):
-                assert abs(float(frame.get(side, "")) - float(square.get(side, ""))) < 1
+@pytest.mark.parametrize(
+    "size", [(2, 3), (12, 32), (13, 33), (32, 27), (64, 200), (1, 5), (5, 1), (7,), (70,), (4, 6, 8), (2, 3, 20, 40)]
+)
+def test_heat_map(size: tuple[int, ...]) -> None:
+    """Each square has the largest difference of its block, of the matrix with the worst entry; no entry is left out."""
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(size, generator=generator)
+    difference = torch.randn(size, generator=generator)
+    heat_map = HeatMap.of(reference + difference, reference)
+    assert heat_map
+    worst = heat_map.worst[0].place
+    assert abs(float(difference[worst])) == float(difference.abs().max())
+    matrix = difference[worst[:-2]] if len(size) > 1 else difference[None]
+    for picture, columns in zip(heat_map.pictures, (COLUMNS, NARROW), strict=True):
+        assert picture.index == worst[:-2]
+        assert len(picture.values) <= ROWS
+        assert len(picture.values[0]) <= columns
+        for place, (count, step) in enumerate(
+            zip((len(picture.values), len(picture.values[0])), picture.block, strict=True)
+        ):
+            assert (count - 1) * step < matrix.shape[place] <= count * step
+        for row, values in enumerate(picture.values):
+            for column, value in enumerate(values):
+                high, wide = picture.block
+                part = matrix[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+                assert abs(value) == pytest.approx(float(part.abs().max()), rel=1e-4)
+                assert bool((part.sub(value).abs() < 1e-5).any())
+        row, column = (0, *worst)[-2:]
+        assert picture.worst == (row // picture.block[0], column // picture.block[1])
+
+
+def test_heat_map_as_a_picture() -> None:
+    """A sign in each wrong square, the worst one framed; the first and the last row have their numbers, columns too."""
+    reference = torch.zeros(30, 40)
+    answer = reference.clone()
+    answer[4, 39], answer[29, 0], answer[0, 1] = 3.0, -2.0, 1.0
+    heat_map = HeatMap.of(answer, reference + 0.0, scale=1.0)
+    assert heat_map
+    wide, narrow = heat_map.pictures
+    assert (wide.block, narrow.block) == ((3, 2), (3, 3))
+    svg = ElementTree.fromstring(wide.svg("a label"))
+    assert svg.get("aria-label") == "a label"
+    above, below = svg.findall(f"{SVG}g")[1:]
+    assert [title.text for title in above.iter(f"{SVG}title")] == ["[0:3, 0:2]: +1", "[3:6, 38:40]: +3"]
+    assert [title.text for title in below.iter(f"{SVG}title")] == ["[27:30, 0:2]: -2"]
+    signs = svg.findall(f"{SVG}path")[1].get("d", "")
+    assert (signs.count("h6"), signs.count("v6")) == (3, 2)
+    frame = next(element for element in svg.iter(f"{SVG}rect") if element.get("stroke"))
+    square = above.findall(f"{SVG}rect")[1]
+    for side in ("x", "y"):
+        assert abs(float(frame.get(side, "")) - float(square.get(side, ""))) < 1
+    numbers = [text.text for text in svg.iter(f"{SVG}text")]
+    assert numbers[:10] == [str(row) for row in range(0, 30, 3)]
+    assert numbers[10:] == [str(column) for column in range(0, 40, 4)]
+    assert [text.text for text in ElementTree.fromstring(narrow.svg("")).iter(f"{SVG}text")][10:13] == ["0", "6", "12"]
+
+
+def test_heat_map_in_words() -> None:
+    """What differs is counted over the whole tensor; the worst entries have their values; a slice is called one."""
+    reference = torch.ones(2, 3, 4)
+    answer = reference.clone()
+    answer[1, 2, 3], answer[0, 1, 0], answer[1, 0, 0], answer[0, 0, 0] = 5.0, -1.0, 2.5, 1.5
+    heat_map = HeatMap.of(answer, reference)
+    assert heat_map
+    assert heat_map.text() == (
+        "4 of 24 entries differ. The largest differences: at [1, 2, 3] yours is 5, autograd's 1; "
+        "at [0, 1, 0] yours is -1, autograd's 1; at [1, 0, 0] yours is 2.5, autograd's 1."
+    )
+    root = ElementTree.fromstring(f"<div>{heat_map.html()}</div>")
+    rows = [[cell.text for cell in row] for row in root.iter("tr")]
+    assert rows == [
+        ["entry", "yours", "autograd's"],
+        ["[1, 2, 3]", "5", "1"],
+        ["[0, 1, 0]", "-1", "1"],
+        ["[1, 0, 0]", "2.5", "1"],
+    ]
+    words = " ".join(root.itertext())
+    assert words.count("Only the slice [1, :, :], with the largest difference. Yours minus autograd's") == 2
+    assert "[1, 2, 3]: +4" in words
+    vector = HeatMap.of(torch.zeros(40), torch.ones(40))
+    assert vector
+    assert [entry.place for entry in vector.worst] == [(0,), (1,), (2,)]
+    assert "All 40 entries differ." in vector.html()
+    assert vector.html().count("Each square is the largest of") == 2
+    assert "slice" not in vector.html()
+    assert [text.text for text in ElementTree.fromstring(vector.pictures[0].svg("")).iter(f"{SVG}text")][:2] == [
+        "0",
+        "4",
+    ]
 
 
 def test_heat_map_only_where_it_helps() -> None:
-    """No picture of one wrong entry, of another shape, of one dimension, or of what is not finite."""
+    """No picture of one wrong entry, of another shape, of a single number, or of what is not finite."""
     reference = torch.ones(3, 4)
     one = reference.clone()
     one[1, 2] = 5
     assert HeatMap.of(one, reference) is None
     assert HeatMap.of(reference + 1e-6, reference) is None
     assert HeatMap.of(reference[:1] + 1, reference) is None
-    assert HeatMap.of(torch.zeros(4), torch.ones(4)) is None
+    assert HeatMap.of(torch.tensor(2.0), torch.tensor(1.0)) is None
     assert HeatMap.of(reference * float("nan"), reference) is None
     assert HeatMap.of(reference + 1j, reference) is None
-    one[0, 0] = 0
-    picture = HeatMap.of(one, reference)
-    assert picture
-    assert picture.text() == ("2 of 12 entries differ. The largest difference is at [1, 2]: yours is 5, autograd's 1.")
 
 
-GRAPHS = {
-    "a chain": {f"t{number}": (f"t{number + 1}" if number < 39 else "loss",) for number in range(40)},
-    "one tensor": {"x": ("loss",)},
-    "parallel branches": {"x": ("a", "b", "c"), "a": ("y",), "b": ("y",), "c": ("y",), "y": ("loss",)},
-    "attention": {
-        "x": ("q", "k", "v", "out"), "Wq": ("q",), "Wk": ("k",), "Wv": ("v",), "q": ("scores",), "k": ("scores",),
-        "scores": ("weights",), "weights": ("out",), "v": ("out",), "out": ("loss",),
-    },
-    "shared weights": {"W": ("a", "b", "c"), "a": ("b",), "b": ("c",), "c": ("loss",)},
-    "many parameters": {
-        "x": ("y",), "W": ("y",), "V": ("y",), "b": ("y",), "y": ("z",), "U": ("z",), "c": ("z",), "z": ("loss",),
-    },
-    "skips over the rows": {
-        "t0": ("t1", "t19"), **{f"t{number}": (f"t{number + 1}",) for number in range(1, 19)}, "t19": ("loss",),
-    },
-}  # fmt: skip
-
-
-def test_layout(half_done: dict[str, Any]) -> None:
-    """Boxes do not touch each other, all is inside the picture, and edges go from box to box."""
-    for name in [*GRAPHS, "backprop"]:
-        with named(name):
-            if name == "backprop":
-                stock = progress_of(half_done)
-                consumers = {one.tensor: one.consumers for one in stock.statuses}
-            else:
-                consumers = GRAPHS[name]
-            leaves = set(consumers) - {user for users in consumers.values() for user in users}
-            layout = lay_out(ForwardGraph(consumers, frozenset(leaves)))
-            assert set(layout.boxes) == {*consumers, "loss"}
-            for one, other in combinations(layout.boxes.values(), 2):
-                apart = max(
-                    one.left - other.right, other.left - one.right, one.top - other.bottom, other.top - one.bottom
-                )
-                assert apart >= 8
-            for box in layout.boxes.values():
-                assert 0 <= box.left < box.right <= layout.width
-                assert 0 <= box.top < box.bottom <= layout.height
-            assert set(layout.edges) == {(one, user) for one, users in consumers.items() for user in users}
-            for (one, user), edge in layout.edges.items():
-                numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", edge.line)]
-                points = list(zip(numbers[::2], numbers[1::2], strict=True))
-                assert _touches(layout.boxes[one], points[0], 0.2)
-                assert _touches(layout.boxes[user], points[-1], 5.2)
-                assert all(0 <= x <= layout.width and 0 <= y <= layout.height for x, y in points)
-                others = [box for other, box in layout.boxes.items() if other not in (one, user)]
-                assert not any(_crosses(box, *piece) for box in others for piece in pairwise(points))
-
-
-def _crosses(box: Any, start: tuple[float, float], end: tuple[float, float]) -> bool:
-    """Whether a straight piece runs through a box, or along its frame."""
-    way = [
-        (start[0] + (end[0] - start[0]) * step / 50, start[1] + (end[1] - start[1]) * step / 50) for step in range(51)
+def test_the_line_is_broken_at_its_bars(half_done: dict[str, Any], shown: list[Mapping[str, str]]) -> None:
+    """The comparison line is the lecture's, letter by letter, in pieces that stay whole."""
+    exec("cmp('logprobs', dlogprobs, logprobs)", half_done)
+    pieces = [element for element in _elements(shown[0]["text/html"]) if element.get("style") == "white-space:pre"]
+    assert [piece.text for piece in pieces] == [
+        "logprobs        |",
+        "exact: True  |",
+        "approximate: True  |",
+        "maxdiff: 0.0",
     ]
-    return any(box.left - 2 <= x <= box.right + 2 and box.top - 2 <= y <= box.bottom + 2 for x, y in way)
+    assert shown[0]["text/plain"].startswith(" ".join(piece.text or "" for piece in pieces))
 
 
-def _touches(box: Any, point: tuple[float, float], near: float) -> bool:
-    inside = box.left - near <= point[0] <= box.right + near and box.top - near <= point[1] <= box.bottom + near
-    within = box.left + 1 < point[0] < box.right - 1 and box.top + 1 < point[1] < box.bottom - 1
-    return inside and not within
-
-
-def test_rows_are_broken_where_few_edges_are_cut(half_done: dict[str, Any]) -> None:
-    """The map of the exercise has four rows, and one edge goes from each to the next."""
-    stock = progress_of(half_done)
-    consumers = {one.tensor: one.consumers for one in stock.statuses}
-    layout = lay_out(ForwardGraph(consumers, frozenset(one.tensor for one in stock.statuses if one.leaf)))
-    chain = {name: box.y for name, box in layout.boxes.items() if box.width > 100}
-    rows = sorted(set(chain.values()))
-    assert len(rows) == 4
-    for row in rows[:-1]:
-        leaving = [(a, b) for a, b in layout.edges if chain.get(a, row + 1) <= row < chain[b]]
-        assert len(leaving) == 1
+def test_no_raw_backticks(half_done: dict[str, Any], shown: list[Mapping[str, str]]) -> None:
+    """Code in a note and on the map is set as code, not between backticks."""
+    exec("dlogit_maxes = logit_maxes.grad.clone(); cmp('logit_maxes', dlogit_maxes, logit_maxes)", half_done)
+    finished = Progress(tuple(replace(one, state="right") for one in progress_of(half_done).statuses), None)
+    for html in (shown[-1]["text/html"], progress_map.html(finished)):
+        assert "`" not in html
+        assert any(element.text == "handgrad check" for element in _elements(html))
 
 
 def test_map(half_done: dict[str, Any]) -> None:
-    """Every gradient is in the map with its word, its shape and its state; the next one says so; text says the same."""
+    """Every gradient is in the map, in the order of the notebook, with its word, shape and state; the text agrees."""
     stock = progress_of(half_done)
-    svg = next(element for element in _elements(progress_map.html(stock)) if element.tag == f"{SVG}svg")
-    assert svg.find(f"{SVG}title") is not None
-    description = svg.find(f"{SVG}desc")
-    assert description is not None
-    assert description.text == progress_map.text(stock)
-    nodes = {node.attrib["data-tensor"]: node for node in svg.iter(f"{SVG}g") if "data-tensor" in node.attrib}
-    assert list(nodes) == [one.tensor for one in stock.statuses]
+    (items,) = ElementTree.fromstring(progress_map.html(stock)).iter("ol")
+    nodes = {node.attrib["data-tensor"]: node for node in items if "data-tensor" in node.attrib}
+    assert [*nodes] == [one.tensor for one in reversed(stock.statuses)]
+    assert [f"d{name}" for name in nodes] == [name for name in half_done if name in {f"d{node}" for node in nodes}]
     assert len(nodes) == 26
     for one in stock.statuses:
         node = nodes[one.tensor]
-        words = " ".join(text.text or "" for text in node.iter(f"{SVG}text"))
+        words = " ".join(node.itertext())
         assert one.tensor in words
         assert " \u00d7 ".join(map(str, one.shape)) in words
         assert one.tensor == stock.next or one.state in words
         assert ("next" in words) == (one.tensor == stock.next)
+        assert words.endswith(f"goes into {' and '.join(one.consumers)}")
+        assert node.attrib["data-state"] == one.state
+        assert [link.get("href") for link in node.iter("a")] == [f"#handgrad-{one.gradient}"]
         assert re.search(rf"{one.gradient} +{one.state} +{re.escape(str(one.shape))}", progress_map.text(stock))
+
+
+def test_the_map_leads_to_the_checks(half_done: dict[str, Any], shown: list[Mapping[str, str]]) -> None:
+    """The link of a box is the id of what the check of its gradient shows, right or not."""
+    for name in ("logprobs", "counts", "C"):
+        with suppress(CheckFailed):
+            exec(f"cmp('{name}', d{name}, {name})", half_done)
+        root = ElementTree.fromstring(shown[-1]["text/html"])
+        links = {
+            link.get("href") for link in ElementTree.fromstring(progress_map.html(progress_of(half_done))).iter("a")
+        }
+        assert f"#{root.get('id')}" in links
 
 
 def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -345,6 +374,77 @@ def test_cards_in_a_kernel(run: dict[str, NotebookNode]) -> None:
         assert len(error.traceback) == 1
         assert "\n" not in error.traceback[0]
         assert error.evalue in first.data["text/plain"]
+
+
+UNWRITTEN = """
+import torch
+from handgrad import cmp
+x = torch.ones(2, 3, requires_grad=True)
+loss = (x * x).sum()
+loss.backward(retain_graph=True)
+dx = None
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[BlockingKernelClient]:
+    """A kernel with a forward pass and an answer that is not written."""
+    with run_kernel() as client:
+        _run(client, UNWRITTEN)
+        yield client
+
+
+def _run(
+    client: BlockingKernelClient, source: str, by_hand: bool = True
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The reply to a cell, run by a person or by a program, and its outputs."""
+    outputs: list[dict[str, Any]] = []
+    reply = client.execute_interactive(
+        source, allow_stdin=by_hand, stdin_hook=lambda _: None, output_hook=outputs.append, timeout=60
+    )
+    kinds = ("display_data", "error", "stream")
+    return reply["content"], [
+        {"kind": one["msg_type"], **one["content"]} for one in outputs if one["msg_type"] in kinds
+    ]
+
+
+def test_what_is_not_written_is_grey(kernel: BlockingKernelClient) -> None:
+    """A check of what is not written yet fails, and shows its card without an error below it."""
+    for _ in range(2):
+        reply, outputs = _run(kernel, "cmp('x', dx, x)")
+        assert (reply["status"], reply["ename"]) == ("error", "CheckFailed")
+        assert "dx is not written yet" in reply["evalue"]
+        (card,) = outputs
+        assert card["kind"] == "display_data"
+        assert COLOURS["not yet"] in card["data"]["text/html"]
+        assert COLOURS["wrong"] not in card["data"]["text/html"]
+
+
+def test_a_program_sees_what_is_not_written(kernel: BlockingKernelClient) -> None:
+    """Where nobody could answer a question of the cell, the error is among the outputs, as nbgrader counts on it."""
+    reply, outputs = _run(kernel, "cmp('x', dx, x)", by_hand=False)
+    assert reply["status"] == "error"
+    assert [output["kind"] for output in outputs] == ["display_data", "error"]
+    assert outputs[1]["ename"] == "CheckFailed"
+
+
+def test_other_errors_are_shown(kernel: BlockingKernelClient) -> None:
+    """A wrong answer has its line in the traceback's place, and any other error its own, whatever was caught before."""
+    caught = "try:\n    cmp('x', dx, x)\nexcept AssertionError:\n    pass\n"
+    for before in ("", caught):
+        _, outputs = _run(kernel, f"{before}cmp('x', x + 5, x)")
+        assert [output["kind"] for output in outputs][-1] == "error"
+        assert outputs[-1]["traceback"] == ["CheckFailed: the check of dx does not pass yet."]
+        _, outputs = _run(kernel, f"{before}1 / 0")
+        assert outputs[-1]["ename"] == "ZeroDivisionError"
+
+
+def test_a_handler_of_somebody_elses_stays(kernel: BlockingKernelClient) -> None:
+    """A notebook that handles exceptions in its own way goes on doing so."""
+    _run(kernel, "get_ipython().set_custom_exc((AssertionError,), lambda *_, **__: print('its own way'))")
+    _, outputs = _run(kernel, "cmp('x', dx, x)")
+    assert outputs[-1]["text"] == "its own way\n"
+    _run(kernel, "get_ipython().set_custom_exc((), None)")
 
 
 def test_stubs_and_checks_may_raise() -> None:

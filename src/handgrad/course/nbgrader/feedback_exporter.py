@@ -144,20 +144,32 @@ def _code(source: str) -> str:
     return str(Highlight2HTML(pygments_lexer="python3")(source))
 
 
+_COLOURS = re.compile(r'style="([^"]*)"')
+"""Styles among the tags that ``ansi2html`` writes; in the text itself it escapes quotation marks."""
+
+
 def _output(output: Mapping[str, Any]) -> str:
     """One output of a cell as HTML; the autograded notebook has been sanitized."""
-    kind = output["output_type"]
+    kind, focus = output["output_type"], ""
     if kind == "stream":
         shown = _printed(output["text"])
     elif kind == "error":
         shown = _printed("\n".join(output["traceback"]) or f"{output['ename']}: {output['evalue']}")
     else:
         shown = _shown(output["data"])
-    return f'<div class="output">{shown}</div>'
+        # a table may be wider than the page: the keyboard can move it if it can be focused
+        focus = ' tabindex="0" role="group" aria-label="output"'
+    return f'<div class="output"{focus}>{shown}</div>'
 
 
 def _printed(text: str) -> str:
-    return f"<pre>{ansi2html(text)}</pre>"
+    """Text with a terminal's colours, mixed with the page's own: they were chosen for another background."""
+    return f"<pre>{_COLOURS.sub(_legible, ansi2html(text))}</pre>"
+
+
+def _legible(style: re.Match[str]) -> str:
+    colour = re.search(r"(?<!-)color: (rgb\([0-9,]+\))", style[1])
+    return f'style="color: color-mix(in srgb, {colour[1]} 35%, var(--ink))"' if colour else ""
 
 
 def _shown(data: Mapping[str, str]) -> str:
