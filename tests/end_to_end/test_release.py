@@ -245,6 +245,6 @@ def test_in_another_folder_with_its_own_torch(generated: Path, tmp_path: Path) -
     handgrad, torch_there = run(where).split()
     assert Path(handgrad).is_relative_to(tmp_path)
     assert Path(torch_there) == Path(torch.__file__)
-    assert "0 of 1" in run("python -m handgrad.cli check cross_entropy.ipynb")
+    assert "0 of 4 points" in run("python -m handgrad.cli check cross_entropy.ipynb")
     shutil.copy(ROOT / "solutions/cross_entropy/cross_entropy.ipynb", folder)
-    assert "1 of 1 point" in run("python -m handgrad.cli check cross_entropy.ipynb")
+    assert "4 of 4 points" in run("python -m handgrad.cli check cross_entropy.ipynb")
