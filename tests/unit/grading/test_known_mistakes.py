@@ -105,7 +105,7 @@ def test_solution_and_release(assignment: str, graders: Callable[[str], Grader])
 
 
 def test_a_shape_and_keepdim(report_on: Callable[[Case], Report]) -> None:
-    """What is said of keepdim is said where the tensor was broadcast, so that its gradient is summed, and only there."""
+    """Keepdim is spoken of where the tensor was broadcast, so that its gradient is summed, and only there."""
     for name, gradient, is_summed in (
         ("no-keepdim", "dbnbias", True),
         ("channel-left-dimages", "dimages", False),
