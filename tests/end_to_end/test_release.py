@@ -191,19 +191,17 @@ def test_the_page_for_students() -> None:
 @pytest.mark.parametrize("capability", ["default", "avx2"])
 def test_recorded_values_are_those_of_every_processor(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a release has of a worked solution does not depend on threads and on vector instructions."""
-    if platform.machine() != "x86_64":
-        pytest.skip("the committed values were computed on x86-64")
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     path = ROOT / "source/training/training.ipynb"
     committed = json.loads((ROOT / "release/training/exercise.json").read_text(encoding="utf-8"))["recorded"]
     found = record_solution(Exercise.read(path), path)
     assert found
-    if torch.__version__.startswith("2.13.0"):
+    if platform.machine() in ("x86_64", "AMD64") and torch.__version__.startswith("2.13.0"):
         assert found == committed
     else:
         for mine, theirs in zip(recorded_in(found), recorded_in(committed), strict=True):
-            assert all(torch.allclose(mine.values[name], value, atol=1e-6) for name, value in theirs.values.items())
+            assert all(torch.allclose(mine.values[name], value, atol=5e-6) for name, value in theirs.values.items())
 
 
 def test_a_solution_that_cannot_be_recorded(tmp_path: Path) -> None:
