@@ -47,7 +47,8 @@ bench: $(READY)
 	python -m benchmarks
 
 release: $(READY)
-	# the wheel holds the exercises, so they come before it
+	# the wheel holds the exercises and the page for students, so they come before it
+	cp docs/students.md $(PACKAGED)/students.md
 	for assignment in $(ASSIGNMENTS); do \
 	    nbgrader generate_assignment $$assignment --force && \
 	    mkdir -p $(PACKAGED)/$$assignment && \

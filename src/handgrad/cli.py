@@ -202,6 +202,14 @@ def check(
 
     Exit status: 0 if all passed, 1 if something did not.
     """
+    # what is no notebook is refused before torch is imported, which takes seconds
+    from handgrad.course.commands.named_notebook import named_notebook, when_saved, wrong_suffix
+
+    notebook = named_notebook(notebook, needs_exercise=exercise is not None)
+    if format == "text" and notebook.is_file():
+        output.note(when_saved(notebook))
+        if note := wrong_suffix(notebook):
+            output.note(note)
     from handgrad.course.commands.check_process import CheckProcess, CheckRequest, checked, modules_for
     from handgrad.sandbox.isolation.linux import adopting
     from handgrad.sandbox.warm_process import why_no_isolation
@@ -228,6 +236,8 @@ def check(
 
     text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
     typer.echo(text, nl=False)
+    if format == "text" and {check.outcome for check in report.checks} == {"missing"}:
+        output.note("If you have written some of them, save the notebook and check it again: the check reads the file.")
     raise typer.Exit(0 if report.passed else 1)
 
 

@@ -249,10 +249,43 @@ def test_check_bad_input(tmp_path: Path) -> None:
             make(path)  # type: ignore[operator]
             done = handgrad("check", path, "--exercise", ROOT / "source/backprop/backprop.ipynb", folder=tmp_path)
             assert done.returncode == 2
-            assert done.stdout == ""
+            # of a notebook without answers it is said when it was saved
+            assert done.stdout == "" or (done.stdout.startswith(f"{path.name}, saved ") and "none of" in sentence)
             assert done.stderr.startswith("handgrad: ")
             assert done.stderr.count("\n") == 1
             assert sentence in done.stderr
+
+
+def test_answered_before_torch_is_imported(tmp_path: Path) -> None:
+    """Help, the version, a missing file and a file of the wrong kind do not wait for torch."""
+    (tmp_path / "page.html").write_text("<html></html>", encoding="utf-8")
+    (tmp_path / "half.ipynb").write_text('{"cells": [', encoding="utf-8")
+    inputs = (
+        (("--help",), 0, "Learn backpropagation"),
+        (("--version",), 0, "0.1.0"),
+        (("check", "--help"), 0, "Check your own notebook"),
+        (("check", "nothing.ipynb"), 2, "no such file"),
+        (("check", "page.html"), 2, "is a web page"),
+        (("check", "half.ipynb"), 2, "half-written"),
+        (("check", "https://example.org/a.ipynb"), 2, "is an address"),
+    )
+    code = "import sys; sys.modules['torch'] = None; from handgrad.cli import main; main()"
+    for arguments, status, text in inputs:
+        with named(arguments):
+            command = [sys.executable, "-c", code, *arguments]
+            done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+            assert done.returncode == status, done.stderr
+            assert text in done.stdout + done.stderr
+
+
+def test_check_says_which_file(tmp_path: Path) -> None:
+    """The only notebook in a folder is checked; its time of saving is shown, and what to do if nothing is in it."""
+    shutil.copy(ROOT / "release/backprop/backprop.ipynb", tmp_path / "mine.ipynb")
+    done = handgrad("check", tmp_path, folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("mine.ipynb, saved ")
+    assert "26 missing" in done.stdout
+    assert done.stdout.rstrip().endswith("save the notebook and check it again: the check reads the file.")
 
 
 def test_check_without_exercise(tmp_path: Path) -> None:

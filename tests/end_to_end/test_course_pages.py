@@ -275,6 +275,9 @@ class TestFeedback:
             assert page.count(f'id="{gradient}"') == 1
         assert "dcounts lacks the contribution through counts_sum." in page
         assert "Try: counts has 2 consumers" in page
+        # the page that came with the notebook is not beside this one
+        assert "<code>README.md</code>" in page
+        assert 'href="README.md"' not in page
         empty = read_feedback(rewritten, "cid")
         assert "<b>0</b> of 26 points" in empty
         assert "Not written yet:" in empty

@@ -1,9 +1,12 @@
 """What is released is what the source gives, and is enough for a student who has nothing else."""
 
 import json
+import platform
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,10 @@ import nbformat
 import pytest
 import torch
 
-from handgrad.exercise.release_file import recorded_in
+from handgrad.course.solution_recording import record_solution
+from handgrad.errors import ExerciseError
+from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.release_file import recorded_in, students_page
 from helpers.inputs import named
 from helpers.paths import ASSIGNMENTS, ENVIRONMENT, ROOT
 
@@ -143,3 +149,100 @@ def test_a_student_needs_one_pip_command(generated: Path, tmp_path: Path) -> Non
     shutil.copy(ROOT / "solutions/backprop/backprop.ipynb", folder)
     solved = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert "26 passed" in solved.stdout
+
+
+def test_pytest_prints_the_sentence_alone(tmp_path: Path) -> None:
+    """A failure of a released folder's tests is a sentence, without the test's source; so is a file that is none."""
+    folder = tmp_path / "cross_entropy"
+    shutil.copytree(ROOT / "release" / "cross_entropy", folder)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+
+    def printed() -> str:
+        done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert "1 failed" in done.stdout
+        for source in ("def test_gradient", "pytest.fail", "Traceback", "Error"):
+            assert source not in done.stdout
+        return done.stdout
+
+    assert "dlogits is not written yet." in printed()
+    (folder / "cross_entropy.ipynb").write_text('{"cells": [', encoding="utf-8")
+    assert "half-written" in printed()
+
+
+def test_the_page_for_students() -> None:
+    """Each release has the page for students, about itself; the copy in the package is that of the documents."""
+    page = (ROOT / "docs" / "students.md").read_text(encoding="utf-8")
+    assert (ROOT / "src/handgrad/exercises/students.md").read_text(encoding="utf-8") == page, "run `make release`"
+    for assignment in ASSIGNMENTS:
+        with named(assignment):
+            text = (ROOT / "release" / assignment / "README.md").read_text(encoding="utf-8")
+            assert text == students_page(assignment), "run `make release`"
+            assert f"handgrad check {assignment}.ipynb" in text
+            assert assignment == "backprop" or "backprop" not in text
+            assert "<!--" not in text
+            # what is not in the folder is not linked
+            headings = {one.lower().replace(" ", "-") for one in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+            for target in re.findall(r"\]\((?!https:)([^)]*)\)", text):
+                assert target.removeprefix("#") in headings, target
+            for symptom in ("ModuleNotFoundError", "`cmp` is not defined", "*carried*", "*tampered*", "Hand in"):
+                assert symptom.replace("`cmp`", "'cmp'") in text
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_recorded_values_are_those_of_every_processor(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a release has of a worked solution does not depend on threads and on vector instructions."""
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    path = ROOT / "source/training/training.ipynb"
+    committed = json.loads((ROOT / "release/training/exercise.json").read_text(encoding="utf-8"))["recorded"]
+    found = record_solution(Exercise.read(path), path)
+    assert found
+    if platform.machine() in ("x86_64", "AMD64") and torch.__version__.startswith("2.13.0"):
+        assert found == committed
+    else:
+        for mine, theirs in zip(recorded_in(found), recorded_in(committed), strict=True):
+            assert all(torch.allclose(mine.values[name], value, atol=5e-6) for name, value in theirs.values.items())
+
+
+def test_a_solution_that_cannot_be_recorded(tmp_path: Path) -> None:
+    """The message of the process that records is that of the release."""
+    path = tmp_path / "training.ipynb"
+    notebook = nbformat.read(ROOT / "source/training/training.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("dlogits /= n", "raise ValueError('no')")
+    nbformat.write(notebook, path)
+    shutil.copy(ROOT / "data/names.txt", tmp_path)
+    with pytest.raises(ExerciseError, match="the cell train raises ValueError with its worked solution: no"):
+        record_solution(Exercise.read(path), path)
+
+
+@pytest.mark.slow
+def test_in_another_folder_with_its_own_torch(generated: Path, tmp_path: Path) -> None:
+    """Where torch is installed already, as on Colab, the wheel leaves it alone, and the folder works where it is."""
+    folder = tmp_path / "content"
+    shutil.copytree(generated / "release" / "cross_entropy", folder)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(pip, check=True)
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    [site] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "there_before.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    # the line of the page for Colab, with its folder
+    [line] = re.findall(r"`!(pip install .*\[check\]\")`", (folder / "README.md").read_text(encoding="utf-8"))[:1]
+    line = line.replace("/content/", f"{folder}/")
+    environment = {**ENVIRONMENT, "PATH": f"{binaries}:{ENVIRONMENT['PATH']}"}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    where = 'python -c "import handgrad, torch; print(handgrad.__file__, torch.__file__)"'
+    run(line)
+    handgrad, torch_there = run(where).split()
+    assert Path(handgrad).is_relative_to(tmp_path)
+    assert Path(torch_there) == Path(torch.__file__)
+    assert "0 of 4 points" in run("python -m handgrad.cli check cross_entropy.ipynb")
+    shutil.copy(ROOT / "solutions/cross_entropy/cross_entropy.ipynb", folder)
+    assert "4 of 4 points" in run("python -m handgrad.cli check cross_entropy.ipynb")

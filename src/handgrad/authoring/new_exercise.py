@@ -18,6 +18,7 @@ from handgrad.errors import CourseError
 from handgrad.exercise.exercise import PARAMETERS_TAG, Exercise
 from handgrad.exercise.solution_marks import marked_solution
 from handgrad.gradients.mistakes.mistake import listed
+from handgrad.notebook.syntax import ParsedCell
 
 __all__ = ["OPEN", "new_exercise"]
 
@@ -40,7 +41,12 @@ all gradients above it are set to their correct values. An early mistake costs o
 switched off, so `{first} = {tensor}.grad` earns nothing.
 
 **Conventions.** `dX` is always the gradient of the loss with respect to `X`, and has exactly the shape of `X`: \
-`(1, 64)` is not `(64,)`. Leave the locked cells as they are, and add as many cells of your own as you like."""
+`(1, 64)` is not `(64,)`. Leave the locked cells as they are, and add as many cells of your own as you like.
+
+**If something goes wrong.** [README.md](README.md), beside this notebook, has the symptoms and what to do. After a \
+restart of the kernel every name is gone, and a cell raises `NameError: name 'cmp' is not defined`. Then run the \
+notebook from the top (in JupyterLab: *Run*, *Run All Cells*)."""
+_ONE_THREAD = "torch.set_num_threads(1)  # tensors this small are computed faster by one thread than by several"
 _ABOUT_BACKWARD = """Now autograd computes the gradients. It normally discards those of intermediate tensors; \
 `retain_grad()` keeps them, so that the checks can compare with them."""
 _BACKWARD = '''named_tensors = [
@@ -70,7 +76,9 @@ _ABOUT_PROGRESS = """## What is left
 
 The map below shows the forward pass. Each box has the status of its gradient: right, wrong, not yet written, or \
 *carried*: correct, given an incorrect upstream gradient. Fix the wrong one, run the cells after it again, and the \
-carried ones become right. Run this cell whenever you like."""
+carried ones become right. Run this cell whenever you like.
+
+[README.md](README.md) says what each message means, and how to hand in."""
 
 
 def new_exercise(course: Course, name: str, forward: Path, say: Callable[[str], None] = lambda note: None) -> Path:
@@ -119,7 +127,7 @@ def _notebook(name: str, forward: ForwardPass) -> NotebookNode:
     notebook.cells = [
         _text("title", _title(name, forward, tensors)),
         _code("parameters", _source(forward.parameters), tags=[PARAMETERS_TAG]),
-        _code("imports", f"{_source(forward.imports)}\n\nfrom handgrad import cmp, progress".lstrip()),
+        _code("imports", _imports(_source(forward.imports))),
     ]
     if forward.setup:
         notebook.cells += [_text("about_setup", "## The data and the weights"), _code("setup", _source(forward.setup))]
@@ -167,6 +175,13 @@ def _lead(number: int, name: str, forward: ForwardPass) -> str:
             f"{OPEN}: two or three sentences on what this step does, and what to think about.",
         ]
     )
+
+
+def _imports(source: str) -> str:
+    """The imports of a script, those of handgrad, and the number of threads."""
+    parsed = ParsedCell.of(source)
+    own = source if parsed and "torch" in parsed.bound() else f"import torch\n{source}"
+    return f"{own.strip()}\n\nfrom handgrad import cmp, progress\n\n{_ONE_THREAD}"
 
 
 def _source(statements: Iterable[Statement]) -> str:

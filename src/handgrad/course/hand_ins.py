@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["around"]
+__all__ = ["around", "trusted_folder"]
 
 FOLDERS = ("submitted", "autograded", "feedback", "downloaded")
 """What these folders are called unless a course's configuration says otherwise."""
@@ -28,6 +28,17 @@ def around(start: Path, config: str) -> Path | None:
                 places.append(Path(os.path.normpath(shell / start)))
     found = [folder for place in places for folder in (place, *place.parents) if _is_one(folder, config)]
     return min(found, key=lambda folder: len(folder.parts), default=None)
+
+
+def trusted_folder(path: Path, config: str) -> Path | None:
+    """The folder above ``path`` below which others' files are, so that no link is followed; None for one's own."""
+    place = around(path.parent, config)
+    if place is None:
+        return None
+    full = Path(os.path.normpath(Path.cwd() / path))
+    # where the user is, or has come to by a link, is the user's own choice
+    below = len(full.relative_to(place).parts) if full.is_relative_to(place) else 1
+    return path.parents[min(below, len(path.parents)) - 1]
 
 
 def _is_one(folder: Path, config: str) -> bool:

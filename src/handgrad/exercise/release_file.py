@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,16 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise, Recorded
 from handgrad.notebook import tidying
 
-__all__ = ["EXERCISE_FILE", "WHEEL", "read_exercise", "read_released", "recorded_in", "self_check"]
+__all__ = [
+    "EXERCISE_FILE",
+    "STUDENTS_PAGE",
+    "WHEEL",
+    "read_exercise",
+    "read_released",
+    "recorded_in",
+    "self_check",
+    "students_page",
+]
 
 WHEEL = f"handgrad-{__version__}-py3-none-any.whl"
 """The name of this version's wheel, used in a released ``requirements.txt``."""
@@ -23,13 +34,16 @@ WHEEL = f"handgrad-{__version__}-py3-none-any.whl"
 EXERCISE_FILE = "exercise.json"
 """The file of the unchanged released cells, next to the student's notebook."""
 
+STUDENTS_PAGE = "README.md"
+"""The page for students in a released folder, which the notebook's first and last text link to."""
+
 _TEST = '''"""Check your notebook: run `pytest` in this folder. One test for each gradient."""
 
 from pathlib import Path
 
 import pytest
 
-from handgrad.selfcheck import gradients, verdict
+from handgrad.selfcheck import failure, gradients
 
 FOLDER = Path(__file__).parent
 
@@ -37,11 +51,13 @@ FOLDER = Path(__file__).parent
 @pytest.mark.parametrize("gradient", gradients(FOLDER))
 def test_gradient(gradient: str) -> None:
     """The gradient is right for any upstream gradients."""
-    outcome = verdict(FOLDER, gradient)
-    assert outcome.outcome == "passed", outcome.sentence
+    if sentence := failure(FOLDER, gradient):
+        pytest.fail(sentence, pytrace=False)
 '''
+_NAMES = "## The names in the exercises"
+"""The heading of the last part of ``docs/students.md``."""
 _REQUIREMENTS = f"""# pip install -r requirements.txt
-# (on Linux, PyTorch's CPU build is much smaller: see https://pytorch.org/get-started/locally)
+# (on Linux, install PyTorch's CPU build first, which is much smaller: README.md has the commands)
 jupyterlab
 pytest
 ./{WHEEL}[check]
@@ -49,7 +65,7 @@ pytest
 
 
 def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
-    """The files next to the released notebook ``name``, by file name: a test, the released cells, the requirements.
+    """The files next to the released notebook ``name``: a page, a test, the released cells, the requirements.
 
     ``recorded`` has the values of the worked solution, for answers that are not gradients.
     """
@@ -60,7 +76,21 @@ def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str
         EXERCISE_FILE: json.dumps(facts, indent=1, ensure_ascii=False) + "\n",
         f"test_{name}.py": _TEST,
         "requirements.txt": _REQUIREMENTS,
+        STUDENTS_PAGE: students_page(name),
     }
+
+
+def students_page(name: str) -> str:
+    """``docs/students.md`` for the exercise ``name``: with its name in the commands, and without links to other pages.
+
+    What each name of the forward pass stands for is left out: the notebook has that of its own names.
+    """
+    page = files("handgrad").joinpath("exercises", "students.md").read_text(encoding="utf-8")
+    page, _, _ = page.partition(_NAMES)
+    page = re.sub(r"<!--.*?-->\n", "", page)
+    # other pages of the repository are not in the folder
+    page = re.sub(r" \(\[[^\]]+\]\((?!https?:|#)[^)]+\)\)", "", page)
+    return re.sub(r"\bbackprop\b", name, page).rstrip() + "\n"
 
 
 def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:

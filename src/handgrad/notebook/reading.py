@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
 from handgrad.notebook import conflicts, tidying
+from handgrad.notebook.cell_names import cell_name
 from handgrad.notebook.exports import READERS
 from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
@@ -125,7 +126,8 @@ def _resolve(notebook: NotebookNode) -> None:
         if versions and same(*versions):
             cell.source = versions[0]
         else:
-            add_note(notebook, f"Cell {number} has git's conflict marks at its line {line}: {conflicts.ADVICE}")
+            name = cell_name(cell, number)
+            add_note(notebook, f"{name} has git's conflict marks at its line {line}: {conflicts.ADVICE}")
 
 
 def read_content(path: Path, inside: Path | None = None) -> bytes:

@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from handgrad.notebook import notes, untrusted_json
+from handgrad.notebook.cell_names import cell_name, execution_count
 
 __all__ = ["parse", "text_of"]
 
@@ -71,7 +72,7 @@ def _tidied(notebook: Any) -> NotebookNode:
             node["id"] = f"cell-{position}"
         ids.add(node["id"])
         tidy.cells.append(node)
-        odd += [f"Cell {position} {what}."] if what else []
+        odd += [f"{cell_name(cell if isinstance(cell, dict) else {}, position)} {what}."] if what else []
     if odd:
         more = [f"{len(odd) - _MOST_NAMED} more cells are odd."] if len(odd) > _MOST_NAMED else []
         notes.add_note(tidy, " ".join(odd[:_MOST_NAMED] + more))
@@ -103,7 +104,7 @@ def _tidy_cell(cell: Any, position: int, is_old: bool) -> tuple[NotebookNode, st
         name = f"cell-{position}"
     tidy = nbformat.from_dict({"cell_type": kind, "id": name, "metadata": {}, "source": source})
     if kind == "code":
-        tidy.update(outputs=[], execution_count=None)
+        tidy.update(outputs=[], execution_count=execution_count(cell))
     tidy.metadata.update(_metadata(cell, f"{kind}_cell"))
     attachments = _table(cell, "attachments")
     if attachments and kind != "code" and _fits({**tidy, "attachments": attachments}, f"{kind}_cell"):

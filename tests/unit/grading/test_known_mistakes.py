@@ -11,8 +11,9 @@ from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
 from helpers.exercises import EXERCISES, grade, warm_graders
+from helpers.inputs import named
 from helpers.mistakes_page import PAGE, page
-from helpers.paths import ASSIGNMENTS, ATTACKS, MISTAKES, ROOT
+from helpers.paths import ASSIGNMENTS, ATTACKS, MISTAKES, ROOT, mistake
 
 KNOWN, HOSTILE = read_cases(MISTAKES), read_cases(ATTACKS)
 
@@ -101,3 +102,15 @@ def test_solution_and_release(assignment: str, graders: Callable[[str], Grader])
         report = grader.grade(Submission.of(notebook, exercise)).report
         assert _summary(report) == dict.fromkeys((check.gradient for check in exercise.checks), outcome)
         assert (report.score == report.max_score) == (kind == "solutions")
+
+
+def test_a_shape_and_keepdim(report_on: Callable[[Case], Report]) -> None:
+    """Keepdim is spoken of where the tensor was broadcast, so that its gradient is summed, and only there."""
+    for name, gradient, is_summed in (
+        ("no-keepdim", "dbnbias", True),
+        ("channel-left-dimages", "dimages", False),
+    ):
+        with named(name):
+            verdict = report_on(mistake(name)).verdicts()[f"check_{gradient}"]
+            assert ("keepdim" in verdict.sentence) == is_summed
+            assert ("from the right" in verdict.sentence) != is_summed

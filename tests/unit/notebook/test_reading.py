@@ -96,7 +96,7 @@ def test_conflict_in_a_cell() -> None:
     """Marks among the lines of a cell name the cell, or are gone if both versions are the same code."""
     source = "# one\n<<<<<<< local\na = 1\n=======\n{}\n>>>>>>> remote"
     notebook = parse_notebook(_text(source.format("a = 2")).encode(), "a.ipynb")
-    assert note_of(notebook).startswith("Cell 1 has git's conflict marks at its line 2: a merge was not finished.")
+    assert note_of(notebook).startswith("Cell [1] has git's conflict marks at its line 2: a merge was not finished.")
     notebook = parse_notebook(_text(source.format("a  =  1")).encode(), "a.ipynb")
     assert (_sources(notebook), note_of(notebook)) == (["# one\na = 1"], "")
     text = 'a = """\n<<<<<<< x\n"""'

@@ -45,6 +45,23 @@ def test_odd_cells() -> None:
             assert note_of(notebook) == (f"Cell 2 {note}." if note else "")
 
 
+def test_the_number_beside_a_cell() -> None:
+    """A cell is called by the number that Jupyter shows beside it, if it has one; a number that is none is dropped."""
+    for count, name, kept in (
+        (12, "Cell [12]", 12),
+        (None, "Cell 2", None),
+        (0, "Cell 2", None),
+        (True, "Cell 2", None),
+    ):
+        with named(count):
+            notebook = parse(_notebook(CODE, {**CODE, "cell_type": "Code", "execution_count": count}))
+            assert note_of(notebook).startswith(f"{name} is of the kind 'Code'")
+            assert notebook.cells[1].execution_count == kept
+    for wrong in ("7", -1, 10**9, 1.5, [3]):
+        with named(wrong):
+            assert parse(_notebook({**CODE, "execution_count": wrong})).cells[0].execution_count is None
+
+
 def test_many_odd_cells() -> None:
     """Of many odd cells the first ones are named."""
     assert note_of(parse(_notebook(*[7] * 9))).endswith("Cell 5 is not a cell. 4 more cells are odd.")

@@ -7,6 +7,7 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.release_file import students_page
 from handgrad.submission.find_notebook import MOST, Found, find_notebook
 from helpers.inputs import named
 
@@ -115,3 +116,13 @@ def test_a_whole_disk(exercise: Exercise, content: bytes, tmp_path: Path) -> Non
         _put(tmp_path / f"deep/{number:03}.ipynb", b"{}")
     path = _put(tmp_path / "mine.ipynb", content)
     assert find_notebook(tmp_path, exercise).path == path
+
+
+def test_the_page_of_a_released_folder(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """What came with the notebook and was handed in with it is not taken for a notebook with answers."""
+    (tmp_path / "README.md").write_text(students_page("backprop"), encoding="utf-8")
+    found = find_notebook(tmp_path, exercise)
+    assert found.path is None
+    assert "There is no backprop.ipynb" in found.note
+    path = _put(tmp_path / "backprop.ipynb", content)
+    assert find_notebook(tmp_path, exercise) == Found(path)

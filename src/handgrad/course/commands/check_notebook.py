@@ -1,7 +1,6 @@
 """Check one notebook: find its exercise, draw seeds, grade it. Needs no course and no gradebook."""
 
 import functools
-import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from handgrad.notebook.syntax import ParsedCell
 from handgrad.notebook.text_limits import limited
 from handgrad.own_forward_pass.check import NothingToCheck, OwnCheck
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
+from handgrad.report import wording
 from handgrad.report.records import Report, Verdict
 from handgrad.sandbox import torch_versions
 from handgrad.sandbox.sandbox import Required, enough
@@ -33,7 +33,7 @@ from handgrad.submission.alignment import Alignment
 from handgrad.submission.find_notebook import find_notebook
 from handgrad.submission.submission import Submission
 
-__all__ = ["check", "check_own", "exercise_for", "forward_lines", "gradients", "is_own", "verdict"]
+__all__ = ["check", "check_own", "exercise_for", "failure", "forward_lines", "gradients", "is_own", "verdict"]
 
 ENOUGH_ANSWERS = 3
 """Gradients of an exercise that a notebook must assign, if nothing else says that it follows the exercise."""
@@ -87,7 +87,7 @@ def check(
     with _readable(path):
         if path.is_dir():
             path, note = _inside(path, exercise)
-        notebook = read_notebook(path, _trusted(path))
+        notebook = read_notebook(path, hand_ins.trusted_folder(path, CONFIG))
         exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
     settings = replace(course.settings if course else GradingSettings(), holds=holds)
     report = _graded(
@@ -162,7 +162,7 @@ def check_own(
     if path.is_dir():
         return check(path, renames=renames, process=process, require_isolation=require_isolation, holds=False)
     with _readable(path):
-        notebook = read_notebook(path, _trusted(path))
+        notebook = read_notebook(path, hand_ins.trusted_folder(path, CONFIG))
         exercise = exercise_for(path, notebook)
         own = is_own(notebook, exercise)
     if missing := [str(one) for one in data if not one.is_file()]:
@@ -239,17 +239,6 @@ def _renames(options: Sequence[str], notebook: nbformat.NotebookNode, exercise: 
     return names
 
 
-def _trusted(path: Path) -> Path | None:
-    """The folder above ``path`` below which others' files are, so that no link is followed; None for one's own."""
-    place = hand_ins.around(path.parent, CONFIG)
-    if place is None:
-        return None
-    full = Path(os.path.normpath(Path.cwd() / path))
-    # where the user is, or has come to by a link, is the user's own choice
-    below = len(full.relative_to(place).parts) if full.is_relative_to(place) else 1
-    return path.parents[min(below, len(path.parents)) - 1]
-
-
 def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
     """The notebook in a folder, and a note on the choice."""
     if exercise is None:
@@ -257,7 +246,7 @@ def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
         if not released.is_file():
             raise SubmissionError(f"{folder} is a folder: name the notebook in it, or its exercise with --exercise.")
         exercise = read_released(released)
-    found = find_notebook(folder, exercise, _trusted(folder))
+    found = find_notebook(folder, exercise, hand_ins.trusted_folder(folder, CONFIG))
     if found.path is None:
         raise SubmissionError(found.note or f"there is no notebook in {folder}.")
     return found.path, found.note
@@ -361,6 +350,15 @@ def gradients(folder: Path) -> tuple[str, ...]:
 def verdict(folder: Path, gradient: str) -> Verdict:
     """The verdict on one answer of the notebook in ``folder``; the notebook is graded once."""
     return next(check for check in _checked(folder).checks if check.gradient == gradient)
+
+
+def failure(folder: Path, gradient: str) -> str:
+    """Why one answer of the notebook in ``folder`` is not right, in sentences; empty if it is."""
+    try:
+        found = verdict(folder, gradient)
+    except HandgradError as error:
+        return str(error)
+    return "" if found.outcome == "passed" else wording.sentence(found)
 
 
 @functools.cache

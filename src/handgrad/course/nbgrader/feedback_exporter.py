@@ -17,6 +17,7 @@ from traitlets import Bool, Instance
 
 from handgrad.course.nbgrader.sanitize import sanitize_comment
 from handgrad.exercise.exercise import grade_id, is_exercise, kind_of
+from handgrad.exercise.release_file import STUDENTS_PAGE
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.notebook.text_limits import limited
 from handgrad.report.check_output import comment
@@ -121,6 +122,8 @@ def _text(cell: NotebookNode) -> Piece:
         return Piece("text", body=f"<pre>{html.escape(cell.source)}</pre>")
     heading = _HEADING.match(cell.source)
     rest = cell.source[heading.end() :] if heading else cell.source
+    # the page for students is beside their notebook, not beside this page
+    rest = rest.replace(f"[{STUDENTS_PAGE}]({STUDENTS_PAGE})", f"`{STUDENTS_PAGE}`")
     attached = cell.get("attachments")
     body = _markdown_with(rest, attached) if attached else _markdown(rest)
     return Piece("text", head=heading[1].strip().replace("`", "") if heading else "", body=body)

@@ -34,6 +34,7 @@ from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdict
 from handgrad.course.nbgrader.folders import trusted_folder
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
+from handgrad.course.solution_recording import record_solution
 from handgrad.errors import ExerciseError, IsolationError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise import release_file
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
@@ -128,10 +129,8 @@ class AddSelfCheck(NbGraderPreprocessor):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Add the files to what nbgrader writes."""
         if is_exercise(nb):
-            from handgrad.grading.solution_values import record  # noqa: PLC0415 - it imports torch
-
             name, source = resources["nbgrader"]["notebook"], _source(self, resources)
-            recorded = record(source.exercise) if source else []
+            recorded = record_solution(source.exercise, source.path) if source else []
             outputs = resources.setdefault("outputs", {})
             outputs.update({file: text.encode() for file, text in release_file.self_check(nb, name, recorded).items()})
         return nb, resources
@@ -332,10 +331,11 @@ def _trusted(part: Any, path: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Source:
-    """An instructor's notebook: its exercise, and nbgrader's metadata of its cells by grade_id."""
+    """An instructor's notebook: its exercise, nbgrader's metadata of its cells by grade_id, and its file."""
 
     exercise: Exercise
     metadata: Mapping[str, Any]
+    path: Path
 
 
 def _source(part: Any, resources: Any) -> _Source | None:
@@ -355,7 +355,7 @@ def _source_at(path: Path, changed: int) -> _Source | None:
     if not is_exercise(notebook):
         return None
     metadata = {grade_id(cell): cell.metadata["nbgrader"] for cell in notebook.cells if grade_id(cell)}
-    return _Source(Exercise.read(path), metadata)
+    return _Source(Exercise.read(path), metadata, path)
 
 
 def generate_assignment() -> list[Any]:

@@ -58,11 +58,18 @@ def _shapes(wrong: WrongAnswer) -> TemplateValues:
 def shape_rank(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """The values of {gradient} are right, but its shape is {shape} instead of {wanted}, the shape of {tensor}.
 
-    Try: A gradient has the shape of its tensor; keepdim=True keeps a dimension that is summed over.
+    Try: A gradient has the shape of its tensor{how}.
     """
     reshaped = wrong.broadcast_to_expected()
     if reshaped and len(wrong.shape) != len(wrong.expected_shape) and reshaped.fits(wrong.expected):
-        yield _shapes(wrong)
+        consumers = (tuple(wrong.context.tensors[name].shape) for name in wrong.named_consumers)
+        is_summed = any(broadcast_dims(wrong.expected_shape, shape) for shape in consumers)
+        how = (
+            "; keepdim=True keeps a dimension that is summed over"
+            if is_summed
+            else ": compare the two shapes from the right"
+        )
+        yield {**_shapes(wrong), "how": how}
 
 
 @mistake("shape")
