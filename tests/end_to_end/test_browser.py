@@ -193,6 +193,9 @@ def _sizes(server: Server, page: "Page", progress: "Locator", check: "Locator") 
             assert _fits(cell), (name, width)
         size = progress.get_by_text("not yet").last.evaluate("element => getComputedStyle(element).fontSize")
         assert size == "12px"
+    # all of the map in sight, and the mouse elsewhere
+    page.set_viewport_size({"width": 1200, "height": 1200})
+    page.mouse.move(0, 0)
     _cut_out(server, page, "map-alone", progress.locator(".handgrad"))
     page.set_viewport_size({"width": 1280, "height": 900})
 

@@ -26,7 +26,7 @@ _STYLE = """
 width:100%;height:100%;box-sizing:border-box;padding:0 5px;border-width:1.5px;border-style:solid;border-radius:9px;
 font-size:12px;line-height:1.35;white-space:nowrap;overflow:hidden;
 -webkit-print-color-adjust:exact;print-color-adjust:exact}
-.handgrad-name{font-size:var(--size);font-weight:600}
+.handgrad-name{max-width:100%;overflow:hidden;text-overflow:ellipsis;font-size:var(--size);font-weight:600}
 .handgrad-soft{opacity:.8}
 .handgrad-said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 a.handgrad-box:hover,a.handgrad-box:focus-visible{outline:2px solid;outline-offset:2px}
@@ -34,7 +34,7 @@ a.handgrad-box:hover,a.handgrad-box:focus-visible{outline:2px solid;outline-offs
 _IN_ONE_COLUMN = """
 @@{max-width:WIDESTpx;height:var(--h0)}
 @@>ol>li{left:var(--x0);right:2px;top:var(--y0);height:COLUMN_HEIGHTpx}
-@@ .handgrad-box{display:grid;grid-template-columns:1fr auto;column-gap:10px;justify-content:stretch;
+@@ .handgrad-box{display:grid;grid-template-columns:minmax(0,1fr) auto;column-gap:10px;justify-content:stretch;
 align-content:center;padding:0 12px}
 @@ .handgrad-name{font-size:14px;grid-area:1/1}@@ .handgrad-soft{grid-area:2/1;justify-self:start}
 @@ .handgrad-word{grid-area:1/2/3/3}
