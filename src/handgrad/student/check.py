@@ -23,7 +23,7 @@ from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
 
-__all__ = ["CheckFailed", "cmp", "progress", "recording", "silence"]
+__all__ = ["CheckFailed", "cmp", "in_notebook", "is_recorded", "progress", "recording", "show", "silence"]
 
 _recorded: ContextVar[deque[tuple[str, Any]] | None] = ContextVar("recorded", default=None)
 """The calls of ``cmp``, each the name of a tensor and the answer; None if they are not recorded."""
@@ -129,6 +129,11 @@ def recording() -> Iterator[deque[tuple[str, Any]]]:
 def silence() -> None:
     """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
     _recorded.set(deque(maxlen=0))
+
+
+def is_recorded() -> bool:
+    """Whether ``cmp`` is recorded, or silent: then nothing is to be shown."""
+    return _recorded.get() is not None
 
 
 def _callers_namespace() -> Mapping[str, Any]:
