@@ -68,9 +68,8 @@ class Case:
     def numbers(self) -> int:
         """How many numbers the largest tensor that is shown has."""
         shown = self.read if self.whole else {**self.values, **self.upstream}
-        return max(
-            tensor.numel() for tensor in (self.right, *shown.values(), *(() if self.wrong is None else (self.wrong,)))
-        )
+        results = [self.right] if self.wrong is None else [self.right, self.wrong]
+        return max(tensor.numel() for tensor in (*results, *shown.values()))
 
     @property
     def marks(self) -> torch.Tensor:

@@ -49,8 +49,7 @@ class Counterexample:
         """
         start = time.perf_counter()
         trial = Trial.of(code, name)
-        if reason := code.changed_since():
-            raise NoHelp(reason)
+        code.check_unchanged(name, trial.lines)
         if not _is_current(trial):
             raise NoHelp(
                 f"d{name} is not what its cell makes: run that cell again (a later cell may have changed d{name} too)"
@@ -69,6 +68,9 @@ class Counterexample:
                     raise NoHelp(f"the cell of d{name} reads autograd's gradient (.grad): write the formula first")
                 error = search.errors[0]
                 raise NoHelp(f"d{name} cannot be tried in smaller sizes: {type(error).__name__}: {error}")
+            answer = code.namespace.get(f"d{name}")
+            if isinstance(answer, torch.Tensor) and answer.dtype != code.tensors[name].dtype:
+                raise NoHelp(f"no case was found in which d{name} fails: its dtype, {answer.dtype}, rounds more")
             raise NoHelp(f"no case was found in which d{name} fails: {trial.judged} were tried")
         if numbers and not case.whole and _is_right_in_the_notebooks_sizes(search):
             listed = ", ".join(map(str, numbers))

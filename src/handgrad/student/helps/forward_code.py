@@ -157,17 +157,19 @@ class ForwardCode:
             return name[1:]
         raise NoHelp(f"{name} is no tensor of the forward pass. These are: {', '.join(self.tensors)}")
 
-    def changed_since(self) -> str | None:
-        """A sentence about a number or labels of the forward pass that have got another value since; None if none has.
+    def check_unchanged(self, name: str, answer: Sequence[Statement] = ()) -> None:
+        """Raise :class:`NoHelp` if a number or labels that the step or ``answer`` reads have another value now.
 
-        The cells are run again only if one of the names was assigned after the loss.
+        The cells are run again only if one of the names was assigned after the loss. A name that ``answer`` gives a
+        value itself is its own.
         """
         after = self.statements[max(self.forward) + 1 :]
-        suspects = {name for statement in after if not statement.shows for name in statement.binds & self.names}
-        suspects -= self.tensors.keys() | {LOSS}
-        suspects = {name for name in suspects if _is_exact(self.namespace.get(name))}
+        suspects = {bound for statement in after if not statement.shows for bound in statement.binds & self.names}
+        own = {bound for line in answer for bound in line.binds}
+        suspects &= {*self.step(name).inputs, *(read for line in answer for read in line.reads)} - own
+        suspects = {suspect for suspect in suspects if _is_exact(self.namespace.get(suspect))}
         if not suspects:
-            return None
+            return
         before: Namespace = {}
         try:
             # in the notebook's own precision: a generator gives other numbers in another one
@@ -175,15 +177,13 @@ class ForwardCode:
                 for line in self.lines:
                     exec(line.code, before)
         except Exception:
-            return None
-        for name in sorted(suspects):
-            was, now = before.get(name), self.namespace[name]
+            # what the names were cannot be known
+            return
+        for suspect in sorted(suspects):
+            was, now = before.get(suspect), self.namespace[suspect]
             if _is_exact(was) and not _same(was, now):
-                values = (
-                    f" was {was} in the forward pass and is {now} now" if type(was) is int else " has changed since"
-                )
-                return f"{name}{values}: run the cells from the top again."
-        return None
+                values = f"was {was} in the forward pass and is {now} now" if type(was) is int else "has changed since"
+                raise NoHelp(f"{suspect} {values}: run the cells from the top again")
 
     def step(self, name: str) -> Step:
         """The step of the tensor ``name``."""

@@ -248,8 +248,7 @@ def _ways(
 
 def _entry(code: ForwardCode, name: str) -> list[Part]:
     """One entry written out: the one that is furthest off; where the loss shows nothing, one of a small case."""
-    if reason := code.changed_since():
-        raise NoHelp(reason)
+    code.check_unchanged(name)
     forward, mine = code.forward_pass, code.namespace.get(f"d{name}")
     true = {other: gradient.double() for other, gradient in forward.true.items()}
     mine = mine.detach() if isinstance(mine, torch.Tensor) and not mine.dtype.is_complex else None
