@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
+from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, is_rounded, number_as_tensor
 from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, explain, progress_map
+from handgrad.student import card, explain, progress_file, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
@@ -84,6 +85,8 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
             note = "this copies autograd's gradient, which the grader removes: write the formula before you hand in"
         else:
             note = _note(name, answer, comparison, forward, namespace)
+            if forward:
+                progress_file.passed(namespace, name, forward.tensors)
         _show_passed(line, note)
         return
     diagnosis = _first_difference(name, comparison)
@@ -104,9 +107,13 @@ def progress() -> None:
     """
     if _recorded.get() is not None:
         return
+    namespace = _callers_namespace()
     try:
-        state = progress_of(_callers_namespace())
+        state = progress_of(namespace)
     except NoForwardPass as reason:
+        if LOSS not in namespace and (before := progress_file.last_time(namespace)):
+            print(f"progress: {before}; run the notebook to go on.")
+            return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
     if in_notebook():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from handgrad.student import check
+from handgrad.student import check, progress_file
 
 if TYPE_CHECKING:
     from handgrad.student.helps.forward_code import ForwardCode
@@ -40,8 +40,7 @@ def hint(name: "str | torch.Tensor") -> None:
         return
     from handgrad.student.helps import hint as hints
 
-    def made(code: "ForwardCode") -> "Output":
-        tensor = code.name_of(name)
+    def made(code: "ForwardCode", tensor: str) -> "Output":
         step, before = _asked.get(tensor, (0, ""))
         answer = _fingerprint(code.namespace.get(f"d{tensor}"))
         step = step % hints.STEPS + 1 if answer == before else 1
@@ -49,7 +48,7 @@ def hint(name: "str | torch.Tensor") -> None:
         _asked[tensor] = (step, answer)
         return output
 
-    _show("hint", sys._getframe(1), made)
+    _show("hint", sys._getframe(1), name, made)
 
 
 def nudge(tensor: "torch.Tensor | str", index: Sequence[int] | int) -> None:
@@ -66,7 +65,7 @@ def nudge(tensor: "torch.Tensor | str", index: Sequence[int] | int) -> None:
         return
     from handgrad.student.helps.nudge import Nudge
 
-    _show("nudge", sys._getframe(1), lambda code: Nudge.of(code, code.name_of(tensor), index).output())
+    _show("nudge", sys._getframe(1), tensor, lambda code, name: Nudge.of(code, name, index).output())
 
 
 def counterexample(name: "str | torch.Tensor") -> None:
@@ -81,18 +80,20 @@ def counterexample(name: "str | torch.Tensor") -> None:
         return
     from handgrad.student.helps.counterexample import Counterexample
 
-    _show("counterexample", sys._getframe(1), lambda code: Counterexample.of(code, code.name_of(name)).output())
+    _show("counterexample", sys._getframe(1), name, lambda code, tensor: Counterexample.of(code, tensor).output())
 
 
-def _show(what: str, frame: FrameType, make: Callable[["ForwardCode"], "Output"]) -> None:
-    """Show what ``make`` makes of the forward pass in the notebook of ``frame``, or why it cannot."""
+def _show(what: str, frame: FrameType, asked: object, make: Callable[["ForwardCode", str], "Output"]) -> None:
+    """Show what ``make`` makes of the tensor that is ``asked`` for, in the notebook of ``frame``, or why it cannot."""
     from handgrad.student.helps.forward_code import ForwardCode, NoHelp
 
     namespace = frame.f_globals
     try:
         # a notebook may have switched autograd off
         with torch.enable_grad():
-            output = make(ForwardCode.of(_cells(frame), namespace))
+            code = ForwardCode.of(_cells(frame), namespace)
+            name = code.name_of(asked)
+            output = make(code, name)
     except NoHelp as reason:
         print(f"{what}: {reason}.")
         return
@@ -100,6 +101,7 @@ def _show(what: str, frame: FrameType, make: Callable[["ForwardCode"], "Output"]
         # whatever stands in the cells: a help must not stop the notebook
         print(f"{what}: the cells could not be run again. {type(error).__name__}: {error}")
         return
+    progress_file.asked(namespace, what, name, code.tensors)
     if check.in_notebook():
         check.show(output.html(), output.text())
     else:

@@ -125,7 +125,7 @@ class EntryWrittenOut:
             consumer: tuple(_ways(consumer, output, given[consumer], leaf, index))
             for consumer, output in outputs.items()
         }
-        return cls(name, index, float(leaf[index]), ways, branches, mine)
+        return cls(name, index, float(leaf.detach()[index]), ways, branches, mine)
 
     @property
     def total(self) -> float:
@@ -180,7 +180,8 @@ class EntryWrittenOut:
         if not 0 < len(wrong) <= 2:
             return ""
         if len(self.branches) == 1:
-            return f"Your whole d{self.name} is {_multiple(next(iter(wrong.values())), sizes)}."
+            whole = _multiple(next(iter(wrong.values())), sizes)
+            return f"Your whole d{self.name} is {whole}." if whole else ""
         said = [f"the contribution through {name} {_share(share, sizes)}" for name, share in wrong.items()]
         return f"In your whole d{self.name}, {' and '.join(said)}."
 
@@ -195,7 +196,7 @@ def _index(number: int, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _multiple(share: float, sizes: Sequence[int]) -> str:
-    """What a gradient is that is ``share`` times the right one."""
+    """What a gradient is that is ``share`` times the right one; empty if the number tells nothing."""
     sign = " with the wrong sign" if share < 0 else ""
     size = abs(share)
     if abs(size - 1) < 1e-3:
@@ -205,7 +206,7 @@ def _multiple(share: float, sizes: Sequence[int]) -> str:
             return f"{'twice' if number == 2 else f'{number} times'} the right one{sign}"
         if abs(size - 1 / number) < 1e-3 / number:
             return f"{'half of' if number == 2 else f'one part in {number} of'} the right one{sign}"
-    return f"{share:.4g} times the right one"
+    return ""
 
 
 def _share(share: float, sizes: Sequence[int]) -> str:
