@@ -96,7 +96,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
             diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, namespace)
     # a carried gradient has the right formula: where it differs says nothing about it
     picture = HeatMap.of(answer, reference, scale) if diagnosis.mistake != "carried" else None
-    raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture))
+    raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture, _help(name, namespace) if forward else ""))
 
 
 def progress() -> None:
@@ -198,6 +198,12 @@ def _blind_note(name: str, forward: ForwardPass) -> str:
             "have that branch: `handgrad check` can"
         )
     return ""
+
+
+def _help(name: str, namespace: Mapping[str, Any]) -> str:
+    """How to get help with the gradient of ``name``, as the notebook would write it."""
+    ready = "" if "hint" in namespace else "from handgrad import hint; "
+    return f"`{ready}hint({f'd{name}'!r})` shows the next step."
 
 
 def _show_passed(line: str, note: str) -> None:
