@@ -103,6 +103,7 @@ class ForwardCode:
     forward: tuple[int, ...]
     _steps: dict[str, Step] = field(default_factory=dict)
     _settings: dict[tuple[tuple[str, int], ...], Setting | None] = field(default_factory=dict)
+    _errors: list[Exception] = field(default_factory=list)
 
     @classmethod
     def of(cls, cells: Sequence[str], namespace: Mapping[str, Any]) -> Self:
@@ -161,12 +162,11 @@ class ForwardCode:
         """Raise :class:`NoHelp` if a number or labels that the step or ``answer`` reads have another value now.
 
         The cells are run again only if one of the names was assigned after the loss. A name that ``answer`` gives a
-        value itself is its own.
+        value before it reads it is its own.
         """
         after = self.statements[max(self.forward) + 1 :]
         suspects = {bound for statement in after if not statement.shows for bound in statement.binds & self.names}
-        own = {bound for line in answer for bound in line.binds}
-        suspects &= {*self.step(name).inputs, *(read for line in answer for read in line.reads)} - own
+        suspects &= {*self.step(name).inputs, *_read_first(answer)}
         suspects = {suspect for suspect in suspects if _is_exact(self.namespace.get(suspect))}
         if not suspects:
             return
@@ -298,6 +298,12 @@ class ForwardCode:
             )
         return self._settings[key]
 
+    @property
+    def setting_error(self) -> Exception | None:
+        """Why the forward pass runs in no other sizes; None if it does in some."""
+        runs = any(setting is not None for setting in self._settings.values())
+        return None if runs or not self._errors else self._errors[-1]
+
     def _set_up(self, sizes: Mapping[str, int], top: int) -> Setting | None:
         namespace: Namespace = {}
         try:
@@ -305,8 +311,9 @@ class ForwardCode:
                 for line in self.lines:
                     self._run_in(namespace, line)
                     self._shrink(namespace, line, sizes, top)
-        except Exception:
+        except Exception as error:
             # any error: these sizes do not fit the notebook's cells
+            self._errors.append(error)
             return None
         return Setting(namespace, dict(sizes), top)
 
@@ -357,8 +364,16 @@ class ForwardCode:
         return tuple(self.statements[position] for position in needed(self.statements, [gradient], made[-1], given))
 
     def run_answer(self, name: str, lines: Sequence[Statement], namespace: Namespace) -> Any:
-        """What ``lines`` make of the gradient of ``name`` in ``namespace``."""
-        with torch.no_grad(), undisturbed():
+        """What ``lines`` make of the gradient of ``name`` in ``namespace``, in the precision of the notebook.
+
+        A cell that says ``.float()`` would not run in another one. The tensors that ``lines`` read are copied first: a
+        cell may write in place.
+        """
+        dtype = self.tensors[name].dtype
+        for other in {read for line in lines for read in line.reads | line.touches}:
+            if isinstance(value := namespace.get(other), torch.Tensor):
+                namespace[other] = value.detach().to(dtype if is_float(value) else value.dtype, copy=True)
+        with torch.no_grad(), undisturbed(torch.get_default_dtype()):
             for line in lines:
                 exec(line.code, namespace)
         return namespace[f"d{name}"]
@@ -400,6 +415,18 @@ def _is_loop(statement: Statement) -> bool:
 
 def _assigns(statement: Statement, name: str) -> bool:
     return statement.assigns and name in statement.replaces
+
+
+def _read_first(lines: Sequence[Statement]) -> set[str]:
+    """The names that ``lines`` read before they give them a value."""
+    own: set[str] = set()
+    read: set[str] = set()
+    for line in lines:
+        if _is_loop(line):
+            own |= line.binds
+        read |= line.reads - own
+        own |= line.binds
+    return read
 
 
 def _is_exact(value: object) -> bool:
