@@ -218,7 +218,7 @@ NEIGHBOURS: Mapping[str, Neighbour] = {
         {"a": [[2, 4, 8], [1, 3, 9]], "s": [[2], [1]]},
         {"t": [[1, 0, 1], [0, 1, 0]]},
         "If s[0, 0] grows from 2 to 2.001, t[0, 2] falls from 4 to 3.998: the local derivative is -2. "
-        "That of t[0, 0] is -1/2. What comes back is added.\n"
+        "For t[0, 0] it is -1/2. What comes back is added.\n"
         "ds[0, 0]: -1/2 * 1 + -1 * 0 + -2 * 1 = -5/2. ds[1, 0]: -1 * 0 + -3 * 1 + -9 * 0 = -3.",
         of="s",
     ),

@@ -38,7 +38,8 @@ class Change:
 class Nudge:
     """What an entry of the tensor ``name`` does to each tensor that depends on it and to the loss.
 
-    ``slope`` is the change of the loss for each step, measured in both directions, ``up`` and ``down`` each in one.
+    ``slope`` is the change of the loss for each step, measured in both directions, ``up`` and ``down`` each in one; at
+    a kink ``slope`` is ``up``.
     ``yours`` is the student's gradient of the entry; None if there is none of this shape.
     """
 
@@ -75,9 +76,10 @@ class Nudge:
         step = torch.zeros_like(value)
         step[entry] = STEP
         higher, lower = code.rerun(name, value + step), code.rerun(name, value - step)
-        changes = {
-            other: Change(tensor, (higher[other] - lower[other]) / (2 * STEP)) for other, tensor in before.items()
-        }
+        up, down = (float(higher[LOSS] - before[LOSS]) / STEP, float(before[LOSS] - lower[LOSS]) / STEP)
+        # in both directions, which is far more exact; at a kink, where they differ, upwards
+        start, width = (before, STEP) if _differ(up, down) else (lower, 2 * STEP)
+        changes = {other: Change(tensor, (higher[other] - start[other]) / width) for other, tensor in before.items()}
         loss = changes.pop(LOSS)
         answer = code.namespace.get(f"d{name}")
         given = answer.detach() if isinstance(answer, torch.Tensor) and not answer.dtype.is_complex else None
@@ -89,8 +91,8 @@ class Nudge:
             changes=changes,
             loss=float(loss.before),
             slope=float(loss.slope),
-            up=float(higher[LOSS] - loss.before) / STEP,
-            down=float(loss.before - lower[LOSS]) / STEP,
+            up=up,
+            down=down,
             yours=float(given[entry]) if given is not None and fits else None,
             shape=None if given is None or fits else tuple(given.shape),
         )
@@ -98,7 +100,7 @@ class Nudge:
     @property
     def has_kink(self) -> bool:
         """Whether a little more and a little less change the loss differently."""
-        return abs(self.up - self.down) > _KINK * max(abs(self.up), abs(self.down), 1e-2)
+        return _differ(self.up, self.down)
 
     def output(self) -> Output:
         """The tensors on the way, the loss, and the student's number beside it."""
@@ -146,6 +148,10 @@ def check_index(name: str, shape: tuple[int, ...], index: Sequence[int] | int) -
         last = [size - 1 for size in shape]
         raise NoHelp(f"{name} has the shape {shape}: give an index from {[0] * len(shape)} to {last}")
     return tuple(number % size for number, size in zip(entry, shape, strict=True))
+
+
+def _differ(up: float, down: float) -> bool:
+    return abs(up - down) > _KINK * max(abs(up), abs(down), 1e-2)
 
 
 def _agree(tensor: torch.Tensor, known: torch.Tensor) -> bool:
