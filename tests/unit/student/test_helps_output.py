@@ -78,7 +78,7 @@ def test_tables_beside_each_other() -> None:
         torch.tensor([[1.0, 20.0], [3.0, 4.0]]), "yours", torch.tensor([[False, True], [False, False]])
     )
     assert Tables((right, yours)).text().splitlines() == [
-        "   right    yours",
+        "   right     yours",
         "   1  -20    1   20*",
         "   3    4    3    4",
     ]

@@ -88,21 +88,17 @@ class Counterexample:
         parts.append(Code(tuple(line.text for line in lines)))
         parts += self._given(len(lines))
         assert case.wrong is not None
+        right, wrong = tuple(case.right.shape), tuple(case.wrong.shape)
+        titles = ("right", "yours") if case.has_shape else (f"right {right}", f"yours {wrong}")
+        scale = max(scale_of(case.right), scale_of(case.wrong.nan_to_num(0, 0, 0)))
+        results = (
+            tensor_table(case.right, f"{gradient}, {titles[0]}", scale=scale),
+            tensor_table(case.wrong, titles[1], case.marks if case.has_shape else None, scale=scale),
+        )
+        parts.append(Tables(results))
         if case.has_shape:
-            parts.append(
-                Tables((tensor_table(case.right, f"{gradient}, right"), tensor_table(case.wrong, "yours", case.marks)))
-            )
             parts.append(f"{int(case.marks.sum())} of {case.marks.numel()} wrong (*)")
         else:
-            right, wrong = tuple(case.right.shape), tuple(case.wrong.shape)
-            parts.append(
-                Tables(
-                    (
-                        tensor_table(case.right, f"{gradient}, right {right}"),
-                        tensor_table(case.wrong, f"yours {wrong}"),
-                    )
-                )
-            )
             parts.append(f"The shape is {wrong} instead of {right}.")
         return Output(f"counterexample for {gradient}", tuple(parts))
 

@@ -17,6 +17,7 @@ import torch
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass
+from handgrad.student.helps import function_body
 from handgrad.student.helps.statements import BUILTINS, Statement, needed, statements_of
 
 __all__ = ["ForwardCode", "NoHelp", "Setting", "Step", "in_double", "is_float", "is_whole"]
@@ -109,12 +110,17 @@ class ForwardCode:
     def of(cls, cells: Sequence[str], namespace: Mapping[str, Any]) -> Self:
         """Read the forward pass from ``cells``, in the order in which they were run.
 
+        Where it stands in a function, its body is one of the cells: see :mod:`.function_body`.
+
         Raises
         ------
         NoHelp
             There is no forward pass, or the cells that it was made by are not known.
         """
         loss = namespace.get(LOSS)
+        if not autograd_graph.is_scalar_loss(loss) and (unfolded := function_body.unfolded(cells, namespace)):
+            cells, namespace = unfolded
+            loss = namespace[LOSS]
         if not autograd_graph.is_scalar_loss(loss):
             raise NoHelp("there is no loss yet: run the cells from the top first, loss.backward() included")
         statements = statements_of(cells)

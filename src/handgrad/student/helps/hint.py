@@ -15,7 +15,7 @@ from handgrad.student.helps.neighbours import NEIGHBOURS, Operation, kinds_of
 from handgrad.student.helps.output import Code, Output, Part, Table, Tables, place, signed
 from handgrad.student.progress import is_unwritten
 
-__all__ = ["STEPS", "EntryWrittenOut", "hint"]
+__all__ = ["STEPS", "EntryWrittenOut", "hint", "is_right"]
 
 STEPS = 3
 """Where the tensor goes, one entry written out, a neighbour that is solved."""
@@ -35,6 +35,11 @@ def hint(code: ForwardCode, name: str, step: int) -> Output:
     """
     parts = (_consumers, _entry, _neighbours)[step - 1](code, name)
     return Output(f"hint {step} of {STEPS} for d{name}", tuple(parts))
+
+
+def is_right(code: ForwardCode, name: str) -> bool:
+    """Whether the student's gradient is right, and the loss shows all of it."""
+    return not code.is_hidden(name) and _is_right(code, name, code.namespace.get(f"d{name}"))
 
 
 def _consumers(code: ForwardCode, name: str) -> list[Part]:
@@ -222,6 +227,9 @@ def _share(share: float, sizes: Sequence[int]) -> str:
             return f"is there {'twice' if number == 2 else f'{number} times'}{sign}"
         if abs(size - 1 / number) < 1e-3 / number:
             return f"is divided by {number}{sign}"
+        for above, below in ((number - 1, number), (number, number - 1)):
+            if abs(size - above / below) < 1e-4:
+                return f"is there {above}/{below} times{sign}"
     return f"is there {share:.4g} times"
 
 
@@ -254,19 +262,21 @@ def _entry(code: ForwardCode, name: str) -> list[Part]:
     true = {other: gradient.double() for other, gradient in forward.true.items()}
     mine = mine.detach() if isinstance(mine, torch.Tensor) and not mine.dtype.is_complex else None
     parts: list[Part] = []
-    looks_right = mine is not None and mine.shape == true[name].shape and forward.fits(name, mine, forward.true[name])
-    if looks_right:
-        if not code.is_hidden(name):
-            raise NoHelp(f"d{name} is right")
+    if is_right(code, name):
+        raise NoHelp(f"d{name} is right")
+    if _is_right(code, name, mine):
         return _small_entry(code, name)
     namespace = code.in_double()
     written = EntryWrittenOut.of(code, name, namespace, true, mine)
     _same_values(code, name, namespace)
     for consumer in code.step(name).upstream:
         gradient = code.namespace.get(f"d{consumer}")
-        if not _is_right(code, consumer, gradient):
-            state = "not written yet" if is_unwritten(gradient) else "not right yet"
-            parts.append(f"d{consumer} is {state}: begin there. Here autograd's is used.")
+        if is_unwritten(gradient):
+            # a formula that was written without it does not need it
+            if mine is None and f"d{consumer}" in code.namespace:
+                parts.append(f"d{consumer} is not written yet: begin there. Here autograd's is used.")
+        elif not _is_right(code, consumer, gradient):
+            parts.append(f"d{consumer} is not right yet: begin there. Here autograd's is used.")
     sizes = sorted({size for other in (name, *code.step(name).upstream) for size in code.tensors[other].shape} - {1, 2})
     parts = [*written.parts(sizes), *parts]
     if mine is not None and mine.shape != true[name].shape:

@@ -140,17 +140,23 @@ def signed(value: float) -> str:
 
 
 def tensor_table(
-    tensor: torch.Tensor, title: str = "", wrong: torch.Tensor | None = None, *, logarithms: bool = False
+    tensor: torch.Tensor,
+    title: str = "",
+    wrong: torch.Tensor | None = None,
+    *,
+    logarithms: bool = False,
+    scale: float = 0.0,
 ) -> Table:
     """A small tensor as a table; the entries where ``wrong`` is true are marked.
 
     A tensor with more than two dimensions is a table of its slices, below each other. Of a larger one with few entries
-    that are not zero, these are listed.
+    that are not zero, these are listed. An entry that is nothing beside the largest one, or beside ``scale``, is shown
+    as 0.
     """
     tensor = tensor.detach()
     if tensor.is_floating_point() and tensor.numel():
         # what is left of an epsilon is no number to read
-        tensor = torch.where(tensor.abs() < 1e-4 * tensor.abs().max(), 0.0, tensor)
+        tensor = torch.where(tensor.abs() < 1e-4 * max(scale, float(tensor.abs().max())), 0.0, tensor)
     marks = torch.zeros_like(tensor, dtype=torch.bool) if wrong is None else wrong
 
     def cell(index: tuple[int, ...]) -> str:

@@ -20,7 +20,7 @@ def written(value: float, *, logarithms: bool = False) -> str:
     if value == 0:
         return "0"
     if abs(value) < 1e-4 or abs(value) >= 1e6:
-        return f"{value:.0e}" if abs(value) < 1e-4 else f"{value:.3g}"
+        return f"{value:.2g}" if abs(value) < 1e-4 else f"{value:.3g}"
     if _is_near(value, whole := round(value)):
         return str(whole)
     fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
