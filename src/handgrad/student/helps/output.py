@@ -64,7 +64,7 @@ class Table:
     def html(self) -> str:
         """The table as HTML."""
         title = div(f"{TYPEWRITER};font-size:12px;opacity:0.75", escape(self.title)) if self.title else ""
-        rows = "".join(f"<tr>{''.join(self._html_cells(row))}</tr>" for row in self.rows)
+        rows = "".join(f'<tr style="background:transparent">{"".join(self._html_cells(row))}</tr>' for row in self.rows)
         style = f"{TYPEWRITER};font-size:12px;border-collapse:collapse;margin:0;border:0;color:inherit"
         return div("", f'{title}<table style="{style}"><tbody>{rows}</tbody></table>')
 
@@ -124,7 +124,7 @@ class Output:
         )
         frame = (
             f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {BLUE};border-radius:6px;"
-            "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:860px;box-sizing:border-box"
+            "padding:8px 14px 9px;margin:4px 0;width:fit-content;max-width:min(860px,100%);box-sizing:border-box"
         )
         return block(inner, frame, self.name)
 
