@@ -20,6 +20,8 @@ def number(text: str) -> float:
 
 def is_printed(value: float, text: str) -> bool:
     """Whether ``text`` is ``value`` to the digits that the helps show."""
+    if math.isnan(value):
+        return math.isnan(number(text))
     return math.isclose(
         number(text), value, rel_tol=0.06 if abs(value) < 0.1 else 6e-3, abs_tol=5e-3 * (abs(value) >= 0.1)
     )

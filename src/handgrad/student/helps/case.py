@@ -29,8 +29,9 @@ _BESIDE = 1e-4
 class Case:
     """Numbers for one step, and what they lead to.
 
-    ``values`` are the inputs of the step, or, if ``whole``, the leaves of the whole forward pass, of which ``read`` are
-    the tensors that the student's cell reads. ``wrong`` is None if the cell raised ``error``.
+    ``values`` are the inputs of the step, or, if ``whole``, the leaves of the whole forward pass; then ``read`` are the
+    tensors that the step or the student's cell reads, and the upstream gradients. ``wrong`` is None if the cell raised
+    ``error``.
     """
 
     setting: Setting
@@ -126,6 +127,12 @@ class Trial:
         """Whether the cell reads the gradient of a consumer."""
         return any(f"d{consumer}" in line.reads for line in self.lines for consumer in self.step.consumers)
 
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """The names that the cell reads."""
+        names = dict.fromkeys(name for line in self.lines for name in sorted(line.reads))
+        return tuple(name for name in names if name != f"d{self.name}")
+
     def answer(self, namespace: Namespace, sizes: Mapping[str, int]) -> Any:
         """What the student's cell makes in ``namespace``, which has these ``sizes``."""
         lines = [_fitted(line, self.code.sizes, sizes) for line in self.lines] if self.fitted else self.lines
@@ -213,7 +220,8 @@ class Trial:
         if right is None:
             return None
         namespace |= {f"d{name}": gradient.clone() for name, gradient in given.items()}
-        names = dict.fromkeys(name for line in self.lines for name in sorted(line.reads) if name != f"d{self.name}")
+        upstream_names = (f"d{consumer}" for consumer in self.step.upstream)
+        names = dict.fromkeys((*self.step.inputs, *self.reads, *upstream_names))
         read = {name: namespace[name].clone() for name in names if self._is_shown(name, namespace.get(name))}
         return Case(setting, values, given, right, whole=True, read=read)
 

@@ -27,7 +27,7 @@ class Counterexample:
 
     ``idle`` are the inputs that neither the right nor the student's gradient depends on. ``relevant`` are the sizes
     that the case depends on. ``fitted``: the sizes that stand in the cell as numbers were made smaller too. ``at_tie``:
-    the formula fails only where numbers are equal, or at a kink.
+    the formula fails where numbers are equal, or at a kink, and not beside it.
     """
 
     code: ForwardCode
@@ -73,7 +73,8 @@ class Counterexample:
             raise NoHelp(
                 f"d{name} is right in the sizes of this notebook and fails in others: {listed} stands in it as a number"
             )
-        return cls(code, name, case, search.relevant, _idle(trial, case), trial.fitted, search.at_ties)
+        at_tie = search.at_ties and trial.judge(case.setting, case.values, case.upstream, whole=case.whole) is None
+        return cls(code, name, case, search.relevant, _idle(trial, case), trial.fitted, at_tie)
 
     def output(self) -> Output:
         """The case as tables of a few numbers, wrong entries marked."""
@@ -83,7 +84,7 @@ class Counterexample:
         if self.fitted:
             parts.append("The sizes that stand in your cell as numbers were made smaller too.")
         if self.at_tie:
-            parts.append("It fails only where numbers are equal (a tie) or at a kink, where autograd has to choose.")
+            parts.append("Numbers are equal here (a tie), or one is at a kink: there autograd takes one side.")
         lines = self.code.step(self.name).lines
         parts.append(Code(tuple(line.text for line in lines)))
         parts += self._given(len(lines))
@@ -113,7 +114,7 @@ class Counterexample:
                     f"Your cell reads {_listed(far)}, which {'is' if len(far) == 1 else 'are'} not in "
                     f"{'this line' if lines == 1 else 'these lines'}: the whole forward pass was run."
                 )
-            tables = [_given_table(name, value) for name, value in case.read.items()]
+            tables = [_given_table(name, value) for name, value in case.read.items() if name not in self.idle]
         else:
             tables = [_given_table(name, value) for name, value in case.values.items() if name not in self.idle]
             tables += [_given_table(f"d{name}", value) for name, value in case.upstream.items()]
@@ -233,12 +234,25 @@ def _is_right_in_the_notebooks_sizes(search: CaseSearch) -> bool:
 def _idle(trial: Trial, case: Case) -> tuple[str, ...]:
     """The inputs that neither the right nor the student's gradient depends on."""
     if case.whole:
-        return ()
+        unread = [name for name in trial.step.inputs if name in case.read and name not in trial.reads]
+        return tuple(name for name in unread if _is_idle_in_step(trial, case, name))
     return tuple(
         name
         for name, value in case.values.items()
         if name in trial.code.tensors and is_float(value) and _is_idle(trial, case, name)
     )
+
+
+def _is_idle_in_step(trial: Trial, case: Case, name: str) -> bool:
+    """Whether the right gradient of a case of the whole forward pass does not depend on an input of the step."""
+    upstream = {other: case.read[f"d{other}"] for other in trial.step.upstream}
+    found = []
+    for numbers in (1, 2, 3):
+        namespace = {**case.setting.namespace, **{other: value.clone() for other, value in case.read.items()}}
+        if numbers > 1:
+            namespace[name] = drawn(random.Random(numbers), (1.0, 2.0, 3.0, 4.0, 6.0), case.read[name].shape)
+        found.append(trial.code.gradient(trial.name, namespace, upstream))
+    return all(other is not None and found[0] is not None and torch.allclose(other, found[0]) for other in found)
 
 
 def _is_idle(trial: Trial, case: Case, name: str) -> bool:

@@ -24,7 +24,7 @@ def written(value: float, *, logarithms: bool = False) -> str:
     if _is_near(value, whole := round(value)):
         return str(whole)
     fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
-    if abs(fraction.numerator) < 100 and _is_near(value, fraction):
+    if abs(fraction.numerator) < 100 and abs(value - fraction) < 2e-5:
         return f"{fraction.numerator}/{fraction.denominator}"
     if _is_near(value * 100, round(value * 100)):
         return f"{value:.2f}".rstrip("0")
@@ -73,7 +73,7 @@ def _difficulty_of_input(value: float) -> float:
     return 0.4 + 0.02 * abs(value) + (0.25 if value < 0 else 0)
 
 
-def _is_near(value: float, other: float | Fraction) -> bool:
+def _is_near(value: float, other: float) -> bool:
     return abs(value - other) < 1e-4 * max(1.0, abs(value))
 
 
