@@ -40,9 +40,9 @@ def test_every_tensor(assignment: str) -> None:
         nudge = Nudge.of(code, name, index)
         _assert_true(code, nudge)
         text = nudge.output().text()
-        assert f"{float(tensor[tuple(index)]):.4g}. What happens if it grows by {STEP:g}:" in text
+        assert f"{float(tensor.detach()[tuple(index)]):.4g}. What happens if it grows by {STEP:g}:" in text
         if isinstance(answer := code.namespace.get(f"d{name}"), torch.Tensor):
-            assert nudge.yours == pytest.approx(float(answer[tuple(index)]))
+            assert nudge.yours == pytest.approx(float(answer.detach()[tuple(index)]))
             assert f"Yours: d{name}[{', '.join(map(str, index))}] is" in text
 
 

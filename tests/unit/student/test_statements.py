@@ -47,10 +47,23 @@ def test_functions() -> None:
     assert _needed(["z"], *cells) == ["scale = 2", cells[1], "z = double(3)"]
 
 
+def test_comprehensions_have_names_of_their_own() -> None:
+    """What a comprehension counts with is neither made nor read by the statement."""
+    cells = ("i = 5", "squares = {i: i + i for i in range(3)}", "a = squares[2] + i")
+    assert _needed(["a"], *cells) == list(cells)
+    assert _needed(["squares"], *cells) == [cells[1]]
+
+
+def test_star_imports() -> None:
+    """What a star import makes is not known, so it always comes along."""
+    assert _needed(["a"], "from math import *", "b = 1", "a = cos(0)") == ["from math import *", "a = cos(0)"]
+
+
 def test_magics_and_what_is_no_python() -> None:
     """The body of a cell with a magic is read; a cell that is no Python is left out."""
     timed = "get_ipython().run_cell_magic('time', '', 'a = 1\\nb = a\\n')"
-    assert _needed(["b"], timed, "this is no Python", "get_ipython().system('ls')") == ["a = 1", "b = a"]
+    others = ("this is no Python", "get_ipython().system('ls')", "x = await later()", "return 3", "b += )")
+    assert _needed(["b"], timed, *others) == ["a = 1", "b = a"]
 
 
 @pytest.mark.parametrize("shown", ["print(a)", "cmp('a', da, a)", "hint('da')", "loss.backward()", "plt.plot(a)"])

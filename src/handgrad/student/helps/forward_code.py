@@ -4,6 +4,7 @@ The *step* of a tensor X are the lines that lead from X to its consumers. Run in
 inputs of these lines and the upstream gradients free, it has a right gradient whatever these are.
 """
 
+import ast
 import contextlib
 import io
 import random
@@ -174,7 +175,7 @@ class ForwardCode:
         suspects = {bound for statement in after if not statement.shows for bound in statement.binds & self.names}
         suspects &= {*self.step(name).inputs, *_read_first(answer)}
         suspects = {suspect for suspect in suspects if _is_exact(self.namespace.get(suspect))}
-        if not suspects:
+        if not suspects or self.is_trained:
             return
         before: Namespace = {}
         try:
@@ -310,8 +311,17 @@ class ForwardCode:
         runs = any(setting is not None for setting in self._settings.values())
         return None if runs or not self._errors else self._errors[-1]
 
+    @cached_property
+    def is_trained(self) -> bool:
+        """Whether a loop of the forward pass changes one of its tensors: that is not run again."""
+        loops = (line for line in self.lines if isinstance(line.node, ast.For | ast.While))
+        return any(not self.tensors.keys().isdisjoint(line.binds | line.touches) for line in loops)
+
     def _set_up(self, sizes: Mapping[str, int], top: int) -> Setting | None:
         namespace: Namespace = {}
+        if self.is_trained:
+            self._errors.append(RuntimeError("a loop changes its tensors"))
+            return None
         try:
             with undisturbed():
                 for line in self.lines:

@@ -5,6 +5,7 @@ import builtins
 import functools
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
 
@@ -47,8 +48,10 @@ class Statement:
     def of(cls, node: ast.stmt, cell: int) -> "Statement":
         """Look at one statement."""
         names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        reads = {name.id for name in names if isinstance(name.ctx, ast.Load)}
-        binds = {name.id for name in names if not isinstance(name.ctx, ast.Load)} | set(_defined(node))
+        inner = set(_inside_comprehensions(node))
+        reads = {name.id for name in names if isinstance(name.ctx, ast.Load)} - {name.id for name in inner}
+        binds = {name.id for name in names if not isinstance(name.ctx, ast.Load) and name not in inner}
+        binds |= set(_defined(node))
         touches = set(_changed_parts(node))
         match node:
             case ast.AugAssign(target=ast.Name(id=name)):
@@ -108,7 +111,9 @@ def needed(
     wanted, picked = set(names), []
     for position in range(last, -1, -1):
         statement = statements[position]
-        if statement.shows or wanted.isdisjoint(statement.binds | statement.touches):
+        # what a star import binds is not known
+        makes = "*" in statement.binds or not wanted.isdisjoint(statement.binds | statement.touches)
+        if statement.shows or not makes:
             continue
         picked.append(position)
         wanted -= statement.replaces
@@ -118,7 +123,12 @@ def needed(
 
 @functools.lru_cache(maxsize=4096)
 def _statements_in(text: str, number: int) -> tuple[Statement, ...]:
-    return tuple(Statement.of(node, number) for node in _nodes(text))
+    found = []
+    for node in _nodes(text):
+        # `await` and `return` outside a function are parsed, and not compiled
+        with suppress(SyntaxError, ValueError):
+            found.append(Statement.of(node, number))
+    return tuple(found)
 
 
 def _nodes(text: str) -> Iterator[ast.stmt]:
@@ -158,6 +168,13 @@ def _defined(node: ast.stmt) -> Iterator[str]:
             yield (part.asname or part.name).split(".")[0]
         elif isinstance(part, _Definition):
             yield part.name
+
+
+def _inside_comprehensions(node: ast.stmt) -> Iterator[ast.Name]:
+    """The names that comprehensions give values to; these are their own."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.comprehension):
+            yield from (name for name in ast.walk(part.target) if isinstance(name, ast.Name))
 
 
 def _changed_parts(node: ast.stmt) -> Iterator[str]:
