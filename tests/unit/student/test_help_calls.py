@@ -19,6 +19,7 @@ from handgrad.grading.grader import Grader
 from handgrad.student import check
 from handgrad.submission.submission import Submission
 from helpers.exercises import EXERCISES
+from helpers.paths import ROOT
 from helpers.played_notebooks import play
 
 SCRIPT = """
@@ -97,6 +98,12 @@ def test_with_autograd_off(ask: Callable[[dict[str, Any], str], str]) -> None:
     with torch.no_grad():
         assert "dcounts fails already here" in ask(namespace, "counterexample('dcounts')")
         assert "Change / step" in ask(namespace, "nudge('counts', [0, 1])")
+
+
+def test_the_example_in_the_documentation(ask: Callable[[dict[str, Any], str], str]) -> None:
+    """What `docs/students.md` shows is what is printed."""
+    shown = ask(play("backprop", "dcounts = counts_sum_inv * dprobs"), "counterexample('dcounts')")
+    assert f"```text\n{shown}```" in (ROOT / "docs/students.md").read_text(encoding="utf-8")
 
 
 def test_a_script(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from handgrad.student.helps.hint import STEPS, EntryWrittenOut, hint
 from handgrad.student.helps.output import Tables, place
 from helpers.exercises import EXERCISES, SOLUTIONS
 from helpers.paths import ASSIGNMENTS
-from helpers.played_notebooks import code_of, play
+from helpers.played_notebooks import WrongFormula, code_of, play, wrong_formulas
 
 WITH_GRADIENTS = [name for name in ASSIGNMENTS if name != "training"]
 
@@ -121,6 +121,62 @@ def test_every_gradient(assignment: str) -> None:
             for text in texts:
                 for expression in map(_plain, _expressions(solutions[gradient])):
                     assert expression in forward or expression not in _plain(text), (gradient, expression)
+
+
+def _solution_of(assignment: str, gradient: str) -> str:
+    return next(cell.source for cell in SOLUTIONS[assignment].cells if grade_id(cell) == gradient)
+
+
+def _assert_hints(formula: WrongFormula) -> None:
+    """All three steps exist, what they say is true, and none holds an expression of the solution."""
+    with chdir(EXERCISES[formula.assignment].directory):
+        code = code_of(play(formula.assignment, formula.cell))
+        name = code.name_of(formula.gradient)
+        texts = [hint(code, name, step).text() for step in range(1, STEPS + 1)]
+        answer = code.namespace[formula.gradient]
+        is_shown = isinstance(answer, torch.Tensor) and answer.shape == code.tensors[name].shape
+        # at a tie there are two slopes, and autograd takes one
+        is_shown &= formula.case not in AT_TIES
+        if is_shown and bool(answer.isfinite().all()) and "This loss cannot show" not in texts[1]:
+            _assert_true(code, name)
+            _assert_printed(code, name)
+    forward = _plain(" ".join(line.text for line in code.step(name).lines))
+    for expression in map(_plain, _expressions(_solution_of(formula.assignment, formula.gradient))):
+        assert expression in forward or not any(expression in _plain(text) for text in texts), expression
+
+
+WRONG = [
+    formula
+    for formula in wrong_formulas()
+    if formula.assignment != "training" and formula.mistake not in ("uses-autograd", "missing-eps", "alias-mutated")
+]
+AT_TIES = ("every-largest-place", "last-of-the-largest")
+FEW = ("missing-branch-dcounts", "dlogits-without-max", "bessel", "not-summed", "residual-forgotten", "mask-forgotten")
+
+
+@pytest.mark.parametrize("formula", [formula for formula in WRONG if formula.case in FEW], ids=str)
+def test_known_mistakes(formula: WrongFormula) -> None:
+    """A known mistake gets true hints."""
+    _assert_hints(formula)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formula", [formula for formula in WRONG if formula.case not in FEW], ids=str)
+def test_all_known_mistakes(formula: WrongFormula) -> None:
+    """So does every other one."""
+    _assert_hints(formula)
+
+
+@pytest.mark.parametrize("assignment", WITH_GRADIENTS)
+def test_before_anything_is_written(assignment: str) -> None:
+    """A gradient that is not written yet gets all three steps; its largest entry is written out."""
+    exercise = EXERCISES[assignment]
+    code = code_of(play(assignment, *(f"{gradient} = None" for gradient in exercise.stubs)))
+    for name in exercise.tensors.values():
+        texts = [hint(code, name, step).text() for step in range(1, STEPS + 1)]
+        assert "When it grows a little:" in texts[1]
+        assert "yours" not in texts[1]
+        assert re.search(rf"d{name}\[[\d, ]+\], all together", texts[1])
 
 
 REMARKS = {
