@@ -53,15 +53,16 @@ def last_time(namespace: Mapping[str, Any], today: date | None = None) -> str | 
         if records and (right := records[0]["right"]):
             last = max(datetime.fromisoformat(when) for when in right.values())
             total = max(len(records[0]["tensors"]), len(right))
-            return f"{_day(last, today or date.today())} {len(right)} of {total} were right"
+            verb = "was" if len(right) == 1 else "were"
+            return f"{_day(last, today or date.today())} {len(right)} of {total} {verb} right"
     return None
 
 
 def _day(when: datetime, today: date) -> str:
     days = (today - when.date()).days
     if days == 0:
-        return f"today at {when:%H:%M}"
-    return "yesterday" if days == 1 else f"on {when.day} {when:%B %Y}"
+        return f"today at {when:%H:%M},"
+    return "yesterday" if days == 1 else f"on {when.day} {when:%B %Y},"
 
 
 def _is_students(namespace: Mapping[str, Any]) -> bool:

@@ -13,6 +13,8 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.student.helps.case import Case
 from handgrad.student.helps.counterexample import Counterexample
 from handgrad.student.helps.forward_code import ForwardCode, NoHelp
+from handgrad.student.helps.hint import STEPS, hint
+from handgrad.student.helps.nudge import Nudge
 from handgrad.student.helps.output import WRONG, Tables
 from helpers.exercises import EXERCISES
 from helpers.paths import ASSIGNMENTS
@@ -117,7 +119,7 @@ def _assert_shown(example: Counterexample) -> None:
     if case.has_shape:
         marks = sum(cell.endswith(WRONG) for row in results.tables[1].rows for cell in row)
         assert marks == int(case.marks.sum()) >= 1
-        assert f"{marks} of {case.marks.numel()} wrong (*)" in example.output().text()
+        assert f"{marks} of {case.marks.numel()} entries wrong (*)" in example.output().text()
     else:
         assert (
             f"The shape is {tuple(case.wrong.shape)} instead of {tuple(case.right.shape)}." in example.output().text()
@@ -232,7 +234,13 @@ def test_nothing_outside_changes() -> None:
     dtype, state = torch.get_default_dtype(), torch.get_rng_state()
     before = {name: value.detach().clone() for name, value in namespace.items() if isinstance(value, torch.Tensor)}
     python_state = random.getstate()
-    Counterexample.of(code_of(namespace), "logits", SECONDS)
+    code = code_of(namespace)
+    gradients = {name: tensor.grad.clone() for name, tensor in code.tensors.items() if tensor.grad is not None}
+    Counterexample.of(code, "logits", SECONDS)
+    for step in range(1, STEPS + 1):
+        hint(code, "logits", step)
+    Nudge.of(code, "hprebn", [0, 0])
+    assert all(torch.equal(gradient, code.tensors[name].grad) for name, gradient in gradients.items())
     assert [name for name, value in before.items() if not torch.equal(namespace[name], value)] == []
     assert torch.get_default_dtype() == dtype
     assert torch.equal(torch.get_rng_state(), state)

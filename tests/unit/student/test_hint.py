@@ -187,7 +187,7 @@ REMARKS = {
     "dcounts = counts_sum_inv * dprobs + dcounts_sum / 27": "through counts_sum is divided by 27.",
     "dcounts = -counts_sum_inv * dprobs": "is missing and the contribution through probs has the wrong sign.",
     "dprobs = -dlogprobs / probs": "Your whole dprobs is the right one with the wrong sign.",
-    "db2 = dlogits.mean(0)": "Your whole db2 is one part in 32 of the right one.",
+    "db2 = dlogits.mean(0)": "Your whole db2 is the right one divided by 32.",
     "dlogprobs = dlogprobs * n": "Your whole dlogprobs is 32 times the right one.",
     "dh = torch.zeros_like(h)": "Yours is zero everywhere.",
 }

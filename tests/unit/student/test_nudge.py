@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from handgrad.gradients.autograd_graph import gradients_kept
 from handgrad.student.helps.forward_code import ForwardCode, NoHelp
 from handgrad.student.helps.nudge import STEP, Nudge
 from helpers.paths import ASSIGNMENTS
@@ -22,9 +23,10 @@ def _assert_true(code: ForwardCode, nudge: Nudge) -> None:
     assert nudge.slope == pytest.approx(float(true[nudge.index]), rel=1e-3, abs=1e-4 * scale)
     for other, change in nudge.changes.items():
         entry = int(change.slope.abs().argmax())
-        (by_autograd,) = torch.autograd.grad(
-            code.namespace[other].reshape(-1)[entry], tensor, retain_graph=True, allow_unused=True
-        )
+        with gradients_kept(code.tensors.values()):
+            (by_autograd,) = torch.autograd.grad(
+                code.namespace[other].reshape(-1)[entry], tensor, retain_graph=True, allow_unused=True
+            )
         expected = 0.0 if by_autograd is None else float(by_autograd[nudge.index])
         assert float(change.slope.flatten()[entry]) == pytest.approx(expected, rel=2e-2, abs=1e-3), other
         assert int(change.moved.sum()) == 0 or bool(change.moved.flatten()[entry])
@@ -87,6 +89,14 @@ def test_a_kink() -> None:
     exec(cells[0], namespace)
     text = Nudge.of(ForwardCode.of(cells, namespace), "x", [0]).output().text()
     assert "There is a kink here: upwards the loss changes by +3 for each step, downwards by 0." in text
+
+
+def test_what_the_loss_cannot_show() -> None:
+    """Where the loss hides a mistake, the nudge says what can show it."""
+    code = code_of(play("backprop"))
+    sentence = "This loss cannot show whether dlogits is right; counterexample('dlogits') can."
+    assert sentence in Nudge.of(code, "logits", [0, 1]).output().text()
+    assert "cannot show" not in Nudge.of(code, "probs", [0, 1]).output().text()
 
 
 def test_a_target_made_from_the_input() -> None:

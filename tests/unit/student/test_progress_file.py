@@ -56,7 +56,7 @@ def test_a_script_and_a_restart(tmp_path: Path) -> None:
     assert datetime.now() - datetime.fromisoformat(record["right"]["dy"]) < timedelta(minutes=10)
     shown = _run("from handgrad import progress; progress()", tmp_path)
     assert shown.startswith("progress: today at ")
-    assert shown.endswith("1 of 2 were right; run the notebook to go on.\n")
+    assert shown.endswith(", 1 of 2 was right; run the notebook to go on.\n")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [FILE]
 
 
@@ -64,7 +64,7 @@ def test_when(main: dict[str, Any]) -> None:
     """Today, yesterday, and a date; the exercise that was used last counts."""
     passed(main, "a", ["a", "b", "c"])
     today = date.today()
-    for days, words in ((0, "today at "), (1, "yesterday 1 of 3 were right"), (30, "on ")):
+    for days, words in ((0, "today at "), (1, "yesterday 1 of 3 was right"), (30, "on ")):
         said = last_time(main, today + timedelta(days=days))
         assert said
         assert said.startswith(words)

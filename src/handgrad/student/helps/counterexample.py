@@ -98,7 +98,7 @@ class Counterexample:
         )
         parts.append(Tables(results))
         if case.has_shape:
-            parts.append(f"{int(case.marks.sum())} of {case.marks.numel()} wrong (*)")
+            parts.append(f"{int(case.marks.sum())} of {case.marks.numel()} entries wrong (*)")
         else:
             parts.append(f"The shape is {wrong} instead of {right}.")
         return Output(f"counterexample for {gradient}", tuple(parts))
@@ -121,7 +121,7 @@ class Counterexample:
         if tables:
             parts.append(Tables(tuple(tables)))
         if self.idle:
-            parts.append(f"(whatever {_listed(self.idle)} hold{'s' if len(self.idle) == 1 else ''})")
+            parts.append(f"What {_listed(self.idle)} hold{'s' if len(self.idle) == 1 else ''} does not matter.")
         return parts
 
 

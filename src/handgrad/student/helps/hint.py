@@ -210,7 +210,7 @@ def _multiple(share: float, sizes: Sequence[int]) -> str:
         if abs(size - number) < 1e-3 * number:
             return f"{'twice' if number == 2 else f'{number} times'} the right one{sign}"
         if abs(size - 1 / number) < 1e-3 / number:
-            return f"{'half of' if number == 2 else f'one part in {number} of'} the right one{sign}"
+            return f"the right one divided by {number}{sign}"
     return ""
 
 

@@ -40,7 +40,8 @@ class Nudge:
 
     ``slope`` is the change of the loss for each step, measured in both directions, ``up`` and ``down`` each in one; at
     a kink ``slope`` is ``up``.
-    ``yours`` is the student's gradient of the entry; None if there is none of this shape.
+    ``yours`` is the student's gradient of the entry; None if there is none of this shape. ``hidden``: the loss cannot
+    show all of the gradient.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Nudge:
     down: float
     yours: float | None
     shape: tuple[int, ...] | None
+    hidden: bool
 
     @classmethod
     def of(cls, code: ForwardCode, name: str, index: Sequence[int] | int) -> Self:
@@ -95,6 +97,7 @@ class Nudge:
             down=down,
             yours=float(given[entry]) if given is not None and fits else None,
             shape=None if given is None or fits else tuple(given.shape),
+            hidden=code.is_hidden(name),
         )
 
     @property
@@ -121,6 +124,9 @@ class Nudge:
                 f"There is a kink here: upwards the loss changes by {signed(self.up)} for each step, "
                 f"downwards by {signed(self.down)}."
             )
+        if self.hidden and self.yours is not None:
+            gradient = f"d{self.name}"
+            parts.append(f"This loss cannot show whether {gradient} is right; `counterexample('{gradient}')` can.")
         return Output(where, tuple(parts))
 
     def _yours(self, where: str) -> list[Part]:
