@@ -80,6 +80,14 @@ def test_reasons(call: str, sentence: str, ask: Callable[[dict[str, Any], str], 
     assert ask(play("backprop"), call).startswith(sentence)
 
 
+def test_before_anything_is_written(ask: Callable[[dict[str, Any], str], str]) -> None:
+    """There is no formula yet that could fail; a hint and a nudge do without one."""
+    namespace = play("backprop", "dprobs = None")
+    assert ask(namespace, "counterexample('dprobs')") == "counterexample: dprobs is not written yet.\n"
+    assert ask(namespace, "hint('dprobs')").startswith("probs goes into 1 tensor:")
+    assert "Yours" not in ask(namespace, "nudge(probs, [0, 1])")
+
+
 @pytest.mark.parametrize("call", ["hint('dprobs')", "nudge('probs', [0, 0])", "counterexample('dprobs')"])
 def test_without_a_forward_pass(call: str, ask: Callable[[dict[str, Any], str], str]) -> None:
     """Before the forward pass, and without a history, the sentence says what to run."""

@@ -14,6 +14,7 @@ from handgrad.student.helps.case import Case, Trial, drawn
 from handgrad.student.helps.case_search import CaseSearch
 from handgrad.student.helps.forward_code import ForwardCode, NoHelp, is_float
 from handgrad.student.helps.output import Code, Output, Part, Table, Tables, tensor_table
+from handgrad.student.progress import is_unwritten
 
 __all__ = ["SECONDS", "Counterexample"]
 
@@ -51,8 +52,8 @@ class Counterexample:
         trial = Trial.of(code, name)
         if not code.is_hidden(name) and _is_true(code, name, code.namespace.get(f"d{name}")):
             raise NoHelp(f"d{name} is right")
-        if not isinstance(code.namespace.get(f"d{name}"), torch.Tensor):
-            raise NoHelp(f"d{name} is not a tensor")
+        if not isinstance(answer := code.namespace.get(f"d{name}"), torch.Tensor):
+            raise NoHelp(f"d{name} is not {'written yet' if is_unwritten(answer) else 'a tensor'}")
         code.check_unchanged(name, trial.lines)
         if not _is_current(trial):
             raise NoHelp(f"d{name} is not what its cell makes: run that cell again")

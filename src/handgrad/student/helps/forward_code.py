@@ -258,8 +258,15 @@ class ForwardCode:
         return gradient
 
     def in_double(self) -> Namespace:
-        """The notebook's variables in double precision, copied: what runs in them changes nothing outside."""
-        return {name: in_double(value) for name, value in self.namespace.items()}
+        """The notebook's variables for another run of the forward pass: what that reads is copied, in double precision.
+
+        Data that only the lines before the first named tensor read stay as they are: they may be large.
+        """
+        copied = set(self.tensors)
+        for line in self.lines:
+            if line.assigns and (not line.reads.isdisjoint(self.tensors) or any(map(self._is_live, line.binds))):
+                copied |= line.reads | line.touches
+        return {name: in_double(value) if name in copied else value for name, value in self.namespace.items()}
 
     @cached_property
     def forward_pass(self) -> ForwardPass:
@@ -407,7 +414,7 @@ class ForwardCode:
                 if position <= born or dependent.isdisjoint(line.reads) or line.shows or not line.assigns:
                     continue
                 # what needs no gradient stays as it is: a target made from the input is no part of the graph
-                live = [bound for bound in sorted(line.binds) if self._is_live(bound)]
+                live = [bound for bound in sorted(line.binds) if self._is_made_again(bound)]
                 if live:
                     exec(line.code, namespace)
                 for bound in live:
@@ -421,6 +428,10 @@ class ForwardCode:
         return self.in_double()
 
     def _is_live(self, name: str) -> bool:
+        return bool(getattr(self.namespace.get(name), "requires_grad", False))
+
+    def _is_made_again(self, name: str) -> bool:
+        """Whether a name may change with the tensors: indices and masks that were found in them as well."""
         value = self.namespace.get(name)
         return isinstance(value, torch.Tensor) and (value.requires_grad or not value.is_floating_point())
 
