@@ -116,8 +116,8 @@ class Nudge:
             rows.append((name, str(tuple(change.before.shape)), moved, signed(float(largest)) if count else ""))
         if self.changes:
             parts.append(Tables((Table(tuple(rows), words=2),)))
-        after = self.loss + self.slope * STEP
-        parts.append(f"The loss goes from {self.loss:.7f} to {after:.7f}. Change / step: {signed(self.slope)}")
+        moved = signed(self.slope * STEP)
+        parts.append(f"The loss is {self.loss:.6g} and changes by {moved}. Change / step: {signed(self.slope)}")
         parts += self._yours(where)
         if self.has_kink:
             parts.append(
