@@ -38,10 +38,10 @@ def play(assignment: str, *cells: str) -> dict[str, Any]:
     """The variables of a student who has run the solution, and then these ``cells``."""
     solved = _solved(assignment)
     namespace = {**solved, "In": [*solved["In"], *cells]}
-    for gradient in EXERCISES[assignment].stubs:
-        # a cell may write into one of them
-        if isinstance(value := namespace.get(gradient), torch.Tensor):
-            namespace[gradient] = value.clone()
+    for name, value in solved.items():
+        # a cell may write into a gradient
+        if isinstance(value, torch.Tensor) and name.startswith("d") and name[1:] in solved:
+            namespace[name] = value.clone()
     with chdir(EXERCISES[assignment].directory), torch.enable_grad(), redirect_stdout(StringIO()):
         for cell in cells:
             exec(cell, namespace)

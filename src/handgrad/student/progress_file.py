@@ -113,7 +113,7 @@ def _write(record: Record, others: list[Record]) -> None:
     path = Path(FILE)
     temporary = path.with_name(f"{FILE}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(data), encoding="utf-8")
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

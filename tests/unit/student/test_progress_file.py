@@ -133,9 +133,10 @@ def test_not_in_a_test_or_grader(main: dict[str, Any], monkeypatch: pytest.Monke
 
 
 def test_silence(tmp_path: Path) -> None:
-    """In the sandbox nothing is written."""
+    """In the sandbox nothing is written, and what the helps need is not even imported."""
     silent = SCRIPT.replace(
         "import torch\n", "import torch\nfrom handgrad.student.check import silence\nsilence()\n", 1
     )
+    silent += "import sys\nassert 'handgrad.student.helps.forward_code' not in sys.modules\n"
     assert _run(silent, tmp_path) == ""
     assert list(tmp_path.iterdir()) == []
