@@ -32,7 +32,7 @@ __all__ = ["LOSS", "TAKEN", "ForwardPass", "Statement"]
 
 LOSS = "loss"
 SEED = "seed"
-TAKEN = ("cmp", "progress", "named_tensors", "prepare_backward")
+TAKEN = ("cmp", "counterexample", "hint", "nudge", "progress", "named_tensors", "prepare_backward")
 """Names that the notebook itself defines."""
 LONGEST_NAME = 50
 """Largest number of characters of a name: grade_ids and cell ids are made of it."""

@@ -181,7 +181,7 @@ def _imports(source: str) -> str:
     """The imports of a script, those of handgrad, and the number of threads."""
     parsed = ParsedCell.of(source)
     own = source if parsed and "torch" in parsed.bound() else f"import torch\n{source}"
-    return f"{own.strip()}\n\nfrom handgrad import cmp, progress\n\n{_ONE_THREAD}"
+    return f"{own.strip()}\n\nfrom handgrad import cmp, counterexample, hint, nudge, progress\n\n{_ONE_THREAD}"
 
 
 def _source(statements: Iterable[Statement]) -> str:

@@ -59,7 +59,7 @@ _CONFIGURATION = (
     # Jupyter, IPython, nbgrader: nbgrader_config.py, jupyter_server_config.json, .ipython
     *("*_config.py", "*_config.json", "*_config.d", "kernel.json", ".jupyter", ".ipython", "gradebook.db*"),
     # this project's own
-    *("exercise.json", "handgrad.json", ".handgrad"),
+    *("exercise.json", "handgrad.json", ".handgrad", ".handgrad-progress.json*"),
     # tests and tools
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "noxfile.py"),
     *("pyproject.toml", "setup.py", "setup.cfg", "matplotlibrc", ".matplotlibrc", "*.mplstyle", "alembic.ini"),

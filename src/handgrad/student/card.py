@@ -18,7 +18,7 @@ class Card:
     """The output of a check that does not pass.
 
     ``line`` is the lecture's line and ``comparison`` has the facts in it; both are empty if there was nothing to
-    compare. ``picture`` shows where the differences are, if that helps.
+    compare. ``picture`` shows where the differences are, if that helps. ``help`` says how to get more help.
     """
 
     gradient: str
@@ -26,6 +26,7 @@ class Card:
     line: str = ""
     comparison: Comparison | None = None
     picture: HeatMap | None = None
+    help: str = ""
 
     @property
     def state(self) -> Status:
@@ -46,6 +47,7 @@ class Card:
         parts = [self.line, f"{SIGNS[self.state]} {self.sentence()}", self._shapes()]
         if self.picture:
             parts.append(self.picture.text())
+        parts.append(self.help.replace("`", ""))
         return "\n".join(part for part in parts if part)
 
     def html(self) -> str:
@@ -61,6 +63,8 @@ class Card:
             parts.append(div("opacity:0.8;margin-top:2px", escape(shapes)))
         if self.picture:
             parts.append(div("margin-top:8px", self.picture.html()))
+        if self.help:
+            parts.append(div("margin-top:6px", with_code(self.help)))
         frame = (
             f"border:1px solid rgba(128,128,128,0.4);border-left:4px solid {colour};border-radius:6px;"
             "padding:8px 14px 9px;width:fit-content;max-width:680px;box-sizing:border-box;break-inside:avoid;"

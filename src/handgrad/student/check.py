@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 
 import torch
 
+from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, is_rounded, number_as_tensor
 from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass, times_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, explain, progress_map
+from handgrad.student import card, explain, progress_file, progress_map
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
@@ -27,7 +28,7 @@ from handgrad.student.quiet_error import show_no_traceback
 from handgrad.student.session import Session, listen, session_of
 from handgrad.student.session_checks import SessionChecks
 
-__all__ = ["CheckFailed", "cmp", "progress", "recording", "silence"]
+__all__ = ["CheckFailed", "cmp", "in_notebook", "is_recorded", "progress", "recording", "show", "silence"]
 
 _T = TypeVar("_T")
 _recorded: ContextVar[deque[tuple[str, Any]] | None] = ContextVar("recorded", default=None)
@@ -96,6 +97,8 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
             )
         else:
             notes += [_explained(checks.edited_note), _note(name, answer, comparison, forward, namespace)]
+            if forward:
+                progress_file.passed(namespace, name, forward.tensors)
         _show_passed(f"d{name}", line, [note for note in notes if note])
         return
     diagnosis = _first_difference(name, comparison)
@@ -115,7 +118,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     # where an answer differs says nothing about its formula if that is right, or ran on other numbers
     helps = not explained and diagnosis.mistake != "carried"
     picture = HeatMap.of(answer, reference, scale) if helps else None
-    raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture))
+    raise _failed(Card(f"d{name}", diagnosis, line, comparison, picture, _help(name, namespace) if forward else ""))
 
 
 def progress() -> None:
@@ -126,14 +129,18 @@ def progress() -> None:
     """
     if _recorded.get() is not None:
         return
-    session = session_of(_callers_namespace())
+    namespace = _callers_namespace()
+    session = session_of(namespace)
     about_all = SessionChecks(session)
     if explained := _explained(about_all.no_gradients) or _explained(about_all.changed_in_place):
         print(f"progress: {explained.what} {explained.advice}")
         return
     try:
-        state = progress_of(session.namespace, lambda name: bool(_explained(SessionChecks(session, name).older)))
+        state = progress_of(namespace, lambda name: bool(_explained(SessionChecks(session, name).older)))
     except NoForwardPass as reason:
+        if LOSS not in namespace and (before := progress_file.last_time(namespace)):
+            print(f"progress: {before}; run the notebook to go on.")
+            return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
     if in_notebook():
@@ -156,6 +163,11 @@ def recording() -> Iterator[deque[tuple[str, Any]]]:
 def silence() -> None:
     """Make ``cmp`` and ``progress`` do nothing in this process: the sandbox has no gradients to compare with."""
     _recorded.set(deque(maxlen=0))
+
+
+def is_recorded() -> bool:
+    """Whether ``cmp`` is recorded, or silent: then nothing is to be shown."""
+    return _recorded.get() is not None
 
 
 def _callers_namespace() -> Mapping[str, Any]:
@@ -230,6 +242,12 @@ def _blind_note(name: str, forward: ForwardPass) -> str:
             "have that branch: `handgrad check` can"
         )
     return ""
+
+
+def _help(name: str, namespace: Mapping[str, Any]) -> str:
+    """How to get help with the gradient of ``name``, as the notebook would write it."""
+    ready = "" if "hint" in namespace else "from handgrad import hint; "
+    return f"`{ready}hint({f'd{name}'!r})` shows the next step."
 
 
 def _show_passed(gradient: str, line: str, notes: Sequence[str]) -> None:

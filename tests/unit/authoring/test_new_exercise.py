@@ -102,7 +102,7 @@ def test_new_exercise(course: Course, script: Callable[[str], Path]) -> None:
     assert cells["title"].source.startswith("# One head of attention\n\nEvery place looks back at those before it.")
     assert cells["parameters"].source == "seed = 7  # decides the weights\nbatch, places, width = 2, 4, 3"
     imports, _, threads = cells["imports"].source.rpartition("\n\n")
-    assert imports == "import math\n\nimport torch\n\nfrom handgrad import cmp, progress"
+    assert imports == "import math\n\nimport torch\n\nfrom handgrad import cmp, counterexample, hint, nudge, progress"
     assert threads.startswith("torch.set_num_threads(1)  # ")
     assert cells["forward"].source.startswith("# who looks at whom\nq = x @ Wq")
     assert "### 3. `dmixed`" in cells["about_dmixed"].source

@@ -223,7 +223,7 @@ def test_configuration() -> None:
         *("nbgrader_config.py", "NBGRADER_CONFIG.PY", "jupyter_server_config.json", "ipython_config.py", "x.pth"),
         *("sitecustomize.py", "usercustomize.py", "conftest.py", "torch.py", "matplotlibrc", "pyproject.toml"),
         *("exercise.json", "handgrad.json", ".handgrad", "gradebook.db", "pytest.ini", "__init__.py", "setup.cfg"),
-        "pyvenv.cfg",
+        *("pyvenv.cfg", ".handgrad-progress.json"),
     ):
         with named(name):
             assert is_configuration(name)

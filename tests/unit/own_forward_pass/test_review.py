@@ -8,6 +8,7 @@ import pytest
 
 from handgrad.notebook.exports import parse_script
 from handgrad.own_forward_pass.findings import Findings
+from handgrad.student.check import recording
 from helpers.own_forward_pass import outcomes, reviewed, reviewed_cells, row
 from helpers.own_notebooks import NAMES, OwnNotebook
 from helpers.paths import NOTEBOOKS
@@ -19,6 +20,17 @@ EXPECTED: Mapping[str, Any] = tomllib.loads((KINDS / "expected.toml").read_text(
 def _spelled(findings: Findings) -> dict[str, str]:
     """The outcomes, with double quotes in the names of items, as in the TOML files."""
     return {name.replace("'", '"'): outcome for name, outcome in outcomes(findings).items()}
+
+
+def test_helps_left_in_the_notebook() -> None:
+    """Calls of `hint`, `nudge` and `counterexample` that were left in a notebook change nothing."""
+    forward = (
+        "import torch\nfrom handgrad import counterexample, hint, nudge\nx = torch.ones(3, 4, requires_grad=True)\n"
+        "h = torch.tanh(x * 0.3)\nh.retain_grad()\nloss = (h**2).mean()\nloss.backward(retain_graph=True)"
+    )
+    with recording():
+        found = reviewed_cells(forward, "dh = 2 * h / 12\nhint('dh')\nnudge(h, [0, 1])\ncounterexample(dh)")
+    assert outcomes(found)["h"] == "passed"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -40,6 +40,7 @@ try:
     import pwd
 except ImportError:  # Windows, where nbgrader has no exchange
     pwd = None  # type: ignore[assignment]
+from handgrad.student.progress_file import FILE as PROGRESS_FILE
 
 __all__ = ["ExchangeCollector"]
 
@@ -202,7 +203,8 @@ class ExchangeCollector(ExchangeCollect):
         return is_configuration(path.name) and path.name not in self._released
 
     def _is_ignored(self, name: str) -> bool:
-        return any(fnmatch(name, pattern) for pattern in self.coursedir.ignore)
+        # every student's folder may have the progress file: that is nothing to report
+        return name == PROGRESS_FILE or any(fnmatch(name, pattern) for pattern in self.coursedir.ignore)
 
     @property
     def _course(self) -> Course:

@@ -17,6 +17,7 @@ from traitlets.config import Config
 
 from handgrad.course.nbgrader import exchange_collector
 from handgrad.course.nbgrader.exchange_collector import ExchangeCollector
+from handgrad.student.progress_file import FILE as PROGRESS_FILE
 from helpers.inputs import named
 
 IS_ROOT = os.geteuid() == 0
@@ -113,6 +114,15 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 NAME = f"eve+ps+{EARLY}+x"
+
+
+def test_the_progress_file_stays_with_the_student(hub: Hub) -> None:
+    """The file that `cmp` writes beside the notebook is not collected, and the instructor need not hear of it."""
+    folder = hub.hand_in(NAME)
+    (folder / PROGRESS_FILE).write_text("{}", encoding="utf-8")
+    hub.own(folder, EVE)
+    assert sorted(hub.collect()) == ["eve/ps/ps.ipynb", "eve/ps/timestamp.txt"]
+    assert not any(PROGRESS_FILE in line for line in hub.said)
 
 
 def test_collected(hub: Hub) -> None:
