@@ -1,5 +1,6 @@
 """The grader's side: sends a notebook to the sandbox, reads what was found there, and makes it a report."""
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +13,12 @@ from nbformat import NotebookNode
 from handgrad import __version__
 from handgrad.errors import HandgradError, SubmissionError
 from handgrad.notebook import untrusted_json
+from handgrad.notebook.cell_names import execution_count
 from handgrad.notebook.notes import note_of
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.notebook_run import TimeLimits
 from handgrad.report.records import Outcome, Report, Verdict
+from handgrad.sandbox import child_client
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death
@@ -23,7 +26,7 @@ from handgrad.sandbox.sandbox import Required, Sandbox, enough
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.submission.files_beside import files_beside
 
-__all__ = ["NothingToCheck", "OwnCheck"]
+__all__ = ["NothingToCheck", "OwnCheck", "numbered"]
 
 SERVICE = "handgrad.own_forward_pass.worker"
 TITLE = "your notebook's own forward pass"
@@ -120,9 +123,9 @@ class OwnCheck:
 
     def _ask(self, child: ChildClient, died: Mapping[int, str]) -> tuple[int | None, dict[str, Any] | Death]:
         """What a child finds, or its death in the cell."""
-        sources = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
+        cells = numbered(self.notebook)
         request = {
-            "cells": [{"number": number, "source": source} for number, source in enumerate(sources, start=1)],
+            "cells": [{"number": number, "source": source} for number, source in cells.items()],
             "limits": asdict(self.limits),
             "exercises": [exercise.to_dict() for exercise in self.exercises],
             "renames": dict(self.renames),
@@ -141,7 +144,22 @@ class OwnCheck:
             header, payload = heard
             if "findings" in header:
                 return None, _findings(payload)
-            cell = header["cell"] if type(header.get("cell")) is int else None
+            cell = header["cell"] if header.get("cell") in cells else None
+            if cell is not None:
+                child_client.tell(list(cells).index(cell) + 1, len(cells))
+
+
+def numbered(notebook: NotebookNode) -> dict[int, str]:
+    """The sources of the code cells, by the numbers that Jupyter shows beside them.
+
+    If the notebook was not run from top to bottom, the numbers are the places among the code cells, from 1.
+    """
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    counts = [(execution_count(cell), cell.source) for cell in cells if cell.source.strip()]
+    numbers = [count for count, _ in counts if count is not None]
+    if len(numbers) == len(counts) and all(first < second for first, second in itertools.pairwise(numbers)):
+        return dict(zip(numbers, (source for _, source in counts), strict=True))
+    return {number: cell.source for number, cell in enumerate(cells, start=1)}
 
 
 def _findings(payload: bytes) -> dict[str, Any]:

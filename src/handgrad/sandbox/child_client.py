@@ -18,7 +18,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import Death, ParameterSet, PassResult, Run, answers_in, cell_result
 from handgrad.sandbox.warm_process import PRELOAD
 
-__all__ = ["START_SECONDS", "ChildClient", "Children", "Connection", "Process", "watch"]
+__all__ = ["START_SECONDS", "ChildClient", "Children", "Connection", "Process", "tell", "watch"]
 
 START_SECONDS = 300.0
 """Seconds that the locked cells may take."""
@@ -61,9 +61,15 @@ class Process(Protocol):
 _watchers: list[Callable[[int, int], None]] = []
 
 
-def watch(tell: Callable[[int, int], None]) -> None:
-    """Tell of each cell that ends from now on: its number in the run, and how many there are."""
-    _watchers[:] = [tell]
+def watch(watcher: Callable[[int, int], None]) -> None:
+    """Let ``watcher`` be told of each cell that begins: its place in the run, and how many there are."""
+    _watchers[:] = [watcher]
+
+
+def tell(place: int, number: int) -> None:
+    """Tell who watches that a cell begins."""
+    for watcher in _watchers:
+        watcher(place, number)
 
 
 class ChildClient:
@@ -128,8 +134,7 @@ class ChildClient:
                 assert reference is not None
                 self.send_frame(_placing(run.givens, reference), deadline)
             for number, index in enumerate(run.cells, start=1):
-                for tell in _watchers:
-                    tell(number, len(run.cells))
+                tell(number, len(run.cells))
                 deadline = min(end, time.monotonic() + cell_seconds)
                 names = run.collect.get(index, ())
                 cell = cell_result(self.receive_frame(deadline), index, names, room)
