@@ -127,7 +127,7 @@ EVENINGS = {
     ),
     "another minibatch": Evening(
         (*_until("dcounts_sum_inv"), MINIBATCH, FORWARD, BACKWARD, _check("dprobs")),
-        (f"dprobs is {OLDER}", AGAIN.capitalize()),
+        (f"dprobs is {OLDER}", AGAIN[1:]),
         in_a_script=("dprobs",),
     ),
     "another minibatch, and the map": Evening(
@@ -137,7 +137,7 @@ EVENINGS = {
     ),
     "another seed": Evening(
         (*_until("dcounts_sum_inv"), SETUP[0].replace("2147483647", "5"), *SETUP[1:], _check("dprobs")),
-        (f"dprobs is {OLDER}", AGAIN.capitalize()),
+        (f"dprobs is {OLDER}", AGAIN[1:]),
         in_a_script=("dprobs",),
     ),
     "the same again": Evening(

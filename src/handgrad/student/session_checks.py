@@ -50,7 +50,7 @@ class SessionChecks:
             return None
         return self._diagnosis(
             "swapped-arguments",
-            "the two arguments are swapped: your gradient comes first, then the tensor.",
+            "The two arguments are swapped: your gradient comes first, then the tensor.",
             f"`cmp('{self.name}', {self.gradient}, {self.name})`.",
         )
 
@@ -63,7 +63,7 @@ class SessionChecks:
         rest = (
             f"{self.gradient} has no value yet" if is_unwritten(value) else f"{self.gradient} has its value from before"
         )
-        return self._diagnosis("cell-stopped", f"{run.raised.sentence(f'the cell of {self.gradient}')} {_upper(rest)}.")
+        return self._diagnosis("cell-stopped", f"{run.raised.sentence(f'The cell of {self.gradient}')} {rest}.")
 
     def misnamed(self) -> Diagnosis | None:
         """The answer was assigned to a name that looks like the right one."""
@@ -85,7 +85,7 @@ class SessionChecks:
         if not close:
             return None
         run = self.session.last_to_change(close[0])
-        what = f"{run.title([self.gradient])} assigns `{close[0]}`" if run else f"there is a `{close[0]}`"
+        what = f"{run.title()} assigns `{close[0]}`" if run else f"There is a `{close[0]}`"
         return self._diagnosis("misnamed", f"{what}; the name asked for is `{self.gradient}`.")
 
     def lost_tensor(self) -> Diagnosis | None:
@@ -102,8 +102,8 @@ class SessionChecks:
             return None
         return self._diagnosis(
             "older",
-            f"the forward pass has run again since `{LOSS}.backward()` ran, so autograd has no gradients for it yet.",
-            f"run the cell with `{LOSS}.backward(retain_graph=True)`, {self._then()}.",
+            f"The forward pass has run again since `{LOSS}.backward()` ran, so autograd has no gradients for it yet.",
+            f"Run the cell with `{LOSS}.backward(retain_graph=True)`, then run {self._your_cells()}.",
         )
 
     def incomplete(self) -> Diagnosis | None:
@@ -122,7 +122,7 @@ class SessionChecks:
             return self._diagnosis(
                 "incomplete",
                 f"{run.raised.sentence(run.title())} So the {_NAMES[is_forward]} pass is not complete.",
-                f"run that cell again, and the cells after it, {self._then()}.",
+                f"Run that cell again, and the cells after it, then run {self._your_cells()}.",
             )
         return None
 
@@ -144,7 +144,7 @@ class SessionChecks:
         return self._diagnosis(
             "older",
             f"{self.gradient} is older than the forward pass, which has run again in {self._title(forward.number)}.",
-            f"{self._then(first=False)}.",
+            f"Run {self._your_cells()}.",
         )
 
     def note(self) -> str:
@@ -152,14 +152,12 @@ class SessionChecks:
         run = self.run
         if run is None or run.raised is None or self.gradient not in run.changed:
             return ""
-        return (
-            f"{_upper(run.raised.sentence(f'the cell of {self.gradient}'))} {self.gradient} was assigned before that."
-        )
+        return f"{run.raised.sentence(f'The cell of {self.gradient}')} {self.gradient} was assigned before that."
 
     def edited_note(self) -> str:
         """A locked cell that is not as it was released, in one sentence; empty if all are."""
         edited = self._edited_cell()
-        return f"{_upper(edited.what)} {edited.advice}" if edited else ""
+        return f"{edited.what} {edited.advice}" if edited else ""
 
     def _changed_names(self) -> Diagnosis | None:
         """A name of the forward pass that the answer's cell read, and that stood for something else by then."""
@@ -199,13 +197,13 @@ class SessionChecks:
             return self._diagnosis(
                 IN_PLACE,
                 f"`{name}` is not what the forward pass computed: it was changed in place by {where}.",
-                f"work on a copy there (`{name}.clone()`), and {again}.",
+                f"Work on a copy there (`{name}.clone()`), and {again}.",
             )
         was = before.text if before.text != seen.text else "another one"
         return self._diagnosis(
             "changed-name",
             f"`{name}` was {was} in the forward pass, and is {seen.text} since {where}.",
-            f"use another name there, and {again}.",
+            f"Use another name there, and {again}.",
         )
 
     def _added_twice(self, is_right: Callable[[torch.Tensor], bool]) -> Diagnosis | None:
@@ -224,9 +222,9 @@ class SessionChecks:
             return None
         return self._diagnosis(
             "added-twice",
-            f"the cell of {self.gradient} ran {times} times, and each run adds to what was there: {self.gradient} is "
+            f"The cell of {self.gradient} ran {times} times, and each run adds to what was there: {self.gradient} is "
             f"{times} times what one run gives.",
-            f"let the cell begin with zeros: `{self.gradient} = torch.zeros_like({self.name})`.",
+            f"Let the cell begin with zeros: `{self.gradient} = torch.zeros_like({self.name})`.",
         )
 
     def _edited_cell(self) -> Diagnosis | None:
@@ -236,19 +234,17 @@ class SessionChecks:
             "edited-cell",
             f"In [{edited.run.number}] ran the locked cell `{edited.grade_id}`, but not as it was released, and the "
             f"grader uses the released one: {edited.difference}.",
-            "put the released lines back, and run the notebook from there.",
+            "Put the released lines back, and run the notebook from there.",
         )
 
-    def _then(self, *, first: bool = True) -> str:
-        """``then your cells again from the cell of dlogprobs``: the first that is older than the forward pass."""
+    def _your_cells(self) -> str:
+        """``your cells again from the cell of dlogprobs``: the first that is older than the forward pass."""
         runs = [run for gradient in self._gradients() if (run := self.session.last_to_write(gradient))]
         forward = self.session.forward
         older = [run for run in runs if forward is None or run.number < forward.number]
-        start = "then run your cells again" if first else "run your cells again"
         if not older:
-            return start
-        begin = min(older, key=lambda run: run.number)
-        return f"{start} from {begin.title(self._gradients())}"
+            return "your cells again"
+        return f"your cells again from {min(older, key=lambda run: run.number).title(self._gradients())}"
 
     def _gradients(self) -> list[str]:
         namespace = self.session.namespace
@@ -259,7 +255,7 @@ class SessionChecks:
         return run.title() if run else f"In [{number}]"
 
     def _diagnosis(self, mistake: str, what: str, advice: str = "") -> Diagnosis:
-        return Diagnosis(mistake, _upper(what), _upper(advice), self.gradient)
+        return Diagnosis(mistake, what, advice, self.gradient)
 
 
 def _keeps_gradient(tensor: torch.Tensor) -> bool:
@@ -267,12 +263,3 @@ def _keeps_gradient(tensor: torch.Tensor) -> bool:
 
 
 _NAMES = ("backward", "forward")
-
-
-def _upper(text: str) -> str:
-    """The text as the beginning of a sentence; a name keeps its case."""
-    first, _, _ = text.partition(" ")
-    return text[:1].upper() + text[1:] if first in _FIRST_WORDS else text
-
-
-_FIRST_WORDS = ("let", "put", "run", "the", "there", "use", "work")
