@@ -215,6 +215,35 @@ EVENINGS = {
         ("locked cell",),
         in_a_script=("approximate: True",),
     ),
+    "an import more": Evening(
+        (*_until("dprobs"), _check("dlogprobs")),
+        ("exact: True",),
+        ("locked cell",),
+        setup=tuple(f"import math\n{cell}" if cell == RELEASED["imports"] else cell for cell in SETUP),
+        in_a_script=("exact: True",),
+    ),
+    "a change that failed": Evening(
+        (*_until("dcounts_sum_inv"), "dprobs[99] = 0", _check("dprobs")),
+        ("exact: True",),
+        ("stopped",),
+    ),
+    "another loss": Evening(
+        (*_until("dprobs"), "loss = F.cross_entropy(logits, Yb)", "dprobs = -dlogprobs / probs", _check("dprobs")),
+        ("`loss` was another one in the forward pass", "since In [", "(`loss = F.cross_entropy(logits, Yb)`)"),
+        ("has run again",),
+        in_a_script=("dprobs",),
+    ),
+    "another loss, and the map": Evening(
+        (*_until("dprobs"), "loss = F.cross_entropy(logits, Yb)", "progress()"),
+        ("`loss` was another one in the forward pass",),
+        ("Of ",),
+    ),
+    "another loss, and a right answer": Evening(
+        (*_until("dcounts_sum_inv"), "loss = F.cross_entropy(logits, Yb)", _check("dprobs")),
+        ("exact: True",),
+        ("older",),
+        in_a_script=("exact: True",),
+    ),
     "a loop that adds, twice": Evening(
         (*_until("dC"), "dC = torch.zeros_like(C)", _LOOP, _LOOP, _check("dC")),
         ("The cell of dC ran 2 times, and each run adds to what was there", "`dC = torch.zeros_like(C)`"),

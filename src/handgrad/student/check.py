@@ -132,7 +132,8 @@ def progress() -> None:
     namespace = _callers_namespace()
     session = session_of(namespace)
     about_all = SessionChecks(session)
-    if explained := _explained(about_all.no_gradients) or _explained(about_all.changed_in_place):
+    questions = (about_all.no_gradients, about_all.changed_in_place, about_all.another_loss)
+    if explained := next(filter(None, map(_explained, questions)), None):
         print(f"progress: {explained.what} {explained.advice}")
         return
     try:

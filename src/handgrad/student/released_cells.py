@@ -70,11 +70,15 @@ def _is_locked(metadata: Mapping[str, Any]) -> bool:
 
 @functools.lru_cache(maxsize=2048)
 def _is_same(source: str, released: str) -> bool:
-    """Whether two cells are the same but for comments and spaces."""
+    """Whether two cells are the same but for comments, spaces and further imports."""
     if source.strip() == released.strip():
         return True
     first, second = tree_of(source), tree_of(released)
-    return first is not None and second is not None and ast.dump(first) == ast.dump(second)
+    if first is None or second is None:
+        return False
+    lines, wanted = (list(map(ast.dump, tree.body)) for tree in (first, second))
+    imports = {ast.dump(line) for line in first.body if isinstance(line, (ast.Import, ast.ImportFrom))}
+    return [line for line in lines if line not in imports - {*wanted}] == wanted
 
 
 def _is_like(run: CellRun, source: str) -> bool:

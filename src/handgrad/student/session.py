@@ -214,9 +214,13 @@ class CellRun:
 
     def writes(self, name: str) -> bool:
         """Whether it assigns a variable or changes it in place, if it runs to its end."""
+        return self.assigns(name) or (self.names is not None and name in self.names.modified)
+
+    def assigns(self, name: str) -> bool:
+        """Whether it assigns a variable, if it runs to its end."""
         if self.names is None:
             return re.search(rf"^\s*{re.escape(name)}\b[^\n=]*=(?!=)", self.source, re.MULTILINE) is not None
-        return name in self.names.bound or name in self.names.modified
+        return name in self.names.bound
 
     def adds_to(self, name: str) -> bool:
         """Whether it changes what the variable held before, and does not assign it."""
@@ -274,9 +278,15 @@ class Session:
         }
         run.raised = Raised.of(error, self.namespace) if error is not None else None
         loss = self.namespace.get(LOSS)
-        if LOSS in run.changed and is_scalar_loss(loss):
+        if LOSS in run.changed and is_scalar_loss(loss) and not self._has_same_tensors(after):
             self.forward = ForwardRun(run.number, weakref.ref(loss), after)
         self._keep_gradients(loss)
+
+    def _has_same_tensors(self, after: Mapping[str, Seen]) -> bool:
+        """Whether the tensors of the forward pass are still there: then another loss is no other forward pass."""
+        tensors = self.forward.tensors() - {LOSS} if self.forward else set()
+        before = self.forward.variables if self.forward else {}
+        return bool(tensors) and all(name in after and after[name].is_same_object(before[name]) for name in tensors)
 
     def _variables(self) -> dict[str, Seen]:
         return {name: Seen.of(value) for name, value in self.namespace.items() if not name.startswith("_")}

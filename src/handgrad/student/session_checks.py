@@ -56,7 +56,8 @@ class SessionChecks:
 
     def stopped(self) -> Diagnosis | None:
         """The answer's cell stopped before it had a new answer."""
-        run = self.run
+        # not a cell that only changes what is there: without it there is an answer as well
+        run = next((run for run in reversed(self.session.runs) if run.assigns(self.gradient)), None)
         if run is None or run.raised is None or self.gradient in run.changed:
             return None
         value = self.session.namespace.get(self.gradient)
@@ -132,6 +133,7 @@ class SessionChecks:
             self.no_gradients()
             or self.older()
             or self._changed_names()
+            or self.another_loss()
             or self._added_twice(is_right)
             or self._edited_cell()
         )
@@ -172,6 +174,14 @@ class SessionChecks:
             if name in names and (found := self._changed_since(name, seen, run)):
                 return found
         return None
+
+    def another_loss(self) -> Diagnosis | None:
+        """Another cell has assigned ``loss``, from which consumers are found."""
+        forward = self.session.forward
+        run = self.session.last_to_change(LOSS)
+        if forward is None or run is None or run.source == self._source(forward.number):
+            return None
+        return self._changed_since(LOSS, Seen.of(self.session.namespace.get(LOSS)), None)
 
     def changed_in_place(self) -> Diagnosis | None:
         """A tensor of the forward pass that was changed in place since."""
@@ -253,6 +263,9 @@ class SessionChecks:
     def _title(self, number: int) -> str:
         run = next((run for run in self.session.runs if run.number == number), None)
         return run.title() if run else f"In [{number}]"
+
+    def _source(self, number: int) -> str:
+        return next((run.source for run in self.session.runs if run.number == number), "")
 
     def _diagnosis(self, mistake: str, what: str, advice: str = "") -> Diagnosis:
         return Diagnosis(mistake, what, advice, self.gradient)
