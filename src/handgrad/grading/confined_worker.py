@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-# data and progress: locked cells import them, and the sandbox shows no folder of a development version
-from handgrad import data, progress  # noqa: F401
+# all of handgrad that locked cells import: the sandbox shows no folder of a development version
+from handgrad import counterexample, data, hint, nudge, progress  # noqa: F401
 from handgrad.errors import ExerciseError, HandgradError, SandboxError
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 from handgrad.gradients.tensor_bytes import MAX_PAYLOAD, FrameError

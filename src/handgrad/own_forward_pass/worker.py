@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-# data and progress: a notebook may use them, and the sandbox shows no folder of a development version
-from handgrad import data, progress  # noqa: F401
+# all of handgrad that a notebook imports: the sandbox shows no folder of a development version
+from handgrad import counterexample, data, hint, nudge, progress  # noqa: F401
 from handgrad.own_forward_pass.findings import Findings, find
 from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
