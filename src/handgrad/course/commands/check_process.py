@@ -147,7 +147,8 @@ def _warm_process(control: socket.socket) -> WarmProcess:
     ours, theirs = socket.socketpair()
     if os.fork():
         theirs.close()
-        return WarmProcess(ours, Path("log"))
+        # what it writes goes where this process writes, into the folder that is its home so far
+        return WarmProcess(ours, Path.home() / "log")
     from handgrad.sandbox import zygote  # noqa: PLC0415 - see above
 
     ours.close()
