@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -103,8 +104,11 @@ class CheckProcess(StartedProcess):
                             tell(what)
                         case {"report": report}:
                             return Report.from_dict(report)
-                        case {"error": kind, "message": message}:
-                            raise getattr(errors, kind)(message)
+                        case {"error": kind, "message": message, "traceback": where}:
+                            error = getattr(errors, kind, HandgradError)(message)
+                            # for --verbose
+                            error.add_note(where)
+                            raise error
         except OSError as error:
             raise SandboxError(f"the process that checks does not answer ({error}). {last_words(self.log)}") from error
         raise SandboxError(f"the process that checks ended. {last_words(self.log)}")
@@ -135,7 +139,7 @@ def main() -> None:
             report = checked(CheckRequest(**request), process, lambda what: send(doing=what))
             send(report=report.to_dict())
         except HandgradError as error:
-            send(error=type(error).__name__, message=str(error))
+            send(error=type(error).__name__, message=str(error), traceback=traceback.format_exc())
         if process:
             process.close()
     # without the clean-up of torch, which takes a while

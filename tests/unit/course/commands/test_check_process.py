@@ -7,10 +7,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from handgrad.course.commands.check_process import CheckProcess, CheckRequest, modules_for
-from handgrad.errors import RenameError, SandboxError
+from handgrad.errors import HandgradError, RenameError, SandboxError
 from handgrad.sandbox.warm_process import PRELOAD
 from helpers.paths import ROOT
 
@@ -38,6 +39,16 @@ def test_errors(notebook: str) -> None:
     """What is raised there is raised here."""
     with CheckProcess(()) as process, pytest.raises(RenameError, match="the notebook has no nothing"):
         process.check(CheckRequest(notebook, renames=("nothing=logits",)), lambda _: None)
+
+
+def test_an_error_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that only a module knows is one for the user all the same; --verbose shows where it comes from."""
+    monkeypatch.chdir(tmp_path)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")]), "empty.ipynb")
+    with CheckProcess(()) as process, pytest.raises(HandgradError) as caught:
+        process.check(CheckRequest("empty.ipynb"), lambda _: None)
+    assert "empty.ipynb" in str(caught.value)
+    assert "Traceback" in caught.value.__notes__[0]
 
 
 def test_it_ends(notebook: str) -> None:
