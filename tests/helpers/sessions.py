@@ -146,6 +146,12 @@ EVENINGS = {
         ("older",),
         in_a_script=("exact: True",),
     ),
+    "all cells again, and a mistake": Evening(
+        (*_until("dcounts"), *SETUP, *_until("dcounts"), "dcounts = counts_sum_inv * dprobs", _check("dcounts")),
+        ("dcounts lacks the contribution through counts_sum.",),
+        ("In [",),
+        in_a_script=("dcounts lacks the contribution through counts_sum.",),
+    ),
     "backward again": Evening(
         ("loss.backward(retain_graph=True)", *_until("dprobs"), _check("dlogprobs")),
         ("approximate: True", _DOUBLED),

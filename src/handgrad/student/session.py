@@ -33,6 +33,8 @@ __all__ = [
     "tree_of",
 ]
 
+MAX_NODES = 100_000
+"""Largest number of operations of a graph that is looked through."""
 MAX_KEPT = 20_000_000
 """Largest number of entries of which gradients are kept."""
 _PLAIN = (int, float, complex, str, bytes, type(None), range)
@@ -240,17 +242,15 @@ class CellRun:
 class ForwardRun:
     """The forward pass of the session: the loss that is there, and how all variables stood when it was computed.
 
-    ``gradients`` are those that autograd filled first, by the ids of their tensors.
+    ``tensors`` are the names of the tensors that it is computed from; ``gradients`` those that autograd filled first,
+    by the ids of their tensors.
     """
 
     number: int
     loss: "weakref.ref[torch.Tensor]"
     variables: Mapping[str, Seen] = field(repr=False)
+    tensors: frozenset[str] = frozenset()
     gradients: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
-
-    def tensors(self) -> set[str]:
-        """The names of the tensors that autograd recorded."""
-        return {name for name, seen in self.variables.items() if _has_graph(seen)}
 
 
 class Session:
@@ -279,12 +279,12 @@ class Session:
         run.raised = Raised.of(error, self.namespace) if error is not None else None
         loss = self.namespace.get(LOSS)
         if LOSS in run.changed and is_scalar_loss(loss) and not self._has_same_tensors(after):
-            self.forward = ForwardRun(run.number, weakref.ref(loss), after)
+            self.forward = ForwardRun(run.number, weakref.ref(loss), after, _computed_from(loss, self.namespace))
         self._keep_gradients(loss)
 
     def _has_same_tensors(self, after: Mapping[str, Seen]) -> bool:
         """Whether the tensors of the forward pass are still there: then another loss is no other forward pass."""
-        tensors = self.forward.tensors() - {LOSS} if self.forward else set()
+        tensors = self.forward.tensors - {LOSS} if self.forward else set()
         before = self.forward.variables if self.forward else {}
         return bool(tensors) and all(name in after and after[name].is_same_object(before[name]) for name in tensors)
 
@@ -326,7 +326,7 @@ class Session:
         """The variables that the cells of the forward pass read or assign."""
         if self.forward is None:
             return set()
-        tensors = self.forward.tensors()
+        tensors = self.forward.tensors
         found: set[str] = set()
         for run in self.runs:
             if run.number <= self.forward.number and run.names and tensors & run.names.bound:
@@ -334,9 +334,25 @@ class Session:
         return found & self.forward.variables.keys()
 
 
-def _has_graph(seen: Seen) -> bool:
-    value = seen.reference() if isinstance(seen.reference, weakref.ref) else None
-    return isinstance(value, torch.Tensor) and value.requires_grad
+def _computed_from(loss: torch.Tensor, namespace: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the tensors in the graph of a loss. A student's gradients have graphs as well, but are not in it."""
+    nodes: set[Any] = set()
+    leaves: set[int] = set()
+    waiting = [loss.grad_fn]
+    while waiting and len(nodes) < MAX_NODES:
+        node = waiting.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            # the end of a way, at a leaf
+            leaves.add(id(getattr(node, "variable", None)))
+            waiting += [following for following, _ in node.next_functions]
+    return frozenset(
+        name
+        for name, value in namespace.items()
+        if isinstance(value, torch.Tensor)
+        and not name.startswith("_")
+        and (value.grad_fn in nodes if value.grad_fn is not None else id(value) in leaves)
+    )
 
 
 _session: list[Session] = []

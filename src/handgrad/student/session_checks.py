@@ -117,7 +117,7 @@ class SessionChecks:
             is_forward = LOSS in run.names.bound
             if not is_forward and (has_gradients or not run.names.calls_backward):
                 continue
-            computed = forward.tensors() if forward else run.names.bound
+            computed = forward.tensors if forward else run.names.bound
             if run.raised is None or LOSS in run.changed or (is_forward and computed.isdisjoint(run.changed)):
                 return None
             return self._diagnosis(
@@ -186,7 +186,7 @@ class SessionChecks:
     def changed_in_place(self) -> Diagnosis | None:
         """A tensor of the forward pass that was changed in place since."""
         namespace = self.session.namespace
-        for name in self.session.forward.tensors() if self.session.forward else ():
+        for name in self.session.forward.tensors if self.session.forward else ():
             if (found := self._changed_since(name, Seen.of(namespace.get(name)), None)) and found.mistake == IN_PLACE:
                 return found
         return None
