@@ -71,6 +71,12 @@ def test_no_drift(generated: Path) -> None:
                         )
 
 
+def _put_wheel(folder: Path) -> None:
+    """Make the wheel of this version in a released folder."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(pip, check=True)
+
+
 def _assert_same_exercise(made: Path, committed: Path) -> None:
     """Two exercises are the same; in what their solutions gave, another processor may round otherwise."""
     one, other = (json.loads(path.read_text(encoding="utf-8")) for path in (made, committed))
@@ -129,8 +135,7 @@ def test_a_student_needs_one_pip_command(generated: Path, tmp_path: Path) -> Non
     """In an empty environment, `pip install -r requirements.txt` is enough to check a notebook with pytest."""
     folder = tmp_path / "backprop"
     shutil.copytree(generated / "release" / "backprop", folder)
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(pip, check=True)
+    _put_wheel(folder)
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
     bare = ["-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt")]
@@ -221,8 +226,7 @@ def test_in_another_folder_with_its_own_torch(generated: Path, tmp_path: Path) -
     """Where torch is installed already, as on Colab, the wheel leaves it alone, and the folder works where it is."""
     folder = tmp_path / "content"
     shutil.copytree(generated / "release" / "cross_entropy", folder)
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(pip, check=True)
+    _put_wheel(folder)
     venv.create(tmp_path / "venv", with_pip=True)
     binaries = tmp_path / "venv" / "bin"
     [site] = (tmp_path / "venv" / "lib").glob("python*/site-packages")

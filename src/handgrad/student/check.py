@@ -25,7 +25,7 @@ from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
 from handgrad.student.quiet_error import show_no_traceback
-from handgrad.student.session import Session, listen, session_of
+from handgrad.student.session import Session, listen, running_shell, session_of
 from handgrad.student.session_checks import SessionChecks
 
 __all__ = ["CheckFailed", "cmp", "in_notebook", "is_recorded", "progress", "recording", "show", "silence"]
@@ -264,7 +264,7 @@ def _failed(card: Card) -> CheckFailed:
         show(card.html(), card.text())
         error = CheckFailed(card.sentence(), card.diagnosis, card.headline)
         if card.state == "not yet":
-            show_no_traceback(_shell(), error)
+            show_no_traceback(running_shell(), error)
         return error
     if card.line:
         print(card.line)
@@ -322,19 +322,13 @@ def in_notebook() -> bool:
 
     IPython is not imported for that. nbgrader's Validate runs a notebook too, but shows its errors as text.
     """
-    shell = _shell()
+    shell = running_shell()
     return hasattr(shell, "kernel") and "NBGRADER_VALIDATING" not in os.environ
 
 
 def show(html: str, text: str) -> None:
     """Show ``html`` in the notebook; ``text`` is for front ends without HTML."""
-    _shell().display_pub.publish({"text/html": html, "text/plain": text})
-
-
-def _shell() -> Any:
-    """IPython's shell; None if IPython is not running."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
+    running_shell().display_pub.publish({"text/html": html, "text/plain": text})
 
 
 # from here on IPython tells what each cell did; nothing is asked in a script

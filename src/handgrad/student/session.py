@@ -29,6 +29,8 @@ __all__ = [
     "listen",
     "listen_to",
     "names_in",
+    "root_of",
+    "running_shell",
     "session_of",
     "tree_of",
 ]
@@ -114,14 +116,14 @@ def names_in(source: str) -> Names | None:
     for node in ast.walk(tree):
         match node:
             case ast.AugAssign(target=target):
-                modified.add(_root(target))
-                loaded.add(_root(target))
+                modified.add(root_of(target))
+                loaded.add(root_of(target))
             case ast.Subscript(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()):
-                modified.add(_root(node))
+                modified.add(root_of(node))
             case ast.Call(func=ast.Attribute(attr=method, value=value)):
                 calls_backward |= method == "backward"
                 if method.endswith("_") and not method.endswith("__"):
-                    modified.add(_root(value))
+                    modified.add(root_of(value))
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 bound.add(name)
             case ast.alias():
@@ -147,7 +149,7 @@ def _assigned(tree: ast.Module) -> Iterator[str]:
         waiting += children
 
 
-def _root(node: ast.expr) -> str:
+def root_of(node: ast.expr) -> str:
     """The variable in ``x[0].data``; empty if there is none."""
     while isinstance(node, (ast.Subscript, ast.Attribute)):
         node = node.value
@@ -242,15 +244,20 @@ class CellRun:
 class ForwardRun:
     """The forward pass of the session: the loss that is there, and how all variables stood when it was computed.
 
-    ``tensors`` are the names of the tensors that it is computed from; ``gradients`` those that autograd filled first,
-    by the ids of their tensors.
+    ``run`` is the cell that computed it; ``tensors`` are the names of the tensors that it is computed from;
+    ``gradients`` those that autograd filled first, by the ids of their tensors.
     """
 
-    number: int
+    run: CellRun
     loss: "weakref.ref[torch.Tensor]"
     variables: Mapping[str, Seen] = field(repr=False)
     tensors: frozenset[str] = frozenset()
     gradients: dict[int, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def number(self) -> int:
+        """The number of that cell."""
+        return self.run.number
 
 
 class Session:
@@ -279,7 +286,7 @@ class Session:
         run.raised = Raised.of(error, self.namespace) if error is not None else None
         loss = self.namespace.get(LOSS)
         if LOSS in run.changed and is_scalar_loss(loss) and not self._has_same_tensors(after):
-            self.forward = ForwardRun(run.number, weakref.ref(loss), after, _computed_from(loss, self.namespace))
+            self.forward = ForwardRun(run, weakref.ref(loss), after, _computed_from(loss, self.namespace))
         self._keep_gradients(loss)
 
     def _has_same_tensors(self, after: Mapping[str, Seen]) -> bool:
@@ -366,10 +373,15 @@ def session_of(namespace: Mapping[str, Any]) -> Session:
     return Session(namespace)
 
 
+def running_shell() -> Any:
+    """IPython's shell; None if IPython is not running."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
 def listen() -> None:
     """Ask IPython, if it runs, to tell of each cell."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    shell = running_shell()
     if shell is not None and hasattr(shell, "events") and not _session:
         listen_to(shell)
 

@@ -120,9 +120,10 @@ class SessionChecks:
             computed = forward.tensors if forward else run.names.bound
             if run.raised is None or LOSS in run.changed or (is_forward and computed.isdisjoint(run.changed)):
                 return None
+            kind = "forward" if is_forward else "backward"
             return self._diagnosis(
                 "incomplete",
-                f"{run.raised.sentence(run.title())} So the {_NAMES[is_forward]} pass is not complete.",
+                f"{run.raised.sentence(run.title())} So the {kind} pass is not complete.",
                 f"Run that cell again, and the cells after it, then run {self._your_cells()}.",
             )
         return None
@@ -145,7 +146,7 @@ class SessionChecks:
             return None
         return self._diagnosis(
             "older",
-            f"{self.gradient} is older than the forward pass, which has run again in {self._title(forward.number)}.",
+            f"{self.gradient} is older than the forward pass, which has run again in {forward.run.title()}.",
             f"Run {self._your_cells()}.",
         )
 
@@ -167,11 +168,8 @@ class SessionChecks:
         if run is None:
             return None
         names = self.session.of_the_forward_pass()
-        for name, seen in {
-            **run.before,
-            **{name: run.changed[name] for name in run.before.keys() & run.changed},
-        }.items():
-            if name in names and (found := self._changed_since(name, seen, run)):
+        for name, seen in run.before.items():
+            if name in names and (found := self._changed_since(name, run.changed.get(name, seen), run)):
                 return found
         return None
 
@@ -179,7 +177,7 @@ class SessionChecks:
         """Another cell has assigned ``loss``, from which consumers are found."""
         forward = self.session.forward
         run = self.session.last_to_change(LOSS)
-        if forward is None or run is None or run.source == self._source(forward.number):
+        if forward is None or run is None or run.source == forward.run.source:
             return None
         return self._changed_since(LOSS, Seen.of(self.session.namespace.get(LOSS)), None)
 
@@ -260,19 +258,9 @@ class SessionChecks:
         namespace = self.session.namespace
         return [name for name in namespace if name.startswith("d") and name[1:] in namespace]
 
-    def _title(self, number: int) -> str:
-        run = next((run for run in self.session.runs if run.number == number), None)
-        return run.title() if run else f"In [{number}]"
-
-    def _source(self, number: int) -> str:
-        return next((run.source for run in self.session.runs if run.number == number), "")
-
     def _diagnosis(self, mistake: str, what: str, advice: str = "") -> Diagnosis:
         return Diagnosis(mistake, what, advice, self.gradient)
 
 
 def _keeps_gradient(tensor: torch.Tensor) -> bool:
     return tensor.is_leaf or tensor.retains_grad
-
-
-_NAMES = ("backward", "forward")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from handgrad.student import check, progress_file
+from handgrad.student.session import tree_of
 
 if TYPE_CHECKING:
     from handgrad.student.helps.forward_code import ForwardCode
@@ -119,11 +120,8 @@ def _cells(frame: FrameType) -> list[str]:
     while frame.f_code.co_name != "<module>" and frame.f_back is not None:
         frame = frame.f_back
     source = "".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError):
-        return []
-    above = [statement for statement in body if statement.lineno < frame.f_lineno]
+    tree = tree_of(source)
+    above = [statement for statement in tree.body if statement.lineno < frame.f_lineno] if tree else []
     return [ast.get_source_segment(source, statement) or "" for statement in above]
 
 

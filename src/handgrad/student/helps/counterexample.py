@@ -259,7 +259,7 @@ def _is_idle_in_step(trial: Trial, case: Case, name: str) -> bool:
 def _is_idle(trial: Trial, case: Case, name: str) -> bool:
     draw = random.Random(1)
     for _ in range(5):
-        # all numbers anew: adding the same to all keeps the place of a maximum
+        # other numbers for all entries: adding the same to all keeps the place of a maximum
         values = {**case.values, name: drawn(draw, (1.0, 2.0, 3.0, 4.0, 6.0), case.values[name].shape)}
         other = trial.judge(case.setting, values, case.upstream)
         if other is None or other.wrong is None or case.wrong is None or other.wrong.shape != case.wrong.shape:

@@ -3,11 +3,12 @@
 import ast
 import builtins
 import functools
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
+
+from handgrad.student.session import root_of, tree_of
 
 __all__ = ["BUILTINS", "Statement", "needed", "statements_of"]
 
@@ -132,14 +133,8 @@ def _statements_in(text: str, number: int) -> tuple[Statement, ...]:
 
 
 def _nodes(text: str) -> Iterator[ast.stmt]:
-    with warnings.catch_warnings():
-        # the student has seen the warnings about this cell when it was run
-        warnings.simplefilter("ignore")
-        try:
-            body = ast.parse(text).body
-        except (SyntaxError, ValueError, RecursionError):
-            return
-    for node in body:
+    tree = tree_of(text)
+    for node in tree.body if tree else ():
         if (inner := _inside_magic(node)) is None:
             yield node
         else:
@@ -180,12 +175,12 @@ def _inside_comprehensions(node: ast.stmt) -> Iterator[ast.Name]:
 def _changed_parts(node: ast.stmt) -> Iterator[str]:
     """Names of which an entry or an attribute is assigned."""
     for part in ast.walk(node):
-        if isinstance(part, ast.Subscript | ast.Attribute) and isinstance(part.ctx, ast.Store):
-            inner: ast.expr = part
-            while isinstance(inner, ast.Subscript | ast.Attribute):
-                inner = inner.value
-            if isinstance(inner, ast.Name):
-                yield inner.id
+        if (
+            isinstance(part, ast.Subscript | ast.Attribute)
+            and isinstance(part.ctx, ast.Store)
+            and (name := root_of(part))
+        ):
+            yield name
 
 
 def _called_in_place(node: ast.stmt) -> Iterator[str]:
