@@ -77,10 +77,10 @@ class _Output:
     verbose: bool = False
     quiet: bool = False
 
-    def note(self, text: str) -> None:
-        """Print what is not a result."""
+    def note(self, text: str, *, err: bool = False) -> None:
+        """Print what is not a result; to standard error if a result is on standard output."""
         if not self.quiet:
-            typer.echo(printable(text))
+            typer.echo(printable(text), err=err)
 
 
 output = _Output()
@@ -276,6 +276,7 @@ def grade(
     """
     from handgrad.course.commands.grade_class import grade_class, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
+    from handgrad.course.nbgrader.scores import entries
     from handgrad.course.workers.pool import cluster
     from handgrad.report.class_terminal import class_table, dry_run_table
 
@@ -288,7 +289,7 @@ def grade(
             typer.echo(dry_run_table(what_would_change(*which, **how), width=_width()), nl=False)
             return
         reports = grade_class(*which, **how, feedback=feedback)
-    typer.echo(class_table(reports, width=_width()), nl=False)
+    typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
 
@@ -301,11 +302,12 @@ def report(
     """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
-    from handgrad.course.nbgrader.scores import entries
+    from handgrad.course.nbgrader.scores import entries, write_dates
     from handgrad.report.class_terminal import class_table
 
     found = _course(course)
     reports = stored_reports(found, assignment)
+    write_dates(found, assignment)
     typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
     page = write_class_page(found, assignment, reports, to)
     output.note(f"The report is in {page}")
@@ -352,11 +354,16 @@ def export(
     """
     from handgrad.course.commands.export_scores import export as exported
 
-    text, waiting = exported(_course(course), assignment, format, to, only_final=only_final)
+    text, waiting, earlier = exported(_course(course), assignment, format, to, only_final=only_final)
+    if earlier:
+        many = "1 score is" if len(earlier) == 1 else f"{len(earlier)} scores are"
+        names = ", ".join(map(printable, earlier))
+        typer.echo(f"{many} from an earlier hand-in, since the last one could not be graded: {names}", err=not to)
     if waiting:
         left = "left out" if only_final else "not final"
         many = "1 score is" if len(waiting) == 1 else f"{len(waiting)} scores are"
-        output.note(f"{many} {left}, since a gradient waits for manual review: {', '.join(map(printable, waiting))}")
+        names = ", ".join(map(printable, waiting))
+        output.note(f"{many} {left}, since a gradient waits for manual review: {names}", err=not to)
     if to:
         output.note(f"The scores are in {to}")
     else:

@@ -20,6 +20,7 @@ __all__ = [
     "find_common_mistakes",
     "grouped",
     "has_score",
+    "is_earlier",
     "items",
     "score_of",
     "summarise",
@@ -163,11 +164,11 @@ def attention(report: Report, entry: ScoreEntry | None = None) -> str:
     return ""
 
 
-def score_of(report: Report, entry: ScoreEntry | None = None) -> float | None:
-    """The final score: the gradebook's, or else the report's; None if there is none."""
-    if entry and (report.outcome == "graded" or entry.score or entry.by_hand):
-        return entry.final
-    return report.score if has_score(report) else None
+def score_of(report: Report | None, entry: ScoreEntry | None = None) -> float | None:
+    """The score that counts: the gradebook's after the late penalty, or else the report's; None if there is none."""
+    if entry is not None:
+        return entry.final if entry.is_scored else None
+    return report.score if report and has_score(report) else None
 
 
 def changed(report: Report, entry: ScoreEntry | None) -> str:
@@ -179,9 +180,14 @@ def changed(report: Report, entry: ScoreEntry | None) -> str:
         changes.append(f"late: {number(entry.penalty)} point{'' if entry.penalty == 1 else 's'} off")
     if report.outcome == "graded" and abs(entry.final - report.score) > 1e-9:
         changes.append(f"handgrad gave {number(report.score)}")
-    elif report.outcome != "graded" and score_of(report, entry) is not None:
-        changes.append("the score is from an earlier grading")
+    elif is_earlier(report, entry):
+        changes.append("the score is from an earlier hand-in")
     return "; ".join(changes)
+
+
+def is_earlier(report: Report | None, entry: ScoreEntry | None) -> bool:
+    """Whether the score is from an earlier hand-in: the last one could not be graded."""
+    return report is not None and report.outcome != "graded" and entry is not None and entry.is_scored
 
 
 def _cells(report: Report, entry: ScoreEntry) -> list[str]:

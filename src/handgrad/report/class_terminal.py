@@ -1,6 +1,6 @@
 """A class as text for a terminal: its table, its look-alikes, and what a dry run would change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.cells import cell_len
 from rich.padding import Padding
@@ -132,41 +132,71 @@ def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
 
 
 def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None) -> str:
-    """Who would get what, and why: a line for each student whose report would change, or who has none yet.
+    """Who would get what, and why: a line for each student whose report or score would change, or who has none yet.
 
     There is a change for every submission; ``width`` is as for :func:`.terminal.report_text`.
     """
     console = new_console(width)
-    listed = [
-        change
-        for change in changes
-        if change.before is None or change.gradients() or change.before.outcome != change.after.outcome
-    ]
+    listed = [change for change in changes if _is_listed(change)]
     if listed:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("student", "now", "would get", "why", "gradients"):
+        for title in ("student", "now", "would get", "why", "gradients and notes"):
             table.add_column(title, justify="right" if title in ("now", "would get") else "left")
         for change in listed:
-            stays = f" (manual score of {', '.join(change.by_hand)} stays)" if change.by_hand else ""
             table.add_row(
                 Text(shown(change.after.student)),
-                _score_of(change.before),
-                _score_of(change.after),
-                Text(change.reason),
-                Text(_named(change.gradients()) + stays),
+                _score_text(change.before, change.entry),
+                _score_text(change.after, change.entry_after),
+                Text(change.reason or "its late penalty has changed"),
+                Text("; ".join(filter(None, (_named(change.gradients()), *_notes_of(change))))),
             )
         console.print(table)
         console.print()
     again = sum(bool(change.reason) for change in changes)
-    console.print(Text(f"{number(len(listed))} of {number(len(changes))} submissions would get another report."))
+    penalties = sum(_penalties(change)[0] != _penalties(change)[1] for change in changes)
+    console.print(
+        Text(f"{number(len(listed))} of {number(len(changes))} submissions would get another report or score.")
+    )
+    if penalties:
+        console.print(
+            Text(f"{number(penalties)} would get another late penalty, from the dates that the gradebook has now.")
+        )
     console.print(Text(f"{number(again)} would be graded again. Nothing was written."))
     return text_of(console)
 
 
-def _score_of(report: Report | None) -> str:
-    if report is None:
-        return "-"
-    return out_of(report.score, report.max_score) if report.outcome == "graded" else report.outcome
+def _is_listed(change: GradeChange) -> bool:
+    was, would_be = _penalties(change)
+    return (
+        change.before is None
+        or bool(change.gradients())
+        or change.before.outcome != change.after.outcome
+        or abs(was - would_be) > 1e-9
+    )
+
+
+def _penalties(change: GradeChange) -> tuple[float, float]:
+    """The late penalty as it is, and as it would be."""
+    was, would_be = ((entry.penalty if entry else 0.0) for entry in (change.entry, change.entry_after))
+    return was, would_be
+
+
+def _notes_of(change: GradeChange) -> Iterator[str]:
+    was, would_be = _penalties(change)
+    if abs(was - would_be) > 1e-9:
+        yield f"late penalty {number(was)} -> {number(would_be)}"
+    if change.entry and change.entry.by_hand:
+        gradients = {verdict.id: verdict.gradient for verdict in change.after.checks}
+        cells = ", ".join(gradients.get(cell, cell) for cell in change.entry.by_hand)
+        yield f"the manual score of {cells} stays"
+
+
+def _score_text(report: Report | None, entry: ScoreEntry | None) -> str:
+    """The score that counts, of its maximum; the outcome if there is none."""
+    score = score_of(report, entry)
+    if score is None:
+        return report.outcome if report else "-"
+    return out_of(score, entry.max_score if entry else report.max_score if report else 0.0)
 
 
 def _named(gradients: Mapping[str, tuple[str, str]], most: int = 3) -> str:

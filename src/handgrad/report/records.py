@@ -22,6 +22,7 @@ __all__ = [
     "Verdict",
     "backward_order",
     "distances",
+    "final_score",
 ]
 
 SCHEMA = 1
@@ -148,6 +149,11 @@ class Verdict:
         return {name: value for name, value in found.items() if value or name not in ("tensor", "place")}
 
 
+def final_score(score: float, penalty: float) -> float:
+    """The score that counts, after the late penalty: at least 0."""
+    return max(0.0, score - penalty)
+
+
 @dataclass(frozen=True)
 class ScoreEntry:
     """The gradebook's score of a student's notebook, with manual scores and the late penalty.
@@ -164,6 +170,8 @@ class ScoreEntry:
         The cells that were scored by hand.
     waiting
         Whether the gradebook has a cell that needs manual grading.
+    is_scored
+        Whether any cell has a score: a row without one, which nbgrader makes for what it cannot grade, is no zero.
     """
 
     score: float
@@ -171,11 +179,12 @@ class ScoreEntry:
     penalty: float = 0.0
     by_hand: tuple[str, ...] = ()
     waiting: bool = False
+    is_scored: bool = True
 
     @property
     def final(self) -> float:
         """The score after the late penalty, at least 0."""
-        return max(0.0, self.score - self.penalty)
+        return final_score(self.score, self.penalty)
 
 
 _TEXTS = ("handgrad", "assignment", "notebook", "isolation", "student", "outcome", "message")
@@ -278,14 +287,15 @@ class GradeChange:
         The report as it would be; the same if nothing would be graded again.
     reason
         Why it would be graded again; empty if it would not be.
-    by_hand
-        The cells with a manual score, which stays.
+    entry, entry_after
+        The gradebook's score as it is, and as it would be; None if it has none.
     """
 
     before: Report | None
     after: Report
     reason: str = ""
-    by_hand: tuple[str, ...] = ()
+    entry: ScoreEntry | None = None
+    entry_after: ScoreEntry | None = None
 
     def gradients(self) -> dict[str, tuple[str, str]]:
         """The gradients whose outcome or points change: what they were and what they would be, as text."""

@@ -4,13 +4,14 @@ import csv
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from typing import Any, Literal
 
+from handgrad.report.class_summary import changed, is_earlier, score_of
 from handgrad.report.formats import report_gradescope
 from handgrad.report.names import is_hidden, printable
-from handgrad.report.records import SCHEMA, Report
+from handgrad.report.records import SCHEMA, Report, ScoreEntry
 
 __all__ = ["EXPORTS", "ExportRow"]
 
@@ -28,14 +29,14 @@ class ExportRow:
     first_name, last_name, email, lms_user_id
         From the gradebook; empty if it has none.
     grades
-        For each gradient, score and points in the gradebook: the manual score, or else the automatic row. Empty if
-        nothing was graded.
-    penalty
-        Points taken off for handing in late.
+        For each gradient, score and points in the gradebook: the manual score, or else the automatic one, plus extra
+        credit. Empty if nothing was graded.
+    entry
+        The gradebook's score of the whole notebook; None if it has none.
     needs_person
         Whether it needs manual review.
     note
-        What is held for manual review; empty if nothing is.
+        What there is to know about the score; empty if nothing.
     is_final
         Whether nothing of it waits for manual grading.
     service
@@ -49,7 +50,7 @@ class ExportRow:
     email: str = ""
     lms_user_id: str = ""
     grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    penalty: float = 0.0
+    entry: ScoreEntry | None = None
     needs_person: bool = False
     note: str = ""
     is_final: bool = True
@@ -58,14 +59,22 @@ class ExportRow:
     @property
     def score(self) -> float | None:
         """Points earned after the late penalty; None (not 0) if nothing was graded."""
-        if not self.grades:
-            return None
-        return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
+        return score_of(self.report, self.entry)
+
+    @property
+    def penalty(self) -> float:
+        """Points taken off for handing in late."""
+        return self.entry.penalty if self.entry else 0.0
+
+    @property
+    def is_earlier(self) -> bool:
+        """Whether the score is from an earlier hand-in: the last one could not be graded."""
+        return is_earlier(self.report, self.entry)
 
     @property
     def outcome(self) -> str:
         """The outcome of the submission."""
-        return self.report.outcome if self.report else "graded" if self.grades else "not-submitted"
+        return self.report.outcome if self.report else "graded" if self.score is not None else "not-submitted"
 
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -108,7 +117,7 @@ def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> 
     head = ["student", "first_name", "last_name", "email", "outcome", "score", "max_score", "late_penalty"]
     rows: list[list[str]] = [[*head, "needs_person", "message", *gradients]]
     for row in students:
-        message = (row.report.message if row.report else "") or row.note
+        message = "; ".join(filter(None, (row.report.message if row.report else "", row.note)))
         rows.append(
             [
                 *(row.student, row.first_name, row.last_name, row.email, row.outcome),
@@ -124,10 +133,11 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
     """All data of every student, with the reports."""
 
     def plain(row: ExportRow) -> dict[str, Any]:
-        facts = asdict(row)
+        facts = asdict(replace(row, entry=None))
+        del facts["entry"]
         grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
         report = row.report.to_dict() if row.report else None
-        return {**facts, "score": row.score, "grades": grades, "report": report}
+        return {**facts, "score": row.score, "penalty": row.penalty, "grades": grades, "report": report}
 
     content = {
         "schema": SCHEMA,
@@ -142,12 +152,14 @@ def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) 
     """The columns of Canvas's gradebook import, with its row of possible points.
 
     ``ID`` is Canvas's own number: ``lms_user_id`` in nbgrader's gradebook, or else the number in Canvas's archive. A
-    student without one is found by ``SIS Login ID``, the name that they handed in under. If nothing was graded, the
-    field is empty, and Canvas ignores it.
+    student without one is found by ``SIS Login ID``, the name that they handed in under. A student without a score has
+    no line: Canvas offers to clear a score if its field is empty.
     """
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows.append(["    Points Possible", "", "", "", "", _written(points)])
     for row in students:
+        if row.score is None:
+            continue
         name = ", ".join(part for part in (row.last_name, row.first_name) if part) or row.student
         number, login = ("", row.student) if row.service != "canvas" else (row.student, "")
         rows.append([name, row.lms_user_id or number, "", login, "", _written(row.score)])
@@ -182,9 +194,21 @@ def class_worksheet(students: Sequence[ExportRow], assignment: str, points: floa
 
 
 def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:
-    """Gradescope's ``results.json`` of every student who has a report, by name."""
-    results = {row.student: json.loads(report_gradescope(row.report)) for row in students if row.report}
-    return _json(results)
+    """Gradescope's ``results.json`` of every student who has a report, by name, with the gradebook's scores."""
+    return _json({row.student: _results(row, row.report) for row in students if row.report})
+
+
+def _results(row: ExportRow, report: Report) -> dict[str, Any]:
+    """Gradescope's results of a student; what the score differs by from that of the tests is in ``output``."""
+    results: dict[str, Any] = json.loads(report_gradescope(report))
+    for test, verdict in zip(results.get("tests", ()), report.checks, strict=False):
+        test["score"] = row.grades.get(verdict.gradient, (verdict.points, 0.0))[0]
+    results.pop("score", None)
+    if row.score is not None:
+        results["score"] = row.score
+    if change := changed(report, row.entry):
+        results["output"] = f"{results['output']} {change[0].upper()}{change[1:]}."
+    return results
 
 
 EXPORTS: Mapping[str, Callable[[Sequence[ExportRow], str, float], str]] = {

@@ -12,17 +12,31 @@ from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.collecting import came_from
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
-from handgrad.report.class_summary import attention, unreviewed
+from handgrad.report.class_summary import attention, is_earlier, unreviewed
 from handgrad.report.score_export import EXPORTS, ExportRow
 
 __all__ = ["Exported", "export"]
 
 
+_EARLIER = "the score is from an earlier hand-in"
+
+
 class Exported(NamedTuple):
-    """The text of an export, and the students who have a gradient that waits for manual review."""
+    """The text of an export, and whose scores should be looked at.
+
+    Attributes
+    ----------
+    text
+        The export.
+    waiting
+        The students who have a gradient that waits for manual review.
+    earlier
+        The students whose score is from an earlier hand-in, since the last one could not be graded.
+    """
 
     text: str
     waiting: list[str]
+    earlier: list[str]
 
 
 def export(
@@ -42,8 +56,9 @@ def export(
         cannot be written.
     """
     exercise = course.exercise(assignment)
+    scores.write_dates(course, assignment)
     rows = _rows(course, exercise)
-    if not any(row.report or row.grades for row in rows):
+    if not any(row.report or row.score is not None for row in rows):
         raise CourseError(f"no submission of {assignment} has been graded: run `handgrad grade {assignment}` first.")
     if fault := _fault(rows, assignment, form):
         raise CourseError(fault)
@@ -53,14 +68,14 @@ def export(
     text = EXPORTS[form](rows, assignment, sum(check.points for check in exercise.checks))
     if output:
         write_text(output, text, mode=course.file_mode)
-    return Exported(text, waiting)
+    return Exported(text, waiting, [row.student for row in rows if row.is_earlier])
 
 
 def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
     """A row for every student who has a report or a score or is in the gradebook's roster, by name."""
     assignment = exercise.name
     reports = {report.student: report for report in report_store(course).reports(assignment)}
-    grades, penalties = _grades(course, exercise)
+    grades = _grades(course, exercise)
     entries = scores.entries(course, assignment)
     roster = scores.roster(course, assignment)
     services = came_from(course.root, course.config, assignment)
@@ -74,14 +89,14 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
             report,
             **vars(student),
             grades=grades.get(name, {}),
-            penalty=penalties.get(name, 0.0),
+            entry=entry,
             needs_person=bool(why) if report else bool(entry and entry.waiting),
-            note=why if is_held else "",
+            note="; ".join(filter(None, (why if is_held else "", _EARLIER if is_earlier(report, entry) else ""))),
             is_final=not (entry and entry.waiting) and not is_held,
             service=services.get(name, ""),
         )
 
-    return [row(name) for name in sorted({*reports, *grades, *roster})]
+    return [row(name) for name in sorted({*reports, *entries, *roster})]
 
 
 def _fault(rows: Sequence[ExportRow], assignment: str, form: str) -> str:
@@ -102,15 +117,13 @@ def _fault(rows: Sequence[ExportRow], assignment: str, form: str) -> str:
     return ""
 
 
-def _grades(course: Course, exercise: Exercise) -> tuple[dict[str, dict[str, tuple[float, float]]], dict[str, float]]:
-    """For each student with a score: score and points of the gradients in their order; and the late penalties."""
+def _grades(course: Course, exercise: Exercise) -> dict[str, dict[str, tuple[float, float]]]:
+    """For each student with a score: score and points of the gradients in their order."""
     order = {check.gradient: index for index, check in enumerate(exercise.checks)}
     grades: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
-    penalties: dict[str, float] = {}
-    for student, cell, score, points, penalty in scores.cell_scores(course, exercise.name):
+    for student, cell, score, points in scores.cell_scores(course, exercise.name):
         grades[student][cell.removeprefix("check_")] = score, points
-        penalties[student] = penalty
     return {
         name: dict(sorted(scored.items(), key=lambda item: order.get(item[0], len(order))))
         for name, scored in grades.items()
-    }, penalties
+    }

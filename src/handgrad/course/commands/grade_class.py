@@ -8,8 +8,9 @@ import fnmatch
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import chain
 from statistics import median
 from typing import Self
@@ -24,7 +25,7 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
 from handgrad.course.nbgrader.preprocessors import comments
-from handgrad.course.nbgrader.scores import entries
+from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
@@ -99,6 +100,11 @@ def grade_class(
         plan = grading.plan(students, force=force)
         # read back from the store: a large class is not kept in memory while it is graded
         wanted = {*plan.unchanged, *(report.student for report in grading.reports(plan, workers, executor, watch))}
+        late = write_dates(course, assignment, grading.dates(plan.unchanged))
+        pages = [name for name in late if name in plan.unchanged and grading.folders.feedback(name).is_file()]
+        if feedback and pages:
+            with grading.pool(workers, executor, most=len(pages)) as pool:
+                list(grading.pages(pages, pool, solutions=False))
         return [report for report in grading.store.reports(assignment) if report.student in wanted]
 
 
@@ -121,13 +127,16 @@ def what_would_change(
     with closing(ClassGrading(course, assignment, dry_run=True)) as grading:
         plan = grading.plan(students, force=force)
         graded = {report.student: report for report in grading.reports(plan, workers, executor, watch)}
+        dates = grading.dates({*plan.unchanged, *plan.to_grade})
     after = {**plan.other_points, **graded}
     before = {report.student: report for report in grading.store.reports(assignment)}
-    by_hand = {student: entry.by_hand for student, entry in entries(course, assignment).items()}
+    reports = {name: after.get(name) or before[name] for name in sorted({*plan.unchanged, *plan.to_grade})}
+    written = entries(course, assignment, as_written=True)
+    new = entries_after(course, assignment, reports, dates)
     reasons = {**plan.to_run, **dict.fromkeys(plan.other_points, POINTS)}
     return [
-        GradeChange(before.get(name), after.get(name) or before[name], reasons.get(name, ""), by_hand.get(name, ()))
-        for name in sorted({*plan.unchanged, *plan.to_grade})
+        GradeChange(before.get(name), report, reasons.get(name, ""), written.get(name), new.get(name))
+        for name, report in reports.items()
     ]
 
 
@@ -426,6 +435,16 @@ class ClassGrading:
             return SubmittedFile(student, str(found.path), content, self.folders.timestamp(student), found.note)
         except SubmissionError as error:
             return SubmittedFile(student, str(found.path), fault=("unreadable", str(error)))
+
+    def dates(self, students: Iterable[str]) -> dict[str, datetime]:
+        """When students handed in, in UTC, from their folders; without those for whom that is not known."""
+        found = {}
+        for student in students:
+            # a file that is no date is told where the submission is graded
+            with suppress(SubmissionError):
+                if date := self.folders.timestamp(student):
+                    found[student] = date
+        return found
 
     def _is_written(self, student: str) -> bool:
         page = self.folders.feedback(student)

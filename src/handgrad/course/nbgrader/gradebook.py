@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any, Self
 
 from nbformat import NotebookNode
@@ -30,18 +29,19 @@ from nbgrader.api import (
     SubmittedNotebook,
     TaskCell,
 )
-from nbgrader.preprocessors import AssignLatePenalties, SaveCells
+from nbgrader.preprocessors import SaveCells
 from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.nbgrader.commands import search_path
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
+from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.course.report_store import keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import NEEDS_REVIEW, Report
 
-__all__ = ["CELL_SCORE", "GradebookWriter", "at_work"]
+__all__ = ["CELL_SCORE", "PENALTY", "GradebookWriter", "at_work"]
 
 # each statement is built once
 _CELLS: Any = bindparam("cells", expanding=True)
@@ -96,7 +96,7 @@ _SUBMITTED = (
     .where(Student.id == bindparam("student"))
 )
 """The ids of a student's submission and its notebooks; no row if the gradebook does not know the student."""
-_PENALTY = (
+PENALTY = (
     update(SubmittedNotebook)
     .where(SubmittedNotebook.id == bindparam("notebook"))
     .values(late_submission_penalty=bindparam("penalty"))
@@ -144,8 +144,7 @@ class GradebookWriter:
         self._db_url, self._course_id = folders.database
         self._close_to_others = folders.close_gradebook
         os.environ["PATH"] = search_path()
-        self._late = AssignLatePenalties(config=self._config, log=LOG)
-        self._late.init_plugin()
+        self._late = LatePenalties(self._config)
 
     @at_work()
     def __enter__(self) -> Self:
@@ -254,12 +253,11 @@ class GradebookWriter:
     def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
         """The row of a notebook before it is graded; None if a late penalty must be decided first."""
         if student not in self._students:
-            late = self._duedate is not None and timestamp is not None and timestamp > self._duedate
-            return None if late else self._new_row()
+            return None if lateness(self._duedate, timestamp, None) else self._new_row()
         with self._engine.connect() as connection:
             notebook = self._penalised(connection, student)
-            late = self._duedate is not None and self._lateness(connection, student, timestamp) > 0
-            return None if notebook is None or late else self._row(connection, notebook.id)
+            is_late = bool(self._lateness(connection, student, timestamp))
+            return None if notebook is None or is_late else self._row(connection, notebook.id)
 
     @at_work()
     def row(self, student: str) -> GradebookRow | None:
@@ -346,16 +344,12 @@ class GradebookWriter:
 
     def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
         """Set the late penalty given by nbgrader's configured plugin, and return it."""
-        penalty = None
-        if self._duedate is not None and (late := self._lateness(connection, student, None)) > 0:
-            penalty = self._late.plugin_inst.late_submission_penalty(student, score, late)
-        if penalty is not None:
-            penalty = self._late._check_late_penalty(SimpleNamespace(score=score), penalty)
-        connection.execute(_PENALTY, {"notebook": notebook, "penalty": penalty})
+        penalty = self._late.penalty(student, score, self._lateness(connection, student, None))
+        connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
         return penalty or 0.0
 
     def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
-        """Seconds from the due date, plus a student's extension, to the hand-in; 0.0 if its date is not known.
+        """Seconds that a student's hand-in is late: see :func:`.lateness`.
 
         ``timestamp`` is the date of a hand-in that is not saved yet.
         """
@@ -364,10 +358,7 @@ class GradebookWriter:
                 SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
             )
         ).one()
-        if (handed_in := timestamp or submission.timestamp) is None:
-            return 0.0
-        late: float = (handed_in - self._duedate).total_seconds()
-        return late - (submission.extension.total_seconds() if submission.extension else 0.0)
+        return lateness(self._duedate, timestamp or submission.timestamp, submission.extension)
 
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from traitlets.config import Config
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
 from handgrad.course.nbgrader.preprocessors import REPORT, CheckOthers, Grade, RepairIds, SaveVerdicts, show
 from handgrad.errors import CourseError
-from handgrad.report.records import Report
+from handgrad.report.records import Report, final_score
 from handgrad.submission.submission import Submission
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _GetGrades(GetGrades):
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         nb, resources = NbGraderPreprocessor.preprocess(self, nb, resources)
         resources["nbgrader"].update(
-            score=self.row.score - self.row.late_penalty,
+            score=final_score(self.row.score, self.row.late_penalty),
             max_score=self.row.max_score,
             late_penalty=self.row.late_penalty,
         )
@@ -176,8 +176,9 @@ class CellGrade:
 
     @property
     def score(self) -> float:
-        """The manual score, or the automatic score if there is none, plus extra credit."""
-        return (self.manual if self.manual is not None else self.auto or 0.0) + self.extra
+        """The manual score, or the automatic score if there is none, plus extra credit; 0 if there is neither."""
+        score = self.manual if self.manual is not None else self.auto
+        return 0.0 if score is None else score + self.extra
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""Read the scores of a class from nbgrader's gradebook, with manual scores and late penalties.
+"""The scores of a class in nbgrader's gradebook, with manual scores and the late penalties that its dates give now.
 
 A database that cannot be read is a :class:`.CourseError`; one that does not exist yet has no rows, and none is made.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +23,125 @@ from nbgrader.api import (
     SubmittedNotebook,
     TaskCell,
 )
-from sqlalchemy import Executable, Integer, Select, bindparam, cast, create_engine, func, select, union_all
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Integer,
+    Select,
+    bindparam,
+    cast,
+    create_engine,
+    func,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.gradebook import CELL_SCORE, at_work
+from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY, at_work
+from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.errors import CourseError
-from handgrad.report.records import ScoreEntry
+from handgrad.report.records import Report, ScoreEntry
 
-__all__ = ["RosterEntry", "cell_scores", "entries", "roster", "scores_of"]
+__all__ = ["RosterEntry", "cell_scores", "entries", "entries_after", "roster", "scores_of", "write_dates"]
 
 
-def entries(course: Course, assignment: str) -> dict[str, ScoreEntry]:
-    """The gradebook's scores of an assignment, by student."""
+def entries(course: Course, assignment: str, *, as_written: bool = False) -> dict[str, ScoreEntry]:
+    """The gradebook's scores of an assignment, by student.
+
+    Late penalties are those that the gradebook's dates give now; with ``as_written`` those that it has.
+
+    Raises
+    ------
+    CourseError
+        The gradebook cannot be read, or the course's plugin for late penalties fails.
+    """
     points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
     most = sum(of_kind or 0.0 for (of_kind,) in points)
     by_hand: dict[str, list[str]] = defaultdict(list)
     for student, cell in manual:
         by_hand[student].append(cell)
-    return {
-        student: ScoreEntry(score, most, penalty or 0.0, tuple(by_hand[student]), bool(waiting))
-        for student, penalty, score, waiting in totals
-    }
+    late, found = LatePenalties(course.config), {}
+    for row in totals:
+        penalty = row.penalty if as_written else _penalty_now(row, late, {})
+        hand = tuple(by_hand[row.student])
+        found[row.student] = ScoreEntry(
+            row.score, most, penalty or 0.0, hand, bool(row.waiting), is_scored=bool(row.scored)
+        )
+    return found
+
+
+def entries_after(
+    course: Course, assignment: str, reports: Mapping[str, Report], dates: Mapping[str, datetime]
+) -> dict[str, ScoreEntry]:
+    """The scores as they would be if ``reports`` were written, and ``dates``, when students handed in, in UTC.
+
+    Errors are those of :func:`entries`.
+    """
+    now = entries(course, assignment, as_written=True)
+    totals, automatic, duedates = _read(course, assignment, _TOTALS, _AUTOMATIC, _DUEDATE)
+    rows = {row.student: row for row in totals}
+    old = {(student, cell): score or 0.0 for student, cell, score in automatic}
+    duedate = next((date for (date,) in duedates), None)
+    late, found = LatePenalties(course.config), {}
+    for student, report in reports.items():
+        entry = now.get(student)
+        if report.outcome != "graded":
+            if entry:
+                found[student] = replace(entry, penalty=_penalty_now(rows[student], late, dates) or 0.0)
+            continue
+        entry = entry or ScoreEntry(0.0, report.max_score)
+        given = [verdict for verdict in report.checks if verdict.id not in entry.by_hand]
+        score = entry.score + sum(verdict.points - old.get((student, verdict.id), 0.0) for verdict in given)
+        handed_in, extension = dates.get(student), None
+        if student in rows:
+            handed_in, extension = handed_in or rows[student].timestamp, rows[student].extension
+        penalty = late.penalty(student, score, lateness(duedate, handed_in, extension))
+        found[student] = replace(entry, score=score, penalty=penalty or 0.0, is_scored=True)
+    return found
+
+
+def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] | None = None) -> dict[str, ScoreEntry]:
+    """Bring the dates and the late penalties of an assignment up to date, in one transaction; nothing is graded.
+
+    Parameters
+    ----------
+    dates
+        When students handed in, in UTC, where it is newer than the gradebook.
+
+    Returns
+    -------
+    dict
+        The scores of the students whose penalty has changed.
+
+    Raises
+    ------
+    CourseError
+        The gradebook cannot be read or written, or the course's plugin for late penalties fails.
+    """
+    late, changed = LatePenalties(course.config), list[str]()
+    with _connected(course, assignment) as (connection, values):
+        if connection is None:
+            return {}
+        for row in connection.execute(_TOTALS, values).all():
+            handed_in = (dates or {}).get(row.student)
+            if handed_in is not None and handed_in != row.timestamp:
+                connection.execute(_DATE, {"submission": row.submission, "handed_in": handed_in})
+            penalty = _penalty_now(row, late, dates or {})
+            if abs((penalty or 0.0) - (row.penalty or 0.0)) > 1e-9:
+                connection.execute(PENALTY, {"notebook": row.notebook, "penalty": penalty})
+                changed.append(row.student)
+        connection.commit()
+    return {name: entry for name, entry in entries(course, assignment).items() if name in changed} if changed else {}
+
+
+def _penalty_now(row: Any, late: LatePenalties, dates: Mapping[str, datetime]) -> float | None:
+    """The late penalty that the dates of a row of ``_TOTALS`` give."""
+    handed_in = dates.get(row.student, row.timestamp)
+    return late.penalty(row.student, row.score, lateness(row.duedate, handed_in, row.extension))
 
 
 @dataclass(frozen=True)
@@ -63,25 +160,34 @@ def roster(course: Course, assignment: str) -> dict[str, RosterEntry]:
     return {student: RosterEntry(*(field or "" for field in fields)) for student, *fields in rows}
 
 
-def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, float, float, float]]:
-    """The graded cells: student, cell, score (the manual one if there is one), points, late penalty of the notebook."""
+def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, float, float]]:
+    """The graded cells: student, cell, score (the manual one if there is one), points."""
     (rows,) = _read(course, assignment, _CELLS)
     return rows
 
 
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
     """The rows of each statement."""
+    with _connected(course, assignment) as (connection, values):
+        if connection is None:
+            return [()] * len(statements)
+        return [connection.execute(statement, values).all() for statement in statements]
+
+
+@contextmanager
+def _connected(course: Course, assignment: str) -> Iterator[tuple[Connection | None, dict[str, str]]]:
+    """A connection to the gradebook, None if there is none yet; and the values that statements are bound to."""
     address, course_id = Folders(course, assignment).database
-    url = make_url(address)
+    url, values = make_url(address), {"assignment": assignment, "course": course_id}
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return [()] * len(statements)
+        yield None, values
+        return
     engine = create_engine(url)
-    values = {"assignment": assignment, "course": course_id}
     try:
         with engine.connect() as connection:
-            return [connection.execute(statement, values).all() for statement in statements]
+            yield connection, values
     except DatabaseError as error:
-        raise CourseError(f"nbgrader's gradebook cannot be read ({error.orig}).") from error
+        raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
     finally:
         engine.dispose()
 
@@ -109,7 +215,7 @@ _POINTS = union_all(
 def _graded(*columns: Any) -> Select[Any]:
     """Columns of the grades of an assignment's notebook, for all students."""
     return (
-        select(SubmittedAssignment.student_id, *columns)
+        select(SubmittedAssignment.student_id.label("student"), *columns)
         .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
         .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
         .join(Assignment, Assignment.id == Notebook.assignment_id)
@@ -119,15 +225,39 @@ def _graded(*columns: Any) -> Select[Any]:
 
 
 _TOTALS = _graded(
+    SubmittedAssignment.id.label("submission"),
+    SubmittedNotebook.id.label("notebook"),
+    SubmittedNotebook.late_submission_penalty.label("penalty"),
+    SubmittedAssignment.timestamp,
+    SubmittedAssignment.extension,
+    Assignment.duedate,
+    func.sum(func.coalesce(CELL_SCORE, 0.0)).label("score"),
+    func.count(CELL_SCORE).label("scored"),
+    func.max(cast(Grade.needs_manual_grade, Integer)).label("waiting"),
+).group_by(
+    SubmittedAssignment.student_id,
+    SubmittedAssignment.id,
+    SubmittedNotebook.id,
     SubmittedNotebook.late_submission_penalty,
-    func.sum(func.coalesce(CELL_SCORE, Grade.extra_credit, 0.0)),
-    func.max(cast(Grade.needs_manual_grade, Integer)),
-).group_by(SubmittedAssignment.student_id, SubmittedNotebook.late_submission_penalty)
+    SubmittedAssignment.timestamp,
+    SubmittedAssignment.extension,
+    Assignment.duedate,
+)
+_DATE = (
+    update(SubmittedAssignment)
+    .where(SubmittedAssignment.id == bindparam("submission"))
+    .values(timestamp=bindparam("handed_in"))
+)
 _BY_HAND = (
     _graded(BaseCell.name)
     .join(BaseCell, BaseCell.id == Grade.cell_id)
     .where(Grade.manual_score.is_not(None))
     .order_by(BaseCell.name)
+)
+_AUTOMATIC = _graded(BaseCell.name, Grade.auto_score).join(BaseCell, BaseCell.id == Grade.cell_id)
+"""The automatic score of each cell."""
+_DUEDATE = select(Assignment.duedate).where(
+    Assignment.name == bindparam("assignment"), Assignment.course_id == bindparam("course")
 )
 _ROSTER = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
 _CELLS = (
@@ -135,7 +265,6 @@ _CELLS = (
         GradeCell.name,
         CELL_SCORE,
         GradeCell.max_score,
-        func.coalesce(SubmittedNotebook.late_submission_penalty, 0.0),
     )
     .join(GradeCell, GradeCell.id == Grade.cell_id)
     .where(CELL_SCORE.is_not(None))
