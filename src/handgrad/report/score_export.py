@@ -39,8 +39,11 @@ class ExportRow:
         What there is to know about the score; empty if nothing.
     is_final
         Whether nothing of it waits for manual grading.
-    service
-        The service that gave the student's name as a number, if the archive tells: ``canvas`` or ``moodle``.
+    is_exempt
+        Whether the student is exempt from the assignment: no score counts.
+    service, number
+        The service whose archive the submission is from, ``canvas`` or ``moodle``, and the student's number in it;
+        empty if no archive tells.
     """
 
     student: str
@@ -54,12 +57,14 @@ class ExportRow:
     needs_person: bool = False
     note: str = ""
     is_final: bool = True
+    is_exempt: bool = False
     service: Literal["", "canvas", "moodle"] = ""
+    number: str = ""
 
     @property
     def score(self) -> float | None:
         """Points earned after the late penalty; None (not 0) if nothing was graded."""
-        return score_of(self.report, self.entry)
+        return None if self.is_exempt else score_of(self.report, self.entry)
 
     @property
     def penalty(self) -> float:
@@ -69,11 +74,13 @@ class ExportRow:
     @property
     def is_earlier(self) -> bool:
         """Whether the score is from an earlier hand-in: the last one could not be graded."""
-        return is_earlier(self.report, self.entry)
+        return not self.is_exempt and is_earlier(self.report, self.entry)
 
     @property
     def outcome(self) -> str:
-        """The outcome of the submission."""
+        """The outcome of the submission, or ``exempt``."""
+        if self.is_exempt:
+            return "exempt"
         return self.report.outcome if self.report else "graded" if self.score is not None else "not-submitted"
 
 
@@ -153,16 +160,18 @@ def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) 
 
     ``ID`` is Canvas's own number: ``lms_user_id`` in nbgrader's gradebook, or else the number in Canvas's archive. A
     student without one is found by ``SIS Login ID``, the name that they handed in under. A student without a score has
-    no line: Canvas offers to clear a score if its field is empty.
+    no line: Canvas offers to clear a score if its field is empty. ``EX`` is its word for a student who is exempt.
     """
     rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment]]
     rows.append(["    Points Possible", "", "", "", "", _written(points)])
     for row in students:
-        if row.score is None:
+        if row.score is None and not row.is_exempt:
             continue
         name = ", ".join(part for part in (row.last_name, row.first_name) if part) or row.student
-        number, login = ("", row.student) if row.service != "canvas" else (row.student, "")
-        rows.append([name, row.lms_user_id or number, "", login, "", _written(row.score)])
+        number = row.lms_user_id or (row.number if row.service == "canvas" else "")
+        # a number that is all there is to a student is no login
+        login = "" if row.student == row.number else row.student
+        rows.append([name, number, "", login, "", "EX" if row.is_exempt else _written(row.score)])
     return _csv(rows)
 
 
@@ -189,7 +198,7 @@ def class_worksheet(students: Sequence[ExportRow], assignment: str, points: floa
     for row in students:
         if row.service == "moodle":
             name = " ".join(part for part in (row.first_name, row.last_name) if part)
-            rows.append([f"Participant {row.student}", name, row.email, _written(row.score), ""])
+            rows.append([f"Participant {row.number}", name, row.email, _written(row.score), ""])
     return _csv(rows)
 
 

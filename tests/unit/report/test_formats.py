@@ -384,7 +384,7 @@ class TestPage:
         entries = {
             "ann": ScoreEntry(3.0, 10.0, 0.5, ("check_dcounts",)),
             "bob": ScoreEntry(1.5, 10.0),
-            "cid": ScoreEntry(0.0, 10.0),
+            "cid": ScoreEntry(0.0, 10.0, is_scored=False),
             "dee": ScoreEntry(4.0, 10.0, by_hand=("check_dcounts",), waiting=True),
         }
         reports = [report(student=student, checks=CHECKS[:8]) for student in ("ann", "bob", "dee")]

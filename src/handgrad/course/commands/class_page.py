@@ -14,6 +14,8 @@ from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.roster import people
+from handgrad.course.people import RosterEntry
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference, forward_graph
@@ -49,7 +51,7 @@ def write_class_page(course: Course, assignment: str, reports: Sequence[Report],
     """
     path = (output or course.root / "report.html").resolve()
     folders = Folders(course, assignment)
-    roster = scores.roster(course, assignment)
+    roster = people(course, assignment).roster
     context = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
@@ -78,7 +80,7 @@ def _links(folders: Folders, student: str, start: Path) -> Links:
 
 
 def _examples(
-    folders: Folders, mistakes: Sequence[CommonMistake], roster: Mapping[str, scores.RosterEntry]
+    folders: Folders, mistakes: Sequence[CommonMistake], roster: Mapping[str, RosterEntry]
 ) -> dict[tuple[str, str], tuple[Example, ...]]:
     """For each mistake the most frequent cells of its students, anonymized."""
     cells = lru_cache(maxsize=None)(lambda student: _cells(folders.autograded(student)))
@@ -88,7 +90,7 @@ def _examples(
         for student in mistake.students[:LOOKED_INTO]:
             sources = cells(student)
             source = sources.get(mistake.cell, sources.get(mistake.gradient, ""))
-            entry = roster.get(student, scores.RosterEntry())
+            entry = roster.get(student, RosterEntry())
             if code := anonymous(source, (student, entry.first_name, entry.last_name, entry.email)):
                 written[code] += 1
         examples[mistake.mistake, mistake.gradient] = tuple(Example(*pair) for pair in written.most_common(EXAMPLES))

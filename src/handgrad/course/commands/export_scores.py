@@ -10,6 +10,8 @@ from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.collecting import came_from
+from handgrad.course.nbgrader.roster import people
+from handgrad.course.people import EXEMPT, WITHDRAWN, RosterEntry
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.class_summary import attention, is_earlier, unreviewed
@@ -77,11 +79,13 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
     reports = {report.student: report for report in report_store(course).reports(assignment)}
     grades = _grades(course, exercise)
     entries = scores.entries(course, assignment)
-    roster = scores.roster(course, assignment)
+    students = people(course, assignment)
+    roster = students.roster
     services = came_from(course.root, course.config, assignment)
+    numbers = {students.student(number): number for number in services}
 
     def row(name: str) -> ExportRow:
-        student, report, entry = roster.get(name, scores.RosterEntry()), reports.get(name), entries.get(name)
+        student, report, entry = roster.get(name, RosterEntry()), reports.get(name), entries.get(name)
         is_held = report is not None and bool(unreviewed(report, entry))
         why = attention(report, entry) if report else ""
         return ExportRow(
@@ -93,10 +97,14 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
             needs_person=bool(why) if report else bool(entry and entry.waiting),
             note="; ".join(filter(None, (why if is_held else "", _EARLIER if is_earlier(report, entry) else ""))),
             is_final=not (entry and entry.waiting) and not is_held,
-            service=services.get(name, ""),
+            service=services.get(numbers.get(name, ""), ""),
+            number=numbers.get(name, ""),
+            is_exempt=students.status(name, assignment) == EXEMPT,
         )
 
-    return [row(name) for name in sorted({*reports, *entries, *roster})]
+    # who handed in under another name is exported by the name that counts
+    names = {students.student(name) for name in (*reports, *entries, *roster)} - {*students.groups}
+    return [row(name) for name in sorted(names) if students.status(name, assignment) != WITHDRAWN]
 
 
 def _fault(rows: Sequence[ExportRow], assignment: str, form: str) -> str:
@@ -107,7 +115,11 @@ def _fault(rows: Sequence[ExportRow], assignment: str, form: str) -> str:
             f"no Moodle archive names a student of {assignment}: put the collected archive back into the "
             f"archive folder of downloaded/{assignment}, or export with --format moodle."
         )
-    lost = [row.student for row in from_moodle if row.score is not None and not (row.lms_user_id or row.email)]
+    lost = [
+        row.student
+        for row in from_moodle
+        if row.score is not None and row.student == row.number and not (row.lms_user_id or row.email)
+    ]
     if form == "moodle" and lost:
         return (
             f"Moodle's grade import cannot find {', '.join(lost)}: these are participant numbers of {assignment} "

@@ -25,6 +25,7 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
 from handgrad.course.nbgrader.preprocessors import comments
+from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
@@ -101,7 +102,7 @@ def grade_class(
         # read back from the store: a large class is not kept in memory while it is graded
         wanted = {*plan.unchanged, *(report.student for report in grading.reports(plan, workers, executor, watch))}
         late = write_dates(course, assignment, grading.dates(plan.unchanged))
-        pages = [name for name in late if name in plan.unchanged and grading.folders.feedback(name).is_file()]
+        pages = grading.without_current_page(plan.unchanged, late)
         if feedback and pages:
             with grading.pool(workers, executor, most=len(pages)) as pool:
                 list(grading.pages(pages, pool, solutions=False))
@@ -186,9 +187,11 @@ def write_feedback(
 
 
 def stored_reports(course: Course, assignment: str) -> list[Report]:
-    """The reports of the last grading, by student."""
+    """The reports of the last grading, by student, without those who have withdrawn or are exempt."""
     course.exercise(assignment)
-    return report_store(course).reports(assignment)
+    students = people(course, assignment)
+    reports = report_store(course).reports(assignment)
+    return [report for report in reports if not students.status(report.student, assignment)]
 
 
 def report_store(course: Course) -> ReportStore:
@@ -321,8 +324,8 @@ class ClassGrading:
             # kept, so that it is not read a second time when it is run
             self._read[student] = submitted
             return "another notebook was handed in"
-        if outcome == "graded" and (student not in graded or not self._is_written(student)):
-            return "its autograded notebook, score or page is missing"
+        if outcome == "graded" and (student not in graded or not self.folders.autograded(student).is_file()):
+            return "its autograded notebook or score is missing"
         return "" if whole == self.task.digest else POINTS
 
     def _with_points(self, report: Report) -> Report | None:
@@ -446,9 +449,10 @@ class ClassGrading:
                     found[student] = date
         return found
 
-    def _is_written(self, student: str) -> bool:
-        page = self.folders.feedback(student)
-        return self.folders.autograded(student).is_file() and (page.is_file() or not self.with_feedback)
+    def without_current_page(self, students: Iterable[str], changed: Collection[str]) -> list[str]:
+        """Those of the graded ``students`` who have no feedback page, or one with another score than they have now."""
+        graded = [name for name in students if self.folders.autograded(name).is_file()]
+        return [name for name in graded if name in changed or not self.folders.feedback(name).is_file()]
 
     def _keep(self, submitted: SubmittedFile, result: WorkerResult) -> tuple[Report, GradebookRow | None]:
         """Write one student's result; the report, and the gradebook's row if the page has still to be rendered."""

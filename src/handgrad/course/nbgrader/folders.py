@@ -20,6 +20,8 @@ from sqlalchemy import make_url
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder, make_private_file, write_text
+from handgrad.course.nbgrader.roster import people
+from handgrad.course.people import People
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
@@ -86,8 +88,8 @@ class Folders:
         return self._nbgrader.db_url, self._nbgrader.course_id
 
     def submitted(self, student: str) -> Path:
-        """The folder that a student handed in."""
-        return self._path(self._nbgrader.submitted_directory, student)
+        """The folder that a student handed in, which may be under another name of the student, or their group's."""
+        return self._path(self._nbgrader.submitted_directory, self._hand_ins.get(student, student))
 
     def trusted(self, student: str) -> Path:
         """The folder above a student's below which everything was handed in, and no link is followed."""
@@ -107,13 +109,14 @@ class Folders:
     def students(self, patterns: Sequence[str] = ()) -> list[str]:
         """The students who handed in something, sorted; if there are ``patterns``, those who match one of them.
 
+        Who has withdrawn or is exempt is left out, and who ``c.CourseDirectory.student_id_exclude`` names.
+
         Raises
         ------
         CourseError
             A pattern matches nobody.
         """
-        excluded = {name.strip() for name in self._nbgrader.student_id_exclude.split(",")}
-        students = sorted(self._with_folder() - excluded)
+        students = sorted(self._hand_ins)
         matching = {pattern: fnmatch.filter(students, pattern) for pattern in patterns}
         for pattern, names in matching.items():
             if not names:
@@ -121,6 +124,22 @@ class Folders:
                     f"nobody called {pattern!r} has handed in {self.assignment}." + closest(pattern, students)
                 )
         return sorted({name for names in matching.values() for name in names}) if patterns else students
+
+    @cached_property
+    def people(self) -> People:
+        """The students of the course."""
+        return people(self.course, self.assignment)
+
+    @cached_property
+    def _hand_ins(self) -> dict[str, str]:
+        """For each student who is graded, the name that the hand-in is under."""
+        excluded = {name.strip() for name in self._nbgrader.student_id_exclude.split(",")}
+        found = self.people.hand_ins(self._with_folder() - excluded)
+        return {
+            student: name
+            for student, name in found.items()
+            if student not in excluded and not self.people.status(student, self.assignment)
+        }
 
     def _with_folder(self) -> set[str]:
         """The students with a folder for the assignment."""

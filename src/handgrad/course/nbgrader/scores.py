@@ -4,11 +4,9 @@ A database that cannot be read is a :class:`.CourseError`; one that does not exi
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from nbgrader.api import (
@@ -18,35 +16,29 @@ from nbgrader.api import (
     Gradebook,
     GradeCell,
     Notebook,
-    Student,
     SubmittedAssignment,
     SubmittedNotebook,
     TaskCell,
 )
 from sqlalchemy import (
-    Connection,
     Executable,
     Integer,
     Select,
     bindparam,
     cast,
-    create_engine,
     func,
     select,
     union_all,
     update,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.database import address, connected, read
 from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY, at_work
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
-from handgrad.errors import CourseError
 from handgrad.report.records import Report, ScoreEntry
 
-__all__ = ["RosterEntry", "cell_scores", "entries", "entries_after", "roster", "scores_of", "write_dates"]
+__all__ = ["cell_scores", "entries", "entries_after", "scores_of", "write_dates"]
 
 
 def entries(course: Course, assignment: str, *, as_written: bool = False) -> dict[str, ScoreEntry]:
@@ -123,7 +115,8 @@ def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] |
         The gradebook cannot be read or written, or the course's plugin for late penalties fails.
     """
     late, changed = LatePenalties(course.config), list[str]()
-    with _connected(course, assignment) as (connection, values):
+    values = {"assignment": assignment, "course": address(course)[1]}
+    with connected(course) as connection:
         if connection is None:
             return {}
         for row in connection.execute(_TOTALS, values).all():
@@ -144,22 +137,6 @@ def _penalty_now(row: Any, late: LatePenalties, dates: Mapping[str, datetime]) -
     return late.penalty(row.student, row.score, lateness(row.duedate, handed_in, row.extension))
 
 
-@dataclass(frozen=True)
-class RosterEntry:
-    """A student's entry in the gradebook's roster; unknown fields are empty."""
-
-    first_name: str = ""
-    last_name: str = ""
-    email: str = ""
-    lms_user_id: str = ""
-
-
-def roster(course: Course, assignment: str) -> dict[str, RosterEntry]:
-    """The gradebook's roster: every student, whether or not they handed in."""
-    (rows,) = _read(course, assignment, _ROSTER)
-    return {student: RosterEntry(*(field or "" for field in fields)) for student, *fields in rows}
-
-
 def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, float, float]]:
     """The graded cells: student, cell, score (the manual one if there is one), points."""
     (rows,) = _read(course, assignment, _CELLS)
@@ -167,29 +144,7 @@ def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, flo
 
 
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
-    """The rows of each statement."""
-    with _connected(course, assignment) as (connection, values):
-        if connection is None:
-            return [()] * len(statements)
-        return [connection.execute(statement, values).all() for statement in statements]
-
-
-@contextmanager
-def _connected(course: Course, assignment: str) -> Iterator[tuple[Connection | None, dict[str, str]]]:
-    """A connection to the gradebook, None if there is none yet; and the values that statements are bound to."""
-    address, course_id = Folders(course, assignment).database
-    url, values = make_url(address), {"assignment": assignment, "course": course_id}
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        yield None, values
-        return
-    engine = create_engine(url)
-    try:
-        with engine.connect() as connection:
-            yield connection, values
-    except DatabaseError as error:
-        raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
-    finally:
-        engine.dispose()
+    return read(course, *statements, assignment=assignment, course=address(course)[1])
 
 
 _OURS = (
@@ -259,7 +214,6 @@ _AUTOMATIC = _graded(BaseCell.name, Grade.auto_score).join(BaseCell, BaseCell.id
 _DUEDATE = select(Assignment.duedate).where(
     Assignment.name == bindparam("assignment"), Assignment.course_id == bindparam("course")
 )
-_ROSTER = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
 _CELLS = (
     _graded(
         GradeCell.name,

@@ -3,12 +3,14 @@
 import csv
 import json
 from dataclasses import replace
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from nbgrader.api import Gradebook
+from nbgrader.plugins import LateSubmissionPlugin
 
 from handgrad.cli import Export
 from handgrad.course.commands.export_scores import export
@@ -18,12 +20,19 @@ from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import summarise
 from handgrad.report.formats import report_gradescope
-from handgrad.report.records import Report
+from handgrad.report.records import Report, ScoreEntry
 from handgrad.report.score_export import EXPORTS, ExportRow
 from helpers.courses import RIGHT, SLIP, grade, make_course
 from helpers.inputs import named
 
 MANUAL = 0.25
+
+
+class TwoPoints(LateSubmissionPlugin):
+    """Takes off two points, whatever the delay."""
+
+    def late_submission_penalty(self, student_id: str, score: float, total_seconds_late: float) -> float:
+        return 2.0
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +51,10 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
         gradebook.update_or_create_student("cid", first_name="Cid", last_name="Ng", email="cid@example.org")
         gradebook.update_or_create_student("eva", first_name="Eva", last_name="Xu", lms_user_id="4712")
         gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob").manual_score = MANUAL
-        gradebook.find_submission_notebook("backprop", "backprop", "bob").late_submission_penalty = 2.0
+        gradebook.find_assignment("backprop").duedate = datetime(2026, 3, 1)
+        gradebook.find_submission("backprop", "bob").timestamp = datetime(2026, 3, 2)
         gradebook.db.commit()
+    course.config.AssignLatePenalties.plugin_class = TwoPoints
     return course
 
 
@@ -56,7 +67,7 @@ def expected(course: Course) -> dict[str, float | None]:
     """The scores as nbgrader's own models add them up."""
     with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
         found = {
-            one.student_id: one.score - sum(book.late_submission_penalty or 0 for book in one.notebooks)
+            one.student_id: one.score - one.late_submission_penalty
             for one in gradebook.assignment_submissions("backprop")
         }
     return {**dict.fromkeys(("cid", "dan", "eva")), **found}
@@ -104,8 +115,8 @@ def test_canvas(course: Course) -> None:
     assert (found[0]["Student"].strip(), found[0]["backprop"]) == ("Points Possible", "26")
     students = {row["SIS Login ID"]: row for row in found[1:]}
     assert (students["ann"]["Student"], students["ann"]["ID"]) == ('Ö"Hara, jr, Ann', "4711")
-    assert (students["cid"]["Student"], students["cid"]["backprop"]) == ("Ng, Cid", "")
-    assert (students["eva"]["ID"], students["eva"]["backprop"]) == ("4712", "")
+    # an empty field would be an offer to clear a score that is there
+    assert set(students) == {"ann", "bob"}
     assert float(students["bob"]["backprop"]) == expected(course)["bob"]
 
 
@@ -125,15 +136,23 @@ def test_no_archive_of_moodle(course: Course) -> None:
 
 def test_the_gradebook_wins() -> None:
     """An LMS id in the gradebook goes before the number in Canvas's archive."""
-    students = [ExportRow("12", lms_user_id="4711", service="canvas"), ExportRow("13", service="canvas")]
+    full = ScoreEntry(1.0, 1.0)
+    students = [
+        ExportRow("12", lms_user_id="4711", service="canvas", number="12", entry=full),
+        ExportRow("13", service="canvas", number="13", entry=full),
+    ]
     found = list(csv.DictReader(StringIO(EXPORTS["canvas"](students, "backprop", 1.0))))[1:]
     assert [(row["ID"], row["SIS Login ID"]) for row in found] == [("4711", ""), ("13", "")]
 
 
 def test_worksheet() -> None:
     """The columns without which Moodle refuses a grading worksheet, and a line for each participant."""
-    ada = ExportRow("12", first_name="Ada", last_name="L", email="a@b.c", grades={"dx": (1.5, 2.0)}, service="moodle")
-    text = EXPORTS["moodle-worksheet"]([ada, ExportRow("13", service="moodle"), ExportRow("eva")], "backprop", 2.0)
+    ada = ExportRow(
+        "12", first_name="Ada", last_name="L", email="a@b.c", entry=ScoreEntry(1.5, 2.0), service="moodle", number="12"
+    )
+    text = EXPORTS["moodle-worksheet"](
+        [ada, ExportRow("13", service="moodle", number="13"), ExportRow("eva")], "backprop", 2.0
+    )
     found = list(csv.DictReader(StringIO(text)))
     assert {"Identifier", "Grade", "Last modified (grade)"} <= set(found[0])
     assert [(row["Identifier"], row["Grade"]) for row in found] == [("Participant 12", "1.5"), ("Participant 13", "")]
@@ -146,10 +165,17 @@ def test_every_format_can_be_chosen() -> None:
 
 
 def test_gradescope(course: Course) -> None:
-    """Everybody's results.json."""
+    """Everybody's results.json, with the scores that count: the manual one, and the late penalty."""
     content = json.loads(export(course, "backprop", "gradescope").text)
-    reports = {one.student: json.loads(report_gradescope(one)) for one in stored_reports(course, "backprop")}
+    reports = {report.student: json.loads(report_gradescope(report)) for report in stored_reports(course, "backprop")}
+    bob, tests = content.pop("bob"), reports.pop("bob")["tests"]
+    # who has no score in the gradebook has none here
+    assert (reports["cid"].pop("score"), reports["dan"].pop("score")) == (0, 0)
     assert content == reports
+    assert bob["score"] == expected(course)["bob"]
+    assert "By hand: dprobs; late: 2 points off; handgrad gave 22." in bob["output"]
+    differing = [test for test, before in zip(bob["tests"], tests, strict=True) if test != before]
+    assert [(test["name"], test["score"]) for test in differing] == [("dprobs", MANUAL)]
 
 
 def test_a_file(course: Course, tmp_path: Path) -> None:
@@ -172,7 +198,7 @@ def test_penalty_is_not_below_zero() -> None:
     """No score is negative, in any format."""
     for form in EXPORTS:
         with named(form):
-            row = ExportRow("ann", grades={"dprobs": (1.0, 1.0)}, penalty=2.0)
+            row = ExportRow("ann", grades={"dprobs": (1.0, 1.0)}, entry=ScoreEntry(1.0, 1.0, penalty=2.0))
             assert row.score == 0
             assert "-1" not in EXPORTS[form]([row], "backprop", 1.0)
 
@@ -197,10 +223,10 @@ FORMULAS = (
 def test_no_formulas() -> None:
     """No field of a CSV file begins with a sign of a formula, with commas or semicolons; all are on one line each."""
     for name in FORMULAS:
-        row = ExportRow(name, first_name=name, last_name=name, email=name, grades={"dprobs": (1.0, 1.0)})
+        row = ExportRow(name, first_name=name, last_name=name, email=name, entry=ScoreEntry(1.0, 1.0))
         for form in ("csv", "canvas", "moodle", "moodle-worksheet"):
             with named(name, form):
-                text = EXPORTS[form]([row, replace(row, service="moodle")], "backprop", 1.0)
+                text = EXPORTS[form]([row, replace(row, service="moodle", number=name)], "backprop", 1.0)
                 fields = [field for line in csv.reader(StringIO(text)) for field in line]
                 others = [field for line in csv.reader(StringIO(text), delimiter=";") for field in line]
                 assert not [field for field in fields if field.strip()[:1] in ("=", "+", "-", "@", "\uff1d")]
@@ -212,7 +238,7 @@ def test_no_formulas() -> None:
 def test_ids_and_numbers_stay() -> None:
     """What an importer matches or adds up is not changed: ids, numbers with a sign, addresses, names with accents."""
     for name in ("4711", "-1", "+1.5", "0012", "ada.l-2@example.org", "anon_4a", "Zoë", "x_y", "O'Hara"):
-        row = ExportRow(name, lms_user_id=name, email=name, grades={"dprobs": (0.5, 1.0)})
+        row = ExportRow(name, lms_user_id=name, email=name, entry=ScoreEntry(0.5, 1.0))
         with named(name):
             (found,) = csv.DictReader(StringIO(EXPORTS["moodle"]([row], "backprop", 1.0)))
             assert (found["ID number"], found["Email address"], found["backprop"]) == (name, name, "0.5")
