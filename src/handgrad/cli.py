@@ -274,7 +274,8 @@ def grade(
     Exit status: 0 if everything passed, 1 if something did not (the usual case), 2 if something could not be graded.
     A dry run ends with 0.
     """
-    from handgrad.course.commands.grade_class import grade_class, what_would_change
+    from handgrad.course.commands.class_list import class_list
+    from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.workers.pool import cluster
     from handgrad.report.class_terminal import class_table, dry_run_table
@@ -288,7 +289,9 @@ def grade(
             typer.echo(dry_run_table(what_would_change(*which, **how), width=_width()), nl=False)
             return
         reports = grade_class(*which, **how, feedback=feedback)
-    typer.echo(class_table(reports, width=_width()), nl=False)
+    # the reports of all: with --student some who handed in are not in this table
+    listed = class_list(found, assignment, stored_reports(found, assignment))
+    typer.echo(class_table(reports, names=listed.names, absent=listed.absent, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
 
@@ -299,6 +302,7 @@ def report(
     course: CourseOption = Path(),
 ) -> None:
     """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
+    from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
     from handgrad.course.nbgrader.scores import entries
@@ -306,7 +310,9 @@ def report(
 
     found = _course(course)
     reports = stored_reports(found, assignment)
-    typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
+    listed = class_list(found, assignment, reports)
+    whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
+    typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports, to)
     output.note(f"The report is in {page}")
 
