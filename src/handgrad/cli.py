@@ -299,6 +299,9 @@ def grade(
 def report(
     assignment: Assignment,
     to: Annotated[Path | None, _output_option("report.html")] = None,
+    no_names: Annotated[
+        bool, _option("--no-names", help="Write a page for showing in class, which names nobody; no table.")
+    ] = False,
     course: CourseOption = Path(),
 ) -> None:
     """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
@@ -312,8 +315,9 @@ def report(
     reports = stored_reports(found, assignment)
     listed = class_list(found, assignment, reports)
     whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
-    typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
-    page = write_class_page(found, assignment, reports, to)
+    if not no_names:
+        typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
+    page = write_class_page(found, assignment, reports, to, with_names=not no_names)
     output.note(f"The report is in {page}")
 
 

@@ -72,6 +72,8 @@ class ClassContext:
         For each student who handed in again, the report on the first hand-in.
     accepted
         The log of accepted answers, the oldest first.
+    is_anonymous
+        Whether the page is for showing in class: see :func:`.anonymity.without_names`.
     """
 
     graph: ForwardGraph | None = None
@@ -82,6 +84,7 @@ class ClassContext:
     absent: Sequence[str] = ()
     first: Mapping[str, Report] = field(default_factory=dict)
     accepted: Sequence[AcceptedAnswer] = ()
+    is_anonymous: bool = False
 
 
 def class_page(reports: Sequence[Report], title: str, context: ClassContext | None = None) -> str:
@@ -111,7 +114,9 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         item_chart=item_chart(analysis),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
         same_names=[alike_sentence(group) for group in alike(report.student for report in reports)],
-        differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
+        differing=0
+        if context.is_anonymous
+        else sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         named=NAMED,
         attention=attention,
         changed=changed,

@@ -18,6 +18,7 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference, forward_graph
+from handgrad.report.anonymity import without_names
 from handgrad.report.class_summary import CommonMistake, Example, find_common_mistakes
 from handgrad.report.pages import ClassContext, Links, class_page
 from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report
@@ -45,18 +46,19 @@ def write_class_page(
     output: Path | None = None,
     *,
     accepted: Sequence[AcceptedAnswer] = (),
+    with_names: bool = True,
 ) -> Path:
     """Write the page of a class (default: ``report.html`` in the course) and return its path.
 
     Scores and names come from the gradebook, the graph from the current instructor's notebook; ``accepted`` is the log
-    of accepted answers.
+    of accepted answers. Without names the page is for showing in class (default: ``report-without-names.html``).
 
     Raises
     ------
     CourseError
         The page cannot be written, or the gradebook cannot be read.
     """
-    path = (output or course.root / "report.html").resolve()
+    path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
     roster, listed = scores.roster(course, assignment), class_list(course, assignment, reports)
     context = ClassContext(
@@ -68,6 +70,9 @@ def write_class_page(
         absent=listed.absent,
         accepted=accepted,
     )
+    if not with_names:
+        identifying = [text for student, entry in roster.items() for text in (student, *vars(entry).values())]
+        reports, context = without_names(reports, context, identifying)
     write_text(path, class_page(reports, assignment, context), mode=course.file_mode)
     return path
 
