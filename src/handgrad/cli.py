@@ -274,7 +274,8 @@ def grade(
     Exit status: 0 if everything passed, 1 if something did not (the usual case), 2 if something could not be graded.
     A dry run ends with 0.
     """
-    from handgrad.course.commands.grade_class import grade_class, what_would_change
+    from handgrad.course.commands.class_list import class_list
+    from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.nbgrader.scores import entries
     from handgrad.course.workers.pool import cluster
@@ -289,7 +290,10 @@ def grade(
             typer.echo(dry_run_table(what_would_change(*which, **how), width=_width()), nl=False)
             return
         reports = grade_class(*which, **how, feedback=feedback)
-    typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
+    # the reports of all: with --student some who handed in are not in this table
+    listed = class_list(found, assignment, stored_reports(found, assignment))
+    whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
+    typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
 
@@ -297,9 +301,13 @@ def grade(
 def report(
     assignment: Assignment,
     to: Annotated[Path | None, _output_option("report.html")] = None,
+    no_names: Annotated[
+        bool, _option("--no-names", help="Write a page for showing in class, which names nobody; no table.")
+    ] = False,
     course: CourseOption = Path(),
 ) -> None:
     """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
+    from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
     from handgrad.course.nbgrader.scores import entries, write_dates
@@ -308,8 +316,11 @@ def report(
     found = _course(course)
     reports = stored_reports(found, assignment)
     write_dates(found, assignment)
-    typer.echo(class_table(reports, entries(found, assignment), width=_width()), nl=False)
-    page = write_class_page(found, assignment, reports, to)
+    listed = class_list(found, assignment, reports)
+    whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
+    if not no_names:
+        typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
+    page = write_class_page(found, assignment, reports, to, with_names=not no_names)
     output.note(f"The report is in {page}")
 
 

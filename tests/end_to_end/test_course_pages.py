@@ -14,6 +14,7 @@ from nbgrader.api import Gradebook
 from typer.testing import CliRunner
 
 from handgrad.cli import app
+from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.grade_class import stored_reports, write_feedback
 from handgrad.course.course import Course
@@ -22,6 +23,7 @@ from handgrad.course.workers import worker
 from handgrad.course.workers.task import Task
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
+from handgrad.report.class_terminal import class_table
 from handgrad.report.records import ScoreEntry
 from helpers.browsing import chromium, needs_chromium
 from helpers.courses import UNTOUCHED, WORKER, grade, make_course
@@ -74,6 +76,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
         by_hand.manual_score, by_hand.needs_manual_grade = 0.75, False
         gradebook.find_comment("dcounts", "backprop", "backprop", "bob").manual_comment = REMARK
         gradebook.update_or_create_student("dan", first_name="Daniel", last_name="Düsentrieb")
+        gradebook.update_or_create_student("zoe", first_name="Emmy", last_name="Noether")
         gradebook.db.commit()
     return course
 
@@ -147,17 +150,26 @@ class TestClassPage:
         assert re.search(r"bob\s+graded\s+25.75\s.*?by hand: dcounts; handgrad gave 25", text, re.DOTALL)
         assert "2 differ from handgrad's" in " ".join(text.split())
 
+    def test_it_has_the_names_of_the_roster(self, page: str) -> None:
+        """A name stands beside the id, and who has not handed in has a line."""
+        assert '<th scope="row">Daniel Düsentrieb <small>dan</small></th>' in page
+        assert '<th scope="row">ann</th>' in page
+        assert re.search(r'data-is="all none absent"><th scope="row">Emmy Noether <small>zoe</small></th>', page)
+        assert "<dt>not handed in</dt><dd>1</dd>" in page
+
     def test_links_lead_to_the_files(self, course: Course, page: str) -> None:
-        """Every graded student has a link to the notebook and to the feedback page, whatever the name."""
-        links = [unquote(link) for link in re.findall(r'href="([^"#]+)"', page)]
+        """Every graded student has a link to the rendered notebook and to the feedback page, whatever the name."""
+        links = [(unquote(link), place) for link, place in re.findall(r'href="([^"#]+)(#?\w*)"', page)]
         assert len(links) == 10
-        assert all((course.root / link).is_file() for link in links)
-        assert f"autograded/{NAMED}/backprop/backprop.ipynb" in links
+        assert all((course.root / link).is_file() for link, _ in links)
+        assert {(f"feedback/{NAMED}/backprop/backprop.html", place) for place in ("", "#notebook")} <= {*links}
+        assert '<section id="notebook">' in read_feedback(course, "ann")
 
     def test_links_from_elsewhere(self, course: Course, tmp_path: Path) -> None:
         """The links of a page in another folder lead to the same files."""
         path = write_class_page(course, "backprop", stored_reports(course, "backprop"), tmp_path / "elsewhere.html")
-        links = [unquote(link) for link in re.findall(r'href="([^"#]+)"', path.read_text(encoding="utf-8"))]
+        text = path.read_text(encoding="utf-8")
+        links = [unquote(link) for link in re.findall(r'href="([^"#]+)#?\w*"', text)]
         assert len(links) == 10
         assert all((tmp_path / link).is_file() for link in links)
 
@@ -202,11 +214,17 @@ class TestCommands:
     def test_report(self, course: Course) -> None:
         """`handgrad report` shows the gradebook's scores, and says where the page is."""
         told = handgrad(course, "report", "backprop")
+        assert re.search(r"^ann +graded +24 .* late: 2 points off; ", told, re.MULTILINE)
+        assert re.search(r"^dan +Daniel Düsentr\S* +graded +25 ", told, re.MULTILINE)
+        assert "Not handed in (1): Emmy Noether (zoe).\n" in told
+        # with the name there is room for the whole notes in a wide terminal only
+        listed = class_list(course, "backprop", reports := stored_reports(course, "backprop"))
+        wide = class_table(reports, scores.entries(course, "backprop"), names=listed.names, width=140)
         assert re.search(
-            r"^ann +graded +24 .* late: 2 points off; handgrad gave 26; \u2713 all passed$", told, re.MULTILINE
+            r"^ann +graded +24 .* late: 2 points off; handgrad gave 26; \u2713 all passed$", wide, re.MULTILINE
         )
         assert re.search(
-            r"^bob +graded +25\.75 .* by hand: dcounts; handgrad gave 25; 1 failed: dcounts$", told, re.MULTILINE
+            r"^bob +graded +25\.75 .* by hand: dcounts; handgrad gave 25; 1 failed: dcounts$", wide, re.MULTILINE
         )
         assert re.search(r"^eve +! unreadable +- ", told, re.MULTILINE)
         assert f"The report is in {course.root / 'report.html'}" in told.replace("\n", "")
@@ -258,6 +276,7 @@ class TestFeedback:
         late, by_hand = read_feedback(rewritten, "ann"), read_feedback(rewritten, "bob")
         assert "<b>24</b> of 26 points" in late
         assert "2 points off for handing in late." in late
+        assert "Daniel Düsentrieb (dan)" in read_feedback(rewritten, "dan")
         assert "<b>25.75</b> of 26 points" in by_hand
         text = " ".join(Page(by_hand).said.split())
         assert "dcounts · 0.75 of 1 point · scored by your instructor" in text
@@ -342,6 +361,7 @@ class TestFeedback:
         """`nbgrader generate_feedback` makes the page that ours makes, letter by letter."""
         shutil.copytree(rewritten.root, tmp_path, dirs_exist_ok=True)
         shutil.rmtree(tmp_path / "feedback")
-        command = ["nbgrader", "generate_feedback", "backprop", "--student", "bob"]
-        subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
-        assert read_feedback(Course.at(tmp_path), "bob") == read_feedback(rewritten, "bob")
+        for student in ("bob", "dan"):
+            command = ["nbgrader", "generate_feedback", "backprop", "--student", student]
+            subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
+            assert read_feedback(Course.at(tmp_path), student) == read_feedback(rewritten, student)

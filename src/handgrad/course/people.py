@@ -256,6 +256,10 @@ class People:
         """First and last name of a student; empty if the roster has none."""
         return self.roster.get(student, RosterEntry()).name
 
+    def full_names(self) -> dict[str, str]:
+        """First and last name of each student who has one, by id."""
+        return {student: entry.name for student, entry in self.roster.items() if entry.name}
+
     def unmatched(self, names: Iterable[str], called: Mapping[str, str] | None = None) -> Iterator[str]:
         """A sentence for each of the ``names`` that is nobody's who is enrolled, with the nearest names.
 

@@ -35,11 +35,13 @@
   const [words, which] = [filters.querySelector("input"), filters.querySelector("select")];
   const shown = filters.querySelector("output");
   const rows = [...document.querySelector("#students").tBodies[0].rows];
+  // letters without their accents: a search for cafe finds café
+  const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   let texts = null;
   const show = () => {
     // the texts of a large class are collected for the first search, not when the page opens
-    texts ??= rows.map((row) => row.textContent.toLowerCase());
-    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    texts ??= rows.map((row) => plain(row.textContent));
+    const wanted = plain(words.value).split(/\s+/).filter(Boolean);
     let count = 0;
     rows.forEach((row, place) => {
       const is = ` ${row.dataset.is} `;

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
-from handgrad.report.names import shown
+from handgrad.report.names import called
 from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
@@ -22,6 +22,7 @@ __all__ = [
     "has_score",
     "is_earlier",
     "items",
+    "resubmitted",
     "score_of",
     "summarise",
 ]
@@ -30,6 +31,8 @@ FEWEST = 10
 """Smallest number of submissions for a correlation."""
 MOST = 12
 """Mistakes that are listed at most."""
+FEW = 6
+"""Gradients that are named of a resubmission."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,16 @@ class ClassSummary:
         return median(self.scores) if self.scores else None
 
 
-def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None) -> ClassSummary:
-    """Summarise a class; the scores are those of the gradebook's ``entries``, or else of the reports."""
-    entries = entries or {}
+def summarise(
+    reports: Sequence[Report],
+    entries: Mapping[str, ScoreEntry] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> ClassSummary:
+    """Summarise a class; the scores are those of the gradebook's ``entries``, or else of the reports.
+
+    Whose submission needs review is shown with the student's name in ``names``, if it has one.
+    """
+    entries, names = entries or {}, names or {}
     graded = [report for report in reports if report.outcome == "graded"]
     counts: dict[str, Counter[str]] = {}
     mistakes: dict[str, Counter[str]] = {}
@@ -118,7 +128,7 @@ def summarise(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | Non
         gradients=tuple(gradients),
         given_up=tuple(Counter(filter(None, map(_given_up, graded))).most_common()),
         needs_review=tuple(
-            (shown(report.student), reason)
+            (called(report.student, names), reason)
             for report in reports
             if (reason := attention(report, entries.get(report.student)))
         ),
@@ -188,6 +198,29 @@ def changed(report: Report, entry: ScoreEntry | None) -> str:
 def is_earlier(report: Report | None, entry: ScoreEntry | None) -> bool:
     """Whether the score is from an earlier hand-in: the last one could not be graded."""
     return report is not None and report.outcome != "graded" and entry is not None and entry.is_scored
+
+
+def resubmitted(first: Report, now: Report) -> str:
+    """What a resubmission changed since the first hand-in: scores, and the gradients that are right now or no longer.
+
+    The scores are handgrad's own, before manual scores and late penalties.
+    """
+    scores = [number(report.score) if has_score(report) else report.outcome for report in (first, now)]
+    before, after = (
+        {one_line(verdict.gradient): verdict.outcome == "passed" for verdict in report.checks}
+        for report in (first, now)
+    )
+    gained = [name for name, is_right in after.items() if is_right and not before.get(name)]
+    lost = [name for name, was_right in before.items() if was_right and not after.get(name)]
+    parts = [f"first {scores[0]}, now {scores[1]}"]
+    parts += [f"{said}: {_few(found)}" for said, found in (("right now", gained), ("no longer right", lost)) if found]
+    return "; ".join(parts)
+
+
+def _few(gradients: Sequence[str]) -> str:
+    """The first few gradients, and how many more there are."""
+    more = len(gradients) - FEW
+    return ", ".join(gradients[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cells(report: Report, entry: ScoreEntry) -> list[str]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
-from handgrad.report.names import alike, alike_sentence, shown
+from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
 from handgrad.report.terminal import new_console, text_of
 from handgrad.report.wording import LOOKS, clean, number, one_line, out_of
@@ -22,31 +22,43 @@ CELLS = 3
 COPIES = 8
 """Students who are named for one thing."""
 LONGEST_NAME = 24
-"""Columns of a student's name in the class table."""
+"""Columns of a student's id in the class table."""
+ABSENT = 20
+"""Students who have not handed in that are named."""
 
 
 _REPORT_MARKS: Mapping[ReportOutcome, str] = {"graded": "", "unreadable": "!", "not-submitted": "○", "not-graded": "!"}
 
 
 def class_table(
-    reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | None = None, *, width: int | None = None
+    reports: Sequence[Report],
+    entries: Mapping[str, ScoreEntry] | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+    absent: Sequence[str] = (),
+    width: int | None = None,
 ) -> str:
     """A class at a glance: a line for each student, in this order, statistics, and what needs manual review.
 
-    The scores are those of the gradebook's ``entries``, with the reason if they differ from the report's; ``width`` is
-    as for :func:`.terminal.report_text`.
+    The scores are those of the gradebook's ``entries``, with the reason if they differ from the report's. ``names``
+    are the students' names by their ids, ``absent`` the ids of those who have not handed in. ``width`` is as for
+    :func:`.terminal.report_text`.
     """
     console = new_console(width)
-    entries = entries or {}
-    summary = summarise(reports, entries)
+    entries, names = entries or {}, names or {}
+    summary = summarise(reports, entries, names)
     titles = dict.fromkeys(one_line(report.assignment) for report in reports)
     console.print(Text(", ".join(titles) or "No submissions", "bold"))
     if reports:
         console.print()
-        console.print(_students(reports, entries, summary, console.width))
+        console.print(_students(reports, entries, names, summary, console.width))
     console.print()
-    for line in _figures(reports, summary):
+    for line in _figures(reports, names, summary):
         console.print(Text(line))
+    if absent:
+        named = ", ".join(called(student, names) for student in absent[:ABSENT])
+        more = f" and {len(absent) - ABSENT} more" if len(absent) > ABSENT else ""
+        console.print(Text(f"Not handed in ({len(absent)}): {named}{more}."))
     if summary.needs_review:
         console.print()
         console.print(Text(f"Needs manual review ({len(summary.needs_review)}):", "bold"))
@@ -60,15 +72,24 @@ def class_table(
     return text_of(console)
 
 
-def _students(reports: Sequence[Report], entries: Mapping[str, ScoreEntry], summary: ClassSummary, width: int) -> Table:
-    rows = [_student(report, entries.get(report.student)) for report in reports]
-    header = ("student", "outcome", f"of {number(summary.max_score)}", "s")
+def _students(
+    reports: Sequence[Report],
+    entries: Mapping[str, ScoreEntry],
+    names: Mapping[str, str],
+    summary: ClassSummary,
+    width: int,
+) -> Table:
+    rows = [_student(report, entries.get(report.student), names) for report in reports]
+    header: tuple[str, ...] = ("student", "name", "outcome", f"of {number(summary.max_score)}", "s")
+    if not any(row[1] for row in rows):
+        header, *rows = ((row[0], *row[2:]) for row in (header, *rows))
     widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    widths[0] = min(widths[0], LONGEST_NAME)
+    for column in range(header.index("outcome")):
+        widths[column] = min(widths[column], LONGEST_NAME if column == 0 else width // 6)
     room = max(width - sum(widths) - 2 * len(widths), 10)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name, columns in zip(header, widths, strict=True):
-        right = name not in ("student", "outcome")
+        right = name not in ("student", "name", "outcome")
         table.add_column(name, width=columns, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
     table.add_column("notes", width=room, no_wrap=True, overflow="ellipsis")
     for report, row in zip(reports, rows, strict=True):
@@ -76,10 +97,11 @@ def _students(reports: Sequence[Report], entries: Mapping[str, ScoreEntry], summ
     return table
 
 
-def _student(report: Report, entry: ScoreEntry | None) -> tuple[str, str, str, str]:
+def _student(report: Report, entry: ScoreEntry | None, names: Mapping[str, str]) -> tuple[str, ...]:
     score = score_of(report, entry)
     return (
         shown(report.student) or "no name",
+        shown(names.get(report.student, "")),
         f"{_REPORT_MARKS[report.outcome]} {report.outcome}".strip(),
         "-" if score is None else number(score),
         f"{report.seconds:.2f}" if report.outcome == "graded" else "",
@@ -104,7 +126,7 @@ def _not_passed(report: Report, room: int) -> str:
     return next((option for option in options if cell_len(option) <= room), f"{count} not passed")
 
 
-def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
+def _figures(reports: Sequence[Report], names: Mapping[str, str], summary: ClassSummary) -> list[str]:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.outcomes.items()))
     students = f"{len(reports)} submission{'' if len(reports) == 1 else 's'}"
     texts = [f"{students}: {outcomes}." if outcomes else f"{students}."]
@@ -121,7 +143,7 @@ def _figures(reports: Sequence[Report], summary: ClassSummary) -> list[str]:
     if named:
         texts.append(f"Hardest: {', '.join(named)}.")
     copies = [
-        f"{one_line(report.student) or 'no name'} ({report.solution_cells})"
+        f"{called(report.student, names) or 'no name'} ({report.solution_cells})"
         for report in reports
         if report.solution_cells
     ]

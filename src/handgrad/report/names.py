@@ -1,9 +1,9 @@
 """The names of students and files, which may hold anything: shown on one line, and compared as a reader sees them."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["alike", "alike_sentence", "in_ascii", "is_hidden", "printable", "shown"]
+__all__ = ["alike", "alike_sentence", "called", "in_ascii", "is_hidden", "printable", "shown"]
 
 LONGEST = 200
 """Characters of a name that are shown."""
@@ -51,6 +51,12 @@ def shown(name: str) -> str:
     """A name on one line, so that two names that differ never look the same for a hidden character."""
     cut = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
     return printable(cut).replace("\n", "\\n")
+
+
+def called(student: str, names: Mapping[str, str]) -> str:
+    """A student by the name in ``names``, with the id: ``Ada Lovelace (u01)``; the id alone if there is no name."""
+    name = names.get(student, "")
+    return f"{shown(name)} ({shown(student)})" if name and name != student else shown(student)
 
 
 def in_ascii(name: str) -> str:

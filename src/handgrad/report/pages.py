@@ -19,12 +19,13 @@ from handgrad.report.class_summary import (
     find_common_mistakes,
     grouped,
     items,
+    resubmitted,
     score_of,
     summarise,
 )
 from handgrad.report.graph import Node, draw
-from handgrad.report.names import alike, alike_sentence, shown
-from handgrad.report.records import ForwardGraph, Report, ScoreEntry, Verdict
+from handgrad.report.names import alike, alike_sentence, called, shown
+from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
 from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ RATES = ((0.9, "90% or more"), (0.75, "75%"), (0.5, "50%"), (0.25, "25%"), (0.0,
 
 @dataclass(frozen=True)
 class Links:
-    """Relative links from the class page to a student's notebook and feedback page; empty if there is none."""
+    """Relative links from the class page to a student's feedback page and autograded notebook; empty if there is none.
+
+    The feedback page shows the notebook too, so the file itself is linked only where there is no page.
+    """
 
     notebook: str = ""
     feedback: str = ""
@@ -50,14 +54,37 @@ class Links:
 class ClassContext:
     """What is known of a class besides its reports.
 
-    The exercise's forward graph (None if it is not available), the gradebook's entry of each student, cells with a
-    mistake by the mistake and its gradient, and the links to each student's files.
+    Attributes
+    ----------
+    graph
+        The exercise's forward graph; None if it is not available.
+    entries
+        The gradebook's entry of each student.
+    examples
+        Cells with a mistake, by the mistake and its gradient.
+    links
+        The links to each student's files.
+    names
+        The students' names by their ids.
+    absent
+        The ids of those who have not handed in.
+    first
+        For each student who handed in again, the report on the first hand-in.
+    accepted
+        The log of accepted answers, the oldest first.
+    is_anonymous
+        Whether the page is for showing in class: see :func:`.anonymity.without_names`.
     """
 
     graph: ForwardGraph | None = None
     entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
     examples: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
     links: Mapping[str, Links] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    absent: Sequence[str] = ()
+    first: Mapping[str, Report] = field(default_factory=dict)
+    accepted: Sequence[AcceptedAnswer] = ()
+    is_anonymous: bool = False
 
 
 def class_page(reports: Sequence[Report], title: str, context: ClassContext | None = None) -> str:
@@ -66,7 +93,7 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     Its one script sorts and filters; the page has the same content without it. The reports are listed in their order.
     """
     context = context or ClassContext()
-    summary = summarise(reports, context.entries)
+    summary = summarise(reports, context.entries, context.names)
     analysis = items(reports)
     script = _read("class.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -87,11 +114,14 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         item_chart=item_chart(analysis),
         isolations=sorted({isolation(report) for report in reports if report.outcome == "graded"}),
         same_names=[alike_sentence(group) for group in alike(report.student for report in reports)],
-        differing=sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
+        differing=0
+        if context.is_anonymous
+        else sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         named=NAMED,
         attention=attention,
         changed=changed,
         grouped=grouped,
+        resubmitted=resubmitted,
         score_of=score_of,
         strip=strip,
     )
@@ -164,8 +194,8 @@ class Piece:
 class Feedback:
     """Everything on a student's page.
 
-    The verdicts, the student's name, the exercise's forward graph, the cells of the notebook in order; for each check
-    the gradebook's score and points; and the points taken off for handing in late.
+    The verdicts, the student's id, the exercise's forward graph, the cells of the notebook in order; for each check
+    the gradebook's score and points; the points taken off for handing in late; and the student's name, if it is known.
     """
 
     report: Report
@@ -174,6 +204,7 @@ class Feedback:
     pieces: Sequence[Piece]
     grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     penalty: float = 0.0
+    name: str = ""
 
     @property
     def score(self) -> float:
@@ -269,5 +300,5 @@ def _template(name: str) -> "Template":
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update({name: getattr(wording, name) for name in wording.__all__})
-    environment.globals["shown"] = shown
+    environment.globals.update(shown=shown, called=called)
     return environment.from_string(_read(name))

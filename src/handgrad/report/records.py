@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 __all__ = [
     "NEEDS_REVIEW",
     "SCHEMA",
+    "AcceptedAnswer",
     "Comparison",
     "Diagnosis",
     "ForwardGraph",
@@ -185,6 +186,38 @@ class ScoreEntry:
     def final(self) -> float:
         """The score after the late penalty, at least 0."""
         return final_score(self.score, self.penalty)
+
+
+@dataclass(frozen=True)
+class AcceptedAnswer:
+    """One line of the log of accepted answers: an instructor gave points for a gradient, or took them back.
+
+    Attributes
+    ----------
+    assignment, gradient, student
+        What was accepted, and whose.
+    mistake
+        The slug of the mistake for which it was accepted; empty if it was accepted for the student alone.
+    before, after
+        The points of the gradient before and after; None if there were none.
+    reason, by
+        Why, and the instructor's account.
+    at
+        When: ISO 8601, UTC.
+    undone
+        Whether it was taken back later.
+    """
+
+    assignment: str
+    gradient: str
+    student: str
+    mistake: str
+    before: float | None
+    after: float | None
+    reason: str
+    by: str
+    at: str
+    undone: bool = False
 
 
 _TEXTS = ("handgrad", "assignment", "notebook", "isolation", "student", "outcome", "message")

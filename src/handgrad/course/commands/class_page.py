@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
+from handgrad.course.commands.class_list import class_list
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
@@ -19,9 +20,10 @@ from handgrad.course.people import RosterEntry
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference, forward_graph
+from handgrad.report.anonymity import without_names
 from handgrad.report.class_summary import CommonMistake, Example, find_common_mistakes
 from handgrad.report.pages import ClassContext, Links, class_page
-from handgrad.report.records import ForwardGraph, Report
+from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report
 
 __all__ = ["anonymous", "write_class_page"]
 
@@ -39,25 +41,40 @@ SHORTEST = 3
 """Smallest number of letters of an identifying word; shorter ones are in every cell."""
 
 
-def write_class_page(course: Course, assignment: str, reports: Sequence[Report], output: Path | None = None) -> Path:
+def write_class_page(
+    course: Course,
+    assignment: str,
+    reports: Sequence[Report],
+    output: Path | None = None,
+    *,
+    accepted: Sequence[AcceptedAnswer] = (),
+    with_names: bool = True,
+) -> Path:
     """Write the page of a class (default: ``report.html`` in the course) and return its path.
 
-    Scores come from the gradebook, the graph from the current instructor's notebook.
+    Scores and names come from the gradebook, the graph from the current instructor's notebook; ``accepted`` is the log
+    of accepted answers. Without names the page is for showing in class (default: ``report-without-names.html``).
 
     Raises
     ------
     CourseError
         The page cannot be written, or the gradebook cannot be read.
     """
-    path = (output or course.root / "report.html").resolve()
+    path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
-    roster = people(course, assignment).roster
+    roster, listed = people(course, assignment).roster, class_list(course, assignment, reports)
     context = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
         examples=_examples(folders, find_common_mistakes(reports), roster),
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
+        names=listed.names,
+        absent=listed.absent,
+        accepted=accepted,
     )
+    if not with_names:
+        identifying = [text for student, entry in roster.items() for text in (student, *vars(entry).values())]
+        reports, context = without_names(reports, context, identifying)
     write_text(path, class_page(reports, assignment, context), mode=course.file_mode)
     return path
 

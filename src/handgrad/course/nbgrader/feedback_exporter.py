@@ -13,6 +13,7 @@ from nbconvert.exporters import Exporter, HTMLExporter
 from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 from traitlets import Bool, Instance
 
 from handgrad.course.nbgrader.sanitize import sanitize_comment
@@ -74,6 +75,7 @@ class FeedbackExporter(HTMLExporter):
             pieces=pieces,
             grades=_grades(notebook),
             penalty=facts_of_student["late_penalty"],
+            name=_name(facts_of_student),
         )
         return feedback_page(page), resources
 
@@ -101,6 +103,15 @@ def _source(converter: Any, resources: Any) -> NotebookNode | None:
     path = folder / f"{ids['notebook']}.ipynb"
     notebook = nbformat.read(path, as_version=4) if path.is_file() else None
     return notebook if notebook is not None and is_exercise(notebook) else None
+
+
+def _name(ids: Mapping[str, Any]) -> str:
+    """The student's name in the gradebook, which nbgrader's own command does not pass on; empty if it has none."""
+    if "name" in ids or not ids["db_url"]:
+        return str(ids.get("name", ""))
+    with Gradebook(ids["db_url"]) as gradebook:
+        student = gradebook.find_student(ids["student"])
+        return " ".join(filter(None, (student.first_name, student.last_name)))
 
 
 def _grades(notebook: NotebookNode) -> dict[str, tuple[float, float]]:

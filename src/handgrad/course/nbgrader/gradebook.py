@@ -211,6 +211,8 @@ class GradebookWriter:
             self._commented = {name: cells(key, "id", SolutionCell, TaskCell) for name, key in self._notebooks.items()}
             self._points = cells(self._notebook, "max_score", GradeCell, TaskCell)
             self._students = set(connection.execute(_HANDED_IN, {"notebook": self._notebook}).scalars())
+            people = connection.execute(select(Student.id, Student.first_name, Student.last_name))
+            self._names = {student: " ".join(filter(None, parts)) for student, *parts in people}
 
     @at_work()
     def graded(self) -> set[str]:
@@ -247,24 +249,32 @@ class GradebookWriter:
             connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
             connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(remarks) if new else remarks)
             row = before.updated(report, comments)
-            return replace(row, late_penalty=self._penalise(connection, notebook, report.student, row.score))
+            penalty = self._penalise(connection, notebook, report.student, row.score)
+            return replace(row, late_penalty=penalty, name=self._name(report.student))
 
     @at_work()
     def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
         """The row of a notebook before it is graded; None if a late penalty must be decided first."""
         if student not in self._students:
-            return None if lateness(self._duedate, timestamp, None) else self._new_row()
+            is_late = lateness(self._duedate, timestamp, None) > 0
+            return None if is_late else replace(self._new_row(), name=self._name(student))
         with self._engine.connect() as connection:
             notebook = self._penalised(connection, student)
-            is_late = bool(self._lateness(connection, student, timestamp))
-            return None if notebook is None or is_late else self._row(connection, notebook.id)
+            is_late = self._lateness(connection, student, timestamp) > 0
+            row = None if notebook is None or is_late else self._row(connection, notebook.id)
+            return row and replace(row, name=self._name(student))
 
     @at_work()
     def row(self, student: str) -> GradebookRow | None:
         """The row of a student's notebook, with its late penalty; None if there is none."""
         with self._engine.connect() as connection:
             row = self._penalised(connection, student)
-            return row and replace(self._row(connection, row.id), late_penalty=row.late_submission_penalty or 0.0)
+            penalty = row and (row.late_submission_penalty or 0.0)
+            return row and replace(self._row(connection, row.id), late_penalty=penalty, name=self._name(student))
+
+    def _name(self, student: str) -> str:
+        """The student's first and last name; empty if the roster has none."""
+        return self._names.get(student, "")
 
     def _penalised(self, connection: Connection, student: str) -> Any:
         """The id and the late penalty of a student's notebook; None if there is none."""

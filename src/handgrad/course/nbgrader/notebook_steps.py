@@ -154,6 +154,7 @@ class _GetGrades(GetGrades):
             score=final_score(self.row.score, self.row.late_penalty),
             max_score=self.row.max_score,
             late_penalty=self.row.late_penalty,
+            name=self.row.name,
         )
         return nb, resources
 
@@ -193,12 +194,15 @@ class GradebookRow:
         The automatic and the manual comment on each solution cell, by name.
     late_penalty
         Points taken off for handing in late.
+    name
+        The student's first and last name; empty if the roster has none.
     """
 
     cells: Mapping[str, CellGrade]
     comments: Mapping[str, str | None]
     manual_comments: Mapping[str, str | None] = field(default_factory=dict)
     late_penalty: float = 0.0
+    name: str = ""
 
     @property
     def score(self) -> float:
