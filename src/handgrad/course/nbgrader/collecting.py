@@ -27,6 +27,7 @@ from handgrad.course.nbgrader.folders import TIMESTAMP
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few, worksheets
 from handgrad.course.nbgrader.owners import matches, owner
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
+from handgrad.notebook.reading import notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, printable
 
@@ -52,6 +53,8 @@ marks and digits of a name, which may leave digits only, or nothing; only an ano
 """
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
+_NUMBERS = re.compile(r"^[^/]*?[^\W\d_][^/]*?_\d+_\d+_\d+_")
+"""A name in Canvas's archive that may be read in two ways."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
 
@@ -92,6 +95,10 @@ class Extractor(ExtractorPlugin):
                 unpacking.copy(archives, entry)
         for line in unpacking.said():
             self.log.warning("%s", line)
+        for path in unpacking.left_out():
+            # of whom everything was left out has a folder too, and so a line in every report
+            if match := owner(path, patterns):
+                collector.make_folder(collector._student(match, PurePath(path)))
 
 
 class Collector(FileNameCollectorPlugin):
@@ -122,12 +129,12 @@ class Collector(FileNameCollectorPlugin):
             self._known = self._survey()
         path = Path(submitted_file)
         if found := self._known.get(path):
-            self._make_folder(found["student_id"])
+            self.make_folder(found["student_id"])
             return found
         self.log.warning("Not recognised: %s. %s", path, self._why(path))
         return None
 
-    def _make_folder(self, student: str) -> None:
+    def make_folder(self, student: str) -> None:
         """Make the student's folder, which nbgrader would open to everybody."""
         course = self.parent.coursedir
         folder = course.format_path(course.submitted_directory, student, course.assignment_id)
@@ -146,6 +153,8 @@ class Collector(FileNameCollectorPlugin):
             return "It is metadata of another system about a file."
         if is_configuration(path.name):
             return "A program would take it for its configuration."
+        if path.suffix.lower() == ".csv":
+            return "It is no grading worksheet of Moodle in English: switch Moodle to English and download it again."
         if path.suffix.lower() not in self.valid_ext:
             return f"Its extension is not one of {', '.join(self.valid_ext)}."
         place = path.relative_to(self._root).as_posix()
@@ -184,6 +193,12 @@ class Collector(FileNameCollectorPlugin):
                 collected[student] = without[student] = _apart(others, root)
         for group in alike(collected):
             self.log.warning("%s", alike_sentence(group))
+        if doubtful := [path.name for files in collected.values() for path in files if _NUMBERS.search(path.name)]:
+            self.log.warning(
+                "Three numbers in a row: %s. The first is taken for the student and the third for the file's name. If "
+                "the first ends the name of a student or a group, rename these files without it and collect again.",
+                few(sorted(doubtful)),
+            )
         last = [*dates.said(), *([_without_notebook(without)] if without else [])]
         # at exit: a warning now would be lost in nbgrader's long list of copied files
         atexit.register(lambda: [self.log.warning("%s", line) for line in last])
@@ -321,8 +336,10 @@ def names(files: Mapping[Path, str], released: Collection[str]) -> dict[Path, st
 def _original(name: str, released: Collection[str]) -> str:
     """The released notebook of which a file with this name seems to be a copy; else ``name``."""
     path = PurePosixPath(name)
-    plain = f"{_COPY.sub('', path.stem)}{path.suffix}"
-    return next((original for original in (path.name, plain) if original in released), name)
+    seen = notebook_name(path.name)
+    plain = f"{_COPY.sub('', PurePosixPath(seen).stem)}{PurePosixPath(seen).suffix}"
+    titles = {title.casefold(): title for title in released}
+    return next((titles[title] for title in (seen.casefold(), plain.casefold()) if title in titles), name)
 
 
 def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]:

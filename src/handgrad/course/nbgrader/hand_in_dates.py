@@ -126,24 +126,31 @@ class HandInDates:
                 f"Dates that cannot be read: {examples}. Switch Moodle to English, download the worksheet again and "
                 "collect again with --force; or write each date into the student's timestamp.txt."
             )
+        late = few(sorted(self._late))
         if self._late and self.due:
             yield (
-                f"Canvas marks {len(self._late)} as late without a time ({few(self._late)}): they count as one second "
+                f"Canvas marks {len(self._late)} as late without a time ({late}): they count as one second "
                 f"late, after the due date {self.due:%Y-%m-%d %H:%M:%S} UTC. If you know better, write the time into "
                 "the student's timestamp.txt."
             )
         elif self._late:
             yield (
-                f"Canvas marks {len(self._late)} as late without a time ({few(self._late)}), and the gradebook has no "
+                f"Canvas marks {len(self._late)} as late without a time ({late}), and the gradebook has no "
                 f"due date of {self.assignment}: they count as in time. Run `nbgrader db assignment add "
                 f"{self.assignment} --duedate='2026-01-31 23:59 UTC'` with your date, and collect again with --force."
             )
         if self._in_time:
             yield f"Canvas's archive has no dates: {len(self._in_time)} without the mark LATE count as in time."
         if self._missing:
+            advice = (
+                f"{few(sorted(map(shown, self.worksheets)))} has none of them."
+                if self.worksheets
+                else "Moodle's dates are in its grading worksheet: put that csv beside the archive and collect again "
+                "with --force."
+            )
             yield (
-                f"No date of hand-in: {len(self._missing)} ({few(self._missing)}). They count as in time. Moodle's "
-                "dates are in its grading worksheet: put that csv beside the archive and collect again with --force."
+                f"No date of hand-in: {len(self._missing)} ({few(sorted(self._missing))}). They count as in time. "
+                f"{advice}"
             )
 
     def _written(self, student: str, groups: Mapping[str, str | None]) -> datetime | None:

@@ -127,6 +127,11 @@ class Unpacking:
                 more = f" and {len(used.left_out) - NAMED} more" if len(used.left_out) > NAMED else ""
                 yield f"Left out of {in_quotes(student)}: {', '.join(named)}{more}."
 
+    def left_out(self) -> Iterator[str]:
+        """The paths of what was left out."""
+        for used in self._used.values():
+            yield from used.left_out
+
     def _open(self, path: Path, inside: PurePosixPath, levels: int, *, is_downloaded: bool = False) -> bool:
         """Extract the archive at ``path`` into the folder ``inside``; whether it could be opened."""
         where = str(path) if is_downloaded else str(self.target / inside.parent / path.name)
