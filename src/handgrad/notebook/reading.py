@@ -15,7 +15,7 @@ from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
 from handgrad.notebook.untrusted_files import escaped, in_quotes, read_file
 
-__all__ = ["is_export", "is_notebook", "parse_notebook", "read_content", "read_notebook"]
+__all__ = ["is_export", "is_notebook", "notebook_name", "parse_notebook", "read_content", "read_notebook"]
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -26,7 +26,8 @@ _MARKS = {
 }
 """Encodings by byte order mark; UTF-32 comes before UTF-16, whose marks are prefixes of its marks."""
 _NAME = re.compile(
-    r".*?(?P<suffix>\.(?:ipynb|py|md|markdown|rmd|qmd|json|txt))(?:\.(?:json|txt|download|bak))?(?: ?\(\d+\))?",
+    r".*?(?P<suffix>\.(?:ipynb|py|md|markdown|rmd|qmd|json|txt))"
+    r"(?: ?\(\d+\))?(?:\.(?:json|txt|download|bak))?(?: ?\(\d+\))?",
     re.IGNORECASE | re.DOTALL,
 )
 """Names of files that may be notebooks; browsers and mail programs add to them (``backprop.ipynb.json``)."""
@@ -40,6 +41,17 @@ def is_notebook(name: str) -> bool:
 def is_export(name: str) -> bool:
     """Whether a file of this name may have a notebook in it, but in another format or under another suffix."""
     return not is_notebook(name) and _NAME.fullmatch(name) is not None
+
+
+def notebook_name(name: str) -> str:
+    """The name of a notebook file without what a browser or a mail program has added.
+
+    It is ``backprop.ipynb`` for ``backprop.ipynb.json`` and ``backprop.IPYNB``; any other name stays as it is.
+    """
+    found = _NAME.fullmatch(name)
+    if not found or found["suffix"].lower() != ".ipynb":
+        return name
+    return f"{name[: found.start('suffix')]}.ipynb"
 
 
 def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:

@@ -9,9 +9,12 @@ import logging
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
@@ -21,21 +24,37 @@ from traitlets.config import Config
 
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
+from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few, worksheets
 from handgrad.course.nbgrader.owners import matches, owner
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
+from handgrad.notebook.reading import notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, printable
 
 __all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
 
-MOODLE = r"(?:^|/)[^/_]+_(?P<student_id>\d+)_assignsubmission_(?:file|onlinetext)(?:_?/|_)(?P<file_id>[^/].*)$"
-"""``Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb``, or in one folder with ``_file_backprop.ipynb``."""
-CANVAS = r"(?:^|/)(?:\w+?_)??(?:(?i:late)_)?(?P<student_id>\d+|anon_[A-Za-z0-9]+)_\d+_(?P<file_id>[^/].*)$"
-"""``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's id, the file's id, its name."""
+MOODLE = (
+    r"(?:^|/)(?:(?P<name>[^/_]*)_(?=\d+_assignsubmission_))?(?P<student_id>\d+|[^/_]+)"
+    r"_assignsubmission_[a-z0-9]+(?:_?/|_)(?P<file_id>[^/].*)$"
+)
+"""``Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb``, or in one folder with ``_file_backprop.ipynb``.
+
+Moodle writes no underscore of a name. A group has its own number, and students without a group have none.
+"""
+CANVAS = (
+    r"(?:^|/)(?:(?!\d+_\d+_(?:\d+_|(?:text|link)\.html$))|(?P<name>[^/]*?)_)(?:(?P<late>(?i:late))_)?"
+    r"(?P<student_id>\d+|anon_[A-Za-z0-9]+)_"
+    r"(?:(?P<file_number>\d+)_(?=[^/])|(?=(?:text|link)\.html$))(?P<file_id>.+)$"
+)
+"""``lovelaceada_LATE_12345_678910_backprop-1.ipynb``: name, LATE, the student's id, the file's id, its name.
+
+A typed text is ``lovelaceada_12345_text.html``, a web address ``lovelaceada_12345_link.html``. Canvas keeps letters,
+marks and digits of a name, which may leave digits only, or nothing; only an anonymous one has no name.
+"""
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
-NAMED = 5
-"""Largest number of a student's files in a message."""
+_NUMBERS = re.compile(r"^[^/]*?[^\W\d_][^/]*?_\d+_\d+_\d+_")
+"""A name in Canvas's archive that may be read in two ways."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
 
@@ -52,7 +71,8 @@ class Extractor(ExtractorPlugin):
         """Copy a folder, and extract each archive in it into a folder of the archive's name."""
         self.log.addFilter(_is_printable)
         archives = Path(archive_path)
-        found = sorted(path.name for path in archives.iterdir() if path.suffix in self.zip_ext)
+        endings = [ending.lower() for ending in self.zip_ext]
+        found = sorted(path.name for path in archives.iterdir() if path.suffix.lower() in endings)
         if len(found) > 1:
             self.log.warning(
                 "There are %d archives in %s: %s. If one is a newer download of another, keep only the newest and "
@@ -63,17 +83,22 @@ class Extractor(ExtractorPlugin):
         limits = Limits(course.max_file_size * 1000, course.max_dir_size * 1000)
         released = Path(course.format_path(course.release_directory, ".", course.assignment_id))
         names = {path.name for path in released.iterdir()} if released.is_dir() else set()
-        collector = Collector(config=self.config)
+        collector = Collector(parent=self.parent, config=self.config)
         patterns = [collector.named_regexp] if collector.named_regexp else collector.patterns
-        unpacking = Unpacking(Path(extracted_path), limits, patterns, self.zip_ext, names)
+        unpacking = Unpacking(Path(extracted_path), limits, patterns, endings, names)
+        dates = worksheets(archives)
         for entry in walk(archives):
-            if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix in self.zip_ext:
+            if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix.lower() in endings:
                 self.log.info("Extracting from: %s", archives / entry.path)
                 unpacking.open_downloaded(archives / entry.path)
-            elif entry.kind != "folder":
+            elif entry.kind != "folder" and entry.path.as_posix() not in dates:
                 unpacking.copy(archives, entry)
         for line in unpacking.said():
             self.log.warning("%s", line)
+        for path in unpacking.left_out():
+            # of whom everything was left out has a folder too, and so a line in every report
+            if match := owner(path, patterns):
+                collector.make_folder(collector._student(match, PurePath(path)))
 
 
 class Collector(FileNameCollectorPlugin):
@@ -87,9 +112,12 @@ class Collector(FileNameCollectorPlugin):
     valid_ext = List(
         [".ipynb", ".py"], help="Extensions of the files that are collected; Python files are exports of notebooks."
     ).tag(config=True)
+    timezone = Unicode(
+        help="Time zone of the dates in Moodle's grading worksheet, such as Europe/Berlin; empty for this machine's."
+    ).tag(config=True)
 
-    def collect(self, submitted_file: str) -> dict[str, str] | None:
-        """The student and the name of a file; None, with a warning, if they are not known.
+    def collect(self, submitted_file: str) -> dict[str, Any] | None:
+        """The student and the name of a file, and when it was handed in; None, with a warning, if they are not known.
 
         With a pattern of nbgrader's own, ``c.FileNameCollectorPlugin.named_regexp``, they are what nbgrader finds.
         """
@@ -101,18 +129,18 @@ class Collector(FileNameCollectorPlugin):
             self._known = self._survey()
         path = Path(submitted_file)
         if found := self._known.get(path):
-            self._make_folder(found["student_id"])
+            self.make_folder(found["student_id"])
             return found
         self.log.warning("Not recognised: %s. %s", path, self._why(path))
         return None
 
-    def _make_folder(self, student: str) -> None:
+    def make_folder(self, student: str) -> None:
         """Make the student's folder, which nbgrader would open to everybody."""
         course = self.parent.coursedir
         folder = course.format_path(course.submitted_directory, student, course.assignment_id)
         make_folder(Path(folder), shared=course.groupshared)
 
-    def _by_nbgrader(self, submitted_file: str) -> dict[str, str] | None:
+    def _by_nbgrader(self, submitted_file: str) -> dict[str, Any] | None:
         found = super().collect(submitted_file)
         names = PurePosixPath(str((found or {}).get("file_id", ""))).parts
         if any(map(is_configuration, (Path(submitted_file).name, *names))):
@@ -125,6 +153,8 @@ class Collector(FileNameCollectorPlugin):
             return "It is metadata of another system about a file."
         if is_configuration(path.name):
             return "A program would take it for its configuration."
+        if path.suffix.lower() == ".csv":
+            return "It is no grading worksheet of Moodle in English: switch Moodle to English and download it again."
         if path.suffix.lower() not in self.valid_ext:
             return f"Its extension is not one of {', '.join(self.valid_ext)}."
         place = path.relative_to(self._root).as_posix()
@@ -141,32 +171,82 @@ class Collector(FileNameCollectorPlugin):
         """The folder of the extracted files."""
         return Path(self.parent._format_collect_path(self.parent.extracted_directory))
 
-    def _survey(self) -> dict[Path, dict[str, str]]:
-        """Student and name of every extracted file that is recognised."""
+    def _student(self, match: re.Match[str], path: PurePath) -> str:
+        """The student who handed in the file at ``path`` in the archive, from the match of a pattern in its path."""
+        return match["student_id"]
+
+    def _survey(self) -> dict[Path, dict[str, Any]]:
+        """Student and name of every extracted file that is recognised, and when it was handed in."""
         root, course = self._root, self.parent.coursedir
         released = find_all_notebooks(course.format_path(course.release_directory, ".", course.assignment_id))
-        handed_in: dict[str, dict[Path, str]] = {}
-        others: dict[str, dict[Path, str]] = {}
-        for path in sorted(root.rglob("*")):
-            match = owner(path.relative_to(root).as_posix(), self.patterns)
-            if match and path.is_file() and _is_theirs(path, match):
-                kind = handed_in if path.suffix.lower() in self.valid_ext else others
-                kind.setdefault(match["student_id"], {})[path] = match["file_id"]
-        without = {student: _apart(files, root) for student, files in others.items() if student not in handed_in}
-        if without:
-            # at exit: a warning now would be lost in nbgrader's long list of copied files
-            atexit.register(self.log.warning, _without_notebook(without))
-        collected = {
-            **{student: self._named(student, files, root, released) for student, files in handed_in.items()},
-            **without,
-        }
+        folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
+        dates = HandInDates(worksheets(folder), due_date(course), self._zone(), course.assignment_id)
+        collected, times, without = {}, {}, {}
+        for student, hand_ins in self._hand_ins(root).items():
+            found = [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins]
+            times[student], newest = self._newest(student, found)
+            files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
+            if files:
+                collected[student] = self._named(student, files, root, released)
+            else:
+                others = {path: match["file_id"] for path, match in newest.files.items()}
+                collected[student] = without[student] = _apart(others, root)
         for group in alike(collected):
             self.log.warning("%s", alike_sentence(group))
+        if doubtful := [path.name for files in collected.values() for path in files if _NUMBERS.search(path.name)]:
+            self.log.warning(
+                "Three numbers in a row: %s. The first is taken for the student and the third for the file's name. If "
+                "the first ends the name of a student or a group, rename these files without it and collect again.",
+                few(sorted(doubtful)),
+            )
+        last = [*dates.said(), *([_without_notebook(without)] if without else [])]
+        # at exit: a warning now would be lost in nbgrader's long list of copied files
+        atexit.register(lambda: [self.log.warning("%s", line) for line in last])
         return {
-            path: {"student_id": student, "file_id": name}
+            path: {"student_id": student, "file_id": name, "timestamp": times[student]}
             for student, files in collected.items()
             for path, name in files.items()
         }
+
+    def _hand_ins(self, root: Path) -> dict[str, list["_HandIn"]]:
+        """What each student handed in, by the number that it has in the archive."""
+        found: defaultdict[str, dict[str, _HandIn]] = defaultdict(dict)
+        for path in sorted(root.rglob("*")):
+            place = path.relative_to(root)
+            match = owner(place.as_posix(), self.patterns)
+            if match and path.is_file() and _is_theirs(path, match):
+                number = match["student_id"]
+                student = self._student(match, place)
+                found[student].setdefault(number, _HandIn(number)).files[path] = match
+        return {student: list(hand_ins.values()) for student, hand_ins in found.items()}
+
+    def _newest(
+        self, student: str, hand_ins: Sequence[tuple[datetime | None, "_HandIn"]]
+    ) -> tuple[datetime | None, "_HandIn"]:
+        """The newest of a student's hand-ins, with its date: by their dates, then by the numbers that were given."""
+        first, *rest = sorted(hand_ins, key=lambda item: (item[0] or datetime.min, item[1].order), reverse=True)
+        if rest:
+            self.log.warning(
+                "%s handed in %d times, as %s: the newest, %s, is collected. The others stay in %s.",
+                *(student, len(hand_ins), " and ".join(hand_in.number for _, hand_in in hand_ins)),
+                *(first[1].number, self._root),
+            )
+        return first
+
+    def _is_notebook(self, path: Path) -> bool:
+        return path.suffix.lower() in self.valid_ext
+
+    def _zone(self) -> ZoneInfo | None:
+        try:
+            return ZoneInfo(self.timezone) if self.timezone else None
+        # a name that is no key of the database of zones is one of several errors
+        except (OSError, ValueError, LookupError):
+            self.log.warning(
+                "There is no time zone %r: set c.Collector.timezone to a name such as Europe/Berlin. Moodle's dates "
+                "are read as times of this machine.",
+                self.timezone,
+            )
+            return None
 
     def _named(self, student: str, files: Mapping[Path, str], root: Path, released: Sequence[str]) -> dict[Path, str]:
         """The names of a student's ``files``; a warning if the notebook is not among them."""
@@ -177,6 +257,29 @@ class Collector(FileNameCollectorPlugin):
                 *(student, title, ", ".join(sorted(named.values()))),
             )
         return named
+
+
+@dataclass
+class _HandIn:
+    """What was handed in under one number of a learning management system."""
+
+    number: str
+    files: dict[Path, re.Match[str]] = field(default_factory=dict)
+
+    @property
+    def matches(self) -> list[re.Match[str]]:
+        """The matches of the paths of the files."""
+        return list(self.files.values())
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """What is larger for a later hand-in, if no date is known: Canvas numbers files, and all systems students."""
+        numbers = (match.groupdict().get("file_number") for match in self.matches)
+        return (
+            max(int(number or 0) for number in numbers),
+            int(self.number) if self.number.isdecimal() else 0,
+            self.number,
+        )
 
 
 def _is_theirs(path: Path, match: re.Match[str]) -> bool:
@@ -204,10 +307,6 @@ def _is_not_repeated(record: logging.LogRecord) -> bool:
 
 def _without_notebook(students: Mapping[str, Mapping[Path, str]]) -> str:
     """The message about students who handed in something, but no notebook."""
-
-    def few(names: Sequence[str]) -> str:
-        return ", ".join(names) if len(names) <= NAMED else f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
-
     lines = [f"{student} ({few(list(files.values()))})" for student, files in sorted(students.items())]
     return f"Without a notebook: {'; '.join(lines)}. `handgrad grade` lists them as not-submitted."
 
@@ -237,8 +336,10 @@ def names(files: Mapping[Path, str], released: Collection[str]) -> dict[Path, st
 def _original(name: str, released: Collection[str]) -> str:
     """The released notebook of which a file with this name seems to be a copy; else ``name``."""
     path = PurePosixPath(name)
-    plain = f"{_COPY.sub('', path.stem)}{path.suffix}"
-    return next((original for original in (path.name, plain) if original in released), name)
+    seen = notebook_name(path.name)
+    plain = f"{_COPY.sub('', PurePosixPath(seen).stem)}{PurePosixPath(seen).suffix}"
+    titles = {title.casefold(): title for title in released}
+    return next((titles[title] for title in (seen.casefold(), plain.casefold()) if title in titles), name)
 
 
 def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]:
@@ -247,35 +348,39 @@ def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]
     folder = app.collect_directory_structure.format(
         downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
     )
-    return services(root / folder, Collector(config=config).patterns)
+    collector = Collector(config=config)
+    return services(root / folder, collector.patterns, collector._student)
 
 
-def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
+def services(
+    folder: Path,
+    patterns: Sequence[str],
+    student_of: Callable[[re.Match[str], PurePath], str] = lambda match, path: match["student_id"],
+) -> dict[str, Service]:
     """For each student in the archives in ``folder`` the service of the id: ``moodle`` or ``canvas``.
 
     Canvas's id is that of the user, Moodle's that of the participant in this assignment. Students are left out who are
-    named by both services, by an instructor's own pattern, or by Canvas without a number.
+    named by both services, by an instructor's own pattern, or without a number. ``student_of`` gives the student of a
+    match and of the path in which it was found.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
     for path in _paths(folder):
         if match := owner(path, patterns):
-            kinds[match["student_id"]].add(_SERVICES.get(match.re.pattern))
-    return {
-        student: kind
-        for student, known in kinds.items()
-        if student.isdigit() and len(known) == 1 and (kind := next(iter(known)))
-    }
+            service = _SERVICES.get(match.re.pattern) if match["student_id"].isdecimal() else None
+            kinds[student_of(match, PurePath(path))].add(service)
+    return {student: kind for student, known in kinds.items() if len(known) == 1 and (kind := next(iter(known)))}
 
 
 def _paths(folder: Path) -> Iterator[str]:
     """Paths of the files in the archives as if extracted (but not nested archives), and of the other files."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.suffix != ".zip":
+        if path.suffix.lower() != ".zip":
             yield inside.as_posix()
             continue
+        folder_of_archive = inside.with_suffix("").as_posix()
         try:
             with zipfile.ZipFile(path) as archive:
-                yield from (f"{inside.with_suffix('').as_posix()}/{name}" for name in archive.namelist())
+                yield from (f"{folder_of_archive}/{name}".replace("\\", "/") for name in archive.namelist())
         except (OSError, zipfile.BadZipFile):
             yield inside.as_posix()

@@ -25,7 +25,7 @@ from handgrad.course.people import People
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
-__all__ = ["Folders", "close_gradebook", "trusted_folder"]
+__all__ = ["Folders", "close_gradebook", "gradebook_file", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 1000
@@ -46,7 +46,7 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
 
 
-def _gradebook_file(coursedir: CourseDirectory) -> Path | None:
+def gradebook_file(coursedir: CourseDirectory) -> Path | None:
     """The file of a course's gradebook; None if it is in another database or in memory."""
     url = make_url(coursedir.db_url)
     in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
@@ -58,7 +58,7 @@ def close_gradebook(coursedir: CourseDirectory) -> None:
 
     nbgrader fills an empty one; it would make one with the permissions that the shell allows.
     """
-    if path := _gradebook_file(coursedir):
+    if path := gradebook_file(coursedir):
         make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
 
 
@@ -80,7 +80,7 @@ class Folders:
     @property
     def gradebook_file(self) -> Path | None:
         """The file of the gradebook; None if it is in another database."""
-        return _gradebook_file(self._nbgrader)
+        return gradebook_file(self._nbgrader)
 
     @property
     def database(self) -> tuple[str, str]:

@@ -4,10 +4,12 @@ Each student's files are counted by themselves, however they are packed: one who
 the limits, and nobody else does.
 """
 
+import codecs
 import gzip
 import os
 import struct
 import tarfile
+import unicodedata
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,7 +19,7 @@ from typing import IO, Any
 
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.owners import owner
-from handgrad.notebook.reading import is_notebook
+from handgrad.notebook.reading import is_notebook, notebook_name
 from handgrad.notebook.untrusted_files import DEEPEST, Entry, in_quotes, is_configuration
 
 __all__ = ["Limits", "Unpacking"]
@@ -29,7 +31,11 @@ NAMED = 5
 _BYTES = 1 << 20
 _DIRECTORY_BYTES = 1 << 22
 """Bytes of the list of contents of a student's archive (4 MiB, some 40,000 members): it is read into memory."""
+_START = 1 << 10
+"""Bytes in which a notebook begins."""
 _END, _END_BYTES = b"PK\5\6", 22
+_JOINERS = "\u00ad\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff"
+"""Characters that show nothing and are left out of names: soft hyphens, joiners, single marks of direction."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The ways of compression that are opened: those that all systems write; others may ask for gigabytes of memory."""
 
@@ -87,7 +93,7 @@ class Unpacking:
     patterns
         Regular expressions that find the student in a path: see :func:`.owners.owner`.
     endings
-        Those of archives.
+        Those of archives, in small letters.
     released
         Names of files that every student has: that they are left out is not told.
     """
@@ -120,6 +126,11 @@ class Unpacking:
                 named = [f"{in_quotes(name)} ({why})" for name, why in list(used.left_out.items())[:NAMED]]
                 more = f" and {len(used.left_out) - NAMED} more" if len(used.left_out) > NAMED else ""
                 yield f"Left out of {in_quotes(student)}: {', '.join(named)}{more}."
+
+    def left_out(self) -> Iterator[str]:
+        """The paths of what was left out."""
+        for used in self._used.values():
+            yield from used.left_out
 
     def _open(self, path: Path, inside: PurePosixPath, levels: int, *, is_downloaded: bool = False) -> bool:
         """Extract the archive at ``path`` into the folder ``inside``; whether it could be opened."""
@@ -179,16 +190,23 @@ class Unpacking:
             # zlib and lzma raise exceptions of their own
             used.left_out[str(path)] = f"it is damaged: {error}"
             return
-        if path.suffix not in self.endings:
+        if path.suffix.lower() not in self.endings:
+            _rename_notebook(target)
             return
         if not levels:
             used.left_out[str(path)] = f"archives in archives are opened {NESTED} deep"
             return
         # an archive counts by what is in it
-        used.bytes -= target.stat().st_size
+        size = target.stat().st_size
+        used.bytes -= size
         used.members -= 1
-        if self._open(target, path.parent / _stem(path.name), levels - 1):
+        before = used.members
+        if self._open(target, path.parent / _stem(path.name), levels - 1) and used.members > before:
             target.unlink()
+            return
+        # who handed in nothing else has at least this
+        used.bytes += size
+        used.members += 1
 
     def _why_not(self, member: _Member, path: PurePosixPath, used: _Used) -> str:
         if self._is_configuration(path):
@@ -231,6 +249,18 @@ class Unpacking:
                 used.bytes += written
 
 
+def _rename_notebook(path: Path) -> None:
+    """Give a notebook the suffix of one, if a browser or a mail program has changed it and the name is free."""
+    name = notebook_name(path.name)
+    if name == path.name or os.path.lexists(path.with_name(name)):
+        return
+    with path.open("rb") as file:
+        start = file.read(_START).removeprefix(codecs.BOM_UTF8).lstrip()
+    # what is text under such a name is read as what it is
+    if start.startswith(b"{"):
+        path.rename(path.with_name(name))
+
+
 def _stem(name: str) -> str:
     """The folder for an archive of this name."""
     stem = PurePosixPath(name).stem
@@ -239,14 +269,28 @@ def _stem(name: str) -> str:
 
 def _safe(name: str) -> tuple[PurePosixPath | None, str]:
     """A member's path, None for a folder; and why it is not unpacked."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or PureWindowsPath(name).drive:
+    plain = "".join(map(_plain, name.replace("\\", "/")))
+    path = PurePosixPath(plain)
+    if path.is_absolute() or PureWindowsPath(plain).drive:
         return None, "its name is absolute"
     if ".." in path.parts:
         return None, "its name leads out of the folder"
-    if not name.isprintable():
+    if not plain.isprintable():
         return None, "its name has invisible characters"
-    return (None if name.endswith(("/", "\\")) or not path.parts else path), ""
+    return (None if plain.endswith("/") or not path.parts else path), ""
+
+
+def _plain(sign: str) -> str:
+    """A character of a name: names in many languages have joiners and marks of direction, which show nothing.
+
+    What controls a terminal, or turns the order of letters around, stays: such a name is nobody's by chance.
+    """
+    kind = unicodedata.category(sign)
+    if kind == "Zs":
+        return " "
+    if kind in ("Cn", "Co"):
+        return "_"
+    return "" if sign in _JOINERS else sign
 
 
 def _members(file: IO[bytes], limits: Limits, *, is_downloaded: bool) -> Iterator[_Member]:

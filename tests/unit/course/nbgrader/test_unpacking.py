@@ -179,13 +179,13 @@ def test_bombs(bomb: str, tmp_path: Path) -> None:
 
 
 def test_a_password(tmp_path: Path) -> None:
-    """A member with a password is named."""
+    """A member with a password is named; an archive of which nothing was unpacked stays."""
     data = bytearray(zipped({"ps.ipynb": b"{}"}))
     for place, mark in ((6, b"PK\3\4"), (8, b"PK\1\2")):
         data[data.index(mark) + place] |= 1
     found = Unpacked(tmp_path, {"w.zip": bytes(data), "own.ipynb": b""})
     assert "it has a password" in found.said
-    assert set(found.files) == {"own.ipynb"}
+    assert set(found.files) == {"own.ipynb", "w.zip"}
 
 
 def test_beside_the_archives(tmp_path: Path) -> None:

@@ -1,0 +1,192 @@
+"""When students handed in, as far as a downloaded archive, or what lies beside it, says so.
+
+A date counts only if the learning management system has written it. Dates of members of an archive do not: in the
+system's own archive they are those of the download, and in a student's archive those of the student's machine.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+
+from nbgrader.api import Assignment
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import parse_utc
+from sqlalchemy import create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from handgrad.course.moodle_worksheet import Participant, parse_worksheet
+from handgrad.course.nbgrader.folders import gradebook_file
+from handgrad.errors import SubmissionError
+from handgrad.notebook.untrusted_files import read_file
+from handgrad.report.names import shown
+
+__all__ = ["HandInDates", "due_date", "few", "worksheets"]
+
+LONGEST_WORKSHEET = 16 << 20
+"""Bytes of the largest csv that is read."""
+NAMED = 5
+"""Largest number of names in a message."""
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    listed = ", ".join(map(shown, names[:NAMED]))
+    return listed if len(names) <= NAMED else f"{listed} and {len(names) - NAMED} more"
+
+
+def worksheets(folder: Path) -> dict[str, dict[str, Participant]]:
+    """Moodle's grading worksheets in ``folder``, by the names of their files: the participants by their numbers."""
+    found = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() == ".csv":
+            # what cannot be read is no worksheet
+            with suppress(OSError, SubmissionError):
+                participants = parse_worksheet(read_file(path, folder, LONGEST_WORKSHEET).content)
+                if participants is not None:
+                    found[path.name] = participants
+    return found
+
+
+def due_date(coursedir: CourseDirectory) -> datetime | None:
+    """The due date of the assignment in the gradebook, in UTC without a zone; None if there is none.
+
+    A gradebook that does not exist is not made, and one that cannot be read has no due date.
+    """
+    path = gradebook_file(coursedir)
+    if path is not None and not path.is_file():
+        return None
+    engine = create_engine(coursedir.db_url)
+    try:
+        with engine.connect() as connection:
+            ours = Assignment.name == coursedir.assignment_id, Assignment.course_id == coursedir.course_id
+            date: datetime | None = connection.execute(select(Assignment.duedate).where(*ours)).scalar()
+            return date
+    except SQLAlchemyError:
+        return None
+    finally:
+        engine.dispose()
+
+
+@dataclass
+class HandInDates:
+    """The dates of one assignment's hand-ins, and where each comes from.
+
+    Attributes
+    ----------
+    worksheets
+        See :func:`worksheets`.
+    due
+        The due date, in UTC without a zone; None if there is none.
+    zone
+        The time zone of the worksheets' dates; None for this machine's.
+    assignment
+        Name of the assignment, for messages.
+    """
+
+    worksheets: Mapping[str, Mapping[str, Participant]]
+    due: datetime | None
+    zone: tzinfo | None
+    assignment: str
+    _known: dict[str, str] = field(default_factory=dict)
+    _late: list[str] = field(default_factory=list)
+    _odd: dict[str, str] = field(default_factory=dict)
+    _missing: list[str] = field(default_factory=list)
+    _in_time: list[str] = field(default_factory=list)
+
+    def of(self, student: str, matches: Sequence[re.Match[str]]) -> datetime | None:
+        """When ``student`` handed in the files with these matches, in UTC without a zone; None if that is not known."""
+        groups = [match.groupdict() for match in matches]
+        times = [time for found in groups if (time := self._written(student, found))]
+        times += [time for found in groups[:1] if (time := self._in_worksheet(student, found))]
+        if times:
+            return max(times)
+        if any(map(is_late, groups)):
+            self._late.append(student)
+            return self.due and self.due + timedelta(seconds=1)
+        # a pattern with such a mark is Canvas's, or one like it
+        if any("late" in found for found in groups):
+            self._in_time.append(student)
+        elif student not in self._odd:
+            self._missing.append(student)
+        return None
+
+    def said(self) -> Iterator[str]:
+        """Where dates come from, and whose are missing: a sentence for each."""
+        sources: dict[str, list[str]] = {}
+        for student, source in self._known.items():
+            sources.setdefault(source, []).append(student)
+        for source, students in sources.items():
+            yield f"Dates of hand-in: {len(students)} from {source}."
+        if self._odd:
+            examples = few([f"{student} ({text!r})" for student, text in self._odd.items()])
+            yield (
+                f"Dates that cannot be read: {examples}. Switch Moodle to English, download the worksheet again and "
+                "collect again with --force; or write each date into the student's timestamp.txt."
+            )
+        late = few(sorted(self._late))
+        if self._late and self.due:
+            yield (
+                f"Canvas marks {len(self._late)} as late without a time ({late}): they count as one second "
+                f"late, after the due date {self.due:%Y-%m-%d %H:%M:%S} UTC. If you know better, write the time into "
+                "the student's timestamp.txt."
+            )
+        elif self._late:
+            yield (
+                f"Canvas marks {len(self._late)} as late without a time ({late}), and the gradebook has no "
+                f"due date of {self.assignment}: they count as in time. Run `nbgrader db assignment add "
+                f"{self.assignment} --duedate='2026-01-31 23:59 UTC'` with your date, and collect again with --force."
+            )
+        if self._in_time:
+            yield f"Canvas's archive has no dates: {len(self._in_time)} without the mark LATE count as in time."
+        if self._missing:
+            advice = (
+                f"{few(sorted(map(shown, self.worksheets)))} has none of them."
+                if self.worksheets
+                else "Moodle's dates are in its grading worksheet: put that csv beside the archive and collect again "
+                "with --force."
+            )
+            yield (
+                f"No date of hand-in: {len(self._missing)} ({few(sorted(self._missing))}). They count as in time. "
+                f"{advice}"
+            )
+
+    def _written(self, student: str, groups: Mapping[str, str | None]) -> datetime | None:
+        """The date that an instructor's own pattern finds in a path."""
+        text = groups.get("timestamp")
+        if not text:
+            return None
+        try:
+            time: datetime = parse_utc(text.replace("_", " "))
+        # the parser lets more than its own exceptions through
+        except Exception:
+            self._odd[student] = text
+            return None
+        self._known[student] = "the names of the files"
+        return time
+
+    def _in_worksheet(self, student: str, groups: Mapping[str, str | None]) -> datetime | None:
+        for file, participants in self.worksheets.items():
+            found = participants.get(str(groups.get("student_id")))
+            group = groups.get("name") or groups.get("student_id")
+            members = [member for member in participants.values() if member.group and member.group == group]
+            # a group's number may be that of a participant who has nothing to do with it
+            if members:
+                found = max(members, key=lambda member: member.time or datetime.min)
+            if found and found.time:
+                self._known[student] = (
+                    f"Moodle's worksheet {shown(file)}, read as times of {self.zone or 'this machine'}"
+                )
+                time = found.time.replace(tzinfo=self.zone)
+                return time.astimezone(UTC).replace(tzinfo=None)
+            if found and found.text:
+                self._odd[student] = found.text
+        return None
+
+
+def is_late(groups: Mapping[str, str | None]) -> bool:
+    """Whether Canvas marks a file as late; a student may be called Late, whom Canvas writes in small letters."""
+    mark = groups.get("late")
+    return mark is not None and (mark == "LATE" or groups.get("name") is not None)
