@@ -292,7 +292,7 @@ def grade(
         reports = grade_class(*which, **how, feedback=feedback)
     # the reports of all: with --student some who handed in are not in this table
     listed = class_list(found, assignment, stored_reports(found, assignment))
-    whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
+    whom: dict[str, Any] = vars(listed)
     typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
@@ -317,7 +317,7 @@ def report(
     reports = stored_reports(found, assignment)
     write_dates(found, assignment)
     listed = class_list(found, assignment, reports)
-    whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
+    whom: dict[str, Any] = vars(listed)
     if not no_names:
         typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports, to, with_names=not no_names)

@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 
 from handgrad.course.files import write_text
+from handgrad.course.moodle_worksheet import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import is_hidden, shown
 
@@ -155,13 +156,13 @@ class People:
     lines
         The lines of ``students.csv``.
     participants
-        Moodle's number of each participant in one assignment, with all that its worksheet says of them.
+        Moodle's participants in one assignment by number, from its grading worksheet.
     """
 
     roster: Mapping[str, RosterEntry] = field(default_factory=dict)
     handed_in: Collection[str] = frozenset()
     lines: tuple[Line, ...] = ()
-    participants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    participants: Mapping[str, Participant] = field(default_factory=dict)
 
     @cached_property
     def enrolled(self) -> frozenset[str]:
@@ -185,7 +186,16 @@ class People:
 
     def is_known(self, name: str) -> bool:
         """Whether who hands in as ``name`` is enrolled, or is a group."""
-        return self.student(name) in self.enrolled or name in self.groups
+        return self.is_enrolled(name) or bool(self.group(name))
+
+    def is_enrolled(self, name: str) -> bool:
+        """Whether who hands in as ``name`` is enrolled."""
+        return self.student(name) in self.enrolled
+
+    def group(self, name: str) -> str:
+        """The group that an archive calls ``name``, whose capitals and spaces it may have dropped; empty if none."""
+        plain = _plain(name)
+        return next((group for group in self.groups if plain and _plain(group) == plain), "")
 
     @cached_property
     def _of_line(self) -> dict[str, str]:
@@ -194,7 +204,8 @@ class People:
     def _of_key(self, name: str) -> str:
         if name in self.enrolled:
             return name
-        for key in (name, *self.participants.get(name, ())):
+        participant = self.participants.get(name)
+        for key in (name, *((participant.email, participant.id_number) if participant else ())):
             for students in self._keys:
                 if len(found := students.get(key.casefold(), ())) == 1:
                     return next(iter(found))
@@ -220,8 +231,11 @@ class People:
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """The students of each group, by its name."""
+        """The students of each group, by its name: from ``students.csv``, or from Moodle's worksheet."""
         found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for participant in self.participants.values():
+            if participant.group and self.is_enrolled(participant.number):
+                found[participant.group][self.student(participant.number)] = None
         for line in self.lines:
             if line.group:
                 found[line.group][line.student_id] = None
@@ -235,10 +249,11 @@ class People:
         found: dict[str, str] = {}
         ordered = sorted(names)
         for name in (*(name for name in ordered if self.student(name) == name), *ordered):
-            if name not in self.groups:
+            if not self.group(name) or self.is_enrolled(name):
                 found.setdefault(self.student(name), name)
+        of_group = {self.group(name): name for name in ordered}
         for group, students in self.groups.items():
-            theirs = group if group in ordered else next((found[name] for name in students if name in found), "")
+            theirs = of_group.get(group) or next((found[name] for name in students if name in found), "")
             if theirs:
                 for student in students:
                     found.setdefault(student, theirs)

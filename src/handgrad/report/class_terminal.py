@@ -36,12 +36,14 @@ def class_table(
     *,
     names: Mapping[str, str] | None = None,
     absent: Sequence[str] = (),
+    unmatched: Sequence[str] = (),
     width: int | None = None,
 ) -> str:
     """A class at a glance: a line for each student, in this order, statistics, and what needs manual review.
 
     The scores are those of the gradebook's ``entries``, with the reason if they differ from the report's. ``names``
-    are the students' names by their ids, ``absent`` the ids of those who have not handed in. ``width`` is as for
+    are the students' names by their ids, ``absent`` the ids of those who have not handed in,
+    ``unmatched`` sentences about who is not in the roster. ``width`` is as for
     :func:`.terminal.report_text`.
     """
     console = new_console(width)
@@ -59,6 +61,11 @@ def class_table(
         named = ", ".join(called(student, names) for student in absent[:ABSENT])
         more = f" and {len(absent) - ABSENT} more" if len(absent) > ABSENT else ""
         console.print(Text(f"Not handed in ({len(absent)}): {named}{more}."))
+    if unmatched:
+        console.print()
+        console.print(Text(f"Not in the roster ({len(unmatched)}):", "bold"))
+        for sentence in unmatched:
+            console.print(Padding(Text(sentence), (0, 0, 0, 2)))
     if summary.needs_review:
         console.print()
         console.print(Text(f"Needs manual review ({len(summary.needs_review)}):", "bold"))

@@ -68,6 +68,8 @@ class ClassContext:
         The students' names by their ids.
     absent
         The ids of those who have not handed in.
+    unmatched
+        Sentences about hand-ins that are nobody's of the roster.
     first
         For each student who handed in again, the report on the first hand-in.
     accepted
@@ -82,6 +84,7 @@ class ClassContext:
     links: Mapping[str, Links] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     absent: Sequence[str] = ()
+    unmatched: Sequence[str] = ()
     first: Mapping[str, Report] = field(default_factory=dict)
     accepted: Sequence[AcceptedAnswer] = ()
     is_anonymous: bool = False

@@ -70,6 +70,7 @@ def write_class_page(
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
         names=listed.names,
         absent=listed.absent,
+        unmatched=listed.unmatched,
         accepted=accepted,
     )
     if not with_names:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -22,11 +23,14 @@ from nbgrader.utils import find_all_notebooks
 from traitlets import List, Unicode
 from traitlets.config import Config
 
+from handgrad.course.course import Course
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few, worksheets
 from handgrad.course.nbgrader.owners import matches, owner
+from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
+from handgrad.course.people import People
 from handgrad.notebook.reading import notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, printable
@@ -172,8 +176,21 @@ class Collector(FileNameCollectorPlugin):
         return Path(self.parent._format_collect_path(self.parent.extracted_directory))
 
     def _student(self, match: re.Match[str], path: PurePath) -> str:
-        """The student who handed in the file at ``path`` in the archive, from the match of a pattern in its path."""
-        return match["student_id"]
+        """The student who handed in the file at ``path`` in the archive, from the match of a pattern in its path.
+
+        It is the student of the roster, or the group; who is neither keeps the archive's number.
+        """
+        number, name = match["student_id"], match.groupdict().get("name") or ""
+        if self._people.is_enrolled(number):
+            return self._people.student(number)
+        return self._people.group(name) or number
+
+    @cached_property
+    def _people(self) -> People:
+        if self.parent is None:
+            return People()
+        directory = self.parent.coursedir
+        return people(Course(Path(directory.root).resolve(), self.config), directory.assignment_id)
 
     def _survey(self) -> dict[Path, dict[str, Any]]:
         """Student and name of every extracted file that is recognised, and when it was handed in."""
@@ -199,7 +216,9 @@ class Collector(FileNameCollectorPlugin):
                 "the first ends the name of a student or a group, rename these files without it and collect again.",
                 few(sorted(doubtful)),
             )
-        last = [*dates.said(), *([_without_notebook(without)] if without else [])]
+        called = {self._student(match, path): match.groupdict().get("name") or "" for path, match in self._found(root)}
+        unmatched = self._people.unmatched(collected, called)
+        last = [*dates.said(), *([_without_notebook(without)] if without else []), *unmatched]
         # at exit: a warning now would be lost in nbgrader's long list of copied files
         atexit.register(lambda: [self.log.warning("%s", line) for line in last])
         return {
@@ -211,14 +230,17 @@ class Collector(FileNameCollectorPlugin):
     def _hand_ins(self, root: Path) -> dict[str, list["_HandIn"]]:
         """What each student handed in, by the number that it has in the archive."""
         found: defaultdict[str, dict[str, _HandIn]] = defaultdict(dict)
-        for path in sorted(root.rglob("*")):
-            place = path.relative_to(root)
-            match = owner(place.as_posix(), self.patterns)
-            if match and path.is_file() and _is_theirs(path, match):
-                number = match["student_id"]
-                student = self._student(match, place)
-                found[student].setdefault(number, _HandIn(number)).files[path] = match
+        for path, match in self._found(root):
+            number, student = match["student_id"], self._student(match, path.relative_to(root))
+            found[student].setdefault(number, _HandIn(number)).files[path] = match
         return {student: list(hand_ins.values()) for student, hand_ins in found.items()}
+
+    def _found(self, root: Path) -> Iterator[tuple[Path, re.Match[str]]]:
+        """The files of students below ``root``, each with the match of a pattern in its path."""
+        for path in sorted(root.rglob("*")):
+            match = owner(path.relative_to(root).as_posix(), self.patterns)
+            if match and path.is_file() and _is_theirs(path, match):
+                yield path, match
 
     def _newest(
         self, student: str, hand_ins: Sequence[tuple[datetime | None, "_HandIn"]]

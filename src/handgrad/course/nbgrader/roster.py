@@ -1,8 +1,5 @@
 """The people of a course: nbgrader's roster, with ``students.csv`` and the worksheets of Moodle beside the archives."""
 
-import csv
-import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,15 +8,12 @@ from nbgrader.apps.zipcollectapp import ZipCollectApp
 from sqlalchemy import select
 
 from handgrad.course.course import Course
+from handgrad.course.moodle_worksheet import Participant, parse_worksheet
 from handgrad.course.nbgrader.database import read
 from handgrad.course.people import FILE, LARGEST, People, RosterEntry, read_lines
 
 __all__ = ["archives", "people"]
 
-_PARTICIPANT = re.compile(r"\D+(\d+)")
-"""Moodle's name for a participant in its worksheet, such as ``Participant 1234567``, in any language."""
-_IDENTIFYING = ("id number", "username", "email address")
-"""Columns of a worksheet that tell who a participant is; in any language a cell with an @ does."""
 _ROSTER = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
 _HANDED_IN = select(SubmittedAssignment.student_id).distinct()
 
@@ -49,25 +43,13 @@ def archives(course: Course, assignment: str) -> Path:
     )
 
 
-def _participants(course: Course, assignment: str) -> dict[str, tuple[str, ...]]:
-    """Moodle's participants in an assignment by number, with what its grading worksheet says of who they are."""
+def _participants(course: Course, assignment: str) -> dict[str, Participant]:
+    """Moodle's participants in an assignment by number, from the grading worksheets beside its archive or above it."""
     folder = archives(course, assignment)
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, Participant] = {}
     for path in sorted((*folder.parent.glob("*.csv"), *folder.glob("*.csv"))):
-        # a file that is no worksheet is no reason to stop
-        with suppress(OSError, ValueError, csv.Error):
-            found.update(_rows(path))
+        # a file that cannot be read is no worksheet
+        with suppress(OSError):
+            if path.stat().st_size <= LARGEST:
+                found.update(parse_worksheet(path.read_bytes()) or {})
     return found
-
-
-def _rows(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if path.stat().st_size > LARGEST:
-        return
-    text = path.read_text(encoding="utf-8-sig")
-    for row in csv.DictReader(text.splitlines(), delimiter=";" if ";" in text.partition("\n")[0] else ","):
-        cells = [(str(title).casefold(), value.strip()) for title, value in row.items() if isinstance(value, str)]
-        if cells and (number := _PARTICIPANT.fullmatch(cells[0][1])):
-            yield (
-                number[1],
-                tuple(value for title, value in cells[1:] if value and (title in _IDENTIFYING or "@" in value)),
-            )
