@@ -96,7 +96,9 @@ def _value(metavar: str, help: str, *names: str, default: str | bool = True, **r
     return typer.Option(*names, metavar=metavar, help=help, show_default=default, **rest)
 
 
-def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    panel: str, example: str, group: typer.Typer = app, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a command, with an example in its help, and the options that every command has."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -115,7 +117,8 @@ def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callabl
         run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
         run.__annotations__ = {**function.__annotations__, **common}
         first, *rest = inspect.cleandoc(function.__doc__ or "").split("\n\n")
-        app.command(
+        group.command(
+            name,
             cls=_Command,
             rich_help_panel=panel,
             short_help=first,
@@ -310,12 +313,13 @@ def report(
     from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
-    from handgrad.course.nbgrader.scores import entries, write_dates
+    from handgrad.course.commands.up_to_date import bring_up_to_date
+    from handgrad.course.nbgrader.scores import entries
     from handgrad.report.class_terminal import class_table
 
     found = _course(course)
+    bring_up_to_date(found, assignment)
     reports = stored_reports(found, assignment)
-    write_dates(found, assignment)
     listed = class_list(found, assignment, reports)
     whom: dict[str, Any] = vars(listed)
     if not no_names:
@@ -381,20 +385,158 @@ def export(
         typer.echo(text, nl=False)
 
 
-@command(INSTRUCTORS, "handgrad accept backprop dprobs --student ann")
+@command(INSTRUCTORS, 'handgrad accept backprop dprobs --mistake scale --points 0.5 --reason "the text was unclear"')
 def accept(
     assignment: Assignment,
     gradient: Annotated[str, typer.Argument(metavar="GRADIENT", help="Name of the gradient, such as dprobs.")],
     *,
-    student: Annotated[list[str], _value("NAME", "A name or a glob. Can be repeated.", "--student")],
+    student: Annotated[
+        list[str] | None, _value("NAME", "Only this student: a name or a glob. Can be repeated.", "--student")
+    ] = None,
+    mistake: Annotated[
+        str, _value("SLUG", "All who made this mistake, as `handgrad report` names it.", default=False)
+    ] = "",
+    points: Annotated[
+        float | None, _value("POINTS", "What they get for the gradient.", default="all its points", min=0.0)
+    ] = None,
+    reason: Annotated[str, _value("TEXT", "Why: the log keeps it. Needed unless it is held.", default=False)] = "",
+    undo: Annotated[bool, _option("--undo", help="Take back what was accepted: automatic scores count again.")] = False,
     course: CourseOption = Path(),
 ) -> None:
-    """Give students the points of a gradient that is held for manual review, after you have read the code."""
-    from handgrad.course.commands.accept_gradient import accept as accepted
+    """Give points for a gradient that did not pass: to all who made a mistake, or to students by name.
 
-    found = accepted(_course(course), assignment, gradient, student)
-    typer.echo(f"{gradient} has its points now: {', '.join(map(printable, found))}.")
+    A log says who gave them, when, and why. Grading again keeps them.
+    """
+    from handgrad.course.commands import accept_gradient
+
+    found = _course(course)
+    if undo:
+        answers = accept_gradient.undo(found, assignment, gradient, student or (), mistake=mistake)
+    else:
+        answers = accept_gradient.accept(
+            found, assignment, gradient, student or (), mistake=mistake, points=points, reason=reason
+        )
+    names = ", ".join(printable(answer.student) for answer in answers)
+    typer.echo(f"{gradient} has its automatic score again: {names}." if undo else f"{gradient} is accepted: {names}.")
     output.note(f"The feedback pages show it after `handgrad feedback {assignment}`.")
+
+
+students = typer.Typer(
+    cls=_Group,
+    context_settings=SETTINGS,
+    no_args_is_help=True,
+    help="Who is in the course, and what holds for whom: the roster, extensions, exemptions, groups.",
+)
+app.add_typer(students, name="students", rich_help_panel=INSTRUCTORS)
+StudentName = Annotated[str, typer.Argument(metavar="STUDENT", help="The student's id in the gradebook.")]
+
+
+@command(INSTRUCTORS, "handgrad students list", students, "list")
+def students_list(assignments: Assignments = None, course: CourseOption = Path()) -> None:
+    """List the students of a course: names, groups, who is exempt or has withdrawn, extensions, what they handed in."""
+    from handgrad.course.commands.students import class_rows
+    from handgrad.report.students_table import students_table
+
+    typer.echo(students_table(class_rows(_course(course), assignments or ()), width=_width()), nl=False)
+
+
+@command(INSTRUCTORS, "handgrad students import roster.csv", students, "import")
+def students_import(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A csv of nbgrader, Canvas, Moodle or Gradescope, in UTF-8.")
+    ],
+    course: CourseOption = Path(),
+) -> None:
+    """Import the roster: ids, names, e-mail addresses, and the numbers that Canvas or Moodle know the students by.
+
+    Nobody is taken off the roster. Empty fields change nothing.
+    """
+    from handgrad.course.commands.students import import_roster
+
+    new, changed = import_roster(_course(course), file)
+    typer.echo(f"{new} students are new, {changed} have changed.")
+
+
+@command(INSTRUCTORS, "handgrad students match 4711 u001", students, "match")
+def students_match(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name of a folder in submitted/, or the number in an archive.")
+    ],
+    student: StudentName,
+    course: CourseOption = Path(),
+) -> None:
+    """Say who it is that handed in under another name or number; what is graded already moves to the student."""
+    from handgrad.course.commands.students import match
+
+    path = match(_course(course), name, student)
+    output.note(f"{printable(name)} is {printable(student)} from now on: it stands in {path}")
+
+
+@command(INSTRUCTORS, "handgrad students extend u001 --days 5 backprop", students, "extend")
+def students_extend(
+    student: StudentName,
+    assignments: Annotated[list[str], typer.Argument(metavar="ASSIGNMENT...", help="Names of assignments.")],
+    *,
+    days: Annotated[
+        float, _value("DAYS", "Days after the due date; 0 takes an extension back.", "--days", default=False, min=0.0)
+    ],
+    course: CourseOption = Path(),
+) -> None:
+    """Give a student more time. Late penalties follow at once, and nothing is graded again."""
+    from handgrad.course.commands.students import extend
+
+    for line in extend(_course(course), student, days, assignments):
+        typer.echo(line)
+
+
+@command(INSTRUCTORS, "handgrad students exempt u001 backprop", students, "exempt")
+def students_exempt(
+    student: StudentName,
+    assignments: Assignments = None,
+    undo: Annotated[bool, _option("--undo", help="The student is not exempt any more.")] = False,
+    course: CourseOption = Path(),
+) -> None:
+    """Exempt a student from assignments (default: all): no score counts, and exports say so."""
+    from handgrad.course.commands.students import set_status
+
+    path = set_status(_course(course), student, "" if undo else "exempt", assignments or ())
+    output.note(f"It stands in {path}")
+
+
+@command(INSTRUCTORS, "handgrad students withdraw u001", students, "withdraw")
+def students_withdraw(
+    student: StudentName,
+    undo: Annotated[bool, _option("--undo", help="The student is back.")] = False,
+    course: CourseOption = Path(),
+) -> None:
+    """Say that a student has left: not graded, not exported, and not missed any more. Nothing is deleted."""
+    from handgrad.course.commands.students import set_status
+
+    path = set_status(_course(course), student, "" if undo else "withdrawn")
+    output.note(f"It stands in {path}")
+
+
+@command(INSTRUCTORS, "handgrad students purge u001", students, "purge")
+def students_purge(
+    student: StudentName,
+    yes: Annotated[bool, _option("--yes", help="Do not ask.")] = False,
+    course: CourseOption = Path(),
+) -> None:
+    """Delete everything that the course holds of a student, after asking: hand-ins, scores, reports, pages."""
+    from handgrad.course.commands.students import purge, to_purge
+
+    found = _course(course)
+    plan = to_purge(found, student)
+    typer.echo(f"Of {printable(student)} there are, and will be deleted:")
+    for line in plan.lines:
+        typer.echo(f"- {printable(line)}")
+    if not yes:
+        typer.confirm("Delete it all? It cannot be undone", abort=True)
+    purge(found, plan)
+    typer.echo("It is deleted.")
+    if plan.archives:
+        names = ", ".join(printable(str(path)) for path in plan.archives)
+        typer.echo(f"Archives as they were downloaded are left, and may hold the hand-in: {names}")
 
 
 @command(INSTRUCTORS, "handgrad look-alikes backprop -n 5")

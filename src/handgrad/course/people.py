@@ -286,7 +286,7 @@ class People:
         for name in sorted(names):
             if not self.is_known(name):
                 also = (called or {}).get(name, "")
-                near = self._nearest(also or name)
+                near = self.nearest(also or name)
                 hint = f"nearest: {', '.join(near)}" if near else "nobody has a similar name"
                 yield (
                     f"{shown(name)}{f' ({shown(also)})' if also else ''} is not in the roster; {hint}. Who it is, "
@@ -298,7 +298,7 @@ class People:
         """Whether anything is known about who is enrolled, apart from who handed in."""
         return any(any(vars(entry).values()) or name not in self.handed_in for name, entry in self.roster.items())
 
-    def _nearest(self, name: str) -> list[str]:
+    def nearest(self, name: str) -> list[str]:
         """The students whose id, name or address is most like ``name``, as ``u001 (Ada Lovelace)``."""
         scores: dict[str, float] = {}
         for student in self.enrolled:

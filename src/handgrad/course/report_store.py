@@ -2,14 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from handgrad.course.files import make_private_file, private_mode
 from handgrad.errors import CourseError
-from handgrad.report.records import Report
+from handgrad.report.records import AcceptedAnswer, Report
 
 __all__ = ["STORE", "ReportStore", "keep_journal"]
 
@@ -19,6 +20,10 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS report (
     assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL,
     PRIMARY KEY (assignment, student)
+);
+CREATE TABLE IF NOT EXISTS accepted (
+    assignment TEXT NOT NULL, gradient TEXT NOT NULL, student TEXT NOT NULL, mistake TEXT NOT NULL, before REAL,
+    after REAL, reason TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL, undone INTEGER NOT NULL
 );
 DROP TABLE IF EXISTS answer;
 DROP TABLE IF EXISTS record;
@@ -96,14 +101,57 @@ class ReportStore:
         """The reports of an assignment, by student."""
         return [Report.from_dict(json.loads(row[0])) for row in self._rows("json", assignment)]
 
+    def log(self, answers: Sequence[AcceptedAnswer]) -> None:
+        """Add lines to the log of accepted answers; one that is undone replaces the line of the same time."""
+        rows = [vars(answer) for answer in answers]
+        same = "assignment = :assignment AND gradient = :gradient AND student = :student AND at = :at"
+        names = ", ".join(f":{column.name}" for column in fields(AcceptedAnswer))
+        with self._connected() as connection, self._usable(), connection:
+            connection.executemany(f"DELETE FROM accepted WHERE {same}", rows)
+            connection.executemany(f"INSERT INTO accepted VALUES ({names})", rows)
+
+    def accepted(self, assignment: str) -> list[AcceptedAnswer]:
+        """The log of accepted answers of an assignment, the oldest first."""
+        if not self.path.exists() or "accepted" not in self._tables():
+            return []
+        columns = [column.name for column in fields(AcceptedAnswer)]
+        rows = self._query(f"SELECT {', '.join(columns)} FROM accepted WHERE assignment = ? ORDER BY at", assignment)
+        found: Iterator[dict[str, Any]] = (dict(zip(columns, row, strict=True)) for row in rows)
+        return [AcceptedAnswer(**{**row, "undone": bool(row["undone"])}) for row in found]
+
+    def rename(self, old: str, new: str) -> None:
+        """Give what is stored of the student ``old`` to ``new``, who keeps what is there already."""
+        if self.path.exists():
+            with self._connected() as connection, self._usable(), connection:
+                connection.execute(
+                    "UPDATE OR IGNORE report SET student = ?, json = json_set(json, '$.student', ?) WHERE student = ?",
+                    (new, new, old),
+                )
+                connection.execute("UPDATE accepted SET student = ? WHERE student = ?", (new, old))
+
+    def delete(self, student: str) -> None:
+        """Delete everything that is stored of a student."""
+        if self.path.exists():
+            with self._connected() as connection, self._usable(), connection:
+                for table in ("report", "accepted"):
+                    connection.execute(f"DELETE FROM {table} WHERE student = ?", (student,))
+
+    def _tables(self) -> set[str]:
+        return {
+            name for (name,) in self._query("SELECT name FROM sqlite_master WHERE type = 'table' AND name != ?", "")
+        }
+
     def _rows(self, columns: str, assignment: str) -> list[tuple[str, ...]]:
-        """Columns of the reports of an assignment; reading makes no file."""
+        """Columns of the reports of an assignment."""
         if not self.path.exists():
             return []
-        query = f"SELECT {columns} FROM report WHERE assignment = ? ORDER BY student"
+        return self._query(f"SELECT {columns} FROM report WHERE assignment = ? ORDER BY student", assignment)
+
+    def _query(self, query: str, value: str) -> list[tuple[str, ...]]:
+        """The rows of a query with one value; reading makes no file."""
         with self._usable():
             if self._held:
-                return self._held.execute(query, (assignment,)).fetchall()
+                return self._held.execute(query, (value,)).fetchall()
             address = f"{self.path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, timeout=60, uri=True)) as connection:
-                return connection.execute(query, (assignment,)).fetchall()
+                return connection.execute(query, (value,)).fetchall()

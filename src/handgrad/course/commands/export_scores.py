@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from handgrad.course.commands.grade_class import report_store
+from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
@@ -58,7 +59,7 @@ def export(
         cannot be written.
     """
     exercise = course.exercise(assignment)
-    scores.write_dates(course, assignment)
+    bring_up_to_date(course, assignment)
     rows = _rows(course, exercise)
     if not any(row.report or row.score is not None for row in rows):
         raise CourseError(f"no submission of {assignment} has been graded: run `handgrad grade {assignment}` first.")

@@ -27,6 +27,7 @@ from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
+from handgrad.course.nbgrader.student_records import join
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
@@ -267,6 +268,7 @@ class ClassGrading:
             self.gradebook = GradebookWriter(self.folders)
             stack.enter_context(self.gradebook)
             self.gradebook.register(self.task.source())
+            join(self.course, self.store)
             self._open = stack.pop_all()
         return self
 

@@ -89,7 +89,7 @@ class Folders:
 
     def submitted(self, student: str) -> Path:
         """The folder that a student handed in, which may be under another name of the student, or their group's."""
-        return self._path(self._nbgrader.submitted_directory, self._hand_ins.get(student, student))
+        return self._path(self._nbgrader.submitted_directory, self.hand_ins.get(student, student))
 
     def trusted(self, student: str) -> Path:
         """The folder above a student's below which everything was handed in, and no link is followed."""
@@ -116,7 +116,7 @@ class Folders:
         CourseError
             A pattern matches nobody.
         """
-        students = sorted(self._hand_ins)
+        students = sorted(self.hand_ins)
         matching = {pattern: fnmatch.filter(students, pattern) for pattern in patterns}
         for pattern, names in matching.items():
             if not names:
@@ -131,7 +131,7 @@ class Folders:
         return people(self.course, self.assignment)
 
     @cached_property
-    def _hand_ins(self) -> dict[str, str]:
+    def hand_ins(self) -> dict[str, str]:
         """For each student who is graded, the name that the hand-in is under."""
         excluded = {name.strip() for name in self._nbgrader.student_id_exclude.split(",")}
         found = self.people.hand_ins(self._with_folder() - excluded)

@@ -1,40 +1,55 @@
-"""Write manual scores into nbgrader's gradebook."""
+"""Read and write the manual scores of a cell in nbgrader's gradebook."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from contextlib import closing
 
-from nbgrader.api import Gradebook, MissingEntry
-from sqlalchemy.exc import DatabaseError
+from nbgrader.api import BaseCell, Grade, Gradebook, MissingEntry, SubmittedAssignment, SubmittedNotebook
+from sqlalchemy import bindparam, select
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.database import address, read
+from handgrad.course.nbgrader.gradebook import at_work
 from handgrad.errors import CourseError
-from handgrad.report.names import shown
 
-__all__ = ["give_all_points"]
+__all__ = ["manual_scores", "set_manual_scores"]
+
+_MANUAL = (
+    select(SubmittedAssignment.student_id, Grade.manual_score)
+    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+    .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+    .join(BaseCell, BaseCell.id == Grade.cell_id)
+    .where(
+        SubmittedAssignment.name == bindparam("assignment"),
+        BaseCell.name == bindparam("cell"),
+        Grade.manual_score.is_not(None),
+    )
+)
 
 
-def give_all_points(course: Course, assignment: str, cell: str, students: Sequence[str]) -> None:
-    """Set the manual score of a graded cell to all its points, for every student or, if one fails, for nobody.
+def manual_scores(course: Course, assignment: str, cell: str) -> dict[str, float]:
+    """The manual scores of a graded cell, by student."""
+    (rows,) = read(course, _MANUAL, assignment=assignment, cell=cell)
+    return dict(rows)
+
+
+@at_work()
+def set_manual_scores(
+    course: Course, assignment: str, cell: str, scores: Mapping[str, float | None], waiting: Collection[str] = ()
+) -> None:
+    """Set the manual score of a graded cell for every student in ``scores`` or, if one fails, for nobody.
+
+    None takes it away: the automatic score counts again. The cells of the students ``waiting`` need manual grading.
 
     Raises
     ------
     CourseError
-        A student has a manual score for it already, or the gradebook cannot be read or written.
+        A student has no such cell, or the gradebook cannot be read or written.
     """
-    address, course_id = Folders(course, assignment).database
     try:
-        with closing(Gradebook(address, course_id)) as gradebook:
-            for student in students:
+        with closing(Gradebook(*address(course))) as gradebook:
+            for student, score in scores.items():
                 grade = gradebook.find_grade(cell, assignment, assignment, student)
-                if grade.manual_score is not None and not grade.needs_manual_grade:
-                    raise CourseError(
-                        f"{cell} of {shown(student)} has a manual score already ({grade.manual_score:g} of "
-                        f"{grade.max_score:g} points): change it in the formgrader."
-                    )
-                grade.manual_score, grade.needs_manual_grade = grade.max_score, False
+                grade.manual_score, grade.needs_manual_grade = score, student in waiting
             gradebook.db.commit()
     except MissingEntry as error:
         raise CourseError(f"nbgrader's gradebook lacks a row: {error}. Run `handgrad grade {assignment}`.") from error
-    except DatabaseError as error:
-        raise CourseError(f"nbgrader's gradebook cannot be written ({error.orig}).") from error

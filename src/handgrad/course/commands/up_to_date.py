@@ -1,0 +1,28 @@
+"""Bring a gradebook up to date before it is read: one name for each student, and penalties that fit its dates."""
+
+from handgrad.course.commands.grade_class import alone, report_store
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.scores import write_dates
+from handgrad.course.nbgrader.student_records import join, under_another_name
+from handgrad.report.records import ScoreEntry
+
+__all__ = ["bring_up_to_date"]
+
+
+def bring_up_to_date(course: Course, assignment: str) -> dict[str, ScoreEntry]:
+    """Move what is under other names of students to their ids, and write late penalties; nothing is graded.
+
+    Returns
+    -------
+    dict
+        The scores of the students whose penalty has changed.
+
+    Raises
+    ------
+    CourseError
+        The gradebook cannot be read or written, or another process is grading while there is something to move.
+    """
+    if under_another_name(course):
+        with alone(course):
+            join(course, report_store(course))
+    return write_dates(course, assignment)
