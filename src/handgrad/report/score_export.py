@@ -12,7 +12,7 @@ from handgrad.report.formats import report_gradescope
 from handgrad.report.names import is_hidden, printable
 from handgrad.report.records import SCHEMA, Report
 
-__all__ = ["EXPORTS", "ExportRow"]
+__all__ = ["EXPORTS", "ExportRow", "csv_text"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ _FORMULA = re.compile(r"(^|;)( *)(?=[=+@\-\uff1d\uff0b\uff20\uff0d])")
 """Where a formula begins: at the start of a field, or after a semicolon, which separates fields in many countries."""
 
 
-def _csv(rows: Sequence[Sequence[str]]) -> str:
+def csv_text(rows: Sequence[Sequence[str]]) -> str:
+    """The rows as CSV, each field on one line; none begins a spreadsheet's formula."""
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([[_field(value) for value in row] for row in rows])
     return text.getvalue()
@@ -117,7 +118,7 @@ def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> 
                 *(_written(row.grades[name][0]) if name in row.grades else "" for name in gradients),
             ]
         )
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_json(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -151,7 +152,7 @@ def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) 
         name = ", ".join(part for part in (row.last_name, row.first_name) if part) or row.student
         number, login = ("", row.student) if row.service != "canvas" else (row.student, "")
         rows.append([name, row.lms_user_id or number, "", login, "", _written(row.score)])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_moodle(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -164,7 +165,7 @@ def class_moodle(students: Sequence[ExportRow], assignment: str, points: float) 
         if row.score is not None:
             number = row.lms_user_id or row.student
             rows.append([row.first_name, row.last_name, number, row.email, _written(row.score)])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_worksheet(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -178,7 +179,7 @@ def class_worksheet(students: Sequence[ExportRow], assignment: str, points: floa
         if row.service == "moodle":
             name = " ".join(part for part in (row.first_name, row.last_name) if part)
             rows.append([f"Participant {row.student}", name, row.email, _written(row.score), ""])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:

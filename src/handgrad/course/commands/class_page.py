@@ -23,7 +23,7 @@ from handgrad.report.class_summary import CommonMistake, Example, find_common_mi
 from handgrad.report.pages import ClassContext, Links, class_page
 from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report
 
-__all__ = ["anonymous", "write_class_page"]
+__all__ = ["anonymous", "link_from", "write_class_page"]
 
 LOOKED_INTO = 40
 """Largest number of notebooks read for the examples of one mistake."""
@@ -87,11 +87,12 @@ def _graph(exercise: Exercise) -> ForwardGraph | None:
 
 def _links(folders: Folders, student: str, start: Path) -> Links:
     """Links to a student's files, relative to the folder ``start``."""
+    return Links(link_from(start, folders.autograded(student)), link_from(start, folders.feedback(student)))
 
-    def link(path: Path) -> str:
-        return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
 
-    return Links(link(folders.autograded(student)), link(folders.feedback(student)))
+def link_from(start: Path, path: Path) -> str:
+    """The link to a file from a page in the folder ``start``; empty if there is no file."""
+    return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
 
 
 def _examples(
