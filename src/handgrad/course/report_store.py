@@ -1,4 +1,7 @@
-"""The stored reports of a course: what was graded, and from what, so that nothing is graded again without a reason."""
+"""The stored reports of a course: what was graded, and from what, so that nothing is graded again without a reason.
+
+The report that a resubmission replaces is kept too.
+"""
 
 import json
 import sqlite3
@@ -20,10 +23,14 @@ CREATE TABLE IF NOT EXISTS report (
     assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL,
     PRIMARY KEY (assignment, student)
 );
+CREATE TABLE IF NOT EXISTS replaced (
+    place INTEGER PRIMARY KEY, assignment TEXT NOT NULL, student TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS replaced_by ON replaced (assignment, student);
 DROP TABLE IF EXISTS answer;
 DROP TABLE IF EXISTS record;
 """
-"""``key`` referred to the stored answers; it is empty now."""
+"""``key`` referred to the stored answers; it is empty now. ``replaced`` is not in the files of version 0.1.0."""
 
 
 def keep_journal(connection: Any, *, kept: bool = True) -> None:
@@ -81,11 +88,31 @@ class ReportStore:
     def put(self, report: Report, state: str = "") -> None:
         """Store a student's report, replacing an older one.
 
-        While ``state``, the digests of everything that it depends on, is the same, it is not graded again.
+        While ``state``, the digests of everything that it depends on, is the same, it is not graded again. Its first
+        word is the digest of what was handed in: if that is another one, and the result too, the older report is kept
+        for :meth:`replaced`.
         """
         row = (report.assignment, report.student, "", state, json.dumps(report.to_dict()))
         with self._connected() as connection, self._usable(), connection:
+            self._keep_replaced(connection, report, state)
             connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
+
+    @staticmethod
+    def _keep_replaced(connection: sqlite3.Connection, report: Report, state: str) -> None:
+        """Keep the stored report of another hand-in, which ``report`` is about to replace."""
+        ours = (report.assignment, report.student)
+        query = "SELECT state, json FROM report WHERE assignment = ? AND student = ?"
+        if (before := connection.execute(query, ours).fetchone()) is None:
+            return
+        older_state, older = before
+        if _is_another(older, older_state, report, state):
+            connection.execute("INSERT INTO replaced VALUES (NULL, ?, ?, ?, ?)", (*ours, *before))
+        elif not _digest(older_state) and _digest(state):
+            # if the grader failed in between, the last one kept may be about this very hand-in
+            query = "SELECT place, state FROM replaced WHERE assignment = ? AND student = ? ORDER BY place DESC LIMIT 1"
+            last = connection.execute(query, ours).fetchone()
+            if last and _digest(last[1]) == _digest(state):
+                connection.execute("DELETE FROM replaced WHERE place = ?", last[:1])
 
     def states(self, assignment: str) -> dict[str, tuple[str, str]]:
         """For each student of an assignment the state in which the report was stored, and its outcome."""
@@ -96,14 +123,49 @@ class ReportStore:
         """The reports of an assignment, by student."""
         return [Report.from_dict(json.loads(row[0])) for row in self._rows("json", assignment)]
 
-    def _rows(self, columns: str, assignment: str) -> list[tuple[str, ...]]:
-        """Columns of the reports of an assignment; reading makes no file."""
+    def replaced(self, assignment: str) -> dict[str, list[Report]]:
+        """The reports that resubmissions have replaced, by student, the oldest first."""
+        found: dict[str, list[Report]] = {}
+        for student, text in self._rows("student, json", assignment, "replaced", "place"):
+            found.setdefault(student, []).append(Report.from_dict(json.loads(text)))
+        return found
+
+    def _rows(
+        self, columns: str, assignment: str, table: str = "report", order: str = "student"
+    ) -> list[tuple[str, ...]]:
+        """Columns of the reports of an assignment; reading makes no file, and no table in a file that lacks it."""
         if not self.path.exists():
             return []
-        query = f"SELECT {columns} FROM report WHERE assignment = ? ORDER BY student"
+        query = f"SELECT {columns} FROM {table} WHERE assignment = ? ORDER BY {order}"
+        known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         with self._usable():
             if self._held:
                 return self._held.execute(query, (assignment,)).fetchall()
             address = f"{self.path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, timeout=60, uri=True)) as connection:
+                if table != "report" and connection.execute(known, (table,)).fetchone() is None:
+                    return []
                 return connection.execute(query, (assignment,)).fetchall()
+
+
+def _digest(state: str) -> str:
+    """The digest of what was handed in; empty if it is not known."""
+    return state.partition(" ")[0]
+
+
+def _is_another(older: str, older_state: str, newer: Report, newer_state: str) -> bool:
+    """Whether two reports are about different hand-ins with different results, as far as the digests tell."""
+    digests = _digest(older_state), _digest(newer_state)
+    if all(digests) and digests[0] == digests[1]:
+        return False
+    try:
+        before = Report.from_dict(json.loads(older))
+    except (ValueError, KeyError, TypeError):
+        # of another version of handgrad
+        return False
+    return before.outcome in ("graded", "unreadable") and _result(before) != _result(newer)
+
+
+def _result(report: Report) -> tuple[Any, ...]:
+    """What a resubmission may change: the outcomes and the points."""
+    return report.outcome, [(verdict.id, verdict.outcome, verdict.points) for verdict in report.checks]

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from io import StringIO
 from typing import Any, Literal
 
+from handgrad.report.class_summary import resubmitted
 from handgrad.report.formats import report_gradescope
 from handgrad.report.names import is_hidden, printable
-from handgrad.report.records import SCHEMA, Report
+from handgrad.report.records import SCHEMA, AcceptedAnswer, Report
 
 __all__ = ["EXPORTS", "ExportRow", "csv_text"]
 
@@ -40,6 +41,10 @@ class ExportRow:
         Whether nothing of it waits for manual grading.
     service
         The service that gave the student's name as a number, if the archive tells: ``canvas`` or ``moodle``.
+    earlier
+        The reports that resubmissions have replaced, the oldest first.
+    accepted
+        The student's lines of the log of accepted answers.
     """
 
     student: str
@@ -54,6 +59,8 @@ class ExportRow:
     note: str = ""
     is_final: bool = True
     service: Literal["", "canvas", "moodle"] = ""
+    earlier: tuple[Report, ...] = ()
+    accepted: tuple[AcceptedAnswer, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -128,7 +135,16 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
         facts = asdict(row)
         grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
         report = row.report.to_dict() if row.report else None
-        return {**facts, "score": row.score, "grades": grades, "report": report}
+        earlier = [replaced.to_dict() for replaced in row.earlier]
+        changed = resubmitted(row.earlier[0], row.report) if row.earlier and row.report else ""
+        return {
+            **facts,
+            "score": row.score,
+            "grades": grades,
+            "report": report,
+            "earlier": earlier,
+            "resubmitted": changed,
+        }
 
     content = {
         "schema": SCHEMA,

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from handgrad.course.commands.class_list import class_list
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
@@ -68,6 +69,7 @@ def write_class_page(
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
         names=listed.names,
         absent=listed.absent,
+        first={student: replaced[0] for student, replaced in report_store(course).replaced(assignment).items()},
         accepted=accepted,
     )
     if not with_names:

@@ -13,6 +13,7 @@ from handgrad.course.nbgrader.collecting import came_from
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.class_summary import attention, unreviewed
+from handgrad.report.records import AcceptedAnswer
 from handgrad.report.score_export import EXPORTS, ExportRow
 
 __all__ = ["Exported", "export"]
@@ -56,13 +57,17 @@ def export(
     return Exported(text, waiting)
 
 
-def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
-    """A row for every student who has a report or a score or is in the gradebook's roster, by name."""
+def _rows(course: Course, exercise: Exercise, accepted: Sequence[AcceptedAnswer] = ()) -> list[ExportRow]:
+    """A row for every student who has a report or a score or is in the gradebook's roster, by name.
+
+    ``accepted`` is the log of accepted answers.
+    """
     assignment = exercise.name
     reports = {report.student: report for report in report_store(course).reports(assignment)}
     grades, penalties = _grades(course, exercise)
     entries = scores.entries(course, assignment)
     roster = scores.roster(course, assignment)
+    replaced = report_store(course).replaced(assignment)
     services = came_from(course.root, course.config, assignment)
 
     def row(name: str) -> ExportRow:
@@ -79,6 +84,8 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
             note=why if is_held else "",
             is_final=not (entry and entry.waiting) and not is_held,
             service=services.get(name, ""),
+            earlier=tuple(replaced.get(name, ())),
+            accepted=tuple(answer for answer in accepted if answer.student == name),
         )
 
     return [row(name) for name in sorted({*reports, *grades, *roster})]
