@@ -302,14 +302,20 @@ def grade(
 
 @command(INSTRUCTORS, "handgrad report backprop -o class.html")
 def report(
-    assignment: Assignment,
-    to: Annotated[Path | None, _output_option("report.html")] = None,
+    assignment: Annotated[
+        str | None,
+        typer.Argument(metavar="[ASSIGNMENT]", show_default="the whole term", help="Name of the assignment."),
+    ] = None,
+    to: Annotated[Path | None, _output_option("report.html or term.html")] = None,
     no_names: Annotated[
         bool, _option("--no-names", help="Write a page for showing in class, which names nobody; no table.")
     ] = False,
     course: CourseOption = Path(),
 ) -> None:
-    """Summarise a graded class: a table here, and a page with charts, common mistakes and examples."""
+    """Summarise a graded class: a table here, and a page with charts, common mistakes and examples.
+
+    Without an assignment, the page and a csv are about the whole term: all assignments, a line for each student.
+    """
     from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
@@ -318,6 +324,9 @@ def report(
     from handgrad.report.class_terminal import class_table
 
     found = _course(course)
+    if assignment is None:
+        _report_term(found, to, no_names=no_names)
+        return
     bring_up_to_date(found, assignment)
     reports = stored_reports(found, assignment)
     listed = class_list(found, assignment, reports)
@@ -326,6 +335,19 @@ def report(
         typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports, to, with_names=not no_names)
     output.note(f"The report is in {page}")
+
+
+def _report_term(course: "Course", to: Path | None, *, no_names: bool) -> None:
+    """Summarise all assignments: a line for each here, and the page and the csv of the term."""
+    from handgrad.course.commands.term_page import write_term
+    from handgrad.errors import CourseError
+    from handgrad.report.class_terminal import term_table
+
+    if no_names:
+        raise CourseError("the page of a term has names: for --no-names, name an assignment.")
+    term, page, table = write_term(course, to)
+    typer.echo(term_table(term, width=_width()), nl=False)
+    output.note(f"The term is in {page} and {table}")
 
 
 @command(INSTRUCTORS, "handgrad feedback backprop --with-solutions")

@@ -13,14 +13,15 @@ from nbconvert import HTMLExporter
 
 from handgrad import CheckFailed
 from handgrad.exercise.exercise import Exercise
+from handgrad.report.anonymity import without_names
 from handgrad.report.check_output import check_outputs
 from handgrad.report.class_summary import Example
-from handgrad.report.pages import ClassContext, Feedback, Links, Piece, class_page, feedback_page
-from handgrad.report.records import Report, ScoreEntry
+from handgrad.report.pages import ClassContext, Feedback, Links, Piece, class_page, feedback_page, term_page
+from handgrad.report.records import AcceptedAnswer, Report, ScoreEntry
 from handgrad.student import check, progress_map
 from handgrad.student.progress import Progress, progress_of
 from helpers.browsing import SCREENSHOTS, chromium, needs_chromium
-from helpers.reports import CHECKS, GRAPH, a_class, report
+from helpers.reports import CHECKS, GRAPH, NAMES, a_class, a_term, report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -69,6 +70,8 @@ def pages(
         "feedback-empty": _feedback(report(checks=())),
         "class": _class(),
         "class-empty": class_page([], "backprop"),
+        "class-without-names": _class(with_names=False),
+        "term": term_page(a_term(24, 7), "The term"),
     }
 
 
@@ -98,10 +101,10 @@ def _feedback(graded: Report) -> str:
         remark = "<p>Nice try.</p>" if verdict.gradient == "dcounts" else ""
         pieces.append(Piece("answer", verdict.gradient, body=source, remark=remark))
         pieces.append(Piece("check", verdict.gradient, solution=source if verdict.outcome == "failed" else ""))
-    return feedback_page(Feedback(graded, graded.student, GRAPH, pieces, penalty=0.5))
+    return feedback_page(Feedback(graded, graded.student, GRAPH, pieces, penalty=0.5, name="Ada Lovelace"))
 
 
-def _class() -> str:
+def _class(*, with_names: bool = True) -> str:
     reports = [*a_class(24), report("not-graded", "s9998"), report("unreadable", "s9999")]
     links = {one.student: Links(f"autograded/{one.student}.ipynb", f"feedback/{one.student}.html") for one in reports}
     context = ClassContext(
@@ -109,20 +112,32 @@ def _class() -> str:
         {"s0003": ScoreEntry(9.0, 11.0, by_hand=("check_dcounts",))},
         {("missing-branch", "dcounts"): (Example("dcounts = counts_sum_inv * dprobs", 3),)},
         links,
+        NAMES,
+        ["s0100", "s0101"],
+        {"s0004": reports[3]},
+        [
+            AcceptedAnswer("backprop", "demb", "s0005", "", 0.0, 1.0, "It is plain.", "prof", "2026-01-02T03:04:05Z"),
+            AcceptedAnswer(
+                "backprop", "dh", "s0006", "scale", None, 1.0, "Asked.", "prof", "2026-01-02T03:05:05Z", True
+            ),
+        ],
     )
+    if not with_names:
+        reports, context = without_names(reports, context, NAMES.values())
     return class_page(reports, "backprop", context)
 
 
-NAMES = ("cards", "map", "map-finished", "autograded", "feedback", "feedback-empty", "class", "class-empty")
+PAGES = ("cards", "map", "map-finished", "autograded", "feedback", "feedback-empty", "class", "class-empty")
+PAGES += ("class-without-names", "term")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_fault(name: str, theme: Any, pages: Mapping[str, str], browser: "Browser") -> None:
     """No rule of axe-core is broken, on a phone, in a narrow pane, in a wide window, or with everything unfolded."""
     from axe_playwright_python.sync_playwright import Axe
 
-    assert pages.keys() == set(NAMES)
+    assert pages.keys() == set(PAGES)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page = browser.new_page(color_scheme=theme)
     page.set_content(pages[name])
@@ -136,7 +151,7 @@ def test_axe_finds_no_fault(name: str, theme: Any, pages: Mapping[str, str], bro
     page.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_cut_on_paper(name: str, pages: Mapping[str, str], browser: "Browser") -> None:
     """On a sheet of A4 no text goes beyond the page, and none is hidden in a box that would have to be scrolled."""
     page = browser.new_page(viewport={"width": 718, "height": 1000})

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from handgrad.report.records import Comparison, Diagnosis, ForwardGraph, Report, ReportOutcome, Verdict
+from handgrad.report.term import Term, TermAssignment
 
 RIGHT = Comparison((32, 27), (32, 27), exact=True, approximate=True, maxdiff=0.0, relative=0.0)
 WRONG = Comparison((32, 27), (32, 27), exact=False, approximate=False, maxdiff=0.012345678, relative=0.4)
@@ -53,3 +54,26 @@ def a_class(size: int) -> list[Report]:
         report(student=f"s{number:04}", checks=tuple(pair[number >> place & 1] for place, pair in enumerate(pairs)))
         for number in range(size)
     ]
+
+
+NAMES = {
+    f"s{number:04}": f"{first} {last}"
+    for number, (first, last) in enumerate(
+        (first, last) for first in ("Ada", "Kurt", "Emmy", "Sofja", "Alan") for last in ("Lovelace", "Gödel", "Noether")
+    )
+}
+"""Names of the first students of a class."""
+
+
+def a_term(size: int, assignments: int) -> Term:
+    """A class over a term; each student leaves out one assignment, and the last has handed in nothing."""
+    found = []
+    for place in range(assignments):
+        reports = {
+            one.student: replace(one, assignment=f"week_{place}")
+            for number, one in enumerate(a_class(size))
+            if number % assignments != place
+        }
+        links = {student: f"feedback/{student}/week_{place}/week_{place}.html" for student in reports}
+        found.append(TermAssignment(f"week_{place}", reports, {}, links))
+    return Term(found, NAMES, [f"s{size:04}"])

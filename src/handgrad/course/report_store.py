@@ -1,4 +1,7 @@
-"""The stored reports of a course: what was graded, and from what, so that nothing is graded again without a reason."""
+"""The stored reports of a course: what was graded, and from what, so that nothing is graded again without a reason.
+
+The report that a resubmission replaces is kept too.
+"""
 
 import json
 import sqlite3
@@ -16,6 +19,8 @@ __all__ = ["STORE", "ReportStore", "keep_journal"]
 
 STORE = "answers.sqlite"
 """The file in a course's private folder; its name is from version 0.1.0, which stored answers too."""
+_ACCEPTED = tuple(column.name for column in fields(AcceptedAnswer))
+"""The columns of the log of accepted answers."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS report (
     assignment TEXT NOT NULL, student TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL,
@@ -25,10 +30,14 @@ CREATE TABLE IF NOT EXISTS accepted (
     assignment TEXT NOT NULL, gradient TEXT NOT NULL, student TEXT NOT NULL, mistake TEXT NOT NULL, before REAL,
     after REAL, reason TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL, undone INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS replaced (
+    place INTEGER PRIMARY KEY, assignment TEXT NOT NULL, student TEXT NOT NULL, state TEXT NOT NULL, json TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS replaced_by ON replaced (assignment, student);
 DROP TABLE IF EXISTS answer;
 DROP TABLE IF EXISTS record;
 """
-"""``key`` referred to the stored answers; it is empty now."""
+"""``key`` referred to the stored answers; it is empty now. ``replaced`` is not in the files of version 0.1.0."""
 
 
 def keep_journal(connection: Any, *, kept: bool = True) -> None:
@@ -86,11 +95,31 @@ class ReportStore:
     def put(self, report: Report, state: str = "") -> None:
         """Store a student's report, replacing an older one.
 
-        While ``state``, the digests of everything that it depends on, is the same, it is not graded again.
+        While ``state``, the digests of everything that it depends on, is the same, it is not graded again. Its first
+        word is the digest of what was handed in: if that is another one, and the result too, the older report is kept
+        for :meth:`replaced`.
         """
         row = (report.assignment, report.student, "", state, json.dumps(report.to_dict()))
         with self._connected() as connection, self._usable(), connection:
+            self._keep_replaced(connection, report, state)
             connection.execute("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", row)
+
+    @staticmethod
+    def _keep_replaced(connection: sqlite3.Connection, report: Report, state: str) -> None:
+        """Keep the stored report of another hand-in, which ``report`` is about to replace."""
+        ours = (report.assignment, report.student)
+        query = "SELECT state, json FROM report WHERE assignment = ? AND student = ?"
+        if (before := connection.execute(query, ours).fetchone()) is None:
+            return
+        older_state, older = before
+        if _is_another(older, older_state, report, state):
+            connection.execute("INSERT INTO replaced VALUES (NULL, ?, ?, ?, ?)", (*ours, *before))
+        elif not _digest(older_state) and _digest(state):
+            # if the grader failed in between, the last one kept may be about this very hand-in
+            query = "SELECT place, state FROM replaced WHERE assignment = ? AND student = ? ORDER BY place DESC LIMIT 1"
+            last = connection.execute(query, ours).fetchone()
+            if last and _digest(last[1]) == _digest(state):
+                connection.execute("DELETE FROM replaced WHERE place = ?", last[:1])
 
     def states(self, assignment: str) -> dict[str, tuple[str, str]]:
         """For each student of an assignment the state in which the report was stored, and its outcome."""
@@ -105,53 +134,77 @@ class ReportStore:
         """Add lines to the log of accepted answers; one that is undone replaces the line of the same time."""
         rows = [vars(answer) for answer in answers]
         same = "assignment = :assignment AND gradient = :gradient AND student = :student AND at = :at"
-        names = ", ".join(f":{column.name}" for column in fields(AcceptedAnswer))
+        names = ", ".join(f":{column}" for column in _ACCEPTED)
         with self._connected() as connection, self._usable(), connection:
             connection.executemany(f"DELETE FROM accepted WHERE {same}", rows)
             connection.executemany(f"INSERT INTO accepted VALUES ({names})", rows)
 
     def accepted(self, assignment: str) -> list[AcceptedAnswer]:
         """The log of accepted answers of an assignment, the oldest first."""
-        if not self.path.exists() or "accepted" not in self._tables():
-            return []
-        columns = [column.name for column in fields(AcceptedAnswer)]
-        rows = self._query(f"SELECT {', '.join(columns)} FROM accepted WHERE assignment = ? ORDER BY at", assignment)
-        found: Iterator[dict[str, Any]] = (dict(zip(columns, row, strict=True)) for row in rows)
+        rows = self._rows(", ".join(_ACCEPTED), assignment, "accepted", "at, student")
+        found: Iterator[dict[str, Any]] = (dict(zip(_ACCEPTED, row, strict=True)) for row in rows)
         return [AcceptedAnswer(**{**row, "undone": bool(row["undone"])}) for row in found]
 
     def rename(self, old: str, new: str) -> None:
         """Give what is stored of the student ``old`` to ``new``, who keeps what is there already."""
         if self.path.exists():
             with self._connected() as connection, self._usable(), connection:
-                connection.execute(
-                    "UPDATE OR IGNORE report SET student = ?, json = json_set(json, '$.student', ?) WHERE student = ?",
-                    (new, new, old),
-                )
-                connection.execute("UPDATE accepted SET student = ? WHERE student = ?", (new, old))
+                json_of = "student = :new, json = json_set(json, '$.student', :new)"
+                names = {"old": old, "new": new}
+                connection.execute(f"UPDATE OR IGNORE report SET {json_of} WHERE student = :old", names)
+                connection.execute(f"UPDATE replaced SET {json_of} WHERE student = :old", names)
+                connection.execute("UPDATE accepted SET student = :new WHERE student = :old", names)
 
     def delete(self, student: str) -> None:
         """Delete everything that is stored of a student."""
         if self.path.exists():
             with self._connected() as connection, self._usable(), connection:
-                for table in ("report", "accepted"):
+                for table in ("report", "replaced", "accepted"):
                     connection.execute(f"DELETE FROM {table} WHERE student = ?", (student,))
 
-    def _tables(self) -> set[str]:
-        return {
-            name for (name,) in self._query("SELECT name FROM sqlite_master WHERE type = 'table' AND name != ?", "")
-        }
+    def replaced(self, assignment: str) -> dict[str, list[Report]]:
+        """The reports that resubmissions have replaced, by student, the oldest first."""
+        found: dict[str, list[Report]] = {}
+        for student, text in self._rows("student, json", assignment, "replaced", "place"):
+            found.setdefault(student, []).append(Report.from_dict(json.loads(text)))
+        return found
 
-    def _rows(self, columns: str, assignment: str) -> list[tuple[str, ...]]:
-        """Columns of the reports of an assignment."""
+    def _rows(
+        self, columns: str, assignment: str, table: str = "report", order: str = "student"
+    ) -> list[tuple[str, ...]]:
+        """Columns of the reports of an assignment; reading makes no file, and no table in a file that lacks it."""
         if not self.path.exists():
             return []
-        return self._query(f"SELECT {columns} FROM report WHERE assignment = ? ORDER BY student", assignment)
-
-    def _query(self, query: str, value: str) -> list[tuple[str, ...]]:
-        """The rows of a query with one value; reading makes no file."""
+        query = f"SELECT {columns} FROM {table} WHERE assignment = ? ORDER BY {order}"
+        known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
         with self._usable():
             if self._held:
-                return self._held.execute(query, (value,)).fetchall()
+                return self._held.execute(query, (assignment,)).fetchall()
             address = f"{self.path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, timeout=60, uri=True)) as connection:
-                return connection.execute(query, (value,)).fetchall()
+                if table != "report" and connection.execute(known, (table,)).fetchone() is None:
+                    return []
+                return connection.execute(query, (assignment,)).fetchall()
+
+
+def _digest(state: str) -> str:
+    """The digest of what was handed in; empty if it is not known."""
+    return state.partition(" ")[0]
+
+
+def _is_another(older: str, older_state: str, newer: Report, newer_state: str) -> bool:
+    """Whether two reports are about different hand-ins with different results, as far as the digests tell."""
+    digests = _digest(older_state), _digest(newer_state)
+    if all(digests) and digests[0] == digests[1]:
+        return False
+    try:
+        before = Report.from_dict(json.loads(older))
+    except (ValueError, KeyError, TypeError):
+        # of another version of handgrad
+        return False
+    return before.outcome in ("graded", "unreadable") and _result(before) != _result(newer)
+
+
+def _result(report: Report) -> tuple[Any, ...]:
+    """What a resubmission may change: the outcomes and the points."""
+    return report.outcome, [(verdict.id, verdict.outcome, verdict.points) for verdict in report.checks]

@@ -11,10 +11,11 @@ from rich.text import Text
 from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
 from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
+from handgrad.report.term import Term
 from handgrad.report.terminal import new_console, text_of
 from handgrad.report.wording import LOOKS, clean, number, one_line, out_of
 
-__all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table"]
+__all__ = ["LONGEST_NAME", "Pair", "alike_text", "class_table", "dry_run_table", "term_table"]
 
 
 CELLS = 3
@@ -158,6 +159,29 @@ def _figures(reports: Sequence[Report], names: Mapping[str, str], summary: Class
         more = f" and {len(copies) - COPIES} more" if len(copies) > COPIES else ""
         texts.append(f"Hold the instructor's own solution cells (how many): {', '.join(copies[:COPIES])}{more}.")
     return texts
+
+
+def term_table(term: Term, *, width: int | None = None) -> str:
+    """A term at a glance: a line for each assignment, and the mistakes that come back.
+
+    ``width`` is as for :func:`.terminal.report_text`.
+    """
+    console = new_console(width)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in ("assignment", "with a score", "mean", "median", "of"):
+        table.add_column(title, justify="left" if title == "assignment" else "right")
+    for assignment in term.assignments:
+        mean, median = assignment.mean or 0.0, assignment.median or 0.0
+        figures = (str(len(assignment.scores)), f"{mean:.1f}", number(median), number(assignment.max_score))
+        table.add_row(*map(Text, (one_line(assignment.name), *figures)))
+    console.print(table)
+    console.print()
+    console.print(Text(f"{len(term.students)} students."))
+    again = [f"{found.mistake} ({found.again})" for found in term.returning if found.again]
+    if again:
+        more = f" and {len(again) - COPIES} more" if len(again) > COPIES else ""
+        console.print(Text(f"Mistakes that students made again (how many): {', '.join(again[:COPIES])}{more}."))
+    return text_of(console)
 
 
 def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None) -> str:

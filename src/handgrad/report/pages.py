@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from handgrad.report import wording
@@ -26,12 +27,13 @@ from handgrad.report.class_summary import (
 from handgrad.report.graph import Node, draw
 from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
+from handgrad.report.term import Term
 from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["ClassContext", "Feedback", "Links", "Piece", "class_page", "feedback_page"]
+__all__ = ["ClassContext", "Feedback", "Links", "Piece", "class_page", "feedback_page", "term_page"]
 
 NAMED = 6
 """Gradients named in a student's row; the others are in the details."""
@@ -99,12 +101,11 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     summary = summarise(reports, context.entries, context.names)
     analysis = items(reports)
     script = _read("class.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template("class.html").render(
         title=title,
         style=_read("page.css") + _read("class.css"),
         script=script,
-        digest=digest,
+        digest=_digest(script),
         reports=reports,
         context=context,
         summary=summary,
@@ -128,6 +129,27 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         score_of=score_of,
         strip=strip,
     )
+
+
+def term_page(term: Term, title: str) -> str:
+    """A class over all assignments on one self-contained page, of the same kind as :func:`class_page`."""
+    script = _read("class.js")
+    totals = [student.total for student in term.students if student.total is not None]
+    return _template("term.html").render(
+        term=term,
+        title=title,
+        style=_read("page.css") + _read("class.css"),
+        script=script,
+        digest=_digest(script),
+        mean=mean(totals) if totals else None,
+        rate=lambda score, most: _rate(max(0.0, score / most)) if most else 0,
+        rates=RATES,
+    )
+
+
+def _digest(script: str) -> str:
+    """The hash by which a page's policy allows its script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def strip(report: Report) -> list[tuple[str, str, str]]:

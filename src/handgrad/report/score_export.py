@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from typing import Any, Literal
 
-from handgrad.report.class_summary import changed, is_earlier, score_of
+from handgrad.report.class_summary import changed, is_earlier, resubmitted, score_of
 from handgrad.report.formats import report_gradescope
 from handgrad.report.names import is_hidden, printable
-from handgrad.report.records import SCHEMA, Report, ScoreEntry
+from handgrad.report.records import SCHEMA, AcceptedAnswer, Report, ScoreEntry
 
-__all__ = ["EXPORTS", "ExportRow"]
+__all__ = ["EXPORTS", "ExportRow", "csv_text"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class ExportRow:
     service, number
         The service whose archive the submission is from, ``canvas`` or ``moodle``, and the student's number in it;
         empty if no archive tells.
+    earlier
+        The reports that resubmissions have replaced, the oldest first.
+    accepted
+        The student's lines of the log of accepted answers.
     """
 
     student: str
@@ -60,6 +64,8 @@ class ExportRow:
     is_exempt: bool = False
     service: Literal["", "canvas", "moodle"] = ""
     number: str = ""
+    earlier: tuple[Report, ...] = ()
+    accepted: tuple[AcceptedAnswer, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -89,7 +95,8 @@ _FORMULA = re.compile(r"(^|;)( *)(?=[=+@\-\uff1d\uff0b\uff20\uff0d])")
 """Where a formula begins: at the start of a field, or after a semicolon, which separates fields in many countries."""
 
 
-def _csv(rows: Sequence[Sequence[str]]) -> str:
+def csv_text(rows: Sequence[Sequence[str]]) -> str:
+    """The rows as CSV, each field on one line; none begins a spreadsheet's formula."""
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([[_field(value) for value in row] for row in rows])
     return text.getvalue()
@@ -133,7 +140,7 @@ def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> 
                 *(_written(row.grades[name][0]) if name in row.grades else "" for name in gradients),
             ]
         )
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_json(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -144,7 +151,17 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
         del facts["entry"]
         grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
         report = row.report.to_dict() if row.report else None
-        return {**facts, "score": row.score, "penalty": row.penalty, "grades": grades, "report": report}
+        earlier = [replaced.to_dict() for replaced in row.earlier]
+        again = resubmitted(row.earlier[0], row.report) if row.earlier and row.report else ""
+        return {
+            **facts,
+            "score": row.score,
+            "penalty": row.penalty,
+            "grades": grades,
+            "report": report,
+            "earlier": earlier,
+            "resubmitted": again,
+        }
 
     content = {
         "schema": SCHEMA,
@@ -172,7 +189,7 @@ def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) 
         # a number that is all there is to a student is no login
         login = "" if row.student == row.number else row.student
         rows.append([name, number, "", login, "", "EX" if row.is_exempt else _written(row.score)])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_moodle(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -185,7 +202,7 @@ def class_moodle(students: Sequence[ExportRow], assignment: str, points: float) 
         if row.score is not None:
             number = row.lms_user_id or row.student
             rows.append([row.first_name, row.last_name, number, row.email, _written(row.score)])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_worksheet(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -199,7 +216,7 @@ def class_worksheet(students: Sequence[ExportRow], assignment: str, points: floa
         if row.service == "moodle":
             name = " ".join(part for part in (row.first_name, row.last_name) if part)
             rows.append([f"Participant {row.number}", name, row.email, _written(row.score), ""])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:

@@ -112,5 +112,57 @@ def test_stored_answers_go(store: ReportStore) -> None:
         pass
     with closing(sqlite3.connect(store.path)) as connection:
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    assert tables == ["report"]
+    assert tables == ["report", "replaced"]
     assert store.reports("backprop") == [REPORT]
+
+
+def with_points(points: float, student: str = "s01", outcome: str = "graded") -> Report:
+    """A report with one gradient of four points."""
+    check = Verdict("check_dC", "dC", "passed" if points == 4 else "partial", points, 4.0)
+    return replace(REPORT, student=student, checks=(check,) if outcome == "graded" else (), outcome=outcome)
+
+
+def test_what_a_resubmission_replaces_is_kept(store: ReportStore) -> None:
+    """Another hand-in with another result leaves the older report; grading the same again leaves none."""
+    for points, state in ((1, "a x y"), (1, "a x z"), (2, "a z z"), (2, "b z z"), (3, "c z z"), (4, "d z z")):
+        store.put(with_points(points), state)
+    store.put(with_points(1, "s02"), "a x y")
+    assert {student: [one.score for one in found] for student, found in store.replaced("backprop").items()} == {
+        "s01": [2, 3]
+    }
+    assert [one.score for one in store.reports("backprop")] == [4, 1]
+    assert store.replaced("other") == {}
+
+
+def test_a_grader_that_failed_replaces_nothing(store: ReportStore) -> None:
+    """A failure between two gradings of one hand-in leaves no trace; before another hand-in it loses no report."""
+    failed = with_points(0, outcome="not-graded")
+    for report, state in ((with_points(2), "a x y"), (failed, ""), (failed, ""), (with_points(2), "a x y")):
+        store.put(report, state)
+    assert store.replaced("backprop") == {}
+    for report, state in ((failed, ""), (with_points(3), "b x y")):
+        store.put(report, state)
+    assert [one.score for one in store.replaced("backprop")["s01"]] == [2]
+
+
+def test_without_digests_the_results_decide(store: ReportStore) -> None:
+    """nbgrader's own command stores no digests: a report with another result is another hand-in."""
+    for points in (1, 1, 3):
+        store.put(with_points(points))
+    assert [one.score for one in store.replaced("backprop")["s01"]] == [1]
+
+
+def test_an_old_store_opens(store: ReportStore) -> None:
+    """A file of version 0.1.0 has no place for replaced reports: it is read as it is, and gets one when written to."""
+    store.put(with_points(1), "a x y")
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("DROP TABLE replaced")
+    assert store.replaced("backprop") == {}
+    assert [one.score for one in store.reports("backprop")] == [1]
+    store.put(with_points(4), "b x y")
+    assert [one.score for one in store.replaced("backprop")["s01"]] == [1]
+    # a report that this version cannot read is replaced as ever
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE report SET json = json_set(json, '$.schema', 0)")
+    store.put(with_points(2), "c x y")
+    assert [one.score for one in store.replaced("backprop")["s01"]] == [1]

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from handgrad.course.commands.class_list import class_list
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
@@ -23,9 +24,9 @@ from handgrad.exercise.reference import Reference, forward_graph
 from handgrad.report.anonymity import without_names
 from handgrad.report.class_summary import CommonMistake, Example, find_common_mistakes
 from handgrad.report.pages import ClassContext, Links, class_page
-from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report
+from handgrad.report.records import ForwardGraph, Report
 
-__all__ = ["anonymous", "write_class_page"]
+__all__ = ["anonymous", "link_from", "write_class_page"]
 
 LOOKED_INTO = 40
 """Largest number of notebooks read for the examples of one mistake."""
@@ -47,13 +48,12 @@ def write_class_page(
     reports: Sequence[Report],
     output: Path | None = None,
     *,
-    accepted: Sequence[AcceptedAnswer] = (),
     with_names: bool = True,
 ) -> Path:
     """Write the page of a class (default: ``report.html`` in the course) and return its path.
 
-    Scores and names come from the gradebook, the graph from the current instructor's notebook; ``accepted`` is the log
-    of accepted answers. Without names the page is for showing in class (default: ``report-without-names.html``).
+    Scores and names come from the gradebook, the graph from the current instructor's notebook. Without names
+    the page is for showing in class (default: ``report-without-names.html``).
 
     Raises
     ------
@@ -63,6 +63,7 @@ def write_class_page(
     path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
     roster, listed = people(course, assignment).roster, class_list(course, assignment, reports)
+    store = report_store(course)
     context = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
@@ -71,7 +72,8 @@ def write_class_page(
         names=listed.names,
         absent=listed.absent,
         unmatched=listed.unmatched,
-        accepted=accepted,
+        first={student: replaced[0] for student, replaced in store.replaced(assignment).items()},
+        accepted=store.accepted(assignment),
     )
     if not with_names:
         identifying = [text for student, entry in roster.items() for text in (student, *vars(entry).values())]
@@ -90,11 +92,12 @@ def _graph(exercise: Exercise) -> ForwardGraph | None:
 
 def _links(folders: Folders, student: str, start: Path) -> Links:
     """Links to a student's files, relative to the folder ``start``."""
+    return Links(link_from(start, folders.autograded(student)), link_from(start, folders.feedback(student)))
 
-    def link(path: Path) -> str:
-        return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
 
-    return Links(link(folders.autograded(student)), link(folders.feedback(student)))
+def link_from(start: Path, path: Path) -> str:
+    """The link to a file from a page in the folder ``start``; empty if there is no file."""
+    return quote(os.fsencode(os.path.relpath(path, start))) if path.is_file() else ""
 
 
 def _examples(

@@ -81,7 +81,8 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
     grades = _grades(course, exercise)
     entries = scores.entries(course, assignment)
     students = people(course, assignment)
-    roster = students.roster
+    roster, store = students.roster, report_store(course)
+    replaced, accepted = store.replaced(assignment), store.accepted(assignment)
     services = came_from(course.root, course.config, assignment)
     numbers = {students.student(number): number for number in services}
 
@@ -101,6 +102,8 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
             service=services.get(numbers.get(name, ""), ""),
             number=numbers.get(name, ""),
             is_exempt=students.status(name, assignment) == EXEMPT,
+            earlier=tuple(replaced.get(name, ())),
+            accepted=tuple(answer for answer in accepted if answer.student == name),
         )
 
     # who handed in under another name is exported by the name that counts
