@@ -774,9 +774,20 @@ def _status(reports: list[Report]) -> int:
     return 0 if all(report.passed for report in reports) else 1
 
 
+def _start_in_utf8() -> None:
+    """Start the command again in Python's UTF-8 mode, if names of files are ASCII because of locale and environment.
+
+    Python would read `Jörg` as bytes without a meaning, which no database and no page can hold.
+    """
+    if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def main() -> None:
     """Run the command line; an error of handgrad's own becomes one message and exit status 2."""
     status = 2
+    _start_in_utf8()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # signs that the terminal's encoding lacks must not end a command

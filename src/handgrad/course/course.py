@@ -216,7 +216,7 @@ class Course:
         if not is_free or any(is_hidden(sign) for sign in student):
             return (
                 f"{student!r} is not graded: the name of a folder in {self.folder('submitted')} must not contain "
-                r"""/ \ * ? [ ] or invisible characters; rename the folder."""
+                r"""/ \ * ? [ ], invisible characters or bytes that are not UTF-8; rename the folder."""
             )
         return ""
 

@@ -142,14 +142,18 @@ class Folders:
         }
 
     def _with_folder(self) -> set[str]:
-        """The students with a folder for the assignment."""
+        """The students with a folder for the assignment; of a name that is no text, bytes are escape sequences.
+
+        Such a name is no student's: see :meth:`.Course.fault_of_name`.
+        """
         step = self._nbgrader.submitted_directory
         shape = re.compile(
             self._nbgrader.format_path(step, "(?P<student>[^/]*)", re.escape(self.assignment), escape=True)
         )
         pattern = self._nbgrader.format_path(glob.escape(step), "*", glob.escape(self.assignment))
         folders = self.course.root.glob(os.path.relpath(pattern, self.course.root))
-        return {match["student"] for path in folders if path.is_dir() and (match := shape.fullmatch(str(path)))}
+        names = {match["student"] for path in folders if path.is_dir() and (match := shape.fullmatch(str(path)))}
+        return {name.encode("utf-8", "backslashreplace").decode("utf-8") for name in names}
 
     def timestamp(self, student: str) -> datetime | None:
         """When a student handed in, in UTC, from the folder's ``timestamp.txt``; None if there is none.
