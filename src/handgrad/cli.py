@@ -421,7 +421,7 @@ def accept(
     points: Annotated[
         float | None, _value("POINTS", "What they get for the gradient.", default="all its points", min=0.0)
     ] = None,
-    reason: Annotated[str, _value("TEXT", "Why: the log keeps it. Needed unless it is held.", default=False)] = "",
+    reason: Annotated[str, _value("TEXT", "Why, for the log: needed if it is not held.", default=False)] = "",
     undo: Annotated[bool, _option("--undo", help="Take back what was accepted: automatic scores count again.")] = False,
     course: CourseOption = Path(),
 ) -> None:

@@ -7,11 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from handgrad import __version__
-from handgrad.cli import AUTHORS, INSTRUCTORS, STUDENTS, app, output
+from handgrad.cli import AUTHORS, INSTRUCTORS, STUDENTS, app, output, students
 from helpers.inputs import named
 
 RUNNER = CliRunner(env={"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"})
-COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
+TOP = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
+GROUPED = [f"students {command.name}" for command in students.registered_commands]
+COMMANDS = [*TOP, *GROUPED]
 
 
 def help_of(*arguments: str) -> str:
@@ -28,7 +30,7 @@ def test_commands_are_grouped_by_reader() -> None:
     assert places == sorted(places)
     check, grade, new = (text.index(f" {command} ") for command in ("check", "grade", "new"))
     assert places[0] < check < places[1] < grade < places[2] < new
-    for command in COMMANDS:
+    for command in (*TOP, "students"):
         assert f" {command} " in text, command
 
 
@@ -36,7 +38,7 @@ def test_every_help_is_whole() -> None:
     """The first sentence names the reader, there is an example of this command, no flag has a type, -h is --help."""
     for command in COMMANDS:
         with named(command):
-            text = help_of(command)
+            text = help_of(*command.split())
             first = text.split(" Arguments ")[0].split(" Options ")[0]
             assert any(f"({group}.)" in first for group in (STUDENTS, INSTRUCTORS, AUTHORS))
             assert f"Example: handgrad {command}" in text
@@ -50,7 +52,7 @@ def test_every_help_is_whole() -> None:
 def test_a_default_is_told_once() -> None:
     """No sentence of a help repeats what stands in brackets after it."""
     for command in COMMANDS:
-        text = help_of(command)
+        text = help_of(*command.split())
         assert "unless" not in text, command
         assert not re.search(r"default: [^\]]*\] \[default", text), command
 

@@ -70,12 +70,12 @@ class ClassContext:
         The students' names by their ids.
     absent
         The ids of those who have not handed in.
-    unmatched
-        Sentences about hand-ins that are nobody's of the roster.
     first
         For each student who handed in again, the report on the first hand-in.
     accepted
         The log of accepted answers, the oldest first.
+    unmatched
+        Sentences about hand-ins that are nobody's of the roster.
     is_anonymous
         Whether the page is for showing in class: see :func:`.anonymity.without_names`.
     """
@@ -86,9 +86,9 @@ class ClassContext:
     links: Mapping[str, Links] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     absent: Sequence[str] = ()
-    unmatched: Sequence[str] = ()
     first: Mapping[str, Report] = field(default_factory=dict)
     accepted: Sequence[AcceptedAnswer] = ()
+    unmatched: Sequence[str] = ()
     is_anonymous: bool = False
 
 

@@ -112,7 +112,7 @@ def test_stored_answers_go(store: ReportStore) -> None:
         pass
     with closing(sqlite3.connect(store.path)) as connection:
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    assert tables == ["report", "replaced"]
+    assert tables == ["report", "accepted", "replaced"]
     assert store.reports("backprop") == [REPORT]
 
 

@@ -37,6 +37,7 @@ def of_class() -> tuple[list[Report], ClassContext]:
         ["s0099"],
         {"s0004": reports[5]},
         [AcceptedAnswer("backprop", "dh", "s0005", "", 0.0, 1.0, "Kurt asked", "prof", "2026-01-02T03:04:05")],
+        ["s0042 (Lovelace) is not in the roster"],
     )
 
 

@@ -1,6 +1,7 @@
 """Accepting a gradient that is held: a real class, its gradebook, export and pages."""
 
 import csv
+import json
 import re
 from io import StringIO
 from pathlib import Path
@@ -9,9 +10,10 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
-from handgrad.course.commands.accept_gradient import accept
+from handgrad.course.commands.accept_gradient import accept, undo
+from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.export_scores import export
-from handgrad.course.commands.grade_class import grade_class, stored_reports, write_feedback
+from handgrad.course.commands.grade_class import grade_class, report_store, stored_reports, write_feedback
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
@@ -64,8 +66,8 @@ def test_from_held_to_final(course: Course) -> None:
     page = course.root / "feedback/bob/backprop/backprop.html"
     assert "is right, but not by plain arithmetic alone" in page.read_text(encoding="utf-8")
 
-    assert accept(course, "backprop", "dprobs", ["*"]) == ["ann", "bob"]
-    assert accept(course, "backprop", "dh", ["ann"]) == ["ann"]
+    assert [answer.student for answer in accept(course, "backprop", "dprobs", ["*"])] == ["ann", "bob"]
+    assert [answer.student for answer in accept(course, "backprop", "dh", ["ann"])] == ["ann"]
 
     assert points(course) == {"ann": 26, "bob": 26, "cid": 26}
     assert export(course, "backprop", "csv", only_final=True).waiting == []
@@ -88,7 +90,7 @@ def test_from_held_to_final(course: Course) -> None:
         ("backprop", "dprobs", "eve", "nobody who was graded in backprop is called eve"),
         ("backprop", "dprobs", "cid", "dprobs of cid is not held for review: its outcome is passed"),
         ("backprop", "dlogits", "*", "dlogits is not held for review in any of the 3 submissions of *"),
-        ("backprop", "dprobs", "ann", "has a manual score already (1 of 1 points): change it in the formgrader"),
+        ("backprop", "dprobs", "ann", "was accepted already (1 of 1 points): `--undo` takes it back"),
     ],
 )
 def test_errors(course: Course, assignment: str, gradient: str, student: str, said: str) -> None:
@@ -103,3 +105,53 @@ def test_no_course(tmp_path: Path) -> None:
     """Before anything was graded there is nothing to accept."""
     with pytest.raises(CourseError, match="no submission of backprop has been graded"):
         accept(make_course(tmp_path), "backprop", "dprobs", ["ann"])
+
+
+def give(course: Course, student: str, score: float | None) -> None:
+    """Give a student a manual score for dprobs, as in the formgrader."""
+    with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
+        gradebook.find_grade("check_dprobs", "backprop", "backprop", student).manual_score = score
+        gradebook.db.commit()
+
+
+def test_a_mistake_is_accepted_for_all(tmp_path: Path) -> None:
+    """All who made a mistake get the points, but for manual scores; a log says so everywhere; --undo takes it back."""
+    course = make_course(tmp_path)
+    for student in ("ann", "bob", "cid"):
+        hand_in(course, student, dprobs="dprobs = 3 * dlogprobs / probs")
+    hand_in(course, "dan")
+    grade_class(course, "backprop", workers=1)
+    (slug,) = {
+        verdict.diagnosis.mistake
+        for report in stored_reports(course, "backprop")
+        for verdict in report.checks
+        if verdict.gradient == "dprobs" and verdict.diagnosis
+    }
+    give(course, "cid", 0.25)
+
+    with pytest.raises(CourseError, match="the log needs a reason: add --reason"):
+        accept(course, "backprop", "dprobs", mistake=slug)
+    with pytest.raises(CourseError, match="nobody has the mistake 'skale' in dprobs"):
+        accept(course, "backprop", "dprobs", mistake="skale", reason="r")
+    with pytest.raises(CourseError, match="dprobs has 1 points: give 0 to 1, not 3"):
+        accept(course, "backprop", "dprobs", mistake=slug, reason="r", points=3)
+    answers = accept(course, "backprop", "dprobs", mistake=slug, reason="unclear text", points=0.5)
+    assert [(answer.student, answer.before, answer.after) for answer in answers] == [("ann", 0, 0.5), ("bob", 0, 0.5)]
+    assert points(course) == {"ann": 25.5, "bob": 25.5, "cid": 25.25, "dan": 26}
+    # grading again keeps the points and the log
+    grade_class(course, "backprop", workers=1, force=True)
+    assert points(course)["ann"] == 25.5
+    students = {row["student"]: row for row in json.loads(export(course, "backprop", "json").text)["students"]}
+    (line,) = students["ann"]["accepted"]
+    assert (line["reason"], line["mistake"], line["before"], line["after"]) == ("unclear text", slug, 0, 0.5)
+    assert line["by"]
+    page = write_class_page(course, "backprop", stored_reports(course, "backprop")).read_text(encoding="utf-8")
+    assert "unclear text" in page
+
+    # what somebody has changed since is left alone
+    give(course, "bob", 0.75)
+    undo(course, "backprop", "dprobs", mistake=slug)
+    assert points(course) == {"ann": 25, "bob": 25.75, "cid": 25.25, "dan": 26}
+    assert all(answer.undone for answer in report_store(course).accepted("backprop"))
+    with pytest.raises(CourseError, match="nothing was accepted for dprobs"):
+        undo(course, "backprop", "dprobs")
