@@ -262,9 +262,10 @@ class People:
     def status(self, student: str, assignment: str) -> str:
         """``withdrawn``, ``exempt`` (from this assignment or all), or nothing."""
         for line in self.lines:
-            kind, *assignments = line.status.split()
-            if line.student_id == student and kind and (not assignments or assignment in assignments):
-                return kind
+            if line.student_id == student and line.status:
+                kind, *assignments = line.status.split()
+                if not assignments or assignment in assignments:
+                    return kind
         return ""
 
     def name(self, student: str) -> str:

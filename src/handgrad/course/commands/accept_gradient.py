@@ -70,23 +70,31 @@ def accept(
     after = most if points is None else points
     with alone(course):
         scores = manual_scores(course, assignment, check.id)
-        logged = {answer.student: answer.after for answer in _valid(course, assignment, gradient)}
+        logged = {answer.student: answer for answer in _valid(course, assignment, gradient)}
         # another manual score is somebody's decision, and what has these points needs no second line in the log
-        left = [name for name in chosen if scores.get(name) is not None and logged.get(name) in (None, after)]
+        left = [
+            name
+            for name in chosen
+            if scores.get(name) is not None and (name not in logged or logged[name].after == after)
+        ]
         if left and len(left) == len(chosen):
             how = "was accepted" if left[0] in logged else "has a manual score"
             undo_it = "`--undo` takes it back" if left[0] in logged else "change it in the formgrader"
             raise CourseError(
                 f"{gradient} of {shown(left[0])} {how} already ({scores[left[0]]:g} of {most:g} points): {undo_it}."
             )
-        given = [name for name in chosen if name not in left]
-        before = {name: _points_now(scores.get(name), _of(reports[name], gradient)) for name in given}
-        set_manual_scores(course, assignment, check.id, dict.fromkeys(given, after))
-        answers = [
-            AcceptedAnswer(assignment, gradient, name, mistake, before[name], after, reason, _account(), _now())
-            for name in given
-        ]
+        answers = []
+        for name in chosen:
+            if name not in left:
+                before = scores.get(name, _of(reports[name], gradient).points)
+                # a line whose points were never given is from a run that was killed: it is written again
+                at = logged[name].at if name in logged and name not in scores else _now()
+                answers.append(
+                    AcceptedAnswer(assignment, gradient, name, mistake, before, after, reason, _account(), at)
+                )
+        # the log first: points without a line in it could not be taken back
         report_store(course).log(answers)
+        set_manual_scores(course, assignment, check.id, {answer.student: after for answer in answers})
         write_dates(course, assignment)
     return answers
 
@@ -195,10 +203,6 @@ def _of(report: Report, gradient: str) -> Verdict:
     """The verdict on a gradient; for a report without one, a verdict that nothing was found."""
     found = (verdict for verdict in report.checks if verdict.gradient == gradient)
     return next(found, Verdict("", gradient, "missing", 0.0, 0.0))
-
-
-def _points_now(manual: float | None, verdict: Verdict) -> float:
-    return verdict.points if manual is None else manual
 
 
 def _account() -> str:
