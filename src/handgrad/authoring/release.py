@@ -20,7 +20,7 @@ from handgrad import __version__
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
-from handgrad.errors import CourseError, ExerciseError, OrdinaryAssignmentError
+from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
 
 __all__ = ["Released", "origin", "release", "wheel_in", "wheels"]
@@ -48,7 +48,8 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
     ------
     CourseError
         The course has no such assignment or none at all, a file of its source is missing, its configuration lacks
-        handgrad's steps, or there is no wheel: nothing is released. Or nbgrader cannot release an assignment.
+        handgrad's steps, or there is no wheel: nothing is released. Or an assignment cannot be released: what was
+        released of it before stays.
     """
     names = course.select(assignments)
     if (missing := what_is_missing(course)) and not all(_is_ordinary(course, name) for name in names):
@@ -56,12 +57,13 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
     released = course.folder("release")
     with wheels([released / name for name in names]) as wheel:
         for name in names:
-            commands.run("generate_assignment", course, name)
-            commands.run("generate_solution", course, name)
             folder = released / name
+            try:
+                commands.release(course, name, [wheel])
+            except HandgradError as error:
+                stays = f" What was released before stays as it was: {folder}." if folder.exists() else ""
+                raise CourseError(f"{name} is not released: {error}{stays}") from error
             is_ours = (folder / EXERCISE_FILE).is_file()
-            if is_ours:
-                shutil.copy(wheel, folder)
             yield Released(name, folder, course.folder("solution") / name, wheel.name if is_ours else "")
 
 

@@ -7,9 +7,7 @@ statement would scan the rows of the whole class.
 import os
 import secrets
 import time
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -32,16 +30,16 @@ from nbgrader.api import (
 )
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
 from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
-from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.nbgrader.commands import search_path
+from handgrad.course.nbgrader.database import at_work, refuse_other_cells
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.report_store import keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import NEEDS_REVIEW, Report
 
-__all__ = ["CELL_SCORE", "GradebookWriter", "at_work"]
+__all__ = ["CELL_SCORE", "GradebookWriter"]
 
 # each statement is built once
 _CELLS: Any = bindparam("cells", expanding=True)
@@ -117,17 +115,6 @@ _FIRST_COMMENT, _COMMENT = _writing(Comment, auto_comment=bindparam("text"))
 """The automatic comment on a cell, in the same way."""
 
 
-@contextmanager
-def at_work() -> Iterator[None]:
-    """Ignore SQLAlchemy's warnings about nbgrader's models, and turn a database error into a :class:`CourseError`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SAWarning)
-        try:
-            yield
-        except DatabaseError as error:
-            raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
-
-
 class GradebookWriter:
     """Reads and writes the rows of one assignment, in the database that the configuration of its course names.
 
@@ -175,9 +162,12 @@ class GradebookWriter:
         try:
             saved = as_saved(source, self.assignment, self._config)
             if self._known() != _described(Known(saved)):
+                refuse_other_cells(self._gradebook, saved, self.assignment, self.assignment)
                 self._gradebook.update_or_create_assignment(self.assignment)
                 ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
                 SaveCells(config=self._config, log=LOG).preprocess(saved, {"nbgrader": ids})
+        except CourseError:
+            raise
         except (RuntimeError, ValueError) as error:
             raise CourseError(f"nbgrader cannot make the student's version of {self.assignment}: {error}.") from error
         self._load()

@@ -26,8 +26,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.database import at_work
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.gradebook import CELL_SCORE, at_work
+from handgrad.course.nbgrader.gradebook import CELL_SCORE
 from handgrad.errors import CourseError
 from handgrad.report.records import ScoreEntry
 
