@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
+from handgrad.course.stop_signals import stop_signals
 from handgrad.errors import HandgradError
 from handgrad.report.names import printable
 from handgrad.report.records import Report
@@ -103,7 +105,13 @@ def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callabl
         @functools.wraps(function)
         def run(verbose: bool, quiet: bool, **arguments: Any) -> None:
             output.verbose, output.quiet = verbose, quiet
-            function(**arguments)
+            try:
+                with stop_signals():
+                    function(**arguments)
+            except KeyboardInterrupt as stop:
+                kept = "; what was graded is kept" if function.__name__ in ("grade", "demo") else ""
+                print(f"handgrad: stopped{kept}.", file=sys.stderr)
+                raise typer.Exit(128 + getattr(stop, "number", SIGINT)) from None
 
         common = {
             "verbose": Annotated[bool, _option("--verbose", "-v", help="Print each step, and the cause of an error.")],
@@ -609,7 +617,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         message = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
     except KeyboardInterrupt:
-        message, status = "stopped; what was graded is kept.", 130
+        message, status = "stopped.", 128 + SIGINT
     print(f"handgrad: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 

@@ -4,8 +4,8 @@ The wheel of handgrad is part of every release: handgrad is not on a package ind
 """
 
 import json
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ from handgrad import __version__
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
+from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
 
@@ -140,9 +141,9 @@ def _build(source: Path, folder: Path) -> None:
         elif path.is_file():
             shutil.copy(path, copy)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run(
-        [*pip, "--wheel-dir", str(folder), str(copy)], capture_output=True, text=True, check=False, cwd=folder
-    )
+    # pip's own temporary folders go with ours
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = run_program([*pip, "--wheel-dir", str(folder), str(copy)], cwd=folder, env=environment)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         last = next(

@@ -6,6 +6,7 @@ changed.
 
 import fnmatch
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager
@@ -28,7 +29,7 @@ from handgrad.course.nbgrader.scores import entries
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
-from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
+from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook import tidying
@@ -50,10 +51,10 @@ __all__ = [
     "write_feedback",
 ]
 
+NEW, FORCED = "not graded yet", "--force"
+"""Reasons to grade that need no remark."""
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; this process does not."""
-POINTS = "the points of the checks have changed"
-"""The only reason to grade again for which nothing is run."""
 
 
 def grade_class(
@@ -226,6 +227,12 @@ class Plan:
         """The students whose reports no longer hold."""
         return [*self.other_points, *self.to_run]
 
+    @property
+    def why_again(self) -> dict[str, int]:
+        """How many students are graded again for which reason, other than what they handed in themselves."""
+        reasons = [*self.to_run.values(), *[POINTS] * len(self.other_points)]
+        return dict(Counter(reason for reason in reasons if reason not in (NEW, ANOTHER, FORCED)))
+
     def seconds(self, workers: int) -> float:
         """How long running them is expected to take."""
         return len(self.to_run) * self.seconds_each / workers
@@ -288,7 +295,7 @@ class ClassGrading:
         states = self.store.states(self.assignment)
         graded = {*entries(self.course, self.assignment)} if self.dry_run else self.gradebook.graded()
         for name in wanted:
-            if reason := "--force" if force else self._reason(name, *states.get(name, ("", "")), graded):
+            if reason := FORCED if force else self._reason(name, *states.get(name, ("", "")), graded):
                 plan.to_run[name] = reason
             else:
                 plan.unchanged.append(name)
@@ -303,18 +310,20 @@ class ClassGrading:
     def _reason(self, student: str, state: str, outcome: str, graded: Collection[str]) -> str:
         """Why a student's stored report no longer holds; empty if it does."""
         if not state:
-            return "not graded yet"
-        digest, without_points, whole = state.split()
-        if whole != self.task.digest and without_points != self.task.digest_without_points:
-            return "the exercise, its seeds or its settings have changed"
-        submitted = self.submitted(student)
-        if submitted.digest != digest:
+            return NEW
+        submitted: list[SubmittedFile] = []
+
+        def digest() -> str:
+            submitted.append(self.submitted(student))
+            return submitted[0].digest
+
+        reason = self.task.grounds.why_changed(state, digest)
+        if submitted and reason not in ("", POINTS):
             # kept, so that it is not read a second time when it is run
-            self._read[student] = submitted
-            return "another notebook was handed in"
-        if outcome == "graded" and (student not in graded or not self._is_written(student)):
+            self._read[student] = submitted[0]
+        if reason in ("", POINTS) and outcome == "graded" and not (student in graded and self._is_written(student)):
             return "its autograded notebook, score or page is missing"
-        return "" if whole == self.task.digest else POINTS
+        return reason
 
     def _with_points(self, report: Report) -> Report | None:
         """A report with the points that the checks have now; None if the shares of the old ones are not known."""
@@ -334,7 +343,7 @@ class ClassGrading:
         left = plan.to_run if self.dry_run else plan.to_grade
         pool = self.pool(workers, executor, most=max(len(left), 1))
         watch = watch or ProgressBar(quiet=True)
-        watch.begin(len(plan.unchanged), len(left), plan.seconds(pool.workers))
+        watch.begin(len(plan.unchanged), len(left), plan.seconds(pool.workers), plan.why_again)
         if left:
             with self._warm(pool, executor), pool:
                 unwritten = (result.report for _, result in self._results(plan.to_run, pool))
@@ -450,8 +459,8 @@ class ClassGrading:
         return report, row
 
     def _state(self, submitted: SubmittedFile) -> str:
-        """Digests of everything that a report depends on: the submission, the rest without points, the rest."""
-        return f"{submitted.digest} {self.task.digest_without_points} {self.task.digest}"
+        """Digests of everything that a report depends on, as text."""
+        return self.task.grounds.state(submitted.digest)
 
     def _keep_points(self, report: Report) -> GradebookRow:
         """Write a report in which only points have changed; the gradebook's row now."""

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Assignment, Gradebook, MissingEntry
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.untrusted_files import in_quotes
 
-__all__ = ["at_work", "refuse_other_cells"]
+__all__ = ["at_work", "refuse_other_cells", "refuse_other_course"]
 
 
 @contextmanager
@@ -25,6 +26,28 @@ def at_work() -> Iterator[None]:
             yield
         except DatabaseError as error:
             raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
+
+
+def refuse_other_course(connection: Connection, assignment: str, course_id: str, *, is_own: bool) -> None:
+    """Refuse an assignment that belongs to another course in a database that courses may share.
+
+    nbgrader finds an assignment by its name alone, which is unique in a database. In a gradebook that ``is_own``, the
+    file in a course's own folder, another id is only one that the course had before.
+
+    Raises
+    ------
+    CourseError
+        The assignment is that of another course.
+    """
+    if is_own:
+        return
+    other = connection.execute(select(Assignment.course_id).where(Assignment.name == assignment)).scalar()
+    if other is not None and other != course_id:
+        raise CourseError(
+            f"the gradebook's {assignment} belongs to the course {other!r}, and this one is {course_id!r}. If it is "
+            f"the same course, set c.CourseDirectory.course_id = {other!r} in nbgrader_config.py; if not, give this "
+            "one a database of its own, c.CourseDirectory.db_url."
+        )
 
 
 def refuse_other_cells(gradebook: Gradebook, saved: NotebookNode, assignment: str, notebook: str) -> None:

@@ -81,6 +81,12 @@ class Folders:
         return _gradebook_file(self._nbgrader)
 
     @property
+    def owns_gradebook(self) -> bool:
+        """Whether the gradebook is a file in the course's folder, and so that of no other course."""
+        file = self.gradebook_file
+        return file is not None and file.resolve().is_relative_to(self.course.root.resolve())
+
+    @property
     def database(self) -> tuple[str, str]:
         """URL of the gradebook's database, and the course's id in it."""
         return self._nbgrader.db_url, self._nbgrader.course_id

@@ -32,7 +32,7 @@ from nbgrader.preprocessors import AssignLatePenalties, SaveCells
 from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
 
 from handgrad.course.nbgrader.commands import search_path
-from handgrad.course.nbgrader.database import at_work, refuse_other_cells
+from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.report_store import keep_journal
@@ -129,7 +129,7 @@ class GradebookWriter:
     def __init__(self, folders: Folders) -> None:
         self.assignment, self._config = folders.assignment, folders.course.config
         self._db_url, self._course_id = folders.database
-        self._close_to_others = folders.close_gradebook
+        self._close_to_others, self._is_own = folders.close_gradebook, folders.owns_gradebook
         os.environ["PATH"] = search_path()
         self._late = AssignLatePenalties(config=self._config, log=LOG)
         self._late.init_plugin()
@@ -156,9 +156,11 @@ class GradebookWriter:
         Raises
         ------
         CourseError
-            nbgrader cannot make the assignment's student version, or cells were added or removed since students handed
-            in.
+            nbgrader cannot make the assignment's student version, cells were added or removed since students handed
+            in, or the assignment is that of another course.
         """
+        with self._engine.connect() as connection:
+            refuse_other_course(connection, self.assignment, self._course_id, is_own=self._is_own)
         try:
             saved = as_saved(source, self.assignment, self._config)
             if self._known() != _described(Known(saved)):
@@ -184,10 +186,9 @@ class GradebookWriter:
     def _load(self) -> None:
         """Look up the ids of the assignment, its notebooks and their cells."""
         with self._engine.connect() as connection:
+            # the name is unique in a database, whatever id the course has now
             self._assignment_id, self._duedate = connection.execute(
-                select(Assignment.id, Assignment.duedate).where(
-                    Assignment.name == self.assignment, Assignment.course_id == self._course_id
-                )
+                select(Assignment.id, Assignment.duedate).where(Assignment.name == self.assignment)
             ).one()
 
             def cells(notebook: str, column: str, *kinds: Any) -> dict[str, Any]:

@@ -202,8 +202,7 @@ class SaveCellsLast(SaveCells):
         converter, ids = _converter(self), resources["nbgrader"]
         if not isinstance(converter, WritesBeside):
             return super().preprocess(nb, resources)
-        gradebook = Gradebook(ids["db_url"], converter.coursedir.course_id)
-        with gradebook:
+        with Gradebook(ids["db_url"], converter.coursedir.course_id) as gradebook:
             refuse_other_cells(gradebook, nb, ids["assignment"], ids["notebook"])
         converter.save_last(nb, resources)
         return nb, resources

@@ -26,7 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.database import at_work
+from handgrad.course.nbgrader.database import at_work, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import CELL_SCORE
 from handgrad.errors import CourseError
@@ -72,14 +72,16 @@ def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, flo
 
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
     """The rows of each statement."""
-    address, course_id = Folders(course, assignment).database
+    folders = Folders(course, assignment)
+    address, course_id = folders.database
     url = make_url(address)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return [()] * len(statements)
     engine = create_engine(url)
-    values = {"assignment": assignment, "course": course_id}
+    values = {"assignment": assignment}
     try:
         with engine.connect() as connection:
+            refuse_other_course(connection, assignment, course_id, is_own=folders.owns_gradebook)
             return [connection.execute(statement, values).all() for statement in statements]
     except DatabaseError as error:
         raise CourseError(f"nbgrader's gradebook cannot be read ({error.orig}).") from error
@@ -89,7 +91,6 @@ def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequ
 
 _OURS = (
     Assignment.name == bindparam("assignment"),
-    Assignment.course_id == bindparam("course"),
     Notebook.name == bindparam("assignment"),
 )
 """The notebook of an assignment that has the assignment's name."""
