@@ -3,6 +3,7 @@
 import functools
 import inspect
 import io
+import logging
 import os
 import sys
 import traceback
@@ -105,6 +106,7 @@ def command(panel: str, example: str) -> Callable[[Callable[..., None]], Callabl
         @functools.wraps(function)
         def run(verbose: bool, quiet: bool, **arguments: Any) -> None:
             output.verbose, output.quiet = verbose, quiet
+            logging.getLogger("handgrad").setLevel(logging.ERROR if quiet else logging.WARNING)
             try:
                 with stop_signals():
                     function(**arguments)

@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 
 from handgrad import __version__
 from handgrad.course.course import Course
+from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.stop_signals import run_program
@@ -56,7 +57,7 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
     if (missing := what_is_missing(course)) and not all(_is_ordinary(course, name) for name in names):
         raise CourseError(missing)
     released = course.folder("release")
-    with wheels([released / name for name in names]) as wheel:
+    with wheels([released / name for name in names]) as wheel, alone(course):
         for name in names:
             folder = released / name
             try:

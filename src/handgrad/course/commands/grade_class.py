@@ -16,11 +16,10 @@ from statistics import median
 from typing import Self
 
 import nbformat
-from filelock import FileLock, Timeout
 
 from handgrad.course.commands.progress_bar import ProgressBar
 from handgrad.course.course import PRIVATE, Course
-from handgrad.course.files import private_mode
+from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
@@ -186,19 +185,6 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
 def report_store(course: Course) -> ReportStore:
     """The stored reports of a course; nothing is read yet."""
     return ReportStore(course.root / PRIVATE / STORE)
-
-
-@contextmanager
-def alone(course: Course) -> Iterator[None]:
-    """Let no other process grade in this course."""
-    try:
-        folder = course.private_folder
-        with FileLock(folder / "grading.lock", timeout=0, mode=private_mode(folder)):
-            yield
-    except Timeout:
-        raise CourseError(
-            f"another `handgrad grade` is at work in {course.root}: wait until it has finished, then run this again."
-        ) from None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nbgrader.converters import GenerateAssignment, GenerateFeedback, GenerateSo
 from nbgrader.coursedir import CourseDirectory
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.folders import close_gradebook
+from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.release_folders import write_beside
 from handgrad.errors import CourseError
 
@@ -85,7 +85,7 @@ def _made(command: Command, course: Course, assignment: str) -> Any:
     log = logging.Logger("nbgrader")
     log.addHandler(BufferingHandler(sys.maxsize))
     coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
-    close_gradebook(coursedir)
+    Folders(course, assignment).close_gradebook()
     converter = write_beside(_CONVERTERS[command](coursedir=coursedir, config=config, log=log))
     converter.force = True
     return converter

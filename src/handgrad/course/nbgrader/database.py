@@ -1,20 +1,26 @@
 """nbgrader's gradebook as a database: what is said if it cannot be used, and which cells it has of a notebook."""
 
+import sqlite3
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.api import Assignment, Gradebook, MissingEntry
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.exc import DatabaseError, SAWarning
 
+from handgrad.course.course_lock import LOG
+from handgrad.course.file_holders import holders
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.untrusted_files import in_quotes
 
-__all__ = ["at_work", "refuse_other_cells", "refuse_other_course"]
+__all__ = ["at_work", "is_locked_file", "refuse_other_cells", "refuse_other_course", "wait_for_file"]
 
 
 @contextmanager
@@ -25,7 +31,66 @@ def at_work() -> Iterator[None]:
         try:
             yield
         except DatabaseError as error:
+            if is_locked_error(error.orig):
+                raise CourseError(
+                    "nbgrader's gradebook is locked by another program: `handgrad doctor` says who may hold it. Run "
+                    "this again when that program has finished."
+                ) from error
             raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
+
+
+def is_locked_error(error: BaseException | None) -> bool:
+    """Whether a database error says that another program holds the database."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def wait_for_file(path: Path, seconds: float) -> None:
+    """Wait until nobody else writes to the SQLite file of a gradebook; it is said who may.
+
+    From then on each connection of this process waits for so many ``seconds``.
+
+    Raises
+    ------
+    CourseError
+        It is still locked; the message says who may hold it.
+    """
+    _patience[:] = [seconds]
+    if not event.contains(Engine, "connect", _be_patient):
+        event.listen(Engine, "connect", _be_patient)
+    deadline, is_told = time.monotonic() + seconds, False
+    while is_locked_file(path):
+        who = "; ".join(map(str, holders(path))) or "it is not known who holds it"
+        if time.monotonic() >= deadline:
+            raise CourseError(
+                f"the gradebook {path} is locked by another program ({who}), and has been so for {seconds:g} seconds: "
+                "end that program, or wait until it has finished, and run this again."
+            )
+        if not is_told:
+            LOG.warning("%s is locked (%s): waiting up to %g seconds.", path, who, seconds)
+            is_told = True
+        time.sleep(0.2)
+
+
+_patience = [60.0]
+"""Seconds that a connection waits for a lock."""
+
+
+def _be_patient(connection: Any, _: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA busy_timeout = {_patience[0] * 1000:.0f}")
+
+
+def is_locked_file(path: Path) -> bool:
+    """Whether another program writes to the SQLite file at ``path`` now."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return is_locked_error(error)
+    return False
 
 
 def refuse_other_course(connection: Connection, assignment: str, course_id: str, *, is_own: bool) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder, make_private_file, write_text
+from handgrad.course.nbgrader.database import wait_for_file
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
@@ -72,8 +73,13 @@ class Folders:
         self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=config)
 
     def close_gradebook(self) -> None:
-        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`."""
+        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`.
+
+        If it is locked, wait for it.
+        """
         close_gradebook(self._nbgrader)
+        if path := self.gradebook_file:
+            wait_for_file(path, self.course.wait_seconds)
 
     @property
     def gradebook_file(self) -> Path | None:

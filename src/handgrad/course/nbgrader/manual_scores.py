@@ -22,7 +22,9 @@ def give_all_points(course: Course, assignment: str, cell: str, students: Sequen
     CourseError
         A student has a manual score for it already, or the gradebook cannot be read or written.
     """
-    address, course_id = Folders(course, assignment).database
+    folders = Folders(course, assignment)
+    folders.close_gradebook()
+    address, course_id = folders.database
     try:
         with closing(Gradebook(address, course_id)) as gradebook:
             for student in students:

@@ -26,7 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.database import at_work, refuse_other_course
+from handgrad.course.nbgrader.database import at_work, refuse_other_course, wait_for_file
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import CELL_SCORE
 from handgrad.errors import CourseError
@@ -77,6 +77,8 @@ def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequ
     url = make_url(address)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return [()] * len(statements)
+    if path := folders.gradebook_file:
+        wait_for_file(path, course.wait_seconds)
     engine = create_engine(url)
     values = {"assignment": assignment}
     try:
