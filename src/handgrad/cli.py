@@ -5,6 +5,7 @@ import inspect
 import io
 import logging
 import os
+import shlex
 import sys
 import traceback
 import webbrowser
@@ -401,6 +402,24 @@ def look_alikes(
 
     rows = [(pair.students, pair.cells) for pair in pairs(_course(course), assignment)]
     typer.echo(alike_text(rows, most=limit, width=_width()), nl=False)
+
+
+@command(INSTRUCTORS, "handgrad init my-course --exercise backprop")
+def init(
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder of the course: a new one, or an empty one.")],
+    exercise: Annotated[str, _value("NAME", "The first exercise of the course.", "--exercise", default="backprop")] = (
+        "backprop"
+    ),
+) -> None:
+    """Make a course: a folder with a configuration, one exercise with its solutions, and a page on how to go on.
+
+    The folder is closed to other users of this machine. Nothing is overwritten.
+    """
+    from handgrad.authoring.new_course import new_course
+
+    made = new_course(name, exercise)
+    output.note(f"The course is in {made.root}; README.md there has the commands of a week. The first ones:")
+    output.note(f"cd {shlex.quote(str(name))}\nhandgrad release {exercise}")
 
 
 @command(INSTRUCTORS, "handgrad release backprop")

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
 
-__all__ = ["Released", "origin", "release", "wheel_in", "wheels"]
+__all__ = ["MATERIAL", "Released", "copy_for_students", "origin", "release", "wheel_in", "wheels"]
 
+MATERIAL = "course_material"
+"""The folder of the package with the material of a course; ``setup.py`` puts it into an instructor's wheel."""
 _BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src")
 
 
@@ -128,7 +131,31 @@ def wheels(folders: Sequence[Path]) -> Iterator[Path]:
                 f"{source} gives {built}, but this is handgrad {__version__}: install that version "
                 f"(`pip install {source}`), or restore the folder."
             )
-        yield wheel
+        # a folder of its own: the clone's wheel may have the same name
+        for_students = folder / "for-students" / wheel.name
+        for_students.parent.mkdir()
+        copy_for_students(wheel, for_students)
+        yield for_students
+
+
+def copy_for_students(wheel: Path, target: Path) -> None:
+    """Copy a wheel without the material of a course, which has the solutions."""
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            entries = [(entry, file.read(entry)) for entry in file.infolist()]
+    except zipfile.BadZipFile:
+        # it is no wheel, and pip will say so
+        shutil.copy(wheel, target)
+        return
+    material = f"handgrad/{MATERIAL}/"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        for entry, content in entries:
+            if entry.filename.startswith(material):
+                continue
+            if entry.filename.endswith(".dist-info/RECORD"):
+                lines = content.decode("utf-8").splitlines(keepends=True)
+                content = "".join(line for line in lines if not line.startswith(material)).encode()  # noqa: PLW2901
+            file.writestr(entry, content)
 
 
 def _build(source: Path, folder: Path) -> None:
