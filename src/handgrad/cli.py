@@ -3,7 +3,9 @@
 import functools
 import inspect
 import io
+import logging
 import os
+import shlex
 import sys
 import traceback
 import webbrowser
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
+from handgrad.course.stop_signals import stop_signals
 from handgrad.errors import HandgradError
 from handgrad.report.names import printable
 from handgrad.report.records import Report
@@ -105,7 +109,14 @@ def command(
         @functools.wraps(function)
         def run(verbose: bool, quiet: bool, **arguments: Any) -> None:
             output.verbose, output.quiet = verbose, quiet
-            function(**arguments)
+            logging.getLogger("handgrad").setLevel(logging.ERROR if quiet else logging.WARNING)
+            try:
+                with stop_signals():
+                    function(**arguments)
+            except KeyboardInterrupt as stop:
+                kept = "; what was graded is kept" if function.__name__ in ("grade", "demo") else ""
+                print(f"handgrad: stopped{kept}.", file=sys.stderr)
+                raise typer.Exit(128 + getattr(stop, "number", SIGINT)) from None
 
         common = {
             "verbose": Annotated[bool, _option("--verbose", "-v", help="Print each step, and the cause of an error.")],
@@ -575,6 +586,24 @@ def look_alikes(
     typer.echo(alike_text(rows, most=limit, width=_width()), nl=False)
 
 
+@command(INSTRUCTORS, "handgrad init my-course --exercise backprop")
+def init(
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder of the course: a new one, or an empty one.")],
+    exercise: Annotated[str, _value("NAME", "The first exercise of the course.", "--exercise", default="backprop")] = (
+        "backprop"
+    ),
+) -> None:
+    """Make a course: a folder with a configuration, one exercise with its solutions, and a page on how to go on.
+
+    The folder is closed to other users of this machine. Nothing is overwritten.
+    """
+    from handgrad.authoring.new_course import new_course
+
+    made = new_course(name, exercise)
+    output.note(f"The course is in {made.root}; README.md there has the commands of a week. The first ones:")
+    output.note(f"cd {shlex.quote(str(name))}\nhandgrad release {exercise}")
+
+
 @command(INSTRUCTORS, "handgrad release backprop")
 def release(assignments: Assignments = None, course: CourseOption = Path()) -> None:
     """Make the student version of assignments: write release/ and solutions/ from source/.
@@ -802,7 +831,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         message = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
     except KeyboardInterrupt:
-        message, status = "stopped; what was graded is kept.", 130
+        message, status = "stopped.", 128 + SIGINT
     print(f"handgrad: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 

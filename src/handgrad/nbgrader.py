@@ -19,6 +19,7 @@ from handgrad.course.nbgrader.preprocessors import (
     sanitize,
     show,
 )
+from handgrad.course.nbgrader.release_folders import CheckSource, SaveCellsLast
 
 Mend = RepairIds
 """The name of :class:`RepairIds` in version 0.1.0."""
@@ -28,6 +29,7 @@ __all__ = [
     "MOODLE",
     "AddSelfCheck",
     "CheckOthers",
+    "CheckSource",
     "Collector",
     "ExchangeCollector",
     "Extractor",
@@ -37,6 +39,7 @@ __all__ = [
     "Mend",
     "NameStubs",
     "RepairIds",
+    "SaveCellsLast",
     "SaveVerdicts",
     "Solve",
     "TolerantExporter",

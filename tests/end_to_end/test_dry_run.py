@@ -1,12 +1,14 @@
 """`handgrad grade --dry-run`: who would get what and why, and not a byte is written; and reports that still hold."""
 
 import hashlib
+import shutil
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbgrader.api import Gradebook
 
 from handgrad.course.commands.export_scores import export
@@ -97,7 +99,7 @@ def test_other_settings(course: Course) -> None:
         gradebook.db.commit()
     course.config.Handgrad.tolerance = 0.5
     changes = would_change(Course(course.root, course.config))
-    assert {change.reason for change in changes.values()} == {"the exercise, its seeds or its settings have changed"}
+    assert {change.reason for change in changes.values()} == {"the settings of grading have changed"}
     entry = changes["s02"].entry_after
     assert entry is not None
     assert entry.by_hand == ("check_dC",)
@@ -149,18 +151,83 @@ def old(tmp_path: Path) -> Course:
     return Course.at(tmp_path)
 
 
-def test_an_old_course_is_not_graded_again(old: Course) -> None:
-    """Its reports still hold, its scores are exported as they were, and the stored answers are gone."""
+def test_an_old_course_keeps_its_scores(old: Course) -> None:
+    """It opens; the grader is another one, so it is graded again, once, and the reason is said; the scores stay."""
     expected = (old.root / "expected.csv").read_text(encoding="utf-8")
     assert export(old, "backprop", "csv").text == expected
     told = grade(old, feedback=True)
-    assert (told.unchanged, told.left) == (3, 0)
-    assert export(old, "backprop", "csv").text == expected
+    reason = "the grader has changed: it was graded by an older version of handgrad"
+    assert (told.unchanged, told.left, told.again) == (0, 3, {reason: 3})
+    assert [
+        row.replace(",yes,", ",no,") for row in export(old, "backprop", "csv").text.splitlines()
+    ] == expected.splitlines()
     assert {report.student: report.score for report in stored_reports(old, "backprop")} == {
         "s01": 26.0,
         "s02": 25.0,
         "s03": 26.0,
     }
+    assert grade(old, feedback=True).unchanged == 3
+
+
+def test_nothing_is_graded_again_without_a_reason(course: Course) -> None:
+    """Texts, comments, unrelated settings, drop-outs and files of Jupyter's grade nobody again, nor reopen a score."""
+    grade(course, feedback=True)
+    root = course.root
+    with Gradebook(f"sqlite:///{root}/gradebook.db", course_id="handgrad") as gradebook:
+        gradebook.find_grade("check_dC", "backprop", "backprop", "s02").manual_score = 0.5
+        gradebook.db.commit()
+    source, config = course.exercise_path("backprop"), root / "nbgrader_config.py"
+    notebook = nbformat.read(source, as_version=4)
+    text = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    text.source += "\n\nA typo was corrected."
+    locked = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    locked.source += "\n# a comment"
+    nbformat.write(notebook, source)
+    checkpoint = source.parent / ".ipynb_checkpoints" / "backprop-checkpoint.ipynb"
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("{}", encoding="utf-8")
+    lines = """
+c.CourseDirectory.course_id = "cs101"
+c.CourseDirectory.student_id_exclude = "s03"
+c.ExecutePreprocessor.timeout = 99
+c.Handgrad.trust_submissions = True
+c.Handgrad.tolerance = 1e-4
+"""
+    config.write_text(config.read_text(encoding="utf-8") + lines, encoding="utf-8")
+    (root / "submitted/s02/backprop/timestamp.txt").write_text("2026-01-01 12:00 UTC", encoding="utf-8")
+    shutil.rmtree(root / "submitted/s01")
+    told = grade(Course.at(root), feedback=True)
+    assert (told.unchanged, told.left, told.again) == (1, 0, {})
+    with Gradebook(f"sqlite:///{root}/gradebook.db", course_id="handgrad") as gradebook:
+        assert not gradebook.find_grade("check_dC", "backprop", "backprop", "s02").needs_manual_grade
+    # they are still graded, and what decides a mark is a reason
+    assert {report.student for report in stored_reports(course, "backprop")} == {"s01", "s02", "s03"}
+    config.write_text(config.read_text(encoding="utf-8") + "c.Handgrad.tolerance = 1e-3\n", encoding="utf-8")
+    assert {change.reason for change in would_change(Course.at(root)).values()} == {
+        "the settings of grading have changed"
+    }
+
+
+def test_another_grader(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another torch or another code grades again, and it is said which; another version's name does not."""
+    grade(course)
+    with monkeypatch.context() as patch:
+        patch.setattr("handgrad.course.workers.task.__version__", "9.9")
+        assert grade(course).unchanged == 3
+        patch.setattr("handgrad.sandbox.torch_versions.installed", lambda: "2.14.1+cpu")
+        reasons = {change.reason for change in what_if(course).values()}
+        assert reasons == {f"the grader has changed: torch {torch.__version__.partition('+')[0]} -> 2.14.1"}
+    monkeypatch.setattr("handgrad.course.workers.task.code_digest", lambda: "0" * 64)
+    assert {change.reason for change in would_change(course).values()} == {
+        "the grader has changed: handgrad's grading code"
+    }
+
+
+def what_if(course: Course) -> dict[str, GradeChange]:
+    """What would change, if the version of torch were one that was tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("handgrad.sandbox.torch_versions.LAST", (2, 99))
+        return would_change(course)
 
 
 def test_manual_scores_of_an_old_course_stay(old: Course) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,8 +15,12 @@ import pytest
 from nbgrader.api import Gradebook
 
 from handgrad.authoring.cases import read_cases
+from handgrad.course.commands import doctor
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
+from handgrad.course.nbgrader import commands
+from handgrad.course.nbgrader.manual_scores import give_all_points
+from handgrad.course.nbgrader.scores import entries
 from handgrad.errors import CourseError, ExerciseError
 from helpers.courses import (
     RIGHT,
@@ -143,18 +148,79 @@ def test_an_exercise_that_cannot_be_graded(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    """A second `grade` on the same course stops and says why; the first is not disturbed."""
-    course = make_course(tmp_path, ann=RIGHT)
-    release = grade_in_background(course)
+    """A second command on the same course is told who is at work, and waits; then it gives up, or goes on."""
+    course = class_of(tmp_path, 3)
+    first = grade_in_background(course)
     try:
-        wait_for((tmp_path / ".handgrad/grading.lock").exists)
-        time.sleep(0.5)
-        with pytest.raises(CourseError, match="another `handgrad grade` is at work"):
-            grade(course)
+        wait_for((tmp_path / ".handgrad/grading.json").exists)
+        course.config.Handgrad.wait_seconds = 0.5
+        with pytest.raises(CourseError) as raised:
+            grade(Course(course.root, course.config))
+        for part in ("`handgrad grade backprop", f"process {first.pid}, since ", "after 0.5 seconds"):
+            assert part in str(raised.value)
+        second = subprocess.run(
+            ["handgrad", "grade", "backprop"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"(process {first.pid}, " in second.stderr
+        assert "waiting up to 60 seconds" in second.stderr
+        assert "3 graded" in second.stdout
     finally:
-        assert release.wait() == 0
-    assert scores(course) == {"ann": 26.0}
-    assert grade(course).unchanged == 1
+        assert first.wait() == 1
+    assert not (tmp_path / ".handgrad/grading.json").exists()
+    # a process that died, or wrote something else, is not named
+    for text in (
+        '{"command": "handgrad grade", "user": "ann", "host": 1, "process": 1, "since": 2}',
+        "[",
+        "x" * 20_000,
+    ):
+        (tmp_path / ".handgrad/grading.json").write_text(text, encoding="utf-8")
+        assert grade(course).left in (0, 3)
+
+
+def test_a_locked_gradebook(tmp_path: Path) -> None:
+    """Who may hold it is said, by each command and by `doctor`; a command waits until it is free."""
+    course = make_course(tmp_path, ann=RIGHT)
+    grade(course)
+    program = """
+import sqlite3, sys
+connection = sqlite3.connect("gradebook.db", isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+    holding = [sys.executable, "-c", program]
+    with subprocess.Popen(holding, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        course.config.Handgrad.wait_seconds = 0.5
+        impatient = Course(course.root, course.config)
+        for use in (
+            lambda: grade(impatient, force=True),
+            lambda: commands.release(impatient, "cross_entropy"),
+            lambda: give_all_points(impatient, "backprop", "check_dC", ["ann"]),
+            lambda: entries(impatient, "backprop"),
+        ):
+            with pytest.raises(CourseError) as raised:
+                use()
+            assert f"process {holder.pid} of " in str(raised.value)
+            assert "for 0.5 seconds" in str(raised.value)
+        found = "\n".join(f"{one.what} {one.remedy}" for one in doctor.examine(impatient))
+        assert f"is locked by another program one of these holds it; end it, or wait:\nprocess {holder.pid} " in found
+        second = subprocess.Popen(
+            ["handgrad", "grade", "backprop", "--force", "--no-feedback"],
+            cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert second.stderr is not None
+        assert f"is locked (process {holder.pid} of " in second.stderr.readline()
+        holder.communicate("")
+        assert "1 graded" in second.communicate()[0]
+    assert "nobody holds the gradebook" in [one.what for one in doctor.examine(course)]
 
 
 def grade_in_background(course: Course, *arguments: str) -> subprocess.Popen[bytes]:

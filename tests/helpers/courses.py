@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,10 +24,11 @@ class Told:
 
     def __init__(self) -> None:
         self.unchanged, self.left = -1, -1
+        self.again: Mapping[str, int] = {}
         self.reports: list[Report] = []
 
-    def begin(self, unchanged: int, left: int, seconds: float) -> None:
-        self.unchanged, self.left = unchanged, left
+    def begin(self, unchanged: int, left: int, seconds: float, again: Mapping[str, int]) -> None:
+        self.unchanged, self.left, self.again = unchanged, left, again
 
     def take(self, report: Report) -> None:
         self.reports.append(report)

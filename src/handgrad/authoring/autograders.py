@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from handgrad.authoring.locked_requirements import locked
-from handgrad.authoring.release import wheel_in, wheels
+from handgrad.authoring.release import copy_for_students, wheel_in, wheels
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import CourseError
@@ -57,7 +57,7 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
     settings, present = course.settings_text(), wheel_in(released)
     with nullcontext(present) if present else wheels([released]) as wheel:
         output.mkdir(parents=True, exist_ok=True)
-        shutil.copy(wheel, output)
+        copy_for_students(wheel, output / wheel.name)
     kept = [path for path in sorted(released.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     # not a wheel of another version
     kept = [path for path in kept if not path.match("handgrad-*.whl")]

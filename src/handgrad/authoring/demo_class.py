@@ -5,6 +5,8 @@ from pathlib import Path
 import nbformat
 
 from handgrad.authoring.cases import MISTAKES, known_mistakes
+from handgrad.authoring.new_course import course_material
+from handgrad.authoring.release import release
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder, write_text
 from handgrad.errors import CourseError, SubmissionError
@@ -16,14 +18,18 @@ __all__ = ["fill", "only_samples"]
 def fill(course: Course, assignment: str) -> list[Path]:
     """Write the sample class into the course's ``submitted/``, unless the assignment has submissions already.
 
+    An assignment that was not released is released first.
+
     Raises
     ------
     CourseError
-        The course has no known mistakes, no release or no solutions to make submissions from.
+        There are no known mistakes, no release or no solutions to make submissions from.
     """
-    course.exercise(assignment)
+    exercise = course.exercise(assignment)
     if any(course.folder("submitted").glob(f"*/{assignment}")):
         return []
+    if not (course.folder("release") / assignment / f"{exercise.name}.ipynb").is_file():
+        list(release(course, [assignment]))
     sample = _sample(course, assignment)
     for path, text in sample.items():
         try:
@@ -56,9 +62,15 @@ def only_samples(course: Course, assignment: str) -> bool:
 
 def _sample(course: Course, assignment: str) -> dict[Path, str]:
     """The sample class: each submission's path and text."""
-    cases = [case for case in known_mistakes(course.root) if case.assignment == assignment]
-    if not any(case.student for case in cases):
-        raise CourseError(f"{course.root / MISTAKES} has no sample student for {assignment}.")
+    for root in filter(None, (course.root, course_material())):
+        cases = [case for case in known_mistakes(root) if case.assignment == assignment]
+        if any(case.student for case in cases):
+            break
+    else:
+        raise CourseError(
+            f"there is no sample class of {assignment}: no file in {course.root / MISTAKES} has a student and this "
+            "assignment. handgrad itself has one of backprop."
+        )
     release, solution = (
         _notebook(course.folder(kind) / assignment / f"{assignment}.ipynb") for kind in ("release", "solution")
     )

@@ -4,10 +4,11 @@ The wheel of handgrad is part of every release: handgrad is not on a package ind
 """
 
 import json
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +19,17 @@ from urllib.request import url2pathname
 
 from handgrad import __version__
 from handgrad.course.course import Course
+from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
-from handgrad.errors import CourseError, ExerciseError, OrdinaryAssignmentError
+from handgrad.course.stop_signals import run_program
+from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
 
-__all__ = ["Released", "origin", "release", "wheel_in", "wheels"]
+__all__ = ["MATERIAL", "Released", "copy_for_students", "origin", "release", "wheel_in", "wheels"]
 
+MATERIAL = "course_material"
+"""The folder of the package with the material of a course; ``setup.py`` puts it into an instructor's wheel."""
 _BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src")
 
 
@@ -48,20 +53,22 @@ def release(course: Course, assignments: Sequence[str] = ()) -> Iterator[Release
     ------
     CourseError
         The course has no such assignment or none at all, a file of its source is missing, its configuration lacks
-        handgrad's steps, or there is no wheel: nothing is released. Or nbgrader cannot release an assignment.
+        handgrad's steps, or there is no wheel: nothing is released. Or an assignment cannot be released: what was
+        released of it before stays.
     """
     names = course.select(assignments)
     if (missing := what_is_missing(course)) and not all(_is_ordinary(course, name) for name in names):
         raise CourseError(missing)
     released = course.folder("release")
-    with wheels([released / name for name in names]) as wheel:
+    with wheels([released / name for name in names]) as wheel, alone(course):
         for name in names:
-            commands.run("generate_assignment", course, name)
-            commands.run("generate_solution", course, name)
             folder = released / name
+            try:
+                commands.release(course, name, [wheel])
+            except HandgradError as error:
+                stays = f" What was released before stays as it was: {folder}." if folder.exists() else ""
+                raise CourseError(f"{name} is not released: {error}{stays}") from error
             is_ours = (folder / EXERCISE_FILE).is_file()
-            if is_ours:
-                shutil.copy(wheel, folder)
             yield Released(name, folder, course.folder("solution") / name, wheel.name if is_ours else "")
 
 
@@ -124,7 +131,31 @@ def wheels(folders: Sequence[Path]) -> Iterator[Path]:
                 f"{source} gives {built}, but this is handgrad {__version__}: install that version "
                 f"(`pip install {source}`), or restore the folder."
             )
-        yield wheel
+        # a folder of its own: the clone's wheel may have the same name
+        for_students = folder / "for-students" / wheel.name
+        for_students.parent.mkdir()
+        copy_for_students(wheel, for_students)
+        yield for_students
+
+
+def copy_for_students(wheel: Path, target: Path) -> None:
+    """Copy a wheel without the material of a course, which has the solutions."""
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            entries = [(entry, file.read(entry)) for entry in file.infolist()]
+    except zipfile.BadZipFile:
+        # it is no wheel, and pip will say so
+        shutil.copy(wheel, target)
+        return
+    material = f"handgrad/{MATERIAL}/"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        for entry, content in entries:
+            if entry.filename.startswith(material):
+                continue
+            if entry.filename.endswith(".dist-info/RECORD"):
+                lines = content.decode("utf-8").splitlines(keepends=True)
+                content = "".join(line for line in lines if not line.startswith(material)).encode()  # noqa: PLW2901
+            file.writestr(entry, content)
 
 
 def _build(source: Path, folder: Path) -> None:
@@ -138,9 +169,9 @@ def _build(source: Path, folder: Path) -> None:
         elif path.is_file():
             shutil.copy(path, copy)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run(
-        [*pip, "--wheel-dir", str(folder), str(copy)], capture_output=True, text=True, check=False, cwd=folder
-    )
+    # pip's own temporary folders go with ours
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = run_program([*pip, "--wheel-dir", str(folder), str(copy)], cwd=folder, env=environment)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         last = next(

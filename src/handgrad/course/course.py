@@ -63,6 +63,9 @@ class Handgrad(Configurable):
     trust_submissions = Bool(
         False, help="Grade also if this machine has no isolation: only for code that you trust."
     ).tag(config=True)
+    wait_seconds = Float(
+        60.0, min=0.0, help="Seconds to wait for another command at work in the course, or for a locked gradebook."
+    ).tag(config=True)
 
     plain_modules = List(
         Unicode(), help="Further modules whose public functions are plain arithmetic, such as ['operator']."
@@ -170,6 +173,11 @@ class Course:
                 where = f"{self.root / CONFIG}: c.Handgrad.plain_modules"
                 raise CourseError(f"{where} names {name!r}, which cannot be imported ({error}).") from error
         return self._traits.grading()
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds to wait for another command that is at work in the course, or for a locked gradebook."""
+        return float(self._traits.wait_seconds)
 
     def with_trust(self) -> Self:
         """The same course, but submissions are graded even without isolation."""

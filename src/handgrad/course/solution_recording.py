@@ -8,11 +8,11 @@ almost every x86 processor has, so that the weights are those of almost every st
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from handgrad.course.stop_signals import run_program
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 
@@ -40,7 +40,7 @@ def record_solution(exercise: Exercise, path: Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-W", "ignore", "-m", __spec__.name, str(path)]
     for capability in (SAME_ARITHMETIC["ATEN_CPU_CAPABILITY"], "default"):
         environment = {**os.environ, **SAME_ARITHMETIC, "ATEN_CPU_CAPABILITY": capability}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", check=False)
+        done = run_program(command, env=environment)
         if done.returncode != -signal.SIGILL:  # a processor without these instructions
             break
     if done.returncode:

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from handgrad.errors import ExerciseError, OrdinaryAssignmentError, closest
 from handgrad.exercise.solution_marks import HIDDEN_TESTS
 from handgrad.notebook import tidying
-from handgrad.notebook.syntax import ParsedCell, gradients_taken
+from handgrad.notebook.syntax import ParsedCell, code_of, gradients_taken
 
 __all__ = ["Cell", "Check", "Exercise", "grade_id", "is_exercise", "kind_of"]
 
@@ -318,10 +318,28 @@ class Exercise:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property
+    def graded_digest(self) -> str:
+        """SHA-256 over what decides verdicts: the code of the cells, without comments, texts and points."""
+        content = [[cell.kind, cell.name, _code(cell.source)] for cell in self.cells if cell.kind != "text"]
+        training = [list(map(dict, self.training.hidden)), self.training.seconds]
+        return hashlib.sha256(json.dumps([content, training]).encode()).hexdigest()
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over the same and the points: another exercise has another digest."""
+        """SHA-256 over all cells and the points: another exercise has another digest."""
         content = [self.content_digest, [[check.id, check.points] for check in self.checks]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _code(source: str) -> str:
+    """The code of a cell without comments and layout; as it is, if it is not plain Python or has marks."""
+    # nbgrader's marks are comments
+    if HIDDEN_TESTS.search(source):
+        return source
+    try:
+        return code_of(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
 
 
 def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> list[Check]:

@@ -397,3 +397,30 @@ def _bases(target: ast.expr) -> Iterator[str]:
                 yield from _bases(part)
         case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner) | ast.Call(func=inner):
             yield from _bases(inner)
+
+
+_EMPTY = re.compile(r"(?:, )?\b\w+=\[\]")
+"""A field without entries in a dumped tree: which of them are dumped depends on Python's version."""
+
+
+def code_of(source: str) -> str:
+    """What Python code does, as text: equal for two sources that differ in comments, docstrings and layout only."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.Module(body=body)
+                | ast.ClassDef(body=body)
+                | ast.FunctionDef(body=body)
+                | ast.AsyncFunctionDef(body=body)
+            ):
+                # a text alone does nothing: docstrings, also those of constants
+                body[:] = [step for step in body if not _is_text(step)]
+    return _EMPTY.sub("", ast.dump(tree))
+
+
+def _is_text(step: ast.stmt) -> bool:
+    match step:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+    return False

@@ -26,7 +26,8 @@ def test_formats() -> None:
         ),
         (
             "Moodle",
-            "\ufeffFirst name;Surname;ID number;Email address\r\nAda;Lovelace;ada;ada@example.org\r\n;;;emmy@example.org\r\n",
+            "\ufeffFirst name;Surname;ID number;Email address\r\nAda;Lovelace;ada;ada@example.org\r\n"
+            ";;;emmy@example.org\r\n",
             {"ada": RosterEntry("Ada", "Lovelace", "ada@example.org"), "emmy": RosterEntry(email="emmy@example.org")},
         ),
         (

@@ -22,6 +22,7 @@ from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import scores_of
+from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, recorded_in
@@ -103,14 +104,8 @@ class DryRun:
 
     def _run(self, module: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a module of this environment."""
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=folder or self.course.root,
-            env={**os.environ, "PATH": commands.search_path()},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {**os.environ, "PATH": commands.search_path()}
+        return run_program([sys.executable, "-m", module, *arguments], cwd=folder or self.course.root, env=environment)
 
 
 @contextmanager

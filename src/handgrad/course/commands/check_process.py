@@ -8,6 +8,7 @@ command, and judges. The owner's side needs no torch.
 
 import json
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -84,6 +85,12 @@ class CheckProcess(StartedProcess):
 
     module = "handgrad.course.commands.check_process"
 
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None and self.has_orders:
+            # it is in the middle of something
+            self.process.terminate()
+        super().__exit__(*error)
+
     def check(self, request: CheckRequest, tell: Tell) -> Report:
         """The report on a notebook; what the process raises is raised here.
 
@@ -117,6 +124,11 @@ class CheckProcess(StartedProcess):
 def main() -> None:
     """Import the modules named by the arguments, fork the warm process, and answer one request."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    # its owner is told to stop, and ends it with a signal that lets it clean up
+    for name in ("SIGINT", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch
 
     zygote.get_ready(sys.argv[2:])

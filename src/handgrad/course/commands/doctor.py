@@ -15,7 +15,9 @@ from packaging.requirements import Requirement
 
 from handgrad import __version__
 from handgrad.course.course import PRIVATE, Course
+from handgrad.course.file_holders import holders
 from handgrad.course.nbgrader.configuration import unsafe_ways_in, what_is_missing
+from handgrad.course.nbgrader.database import is_locked_file
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.rights import visitors
 from handgrad.errors import CourseError, HandgradError
@@ -27,8 +29,17 @@ from handgrad.sandbox.warm_sandbox import WarmSandbox
 __all__ = ["Finding", "examine"]
 
 State = Literal["ok", "look", "wrong"]
-NEEDED = ("torch", "numpy", "matplotlib", "ipython", "nbformat", "nbconvert", "nbgrader", "sqlalchemy")
-"""Packages whose version decides how a course is graded."""
+TRIED = {
+    "torch": "2.13.0",
+    "numpy": "2.4.6",
+    "matplotlib": "3.11.2",
+    "ipython": "9.18.1",
+    "nbformat": "5.11.1",
+    "nbconvert": "7.17.2",
+    "nbgrader": "0.9.6",
+    "sqlalchemy": "2.1.9",
+}
+"""Packages whose version decides how a course is graded, each with the one with which all tests were run."""
 NAMED = 5
 """Maximum number of files that one line names."""
 
@@ -56,14 +67,14 @@ def examine(course: Course | None) -> list[Finding]:
     """What there is to say about this machine and a course; nothing is changed."""
     found = [*_installed(), _isolation(course)]
     if course is not None:
-        found += [*_configuration(course), *_rights(course)]
+        found += [*_configuration(course), *_gradebook(course), *_rights(course)]
     return found
 
 
 def _installed() -> Iterator[Finding]:
     yield Finding("ok", f"handgrad {__version__}, Python {platform.python_version()}, {platform.platform()}")
     missing, versions = [], []
-    for name in NEEDED:
+    for name in TRIED:
         try:
             versions.append(f"{name} {distribution(name).version}")
         except PackageNotFoundError:
@@ -74,6 +85,15 @@ def _installed() -> Iterator[Finding]:
     if other := list(_outside_the_range()):
         yield Finding(
             "look", f"other versions than handgrad was made for: {'; '.join(other)}", "install handgrad[grade]"
+        )
+    named = {text.split()[0] for text in other}
+    pairs = [(name, version.partition("+")[0]) for name, version in map(str.split, versions) if name not in named]
+    if untried := [(name, version) for name, version in pairs if version != TRIED[name]]:
+        yield Finding(
+            "look",
+            f"not the versions with which handgrad's tests were run: {', '.join(map(' '.join, untried))} "
+            f"(tried: {', '.join(f'{name} {TRIED[name]}' for name, _ in untried)})",
+            "before a class is graded, run: handgrad verify",
         )
 
 
@@ -121,10 +141,27 @@ def _configuration(course: Course) -> Iterator[Finding]:
     yield Finding("ok" if names else "look", f"course {course.root}: {', '.join(names) or 'no assignments'}")
     if missing := what_is_missing(course):
         yield Finding("wrong", "the configuration is incomplete", missing)
-    elif lines := unsafe_ways_in(course):
+        return
+    yield Finding("ok", "nbgrader's commands release and grade exercises with handgrad's steps")
+    if lines := unsafe_ways_in(course):
         what = "nbgrader's own commands collect what they are given: links, other students' files, archives of any size"
         remedy = ("add to the configuration:", "from handgrad import nbgrader as handgrad", *lines)
         yield Finding("look", what, "\n".join(remedy))
+
+
+def _gradebook(course: Course) -> Iterator[Finding]:
+    """Whether the gradebook is locked, and which processes have it open."""
+    path = Folders(course, "x").gradebook_file
+    if path is None or not path.is_file():
+        return
+    who = "\n".join(map(str, holders(path)))
+    if is_locked_file(path):
+        remedy = f"one of these holds it; end it, or wait:\n{who}" if who else "it is not known who holds it"
+        yield Finding("wrong", f"the gradebook {path} is locked by another program", remedy)
+    elif who:
+        yield Finding("look", f"the gradebook {path} is open in other programs, and not locked", who)
+    else:
+        yield Finding("ok", "nobody holds the gradebook")
 
 
 def _rights(course: Course) -> Iterator[Finding]:

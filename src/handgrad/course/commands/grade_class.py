@@ -6,6 +6,7 @@ changed.
 
 import fnmatch
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -16,11 +17,10 @@ from statistics import median
 from typing import Self
 
 import nbformat
-from filelock import FileLock, Timeout
 
 from handgrad.course.commands.progress_bar import ProgressBar
 from handgrad.course.course import PRIVATE, Course
-from handgrad.course.files import private_mode
+from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
@@ -31,7 +31,7 @@ from handgrad.course.nbgrader.student_records import join
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
-from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
+from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook import tidying
@@ -53,10 +53,10 @@ __all__ = [
     "write_feedback",
 ]
 
+NEW, FORCED = "not graded yet", "--force"
+"""Reasons to grade that need no remark."""
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; this process does not."""
-POINTS = "the points of the checks have changed"
-"""The only reason to grade again for which nothing is run."""
 
 
 def grade_class(
@@ -200,19 +200,6 @@ def report_store(course: Course) -> ReportStore:
     return ReportStore(course.root / PRIVATE / STORE)
 
 
-@contextmanager
-def alone(course: Course) -> Iterator[None]:
-    """Let no other process grade in this course."""
-    try:
-        folder = course.private_folder
-        with FileLock(folder / "grading.lock", timeout=0, mode=private_mode(folder)):
-            yield
-    except Timeout:
-        raise CourseError(
-            f"another `handgrad grade` is at work in {course.root}: wait until it has finished, then run this again."
-        ) from None
-
-
 @dataclass(frozen=True)
 class Plan:
     """What there is to do for a class.
@@ -238,6 +225,12 @@ class Plan:
     def to_grade(self) -> list[str]:
         """The students whose reports no longer hold."""
         return [*self.other_points, *self.to_run]
+
+    @property
+    def why_again(self) -> dict[str, int]:
+        """How many students are graded again for which reason, other than what they handed in themselves."""
+        reasons = [*self.to_run.values(), *[POINTS] * len(self.other_points)]
+        return dict(Counter(reason for reason in reasons if reason not in (NEW, ANOTHER, FORCED)))
 
     def seconds(self, workers: int) -> float:
         """How long running them is expected to take."""
@@ -302,7 +295,7 @@ class ClassGrading:
         states = self.store.states(self.assignment)
         graded = {*entries(self.course, self.assignment)} if self.dry_run else self.gradebook.graded()
         for name in wanted:
-            if reason := "--force" if force else self._reason(name, *states.get(name, ("", "")), graded):
+            if reason := FORCED if force else self._reason(name, *states.get(name, ("", "")), graded):
                 plan.to_run[name] = reason
             else:
                 plan.unchanged.append(name)
@@ -317,18 +310,21 @@ class ClassGrading:
     def _reason(self, student: str, state: str, outcome: str, graded: Collection[str]) -> str:
         """Why a student's stored report no longer holds; empty if it does."""
         if not state:
-            return "not graded yet"
-        digest, without_points, whole = state.split()
-        if whole != self.task.digest and without_points != self.task.digest_without_points:
-            return "the exercise, its seeds or its settings have changed"
-        submitted = self.submitted(student)
-        if submitted.digest != digest:
+            return NEW
+        submitted: list[SubmittedFile] = []
+
+        def digest() -> str:
+            submitted.append(self.submitted(student))
+            return submitted[0].digest
+
+        reason = self.task.grounds.why_changed(state, digest)
+        if submitted and reason not in ("", POINTS):
             # kept, so that it is not read a second time when it is run
-            self._read[student] = submitted
-            return "another notebook was handed in"
-        if outcome == "graded" and (student not in graded or not self.folders.autograded(student).is_file()):
+            self._read[student] = submitted[0]
+        is_written = student in graded and self.folders.autograded(student).is_file()
+        if reason in ("", POINTS) and outcome == "graded" and not is_written:
             return "its autograded notebook or score is missing"
-        return "" if whole == self.task.digest else POINTS
+        return reason
 
     def _with_points(self, report: Report) -> Report | None:
         """A report with the points that the checks have now; None if the shares of the old ones are not known."""
@@ -348,7 +344,7 @@ class ClassGrading:
         left = plan.to_run if self.dry_run else plan.to_grade
         pool = self.pool(workers, executor, most=max(len(left), 1))
         watch = watch or ProgressBar(quiet=True)
-        watch.begin(len(plan.unchanged), len(left), plan.seconds(pool.workers))
+        watch.begin(len(plan.unchanged), len(left), plan.seconds(pool.workers), plan.why_again)
         if left:
             with self._warm(pool, executor), pool:
                 unwritten = (result.report for _, result in self._results(plan.to_run, pool))
@@ -475,8 +471,8 @@ class ClassGrading:
         return report, row
 
     def _state(self, submitted: SubmittedFile) -> str:
-        """Digests of everything that a report depends on: the submission, the rest without points, the rest."""
-        return f"{submitted.digest} {self.task.digest_without_points} {self.task.digest}"
+        """Digests of everything that a report depends on, as text."""
+        return self.task.grounds.state(submitted.digest)
 
     def _keep_points(self, report: Report) -> GradebookRow:
         """Write a report in which only points have changed; the gradebook's row now."""

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Self
 
 from rich.console import Console
@@ -52,12 +53,18 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def begin(self, unchanged: int, left: int, seconds: float) -> None:
-        """There are ``left`` submissions to grade, which take about ``seconds``; ``unchanged`` ones are skipped."""
+    def begin(self, unchanged: int, left: int, seconds: float, again: Mapping[str, int]) -> None:
+        """There are ``left`` submissions to grade, which take about ``seconds``; ``unchanged`` ones are skipped.
+
+        ``again`` has how many of them were graded before and are graded again, by the reason.
+        """
         self.total = left
         self._printed = time.monotonic()
         if unchanged:
             self.console.print(f"{unchanged} unchanged since they were graded; --force grades them again.")
+        for reason, number in again.items():
+            many = "1 submission is" if number == 1 else f"{number} submissions are"
+            self.console.print(Text(f"{many} graded again: {reason}."), soft_wrap=True)
         if seconds >= LONG:
             self.console.print(f"Running {left} submissions is expected to take {seconds / 60:.0f} minutes.")
         self._bar.update(self._task, description="grading", total=left)

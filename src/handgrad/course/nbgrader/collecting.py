@@ -189,15 +189,20 @@ class Collector(FileNameCollectorPlugin):
     def _people(self) -> People:
         if self.parent is None:
             return People()
-        directory = self.parent.coursedir
-        return people(Course(Path(directory.root).resolve(), self.config), directory.assignment_id)
+        return people(self._course, self.parent.coursedir.assignment_id)
+
+    @property
+    def _course(self) -> Course:
+        return Course(Path(self.parent.coursedir.root).resolve(), self.config)
 
     def _survey(self) -> dict[Path, dict[str, Any]]:
         """Student and name of every extracted file that is recognised, and when it was handed in."""
         root, course = self._root, self.parent.coursedir
         released = find_all_notebooks(course.format_path(course.release_directory, ".", course.assignment_id))
         folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
-        dates = HandInDates(worksheets(folder), due_date(course), self._zone(), course.assignment_id)
+        dates = HandInDates(
+            worksheets(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
+        )
         collected, times, without = {}, {}, {}
         for student, hand_ins in self._hand_ins(root).items():
             found = [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins]

@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +16,11 @@ from nbgrader.converters import GenerateAssignment, GenerateFeedback, GenerateSo
 from nbgrader.coursedir import CourseDirectory
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.folders import close_gradebook
+from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.release_folders import write_beside
 from handgrad.errors import CourseError
 
-__all__ = ["reason", "run", "search_path"]
+__all__ = ["reason", "release", "run", "search_path"]
 
 LONGEST_LINE = 300
 """Characters quoted of a line that a command printed."""
@@ -42,28 +44,66 @@ def search_path() -> str:
 def run(command: Command, course: Course, assignment: str) -> None:
     """Run one of nbgrader's commands on an assignment.
 
+    What a failing command would have written is not there, and what was released or solved before stays.
+
     Raises
     ------
     CourseError
         The command fails; the message has its error.
     """
+    _start(command, _made(command, course, assignment), assignment)
+
+
+def release(course: Course, assignment: str, beside: Sequence[Path] = ()) -> None:
+    """Release and solve an assignment; both folders are replaced when both are written.
+
+    The files ``beside`` are released with an exercise of handgrad's.
+
+    Raises
+    ------
+    HandgradError
+        One of the commands fails: both folders stay as they were.
+    """
+    commands: tuple[Command, ...] = ("generate_assignment", "generate_solution")
+    with ExitStack() as stack:
+        converters = []
+        for command in commands:
+            converter = _made(command, course, assignment)
+            stack.callback(converter.clear_up)
+            converter.is_held, converter.beside = True, beside
+            _start(command, converter, assignment)
+            converters.append(converter)
+        for converter in converters:
+            converter.replace()
+
+
+def _made(command: Command, course: Course, assignment: str) -> Any:
+    """The converter of a command."""
     os.environ["PATH"] = search_path()
     config = copy.deepcopy(course.config)
     config.CourseDirectory.root = str(course.root)
-    errors, log = BufferingHandler(sys.maxsize), logging.Logger("nbgrader")
-    errors.setLevel(logging.ERROR)
-    log.addHandler(errors)
+    log = logging.Logger("nbgrader")
+    log.addHandler(BufferingHandler(sys.maxsize))
     coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
-    close_gradebook(coursedir)
-    converter = _CONVERTERS[command](coursedir=coursedir, config=config, log=log)
+    Folders(course, assignment).close_gradebook()
+    converter = write_beside(_CONVERTERS[command](coursedir=coursedir, config=config, log=log))
     converter.force = True
+    return converter
+
+
+def _start(command: Command, converter: Any, assignment: str) -> None:
+    """Let a converter do its work."""
+    (printed,) = converter.log.handlers
+    printed.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             # nbgrader's own models make SQLAlchemy warn
             warnings.simplefilter("ignore")
             converter.start()
     except (NbGraderException, SystemExit) as error:
-        messages = [record.getMessage() for record in errors.buffer] or [str(error)]
+        if fault := getattr(converter, "fault", None):
+            raise fault from error
+        messages = [record.getMessage() for record in printed.buffer] or [str(error)]
         raise CourseError(f"`nbgrader {command} {assignment}` fails: {reason(messages)}") from error
 
 

@@ -1,56 +1,161 @@
-"""A connection to nbgrader's database, for statements that need none of its models' objects."""
+"""nbgrader's gradebook as a database: what is said if it cannot be used, and which cells it has of a notebook."""
 
-import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sqlite3
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from nbgrader.coursedir import CourseDirectory
-from sqlalchemy import Connection, Executable, create_engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError
+from nbformat import NotebookNode
+from nbgrader.api import Assignment, Gradebook, MissingEntry
+from nbgrader.utils import is_grade, is_locked, is_solution, is_task
+from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy.exc import DatabaseError, SAWarning
 
-from handgrad.course.course import Course
+from handgrad.course.course_lock import LOG
+from handgrad.course.file_holders import holders
 from handgrad.errors import CourseError
+from handgrad.exercise.exercise import grade_id
+from handgrad.notebook.untrusted_files import in_quotes
 
-__all__ = ["address", "connected", "read"]
-
-
-def address(course: Course) -> tuple[str, str]:
-    """URL of the gradebook's database, and the course's id in it."""
-    config = copy.deepcopy(course.config)
-    config.CourseDirectory.root = str(course.root)
-    directory = CourseDirectory(config=config)
-    return directory.db_url, directory.course_id
+__all__ = ["at_work", "is_locked_file", "refuse_other_cells", "refuse_other_course", "wait_for_file"]
 
 
 @contextmanager
-def connected(course: Course) -> Iterator[Connection | None]:
-    """A connection to the gradebook; None if there is none yet, and none is made.
+def at_work() -> Iterator[None]:
+    """Ignore SQLAlchemy's warnings about nbgrader's models, and turn a database error into a :class:`CourseError`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        try:
+            yield
+        except DatabaseError as error:
+            if is_locked_error(error.orig):
+                raise CourseError(
+                    "nbgrader's gradebook is locked by another program: `handgrad doctor` says who may hold it. Run "
+                    "this again when that program has finished."
+                ) from error
+            raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
+
+
+def is_locked_error(error: BaseException | None) -> bool:
+    """Whether a database error says that another program holds the database."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def wait_for_file(path: Path, seconds: float) -> None:
+    """Wait until nobody else writes to the SQLite file of a gradebook; it is said who may.
+
+    From then on each connection of this process waits for so many ``seconds``.
 
     Raises
     ------
     CourseError
-        The gradebook cannot be read or written.
+        It is still locked; the message says who may hold it.
     """
-    url = make_url(address(course)[0])
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        yield None
-        return
-    engine = create_engine(url)
+    _patience[:] = [seconds]
+    if not event.contains(Engine, "connect", _be_patient):
+        event.listen(Engine, "connect", _be_patient)
+    deadline, is_told = time.monotonic() + seconds, False
+    while is_locked_file(path):
+        who = "; ".join(map(str, holders(path))) or "it is not known who holds it"
+        if time.monotonic() >= deadline:
+            raise CourseError(
+                f"the gradebook {path} is locked by another program ({who}), and has been so for {seconds:g} seconds: "
+                "end that program, or wait until it has finished, and run this again."
+            )
+        if not is_told:
+            LOG.warning("%s is locked (%s): waiting up to %g seconds.", path, who, seconds)
+            is_told = True
+        time.sleep(0.2)
+
+
+_patience = [60.0]
+"""Seconds that a connection waits for a lock."""
+
+
+def _be_patient(connection: Any, _: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA busy_timeout = {_patience[0] * 1000:.0f}")
+
+
+def is_locked_file(path: Path) -> bool:
+    """Whether another program writes to the SQLite file at ``path`` now."""
+    if not path.is_file():
+        return False
     try:
-        with engine.connect() as connection:
-            yield connection
-    except DatabaseError as error:
-        raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
-    finally:
-        engine.dispose()
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return is_locked_error(error)
+    return False
 
 
-def read(course: Course, /, *statements: Executable, **values: str) -> list[Sequence[Any]]:
-    """The rows of each statement, with ``values`` for what is bound in it; no rows if there is no gradebook yet."""
-    with connected(course) as connection:
-        if connection is None:
-            return [()] * len(statements)
-        return [connection.execute(statement, values).all() for statement in statements]
+def refuse_other_course(connection: Connection, assignment: str, course_id: str, *, is_own: bool) -> None:
+    """Refuse an assignment that belongs to another course in a database that courses may share.
+
+    nbgrader finds an assignment by its name alone, which is unique in a database. In a gradebook that ``is_own``, the
+    file in a course's own folder, another id is only one that the course had before.
+
+    Raises
+    ------
+    CourseError
+        The assignment is that of another course.
+    """
+    if is_own:
+        return
+    other = connection.execute(select(Assignment.course_id).where(Assignment.name == assignment)).scalar()
+    if other is not None and other != course_id:
+        raise CourseError(
+            f"the gradebook's {assignment} belongs to the course {other!r}, and this one is {course_id!r}. If it is "
+            f"the same course, set c.CourseDirectory.course_id = {other!r} in nbgrader_config.py; if not, give this "
+            "one a database of its own, c.CourseDirectory.db_url."
+        )
+
+
+def refuse_other_cells(gradebook: Gradebook, saved: NotebookNode, assignment: str, notebook: str) -> None:
+    """Refuse a source with other cells than the gradebook has, if there are submissions.
+
+    ``saved`` is the ``notebook`` of the ``assignment`` as nbgrader would save its cells.
+
+    Raises
+    ------
+    CourseError
+        Graded or locked cells, or questions, were added or removed since submissions were graded.
+    """
+    try:
+        known = gradebook.find_notebook(notebook, assignment)
+    except MissingEntry:
+        return
+    submissions = len(known.submissions)
+    if not submissions:
+        return
+    now = {
+        kind: {grade_id(cell) for cell in saved.cells if is_of(cell)}
+        for kind, is_of in (
+            ("grade", is_grade),
+            ("solution", is_solution),
+            ("task", is_task),
+            ("source", lambda cell: is_grade(cell) or is_solution(cell) or is_locked(cell) or is_task(cell)),
+        )
+    }
+    before = {kind: {cell.name for cell in getattr(known, f"{kind}_cells")} for kind in now}
+    every, all_before = (set().union(*cells.values()) for cells in (now, before))
+    others = {name for kind in now for name in now[kind] ^ before[kind]}
+    changes = (
+        ("added", every - all_before),
+        ("removed", all_before - every),
+        ("made cells of another kind", others & every & all_before),
+    )
+    said = " and ".join(f"{', '.join(map(in_quotes, sorted(names)))} {what}" for what, names in changes if names)
+    if not said:
+        return
+    number = "1 submission was" if submissions == 1 else f"{submissions} submissions were"
+    raise CourseError(
+        f"cells of {notebook}.ipynb were changed since {number} graded ({said}), and nbgrader's gradebook keeps the "
+        f"cells of an assignment with submissions. Undo that; or copy the folder source/{assignment} under another "
+        "name, as a new assignment; or, to lose the scores and grade everybody again, run `nbgrader db assignment "
+        f"remove {assignment} --force`."
+    )

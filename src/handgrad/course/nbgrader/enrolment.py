@@ -9,9 +9,10 @@ from nbgrader.api import Assignment, Gradebook, MissingEntry, SubmittedAssignmen
 from sqlalchemy import select
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.database import address, read
+from handgrad.course.nbgrader.connection import address, read
+from handgrad.course.nbgrader.database import at_work
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.gradebook import GradebookWriter, at_work
+from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.people import RosterEntry
 from handgrad.errors import CourseError
 

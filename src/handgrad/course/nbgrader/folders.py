@@ -16,16 +16,17 @@ from uuid import uuid4
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files, parse_utc, rmtree
-from sqlalchemy import make_url
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder, make_private_file, write_text
+from handgrad.course.nbgrader.connection import gradebook_file, is_own
+from handgrad.course.nbgrader.database import wait_for_file
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import People
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
-__all__ = ["Folders", "close_gradebook", "gradebook_file", "trusted_folder"]
+__all__ = ["Folders", "close_gradebook", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 1000
@@ -46,19 +47,12 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
 
 
-def gradebook_file(coursedir: CourseDirectory) -> Path | None:
-    """The file of a course's gradebook; None if it is in another database or in memory."""
-    url = make_url(coursedir.db_url)
-    in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-    return Path(str(url.database)) if in_file else None
-
-
 def close_gradebook(coursedir: CourseDirectory) -> None:
     """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
 
     nbgrader fills an empty one; it would make one with the permissions that the shell allows.
     """
-    if path := gradebook_file(coursedir):
+    if path := gradebook_file(coursedir.db_url):
         make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
 
 
@@ -74,13 +68,23 @@ class Folders:
         self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=config)
 
     def close_gradebook(self) -> None:
-        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`."""
+        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`.
+
+        If it is locked, wait for it.
+        """
         close_gradebook(self._nbgrader)
+        if path := self.gradebook_file:
+            wait_for_file(path, self.course.wait_seconds)
 
     @property
     def gradebook_file(self) -> Path | None:
         """The file of the gradebook; None if it is in another database."""
-        return gradebook_file(self._nbgrader)
+        return gradebook_file(self._nbgrader.db_url)
+
+    @property
+    def owns_gradebook(self) -> bool:
+        """Whether the gradebook is a file in the course's folder, and so that of no other course."""
+        return is_own(self.course)
 
     @property
     def database(self) -> tuple[str, str]:

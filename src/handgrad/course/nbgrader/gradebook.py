@@ -7,9 +7,7 @@ statement would scan the rows of the whole class.
 import os
 import secrets
 import time
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
@@ -31,9 +29,9 @@ from nbgrader.api import (
 )
 from nbgrader.preprocessors import SaveCells
 from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
-from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.nbgrader.commands import search_path
+from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
@@ -41,7 +39,7 @@ from handgrad.course.report_store import keep_journal
 from handgrad.errors import CourseError
 from handgrad.report.records import NEEDS_REVIEW, Report
 
-__all__ = ["CELL_SCORE", "PENALTY", "GradebookWriter", "at_work"]
+__all__ = ["CELL_SCORE", "PENALTY", "GradebookWriter"]
 
 # each statement is built once
 _CELLS: Any = bindparam("cells", expanding=True)
@@ -117,17 +115,6 @@ _FIRST_COMMENT, _COMMENT = _writing(Comment, auto_comment=bindparam("text"))
 """The automatic comment on a cell, in the same way."""
 
 
-@contextmanager
-def at_work() -> Iterator[None]:
-    """Ignore SQLAlchemy's warnings about nbgrader's models, and turn a database error into a :class:`CourseError`."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SAWarning)
-        try:
-            yield
-        except DatabaseError as error:
-            raise CourseError(f"nbgrader's gradebook cannot be used ({error.orig}).") from error
-
-
 class GradebookWriter:
     """Reads and writes the rows of one assignment, in the database that the configuration of its course names.
 
@@ -142,7 +129,7 @@ class GradebookWriter:
     def __init__(self, folders: Folders) -> None:
         self.assignment, self._config = folders.assignment, folders.course.config
         self._db_url, self._course_id = folders.database
-        self._close_to_others = folders.close_gradebook
+        self._close_to_others, self._is_own = folders.close_gradebook, folders.owns_gradebook
         os.environ["PATH"] = search_path()
         self._late = LatePenalties(self._config)
 
@@ -168,15 +155,20 @@ class GradebookWriter:
         Raises
         ------
         CourseError
-            nbgrader cannot make the assignment's student version, or cells were added or removed since students handed
-            in.
+            nbgrader cannot make the assignment's student version, cells were added or removed since students handed
+            in, or the assignment is that of another course.
         """
+        with self._engine.connect() as connection:
+            refuse_other_course(connection, self.assignment, self._course_id, is_own=self._is_own)
         try:
             saved = as_saved(source, self.assignment, self._config)
             if self._known() != _described(Known(saved)):
+                refuse_other_cells(self._gradebook, saved, self.assignment, self.assignment)
                 self._gradebook.update_or_create_assignment(self.assignment)
                 ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
                 SaveCells(config=self._config, log=LOG).preprocess(saved, {"nbgrader": ids})
+        except CourseError:
+            raise
         except (RuntimeError, ValueError) as error:
             raise CourseError(f"nbgrader cannot make the student's version of {self.assignment}: {error}.") from error
         self._load()
@@ -193,10 +185,9 @@ class GradebookWriter:
     def _load(self) -> None:
         """Look up the ids of the assignment, its notebooks and their cells."""
         with self._engine.connect() as connection:
+            # the name is unique in a database, whatever id the course has now
             self._assignment_id, self._duedate = connection.execute(
-                select(Assignment.id, Assignment.duedate).where(
-                    Assignment.name == self.assignment, Assignment.course_id == self._course_id
-                )
+                select(Assignment.id, Assignment.duedate).where(Assignment.name == self.assignment)
             ).one()
 
             def cells(notebook: str, column: str, *kinds: Any) -> dict[str, Any]:

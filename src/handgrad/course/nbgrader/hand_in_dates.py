@@ -12,14 +12,13 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from nbgrader.api import Assignment
-from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
-from sqlalchemy import create_engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import bindparam, select
 
+from handgrad.course.course import Course
 from handgrad.course.moodle_worksheet import Participant, parse_worksheet
-from handgrad.course.nbgrader.folders import gradebook_file
-from handgrad.errors import SubmissionError
+from handgrad.course.nbgrader.connection import read
+from handgrad.errors import CourseError, SubmissionError
 from handgrad.notebook.untrusted_files import read_file
 from handgrad.report.names import shown
 
@@ -27,6 +26,7 @@ __all__ = ["HandInDates", "due_date", "few", "worksheets"]
 
 LONGEST_WORKSHEET = 16 << 20
 """Bytes of the largest csv that is read."""
+_DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
 NAMED = 5
 """Largest number of names in a message."""
 
@@ -50,24 +50,16 @@ def worksheets(folder: Path) -> dict[str, dict[str, Participant]]:
     return found
 
 
-def due_date(coursedir: CourseDirectory) -> datetime | None:
-    """The due date of the assignment in the gradebook, in UTC without a zone; None if there is none.
+def due_date(course: Course, assignment: str) -> datetime | None:
+    """The due date of an assignment in the gradebook, in UTC without a zone; None if there is none.
 
     A gradebook that does not exist is not made, and one that cannot be read has no due date.
     """
-    path = gradebook_file(coursedir)
-    if path is not None and not path.is_file():
-        return None
-    engine = create_engine(coursedir.db_url)
     try:
-        with engine.connect() as connection:
-            ours = Assignment.name == coursedir.assignment_id, Assignment.course_id == coursedir.course_id
-            date: datetime | None = connection.execute(select(Assignment.duedate).where(*ours)).scalar()
-            return date
-    except SQLAlchemyError:
+        (rows,) = read(course, _DUEDATE, assignment=assignment)
+    except CourseError:
         return None
-    finally:
-        engine.dispose()
+    return next((date for (date,) in rows), None)
 
 
 @dataclass

@@ -7,8 +7,9 @@ from nbgrader.api import BaseCell, Grade, Gradebook, MissingEntry, SubmittedAssi
 from sqlalchemy import bindparam, select
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.database import address, read
-from handgrad.course.nbgrader.gradebook import at_work
+from handgrad.course.nbgrader.connection import address, read
+from handgrad.course.nbgrader.database import at_work
+from handgrad.course.nbgrader.folders import Folders
 from handgrad.errors import CourseError
 
 __all__ = ["manual_scores", "set_manual_scores"]
@@ -45,6 +46,7 @@ def set_manual_scores(
     CourseError
         A student has no such cell, or the gradebook cannot be read or written.
     """
+    Folders(course, assignment).close_gradebook()
     try:
         with closing(Gradebook(*address(course))) as gradebook:
             for student, score in scores.items():

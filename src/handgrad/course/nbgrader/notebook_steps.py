@@ -51,7 +51,7 @@ def as_saved(notebook: NotebookNode, name: str, config: Config) -> NotebookNode:
     notebook = copy.deepcopy(notebook)
     resources = {"nbgrader": {"assignment": name, "notebook": name, "student": "."}}
     for step in GenerateAssignment(config=config).preprocessors:
-        if step is SaveCells:
+        if issubclass(step, SaveCells):
             break
         notebook, resources = step(config=config, log=LOG).preprocess(notebook, resources)
     return notebook

@@ -26,12 +26,14 @@ from nbgrader.preprocessors import (
     Execute,
     NbGraderPreprocessor,
     SaveAutoGrades,
+    SaveCells,
 )
 from traitlets import Dict
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.folders import trusted_folder
+from handgrad.course.nbgrader.release_folders import CheckSource, SaveCellsLast
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.solution_recording import record_solution
@@ -359,8 +361,12 @@ def _source_at(path: Path, changed: int) -> _Source | None:
 
 
 def generate_assignment() -> list[Any]:
-    """Nbgrader's steps of ``generate_assignment``, with :class:`NameStubs` and :class:`AddSelfCheck`."""
-    return [*_replaced(GenerateAssignment().preprocessors, {ClearSolutions: NameStubs}), AddSelfCheck]
+    """Nbgrader's steps of ``generate_assignment``, with :class:`NameStubs` and :class:`AddSelfCheck`.
+
+    Whatever fails, what was released before stays, and so do its cells in the gradebook.
+    """
+    ours = {ClearSolutions: NameStubs, SaveCells: SaveCellsLast}
+    return [CheckSource, *_replaced(GenerateAssignment().preprocessors, ours), AddSelfCheck]
 
 
 def sanitize() -> list[Any]:
@@ -375,8 +381,8 @@ def autograde() -> list[Any]:
 
 
 def generate_solution() -> list[Any]:
-    """Nbgrader's steps of ``generate_solution``, with :class:`Solve`."""
-    return _replaced(GenerateSolution().preprocessors, {Execute: Solve})
+    """Nbgrader's steps of ``generate_solution``, with :class:`CheckSource` and :class:`Solve`."""
+    return [CheckSource, *_replaced(GenerateSolution().preprocessors, {Execute: Solve})]
 
 
 def _replaced(steps: Sequence[Any], ours: Mapping[Any, Any]) -> list[Any]:

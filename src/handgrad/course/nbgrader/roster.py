@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from handgrad.course.course import Course
 from handgrad.course.moodle_worksheet import Participant, parse_worksheet
-from handgrad.course.nbgrader.database import read
+from handgrad.course.nbgrader.connection import read
 from handgrad.course.people import FILE, LARGEST, People, RosterEntry, read_lines
 
 __all__ = ["archives", "people"]

@@ -33,8 +33,9 @@ from sqlalchemy import (
 )
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.database import address, connected, read
-from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY, at_work
+from handgrad.course.nbgrader.connection import connected, read
+from handgrad.course.nbgrader.database import at_work
+from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.report.records import Report, ScoreEntry
 
@@ -115,8 +116,8 @@ def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] |
         The gradebook cannot be read or written, or the course's plugin for late penalties fails.
     """
     late, changed = LatePenalties(course.config), list[str]()
-    values = {"assignment": assignment, "course": address(course)[1]}
-    with connected(course) as connection:
+    values = {"assignment": assignment}
+    with connected(course, assignment) as connection:
         if connection is None:
             return {}
         for row in connection.execute(_TOTALS, values).all():
@@ -144,12 +145,11 @@ def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, flo
 
 
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
-    return read(course, *statements, assignment=assignment, course=address(course)[1])
+    return read(course, *statements, assignment=assignment)
 
 
 _OURS = (
     Assignment.name == bindparam("assignment"),
-    Assignment.course_id == bindparam("course"),
     Notebook.name == bindparam("assignment"),
 )
 """The notebook of an assignment that has the assignment's name."""
@@ -211,9 +211,7 @@ _BY_HAND = (
 )
 _AUTOMATIC = _graded(BaseCell.name, Grade.auto_score).join(BaseCell, BaseCell.id == Grade.cell_id)
 """The automatic score of each cell."""
-_DUEDATE = select(Assignment.duedate).where(
-    Assignment.name == bindparam("assignment"), Assignment.course_id == bindparam("course")
-)
+_DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
 _CELLS = (
     _graded(
         GradeCell.name,

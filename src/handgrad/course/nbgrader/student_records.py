@@ -10,9 +10,9 @@ from sqlalchemy import delete, insert, select, update
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.collecting import Collector
-from handgrad.course.nbgrader.database import address, connected
+from handgrad.course.nbgrader.connection import address, connected
+from handgrad.course.nbgrader.database import at_work
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.gradebook import at_work
 from handgrad.course.nbgrader.owners import owner
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.report_store import ReportStore

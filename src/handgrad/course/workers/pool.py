@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
 CONNECT_SECONDS = 10
 """Seconds in which a scheduler must answer."""
+ENDING_SECONDS = 5.0
+"""Seconds that a process has to end when it is told to."""
 OUT_OF_TIME = -24 if sys.platform == "win32" else -signal.SIGXCPU
 """Exit code of a process that the system has killed because it had taken all its processor time."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -203,7 +206,11 @@ class _Processes:
         if at_once:
             process.terminate()
         connection.close()
-        process.join()
+        # told to end, it deletes its temporary folders first
+        process.join(ENDING_SECONDS if at_once else None)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
         return process.exitcode
 
     def close(self, *, at_once: bool) -> None:
@@ -298,8 +305,11 @@ def _serve(connection: Connection, start: _Start) -> None:
     """What a process does: one job after the other, until its pipe is closed. It ends when its parent ends."""
     if start.processor is not None:
         _take_a_processor(start.processor)
-    # its parent handles Ctrl-C
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # its parent is told to stop, and ends it
+    for name in ("SIGINT", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if start.first:
         _call(start.module, *start.first)
@@ -317,6 +327,12 @@ def _serve(connection: Connection, start: _Start) -> None:
             connection.send((result, error))
         except Exception as unsendable:
             connection.send((None, TypeError(f"its result cannot be sent: {unsendable}")))
+
+
+def _leave(*_: object) -> None:
+    """End this process with its clean-up; once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _take_a_processor(number: int) -> None:
@@ -338,4 +354,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait_for([parent.sentinel])
+    # its clean-up is the main thread's
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ENDING_SECONDS)
     os._exit(1)

@@ -1,14 +1,15 @@
 """What a worker gets and returns, as plain data: an assignment, a submission, a result. Does not import torch."""
 
 import hashlib
+import json
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 from traitlets.config import Config
@@ -16,15 +17,17 @@ from traitlets.config import Config
 from handgrad import __version__
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
+from handgrad.grading.code_digest import code_digest
 from handgrad.grading.passes import ATTEMPTS
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.text_limits import TEXT_SECONDS
 from handgrad.report.records import Report, ReportOutcome
+from handgrad.sandbox import torch_versions
 
 if TYPE_CHECKING:
     from handgrad.course.nbgrader.notebook_steps import GradebookRow
 
-__all__ = ["SubmittedFile", "Task", "WorkerResult", "without_score"]
+__all__ = ["ANOTHER", "POINTS", "Grounds", "SubmittedFile", "Task", "WorkerResult", "without_score"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,10 @@ class Task:
         The course's configuration, for nbgrader's steps.
     patience
         Seconds after which a worker on one submission must be hanging.
-    content_digest
-        A digest of the exercise's cells without their points.
+    exercise_digest
+        A digest of what the exercise's cells do, without their points.
+    points
+        The points of each check.
     text_seconds
         Seconds of processor time that a worker may take for the text of one submission.
     """
@@ -53,7 +58,8 @@ class Task:
     config: Config = field(repr=False)
     settings: GradingSettings = field(repr=False)
     patience: float = field(default=3600.0, repr=False)
-    content_digest: str = field(default="", repr=False)
+    exercise_digest: str = field(default="", repr=False)
+    points: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     text_seconds: float = field(default=TEXT_SECONDS, repr=False)
 
     @classmethod
@@ -62,7 +68,7 @@ class Task:
         files = {
             str(path.relative_to(exercise.directory)): path.read_bytes()
             for path in sorted(exercise.directory.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
+            if path.is_file() and not IGNORED.intersection(path.parts)
         }
         seeds, settings = tuple(course.seeds(keep=not dry_run)), course.settings
         limits = settings.limits.with_visible(exercise.training.seconds)
@@ -71,43 +77,120 @@ class Task:
         longest = limits.submission_seconds + ATTEMPTS * in_all
         # a cell that waits in the queue for a processor may take four times its time
         patience = 60 + 4 * longest
-        return cls(exercise.name, files, seeds, _portable(course.config), settings, patience, exercise.content_digest)
+        points = tuple((check.id, check.points) for check in exercise.checks)
+        digest = exercise.graded_digest
+        return cls(exercise.name, files, seeds, _portable(course.config), settings, patience, digest, points)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything that a report depends on, except the submission."""
+        """SHA-256 over all of it: a worker keeps what it has made of a task while this is the same."""
         content = (__version__, self.name, sorted(self.files.items()), self.seeds, _text_of(self.config))
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     @cached_property
-    def digest_without_points(self) -> str:
-        """The same over everything but the points of the checks."""
-        files = {name: data for name, data in self.files.items() if name != f"{self.name}.ipynb"}
-        content = (__version__, self.content_digest, sorted(files.items()), self.seeds, _text_of(self.config))
-        return hashlib.sha256(repr(("without points", *content)).encode()).hexdigest()
+    def grounds(self) -> "Grounds":
+        """What a report depends on, except the submission."""
+        others = sorted((name, data) for name, data in self.files.items() if name != f"{self.name}.ipynb")
+        # whether a submission is run at all decides no mark
+        settings = replace(self.settings, trust=False, isolation="best")
+        return Grounds(
+            exercise=self.exercise_digest,
+            files=_digest(others),
+            seeds=_digest(self.seeds),
+            settings=_digest(settings),
+            steps=_digest(_steps(self.config)),
+            code=code_digest(),
+            torch=torch_versions.installed().partition("+")[0],
+            points=_digest(self.points),
+        )
 
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
         return nbformat.reads(self.files[f"{self.name}.ipynb"].decode("utf-8"), as_version=4)
 
 
-_MODULES = (
-    ("handgrad.course.nbgrader.feedback_exporter.", "handgrad.nbgrader.feedback."),
-    ("handgrad.course.nbgrader.", "handgrad.nbgrader."),
-    ("RepairIds'", "Mend'"),
-)
-"""Modules and classes that a configuration names, and their names in 0.1.0: a rename is no reason to grade again."""
+@dataclass(frozen=True)
+class Grounds:
+    """What a report depends on, except the submission: digests, and the version of torch.
+
+    Attributes
+    ----------
+    exercise, files, points
+        The code of the exercise's cells; the other files of its folder; the points of its checks.
+    seeds, settings, steps
+        The hidden seeds; the settings ``c.Handgrad`` that decide a mark; nbgrader's steps of ``autograde``.
+    code, torch
+        The grader: handgrad's own code, and torch.
+    """
+
+    exercise: str
+    files: str
+    seeds: str
+    settings: str
+    steps: str
+    code: str
+    torch: str
+    points: str
+
+    def state(self, submitted: str) -> str:
+        """The text that is stored with a report; ``submitted`` is the digest of the submission."""
+        return json.dumps({"schema": 1, "submitted": submitted, **asdict(self)})
+
+    def why_changed(self, state: str, submitted: Callable[[], str]) -> str:
+        """Why a report that was stored with ``state`` no longer holds, as a clause; empty if it does.
+
+        ``submitted`` gives the digest of the submission, which is read last.
+        """
+        try:
+            stored = json.loads(state)
+            before = Grounds(**{one.name: stored[one.name] for one in fields(Grounds)})
+        except (ValueError, KeyError, TypeError):
+            # three digests, of version 0.1.0
+            return "the grader has changed: it was graded by an older version of handgrad"
+        changed = {one.name for one in fields(Grounds) if getattr(self, one.name) != getattr(before, one.name)}
+        if "torch" in changed:
+            return f"the grader has changed: torch {before.torch} -> {self.torch}"
+        if "code" in changed:
+            return "the grader has changed: handgrad's grading code"
+        if parts := [name for part, name in PARTS.items() if part in changed]:
+            return f"{' and '.join(parts)} {'has' if parts == [PARTS['exercise']] else 'have'} changed"
+        if submitted() != stored.get("submitted"):
+            return ANOTHER
+        return POINTS if changed else ""
+
+
+PARTS = {
+    "exercise": "the exercise",
+    "files": "the exercise's files",
+    "seeds": "the hidden seeds",
+    "settings": "the settings of grading",
+    "steps": "the steps of autograde",
+}
+"""What an instructor can change so that submissions must be run again, by the field of :class:`Grounds`."""
+POINTS = "the points of the checks have changed"
+"""The only reason to grade again for which nothing is run."""
+ANOTHER = "another notebook was handed in"
+IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+"""Folders that programs make beside a notebook that is opened."""
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _steps(config: Config) -> list[str]:
+    """The configured steps of ``autograde`` by name, handgrad's own without their modules; empty if none are."""
+    section, names = config.get("Autograde", {}), []
+    for kind in ("sanitize_preprocessors", "autograde_preprocessors"):
+        for step in section.get(kind, ()):
+            path = step if isinstance(step, str) else f"{step.__module__}.{step.__qualname__}"
+            names.append(path.rpartition(".")[2] if path.startswith(("handgrad.", "nbgrader.")) else path)
+    return names
 
 
 def _text_of(config: Config) -> str:
     """A configuration as text, without the memory addresses of functions."""
-    kept = _portable(config)
-    # how files get into the course says nothing about their marks
-    kept.pop("ExchangeFactory", None)
-    text = re.sub(r" at 0x[0-9a-f]+", "", repr(kept))
-    for now, before in _MODULES:
-        text = text.replace(now, before)
-    return text
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
 
 
 def _portable(config: Config) -> Config:
@@ -154,8 +237,8 @@ class SubmittedFile:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over all of it but the path."""
-        facts = (self.timestamp, self.note, self.fault, len(self.content))
+        """SHA-256 over all of it but the path and the date, which decides a penalty and no mark."""
+        facts = (self.note, self.fault, len(self.content))
         return hashlib.sha256(repr(facts).encode() + self.content).hexdigest()
 
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from handgrad.course.commands.doctor import Finding, examine
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import IsolationError
 from helpers.paths import ROOT
+
+TRIED = doctor.TRIED
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def course() -> Iterator[Course]:
 def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The isolation has tests of its own: here it takes no time."""
     monkeypatch.setattr(doctor, "_isolation", lambda course: Finding("ok", "isolation: full"))
+    monkeypatch.setattr(doctor, "TRIED", {name: version(name).partition("+")[0] for name in doctor.TRIED})
 
 
 def _not_ok(course: Course | None) -> list[Finding]:
@@ -152,3 +155,13 @@ def test_every_command_says_who_can_enter(course: Course) -> None:
     assert done.stderr.startswith(f"Others can enter {course.root} (everybody on this machine)")
     assert f"chmod go-rwx {course.root}\n" in done.stderr
     assert CliRunner().invoke(app, [*command, "--quiet"]).stderr == ""
+
+
+def test_versions_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those with which this project is tested; another one is named, with the tried one."""
+    pins = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    assert {name: pins[name] for name in TRIED} == TRIED
+    monkeypatch.setattr(doctor, "TRIED", {**doctor.TRIED, "nbgrader": "0.0.1"})
+    (found,) = _not_ok(None)
+    assert found.state == "look"
+    assert found.what.endswith(f": nbgrader {version('nbgrader')} (tried: nbgrader 0.0.1)")
