@@ -26,7 +26,18 @@ from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, printable
 
-__all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
+__all__ = [
+    "CANVAS",
+    "MOODLE",
+    "Collector",
+    "Extractor",
+    "Service",
+    "archive_folder",
+    "archived",
+    "came_from",
+    "names",
+    "services",
+]
 
 MOODLE = r"(?:^|/)[^/_]+_(?P<student_id>\d+)_assignsubmission_(?:file|onlinetext)(?:_?/|_)(?P<file_id>[^/].*)$"
 """``Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb``, or in one folder with ``_file_backprop.ipynb``."""
@@ -243,11 +254,25 @@ def _original(name: str, released: Collection[str]) -> str:
 
 def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]:
     """For each student in an assignment's archives the service of the id: ``moodle`` or ``canvas``."""
+    return services(archive_folder(root, config, assignment), Collector(config=config).patterns)
+
+
+def archive_folder(root: Path, config: Config, assignment: str) -> Path:
+    """The folder of an assignment's archives as they were downloaded."""
     app = ZipCollectApp(config=config)
-    folder = app.collect_directory_structure.format(
+    return root / app.collect_directory_structure.format(
         downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
     )
-    return services(root / folder, Collector(config=config).patterns)
+
+
+def archived(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, str, Service | None]]:
+    """The files of students in the archives in ``folder``.
+
+    Of each the student, the path from where the service names the student, and the service; None for another pattern.
+    """
+    for path in _paths(folder):
+        if match := owner(path, patterns):
+            yield match["student_id"], match[0].lstrip("/"), _SERVICES.get(match.re.pattern)
 
 
 def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
@@ -257,9 +282,8 @@ def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
     named by both services, by an instructor's own pattern, or by Canvas without a number.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
-    for path in _paths(folder):
-        if match := owner(path, patterns):
-            kinds[match["student_id"]].add(_SERVICES.get(match.re.pattern))
+    for student, _, service in archived(folder, patterns):
+        kinds[student].add(service)
     return {
         student: kind
         for student, known in kinds.items()
