@@ -78,7 +78,7 @@ clean:
 	rm -rf $(VENV) build dist release/*/*.whl
 
 clean-course:
-	@printf 'This deletes submitted/, autograded/, feedback/, .handgrad/ (seeds and reports), gradebook.db, report.html.\n'
+	@printf 'This deletes submitted/, autograded/, feedback/, .handgrad/ (seeds and reports), gradebook.db, report*.html, term.html, term.csv.\n'
 	@read -p 'All grades are lost. Type yes to delete them: ' answer && [ "$$answer" = yes ] || { echo 'Nothing is deleted.'; exit 1; }
 	find submitted autograded -mindepth 1 ! -name README.md -delete
-	rm -rf feedback .handgrad gradebook.db* report.html
+	rm -rf feedback .handgrad gradebook.db* report*.html term.html term.csv

@@ -39,7 +39,9 @@ STUDENTS, INSTRUCTORS, AUTHORS = "For students", "For instructors", "For authors
 Format = Literal["text", "json", "junit", "gradescope", "classroom"]
 SERVICES: tuple[Format, ...] = ("gradescope", "classroom")
 """Formats of grading services: they need the exercise's own verdicts, since a notebook could forge those of its own."""
-Export = Literal["csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope"]
+Export = Literal[
+    "csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope", "moodle-feedback", "canvas-feedback"
+]
 Service = Literal["gradescope", "github"]
 ProofFormat = Literal["text", "json"]
 Required = Literal["none", "partial", "full"]
@@ -396,12 +398,17 @@ def export(
     ] = False,
     course: CourseOption = Path(),
 ) -> None:
-    """Export the scores of a class as CSV or JSON, or for Canvas, Moodle or Gradescope.
+    """Export the scores of a class as CSV or JSON, or for Canvas, Moodle or Gradescope; or its feedback for an upload.
 
-    Manual scores and late penalties are included.
+    Manual scores and late penalties are included. The formats moodle-feedback and canvas-feedback are archives of the
+    feedback, which Moodle and Canvas give to the students.
     """
     from handgrad.course.commands.export_scores import export as exported
+    from handgrad.course.commands.feedback_archive import FORMATS
 
+    if format in FORMATS:
+        _export_feedback(_course(course), assignment, format, to, only_final=only_final)
+        return
     text, waiting, earlier = exported(_course(course), assignment, format, to, only_final=only_final)
     if earlier:
         many = "1 score is" if len(earlier) == 1 else f"{len(earlier)} scores are"
@@ -416,6 +423,20 @@ def export(
         output.note(f"The scores are in {to}")
     else:
         typer.echo(text, nl=False)
+
+
+def _export_feedback(course: "Course", assignment: str, form: str, to: Path | None, *, only_final: bool) -> None:
+    """Write the archive of the feedback, and name those whose feedback is not in it."""
+    from handgrad.course.commands.feedback_archive import write_feedback_archive
+    from handgrad.errors import CourseError
+
+    if to is None:
+        raise CourseError(f"--format {form} writes an archive: name its file, such as -o feedback.zip.")
+    done = write_feedback_archive(course, assignment, form, to, only_final=only_final)
+    output.note(f"The feedback of {len(done.students)} student{'' if len(done.students) == 1 else 's'} is in {to}")
+    if done.left:
+        listed = "; ".join(f"{printable(student)} ({why})" for student, why in done.left.items())
+        typer.echo(f"Not in it: {listed}.")
 
 
 @command(INSTRUCTORS, 'handgrad accept backprop dprobs --mistake scale --points 0.5 --reason "the text was unclear"')

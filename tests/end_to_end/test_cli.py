@@ -113,12 +113,13 @@ def test_make_clean_keeps_grades(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("dist", "release/backprop", "submitted", "autograded", "feedback", ".handgrad"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("gradebook.db", "report.html", "release/backprop/handgrad.whl"):
+    pages = {"report.html", "report-without-names.html", "term.html", "term.csv"}
+    for name in ("gradebook.db", *pages, "release/backprop/handgrad.whl"):
         (tmp_path / name).touch()
     for name in ("submitted/README.md", "submitted/s01/backprop/backprop.ipynb"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    grades = {"submitted", "autograded", "feedback", ".handgrad", "gradebook.db", "report.html"}
+    grades = {"submitted", "autograded", "feedback", ".handgrad", "gradebook.db", *pages}
 
     def make(target: str, answer: str) -> set[str]:
         subprocess.run(["make", target], cwd=tmp_path, input=answer, text=True, capture_output=True, check=False)

@@ -19,6 +19,7 @@ from handgrad.course.nbgrader.collecting import names, services
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 from helpers.inputs import named
+from helpers.lms_rules import as_canvas, as_moodle
 from helpers.paths import ENVIRONMENT, ROOT
 
 WORKED = (ROOT / "solutions/backprop/backprop.ipynb").read_bytes()
@@ -161,6 +162,21 @@ def test_moodle_takes_its_number_back(collected: Collected) -> None:
     assert scores == {f"Participant {name}": "" if name in WITHOUT else "26" for name in theirs}
     with pytest.raises(CourseError, match=r"cannot find 1001, .* Export with --format moodle-worksheet"):
         export(Course.at(collected.root), "backprop", "moodle")
+
+
+def test_feedback_goes_back(collected: Collected) -> None:
+    """Everybody with a page gets it back by the number in the archive; who handed in no notebook is named."""
+    for form, rule, first in (("moodle-feedback", as_moodle, "1"), ("canvas-feedback", as_canvas, "2")):
+        said = run(collected.root, "handgrad", "export", "backprop", "--format", form, "-o", "back.zip")
+        with zipfile.ZipFile(collected.root / "back.zip") as archive:
+            found = {name: rule(name) for name in archive.namelist()}
+            content = archive.read(next(name for name in found if "1001" in name or "2001" in name)).decode()
+        there = {student for student in COLLECTED if student.startswith((first, "anon" if first == "2" else first))}
+        assert {str(one[0]) if one else None for one in found.values()} == {
+            name.removeprefix("anon_") for name in there
+        }
+        assert "of 26 points" in content
+        assert all(f"{name} (no feedback page)" in said for name in WITHOUT if name.startswith(first))
 
 
 def test_services(tmp_path: Path) -> None:

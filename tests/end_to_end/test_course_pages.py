@@ -19,6 +19,7 @@ from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.grade_class import stored_reports, write_feedback
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
+from handgrad.course.nbgrader.roster import people
 from handgrad.course.workers import worker
 from handgrad.course.workers.task import Task
 from handgrad.errors import CourseError
@@ -131,7 +132,7 @@ class TestScores:
         """A course that was never graded has no scores, and no gradebook after it was asked."""
         course = make_course(tmp_path)
         assert scores.entries(course, "backprop") == {}
-        assert scores.roster(course, "backprop") == {}
+        assert people(course).roster == {}
         assert not (tmp_path / "gradebook.db").exists()
 
     def test_what_is_no_gradebook(self, tmp_path: Path) -> None:

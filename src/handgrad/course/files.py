@@ -7,7 +7,7 @@ from pathlib import Path
 
 from handgrad.errors import CourseError
 
-__all__ = ["make_folder", "make_private_file", "private_mode", "write_text"]
+__all__ = ["make_folder", "make_private_file", "private_mode", "write_bytes", "write_text"]
 
 
 def make_folder(path: Path, *, shared: bool = False) -> None:
@@ -41,7 +41,12 @@ def make_private_file(path: Path, mode: int = 0o600) -> None:
 
 
 def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644) -> None:
-    """Write ``text`` to ``path`` in one step: never half, even if the process is killed.
+    """Write ``text`` to ``path`` in one step, in UTF-8; parameters and errors are those of :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"), replace=replace, mode=mode)
+
+
+def write_bytes(path: Path, content: bytes, *, replace: bool = True, mode: int = 0o644) -> None:
+    """Write ``content`` to ``path`` in one step: never half, even if the process is killed.
 
     With ``replace=False`` an existing file is left as it is; ``mode`` are the file's permissions, never more before.
     A device or a pipe is written to, and stays one.
@@ -54,7 +59,7 @@ def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644
     try:
         # a device or a pipe, such as /dev/null, must not be replaced by a file, which root could do
         if replace and path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(content)
             return
     except OSError as error:
         raise CourseError(f"{path} cannot be written: {error.strerror}.") from error
@@ -64,8 +69,8 @@ def write_text(path: Path, text: str, *, replace: bool = True, mode: int = 0o644
         raise CourseError(f"{path} cannot be written ({error.strerror}): is {path.parent} writable?") from error
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
         temporary.chmod(mode)
         if replace:
             temporary.replace(path)

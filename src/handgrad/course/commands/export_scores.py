@@ -83,7 +83,7 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
     students = people(course, assignment)
     roster, store = students.roster, report_store(course)
     replaced, accepted = store.replaced(assignment), store.accepted(assignment)
-    services = came_from(course.root, course.config, assignment)
+    services = came_from(course, assignment)
     numbers = {students.student(number): number for number in services}
 
     def row(name: str) -> ExportRow:

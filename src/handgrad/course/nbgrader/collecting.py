@@ -9,7 +9,7 @@ import logging
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -17,25 +17,33 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from nbgrader.apps.zipcollectapp import ZipCollectApp
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 from nbgrader.utils import find_all_notebooks
 from traitlets import List, Unicode
-from traitlets.config import Config
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few, worksheets
 from handgrad.course.nbgrader.owners import matches, owner
-from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.roster import archives, people
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.course.people import People
 from handgrad.notebook.reading import notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, printable
 
-__all__ = ["CANVAS", "MOODLE", "Collector", "Extractor", "Service", "came_from", "names", "services"]
+__all__ = [
+    "CANVAS",
+    "MOODLE",
+    "Collector",
+    "Extractor",
+    "Service",
+    "archived",
+    "came_from",
+    "names",
+    "services",
+]
 
 MOODLE = (
     r"(?:^|/)(?:(?P<name>[^/_]*)_(?=\d+_assignsubmission_))?(?P<student_id>\d+|[^/_]+)"
@@ -187,8 +195,6 @@ class Collector(FileNameCollectorPlugin):
 
     @cached_property
     def _people(self) -> People:
-        if self.parent is None:
-            return People()
         return people(self._course, self.parent.coursedir.assignment_id)
 
     @property
@@ -369,32 +375,32 @@ def _original(name: str, released: Collection[str]) -> str:
     return next((titles[title] for title in (seen.casefold(), plain.casefold()) if title in titles), name)
 
 
-def came_from(root: Path, config: Config, assignment: str) -> dict[str, Service]:
-    """For each student in an assignment's archives the service of the id: ``moodle`` or ``canvas``."""
-    app = ZipCollectApp(config=config)
-    folder = app.collect_directory_structure.format(
-        downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
-    )
-    collector = Collector(config=config)
-    return services(root / folder, collector.patterns, collector._student)
+def came_from(course: Course, assignment: str) -> dict[str, Service]:
+    """For each number in an assignment's archives the service that has given it: ``moodle`` or ``canvas``."""
+    return services(archives(course, assignment), Collector(config=course.config).patterns)
 
 
-def services(
-    folder: Path,
-    patterns: Sequence[str],
-    student_of: Callable[[re.Match[str], PurePath], str] = lambda match, path: match["student_id"],
-) -> dict[str, Service]:
-    """For each student in the archives in ``folder`` the service of the id: ``moodle`` or ``canvas``.
+def archived(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, str, Service | None]]:
+    """The files of students in the archives in ``folder``.
 
-    Canvas's id is that of the user, Moodle's that of the participant in this assignment. Students are left out who are
-    named by both services, by an instructor's own pattern, or without a number. ``student_of`` gives the student of a
-    match and of the path in which it was found.
+    Of each the student's number, the path from where the service names the student, and the service; None for another
+    pattern, or without a number.
     """
-    kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
     for path in _paths(folder):
         if match := owner(path, patterns):
             service = _SERVICES.get(match.re.pattern) if match["student_id"].isdecimal() else None
-            kinds[student_of(match, PurePath(path))].add(service)
+            yield match["student_id"], match[0].lstrip("/"), service
+
+
+def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
+    """For each number in the archives in ``folder`` the service that has given it: ``moodle`` or ``canvas``.
+
+    Canvas's number is that of the user, Moodle's that of the participant in this assignment. Numbers are left out that
+    both services have given, or that an instructor's own pattern has found.
+    """
+    kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
+    for student, _, service in archived(folder, patterns):
+        kinds[student].add(service)
     return {student: kind for student, known in kinds.items() if len(known) == 1 and (kind := next(iter(known)))}
 
 

@@ -14,6 +14,7 @@ from nbgrader.plugins import LateSubmissionPlugin
 
 from handgrad.cli import Export
 from handgrad.course.commands.export_scores import export
+from handgrad.course.commands.feedback_archive import FORMATS
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
@@ -161,7 +162,7 @@ def test_worksheet() -> None:
 
 def test_every_format_can_be_chosen() -> None:
     """The command line offers what there is."""
-    assert set(get_args(Export)) == set(EXPORTS)
+    assert set(get_args(Export)) == {*EXPORTS, *FORMATS}
 
 
 def test_gradescope(course: Course) -> None:
