@@ -6,16 +6,19 @@ import subprocess
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbgrader.api import Gradebook
 
 from handgrad import nbgrader as handgrad
 from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.collecting import names, services
+from handgrad.course.nbgrader.folders import Folders
 from handgrad.errors import CourseError
 from handgrad.report.records import Report
 from helpers.inputs import named
@@ -50,6 +53,12 @@ MOODLE = {
     "Leonhard Euler_1008_assignsubmission_file_/backprop (1).ipynb": WORKED,
     "Paul Cohen_1009_assignsubmission_onlinetext_/onlinetext.html": b"<p>I could not upload it.</p>",
     "Ada Lovelace_1001_assignsubmission_file_/__MACOSX/._backprop.ipynb": b"\0\5\26\7",
+    # what Safari, Windows and mail programs make of a name; a zip of Windows; one with nothing in it
+    "سعید\u200cرضوی_1011_assignsubmission_file/Backprop.ipynb.json": WORKED,
+    "Grace Hopper_1012_assignsubmission_file/work.ZIP": zipped([("in\\backprop (1).IPYNB", WORKED)]),
+    "Edsger Dijkstra_1013_assignsubmission_file/empty.zip": zipped([]),
+    # students who are in no group
+    "Default group_assignsubmission_file/backprop.ipynb": WORKED,
     # what a student calls a file is no other student's name
     "Eve_1010_assignsubmission_file_/x_1001_1_backprop.ipynb": WORKED,
 }
@@ -64,6 +73,10 @@ CANVAS = {
     "hilbertdavid_2007_678916_report.pdf": b"%PDF",
     "hilbertdavid_2007_678917_homework.rar": b"Rar!",
     "hilbertdavid_2007_678918_.DS_Store": b"",
+    "कुमारराज_2008_678919_backprop.ipynb": WORKED,
+    # a name of which Canvas keeps nothing, a group called 1
+    "_2009_link.html": b"<html></html>",
+    "1_2010_678920_backprop.ipynb.txt": WORKED,
 }
 COLLECTED = {
     "1001": ["backprop.ipynb"],
@@ -75,15 +88,25 @@ COLLECTED = {
     "1007": ["backprop.ipynb"],
     "1008": ["backprop (1).ipynb", "backprop.ipynb"],
     "1010": ["x_1001_1_backprop.ipynb"],
+    "1011": ["backprop.ipynb"],
+    "1012": ["backprop.ipynb"],
+    "Default group": ["backprop.ipynb"],
     "2001": ["backprop.ipynb"],
     "2002": ["backprop.ipynb"],
     "2003": ["backprop.ipynb"],
     "anon_Xy7": ["backprop.ipynb"],
     "2005": ["a_1_2_b.ipynb"],
     "2006": ["backprop.ipynb"],
+    "2008": ["backprop.ipynb"],
+    "2010": ["backprop.ipynb"],
 }
 """What stands in each student's folder afterwards."""
-WITHOUT = {"1009": ["onlinetext.html"], "2007": ["homework.rar", "report.pdf"]}
+WITHOUT = {
+    "1009": ["onlinetext.html"],
+    "1013": ["empty.zip"],
+    "2007": ["homework.rar", "report.pdf"],
+    "2009": ["link.html"],
+}
 """The same, of those who handed in no notebook."""
 NOT_RECOGNISED = ("plot.png", "broken.zip", "._backprop.ipynb", "s01_late_backprop.ipynb")
 
@@ -136,7 +159,7 @@ def test_everybody_is_collected(collected: Collected) -> None:
 def test_nobody_vanishes(collected: Collected) -> None:
     """Who handed in no notebook is named at the end, stands in the reports, and has an empty score in the exports."""
     last = collected.said.splitlines()[-1]
-    named = "1009 (onlinetext.html); 2007 (report.pdf, homework.rar)"
+    named = "1009 (onlinetext.html); 1013 (empty.zip); 2007 (report.pdf, homework.rar); 2009 (link.html)"
     assert f"Without a notebook: {named}. `handgrad grade` lists them as not-submitted." in last
     course = Course.at(collected.root)
     reports = {one.student: one for one in stored_reports(course, "backprop")}
@@ -234,6 +257,69 @@ def test_an_archive_that_names_a_student(tmp_path: Path) -> None:
     assert not (course / "submitted").exists()
 
 
+def test_dates(tmp_path: Path) -> None:
+    """Moodle's worksheet and Canvas's mark become dates that both programs read; nobody's own date is believed."""
+    course = make_course(tmp_path)
+    with (course / "nbgrader_config.py").open("a", encoding="utf-8") as config:
+        config.write('c.Collector.timezone = "Europe/Berlin"\n')
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "handgrad") as gradebook:
+        gradebook.add_assignment("backprop", duedate=datetime(2026, 6, 10, 12))
+    files = {
+        "Ada Lovelace_1001_assignsubmission_file/backprop.ipynb": WORKED,
+        "Ada Lovelace_1001_assignsubmission_file/timestamp.txt": b"2020-01-01",
+        "Kurt Gödel_1002_assignsubmission_file/backprop.ipynb": WORKED,
+        "hilbertdavid_LATE_2001_901_backprop.ipynb": WORKED,
+        "emmynoether_2002_902_work.zip": zipped([("backprop.ipynb", WORKED), ("timestamp.txt", b"2020-01-01")]),
+        # everything that this one handed in is left out
+        "eve_2003_903_conftest.py": b"",
+    }
+    archive = course / "downloaded/backprop/archive"
+    (archive / "class.ZIP").write_bytes(zipped(files.items()))
+    (archive / "Grades.csv").write_text(
+        'Identifier,Last modified (submission),Grade\nParticipant 1001,"Wednesday, 10 June 2026, 3:30 PM",\n'
+        "Participant 1002,-,\n",
+        encoding="utf-8-sig",
+    )
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    folders = Folders(Course.at(course), "backprop")
+    times = {student: folders.timestamp(student) for student in folders.students()}
+    assert times == {
+        "1001": datetime(2026, 6, 10, 13, 30),
+        "1002": None,
+        "2001": datetime(2026, 6, 10, 12, 0, 1),
+        "2002": None,
+        "2003": None,
+    }
+    for student, time in times.items():
+        assert folders._nbgrader.get_existing_timestamp(str(folders.submitted(student))) == time
+    for sentence in (
+        "Dates of hand-in: 1 from Moodle's worksheet Grades.csv, read as times of Europe/Berlin.",
+        "Canvas marks 1 (2001) as late without a time: they count as one second late",
+        "No date of hand-in: 1 (1002). They count as in time. Grades.csv has none of them.",
+    ):
+        assert sentence in said
+    unused = [line for line in said.splitlines() if "Not recognised" in line]
+    assert len(unused) == 2
+    assert all("timestamp.txt. A date from the student's own machine is no proof." in line for line in unused)
+
+
+def test_two_numbers_of_a_student(tmp_path: Path) -> None:
+    """If two numbers turn out to be one student, the newer hand-in is collected, and the log says so."""
+    course = make_course(tmp_path)
+    with (course / "nbgrader_config.py").open("a", encoding="utf-8") as config:
+        config.write(
+            "class Collector(handgrad.Collector):\n    def _student(self, match, path):\n        return 'ada'\n"
+            "c.ZipCollectApp.collector_plugin = Collector\n"
+        )
+    files = {"ada_1_901_backprop.ipynb": b"old", "adal_2_903_backprop.ipynb": b"new", "a_3_902_x.ipynb": b"older"}
+    (course / "downloaded/backprop/archive/class.zip").write_bytes(zipped(files.items()))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    held = {path.name: path.read_bytes() for path in (course / "submitted/ada/backprop").iterdir()}
+    assert held == {"backprop.ipynb": b"new"}
+    assert "ada handed in 3 times, as 1 and 3 and 2: the newest, 2, is collected." in said
+    assert "Canvas's archive has no dates: 1 without the mark LATE" in said
+
+
 def test_hostile_hand_ins(tmp_path: Path) -> None:
     """Of archives that unpack for ever, and of files that act, only the work is collected, for the instructor only."""
     course = make_course(tmp_path)
@@ -306,7 +392,8 @@ def test_names() -> None:
         (["backprop-1.ipynb", "backprop-2.ipynb"], ["backprop-1.ipynb", "backprop-2.ipynb"]),
         (["a/backprop.ipynb", "b/backprop.ipynb"], ["a/backprop.ipynb", "b/backprop.ipynb"]),
         (["lab-1.ipynb", "backprop copy.ipynb"], ["lab-1.ipynb", "backprop.ipynb"]),
-        (["backprop.IPYNB"], ["backprop.IPYNB"]),
+        (["backprop.IPYNB"], ["backprop.ipynb"]),
+        (["Backprop (1).ipynb"], ["backprop.ipynb"]),
         (["other.ipynb", "backprop.py"], ["other.ipynb", "backprop.py"]),
     ]:
         with named(files, expected):

@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.reading import is_export, is_notebook, read_notebook
+from handgrad.notebook.reading import is_export, is_notebook, parse_notebook, read_notebook
 from handgrad.notebook.text_limits import limited
-from handgrad.notebook.untrusted_files import escaped, links_in, walk
+from handgrad.notebook.untrusted_files import escaped, links_in, read_file, walk
+from handgrad.submission.archives import is_archive, notebooks_in
 from handgrad.submission.submission import Submission
 
 __all__ = ["Found", "find_notebook", "found_by_name"]
@@ -28,11 +31,13 @@ FILE_SECONDS = 5.0
 class Found:
     """The notebook that counts (None if there is none), and a ``note`` about the choice.
 
-    The note is empty if the notebook has its expected name and nothing else could count.
+    The note is empty if the notebook has its expected name and nothing else could count. A notebook in an archive has
+    its ``content``, and a path as if the archive were a folder.
     """
 
     path: Path | None
     note: str = ""
+    content: bytes | None = None
 
 
 def found_by_name(folder: Path, exercise: Exercise, inside: Path | None = None) -> Found | None:
@@ -47,6 +52,8 @@ def found_by_name(folder: Path, exercise: Exercise, inside: Path | None = None) 
     links = links_in(folder, inside) if inside is not None else ""
     if os.path.lexists(exact):
         return Found(exact, links)
+    if _files(folder, names, is_archive):
+        return None
     return Found(None, _said(_nothing(folder, exact.name, inside), links))
 
 
@@ -73,6 +80,12 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
         answers |= exports
         others += exports
     there = os.path.lexists(exact)
+    packed: dict[Path, bytes] = {}
+    if not there and max(answers.values(), default=0) < 1:
+        packed = _packed(_files(folder, names, is_archive), inside)
+        counts = {path: _answers(path, exercise, inside, content) for path, content in packed.items()}
+        answers |= {path: count for path, count in counts.items() if count > 0 or is_notebook(path.name)}
+        others += packed
     if there and (max(answers.values(), default=-1) < 1 or _answers(exact, exercise, inside) >= 0):
         written = [path for path, count in answers.items() if count > 0]
         return Found(exact, _said(_left_aside(folder, written), links))
@@ -84,7 +97,7 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     why = f"{name} cannot be read" if there else f"there is no {name}"
     note = f"{escaped(best.relative_to(folder))} was graded: {why}."
     written = [path for path, count in answers.items() if count > 0 and path != best]
-    return Found(best, _said(note, _left_aside(folder, written), links))
+    return Found(best, _said(note, _left_aside(folder, written), links), packed.get(best))
 
 
 def _said(*parts: str) -> str:
@@ -122,11 +135,22 @@ def _is_checkpoint(path: Path) -> bool:
     return CHECKPOINTS in path.parts or path.stem.endswith("-checkpoint")
 
 
-def _answers(path: Path, exercise: Exercise, inside: Path | None) -> int:
+def _packed(paths: Sequence[Path], inside: Path | None) -> dict[Path, bytes]:
+    """The files in archives that may be notebooks, with what they hold."""
+    found: dict[Path, bytes] = {}
+    for path in paths:
+        # an archive that cannot be read has nothing in it
+        with suppress(OSError, SubmissionError):
+            found |= notebooks_in(path, read_file(path, inside).content)
+    return dict(islice(found.items(), MOST))
+
+
+def _answers(path: Path, exercise: Exercise, inside: Path | None, content: bytes | None = None) -> int:
     """How many gradients the notebook at ``path`` assigns; -1 if it is not a notebook of the exercise."""
     try:
         with limited(FILE_SECONDS):
-            return len(Submission.of(read_notebook(path, inside), exercise).written())
+            notebook = read_notebook(path, inside) if content is None else parse_notebook(content, str(path))
+            return len(Submission.of(notebook, exercise).written())
     # SubmissionError and TextLimitError, and whatever a parser raises at a text that was made for it
     except Exception:
         return -1

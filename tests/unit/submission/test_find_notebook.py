@@ -1,6 +1,8 @@
 """The notebook in what a student handed in."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import students_page
+from handgrad.submission.archives import MAX_BYTES
 from handgrad.submission.find_notebook import MOST, Found, find_notebook
 from helpers.inputs import named
 
@@ -65,6 +68,43 @@ def test_renamed(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
             path = _put(folder / name, content if "md" not in name else markdown)
             _put(folder / "names.txt", b"emma\nolivia\n")
             assert find_notebook(folder, exercise) == Found(path, f"{name} was graded: there is no backprop.ipynb.")
+
+
+def _zipped(**files: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, data)
+    return held.getvalue()
+
+
+def test_in_an_archive(exercise: Exercise, content: bytes, tmp_path: Path) -> None:
+    """A notebook in an archive counts where there is no other, however the archive was made; nothing is unpacked."""
+    inner = _zipped(**{"backprop.ipynb.txt": content})
+    archives = {
+        "work.ZIP": (_zipped(**{"w\\backprop.ipynb": content, "__MACOSX/._b.ipynb": b"\0"}), "w/backprop.ipynb"),
+        "deep.zip": (_zipped(**{"a/in.Zip": inner}), "a/in.Zip/backprop.ipynb.txt"),
+        "outward.zip": (_zipped(**{"../../../x.ipynb": content, "conftest.py": b"1"}), "x.ipynb"),
+    }
+    for name, (data, inside) in archives.items():
+        with named(name):
+            folder = _put(tmp_path / name / name, data).parent
+            note = f"{name}/{inside} was graded: there is no backprop.ipynb."
+            assert find_notebook(folder, exercise) == Found(folder / name / inside, note, content)
+            assert [path.name for path in folder.iterdir()] == [name]
+            own = _put(folder / "mine.ipynb", content)
+            assert find_notebook(folder, exercise, tmp_path).path == own
+    bomb = _zipped(**{"backprop.ipynb": b" " * (MAX_BYTES + 1)})
+    nested = content
+    for _ in range(9):
+        nested = _zipped(**{"in.zip": nested})
+    for number, data in enumerate((_zipped(), b"PK\3\4 and no more", b"", bomb, nested, inner[:-9])):
+        with named(number):
+            folder = _put(tmp_path / str(number) / "work.zip", data).parent
+            note = "There is no backprop.ipynb in the folder, which holds: work.zip."
+            assert find_notebook(folder, exercise) == Found(None, note)
 
 
 def test_most_answers(exercise: Exercise, content: bytes, tmp_path: Path) -> None:

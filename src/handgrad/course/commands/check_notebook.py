@@ -249,6 +249,8 @@ def _inside(folder: Path, exercise: Exercise | None) -> tuple[Path, str]:
     found = find_notebook(folder, exercise, hand_ins.trusted_folder(folder, CONFIG))
     if found.path is None:
         raise SubmissionError(found.note or f"there is no notebook in {folder}.")
+    if found.content is not None:
+        raise SubmissionError(f"the notebook is in an archive, {found.path}: unpack it, and check it then.")
     return found.path, found.note
 
 

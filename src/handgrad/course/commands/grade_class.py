@@ -432,7 +432,7 @@ class ClassGrading:
         if found.path is None:
             return SubmittedFile(student, str(folder), fault=("not-submitted", found.note))
         try:
-            content = read_content(found.path, trusted)
+            content = read_content(found.path, trusted) if found.content is None else found.content
             return SubmittedFile(student, str(found.path), content, self.folders.timestamp(student), found.note)
         except SubmissionError as error:
             return SubmittedFile(student, str(found.path), fault=("unreadable", str(error)))

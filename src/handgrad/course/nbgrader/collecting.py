@@ -165,6 +165,8 @@ class Collector(FileNameCollectorPlugin):
             return "It is metadata of another system about a file."
         if is_configuration(path.name):
             return "A program would take it for its configuration."
+        if path.name == TIMESTAMP:
+            return "A date from the student's own machine is no proof."
         if path.suffix.lower() == ".csv":
             return "It is no grading worksheet of Moodle in English: switch Moodle to English and download it again."
         if path.suffix.lower() not in self.valid_ext:
@@ -211,8 +213,10 @@ class Collector(FileNameCollectorPlugin):
         )
         collected, times, without = {}, {}, {}
         for student, hand_ins in self._hand_ins(root).items():
-            found = [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins]
-            times[student], newest = self._newest(student, found)
+            newest = hand_ins[0]
+            if len(hand_ins) > 1:
+                newest = self._newest(student, [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins])
+            times[student] = dates.of(student, newest.matches)
             files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
             if files:
                 collected[student] = self._named(student, files, root, released)
@@ -253,18 +257,17 @@ class Collector(FileNameCollectorPlugin):
             if match and path.is_file() and _is_theirs(path, match):
                 yield path, match
 
-    def _newest(
-        self, student: str, hand_ins: Sequence[tuple[datetime | None, "_HandIn"]]
-    ) -> tuple[datetime | None, "_HandIn"]:
-        """The newest of a student's hand-ins, with its date: by their dates, then by the numbers that were given."""
-        first, *rest = sorted(hand_ins, key=lambda item: (item[0] or datetime.min, item[1].order), reverse=True)
-        if rest:
-            self.log.warning(
-                "%s handed in %d times, as %s: the newest, %s, is collected. The others stay in %s.",
-                *(student, len(hand_ins), " and ".join(hand_in.number for _, hand_in in hand_ins)),
-                *(first[1].number, self._root),
-            )
-        return first
+    def _newest(self, student: str, hand_ins: Sequence[tuple[datetime | None, "_HandIn"]]) -> "_HandIn":
+        """The newest of a student's hand-ins: by their dates, then by the numbers of the files and of the students."""
+        ordered = [
+            hand_in for _, hand_in in sorted(hand_ins, key=lambda item: (item[0] or datetime.min, item[1].order))
+        ]
+        self.log.warning(
+            "%s handed in %d times, as %s: the newest, %s, is collected. The others stay in %s.",
+            *(student, len(ordered), " and ".join(hand_in.number for hand_in in ordered), ordered[-1].number),
+            self._root,
+        )
+        return ordered[-1]
 
     def _is_notebook(self, path: Path) -> bool:
         return path.suffix.lower() in self.valid_ext

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Literal
 
 from nbgrader.api import Assignment
 from nbgrader.utils import parse_utc
@@ -24,6 +25,8 @@ from handgrad.report.names import shown
 
 __all__ = ["HandInDates", "due_date", "few", "worksheets"]
 
+_Origin = Literal["known", "late", "in time", "odd", "missing"]
+"""Where a date comes from; of an odd one the text is kept, of a known one the source."""
 LONGEST_WORKSHEET = 16 << 20
 """Bytes of the largest csv that is read."""
 _DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
@@ -82,68 +85,61 @@ class HandInDates:
     due: datetime | None
     zone: tzinfo | None
     assignment: str
-    _known: dict[str, str] = field(default_factory=dict)
-    _late: list[str] = field(default_factory=list)
-    _odd: dict[str, str] = field(default_factory=dict)
-    _missing: list[str] = field(default_factory=list)
-    _in_time: list[str] = field(default_factory=list)
+    _origins: dict[str, tuple[_Origin, str]] = field(default_factory=dict)
 
     def of(self, student: str, matches: Sequence[re.Match[str]]) -> datetime | None:
-        """When ``student`` handed in the files with these matches, in UTC without a zone; None if that is not known."""
+        """When ``student`` handed in the files with these matches, in UTC without a zone; None if that is not known.
+
+        The last call for a student is the one that counts in :meth:`said`.
+        """
         groups = [match.groupdict() for match in matches]
-        times = [time for found in groups if (time := self._written(student, found))]
-        times += [time for found in groups[:1] if (time := self._in_worksheet(student, found))]
-        if times:
-            return max(times)
-        if any(map(is_late, groups)):
-            self._late.append(student)
-            return self.due and self.due + timedelta(seconds=1)
         # a pattern with such a mark is Canvas's, or one like it
-        if any("late" in found for found in groups):
-            self._in_time.append(student)
-        elif student not in self._odd:
-            self._missing.append(student)
-        return None
+        self._origins[student] = ("in time" if "late" in groups[0] else "missing"), ""
+        times = [time for found in groups if (time := self._written(student, found))]
+        if not times and (time := self._in_worksheet(student, groups[0])):
+            times.append(time)
+        if not times and any(map(is_late, groups)):
+            self._origins[student] = "late", ""
+            return self.due and self.due + timedelta(seconds=1)
+        return max(times, default=None)
 
     def said(self) -> Iterator[str]:
         """Where dates come from, and whose are missing: a sentence for each."""
-        sources: dict[str, list[str]] = {}
-        for student, source in self._known.items():
-            sources.setdefault(source, []).append(student)
-        for source, students in sources.items():
-            yield f"Dates of hand-in: {len(students)} from {source}."
-        if self._odd:
-            examples = few([f"{student} ({text!r})" for student, text in self._odd.items()])
+        students: dict[tuple[_Origin, str], list[str]] = {}
+        for student, (origin, text) in sorted(self._origins.items()):
+            students.setdefault((origin, text if origin == "known" else ""), []).append(student)
+        named = {origin: f"{len(found)} ({few(found)})" for (origin, _), found in students.items()}
+        for (origin, source), found in students.items():
+            if origin == "known":
+                yield f"Dates of hand-in: {len(found)} from {source}."
+        if odd := students.get(("odd", "")):
+            examples = few([f"{student} ({self._origins[student][1]!r})" for student in odd])
             yield (
                 f"Dates that cannot be read: {examples}. Switch Moodle to English, download the worksheet again and "
                 "collect again with --force; or write each date into the student's timestamp.txt."
             )
-        late = few(sorted(self._late))
-        if self._late and self.due:
+        if "late" in named and self.due:
             yield (
-                f"Canvas marks {len(self._late)} as late without a time ({late}): they count as one second "
-                f"late, after the due date {self.due:%Y-%m-%d %H:%M:%S} UTC. If you know better, write the time into "
-                "the student's timestamp.txt."
+                f"Canvas marks {named['late']} as late without a time: they count as one second late, after the due "
+                f"date {self.due:%Y-%m-%d %H:%M:%S} UTC. If you know better, write the time into the student's "
+                "timestamp.txt."
             )
-        elif self._late:
+        elif "late" in named:
             yield (
-                f"Canvas marks {len(self._late)} as late without a time ({late}), and the gradebook has no "
-                f"due date of {self.assignment}: they count as in time. Run `nbgrader db assignment add "
-                f"{self.assignment} --duedate='2026-01-31 23:59 UTC'` with your date, and collect again with --force."
+                f"Canvas marks {named['late']} as late without a time, and the gradebook has no due date of "
+                f"{self.assignment}: they count as in time. Run `nbgrader db assignment add {self.assignment} "
+                "--duedate='2026-01-31 23:59 UTC'` with your date, and collect again with --force."
             )
-        if self._in_time:
-            yield f"Canvas's archive has no dates: {len(self._in_time)} without the mark LATE count as in time."
-        if self._missing:
+        if punctual := students.get(("in time", "")):
+            yield f"Canvas's archive has no dates: {len(punctual)} without the mark LATE count as in time."
+        if "missing" in named:
             advice = (
-                f"{few(sorted(map(shown, self.worksheets)))} has none of them."
+                f"{few(sorted(self.worksheets))} has none of them."
                 if self.worksheets
                 else "Moodle's dates are in its grading worksheet: put that csv beside the archive and collect again "
                 "with --force."
             )
-            yield (
-                f"No date of hand-in: {len(self._missing)} ({few(sorted(self._missing))}). They count as in time. "
-                f"{advice}"
-            )
+            yield f"No date of hand-in: {named['missing']}. They count as in time. {advice}"
 
     def _written(self, student: str, groups: Mapping[str, str | None]) -> datetime | None:
         """The date that an instructor's own pattern finds in a path."""
@@ -154,9 +150,9 @@ class HandInDates:
             time: datetime = parse_utc(text.replace("_", " "))
         # the parser lets more than its own exceptions through
         except Exception:
-            self._odd[student] = text
+            self._origins[student] = "odd", text
             return None
-        self._known[student] = "the names of the files"
+        self._origins[student] = "known", "the names of the files"
         return time
 
     def _in_worksheet(self, student: str, groups: Mapping[str, str | None]) -> datetime | None:
@@ -168,13 +164,12 @@ class HandInDates:
             if members:
                 found = max(members, key=lambda member: member.time or datetime.min)
             if found and found.time:
-                self._known[student] = (
-                    f"Moodle's worksheet {shown(file)}, read as times of {self.zone or 'this machine'}"
-                )
+                zone = self.zone or "this machine"
+                self._origins[student] = "known", f"Moodle's worksheet {shown(file)}, read as times of {zone}"
                 time = found.time.replace(tzinfo=self.zone)
                 return time.astimezone(UTC).replace(tzinfo=None)
             if found and found.text:
-                self._odd[student] = found.text
+                self._origins[student] = "odd", found.text
         return None
 
 

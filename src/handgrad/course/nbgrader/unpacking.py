@@ -277,7 +277,8 @@ def _safe(name: str) -> tuple[PurePosixPath | None, str]:
         return None, "its name leads out of the folder"
     if not plain.isprintable():
         return None, "its name has invisible characters"
-    return (None if plain.endswith("/") or not path.parts else path), ""
+    # names are UTF-8 on the disk, whatever the locale says
+    return (None if plain.endswith("/") or not path.parts else PurePosixPath(os.fsdecode(plain.encode()))), ""
 
 
 def _plain(sign: str) -> str:
