@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -212,6 +213,93 @@ def everywhere(term: Term, assignment: str) -> dict[str, dict[str, float]]:
     return found
 
 
+def of_canvas(term: Term) -> dict[str, float]:
+    """The first assignment: three are late, one is known by another number. The scores that are right."""
+    expected = {student: POINTS[CANVAS] - (student in WRONG) for student in STUDENTS[:-1]}
+    late = {"u001", "u002", "u003"}
+    files = {}
+    for student in STUDENTS[:-1]:
+        first, last = name(student)
+        number = "999" if student == "u059" else lms(student)
+        start = f"{last}{first}_{'LATE_' * (student in late)}{number}".replace(
+            f"{last}{first}", f"{last}{first}".lower()
+        )
+        files[f"{start}_{9000 + int(student[1:])}_{CANVAS}.ipynb"] = term.notebook(CANVAS, student)
+    term.archive(CANVAS, files)
+    term.run("handgrad", "students", "extend", "u001", "--days", "5", CANVAS, kill=2.0)
+    said = term.run("nbgrader", "zip_collect", CANVAS, "--force", kill=2.5)
+    assert "999 (last059first059) is not in the roster; nearest: u059 (First059 Last059)" in said
+    said = term.grade(CANVAS)
+    assert "999 is not in the roster" in said
+    assert re.search(r"u002\b.*\b10 .*late: 1 point off", said)
+    term.run("handgrad", "students", "match", "999", "u059", kill=2.0)
+    expected["u002"] -= 1
+    said = term.run("handgrad", "students", "extend", "u003", "--days", "2", CANVAS)
+    assert "the late penalty is 0 now, the score 11" in said
+    rule = ("--mistake", "scale", "--points", "0.5", "--reason", "unclear")
+    term.run("handgrad", "accept", CANVAS, "dlogits", *rule, kill=3.0)
+    for student in WRONG - {"u060"}:
+        expected[student] += 0.5
+    with Gradebook(f"sqlite:///{term.root / 'gradebook.db'}", "handgrad") as gradebook:
+        gradebook.find_grade("check_dpooled", CANVAS, CANVAS, "u021").manual_score = 0.25
+        gradebook.find_grade("check_dpooled", CANVAS, CANVAS, "u022").extra_credit = 0.5
+        gradebook.db.commit()
+    expected["u021"] -= 0.75
+    expected["u022"] += 0.5
+    term.run("handgrad", "students", "withdraw", "u007", kill=1.5)
+    del expected["u007"]
+    return expected
+
+
+def of_moodle(term: Term) -> dict[str, float]:
+    """The second: one is exempt, and the due date moves after grading. The scores that are right."""
+    expected = {student: POINTS[MOODLE] - (student in WRONG) for student in STUDENTS if student != "u007"}
+    files = {}
+    for student in STUDENTS:
+        folder = f"{' '.join(name(student))}_{7000 + int(student[1:])}_assignsubmission_file"
+        files[f"{folder}/{MOODLE}.ipynb"] = term.notebook(MOODLE, student)
+    term.archive(MOODLE, files)
+    path = term.root / "downloaded" / MOODLE / "archive" / "Grades.csv"
+    path.write_text(worksheet({"u030": 3, "u031": 5}), encoding="utf-8")
+    term.run("handgrad", "students", "exempt", "u005", MOODLE)
+    del expected["u005"]
+    term.run("nbgrader", "zip_collect", MOODLE, "--force")
+    said = term.grade(MOODLE)
+    assert re.search(r"u030\b.*late: 2 points off", said)
+    term.run("nbgrader", "db", "assignment", "add", MOODLE, "--duedate", "2026-03-03 23:59:59 UTC")
+    expected["u031"] -= 2
+    return expected
+
+
+def of_folders(term: Term) -> dict[str, float]:
+    """The third: a group hands in one notebook, and one student a broken one again. The scores that are right."""
+    expected = {student: POINTS[FOLDERS] - (student in WRONG) for student in STUDENTS[:-1] if student != "u007"}
+    with (term.root / "students.csv").open("a", encoding="utf-8") as file:
+        file.writelines(f",{student},,Team 3,\n" for student in ("u010", "u011", "u012"))
+    for student in STUDENTS[:-1]:
+        if student not in ("u010", "u011"):
+            term.hand_in(FOLDERS, student, "2026-03-01 12:00:00 UTC")
+    expected["u010"] = expected["u011"] = expected["u012"]
+    term.grade(FOLDERS)
+    term.hand_in(FOLDERS, "u022", content="{")
+    assert "the score is from an earlier hand-in" in term.run("handgrad", "grade", FOLDERS)
+    return expected
+
+
+def newer_grader(term: Term, assignment: str) -> None:
+    """Grade with a grader of other code: all are graded again, and told why."""
+    patched = f"""
+import sys
+from handgrad.cli import main
+from handgrad.course.workers import task
+task.code_digest = lambda: "f" * 64
+sys.argv = ["handgrad", "grade", {assignment!r}, "--workers", "1"]
+main()
+"""
+    said = term.run(sys.executable, "-c", patched)
+    assert "the grader has changed: handgrad's grading code" in said
+
+
 @pytest.mark.slow
 def test_a_term(tmp_path: Path) -> None:
     """Sixty students, Canvas and Moodle, extensions, drop-outs, a group, manual scores, a new grader, kill -9."""
@@ -223,101 +311,20 @@ def test_a_term(tmp_path: Path) -> None:
     term.run("handgrad", "students", "import", "addresses.csv")
     for assignment in POINTS:
         term.run("nbgrader", "db", "assignment", "add", assignment, "--duedate", "2026-03-01 23:59:59 UTC")
-
-    # the first: Canvas's archive; three are late, one is known by another number
-    expected = {student: POINTS[CANVAS] - (student in WRONG) for student in STUDENTS[:-1]}
-    late = {"u001", "u002", "u003"}
-    term.archive(
-        CANVAS,
-        {
-            f"{name(s)[1].lower()}{name(s)[0].lower()}_{'LATE_' if s in late else ''}{'999' if s == 'u059' else lms(s)}_"
-            f"{9000 + int(s[1:])}_{CANVAS}.ipynb": term.notebook(CANVAS, s)
-            for s in STUDENTS[:-1]
-        },
-    )
-    term.run("handgrad", "students", "extend", "u001", "--days", "5", CANVAS, kill=2.0)
-    said = term.run("nbgrader", "zip_collect", CANVAS, "--force", kill=2.5)
-    assert "999 (last059first059) is not in the roster; nearest: u059 (First059 Last059)" in said
-    said = term.grade(CANVAS)
-    assert "999 is not in the roster" in said
-    assert re.search(r"u002\b.*\b10 .*late: 1 point off", said)
-    term.run("handgrad", "students", "match", "999", "u059", kill=2.0)
-    expected["u002"] -= 1
-    said = term.run("handgrad", "students", "extend", "u003", "--days", "2", CANVAS)
-    assert "the late penalty is 0 now, the score 11" in said
-    term.run(
-        "handgrad",
-        "accept",
-        CANVAS,
-        "dlogits",
-        "--mistake",
-        "scale",
-        "--points",
-        "0.5",
-        "--reason",
-        "unclear",
-        kill=3.0,
-    )
-    for student in WRONG - {"u060"}:
-        expected[student] += 0.5
-    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}", "handgrad") as gradebook:
-        gradebook.find_grade("check_dpooled", CANVAS, CANVAS, "u021").manual_score = 0.25
-        gradebook.find_grade("check_dpooled", CANVAS, CANVAS, "u022").extra_credit = 0.5
-        gradebook.db.commit()
-    expected["u021"] -= 0.75
-    expected["u022"] += 0.5
-    term.run("handgrad", "students", "withdraw", "u007", kill=1.5)
-    del expected["u007"]
-    canvas = expected
-
-    # the second: Moodle's archive with its worksheet; one is exempt; the due date moves after grading
-    expected = {student: POINTS[MOODLE] - (student in WRONG) for student in STUDENTS if student != "u007"}
-    days = {"u030": 3, "u031": 5}
-    term.archive(
-        MOODLE,
-        {
-            f"{' '.join(name(s))}_{7000 + int(s[1:])}_assignsubmission_file/{MOODLE}.ipynb": term.notebook(MOODLE, s)
-            for s in STUDENTS
-        },
-    )
-    (tmp_path / "downloaded" / MOODLE / "archive" / "Grades.csv").write_text(worksheet(days), encoding="utf-8")
-    term.run("handgrad", "students", "exempt", "u005", MOODLE)
-    term.run("nbgrader", "zip_collect", MOODLE, "--force")
-    said = term.grade(MOODLE)
-    assert re.search(r"u030\b.*late: 2 points off", said)
-    term.run("nbgrader", "db", "assignment", "add", MOODLE, "--duedate", "2026-03-03 23:59:59 UTC")
-    expected["u031"] -= 2
-    del expected["u005"]
-    moodle = expected
-
-    # the third: folders; a group of three hands in one notebook, and one hands in again what cannot be read
-    expected = {student: POINTS[FOLDERS] - (student in WRONG) for student in STUDENTS[:-1] if student != "u007"}
-    with (tmp_path / "students.csv").open("a", encoding="utf-8") as file:
-        file.writelines(f",{student},,Team 3,\n" for student in ("u010", "u011", "u012"))
-    for student in STUDENTS[:-1]:
-        if student not in ("u010", "u011"):
-            term.hand_in(FOLDERS, student, "2026-03-01 12:00:00 UTC")
-    expected["u010"] = expected["u011"] = expected["u012"]
-    term.grade(FOLDERS)
-    term.hand_in(FOLDERS, "u022", content="{")
-    said = term.run("handgrad", "grade", FOLDERS)
-    assert "the score is from an earlier hand-in" in said
-    folders = expected
-
-    # a grader with other code
-    before = {assignment: everywhere(term, assignment)["csv"] for assignment in POINTS}
-    assert before[CANVAS] == canvas
-    for assignment in POINTS:
-        term.run("handgrad", "grade", assignment, "--force", "--workers", "2")
+    expected = {CANVAS: of_canvas(term), MOODLE: of_moodle(term), FOLDERS: of_folders(term)}
+    for assignment, scores in expected.items():
+        assert everywhere(term, assignment)["csv"] == scores, assignment
+    newer_grader(term, CANVAS)
     for form in ("csv", "canvas", "moodle", "json", "gradescope"):
         term.run("handgrad", "export", CANVAS, "--format", form, "-o", f"scores.{form}", kill=1.0)
     term.run("handgrad", "report", CANVAS, kill=2.5)
     term.run("handgrad", "feedback", CANVAS, "--student", "u02*", kill=3.0)
 
-    for assignment, scores in ((CANVAS, canvas), (MOODLE, moodle), (FOLDERS, folders)):
+    for assignment, scores in expected.items():
         for place, found in everywhere(term, assignment).items():
             assert found == scores, (assignment, place)
     term.run("handgrad", "report", kill=2.0)
-    rows = {row["student"]: row for row in csv.DictReader((tmp_path / "term.csv").open(encoding="utf-8"))}
+    with (tmp_path / "term.csv").open(encoding="utf-8") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
     assert "u007" not in rows
-    assert float(rows["u003"]["total"]) == canvas["u003"] + moodle["u003"] + folders["u003"]
+    assert float(rows["u003"]["total"]) == sum(scores["u003"] for scores in expected.values())

@@ -15,7 +15,7 @@ from handgrad.course.files import make_private_file, private_mode
 from handgrad.errors import CourseError
 from handgrad.report.records import AcceptedAnswer, Report
 
-__all__ = ["STORE", "ReportStore", "keep_journal"]
+__all__ = ["STORE", "ReportStore", "keep_journal", "submitted_digest"]
 
 STORE = "answers.sqlite"
 """The file in a course's private folder; its name is from version 0.1.0, which stored answers too."""
@@ -95,9 +95,9 @@ class ReportStore:
     def put(self, report: Report, state: str = "") -> None:
         """Store a student's report, replacing an older one.
 
-        While ``state``, the digests of everything that it depends on, is the same, it is not graded again. Its first
-        word is the digest of what was handed in: if that is another one, and the result too, the older report is kept
-        for :meth:`replaced`.
+        While ``state``, the digests of everything that it depends on, is the same, it is not graded again. If it tells
+        that something else was handed in, and the result is another one too, the older report is kept for
+        :meth:`replaced`.
         """
         row = (report.assignment, report.student, "", state, json.dumps(report.to_dict()))
         with self._connected() as connection, self._usable(), connection:
@@ -114,11 +114,11 @@ class ReportStore:
         older_state, older = before
         if _is_another(older, older_state, report, state):
             connection.execute("INSERT INTO replaced VALUES (NULL, ?, ?, ?, ?)", (*ours, *before))
-        elif not _digest(older_state) and _digest(state):
+        elif not submitted_digest(older_state) and submitted_digest(state):
             # if the grader failed in between, the last one kept may be about this very hand-in
             query = "SELECT place, state FROM replaced WHERE assignment = ? AND student = ? ORDER BY place DESC LIMIT 1"
             last = connection.execute(query, ours).fetchone()
-            if last and _digest(last[1]) == _digest(state):
+            if last and submitted_digest(last[1]) == submitted_digest(state):
                 connection.execute("DELETE FROM replaced WHERE place = ?", last[:1])
 
     def states(self, assignment: str) -> dict[str, tuple[str, str]]:
@@ -187,14 +187,18 @@ class ReportStore:
                 return connection.execute(query, (assignment,)).fetchall()
 
 
-def _digest(state: str) -> str:
-    """The digest of what was handed in; empty if it is not known."""
-    return state.partition(" ")[0]
+def submitted_digest(state: str) -> str:
+    """The digest of what was handed in, from the state that is stored with a report; empty if it is not known."""
+    try:
+        return str(json.loads(state)["submitted"])
+    except (ValueError, KeyError, TypeError):
+        # three digests, of version 0.1.0
+        return state.partition(" ")[0]
 
 
 def _is_another(older: str, older_state: str, newer: Report, newer_state: str) -> bool:
     """Whether two reports are about different hand-ins with different results, as far as the digests tell."""
-    digests = _digest(older_state), _digest(newer_state)
+    digests = submitted_digest(older_state), submitted_digest(newer_state)
     if all(digests) and digests[0] == digests[1]:
         return False
     try:

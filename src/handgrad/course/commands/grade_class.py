@@ -28,7 +28,7 @@ from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
 from handgrad.course.nbgrader.student_records import join
-from handgrad.course.report_store import STORE, ReportStore
+from handgrad.course.report_store import STORE, ReportStore, submitted_digest
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
 from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
@@ -251,6 +251,7 @@ class ClassGrading:
         self.store = report_store(course)
         self.reader = Reader()
         self._read: dict[str, SubmittedFile] = {}
+        self._states: dict[str, tuple[str, str]] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -292,7 +293,7 @@ class ClassGrading:
         """What there is to do for ``students`` (default: everyone); with ``force`` no stored report holds."""
         plan = Plan()
         wanted = self.folders.students(students)
-        states = self.store.states(self.assignment)
+        self._states = states = self.store.states(self.assignment)
         graded = {*entries(self.course, self.assignment)} if self.dry_run else self.gradebook.graded()
         for name in wanted:
             if reason := FORCED if force else self._reason(name, *states.get(name, ("", "")), graded):
@@ -458,7 +459,9 @@ class ClassGrading:
         try:
             if report.outcome == "graded":
                 self.folders.write_autograded(report.student, result.notebook)
-                row = self.gradebook.save(report, result.comments, submitted.timestamp)
+                before = submitted_digest(self._states.get(report.student, ("", ""))[0])
+                is_same = before == submitted.digest
+                row = self.gradebook.save(report, result.comments, submitted.timestamp, is_same=is_same)
             elif report.outcome != "not-submitted":
                 self.gradebook.flag(report.student, report.message)
         # a ValueError is a text that cannot be encoded
@@ -485,7 +488,7 @@ class ClassGrading:
                 cell.metadata.nbgrader.points = verdict.max_points
                 cell.outputs = nbformat.from_dict(check_outputs(verdict))
         self.folders.write_autograded(report.student, tidying.text_of(notebook))
-        row = self.gradebook.save(report, texts, submitted.timestamp)
+        row = self.gradebook.save(report, texts, submitted.timestamp, is_same=True)
         self.store.put(report, self._state(submitted))
         return row
 

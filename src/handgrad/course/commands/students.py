@@ -116,7 +116,8 @@ def set_status(course: Course, student: str, status: str, assignments: Sequence[
 
     def change(lines: list[Line]) -> list[Line]:
         before = next((line.status for line in lines if line.student_id == student and line.status), "")
-        kind, *named = before.split()
+        kind, _, names = before.partition(" ")
+        named = names.split()
         new = status
         if assignments and (status or kind == EXEMPT):
             # exemptions add up; taking one back leaves the others

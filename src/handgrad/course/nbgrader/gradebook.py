@@ -45,9 +45,9 @@ __all__ = ["CELL_SCORE", "PENALTY", "GradebookWriter"]
 _CELLS: Any = bindparam("cells", expanding=True)
 CELL_SCORE = func.coalesce(Grade.manual_score, Grade.auto_score) + func.coalesce(Grade.extra_credit, 0.0)
 """The manual score of a cell, or the automatic score if there is none, plus extra credit; NULL without a score."""
-_SCORES = select(Grade.cell_id, Grade.auto_score, Grade.manual_score, Grade.extra_credit).where(
-    Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS)
-)
+_SCORES = select(
+    Grade.cell_id, Grade.auto_score, Grade.manual_score, Grade.extra_credit, Grade.needs_manual_grade
+).where(Grade.notebook_id == bindparam("notebook"), Grade.cell_id.in_(_CELLS))
 """The scores of each cell of a submitted notebook."""
 _COMMENTS = select(Comment.cell_id, Comment.auto_comment, Comment.manual_comment).where(
     Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
@@ -212,10 +212,13 @@ class GradebookWriter:
             return set(connection.execute(_GRADED, {"notebook": self._notebook}).scalars())
 
     @at_work()
-    def save(self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None) -> GradebookRow:
+    def save(
+        self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None, *, is_same: bool = False
+    ) -> GradebookRow:
         """Write a graded submission as nbgrader's ``autograde`` does, in one transaction; the row of its notebook now.
 
-        Manual scores and comments are kept; cells with a manual score are marked for manual review.
+        Manual scores and comments are kept. A cell with a manual score is marked for manual review if something else
+        was handed in, or if its automatic score has changed.
 
         Parameters
         ----------
@@ -223,15 +226,21 @@ class GradebookWriter:
             The automatic comment on each solution cell; None if there is none.
         timestamp
             When it was handed in; None if that is not known.
+        is_same
+            Whether it is the submission that was graded last.
         """
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         points = {graded[verdict.id]: verdict.points for verdict in report.checks}
-        to_review = {graded[verdict.id] for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
+        held = {graded[verdict.id] for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
         texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
             notebook, new = self._submitted(connection, report.student, timestamp)
             before = self._new_row() if new else self._row(connection, notebook)
-            to_review |= {graded[name] for name, cell in before.cells.items() if cell.manual is not None}
+            to_review = {
+                graded[name]
+                for name, cell in before.cells.items()
+                if _needs_review(cell, points.get(graded[name]), is_held=graded[name] in held, is_same=is_same)
+            }
             rows = [
                 {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in to_review}
                 for cell in (graded.values() if new else points)
@@ -280,7 +289,7 @@ class GradebookWriter:
         """The row of a submitted notebook, without its late penalty."""
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
         scores = {
-            row.cell_id: (row.auto_score, row.manual_score, row.extra_credit or 0.0)
+            row.cell_id: (row.auto_score, row.manual_score, row.extra_credit or 0.0, bool(row.needs_manual_grade))
             for row in connection.execute(_SCORES, {"notebook": notebook, "cells": [*graded.values()]})
         }
         remarks = {
@@ -360,6 +369,13 @@ class GradebookWriter:
             )
         ).one()
         return lateness(self._duedate, timestamp or submission.timestamp, submission.extension)
+
+
+def _needs_review(cell: CellGrade, points: float | None, *, is_held: bool, is_same: bool) -> bool:
+    """Whether a cell needs manual review after its automatic score was written: ``points``, None if it has none."""
+    if cell.manual is None:
+        return is_held
+    return cell.waiting or not is_same or (points is not None and points != cell.auto)
 
 
 def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:

@@ -168,12 +168,13 @@ class _GetGrades(GetGrades):
 
 @dataclass(frozen=True)
 class CellGrade:
-    """One graded cell of a student in the gradebook: its points, scores and extra credit."""
+    """One graded cell of a student in the gradebook: its points, scores and extra credit, and if it needs review."""
 
     points: float
     auto: float | None = None
     manual: float | None = None
     extra: float = 0.0
+    waiting: bool = field(default=False, compare=False)
 
     @property
     def score(self) -> float:
