@@ -155,6 +155,7 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
         again = resubmitted(row.earlier[0], row.report) if row.earlier and row.report else ""
         return {
             **facts,
+            "outcome": row.outcome,
             "score": row.score,
             "penalty": row.penalty,
             "grades": grades,
