@@ -19,7 +19,7 @@ from handgrad.course.files import private_mode, write_text
 from handgrad.errors import CourseError
 from handgrad.report.names import shown
 
-__all__ = ["alone"]
+__all__ = ["account", "alone"]
 
 LOG = logging.getLogger("handgrad")
 """Where it is said that a command waits; it is printed to standard error, unless the command is to be quiet."""
@@ -76,12 +76,17 @@ def _own() -> dict[str, object]:
     """Who this process is."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:LONGEST]
     now = datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"schema": 1, "user": _user(), "host": socket.gethostname(), "process": os.getpid(), "command": command} | {
-        "since": now
-    }
+    return {
+        "schema": 1,
+        "user": account(),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "command": command,
+    } | {"since": now}
 
 
-def _user() -> str:
+def account() -> str:
+    """The name of the account that runs this process."""
     try:
         return getpass.getuser()
     # it may have no name

@@ -1,13 +1,13 @@
 """Give points for a gradient that the checks did not accept, or take them back; a log says who did it, when and why."""
 
 import fnmatch
-import getpass
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from handgrad.course.commands.grade_class import alone, report_store, stored_reports
+from handgrad.course.commands.grade_class import report_store, stored_reports
 from handgrad.course.course import Course
+from handgrad.course.course_lock import account, alone
 from handgrad.course.nbgrader.manual_scores import manual_scores, set_manual_scores
 from handgrad.course.nbgrader.scores import write_dates
 from handgrad.errors import CourseError, closest
@@ -90,7 +90,7 @@ def accept(
                 # a line whose points were never given is from a run that was killed: it is written again
                 at = logged[name].at if name in logged and name not in scores else _now()
                 answers.append(
-                    AcceptedAnswer(assignment, gradient, name, mistake, before, after, reason, _account(), at)
+                    AcceptedAnswer(assignment, gradient, name, mistake, before, after, reason, account(), at)
                 )
         # the log first: points without a line in it could not be taken back
         report_store(course).log(answers)
@@ -203,15 +203,6 @@ def _of(report: Report, gradient: str) -> Verdict:
     """The verdict on a gradient; for a report without one, a verdict that nothing was found."""
     found = (verdict for verdict in report.checks if verdict.gradient == gradient)
     return next(found, Verdict("", gradient, "missing", 0.0, 0.0))
-
-
-def _account() -> str:
-    """The account of who runs the command."""
-    try:
-        return getpass.getuser()
-    # Python 3.13 raises an OSError where there is no name, earlier versions a KeyError or an ImportError
-    except (OSError, KeyError, ImportError):
-        return "unknown"
 
 
 def _now() -> str:

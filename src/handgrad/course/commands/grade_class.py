@@ -7,14 +7,15 @@ changed.
 import fnmatch
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from itertools import chain
 from statistics import median
-from typing import Self
+from typing import Self, TypeVar
 
 import nbformat
 
@@ -27,7 +28,7 @@ from handgrad.course.nbgrader.notebook_steps import GradebookRow, untouched
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
-from handgrad.course.nbgrader.student_records import join
+from handgrad.course.nbgrader.student_records import join, under_another_name
 from handgrad.course.report_store import STORE, ReportStore, submitted_digest
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
@@ -45,7 +46,6 @@ from handgrad.submission.find_notebook import find_notebook, found_by_name
 
 __all__ = [
     "ClassGrading",
-    "alone",
     "grade_class",
     "report_store",
     "stored_reports",
@@ -55,6 +55,7 @@ __all__ = [
 
 NEW, FORCED = "not graded yet", "--force"
 """Reasons to grade that need no remark."""
+Found = TypeVar("Found")
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; this process does not."""
 
@@ -131,10 +132,10 @@ def what_would_change(
         graded = {report.student: report for report in grading.reports(plan, workers, executor, watch)}
         dates = grading.dates({*plan.unchanged, *plan.to_grade})
     after = {**plan.other_points, **graded}
-    before = {report.student: report for report in grading.store.reports(assignment)}
+    before = grading.by_student({report.student: report for report in grading.store.reports(assignment)})
     reports = {name: after.get(name) or before[name] for name in sorted({*plan.unchanged, *plan.to_grade})}
-    written = entries(course, assignment, as_written=True)
-    new = entries_after(course, assignment, reports, dates)
+    written = grading.by_student(entries(course, assignment, as_written=True))
+    new = entries_after(course, assignment, reports, dates, grading.old_names)
     reasons = {**plan.to_run, **dict.fromkeys(plan.other_points, POINTS)}
     return [
         GradeChange(before.get(name), report, reasons.get(name, ""), written.get(name), new.get(name))
@@ -176,6 +177,7 @@ def write_feedback(
         The assignment does not exist, another process is grading, or a page cannot be written; all other pages are.
     """
     with ClassGrading(course, assignment) as grading:
+        write_dates(course, assignment)
         wanted = grading.folders.students(students)
         graded = [student for student in wanted if grading.folders.autograded(student).is_file()]
         with grading.pool(workers, executor, most=max(len(graded), 1)) as pool:
@@ -289,12 +291,23 @@ class ClassGrading:
             pool.first = ("begin", fork_server.client)
             yield
 
+    @cached_property
+    def old_names(self) -> dict[str, str]:
+        """For a dry run, which moves nothing: the names under which students were graded, if they are others by now."""
+        return {student: name for name, student in under_another_name(self.course).items()} if self.dry_run else {}
+
+    def by_student(self, found: Mapping[str, Found]) -> dict[str, Found]:
+        """What there is by the names under which students were graded, by student: the student's own name counts."""
+        others = {student: found[name] for student, name in self.old_names.items() if name in found}
+        return {**others, **{name: value for name, value in found.items() if name not in self.old_names.values()}}
+
     def plan(self, students: Sequence[str] = (), *, force: bool = False) -> Plan:
         """What there is to do for ``students`` (default: everyone); with ``force`` no stored report holds."""
         plan = Plan()
         wanted = self.folders.students(students)
-        self._states = states = self.store.states(self.assignment)
-        graded = {*entries(self.course, self.assignment)} if self.dry_run else self.gradebook.graded()
+        self._states = states = self.by_student(self.store.states(self.assignment))
+        known = entries(self.course, self.assignment) if self.dry_run else dict.fromkeys(self.gradebook.graded())
+        graded = self.by_student(known)
         for name in wanted:
             if reason := FORCED if force else self._reason(name, *states.get(name, ("", "")), graded):
                 plan.to_run[name] = reason
@@ -322,7 +335,8 @@ class ClassGrading:
         if submitted and reason not in ("", POINTS):
             # kept, so that it is not read a second time when it is run
             self._read[student] = submitted[0]
-        is_written = student in graded and self.folders.autograded(student).is_file()
+        autograded = self.folders.autograded(self.old_names.get(student, student))
+        is_written = student in graded and autograded.is_file()
         if reason in ("", POINTS) and outcome == "graded" and not is_written:
             return "its autograded notebook or score is missing"
         return reason

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from handgrad.course.commands.grade_class import alone, report_store
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
+from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.enrolment import extensions, give_extension, write_roster
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people

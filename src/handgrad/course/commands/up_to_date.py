@@ -1,7 +1,8 @@
 """Bring a gradebook up to date before it is read: one name for each student, and penalties that fit its dates."""
 
-from handgrad.course.commands.grade_class import alone, report_store
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
+from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.scores import write_dates
 from handgrad.course.nbgrader.student_records import join, under_another_name
 from handgrad.report.records import ScoreEntry

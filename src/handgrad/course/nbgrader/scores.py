@@ -68,11 +68,16 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
 
 
 def entries_after(
-    course: Course, assignment: str, reports: Mapping[str, Report], dates: Mapping[str, datetime]
+    course: Course,
+    assignment: str,
+    reports: Mapping[str, Report],
+    dates: Mapping[str, datetime],
+    old_names: Mapping[str, str],
 ) -> dict[str, ScoreEntry]:
     """The scores as they would be if ``reports`` were written, and ``dates``, when students handed in, in UTC.
 
-    Errors are those of :func:`entries`.
+    ``old_names`` are the names by which the gradebook knows students, where they are others by now. Errors are those of
+    :func:`entries`.
     """
     now = entries(course, assignment, as_written=True)
     totals, automatic, duedates = _read(course, assignment, _TOTALS, _AUTOMATIC, _DUEDATE)
@@ -81,17 +86,18 @@ def entries_after(
     duedate = next((date for (date,) in duedates), None)
     late, found = LatePenalties(course.config), {}
     for student, report in reports.items():
-        entry = now.get(student)
+        name = student if student in rows else old_names.get(student, student)
+        entry, row = now.get(name), rows.get(name)
         if report.outcome != "graded":
             if entry:
-                found[student] = replace(entry, penalty=_penalty_now(rows[student], late, dates) or 0.0)
+                found[student] = replace(entry, penalty=_penalty_now(row, late, dates) or 0.0)
             continue
         entry = entry or ScoreEntry(0.0, report.max_score)
         given = [verdict for verdict in report.checks if verdict.id not in entry.by_hand]
-        score = entry.score + sum(verdict.points - old.get((student, verdict.id), 0.0) for verdict in given)
+        score = entry.score + sum(verdict.points - old.get((name, verdict.id), 0.0) for verdict in given)
         handed_in, extension = dates.get(student), None
-        if student in rows:
-            handed_in, extension = handed_in or rows[student].timestamp, rows[student].extension
+        if row:
+            handed_in, extension = handed_in or row.timestamp, row.extension
         penalty = late.penalty(student, score, lateness(duedate, handed_in, extension))
         found[student] = replace(entry, score=score, penalty=penalty or 0.0, is_scored=True)
     return found
