@@ -277,7 +277,7 @@ def grade(
     A dry run ends with 0.
     """
     from handgrad.course.commands.class_list import class_list
-    from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
+    from handgrad.course.commands.grade_class import grade_class, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.workers.pool import cluster
     from handgrad.report.class_terminal import class_table, dry_run_table
@@ -291,8 +291,7 @@ def grade(
             typer.echo(dry_run_table(what_would_change(*which, **how), width=_width()), nl=False)
             return
         reports = grade_class(*which, **how, feedback=feedback)
-    # the reports of all: with --student some who handed in are not in this table
-    listed = class_list(found, assignment, stored_reports(found, assignment))
+    listed = class_list(found, assignment)
     typer.echo(class_table(reports, names=listed.names, absent=listed.absent, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
@@ -324,7 +323,7 @@ def report(
         _report_term(found, to, no_names=no_names)
         return
     reports = stored_reports(found, assignment)
-    listed = class_list(found, assignment, reports)
+    listed = class_list(found, assignment)
     whom: dict[str, Any] = {"names": listed.names, "absent": listed.absent}
     if not no_names:
         typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
-from handgrad.report.records import Report
 
 __all__ = ["ClassList", "class_list", "full_names"]
 
@@ -18,16 +18,16 @@ class ClassList:
     absent: Sequence[str] = ()
 
 
-def class_list(course: Course, assignment: str, reports: Sequence[Report]) -> ClassList:
-    """The class of an assignment, from the gradebook's roster; ``reports`` are those of everybody who handed in.
+def class_list(course: Course, assignment: str) -> ClassList:
+    """The class of an assignment, from the gradebook's roster; who has a stored report has handed in.
 
     Raises
     ------
     CourseError
-        The gradebook cannot be read.
+        The gradebook or the stored reports cannot be read.
     """
     roster = scores.roster(course, assignment)
-    return ClassList(full_names(roster), sorted(roster.keys() - {report.student for report in reports}))
+    return ClassList(full_names(roster), sorted(roster.keys() - report_store(course).states(assignment).keys()))
 
 
 def full_names(roster: Mapping[str, scores.RosterEntry]) -> dict[str, str]:

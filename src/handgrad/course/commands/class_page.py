@@ -61,7 +61,7 @@ def write_class_page(
     """
     path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
-    roster, listed = scores.roster(course, assignment), class_list(course, assignment, reports)
+    roster, listed = scores.roster(course, assignment), class_list(course, assignment)
     context = ClassContext(
         graph=_graph(course.exercise(assignment)),
         entries=scores.entries(course, assignment),
