@@ -291,7 +291,7 @@ def grade(
     A dry run ends with 0.
     """
     from handgrad.course.commands.class_list import class_list
-    from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
+    from handgrad.course.commands.grade_class import grade_class, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.nbgrader.scores import entries
     from handgrad.course.workers.pool import cluster
@@ -306,9 +306,7 @@ def grade(
             typer.echo(dry_run_table(what_would_change(*which, **how), width=_width()), nl=False)
             return
         reports = grade_class(*which, **how, feedback=feedback)
-    # the reports of all: with --student some who handed in are not in this table
-    listed = class_list(found, assignment, stored_reports(found, assignment))
-    whom: dict[str, Any] = vars(listed)
+    whom: dict[str, Any] = vars(class_list(found, assignment))
     typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     raise typer.Exit(_status(reports))
 
@@ -342,8 +340,7 @@ def report(
         return
     bring_up_to_date(found, assignment)
     reports = stored_reports(found, assignment)
-    listed = class_list(found, assignment, reports)
-    whom: dict[str, Any] = vars(listed)
+    whom: dict[str, Any] = vars(class_list(found, assignment))
     if not no_names:
         typer.echo(class_table(reports, entries(found, assignment), **whom, width=_width()), nl=False)
     page = write_class_page(found, assignment, reports, to, with_names=not no_names)

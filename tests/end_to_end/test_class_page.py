@@ -8,15 +8,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from handgrad.report.class_summary import Example, find_common_mistakes
-from handgrad.report.pages import ClassContext, Links, class_page
+from handgrad.report.pages import ClassContext, Links, class_page, term_page
 from handgrad.report.records import Report, ScoreEntry
 from helpers.paths import ROOT
-from helpers.reports import GRAPH, a_class
+from helpers.reports import GRAPH, NAMES, a_class, a_term
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -55,7 +56,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     }
     entries = {"s0003": ScoreEntry(99.0, 99.0, by_hand=("check_dcounts",))}
     path = tmp_path_factory.mktemp("class") / "report.html"
-    path.write_text(class_page(reports, "backprop", ClassContext(GRAPH, entries, examples, links)), encoding="utf-8")
+    context = ClassContext(GRAPH, entries, examples, links, NAMES)
+    path.write_text(class_page(reports, "backprop", context), encoding="utf-8")
     assert path.stat().st_size < LARGEST
     return path.as_uri()
 
@@ -110,7 +112,7 @@ def test_it_is_sorted(page: "Page") -> None:
         assert len(found) == SIZE - SIZE // 50
         assert found == sorted(found, reverse=direction == "descending")
         assert page.locator("#students tbody tr").last.locator("td").nth(1).inner_text() == "\u2013"
-    assert page.locator("#students tbody tr").first.locator("th").inner_text() == "s0003"
+    assert page.locator("#students tbody tr").first.locator("th small").inner_text() == "s0003"
 
 
 def test_it_is_searched(page: "Page") -> None:
@@ -120,12 +122,22 @@ def test_it_is_searched(page: "Page") -> None:
     page.get_by_role("combobox").select_option("none")
     assert said.inner_text() == f"20 of {SIZE} shown"
     page.get_by_role("combobox").select_option("changed")
-    assert page.locator("#students tbody tr:not([hidden]) th").all_inner_texts() == ["s0003"]
+    assert page.locator("#students tbody tr:not([hidden]) th small").all_inner_texts() == ["s0003"]
     page.get_by_role("combobox").select_option("all")
     page.get_by_role("searchbox").fill("s001 unreadable")
     assert page.locator("#students tbody tr:not([hidden]) th").all_inner_texts() == []
     page.get_by_role("searchbox").fill("s004 UNREADABLE")
     assert page.locator("#students tbody tr:not([hidden]) th").all_inner_texts() == ["s0049"]
+    # names with and without their accents, slugs and sentences of mistakes
+    for text in ("godel emmy", "GÖDEL Emmy", "Emmy Go\u0308del"):
+        page.get_by_role("searchbox").fill(text)
+        assert page.locator("#students tbody tr:not([hidden]) th small").all_inner_texts() == ["s0007"]
+    counts = []
+    for text in ("missing-branch", "the branch through counts_sum is missing"):
+        page.get_by_role("searchbox").fill(text)
+        counts.append(page.locator("#students tbody tr:not([hidden])").count())
+    assert counts[0] == counts[1]
+    assert 0 < counts[0] < SIZE
 
 
 def test_texts_are_legible(page: "Page") -> None:
@@ -158,3 +170,31 @@ def test_it_prints(page: "Page") -> None:
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert not page.locator(".filters").is_visible()
     assert not page.get_by_text("notebook", exact=True).first.is_visible()
+
+
+def test_a_term(browser: "Browser", tmp_path: Path) -> None:
+    """The page of 300 students and 7 assignments is soon there, and is sorted and searched like that of a class."""
+    path = tmp_path / "term.html"
+    path.write_text(term_page(a_term(300, 7), "The term"), encoding="utf-8")
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    started = time.monotonic()
+    page.goto(path.as_uri())
+    rows = page.locator("#students tbody tr")
+    rows.nth(300).wait_for(state="attached")
+    taken = time.monotonic() - started
+    print(f"opened in {taken:.2f} s")
+    assert taken < SECONDS
+    page.locator("#students th", has_text="total").get_by_role("button").click()
+    assert rows.last.locator("th").inner_text() == "s0300"
+    page.get_by_role("combobox").select_option("again")
+    page.get_by_role("searchbox").fill("ada shape-rank")
+    shown = page.locator("#students tbody tr:not([hidden])")
+    assert 0 < shown.count() < 4
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("combobox").select_option("all")
+    assert page.locator(".filters output").inner_text() == "301 of 301 shown"
+    page.close()
+    assert complaints == []

@@ -219,8 +219,8 @@ class TestCommands:
         assert re.search(r"^dan +Daniel Düsentr\S* +graded +25 ", told, re.MULTILINE)
         assert "Not handed in (1): Emmy Noether (zoe).\n" in told
         # with the name there is room for the whole notes in a wide terminal only
-        listed = class_list(course, "backprop", reports := stored_reports(course, "backprop"))
-        wide = class_table(reports, scores.entries(course, "backprop"), names=listed.names, width=140)
+        names, reports = class_list(course, "backprop").names, stored_reports(course, "backprop")
+        wide = class_table(reports, scores.entries(course, "backprop"), names=names, width=140)
         assert re.search(
             r"^ann +graded +24 .* late: 2 points off; handgrad gave 26; \u2713 all passed$", wide, re.MULTILINE
         )

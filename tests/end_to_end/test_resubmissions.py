@@ -19,7 +19,7 @@ def test_the_first_report_is_compared(tmp_path: Path) -> None:
     hand_in(tmp_path, "ann", RIGHT)
     grade(course)
     wrong = [check.gradient for check in first["ann"].checks if check.outcome != "passed"]
-    sentence = f"first {first['ann'].score:g}, now 26; right now: {', '.join(wrong)}"
+    sentence = f"first {first['ann'].score:g}, now 26; now right: {', '.join(wrong)}"
     grade(course, force=True)
     page = write_class_page(course, "backprop", stored_reports(course, "backprop")).read_text(encoding="utf-8")
     assert page.count("handed in again:") == 1

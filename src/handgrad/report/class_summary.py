@@ -213,7 +213,7 @@ def resubmitted(first: Report, now: Report) -> str:
     gained = [name for name, is_right in after.items() if is_right and not before.get(name)]
     lost = [name for name, was_right in before.items() if was_right and not after.get(name)]
     parts = [f"first {scores[0]}, now {scores[1]}"]
-    parts += [f"{said}: {_few(found)}" for said, found in (("right now", gained), ("no longer right", lost)) if found]
+    parts += [f"{said}: {_few(found)}" for said, found in (("now right", gained), ("no longer right", lost)) if found]
     return "; ".join(parts)
 
 

@@ -142,7 +142,7 @@ class Term:
             made: defaultdict[str, list[str]] = defaultdict(list)
             for assignment in self.assignments:
                 for mistake in assignment.mistakes(student):
-                    made[mistake].append(assignment.name)
+                    made[mistake].append(one_line(assignment.name))
             returning = {mistake: made[mistake] for mistake in sorted(made) if len(made[mistake]) > 1}
             scores = tuple(assignment.scores.get(student) for assignment in self.assignments)
             rows.append(TermStudent(student, scores, returning))

@@ -18,17 +18,28 @@ from nbgrader.utils import determine_grade
 from rich.cells import cell_len
 
 import handgrad.report
+from handgrad.report.anonymity import without_names
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.class_charts import distribution
 from handgrad.report.class_summary import Example, find_common_mistakes, items
-from handgrad.report.class_terminal import class_table
+from handgrad.report.class_terminal import class_table, term_table
 from handgrad.report.formats import report_gradescope, report_json, report_junit
-from handgrad.report.pages import ClassContext, Feedback, Links, Piece, class_page, feedback_page
-from handgrad.report.records import Diagnosis, ForwardGraph, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
+from handgrad.report.pages import ClassContext, Feedback, Links, Piece, class_page, feedback_page, term_page
+from handgrad.report.records import (
+    AcceptedAnswer,
+    Diagnosis,
+    ForwardGraph,
+    Outcome,
+    Report,
+    ReportOutcome,
+    ScoreEntry,
+    Verdict,
+)
+from handgrad.report.term import Term, TermAssignment
 from handgrad.report.terminal import report_text
 from handgrad.report.wording import LONGEST, clean, comparison_line, lecture_line, line_as_html
 from helpers.inputs import named
-from helpers.reports import BRANCH, CHECKS, GRAPH, PASSED, RESHAPED, RIGHT, SHAPE, WRONG, a_class, report
+from helpers.reports import BRANCH, CHECKS, GRAPH, PASSED, RESHAPED, RIGHT, SHAPE, WRONG, a_class, a_term, report
 
 HOSTILE = (
     "<script>alert('x')</script><img src=x onerror=alert(1)> "
@@ -293,7 +304,10 @@ class TestText:
         """Escape sequences are there with colour, and never without."""
         assert "\x1b[" in report_text(report(), width=80, color=True)
         assert_writable(report_text(hostile_report(), width=80))
-        assert_writable(class_table([hostile_report()], width=80))
+        told = hostile_report()
+        hostile = class_table([told], names={told.student: HOSTILE, "b": HOSTILE}, absent=["b", HOSTILE], width=80)
+        assert_writable(hostile)
+        assert_writable(term_table(Term([TermAssignment(HOSTILE, {HOSTILE: told})]), width=80))
 
     def test_a_students_markup_is_text(self) -> None:
         """Rich's own markup in a message is shown, not obeyed."""
@@ -333,6 +347,21 @@ class TestText:
         rows = class_table(reports, width=80).splitlines()[3:6]
         assert len({cell_len(row[: row.index("graded")]) for row in rows}) == 1
 
+    def test_names_of_the_roster(self) -> None:
+        """Names have a column, of which wide ones take no more than theirs; who has not handed in is counted."""
+        reports = [report(student=student) for student in ("u1", "u2", "u3")]
+        names = {"u1": "Ada Lovelace", "u2": "李小龍" * 9, **{f"v{n}": f"Emmy {n}" for n in range(30)}}
+        for width in (60, 80, 140):
+            table = class_table(reports, names=names, absent=[f"v{n}" for n in range(30)], width=width)
+            rows = table.splitlines()[3:6]
+            assert len({cell_len(row[: row.index("graded")]) for row in rows}) == 1
+            assert max(map(cell_len, rows)) <= width
+            assert rows[0].startswith("u1       Ada Lov")
+            text = " ".join(table.split())
+            assert "Not handed in (30): Emmy 0 (v0), Emmy 1 (v1), " in text
+            assert "Emmy 19 (v19) and 10 more." in text
+            assert "Ada Lovelace (u1): The cell of demb tampers" in text
+
 
 class TestPage:
     def test_a_hostile_student_is_text(self) -> None:
@@ -340,9 +369,22 @@ class TestPage:
         told = hostile_report()
         examples = {("slug", one.gradient): (Example(HOSTILE, 2),) for one in CHECKS}
         entries = {told.student: ScoreEntry(7.0, 9.0, 1.0, (HOSTILE,), waiting=True)}
-        beside = ClassContext(GRAPH, entries, examples, {told.student: Links("submitted/a", "submitted/b")})
+        beside = ClassContext(
+            GRAPH,
+            entries,
+            examples,
+            {told.student: Links("submitted/a", "submitted/b")},
+            {told.student: HOSTILE, "b": HOSTILE},
+            ["b", HOSTILE],
+            {told.student: replace(told, checks=CHECKS)},
+            [AcceptedAnswer(*[HOSTILE] * 4, 0.0, None, *[HOSTILE] * 3)],
+        )
         page = class_page([told, report(student="<b>ana</b>")], "Class <1>", beside)
         assert_inert(page)
+        anonymous, context = without_names([told, told, told], beside, [])
+        assert_inert(class_page(anonymous, "Class <1>", context))
+        term = Term([TermAssignment(name, {HOSTILE: told}) for name in (HOSTILE, "b")], {HOSTILE: HOSTILE}, [HOSTILE])
+        assert_inert(term_page(term, "Term <1>"))
         assert "<script>alert('x')</script>" in Page(page).text
         assert "&lt;b&gt;ana&lt;/b&gt;" in page
         assert "<title>Class &lt;1&gt;</title>" in page
@@ -377,6 +419,11 @@ class TestPage:
 
         reports = [report(), report("unreadable"), report(checks=(PASSED,))]
         Balance().feed(class_page(reports, "Backprop", ClassContext(GRAPH)))
+        assert not open_tags
+        accepted = [AcceptedAnswer("backprop", "dh", "ann", "scale", 0.0, 1.0, "Asked.", "prof", "2026-01-02T03:04Z")]
+        full = ClassContext(GRAPH, names={"s01": "Ada"}, absent=["b"], first={"s01": report()}, accepted=accepted)
+        Balance().feed(class_page(reports, "Backprop", full))
+        Balance().feed(term_page(a_term(8, 3), "The term"))
         assert not open_tags
 
     def test_scores_are_the_gradebooks(self) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.roster import people
-from handgrad.report.records import Report
 
 __all__ = ["ClassList", "class_list"]
 
@@ -29,14 +29,14 @@ class ClassList:
     unmatched: Sequence[str] = ()
 
 
-def class_list(course: Course, assignment: str, reports: Sequence[Report]) -> ClassList:
-    """The class of an assignment, from the roster and ``students.csv``; ``reports`` are those of all who handed in.
+def class_list(course: Course, assignment: str) -> ClassList:
+    """The class of an assignment, from the roster and ``students.csv``; who has a stored report has handed in.
 
     Raises
     ------
     CourseError
-        The gradebook or ``students.csv`` cannot be read.
+        The gradebook, ``students.csv`` or the stored reports cannot be read.
     """
-    students, handed_in = people(course, assignment), {report.student for report in reports}
+    students, handed_in = people(course, assignment), report_store(course).states(assignment).keys()
     absent = (name for name in students.enrolled - handed_in if not students.status(name, assignment))
     return ClassList(students.full_names(), sorted(absent), list(students.unmatched(handed_in)))

@@ -62,7 +62,7 @@ def write_class_page(
     """
     path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
-    roster, listed = people(course, assignment).roster, class_list(course, assignment, reports)
+    roster, listed = people(course, assignment).roster, class_list(course, assignment)
     store = report_store(course)
     context = ClassContext(
         graph=_graph(course.exercise(assignment)),

@@ -21,7 +21,7 @@ from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import summarise
 from handgrad.report.formats import report_gradescope
-from handgrad.report.records import Report, ScoreEntry
+from handgrad.report.records import AcceptedAnswer, Report, ScoreEntry
 from handgrad.report.score_export import EXPORTS, ExportRow
 from helpers.courses import RIGHT, SLIP, grade, make_course
 from helpers.inputs import named
@@ -257,3 +257,13 @@ def test_json_is_printable() -> None:
         assert "Zoë" in text
         content = json.loads(text)
         assert name in (content if form == "gradescope" else [content["students"][0]["student"]])
+
+
+def test_accepted_answers_are_in_the_json() -> None:
+    """A student's lines of the log of accepted answers stand with the student, as plain data."""
+    answer = AcceptedAnswer("backprop", "dh", "ann", "scale", 0.0, None, "Asked.", "prof", "2026-01-02T03:04:05Z", True)
+    (ann, bob) = json.loads(EXPORTS["json"]([ExportRow("ann", accepted=(answer,)), ExportRow("bob")], "backprop", 1.0))[
+        "students"
+    ]
+    assert ann["accepted"] == [vars(answer)]
+    assert (bob["accepted"], bob["earlier"], bob["resubmitted"]) == ([], [], "")
