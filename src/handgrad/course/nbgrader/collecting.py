@@ -363,13 +363,17 @@ def services(
     """For each student in the archives in ``folder`` the service of the id: ``moodle`` or ``canvas``.
 
     Canvas's id is that of the user, Moodle's that of the participant in this assignment. Students are left out who are
-    named by both services, by an instructor's own pattern, or without a number. ``student_of`` gives the student of a
-    match and of the path in which it was found.
+    named by both services, by an instructor's own pattern, or without a number; so are groups of Moodle's worksheet.
+    ``student_of`` gives the student of a match and of the path in which it was found.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
+    groups = {member.group for found in worksheets(folder).values() for member in found.values()} - {""}
     for path in _paths(folder):
         if match := owner(path, patterns):
             service = _SERVICES.get(match.re.pattern) if match["student_id"].isdecimal() else None
+            # a group's number is no participant's, but may be the same
+            if service == "moodle" and match["name"] in groups:
+                service = None
             kinds[student_of(match, PurePath(path))].add(service)
     return {student: kind for student, known in kinds.items() if len(known) == 1 and (kind := next(iter(known)))}
 
