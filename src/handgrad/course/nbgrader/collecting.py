@@ -53,8 +53,6 @@ marks and digits of a name, which may leave digits only, or nothing; only an ano
 """
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
-_NUMBERS = re.compile(r"^[^/]*?[^\W\d_][^/]*?_\d+_\d+_\d+_")
-"""A name in Canvas's archive that may be read in two ways."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
 
@@ -184,11 +182,13 @@ class Collector(FileNameCollectorPlugin):
         folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
         dates = HandInDates(worksheets(folder), due_date(course), self._zone(), course.assignment_id)
         collected, times, without = {}, {}, {}
+        doubtful: set[str] = set()
         for student, hand_ins in self._hand_ins(root).items():
             newest = hand_ins[0]
             if len(hand_ins) > 1:
                 newest = self._newest(student, [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins])
             times[student] = dates.of(student, newest.matches)
+            doubtful |= {match[0].strip("/") for match in newest.matches if _is_doubtful(match)}
             files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
             if files:
                 collected[student] = self._named(student, files, root, released)
@@ -197,7 +197,7 @@ class Collector(FileNameCollectorPlugin):
                 collected[student] = without[student] = _apart(others, root)
         for group in alike(collected):
             self.log.warning("%s", alike_sentence(group))
-        if doubtful := [path.name for files in collected.values() for path in files if _NUMBERS.search(path.name)]:
+        if doubtful:
             self.log.warning(
                 "Three numbers in a row: %s. The first is taken for the student and the third for the file's name. If "
                 "the first ends the name of a student or a group, rename these files without it and collect again.",
@@ -290,6 +290,12 @@ def _is_theirs(path: Path, match: re.Match[str]) -> bool:
     name = PurePosixPath(match["file_id"])
     is_work = not _is_metadata(path, match["file_id"]) and not any(map(is_configuration, name.parts))
     return is_work and name.name != TIMESTAMP and bool(match["student_id"].strip(". /"))
+
+
+def _is_doubtful(match: re.Match[str]) -> bool:
+    """Whether a name in Canvas's archive may be read in two ways: the first of three numbers may end a name."""
+    found = match.groupdict()
+    return bool(found.get("name") and found.get("file_number") and re.match(r"\d+_", match["file_id"]))
 
 
 def _is_metadata(path: Path, name: str) -> bool:
