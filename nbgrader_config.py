@@ -24,6 +24,7 @@ c.GenerateFeedback.exporter_class = handgrad.FeedbackExporter
 c.ZipCollectApp.collector_plugin = handgrad.Collector
 c.ZipCollectApp.extractor_plugin = handgrad.Extractor
 c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]
+# c.Collector.timezone = "Europe/Berlin"   of the dates in Moodle's grading worksheet (default: this machine's)
 
 # `nbgrader collect` takes files of the student's own only, follows no link, and believes no date that was set back.
 c.ExchangeFactory.collect = handgrad.ExchangeCollector

@@ -1,6 +1,7 @@
 """The command line as its users meet it: real processes, real files, exit statuses."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -394,3 +395,58 @@ def test_missing_package(course: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "needs the package nbgrader" in done.stderr
+
+
+def _in_locale(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """The exit status of a command and what it wrote, in an environment of its own."""
+    environment = {**ENVIRONMENT, **environment}
+    done = subprocess.run(["handgrad", *arguments], cwd=folder, env=environment, capture_output=True, check=False)
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+@pytest.mark.slow
+def test_what_a_terminal_cannot_show(tmp_path: Path) -> None:
+    """Whatever the locale and the names, a class is graded, and no command ends in a traceback."""
+    name = "cross_entropy"
+    for kind in ("source", "release", "solutions"):
+        shutil.copytree(ROOT / kind / name, tmp_path / kind / name)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    notebook = (tmp_path / f"solutions/{name}/{name}.ipynb").read_bytes()
+    students = ("Jörg", "Zoë", "王", "s01")
+    # the last of these names is no text
+    for student in (*students, os.fsdecode(b"J\xffrg")):
+        path = tmp_path / "submitted" / student / name / f"{name}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(notebook)
+    (tmp_path / "submitted/s01" / name / os.fsdecode(b"\xff.ipynb")).write_bytes(notebook)
+    printing = [
+        (2, ("grade", name, "--workers", "2")),
+        (0, ("report", name)),
+        (0, ("export", name)),
+        (0, ("check", f"submitted/Jörg/{name}/{name}.ipynb")),
+    ]
+    others = [
+        (0, ("grade", name, "--dry-run")),
+        (0, ("feedback", name, "--student", "J*rg")),
+        (0, ("export", name, "--format", "canvas", "-o", "zoë.csv")),
+        (2, ("accept", name, "dlogits", "--student", "王")),
+        (2, ("check", f"submitted/Zoë/{name}/nö.ipynb")),
+    ]
+    for environment, commands in (
+        ({"LC_ALL": "C", "PYTHONUTF8": "0"}, printing + others),
+        ({"PYTHONIOENCODING": "cp1252"}, printing),
+        ({"PYTHONIOENCODING": "latin-1:strict"}, printing[:2]),
+    ):
+        for status, arguments in commands:
+            with named(environment, arguments):
+                returned, said = _in_locale(tmp_path, environment, *arguments)
+                assert "Traceback" not in said
+                assert "codec can't" not in said
+                assert returned == status, said
+    rows = json.loads(handgrad("export", name, "--format", "json", folder=tmp_path).stdout)["students"]
+    assert {row["student"]: row["score"] for row in rows} == {**dict.fromkeys(students, 4.0), "J\\udcffrg": None}
+    (fault,) = [row["report"]["message"] for row in rows if row["score"] is None]
+    assert "bytes that are not UTF-8; rename the folder" in fault
+    assert "Zoë" in (tmp_path / "zoë.csv").read_text(encoding="utf-8")
+    assert "王" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {path.name for path in (tmp_path / "feedback").iterdir()} == set(students)

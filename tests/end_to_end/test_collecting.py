@@ -119,9 +119,10 @@ class Collected:
     said: str
 
 
-def run(course: Path, *command: str) -> str:
+def run(course: Path, *command: str, **environment: str) -> str:
     """What a command wrote; it must not end with an error."""
-    done = subprocess.run(command, cwd=course, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    variables = {**ENVIRONMENT, **environment}
+    done = subprocess.run(command, cwd=course, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -318,6 +319,18 @@ def test_two_numbers_of_a_student(tmp_path: Path) -> None:
     assert held == {"backprop.ipynb": b"new"}
     assert "ada handed in 3 times, as 1 and 3 and 2: the newest, 2, is collected." in said
     assert "Canvas's archive has no dates: 1 without the mark LATE" in said
+
+
+def test_an_ascii_locale(tmp_path: Path) -> None:
+    """Names are the same on the disk where the locale knows ASCII only, and a name that may be read twice is told."""
+    course = make_course(tmp_path)
+    files = {"王_12_901_übung.ipynb": WORKED, "zoë_13_902_é.pdf": b"%PDF", "team_1_14_903_b.ipynb": WORKED}
+    (course / "downloaded/backprop/archive/class.zip").write_bytes(zipped(files.items()))
+    said = run(course, "nbgrader", "zip_collect", "backprop", LC_ALL="C", PYTHONUTF8="0")
+    held = {path.relative_to(course / "submitted").as_posix() for path in (course / "submitted").glob("*/*/*")}
+    assert held == {"12/backprop/übung.ipynb", "13/backprop/é.pdf", "1/backprop/903_b.ipynb"}
+    assert "Three numbers in a row: team_1_14_903_b.ipynb." in said
+    assert "Traceback" not in said
 
 
 def test_hostile_hand_ins(tmp_path: Path) -> None:

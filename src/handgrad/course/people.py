@@ -241,6 +241,14 @@ class People:
                 found[line.group][line.student_id] = None
         return {group: tuple(students) for group, students in found.items()}
 
+    def who(self, number: str, name: str) -> str:
+        """The student or the group with this number and name in an archive; the number itself if it is nobody's.
+
+        A group of Moodle's has a number of its own, which may be some participant's too.
+        """
+        group = self.group(name)
+        return group if group and (name == group or not self.is_enrolled(number)) else self.student(number)
+
     def hand_ins(self, names: Iterable[str]) -> dict[str, str]:
         """For each student with a hand-in among ``names``, the name that it is under.
 

@@ -26,7 +26,6 @@ from handgrad.course.nbgrader.collecting import Collector, Service, archived
 from handgrad.course.nbgrader.feedback_exporter import FACTS
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import archives, people
-from handgrad.course.people import People
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import unreviewed
 from handgrad.report.names import printable
@@ -113,9 +112,11 @@ class _Archive:
         self._folders = Folders(course, assignment)
         self.handed_in: defaultdict[str, list[str]] = defaultdict(list)
         enrolled = people(course, assignment)
-        for name, path, named_by in archived(self.folder, Collector(config=course.config).patterns):
+        for number, path, named_by in archived(self.folder, Collector(config=course.config).patterns):
             if named_by == service:
-                self.handed_in[_student(enrolled, name, path)].append(path)
+                who = enrolled.who(number, path.partition("_")[0])
+                # of a group, the first member
+                self.handed_in[next(iter(enrolled.groups.get(who, ())), who)].append(path)
 
     @property
     def graded(self) -> list[str]:
@@ -160,13 +161,6 @@ class _Archive:
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr(f"{self.assignment}.html", self.page(student).read_bytes())
         return content.getvalue()
-
-
-def _student(students: People, number: str, path: str) -> str:
-    """The student who has a number in an archive; of a group, whose name begins the path, the first member."""
-    if students.is_enrolled(number) or not (group := students.group(path.partition("_")[0])):
-        return students.student(number)
-    return students.groups[group][0]
 
 
 def _moodle_folder(path: str) -> str:

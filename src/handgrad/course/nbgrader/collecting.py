@@ -65,8 +65,6 @@ marks and digits of a name, which may leave digits only, or nothing; only an ano
 """
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
-_NUMBERS = re.compile(r"^[^/]*?[^\W\d_][^/]*?_\d+_\d+_\d+_")
-"""A name in Canvas's archive that may be read in two ways."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
 
@@ -190,10 +188,7 @@ class Collector(FileNameCollectorPlugin):
 
         It is the student of the roster, or the group; who is neither keeps the archive's number.
         """
-        number, name = match["student_id"], match.groupdict().get("name") or ""
-        if self._people.is_enrolled(number):
-            return self._people.student(number)
-        return self._people.group(name) or number
+        return self._people.who(match["student_id"], match.groupdict().get("name") or "")
 
     @cached_property
     def _people(self) -> People:
@@ -212,11 +207,13 @@ class Collector(FileNameCollectorPlugin):
             worksheets(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
         )
         collected, times, without = {}, {}, {}
+        doubtful: set[str] = set()
         for student, hand_ins in self._hand_ins(root).items():
             newest = hand_ins[0]
             if len(hand_ins) > 1:
                 newest = self._newest(student, [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins])
             times[student] = dates.of(student, newest.matches)
+            doubtful |= {match[0].strip("/") for match in newest.matches if _is_doubtful(match)}
             files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
             if files:
                 collected[student] = self._named(student, files, root, released)
@@ -225,7 +222,7 @@ class Collector(FileNameCollectorPlugin):
                 collected[student] = without[student] = _apart(others, root)
         for group in alike(collected):
             self.log.warning("%s", alike_sentence(group))
-        if doubtful := [path.name for files in collected.values() for path in files if _NUMBERS.search(path.name)]:
+        if doubtful:
             self.log.warning(
                 "Three numbers in a row: %s. The first is taken for the student and the third for the file's name. If "
                 "the first ends the name of a student or a group, rename these files without it and collect again.",
@@ -325,6 +322,12 @@ def _is_theirs(path: Path, match: re.Match[str]) -> bool:
     return is_work and name.name != TIMESTAMP and bool(match["student_id"].strip(". /"))
 
 
+def _is_doubtful(match: re.Match[str]) -> bool:
+    """Whether a name in Canvas's archive may be read in two ways: the first of three numbers may end a name."""
+    found = match.groupdict()
+    return bool(found.get("name") and found.get("file_number") and re.match(r"\d+_", match["file_id"]))
+
+
 def _is_metadata(path: Path, name: str) -> bool:
     """Whether a file is metadata of another system (``._name``), by its name in the archive or the student's."""
     return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
@@ -387,19 +390,20 @@ def archived(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, str, 
     """The files of students in the archives in ``folder``.
 
     Of each the student's number, the path from where the service names the student, and the service; None for another
-    pattern, or without a number.
+    pattern, for the number of a group in Moodle's worksheet, or without a number.
     """
+    groups = {member.group for found in worksheets(folder).values() for member in found.values()} - {""}
     for path in _paths(folder):
         if match := owner(path, patterns):
-            service = _SERVICES.get(match.re.pattern) if match["student_id"].isdecimal() else None
-            yield match["student_id"], match[0].lstrip("/"), service
+            is_number = match["student_id"].isdecimal() and match.groupdict().get("name") not in groups
+            yield match["student_id"], match[0].lstrip("/"), _SERVICES.get(match.re.pattern) if is_number else None
 
 
 def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
     """For each number in the archives in ``folder`` the service that has given it: ``moodle`` or ``canvas``.
 
     Canvas's number is that of the user, Moodle's that of the participant in this assignment. Numbers are left out that
-    both services have given, or that an instructor's own pattern has found.
+    both services have given, that are a group's, or that an instructor's own pattern has found.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
     for student, _, service in archived(folder, patterns):

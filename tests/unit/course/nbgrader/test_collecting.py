@@ -78,6 +78,11 @@ def test_services(tmp_path: Path) -> None:
     people = {"12": "ada", "13": "ada"}
     found = services(tmp_path, [CANVAS], lambda match, path: people.get(match["student_id"], match["student_id"]))
     assert found == {"ada": "canvas", "14": "canvas"}
+    (tmp_path / "Team 1_7_assignsubmission_file_b.ipynb").touch()
+    assert services(tmp_path, [MOODLE]) == {"7": "moodle"}
+    worksheet = "Identifier,Group,Last modified (submission)\nParticipant 9,Team 1,-\n"
+    (tmp_path / "grades.csv").write_text(worksheet, encoding="utf-8")
+    assert services(tmp_path, [MOODLE]) == {}
 
 
 def _match(name: str) -> re.Match[str]:

@@ -76,6 +76,45 @@ def test_names(tmp_path: Path) -> None:
             assert {path.name for path in folder.iterdir()} == {"class.zip", "out"}
 
 
+def test_names_that_show_less(tmp_path: Path) -> None:
+    """Joiners, marks of direction and odd spaces in a name are nobody's attack: the file is there without them."""
+    names = {
+        "نام\u200cمن.ipynb": "ناممن.ipynb",
+        "\u200fעברת.ipynb": "עברת.ipynb",
+        "Bild 2.14\u202fPM.png": "Bild 2.14 PM.png",
+        "a\u00a0b.txt": "a b.txt",
+        # newer than Python's tables
+        "\U0003fffd.txt": "_.txt",
+    }
+    found = Unpacked(tmp_path, {"work.ZIP": zipped(dict.fromkeys(names, b"1"))})
+    assert set(found.files) == {f"work/{name}" for name in names.values()}
+    assert found.said == ""
+
+
+def test_suffixes(tmp_path: Path) -> None:
+    """A notebook whose suffix was changed gets it back, if it is one and the name is free."""
+    book, text = b'\xef\xbb\xbf {"cells": []}', b"dprobs = 1"
+    given = {
+        "a.ipynb.json": book,
+        "B.IPYNB": book,
+        "c.ipynb (1).txt": book,
+        "d.ipynb": book,
+        "d.ipynb.txt": book,
+        "e.ipynb.txt": text,
+        "f.json": book,
+    }
+    found = Unpacked(tmp_path, given)
+    assert set(found.files) == {"a.ipynb", "B.ipynb", "c.ipynb", "d.ipynb", "d.ipynb.txt", "e.ipynb.txt", "f.json"}
+    assert found.said == ""
+
+
+def test_nothing_in_an_archive(tmp_path: Path) -> None:
+    """An archive of which nothing was unpacked stays, so that its student has a file."""
+    archives = {"a.zip": zipped({}), "b.zip": zipped({"folder/": b""}), "c.zip": zipped({"conftest.py": b""})}
+    found = Unpacked(tmp_path, {**archives, "d.zip": zipped({"in.zip": archives["a.zip"]})})
+    assert set(found.files) == {"a.zip", "b.zip", "c.zip", "d/in.zip"}
+
+
 def test_links_and_configurations(tmp_path: Path) -> None:
     """Links, and files that some program takes for its own, are left out; that a released file is, is not told."""
     kinds = {"passwd": stat.S_IFLNK | 0o777, "pipe": stat.S_IFIFO | 0o644}
