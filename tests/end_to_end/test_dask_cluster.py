@@ -99,3 +99,23 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(CourseError, match=r"pip install 'handgrad\[cluster\]'"), cluster("tcp://127.0.0.1:1"):
         pass
+
+
+def test_a_run_that_is_stopped(tmp_path: Path, workers: tuple[str, list[subprocess.Popen[bytes]]]) -> None:
+    """Ctrl-C and SIGTERM stop the command, not the cluster; what was graded is kept, and the next run goes on."""
+    address, _ = workers
+    course = class_of(tmp_path / "course", 12)
+    command = ["handgrad", "grade", "backprop", "--no-feedback", "--scheduler", address]
+    for how, least in ((signal.SIGTERM, 1), (signal.SIGINT, 3)):
+        run = subprocess.Popen(
+            command, cwd=course.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        wait_for(lambda least=least: done(course) >= least)
+        run.send_signal(how)
+        _, text = run.communicate(timeout=60)
+        assert run.returncode == 128 + how, text
+        assert text.splitlines()[-1] == "handgrad: stopped; what was graded is kept."
+        assert "Traceback" not in text
+    ended = subprocess.run(command, cwd=course.root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert "12 graded" in ended.stdout
+    assert done(course) == 12

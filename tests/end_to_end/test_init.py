@@ -52,6 +52,7 @@ def test_a_course_without_a_clone(tmp_path: Path) -> None:
     # torch and nbgrader are those of this environment, handgrad is not
     (packages,) = (root / ".venv").glob("lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    (root / ".venv" / "share").symlink_to(Path(sys.prefix) / "share")
     install = [*pip, "--python", str(python), "install", "--no-deps", "--ignore-installed"]
     subprocess.run([*install, str(tmp_path / WHEEL)], check=True)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from handgrad.course.course import Course
@@ -103,6 +104,17 @@ def test_other_commands_are_stopped(tmp_path: Path) -> None:
     before = sorted((root / "release").rglob("*"))
     stop(root, ("release", "cross_entropy"), after(4), signal.SIGTERM)
     assert sorted((root / "release").rglob("*")) == before
+    # a kernel runs the solution of an ordinary assignment
+    cell = nbformat.v4.new_code_cell("### BEGIN SOLUTION\nimport time; time.sleep(60)\n### END SOLUTION", id="slow")
+    facts = {"grade_id": "slow", "locked": False, "schema_version": 3, "solution": True, "task": False, "grade": True}
+    cell.metadata["nbgrader"] = {**facts, "points": 1}
+    (root / "source" / "plain").mkdir()
+    kernel = {"name": "python3", "language": "python", "display_name": "Python"}
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), root / "source/plain/plain.ipynb"
+    )
+    stop(root, ("release", "plain"), after(20), signal.SIGHUP)
+    assert not (root / "release" / "plain").exists()
     stop(root, ("feedback", "backprop"), after(2), signal.SIGHUP)
     stop(root, ("preview", "cross_entropy"), after(4), signal.SIGINT)
     assert Course.at(root).exercise("cross_entropy")

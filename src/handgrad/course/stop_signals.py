@@ -1,5 +1,6 @@
 """Stop at Ctrl-C, SIGTERM and SIGHUP alike: clean up once, and let a second signal not disturb that."""
 
+import logging
 import signal
 import subprocess
 import threading
@@ -38,6 +39,8 @@ def stop_signals() -> Iterator[None]:
     def stop(number: int, _: Any) -> None:
         for one in taken:
             signal.signal(one, signal.SIG_IGN)
+        # what libraries say of the work that they could not finish
+        logging.disable()
         raise Stopped(number)
 
     for number in taken:

@@ -20,7 +20,7 @@ from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.untrusted_files import in_quotes
 
-__all__ = ["at_work", "is_locked_file", "refuse_other_cells", "refuse_other_course", "wait_for_file"]
+__all__ = ["at_work", "is_locked_file", "refuse_other_cells", "refuse_other_course", "wait_for_file", "ways_out"]
 
 
 @contextmanager
@@ -155,7 +155,13 @@ def refuse_other_cells(gradebook: Gradebook, saved: NotebookNode, assignment: st
     number = "1 submission was" if submissions == 1 else f"{submissions} submissions were"
     raise CourseError(
         f"cells of {notebook}.ipynb were changed since {number} graded ({said}), and nbgrader's gradebook keeps the "
-        f"cells of an assignment with submissions. Undo that; or copy the folder source/{assignment} under another "
-        "name, as a new assignment; or, to lose the scores and grade everybody again, run `nbgrader db assignment "
-        f"remove {assignment} --force`."
+        f"cells of an assignment with submissions. {ways_out(assignment)}"
+    )
+
+
+def ways_out(assignment: str) -> str:
+    """What to do about a source that has other cells or notebooks than what students handed in."""
+    return (
+        f"Undo that; or copy the folder source/{assignment} under another name, as a new assignment; or, to lose the "
+        f"scores and grade everybody again, run `nbgrader db assignment remove {assignment} --force`."
     )

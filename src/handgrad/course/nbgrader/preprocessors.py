@@ -8,6 +8,7 @@ import atexit
 import copy
 import functools
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -209,6 +210,10 @@ class Solve(Execute):
         if is_exercise(nb):
             return ClearHiddenTests(parent=self.parent).preprocess(nb, resources)
         return super().preprocess(nb, resources, **kwargs)
+
+    def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start the kernel without its own messages, such as a traceback if the command is stopped."""
+        super().start_new_kernel(**{"stderr": subprocess.DEVNULL, **kwargs})
 
 
 class SaveVerdicts(SaveAutoGrades):

@@ -15,10 +15,10 @@ from uuid import uuid4
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import GenerateAssignment, GenerateSolution
-from nbgrader.converters.base import BaseConverter
+from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveCells
 
-from handgrad.course.nbgrader.database import at_work, refuse_other_cells
+from handgrad.course.nbgrader.database import at_work, refuse_other_cells, ways_out
 from handgrad.course.nbgrader.source_faults import source_faults
 from handgrad.errors import CourseError, ExerciseError, HandgradError
 from handgrad.exercise.release_file import EXERCISE_FILE
@@ -75,7 +75,16 @@ class WritesBeside(BaseConverter):
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         """Copy the files of the source."""
         with self._noted():
-            super().init_assignment(assignment_id, student_id)
+            try:
+                super().init_assignment(assignment_id, student_id)
+            except NbGraderException as error:
+                if "there are submissions" not in str(error):
+                    raise
+                raise CourseError(
+                    f"notebooks were added to {assignment_id} or removed from it since submissions were graded, and "
+                    "nbgrader's gradebook keeps the notebooks of an assignment with submissions. "
+                    f"{ways_out(assignment_id)}"
+                ) from error
 
     def convert_single_notebook(self, notebook_filename: str) -> None:
         """Convert one notebook of the source."""

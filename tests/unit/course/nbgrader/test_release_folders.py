@@ -154,7 +154,10 @@ def test_a_question_added_after_submissions(root: Path) -> None:
     change(root, PLAIN, lambda notebook: notebook.cells.__setitem__(0, _cell("answer", "x = 2", 7)))
     commands.release(Course.at(root), PLAIN)
     assert points(root, PLAIN) == {"answer": 7.0}
-    # the command that the sentence names
+    nbformat.write(nbformat.v4.new_notebook(), root / "source" / PLAIN / "more.ipynb")
+    with pytest.raises(HandgradError, match="notebooks were added to plain or removed from it since submissions"):
+        commands.release(Course.at(root), PLAIN)
+    # the command that the sentences name
     done = nbgrader(root, "db", "assignment", "remove", PLAIN, "--force")
     assert done.returncode == 0, done.stderr
 
