@@ -41,7 +41,7 @@ test: lint
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 300 -m "not slow"
 
 test-all: test
-	python -m pytest --timeout 1800 -m slow
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 1800 -m slow
 
 bench: $(READY)
 	python -m benchmarks

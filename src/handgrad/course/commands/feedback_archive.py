@@ -112,9 +112,9 @@ class _Archive:
         self._folders = Folders(course, assignment)
         self.handed_in: defaultdict[str, list[str]] = defaultdict(list)
         enrolled = people(course, assignment)
-        for number, path, named_by in archived(self.folder, Collector(config=course.config).patterns):
+        for identifier, path, named_by in archived(self.folder, Collector(config=course.config).patterns):
             if named_by == service:
-                who = enrolled.who(number, path.partition("_")[0])
+                who = enrolled.who(identifier, path.partition("_")[0])
                 # of a group, the first member
                 self.handed_in[next(iter(enrolled.groups.get(who, ())), who)].append(path)
 
