@@ -24,7 +24,7 @@ from handgrad.errors import SubmissionError
 from handgrad.notebook.untrusted_files import read_file
 from handgrad.report.names import shown
 
-__all__ = ["HandInDates", "due_date", "few", "worksheets"]
+__all__ = ["HandInDates", "due_date", "few", "is_late", "worksheets"]
 
 _Origin = Literal["known", "late", "in time", "odd", "missing"]
 """Where a date comes from; of an odd one the text is kept, of a known one the source."""
