@@ -104,7 +104,8 @@ class HandInDates:
         # a pattern with such a mark is Canvas's, or one like it
         self._origins[student] = ("in time" if "late" in groups[0] else "missing"), ""
         times = [time for found in groups if (time := self._written(student, found))]
-        if not times and (time := self._in_worksheet(student, groups[0])):
+        # Canvas's numbers may be those of Moodle's participants
+        if not times and "late" not in groups[0] and (time := self._in_worksheet(student, groups[0])):
             times.append(time)
         if not times and any(map(is_late, groups)):
             self._origins[student] = "late", ""
