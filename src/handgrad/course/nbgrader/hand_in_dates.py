@@ -23,7 +23,7 @@ from handgrad.errors import CourseError, SubmissionError
 from handgrad.notebook.untrusted_files import read_file
 from handgrad.report.names import shown
 
-__all__ = ["HandInDates", "due_date", "few", "worksheets"]
+__all__ = ["HandInDates", "due_date", "few", "is_late", "worksheets"]
 
 _Origin = Literal["known", "late", "in time", "odd", "missing"]
 """Where a date comes from; of an odd one the text is kept, of a known one the source."""
@@ -96,7 +96,8 @@ class HandInDates:
         # a pattern with such a mark is Canvas's, or one like it
         self._origins[student] = ("in time" if "late" in groups[0] else "missing"), ""
         times = [time for found in groups if (time := self._written(student, found))]
-        if not times and (time := self._in_worksheet(student, groups[0])):
+        # Canvas's numbers may be those of Moodle's participants
+        if not times and "late" not in groups[0] and (time := self._in_worksheet(student, groups[0])):
             times.append(time)
         if not times and any(map(is_late, groups)):
             self._origins[student] = "late", ""
