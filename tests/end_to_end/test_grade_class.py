@@ -19,7 +19,7 @@ from handgrad.course.commands import doctor
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
-from handgrad.course.nbgrader.manual_scores import give_all_points
+from handgrad.course.nbgrader.manual_scores import set_manual_scores
 from handgrad.course.nbgrader.scores import entries
 from handgrad.errors import CourseError, ExerciseError
 from helpers.courses import (
@@ -203,7 +203,7 @@ sys.stdin.read()
         for use in (
             lambda: grade(impatient, force=True),
             lambda: commands.release(impatient, "cross_entropy"),
-            lambda: give_all_points(impatient, "backprop", "check_dC", ["ann"]),
+            lambda: set_manual_scores(impatient, "backprop", "check_dC", {"ann": 1.0}),
             lambda: entries(impatient, "backprop"),
         ):
             with pytest.raises(CourseError) as raised:

@@ -231,6 +231,7 @@ def test_configuration(course: Course) -> None:
         "isolation": "none",
         "trust_submissions": True,
         "plain_modules": ["operator"],
+        "wait_seconds": 5.0,
     }
     assert set(changed) == set(Handgrad.class_own_traits(config=True))
     configured = _configured(course, *(f"c.Handgrad.{name} = {value!r}" for name, value in changed.items()))

@@ -389,14 +389,12 @@ def came_from(course: Course, assignment: str) -> dict[str, Service]:
 def archived(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, str, Service | None]]:
     """The files of students in the archives in ``folder``.
 
-    Of each the student's number, the path from where the service names the student, and the service; None for another
-    pattern, for the number of a group in Moodle's worksheet, or without a number.
+    Of each the student's number or name, the path from where the service names the student, and the service; None for
+    another pattern.
     """
-    groups = {member.group for found in worksheets(folder).values() for member in found.values()} - {""}
     for path in _paths(folder):
         if match := owner(path, patterns):
-            is_number = match["student_id"].isdecimal() and match.groupdict().get("name") not in groups
-            yield match["student_id"], match[0].lstrip("/"), _SERVICES.get(match.re.pattern) if is_number else None
+            yield match["student_id"], match[0].lstrip("/"), _SERVICES.get(match.re.pattern)
 
 
 def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
@@ -406,8 +404,12 @@ def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
     both services have given, that are a group's, or that an instructor's own pattern has found.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
-    for student, _, service in archived(folder, patterns):
-        kinds[student].add(service)
+    groups = {member.group for found in worksheets(folder).values() for member in found.values()} - {""}
+    for student, path, service in archived(folder, patterns):
+        if student.isdecimal():
+            # a group's number is no participant's, but may be the same
+            is_group = service == "moodle" and path.partition("_")[0] in groups
+            kinds[student].add(None if is_group else service)
     return {student: kind for student, known in kinds.items() if len(known) == 1 and (kind := next(iter(known)))}
 
 

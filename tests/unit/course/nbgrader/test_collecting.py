@@ -6,9 +6,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from nbgrader.api import Gradebook
-from nbgrader.coursedir import CourseDirectory
-from traitlets.config import Config
 
+from handgrad.course.course import Course
 from handgrad.course.moodle_worksheet import Participant
 from handgrad.course.nbgrader.collecting import CANVAS, MOODLE, services
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, is_late
@@ -72,12 +71,10 @@ def test_owners() -> None:
 
 
 def test_services(tmp_path: Path) -> None:
-    """Whose number is which service's goes by the student that a number stands for."""
-    for name in ("adalovelace_12_901_b.ipynb", "adal_13_902_b.ipynb", "kurt_14_text.html"):
+    """A number is that of the service whose pattern it has, but for the numbers of groups."""
+    for name in ("adalovelace_12_901_b.ipynb", "kurt_14_text.html"):
         (tmp_path / name).touch()
-    people = {"12": "ada", "13": "ada"}
-    found = services(tmp_path, [CANVAS], lambda match, path: people.get(match["student_id"], match["student_id"]))
-    assert found == {"ada": "canvas", "14": "canvas"}
+    assert services(tmp_path, [CANVAS]) == {"12": "canvas", "14": "canvas"}
     (tmp_path / "Team 1_7_assignsubmission_file_b.ipynb").touch()
     assert services(tmp_path, [MOODLE]) == {"7": "moodle"}
     worksheet = "Identifier,Group,Last modified (submission)\nParticipant 9,Team 1,-\n"
@@ -127,13 +124,11 @@ def test_dates() -> None:
 
 def test_due_date(tmp_path: Path) -> None:
     """The due date is the gradebook's; a gradebook that is missing or none has none, and none is made."""
-    config = Config()
-    config.CourseDirectory.root, config.CourseDirectory.course_id = str(tmp_path), "handgrad"
-    course = CourseDirectory(config=config, assignment_id="backprop")
-    assert due_date(course) is None
+    course = Course(tmp_path)
+    assert due_date(course, "backprop") is None
     assert not list(tmp_path.iterdir())
-    with Gradebook(course.db_url, "handgrad") as gradebook:
+    with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook:
         gradebook.add_assignment("backprop", duedate=datetime(2026, 6, 10, 12))
-    assert due_date(course) == datetime(2026, 6, 10, 12)
+    assert due_date(course, "backprop") == datetime(2026, 6, 10, 12)
     (tmp_path / "gradebook.db").write_bytes(b"no database at all" * 99)
-    assert due_date(course) is None
+    assert due_date(course, "backprop") is None
