@@ -64,7 +64,7 @@ def class_table(
         console.print(Text(f"Not handed in ({len(absent)}): {named}{more}."))
     if unmatched:
         console.print()
-        console.print(Text(f"Not in the roster ({len(unmatched)}):", "bold"))
+        console.print(Text(f"Not as in the roster ({len(unmatched)}):", "bold"))
         for sentence in unmatched:
             console.print(Padding(Text(sentence), (0, 0, 0, 2)))
     if summary.needs_review:

@@ -1,11 +1,15 @@
 """Who is in a class: the names of its students, who of them has not handed in, and who is not in the roster."""
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.scores import entries
+from handgrad.course.nbgrader.student_records import under_another_name
+from handgrad.report.names import shown
 
 __all__ = ["ClassList", "class_list"]
 
@@ -21,7 +25,7 @@ class ClassList:
     absent
         The ids of those who should hand in and have not.
     unmatched
-        A sentence for each hand-in that is nobody's of the roster.
+        A sentence for each hand-in that is nobody's of the roster, or a second one of somebody.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -39,4 +43,16 @@ def class_list(course: Course, assignment: str) -> ClassList:
     """
     students, handed_in = people(course, assignment), report_store(course).states(assignment).keys()
     absent = (name for name in students.enrolled - handed_in if not students.status(name, assignment))
-    return ClassList(students.full_names(), sorted(absent), list(students.unmatched(handed_in)))
+    doubtful = [*students.unmatched(handed_in), *_graded_twice(course, assignment)]
+    return ClassList(students.full_names(), sorted(absent), doubtful)
+
+
+def _graded_twice(course: Course, assignment: str) -> Iterator[str]:
+    """A sentence for each student who was graded under two names: neither score is thrown away."""
+    scored = {student for student, entry in entries(course, assignment).items() if entry.is_scored}
+    for name, student in sorted(under_another_name(course).items()):
+        if {name, student} <= scored:
+            yield (
+                f"{shown(name)} is {shown(student)}, and both were graded: the score of {shown(student)} counts. To "
+                f"drop the other, run `nbgrader db student remove {shlex.quote(shown(name))} --force`."
+            )

@@ -1,6 +1,6 @@
 """The students of a course: the roster in the gradebook, and what ``students.csv`` says of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,7 +151,7 @@ def _require_student(students: People, student: str) -> None:
         )
 
 
-def extend(course: Course, student: str, days: float, assignments: Sequence[str]) -> Iterator[str]:
+def extend(course: Course, student: str, days: float, assignments: Sequence[str]) -> list[str]:
     """Give a student so many days after the due date of assignments; for each a sentence about what it changes.
 
     Raises
@@ -160,24 +160,24 @@ def extend(course: Course, student: str, days: float, assignments: Sequence[str]
         There is no such student or assignment, or the gradebook cannot be written.
     """
     _require_student(people(course), student)
-    for assignment in course.select(assignments):
-        with alone(course):
-            has_date = give_extension(course, assignment, student, days)
-        entry = bring_up_to_date(course, assignment).get(student)
-        has = (
-            f"{shown(student)} has {days:g} days more for {assignment}"
-            if days
-            else (f"{shown(student)} has no extension for {assignment}")
+    return [_extend(course, student, days, assignment) for assignment in course.select(assignments)]
+
+
+def _extend(course: Course, student: str, days: float, assignment: str) -> str:
+    with alone(course):
+        has_date = give_extension(course, assignment, student, days)
+    entry = bring_up_to_date(course, assignment).get(student)
+    has = f"{days:g} day{'' if days == 1 else 's'} more" if days else "no extension"
+    said = [f"{shown(student)} has {has} for {assignment}"]
+    if entry:
+        score = score_of(None, entry) or 0.0
+        said.append(f"the late penalty is {number(entry.penalty)} now, the score {number(score)}")
+    if not has_date:
+        said.append(
+            f"there is no due date yet: set it with `nbgrader db assignment add {assignment} --duedate '2026-03-01 "
+            "23:59:00 UTC'`"
         )
-        if entry:
-            score = score_of(None, entry) or 0.0
-            has += f"; the late penalty is {number(entry.penalty)} now, the score {number(score)}"
-        if not has_date:
-            has += (
-                "; there is no due date yet: set it with `nbgrader db assignment add "
-                f"{assignment} --duedate '2026-03-01 23:59:00 UTC'`"
-            )
-        yield f"{has}."
+    return f"{'; '.join(said)}."
 
 
 @dataclass(frozen=True)

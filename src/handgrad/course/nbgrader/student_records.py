@@ -2,15 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
-from nbgrader.api import Gradebook, Student, SubmittedAssignment
+from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.apps.zipcollectapp import ZipCollectApp
-from sqlalchemy import delete, insert, select, update
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.collecting import Collector
-from handgrad.course.nbgrader.connection import address, connected
+from handgrad.course.nbgrader.connection import address
 from handgrad.course.nbgrader.database import at_work
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.owners import owner
@@ -44,19 +44,6 @@ def rename(course: Course, store: ReportStore, old: str, new: str) -> None:
     CourseError
         The gradebook, the stored reports or a folder cannot be written.
     """
-    with connected(course) as connection:
-        if connection is None:
-            return
-        asked = select(SubmittedAssignment.id, SubmittedAssignment.assignment_id)
-        theirs = connection.execute(asked.where(SubmittedAssignment.student_id == old)).all()
-        taken = {row.assignment_id for row in connection.execute(asked.where(SubmittedAssignment.student_id == new))}
-        if not connection.execute(select(Student.id).where(Student.id == new)).first():
-            connection.execute(insert(Student), {"id": new})
-        moved = [row.id for row in theirs if row.assignment_id not in taken]
-        connection.execute(update(SubmittedAssignment).where(SubmittedAssignment.id.in_(moved)).values(student_id=new))
-        if len(moved) == len(theirs):
-            connection.execute(delete(Student).where(Student.id == old))
-        connection.commit()
     store.rename(old, new)
     for assignment in course.assignments():
         folders = Folders(course, assignment)
@@ -68,6 +55,30 @@ def rename(course: Course, store: ReportStore, old: str, new: str) -> None:
                     before.rename(after)
             except OSError as error:
                 raise CourseError(f"{before} cannot be renamed to {after}: {error.strerror}.") from error
+    # the gradebook last: its old name is what tells that something is left to be moved
+    with at_work(), closing(Gradebook(*address(course))) as gradebook:
+        student = gradebook.update_or_create_student(new)
+        for submission in list(gradebook.find_student(old).submissions):
+            if _give_way(gradebook, submission, new):
+                submission.student = student
+        gradebook.db.commit()
+        if not gradebook.find_student(old).submissions:
+            gradebook.remove_student(old)
+
+
+def _give_way(gradebook: Gradebook, submission: SubmittedAssignment, new: str) -> bool:
+    """Whether the student ``new`` has no score of this assignment; an extension without one goes to the submission."""
+    assignment = submission.assignment.name
+    try:
+        theirs = gradebook.find_submission(assignment, new)
+    except MissingEntry:
+        return True
+    grades = [grade for notebook in theirs.notebooks for grade in notebook.grades]
+    if any(grade.auto_score is not None or grade.manual_score is not None for grade in grades):
+        return False
+    submission.extension = submission.extension or theirs.extension
+    gradebook.remove_submission(assignment, new)
+    return True
 
 
 def files_of(course: Course, names: set[str]) -> tuple[list[Path], list[Path]]:

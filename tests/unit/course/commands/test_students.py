@@ -9,10 +9,12 @@ from nbgrader.api import Gradebook
 from typer.testing import CliRunner
 
 from handgrad.cli import app
+from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import grade_class, report_store
 from handgrad.course.commands.students import class_rows, extend, import_roster, match, purge, set_status, to_purge
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.database import at_work
 from handgrad.course.people import read_lines
 from handgrad.errors import CourseError
 from handgrad.report.students_table import students_table
@@ -105,6 +107,23 @@ def test_extend(course: Course) -> None:
     # one who has an extension and nothing else has no score
     assert score(course, "u2") is None
     assert {row.student: dict(row.extensions) for row in class_rows(course).rows}["u2"] == {"backprop": 1.5}
+
+
+def test_extended_and_then_matched(course: Course) -> None:
+    """An extension of somebody who has handed in under another name stays; two scores are told, and one counts."""
+    grade(course, "guest")
+    extend(course, "u2", 3, ["backprop"])
+    match(course, "guest", "u2")
+    assert score(course, "u2") == 26
+    assert {row.student: dict(row.extensions) for row in class_rows(course).rows}["u2"] == {"backprop": 3}
+    with at_work(), Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
+        gradebook.add_student("extra")
+        gradebook.add_submission("backprop", "extra")
+        gradebook.find_grade("check_dC", "backprop", "backprop", "extra").auto_score = 1
+        gradebook.db.commit()
+    match(course, "extra", "u2")
+    assert score(course, "u2") == 26
+    assert "extra is u2, and both were graded: the score of u2 counts" in class_list(course, "backprop").unmatched[0]
 
 
 def test_exempt_and_withdrawn(course: Course) -> None:
