@@ -415,7 +415,7 @@ def export(
         left = "left out" if only_final else "not final"
         many = "1 score is" if len(waiting) == 1 else f"{len(waiting)} scores are"
         names = ", ".join(map(printable, waiting))
-        output.note(f"{many} {left}, since a gradient waits for manual review: {names}", err=not to)
+        output.note(f"{many} {left}, since manual review is open: {names}", err=not to)
     if to:
         output.note(f"The scores are in {to}")
     else:
@@ -468,7 +468,10 @@ def accept(
             found, assignment, gradient, student or (), mistake=mistake, points=points, reason=reason
         )
     names = ", ".join(printable(answer.student) for answer in answers)
-    typer.echo(f"{gradient} has its automatic score again: {names}." if undo else f"{gradient} is accepted: {names}.")
+    if undo:
+        typer.echo(f"{gradient} has its automatic score again: {names or 'nobody; manual scores that are newer stay'}.")
+    else:
+        typer.echo(f"{gradient} is accepted: {names}.")
     output.note(f"The feedback pages show it after `handgrad feedback {assignment}`.")
 
 
@@ -505,7 +508,7 @@ def students_import(
     from handgrad.course.commands.students import import_roster
 
     new, changed = import_roster(_course(course), file)
-    typer.echo(f"{new} students are new, {changed} have changed.")
+    typer.echo(f"New in the roster: {new}. Changed: {changed}.")
 
 
 @command(INSTRUCTORS, "handgrad students match 4711 u001", students, "match")
@@ -519,8 +522,10 @@ def students_match(
     """Say who it is that handed in under another name or number; what is graded already moves to the student."""
     from handgrad.course.commands.students import match
 
-    path = match(_course(course), name, student)
-    output.note(f"{printable(name)} is {printable(student)} from now on: it stands in {path}")
+    path, twice = match(_course(course), name, student)
+    output.note(f"{printable(name)} is {printable(student)} from now on. Written to {path}")
+    for sentence in twice:
+        typer.echo(sentence)
 
 
 @command(INSTRUCTORS, "handgrad students extend u001 --days 5 backprop", students, "extend")
@@ -548,10 +553,10 @@ def students_exempt(
     course: CourseOption = Path(),
 ) -> None:
     """Exempt a student from assignments (default: all): no score counts, and exports say so."""
-    from handgrad.course.commands.students import set_status
+    from handgrad.course.commands.students import exempt
 
-    path = set_status(_course(course), student, "" if undo else "exempt", assignments or ())
-    output.note(f"It stands in {path}")
+    path = exempt(_course(course), student, assignments or (), undo=undo)
+    output.note(f"Written to {path}")
 
 
 @command(INSTRUCTORS, "handgrad students withdraw u001", students, "withdraw")
@@ -561,10 +566,10 @@ def students_withdraw(
     course: CourseOption = Path(),
 ) -> None:
     """Say that a student has left: not graded, not exported, and not missed any more. Nothing is deleted."""
-    from handgrad.course.commands.students import set_status
+    from handgrad.course.commands.students import withdraw
 
-    path = set_status(_course(course), student, "" if undo else "withdrawn")
-    output.note(f"It stands in {path}")
+    path = withdraw(_course(course), student, undo=undo)
+    output.note(f"Written to {path}")
 
 
 @command(INSTRUCTORS, "handgrad students purge u001", students, "purge")
@@ -699,11 +704,11 @@ def doctor(course: CourseOption = Path()) -> None:
         typer.echo(f"{signs['look']} no course was looked at: {error}")
     else:
         findings = examine(found)
-    for one in findings:
-        typer.echo(f"{signs[one.state]} {one.what}")
-        if one.remedy:
-            typer.echo("  " + one.remedy.replace("\n", "\n  "))
-    raise typer.Exit(any(one.state == "wrong" for one in findings))
+    for finding in findings:
+        typer.echo(f"{signs[finding.state]} {finding.what}")
+        if finding.remedy:
+            typer.echo("  " + finding.remedy.replace("\n", "\n  "))
+    raise typer.Exit(any(finding.state == "wrong" for finding in findings))
 
 
 @command(INSTRUCTORS, "handgrad data -o source/backprop/names.txt --force")

@@ -27,7 +27,7 @@ from handgrad.exercise.exercise import Exercise
 from handgrad.report.class_terminal import class_table
 from handgrad.report.records import ScoreEntry
 from helpers.browsing import chromium, needs_chromium
-from helpers.courses import UNTOUCHED, WORKER, grade, make_course
+from helpers.courses import TWO_POINTS, UNTOUCHED, WORKER, grade, make_course
 from helpers.html_page import Page
 from helpers.paths import ENVIRONMENT, mistake
 
@@ -57,6 +57,9 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = make_course(
         tmp_path_factory.mktemp("pages"), ann=RIGHT, bob=BRANCH, cid=UNTOUCHED, dan=BRANCH, **{NAMED: BRANCH}
     )
+    with (course.root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write(TWO_POINTS)
+    course = Course.at(course.root)
     broken = course.root / "submitted/eve/backprop/backprop.ipynb"
     broken.parent.mkdir(parents=True)
     broken.write_text("{", encoding="utf-8")
@@ -71,8 +74,8 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
         gradebook.update_or_create_assignment(
             "backprop", duedate=datetime(2026, 1, 20, tzinfo=UTC).replace(tzinfo=None)
         )
-        late = gradebook.find_submission_notebook("backprop", "backprop", "ann")
-        late.late_submission_penalty = 2.0
+        late = gradebook.find_submission("backprop", "ann")
+        late.timestamp = datetime(2026, 1, 21, tzinfo=UTC).replace(tzinfo=None)
         by_hand = gradebook.find_grade("check_dcounts", "backprop", "backprop", "bob")
         by_hand.manual_score, by_hand.needs_manual_grade = 0.75, False
         gradebook.find_comment("dcounts", "backprop", "backprop", "bob").manual_comment = REMARK
@@ -139,7 +142,7 @@ class TestScores:
         """A file that is no database is an error in a sentence."""
         course = make_course(tmp_path)
         (tmp_path / "gradebook.db").write_text("no database, whatever it is called", encoding="utf-8")
-        with pytest.raises(CourseError, match="nbgrader's gradebook cannot be read"):
+        with pytest.raises(CourseError, match="nbgrader's gradebook cannot be used"):
             scores.entries(course, "backprop")
 
 

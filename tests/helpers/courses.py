@@ -16,6 +16,16 @@ from handgrad.report.records import Report
 from helpers.paths import ROOT, mistake
 
 SETTINGS = "c.Handgrad.seeds = [5]\nc.Handgrad.cell_seconds = 6.0\n"
+TWO_POINTS = """
+from nbgrader.plugins import LateSubmissionPlugin
+
+class TwoPoints(LateSubmissionPlugin):
+    def late_submission_penalty(self, student_id, score, total_seconds_late):
+        return 2.0
+
+c.AssignLatePenalties.plugin_class = TwoPoints
+"""
+"""Lines of a configuration that take off two points for any delay."""
 RIGHT, SLIP, UNTOUCHED = (mistake(name) for name in ("solution", "early-slip", "untouched"))
 
 

@@ -9,7 +9,7 @@ import difflib
 import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -21,21 +21,23 @@ from handgrad.report.names import is_hidden, shown
 
 __all__ = [
     "EXEMPT",
-    "FILE",
     "LARGEST",
+    "STUDENTS_FILE",
     "WITHDRAWN",
-    "Line",
     "People",
     "RosterEntry",
+    "StudentLine",
     "read_lines",
     "write_lines",
 ]
 
-FILE = "students.csv"
+STUDENTS_FILE = "students.csv"
 """The file in a course's folder with what the gradebook's roster has no place for."""
 WITHDRAWN, EXEMPT = "withdrawn", "exempt"
 LARGEST = 10_000_000
 """Bytes of the largest csv file that is read."""
+COMPARED = 50
+"""Strangers for whom the nearest names are looked for."""
 NEAREST = 3
 """Names that are proposed for somebody who is not enrolled."""
 
@@ -56,7 +58,7 @@ class RosterEntry:
 
 
 @dataclass(frozen=True)
-class Line:
+class StudentLine:
     """One line of ``students.csv``.
 
     Attributes
@@ -71,6 +73,8 @@ class Line:
         The group that the student hands in with.
     note
         Anything.
+    others
+        Further columns of the instructor's own, by their headings.
     """
 
     handed_in_as: str = ""
@@ -78,12 +82,13 @@ class Line:
     status: str = ""
     group: str = ""
     note: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
-_COLUMNS = tuple(column.name for column in fields(Line))
+_COLUMNS = tuple(column.name for column in fields(StudentLine))[:-1]
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_lines(path: Path) -> list[StudentLine]:
     """The lines of a ``students.csv``, with commas or semicolons; none if there is no such file.
 
     Raises
@@ -105,10 +110,12 @@ def read_lines(path: Path) -> list[Line]:
     found = []
     try:
         for row in rows:
-            line = Line(**{name: (row.get(name) or "").strip() for name in _COLUMNS})
+            cells = {str(title): value.strip() for title, value in row.items() if isinstance(value, str)}
+            ours = {name: cells.pop(name, "") for name in _COLUMNS}
+            line = StudentLine(**ours, others=cells)
             if fault := _fault(line):
                 raise CourseError(f"{path}, line {rows.line_num}: {fault}")
-            if any(vars(line).values()):
+            if any((*ours.values(), *cells.values())):
                 found.append(line)
     except csv.Error as error:
         raise CourseError(f"{path}, line {rows.line_num}, is no CSV ({error}).") from error
@@ -122,24 +129,30 @@ def read_lines(path: Path) -> list[Line]:
     return found
 
 
-def _fault(line: Line) -> str:
+def _fault(line: StudentLine) -> str:
     """What is wrong with a line, in a sentence; empty if nothing is."""
-    kind = line.status.split(" ")[0]
-    if kind not in ("", WITHDRAWN, EXEMPT):
+    kind, _, assignments = line.status.partition(" ")
+    if kind not in ("", WITHDRAWN, EXEMPT) or (kind == WITHDRAWN and assignments):
         return f"the status {line.status!r} is not known: write withdrawn, exempt, or exempt and an assignment."
+    for name in (line.handed_in_as, line.student_id):
+        if name in (".", "..") or set(name) & {"/", "\\", "\0"}:
+            return f"{name!r} cannot be the name of a folder."
     if not line.student_id and any((line.handed_in_as, line.status, line.group)):
         return "the column student_id is empty: write the student's id in the gradebook."
-    if any(is_hidden(sign) for value in vars(line).values() for sign in value if sign != "\n"):
+    values = (line.handed_in_as, line.student_id, line.status, line.group, line.note)
+    if any(is_hidden(sign) for value in values for sign in value if sign != "\n"):
         return "it has an invisible character: type it again."
     return ""
 
 
-def write_lines(path: Path, lines: Iterable[Line], *, mode: int) -> None:
+def write_lines(path: Path, lines: Iterable[StudentLine], *, mode: int) -> None:
     """Write a ``students.csv`` in one step; a CourseError if it cannot be written."""
     text = StringIO()
-    rows = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    kept = list(lines)
+    others = dict.fromkeys(title for line in kept for title in line.others)
+    rows = csv.DictWriter(text, (*_COLUMNS, *others), lineterminator="\n")
     rows.writeheader()
-    rows.writerows(asdict(line) for line in lines)
+    rows.writerows({**{name: getattr(line, name) for name in _COLUMNS}, **line.others} for line in kept)
     write_text(path, text.getvalue(), mode=mode)
 
 
@@ -161,7 +174,7 @@ class People:
 
     roster: Mapping[str, RosterEntry] = field(default_factory=dict)
     handed_in: Collection[str] = frozenset()
-    lines: tuple[Line, ...] = ()
+    lines: tuple[StudentLine, ...] = ()
     participants: Mapping[str, Participant] = field(default_factory=dict)
 
     @cached_property
@@ -171,18 +184,50 @@ class People:
         Grading adds to the roster whoever handed in. If anything is known of some students but their ids, then those
         of whom nothing is known are enrolled only if they handed in nothing, or ``students.csv`` names them.
         """
-        named = {line.student_id for line in self.lines}
+        named = {line.student_id for line in self.lines if line.student_id in self.roster or not self.roster}
         known = {name for name, entry in self.roster.items() if any(vars(entry).values())}
         others = {name for name in self.roster if name not in self.handed_in} if known else set(self.roster)
-        return frozenset((known | others | named) - {line.handed_in_as for line in self.lines if _is_alias(line)})
+        return frozenset(
+            (known | others | named) - {name for name, student in self._of_line.items() if name != student}
+        )
+
+    def _fault(self, line: StudentLine) -> str:
+        """Why a line does not fit the roster, as a clause; empty if it does."""
+        if self.roster and line.student_id not in self.roster:
+            return f"{shown(line.student_id)} is not in the roster"
+        is_student = any(vars(self.roster.get(line.handed_in_as, RosterEntry())).values())
+        if line.handed_in_as != line.student_id and is_student:
+            return f"{shown(line.handed_in_as)} is a student of the roster, not another name"
+        return ""
 
     def student(self, name: str) -> str:
-        """The id of the student who hands in as ``name``; the name itself if it is nobody else's.
+        """The id of the student whose folder is called ``name``; the name itself if it is nobody else's.
 
-        In this order: ``students.csv``, an id, ``lms_user_id``, an address, the part of it before the @, and what
-        Moodle's worksheet says of a participant. Capitals do not matter, unless they tell two ids apart.
+        In this order: ``students.csv``, an id, ``lms_user_id``, an e-mail address. Capitals do not matter, unless they
+        tell two ids apart. The part of an address before the @ is not enough: students may choose it.
         """
-        return self._of_line.get(name) or self._of_key(name) or name
+        if name in self._of_line or name in self.enrolled:
+            return self._of_line.get(name, name)
+        return self._named(name, self._by_id, self._by_number, self._by_address) or name
+
+    def who(self, number: str, name: str) -> str:
+        """The student or the group with this number and name in an archive; the number itself if it is nobody's.
+
+        In this order: ``students.csv``, what Moodle's worksheet says of the participant, ``lms_user_id``, a group of
+        this name, and last an id, since the number is the service's. A group of Moodle's has a number of its own, which
+        may be some participant's too; who has a group's name is no group.
+        """
+        group, participant = self.group(name), self.participants.get(number)
+        if number in self._of_line:
+            return self._of_line[number]
+        if group and (participant is None or _plain(participant.name) != _plain(name)):
+            is_student = participant is None and self._named(number, self._by_number)
+            return self._named(number, self._by_number) if is_student else group
+        if participant is not None:
+            keys = (participant.id_number, participant.email)
+            found = (self._named(key, self._by_id, self._by_number, self._by_address) for key in keys if key)
+            return next(filter(None, found), number)
+        return self._named(number, self._by_number) or self.student(number)
 
     def is_known(self, name: str) -> bool:
         """Whether who hands in as ``name`` is enrolled, or is a group."""
@@ -194,60 +239,64 @@ class People:
 
     def group(self, name: str) -> str:
         """The group that an archive calls ``name``, whose capitals and spaces it may have dropped; empty if none."""
-        plain = _plain(name)
-        return next((group for group in self.groups if plain and _plain(group) == plain), "")
+        if name in self.groups:
+            return name
+        alike = self._groups_by_letters.get(_plain(name), ())
+        return alike[0] if len(alike) == 1 else ""
+
+    @cached_property
+    def _groups_by_letters(self) -> Mapping[str, list[str]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for group in self.groups:
+            found[_plain(group)].append(group)
+        found.pop("", None)
+        return found
 
     @cached_property
     def _of_line(self) -> dict[str, str]:
-        return {line.handed_in_as: line.student_id for line in self.lines if line.handed_in_as}
+        return {
+            line.handed_in_as: line.student_id for line in self.lines if line.handed_in_as and not self._fault(line)
+        }
 
-    def _of_key(self, name: str) -> str:
-        if name in self.enrolled:
-            return name
-        participant = self.participants.get(name)
-        for key in (name, *((participant.email, participant.id_number) if participant else ())):
-            for students in self._keys:
-                if len(found := students.get(key.casefold(), ())) == 1:
-                    return next(iter(found))
+    def is_other_name(self, name: str) -> bool:
+        """Whether ``students.csv`` says that it is another name of somebody."""
+        return self._of_line.get(name, name) != name
+
+    @staticmethod
+    def _named(key: str, *tables: Mapping[str, set[str]]) -> str:
+        """The one student whom the first of some tables has under a key; empty if there is none, or more than one."""
+        for table in tables:
+            if len(found := table.get(key.casefold(), ())) == 1:
+                return next(iter(found))
         return ""
 
     @cached_property
-    def _keys(self) -> list[Mapping[str, set[str]]]:
-        """The students by each thing that they may be known by, the surest first."""
-        tables: list[defaultdict[str, set[str]]] = [defaultdict(set) for _ in range(4)]
-        for name in self.enrolled:
-            entry = self.roster.get(name, RosterEntry())
-            # an id of which nothing else is known is that of a folder: another one in capitals is another student's
-            keys = (
-                name if any(vars(entry).values()) else "",
-                entry.lms_user_id,
-                entry.email,
-                entry.email.partition("@")[0],
-            )
-            for table, key in zip(tables, keys, strict=True):
-                if key:
-                    table[key.casefold()].add(name)
-        return list(tables)
+    def _by_id(self) -> Mapping[str, set[str]]:
+        # an id of which nothing else is known is that of a folder: another one in capitals is another student's
+        known = (name for name in self.enrolled if any(vars(self.roster.get(name, RosterEntry())).values()))
+        return _table((name, name) for name in known)
+
+    @cached_property
+    def _by_number(self) -> Mapping[str, set[str]]:
+        return _table((self.roster[name].lms_user_id, name) for name in self.enrolled & self.roster.keys())
+
+    @cached_property
+    def _by_address(self) -> Mapping[str, set[str]]:
+        return _table((self.roster[name].email, name) for name in self.enrolled & self.roster.keys())
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The students of each group, by its name: from ``students.csv``, or from Moodle's worksheet."""
         found: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for participant in self.participants.values():
-            if participant.group and self.is_enrolled(participant.number):
-                found[participant.group][self.student(participant.number)] = None
+            keys = (participant.id_number, participant.email)
+            students = (self._named(key, self._by_id, self._by_number, self._by_address) for key in keys if key)
+            if participant.group and (student := next(filter(None, students), "")):
+                found[participant.group][student] = None
         for line in self.lines:
-            if line.group:
+            if line.group and not self._fault(line):
                 found[line.group][line.student_id] = None
         return {group: tuple(students) for group, students in found.items()}
-
-    def who(self, number: str, name: str) -> str:
-        """The student or the group with this number and name in an archive; the number itself if it is nobody's.
-
-        A group of Moodle's has a number of its own, which may be some participant's too.
-        """
-        group = self.group(name)
-        return group if group and (name == group or not self.is_enrolled(number)) else self.student(number)
 
     def hand_ins(self, names: Iterable[str]) -> dict[str, str]:
         """For each student with a hand-in among ``names``, the name that it is under.
@@ -255,17 +304,32 @@ class People:
         A student's own comes first, then one under another name of the student, then that of the student's group.
         """
         found: dict[str, str] = {}
-        ordered = sorted(names)
+        ordered, of_group = sorted(names), dict[str, str]()
         for name in (*(name for name in ordered if self.student(name) == name), *ordered):
-            if not self.group(name) or self.is_enrolled(name):
+            group = self.group(name)
+            if group and not self.is_enrolled(name):
+                of_group.setdefault(group, name)
+            else:
                 found.setdefault(self.student(name), name)
-        of_group = {self.group(name): name for name in ordered}
+        own = dict(found)
         for group, students in self.groups.items():
-            theirs = of_group.get(group) or next((found[name] for name in students if name in found), "")
+            theirs = of_group.get(group) or next((own[name] for name in students if name in own), "")
             if theirs:
                 for student in students:
                     found.setdefault(student, theirs)
         return found
+
+    def second_hand_ins(self, names: Iterable[str]) -> Iterator[str]:
+        """A sentence for each of ``names`` that is a second one of a student's."""
+        listed = sorted(names)
+        graded = self.hand_ins(listed)
+        for name in listed:
+            student = self.student(name)
+            if not (self.group(name) and not self.is_enrolled(name)) and graded.get(student) != name:
+                yield (
+                    f"{shown(student)} has handed in as {shown(graded[student])} and as {shown(name)}: what is graded "
+                    f"is the folder {shown(graded[student])}. To grade the other one, take that folder away."
+                )
 
     def status(self, student: str, assignment: str) -> str:
         """``withdrawn``, ``exempt`` (from this assignment or all), or nothing."""
@@ -276,7 +340,7 @@ class People:
                     return kind
         return ""
 
-    def name(self, student: str) -> str:
+    def full_name(self, student: str) -> str:
         """First and last name of a student; empty if the roster has none."""
         return self.roster.get(student, RosterEntry()).name
 
@@ -290,17 +354,23 @@ class People:
         ``called`` are the students' names in the archives that they come from. Nothing is said of a course that has
         no roster but those who handed in.
         """
+        for line in self.lines:
+            if fault := self._fault(line):
+                yield f"A line of {STUDENTS_FILE} is not used: {fault} ({shown(line.handed_in_as or line.student_id)})."
         if not self.has_roster:
             return
-        for name in sorted(names):
-            if not self.is_known(name):
-                also = (called or {}).get(name, "")
-                near = self.nearest(also or name)
-                hint = f"nearest: {', '.join(near)}" if near else "nobody has a similar name"
-                yield (
-                    f"{shown(name)}{f' ({shown(also)})' if also else ''} is not in the roster; {hint}. Who it is, "
-                    f"`handgrad students match {shlex.quote(shown(name))} STUDENT_ID` says for ever."
-                )
+        strangers = [name for name in sorted(names) if not self.is_known(name)]
+        for place, name in enumerate(strangers):
+            also = (called or {}).get(name, "")
+            # comparing with everybody takes half a second in a class of thousands
+            near = self.nearest(also or name) if place < COMPARED else []
+            hint = f"nearest: {', '.join(near)}" if near else "nobody has a similar name"
+            if not near and not any(sign.isalpha() for sign in also or name):
+                hint = "no archive that is still there tells the name"
+            yield (
+                f"{shown(name)}{f' ({shown(also)})' if also else ''} is not in the roster; {hint}. If you know who it "
+                f"is, run `handgrad students match {shlex.quote(shown(name))} STUDENT_ID` once."
+            )
 
     @cached_property
     def has_roster(self) -> bool:
@@ -309,20 +379,26 @@ class People:
 
     def nearest(self, name: str) -> list[str]:
         """The students whose id, name or address is most like ``name``, as ``u001 (Ada Lovelace)``."""
-        scores: dict[str, float] = {}
+        plain, ratios = _plain(name), dict[str, float]()
         for student in self.enrolled:
             entry = self.roster.get(student, RosterEntry())
             texts = (student, entry.name, f"{entry.last_name}{entry.first_name}", entry.email.partition("@")[0])
-            ratios = (difflib.SequenceMatcher(None, _plain(name), _plain(text)).ratio() for text in texts if text)
-            scores[student] = max(ratios, default=0.0)
-        near = sorted((name for name in scores if scores[name] > 0.6), key=lambda name: (-scores[name], name))
+            found = (difflib.SequenceMatcher(None, plain, _plain(text)).ratio() for text in texts if text)
+            ratios[student] = max(found, default=0.0)
+        likely = sorted((student for student in ratios if ratios[student] > 0.6), key=lambda it: (-ratios[it], it))
         return [
-            f"{shown(near)} ({shown(self.name(near))})" if self.name(near) else shown(near) for near in near[:NEAREST]
+            f"{shown(student)} ({shown(self.full_name(student))})" if self.full_name(student) else shown(student)
+            for student in likely[:NEAREST]
         ]
 
 
-def _is_alias(line: Line) -> bool:
-    return bool(line.handed_in_as) and line.handed_in_as != line.student_id
+def _table(pairs: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
+    """The students by a key, without capitals; empty keys are left out."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for key, student in pairs:
+        if key:
+            found[key.casefold()].add(student)
+    return found
 
 
 def _plain(text: str) -> str:

@@ -145,15 +145,31 @@ class ReportStore:
         found: Iterator[dict[str, Any]] = (dict(zip(_ACCEPTED, row, strict=True)) for row in rows)
         return [AcceptedAnswer(**{**row, "undone": bool(row["undone"])}) for row in found]
 
-    def rename(self, old: str, new: str) -> None:
-        """Give what is stored of the student ``old`` to ``new``, who keeps what is there already."""
-        if self.path.exists():
-            with self._connected() as connection, self._usable(), connection:
-                json_of = "student = :new, json = json_set(json, '$.student', :new)"
-                names = {"old": old, "new": new}
-                connection.execute(f"UPDATE OR IGNORE report SET {json_of} WHERE student = :old", names)
-                connection.execute(f"UPDATE replaced SET {json_of} WHERE student = :old", names)
-                connection.execute("UPDATE accepted SET student = :new WHERE student = :old", names)
+    def students(self) -> set[str]:
+        """The names under which reports are stored, in all assignments."""
+        return {name for assignment in self._assignments() for name in self.states(assignment)}
+
+    def _assignments(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        with (
+            self._usable(),
+            closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)) as connection,
+        ):
+            return [name for (name,) in connection.execute("SELECT DISTINCT assignment FROM report")]
+
+    def rename(self, old: str, new: str, assignments: Sequence[str]) -> None:
+        """Give what is stored of the student ``old`` in some assignments to ``new``, who keeps what is there."""
+        if not self.path.exists():
+            return
+        rows = [{"old": old, "new": new, "assignment": assignment} for assignment in assignments]
+        ours = "WHERE student = :old AND assignment = :assignment"
+        json_of = "student = :new, json = json_set(json, '$.student', :new)"
+        with self._connected() as connection, self._usable(), connection:
+            connection.executemany(f"UPDATE OR IGNORE report SET {json_of} {ours}", rows)
+            connection.executemany(f"DELETE FROM report {ours}", rows)
+            connection.executemany(f"UPDATE replaced SET {json_of} {ours}", rows)
+            connection.executemany(f"UPDATE accepted SET student = :new {ours}", rows)
 
     def delete(self, student: str) -> None:
         """Delete everything that is stored of a student."""

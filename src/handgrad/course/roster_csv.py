@@ -50,7 +50,8 @@ def parse_roster(content: bytes, where: str) -> dict[str, RosterEntry]:
                 "lms_user_id."
             )
         student, entry = _student(fields)
-        if not student or fields.get("student", "").casefold() in _NO_STUDENTS:
+        is_staff = fields.get("role", "student").casefold() not in ("", "student", "learner")
+        if not student or is_staff or fields.get("student", "").casefold() in _NO_STUDENTS:
             continue
         if any(is_hidden(sign) for text in (student, *vars(entry).values()) for sign in text):
             raise CourseError(f"{where}, line {line}: {shown(student)} has an invisible character: type it again.")

@@ -1,6 +1,7 @@
 """Stop at Ctrl-C, SIGTERM and SIGHUP alike: clean up once, and let a second signal not disturb that."""
 
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -37,8 +38,8 @@ def stop_signals() -> Iterator[None]:
     taken = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
     def stop(number: int, _: Any) -> None:
-        for one in taken:
-            signal.signal(one, signal.SIG_IGN)
+        for ignored in taken:
+            signal.signal(ignored, signal.SIG_IGN)
         # what libraries say of the work that they could not finish
         logging.disable()
         raise Stopped(number)
@@ -80,6 +81,10 @@ def run_program(
             process.send_signal(signal.SIGINT if hasattr(signal, "SIGHUP") else signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=PATIENCE)
+            # with what it has started
+            if hasattr(os, "killpg"):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)

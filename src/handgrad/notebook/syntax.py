@@ -399,10 +399,6 @@ def _bases(target: ast.expr) -> Iterator[str]:
             yield from _bases(inner)
 
 
-_EMPTY = re.compile(r"(?:, )?\b\w+=\[\]")
-"""A field without entries in a dumped tree: which of them are dumped depends on Python's version."""
-
-
 def code_of(source: str) -> str:
     """What Python code does, as text: equal for two sources that differ in comments, docstrings and layout only."""
     tree = ast.parse(source)
@@ -416,7 +412,10 @@ def code_of(source: str) -> str:
             ):
                 # a text alone does nothing: docstrings, also those of constants
                 body[:] = [step for step in body if not _is_text(step)]
-    return _EMPTY.sub("", ast.dump(tree))
+        # which fields without entries are dumped depends on Python's version
+        filled = tuple(name for name in node._fields if getattr(node, name, None) != [])
+        node._fields = filled  # type: ignore[misc]  # of this node only
+    return ast.dump(tree)
 
 
 def _is_text(step: ast.stmt) -> bool:

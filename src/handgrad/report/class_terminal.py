@@ -238,6 +238,8 @@ def _notes_of(change: GradeChange) -> Iterator[str]:
     was, would_be = _penalties(change)
     if abs(was - would_be) > 1e-9:
         yield f"late penalty {number(was)} -> {number(would_be)}"
+    if change.after.outcome != "graded" and change.entry and change.entry.is_scored:
+        yield f"it is {change.after.outcome}, so the earlier score stays"
     if change.entry and change.entry.by_hand:
         gradients = {verdict.id: verdict.gradient for verdict in change.after.checks}
         cells = ", ".join(gradients.get(cell, cell) for cell in change.entry.by_hand)

@@ -188,7 +188,7 @@ def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) 
         name = ", ".join(part for part in (row.last_name, row.first_name) if part) or row.student
         number = row.lms_user_id or (row.number if row.service == "canvas" else "")
         # a number that is all there is to a student is no login
-        login = "" if row.student == row.number else row.student
+        login = "" if row.service == "canvas" and row.student == row.number else row.student
         rows.append([name, number, "", login, "", "EX" if row.is_exempt else _written(row.score)])
     return csv_text(rows)
 

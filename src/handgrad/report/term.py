@@ -27,12 +27,15 @@ class TermAssignment:
         The reports, and the gradebook's entries of everybody who has a score, by student.
     links
         By student, the relative link to the feedback page, where there is one.
+    exempt
+        The students for whom it does not count.
     """
 
     name: str
     reports: Mapping[str, Report] = field(default_factory=dict)
     entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    exempt: Collection[str] = ()
 
     @cached_property
     def max_score(self) -> float:
@@ -158,7 +161,7 @@ class Term:
                 counts[mistake][assignment.name] = count
         again = Counter(mistake for row in self.students for mistake in row.returning)
         found = [ReturningMistake(name, made, again[name]) for name, made in counts.items() if len(made) > 1]
-        return sorted(found, key=lambda one: (-one.again, -sum(one.students.values()), one.mistake))
+        return sorted(found, key=lambda found: (-found.again, -sum(found.students.values()), found.mistake))
 
     @cached_property
     def items(self) -> Sequence[TermItem]:
@@ -180,6 +183,7 @@ def term_csv(term: Term) -> str:
     rows = [["student", "name", *names, "total", "max_total", "mistakes_again"]]
     for row in term.students:
         again = "; ".join(f"{mistake}: {', '.join(where)}" for mistake, where in row.returning.items())
-        scores = ["" if score is None else f"{score:.10g}" for score in (*row.scores, row.total, term.max_score)]
+        most = sum(found.max_score for found in term.assignments if row.student not in found.exempt)
+        scores = ["" if score is None else f"{score:.10g}" for score in (*row.scores, row.total, most)]
         rows.append([row.student, shown(term.names.get(row.student, "")), *scores, again])
     return csv_text(rows)

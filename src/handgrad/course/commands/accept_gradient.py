@@ -75,11 +75,13 @@ def accept(
         left = [
             name
             for name in chosen
-            if scores.get(name) is not None and (name not in logged or logged[name].after == after)
+            if name in scores
+            and (name not in logged or logged[name].after == after or scores[name] != logged[name].after)
         ]
         if left and len(left) == len(chosen):
-            how = "was accepted" if left[0] in logged else "has a manual score"
-            undo_it = "`--undo` takes it back" if left[0] in logged else "change it in the formgrader"
+            is_ours = left[0] in logged and scores[left[0]] == after
+            how = "was accepted" if is_ours else "has a manual score"
+            undo_it = "`--undo` takes it back" if is_ours else "change it in the formgrader"
             raise CourseError(
                 f"{gradient} of {shown(left[0])} {how} already ({scores[left[0]]:g} of {most:g} points): {undo_it}."
             )
@@ -103,6 +105,8 @@ def undo(
     course: Course, assignment: str, gradient: str, students: Sequence[str] = (), *, mistake: str = ""
 ) -> list[AcceptedAnswer]:
     """Take back what :func:`accept` gave: the automatic scores count again; the lines of the log, by student.
+
+    Who has got another manual score since keeps it, and is not among them; the log says then too that it was undone.
 
     Parameters
     ----------
@@ -132,10 +136,9 @@ def undo(
         reports = {report.student: report for report in stored_reports(course, assignment)}
         held = [name for name in ours if name in reports and _of(reports[name], gradient).outcome in NEEDS_REVIEW]
         set_manual_scores(course, assignment, check.id, dict.fromkeys(ours, None), waiting=held)
-        answers = [replace(answer, undone=True) for answer in found]
-        report_store(course).log(answers)
+        report_store(course).log([replace(answer, undone=True) for answer in found])
         write_dates(course, assignment)
-    return answers
+    return [replace(answer, undone=True) for answer in found if answer.student in ours]
 
 
 def _valid(course: Course, assignment: str, gradient: str) -> list[AcceptedAnswer]:

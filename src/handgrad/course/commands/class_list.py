@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.collecting import in_archives
+from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries
 from handgrad.course.nbgrader.student_records import under_another_name
@@ -43,14 +45,16 @@ def class_list(course: Course, assignment: str) -> ClassList:
     """
     students, handed_in = people(course, assignment), report_store(course).states(assignment).keys()
     absent = (name for name in students.enrolled - handed_in if not students.status(name, assignment))
-    doubtful = [*students.unmatched(handed_in), *_graded_twice(course, assignment)]
+    twice = Folders(course, assignment).second_hand_ins()
+    called = {number: path.partition("_")[0] for number, path, _ in in_archives(course, assignment)}
+    doubtful = [*students.unmatched(handed_in, called), *twice, *_graded_twice(course, assignment)]
     return ClassList(students.full_names(), sorted(absent), doubtful)
 
 
 def _graded_twice(course: Course, assignment: str) -> Iterator[str]:
     """A sentence for each student who was graded under two names: neither score is thrown away."""
     scored = {student for student, entry in entries(course, assignment).items() if entry.is_scored}
-    for name, student in sorted(under_another_name(course).items()):
+    for name, student in sorted(under_another_name(course, report_store(course)).items()):
         if {name, student} <= scored:
             yield (
                 f"{shown(name)} is {shown(student)}, and both were graded: the score of {shown(student)} counts. To "

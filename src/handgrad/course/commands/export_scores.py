@@ -10,7 +10,7 @@ from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
-from handgrad.course.nbgrader.collecting import came_from
+from handgrad.course.nbgrader.collecting import Service, came_from
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import EXEMPT, WITHDRAWN, RosterEntry
 from handgrad.errors import CourseError
@@ -21,6 +21,7 @@ from handgrad.report.score_export import EXPORTS, ExportRow
 __all__ = ["Exported", "export"]
 
 
+MOODLES: Service = "moodle"
 _EARLIER = "the score is from an earlier hand-in"
 
 
@@ -84,7 +85,14 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
     roster, store = students.roster, report_store(course)
     replaced, accepted = store.replaced(assignment), store.accepted(assignment)
     services = came_from(course, assignment)
-    numbers = {students.student(number): number for number in services}
+    # a student's own number goes before another one that students.csv tells
+    ordered = sorted(services, key=lambda number: (not students.is_other_name(number), number))
+    numbers = {students.who(number, ""): number for number in ordered}
+    if students.participants:
+        # a group's hand-in is under a number of its own; the worksheet has those of its members
+        members = {number: students.who(number, "") for number in students.participants}
+        numbers |= {student: number for number, student in members.items()}
+        services = {**dict.fromkeys(members, MOODLES), **services}
 
     def row(name: str) -> ExportRow:
         student, report, entry = roster.get(name, RosterEntry()), reports.get(name), entries.get(name)
@@ -107,7 +115,9 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
         )
 
     # who handed in under another name is exported by the name that counts
-    names = {students.student(name) for name in (*reports, *entries, *roster)} - {*students.groups}
+    names = {students.student(name) for name in (*reports, *entries, *roster)} - (
+        {*students.groups} - students.enrolled
+    )
     return [row(name) for name in sorted(names) if students.status(name, assignment) != WITHDRAWN]
 
 

@@ -22,7 +22,7 @@ from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.course.files import write_bytes
 from handgrad.course.nbgrader import scores
-from handgrad.course.nbgrader.collecting import Collector, Service, archived
+from handgrad.course.nbgrader.collecting import Service, in_archives
 from handgrad.course.nbgrader.feedback_exporter import FACTS
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import archives, people
@@ -76,9 +76,11 @@ def write_feedback_archive(
             f"it: put the archive that you collected back into {archive.folder.relative_to(course.root)}."
         )
     left = {
-        student: "not in the downloaded archive"
+        student: "Canvas would take the name in the archive for another student's"
+        if student in archive.misread
+        else "not in the downloaded archive"
         for student in archive.graded
-        if student not in archive.handed_in and archive.page(student).is_file()
+        if student not in {*archive.handed_in, *archive.by_group} and archive.page(student).is_file()
     }
     content, sent = io.BytesIO(), []
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
@@ -110,18 +112,30 @@ class _Archive:
         self.entries = scores.entries(course, assignment)
         self.folder = archives(course, assignment)
         self._folders = Folders(course, assignment)
-        self.handed_in: defaultdict[str, list[str]] = defaultdict(list)
+        self.handed_in: dict[str, list[str]] = {}
         enrolled = people(course, assignment)
-        for identifier, path, named_by in archived(self.folder, Collector(config=course.config).patterns):
-            if named_by == service:
+        self.by_group: set[str] = set()
+        self.misread: set[str] = set()
+        found: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for identifier, path, named_by in in_archives(course, assignment):
+            # who is in no group has no number in a group assignment of Moodle's
+            if named_by == service and (identifier.isdecimal() or service == "canvas"):
                 who = enrolled.who(identifier, path.partition("_")[0])
-                # of a group, the first member
-                self.handed_in[next(iter(enrolled.groups.get(who, ())), who)].append(path)
+                first, *others = enrolled.groups.get(who, (who,))
+                self.by_group.update(others)
+                if service == "canvas" and not _canvas_finds(identifier, path):
+                    self.misread.add(first)
+                    continue
+                is_own = not enrolled.is_other_name(identifier)
+                found[first][is_own].append(path)
+        for student, (of_other_names, own) in found.items():
+            self.handed_in[student] = own or of_other_names
 
     @property
     def graded(self) -> list[str]:
         """The students with a report or a score."""
-        return sorted({*self.reports, *self.entries})
+        students = people(self.course, self.assignment)
+        return sorted(name for name in {*self.reports, *self.entries} if students.student(name) == name)
 
     @cached_property
     def waiting(self) -> set[str]:
@@ -139,7 +153,7 @@ class _Archive:
         if self.service == "moodle":
             return f"{_moodle_folder(paths[0])}/{self.assignment}.html", self.page(student).read_bytes()
         # a file that was handed in later has a larger number
-        for _, start, name in sorted(map(_canvas_parts, paths), reverse=True):
+        for _, start, name in sorted(filter(None, map(_canvas_parts, paths)), reverse=True):
             if name.lower().endswith(_NOTEBOOKS) and self._folders.autograded(student).is_file():
                 return f"{start}_{self.assignment}.ipynb", self._notebook(student)
             if name.lower().endswith(_ARCHIVES):
@@ -165,12 +179,21 @@ class _Archive:
 
 def _moodle_folder(path: str) -> str:
     """The name of a participant's folder, from a path in Moodle's archive; the name in it is for readers only."""
-    name, number, _ = path.split("_", 2)
-    return f"{name if name == printable(name) else 'Participant'}_{number}_assignsubmission_file"
+    name, _, rest = path.partition("_assignsubmission_")[0].rpartition("_")
+    number = rest or name
+    return f"{name if name and name == printable(name) else 'Participant'}_{number}_assignsubmission_file"
 
 
-def _canvas_parts(path: str) -> tuple[int, str, str]:
+def _canvas_finds(identifier: str, path: str) -> bool:
+    """Whether Canvas finds a student by the name of a path in its own archive: it takes the first number for the user."""
+    numbers = [part for part in path.partition("/")[0].split("_") if part.isascii() and part.isdigit()]
+    return path.startswith("anon_") or numbers[:1] == [identifier]
+
+
+def _canvas_parts(path: str) -> tuple[int, str, str] | None:
     """Of a path in Canvas's archive the number of the file, the name up to it, and the rest: what the student chose.
+
+    None for a typed text or a web address, which has no number.
 
     After ``LATE`` is taken out, Canvas reads the user and the file in the first two numbers, or after ``anon``. A rest
     that begins with ``link`` would make it take the file for a web address.
@@ -179,6 +202,8 @@ def _canvas_parts(path: str) -> tuple[int, str, str]:
     ids = [place for place, part in enumerate(parts) if part.isascii() and part.isdigit()]
     if parts[0] == "anon":
         ids = [place for place, part in enumerate(parts) if part != "LATE"][1:]
+    if len(ids) < 2 or not parts[ids[1]].isdecimal():
+        return None
     last = ids[1]
     return int(parts[last]), "_".join(parts[: last + 1]), "_".join(parts[last + 1 :])
 

@@ -194,7 +194,12 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
     course.exercise(assignment)
     students = people(course, assignment)
     reports = report_store(course).reports(assignment)
-    return [report for report in reports if not students.status(report.student, assignment)]
+    return [
+        report
+        for report in reports
+        # a report under another name of a student, who has one of their own, counts for nobody
+        if not students.status(report.student, assignment) and students.student(report.student) == report.student
+    ]
 
 
 def report_store(course: Course) -> ReportStore:
@@ -294,7 +299,8 @@ class ClassGrading:
     @cached_property
     def old_names(self) -> dict[str, str]:
         """For a dry run, which moves nothing: the names under which students were graded, if they are others by now."""
-        return {student: name for name, student in under_another_name(self.course).items()} if self.dry_run else {}
+        names = under_another_name(self.course, self.store) if self.dry_run else {}
+        return {student: name for name, student in names.items()}
 
     def by_student(self, found: Mapping[str, Found]) -> dict[str, Found]:
         """What there is by the names under which students were graded, by student: the student's own name counts."""

@@ -1,9 +1,11 @@
 """The students of a course: the roster in the gradebook, and what ``students.csv`` says of them."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
@@ -11,18 +13,31 @@ from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.enrolment import extensions, give_extension, write_roster
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.scores import entries
 from handgrad.course.nbgrader.student_records import delete_student, files_of, join
-from handgrad.course.people import EXEMPT, FILE, LARGEST, Line, People, read_lines, write_lines
+from handgrad.course.people import (
+    EXEMPT,
+    LARGEST,
+    STUDENTS_FILE,
+    WITHDRAWN,
+    People,
+    StudentLine,
+    read_lines,
+    write_lines,
+)
 from handgrad.course.roster_csv import parse_roster
 from handgrad.errors import CourseError
-from handgrad.report.class_summary import score_of
 from handgrad.report.names import shown
 from handgrad.report.students_table import ClassRows, StudentRow
 from handgrad.report.wording import number
 
-__all__ = ["Purge", "class_rows", "extend", "import_roster", "match", "purge", "set_status", "to_purge"]
+__all__ = ["Purge", "class_rows", "exempt", "extend", "import_roster", "match", "purge", "to_purge", "withdraw"]
 
+TWICE = re.compile(r" and as .* what is graded is |, and both were graded: ")
+"""What is in the sentences about a student with two hand-ins."""
 DAY = 24 * 60 * 60
+LONGEST_EXTENSION = 3650
+"""Days of the longest extension."""
 
 
 def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
@@ -37,12 +52,12 @@ def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
     students, longer = people(course), extensions(course)
     handed_in = {name: Folders(course, name).hand_ins for name in chosen}
     names = sorted(students.enrolled.union(*handed_in.values()))
-    statuses: dict[str, str] = {line.student_id: line.status for line in students.lines if line.status}
+    statuses = {line.student_id: line.status for line in reversed(students.lines) if line.status}
     groups = {student: group for group, members in students.groups.items() for student in members}
     rows = [
         StudentRow(
             name,
-            students.name(name),
+            students.full_name(name),
             students.roster[name].email if name in students.roster else "",
             groups.get(name, ""),
             statuses.get(name, ""),
@@ -55,7 +70,8 @@ def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
         )
         for name in names
     ]
-    return ClassRows(rows, list(students.unmatched(set().union(*handed_in.values()))))
+    there = set().union(*(found.values() for found in handed_in.values()))
+    return ClassRows(rows, list(students.unmatched(there)))
 
 
 def import_roster(course: Course, path: Path) -> tuple[int, int]:
@@ -82,8 +98,13 @@ def import_roster(course: Course, path: Path) -> tuple[int, int]:
     return counts
 
 
-def match(course: Course, name: str, student: str) -> Path:
-    """Write into ``students.csv`` that what was handed in as ``name`` is a student's; its path.
+def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
+    """Write into ``students.csv`` that what was handed in as ``name`` is a student's.
+
+    Returns
+    -------
+    tuple
+        The path of the file, and a sentence for each assignment that the student has handed in twice now.
 
     Raises
     ------
@@ -92,50 +113,97 @@ def match(course: Course, name: str, student: str) -> Path:
     """
     students = people(course)
     _require_student(students, student)
+    if name != student and name in students.enrolled:
+        raise CourseError(
+            f"{shown(name)} is a student of the roster, not another name of {shown(student)}. If they are the same, "
+            f"take one off the roster first: `nbgrader db student remove {shown(name)} --force` (its scores too)."
+        )
 
-    def change(lines: list[Line]) -> list[Line]:
-        kept = [line for line in lines if line.handed_in_as != name]
-        return [*kept, Line(name, student)]
+    def change(lines: list[StudentLine]) -> list[StudentLine]:
+        # what else such a line says is about the student, whoever hands in under that name
+        kept = [replace(line, handed_in_as="") if line.handed_in_as == name else line for line in lines]
+        return [*filter(_says_something, kept), StudentLine(name, student)]
 
     path = _change(course, change)
     with alone(course):
         join(course, report_store(course))
-    return path
+    told = (class_list(course, assignment).unmatched for assignment in course.assignments())
+    twice = dict.fromkeys(sentence for found in told for sentence in found if TWICE.search(sentence))
+    return path, [sentence for sentence in twice if shown(student) in sentence]
 
 
-def set_status(course: Course, student: str, status: str, assignments: Sequence[str] = ()) -> Path:
-    """Write into ``students.csv`` what holds for a student: ``withdrawn``, ``exempt``, or nothing; its path.
+def exempt(course: Course, student: str, assignments: Sequence[str] = (), *, undo: bool = False) -> Path:
+    """Write into ``students.csv`` that a student is exempt from assignments (default: all), or no more; its path.
 
     Raises
     ------
     CourseError
-        There is no such student or assignment, or the file cannot be read or written.
+        There is no such student or assignment, the student has withdrawn, or is exempt from all assignments where one
+        of them is to count; or the file cannot be read or written.
     """
-    _require_student(people(course), student)
     for assignment in assignments:
         course.select([assignment])
 
-    def change(lines: list[Line]) -> list[Line]:
-        before = next((line.status for line in lines if line.student_id == student and line.status), "")
-        kind, _, names = before.partition(" ")
-        named = names.split()
-        new = status
-        if assignments and (status or kind == EXEMPT):
-            # exemptions add up; taking one back leaves the others
-            others = set(named) | set(assignments) if status else set(named) - set(assignments)
-            whole = kind == EXEMPT and not named
-            new = EXEMPT if whole and status else " ".join((EXEMPT, *sorted(others))) if others else ""
+    def status(before: str) -> str:
+        kind, *named = before.split() or [""]
+        if kind == WITHDRAWN:
+            raise CourseError(f"{shown(student)} has withdrawn: `handgrad students withdraw {student} --undo` first.")
+        if undo and kind and assignments and not named:
+            raise CourseError(
+                f"{shown(student)} is exempt from all assignments: take that back, and name those that stay exempt."
+            )
+        if not assignments or (kind and not named):
+            return "" if undo else EXEMPT
+        left = set(named) - set(assignments) if undo else set(named) | set(assignments)
+        return " ".join((EXEMPT, *sorted(left))) if left else ""
+
+    return _set_status(course, student, status)
+
+
+def withdraw(course: Course, student: str, *, undo: bool = False) -> Path:
+    """Write into ``students.csv`` that a student has left, or is back; its path. An exemption ends with it.
+
+    Raises
+    ------
+    CourseError
+        There is no such student, who is back has not left, or the file cannot be read or written.
+    """
+
+    def status(before: str) -> str:
+        if undo and before != WITHDRAWN:
+            raise CourseError(f"{shown(student)} has not withdrawn.")
+        return "" if undo else WITHDRAWN
+
+    return _set_status(course, student, status)
+
+
+def _set_status(course: Course, student: str, status: Callable[[str], str]) -> Path:
+    """Change the status of a student from what it is; the path of the file."""
+    _require_student(people(course), student)
+
+    def change(lines: list[StudentLine]) -> list[StudentLine]:
+        new = status(next((line.status for line in lines if line.student_id == student and line.status), ""))
         lines = [replace(line, status="") if line.student_id == student else line for line in lines]
-        place = next((place for place, line in enumerate(lines) if line.student_id == student), len(lines))
-        lines[place : place + 1] = [replace(lines[place], status=new) if place < len(lines) else Line("", student, new)]
-        return [line for line in lines if any((line.handed_in_as, line.status, line.group, line.note))]
+        # another name of the student keeps a line of its own
+        place = next(
+            (place for place, line in enumerate(lines) if line.student_id == student and not line.handed_in_as), None
+        )
+        if place is None:
+            lines.append(StudentLine("", student, new))
+        else:
+            lines[place] = replace(lines[place], status=new)
+        return list(filter(_says_something, lines))
 
     return _change(course, change)
 
 
-def _change(course: Course, change: Callable[[list[Line]], list[Line]]) -> Path:
+def _says_something(line: StudentLine) -> bool:
+    return any((line.handed_in_as, line.status, line.group, line.note, *line.others.values()))
+
+
+def _change(course: Course, change: Callable[[list[StudentLine]], list[StudentLine]]) -> Path:
     """Change the lines of ``students.csv``, which is made if there is none; its path."""
-    path = course.root / FILE
+    path = course.root / STUDENTS_FILE
     with alone(course):
         write_lines(path, change(read_lines(path)), mode=course.file_mode)
     return path
@@ -160,18 +228,20 @@ def extend(course: Course, student: str, days: float, assignments: Sequence[str]
         There is no such student or assignment, or the gradebook cannot be written.
     """
     _require_student(people(course), student)
+    if not days <= LONGEST_EXTENSION:
+        raise CourseError(f"an extension of {days:g} days is longer than {LONGEST_EXTENSION} days.")
     return [_extend(course, student, days, assignment) for assignment in course.select(assignments)]
 
 
 def _extend(course: Course, student: str, days: float, assignment: str) -> str:
     with alone(course):
         has_date = give_extension(course, assignment, student, days)
-    entry = bring_up_to_date(course, assignment).get(student)
+    bring_up_to_date(course, assignment)
+    entry = entries(course, assignment).get(student)
     has = f"{days:g} day{'' if days == 1 else 's'} more" if days else "no extension"
     said = [f"{shown(student)} has {has} for {assignment}"]
-    if entry:
-        score = score_of(None, entry) or 0.0
-        said.append(f"the late penalty is {number(entry.penalty)} now, the score {number(score)}")
+    if entry and entry.is_scored:
+        said.append(f"the late penalty is {number(entry.penalty)} now, the score {number(entry.final)}")
     if not has_date:
         said.append(
             f"there is no due date yet: set it with `nbgrader db assignment add {assignment} --duedate '2026-03-01 "
@@ -228,7 +298,7 @@ def to_purge(course: Course, student: str) -> Purge:
         ),
         *(f"the stored report of {assignment}" for assignment in stored),
         *(str(path.relative_to(course.root) if path.is_relative_to(course.root) else path) for path in paths),
-        *(f"a line in {FILE}" for line in students.lines if line.student_id == student),
+        *(f"a line in {STUDENTS_FILE}" for line in students.lines if line.student_id == student),
     ]
     if not lines:
         _require_student(students, student)
@@ -250,6 +320,6 @@ def purge(course: Course, plan: Purge) -> None:
     """
     with alone(course):
         delete_student(course, report_store(course), set(plan.names))
-        path = course.root / FILE
+        path = course.root / STUDENTS_FILE
         if lines := read_lines(path):
             write_lines(path, [line for line in lines if line.student_id not in plan.names], mode=course.file_mode)

@@ -11,7 +11,7 @@ from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
-from handgrad.course.people import WITHDRAWN
+from handgrad.course.people import EXEMPT, WITHDRAWN
 from handgrad.errors import CourseError
 from handgrad.report.pages import term_page
 from handgrad.report.term import Term, TermAssignment, term_csv
@@ -59,8 +59,9 @@ def _assignment(course: Course, name: str, start: Path) -> TermAssignment:
     entries = {
         student: entry
         for student, entry in scores.entries(course, name).items()
-        if entry.is_scored and not students.status(student, name)
+        if entry.is_scored and not students.status(student, name) and students.student(student) == student
     }
     folders = Folders(course, name)
     links = {student: link_from(start, folders.feedback(student)) for student in {*reports, *entries}}
-    return TermAssignment(name, reports, entries, {student: link for student, link in links.items() if link})
+    exempt = [student for student in students.enrolled if students.status(student, name) == EXEMPT]
+    return TermAssignment(name, reports, entries, {student: link for student, link in links.items() if link}, exempt)

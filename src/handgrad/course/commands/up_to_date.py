@@ -23,7 +23,8 @@ def bring_up_to_date(course: Course, assignment: str) -> dict[str, ScoreEntry]:
     CourseError
         The gradebook cannot be read or written, or another process is grading while there is something to move.
     """
-    if under_another_name(course):
+    store = report_store(course)
+    if under_another_name(course, store):
         with alone(course):
-            join(course, report_store(course))
+            join(course, store)
     return write_dates(course, assignment)

@@ -24,9 +24,9 @@ from traitlets import List, Unicode
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
-from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few, worksheets
+from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few
 from handgrad.course.nbgrader.owners import matches, owner
-from handgrad.course.nbgrader.roster import archives, people
+from handgrad.course.nbgrader.roster import archives, people, worksheets
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.course.people import People
 from handgrad.notebook.reading import notebook_name
@@ -41,6 +41,7 @@ __all__ = [
     "Service",
     "archived",
     "came_from",
+    "in_archives",
     "names",
     "services",
 ]
@@ -171,6 +172,8 @@ class Collector(FileNameCollectorPlugin):
             return f"Its extension is not one of {', '.join(self.valid_ext)}."
         place = path.relative_to(self._root).as_posix()
         students = {match["student_id"] for match in matches(place, self.patterns)}
+        if len(students) == 1:
+            return "Another hand-in of the same student is collected."
         if students:
             return f"Its path names {' and '.join(sorted(students))}: rename the archive."
         return (
@@ -384,6 +387,11 @@ def _original(name: str, released: Collection[str]) -> str:
 def came_from(course: Course, assignment: str) -> dict[str, Service]:
     """For each number in an assignment's archives the service that has given it: ``moodle`` or ``canvas``."""
     return services(archives(course, assignment), Collector(config=course.config).patterns)
+
+
+def in_archives(course: Course, assignment: str) -> Iterator[tuple[str, str, Service | None]]:
+    """The files of students in an assignment's archives: see :func:`archived`."""
+    return archived(archives(course, assignment), Collector(config=course.config).patterns)
 
 
 def archived(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, str, Service | None]]:

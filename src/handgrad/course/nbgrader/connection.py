@@ -48,7 +48,8 @@ def connected(course: Course, assignment: str = "") -> Iterator[Connection | Non
     """
     db_url, course_id = address(course)
     if path := gradebook_file(db_url):
-        if not path.is_file():
+        # an empty file is what a command leaves that was killed before nbgrader filled it
+        if not path.is_file() or not path.stat().st_size:
             yield None
             return
         wait_for_file(path, course.wait_seconds)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,6 +25,8 @@ from nbgrader.utils import parse_utc
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, close_gradebook
+from handgrad.course.nbgrader.roster import people
+from handgrad.course.people import People
 from handgrad.errors import SubmissionError
 from handgrad.notebook.reading import is_notebook
 from handgrad.notebook.untrusted_files import (
@@ -147,7 +150,8 @@ class ExchangeCollector(ExchangeCollect):
         if fault := self._course.fault_of_name(student):
             raise SubmissionError(fault)
         owner = folder_status(self._inbound / name, self._inbound).st_uid
-        if self.check_owner and self._is_account(student) and pwd.getpwnam(student).pw_uid != owner:
+        owners = {pwd.getpwnam(account).pw_uid for account in self._accounts(student)}
+        if self.check_owner and owners and owner not in owners:
             raise SubmissionError(
                 f"it claims to be handed in by {in_quotes(student)}, but belongs to {_account(owner)}; cheating "
                 "attempt? If ids are no accounts here, set c.ExchangeCollect.check_owner = False."
@@ -156,6 +160,18 @@ class ExchangeCollector(ExchangeCollect):
         hand_in = HandIn(name, student, owner, time)
         self._look_into(hand_in)
         return hand_in
+
+    def _accounts(self, student: str) -> set[str]:
+        """The accounts on this machine that are a student's: the name itself, or other names of the same student."""
+        if self._is_account(student):
+            return {student}
+        ours = self._people.student(student)
+        others = {line.handed_in_as for line in self._people.lines if line.student_id == ours}
+        return {name for name in {ours, *others} if name and self._is_account(name)}
+
+    @cached_property
+    def _people(self) -> People:
+        return people(self._course, self.coursedir.assignment_id)
 
     def _look_into(self, hand_in: HandIn) -> None:
         """Find the files of a hand-in, and its time."""

@@ -145,6 +145,10 @@ class Folders:
             if student not in excluded and not self.people.status(student, self.assignment)
         }
 
+    def second_hand_ins(self) -> list[str]:
+        """A sentence for each folder that is a second one of a student's, and so is not graded."""
+        return list(self.people.second_hand_ins(self._with_folder()))
+
     def _with_folder(self) -> set[str]:
         """The students with a folder for the assignment; of a name that is no text, bytes are escape sequences.
 

@@ -6,10 +6,8 @@ system's own archive they are those of the download, and in a student's archive 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Literal
 
 from nbgrader.api import Assignment
@@ -17,18 +15,15 @@ from nbgrader.utils import parse_utc
 from sqlalchemy import bindparam, select
 
 from handgrad.course.course import Course
-from handgrad.course.moodle_worksheet import Participant, parse_worksheet
+from handgrad.course.moodle_worksheet import Participant
 from handgrad.course.nbgrader.connection import read
-from handgrad.errors import CourseError, SubmissionError
-from handgrad.notebook.untrusted_files import read_file
+from handgrad.errors import CourseError
 from handgrad.report.names import shown
 
-__all__ = ["HandInDates", "due_date", "few", "is_late", "worksheets"]
+__all__ = ["HandInDates", "due_date", "few", "is_late"]
 
 _Origin = Literal["known", "late", "in time", "odd", "missing"]
 """Where a date comes from; of an odd one the text is kept, of a known one the source."""
-LONGEST_WORKSHEET = 16 << 20
-"""Bytes of the largest csv that is read."""
 _DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
 NAMED = 5
 """Largest number of names in a message."""
@@ -38,19 +33,6 @@ def few(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     listed = ", ".join(map(shown, names[:NAMED]))
     return listed if len(names) <= NAMED else f"{listed} and {len(names) - NAMED} more"
-
-
-def worksheets(folder: Path) -> dict[str, dict[str, Participant]]:
-    """Moodle's grading worksheets in ``folder``, by the names of their files: the participants by their numbers."""
-    found = {}
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() == ".csv":
-            # what cannot be read is no worksheet
-            with suppress(OSError, SubmissionError):
-                participants = parse_worksheet(read_file(path, folder, LONGEST_WORKSHEET).content)
-                if participants is not None:
-                    found[path.name] = participants
-    return found
 
 
 def due_date(course: Course, assignment: str) -> datetime | None:
@@ -161,8 +143,8 @@ class HandInDates:
             found = participants.get(str(groups.get("student_id")))
             group = groups.get("name") or groups.get("student_id")
             members = [member for member in participants.values() if member.group and member.group == group]
-            # a group's number may be that of a participant who has nothing to do with it
-            if members:
+            # a group's number may be that of a participant who has nothing to do with it, but has another name
+            if members and (found is None or found.name != groups.get("name")):
                 found = max(members, key=lambda member: member.time or datetime.min)
             if found and found.time:
                 zone = self.zone or "this machine"

@@ -1,21 +1,33 @@
 """The people of a course: nbgrader's roster, with ``students.csv`` and the worksheets of Moodle beside the archives."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
-from nbgrader.api import Student, SubmittedAssignment
+from nbgrader.api import Grade, Student, SubmittedAssignment, SubmittedNotebook
 from nbgrader.apps.zipcollectapp import ZipCollectApp
-from sqlalchemy import select
+from sqlalchemy import or_, select, union
 
 from handgrad.course.course import Course
 from handgrad.course.moodle_worksheet import Participant, parse_worksheet
 from handgrad.course.nbgrader.connection import read
-from handgrad.course.people import FILE, LARGEST, People, RosterEntry, read_lines
+from handgrad.course.people import LARGEST, STUDENTS_FILE, People, RosterEntry, read_lines
+from handgrad.errors import SubmissionError
+from handgrad.notebook.untrusted_files import read_file
 
-__all__ = ["archives", "people"]
+__all__ = ["archives", "people", "worksheets"]
 
+_HANDED_IN_FILE = re.compile(r"_assignsubmission_|_\d+_\d+_")
+"""What is in the name of a file that a student handed in, as Moodle and Canvas write it."""
 _ROSTER = select(Student.id, Student.first_name, Student.last_name, Student.email, Student.lms_user_id)
-_HANDED_IN = select(SubmittedAssignment.student_id).distinct()
+_HANDED_IN = union(
+    select(SubmittedAssignment.student_id).where(SubmittedAssignment.timestamp.is_not(None)),
+    select(SubmittedAssignment.student_id)
+    .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+    .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+    .where(or_(Grade.auto_score.is_not(None), Grade.manual_score.is_not(None))),
+)
+"""Who has handed in something: a submission may be there for an extension only."""
 
 
 def people(course: Course, assignment: str = "") -> People:
@@ -30,7 +42,7 @@ def people(course: Course, assignment: str = "") -> People:
     return People(
         {student: RosterEntry(*(text or "" for text in texts)) for student, *texts in roster},
         frozenset(student for (student,) in handed_in),
-        tuple(read_lines(course.root / FILE)),
+        tuple(read_lines(course.root / STUDENTS_FILE)),
         _participants(course, assignment) if assignment else {},
     )
 
@@ -43,13 +55,25 @@ def archives(course: Course, assignment: str) -> Path:
     )
 
 
+def worksheets(folder: Path) -> dict[str, dict[str, Participant]]:
+    """Moodle's grading worksheets beside the archives in ``folder``, or above it, by the names of their files.
+
+    Of each the participants by their numbers. A csv that a student handed in is none, whatever is in it.
+    """
+    found = {}
+    for path in sorted((*folder.glob("*"), *folder.parent.glob("*"))):
+        if path.suffix.lower() == ".csv" and not _HANDED_IN_FILE.search(path.name):
+            # what cannot be read is no worksheet
+            with suppress(OSError, SubmissionError):
+                participants = parse_worksheet(read_file(path, path.parent, LARGEST).content)
+                if participants is not None:
+                    found[path.name] = participants
+    return found
+
+
 def _participants(course: Course, assignment: str) -> dict[str, Participant]:
-    """Moodle's participants in an assignment by number, from the grading worksheets beside its archive or above it."""
-    folder = archives(course, assignment)
+    """Moodle's participants in an assignment by number, from its grading worksheets."""
     found: dict[str, Participant] = {}
-    for path in sorted((*folder.parent.glob("*.csv"), *folder.glob("*.csv"))):
-        # a file that cannot be read is no worksheet
-        with suppress(OSError):
-            if path.stat().st_size <= LARGEST:
-                found.update(parse_worksheet(path.read_bytes()) or {})
+    for participants in worksheets(archives(course, assignment)).values():
+        found.update(participants)
     return found

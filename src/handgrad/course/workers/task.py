@@ -143,11 +143,11 @@ class Grounds:
         """
         try:
             stored = json.loads(state)
-            before = Grounds(**{one.name: stored[one.name] for one in fields(Grounds)})
+            before = Grounds(**{part.name: stored[part.name] for part in fields(Grounds)})
         except (ValueError, KeyError, TypeError):
             # three digests, of version 0.1.0
             return "the grader has changed: it was graded by an older version of handgrad"
-        changed = {one.name for one in fields(Grounds) if getattr(self, one.name) != getattr(before, one.name)}
+        changed = {part.name for part in fields(Grounds) if getattr(self, part.name) != getattr(before, part.name)}
         if "torch" in changed:
             return f"the grader has changed: torch {before.torch} -> {self.torch}"
         if "code" in changed:

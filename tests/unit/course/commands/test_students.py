@@ -12,7 +12,16 @@ from handgrad.cli import app
 from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import grade_class, report_store
-from handgrad.course.commands.students import class_rows, extend, import_roster, match, purge, set_status, to_purge
+from handgrad.course.commands.students import (
+    class_rows,
+    exempt,
+    extend,
+    import_roster,
+    match,
+    purge,
+    to_purge,
+    withdraw,
+)
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.database import at_work
 from handgrad.course.people import read_lines
@@ -129,21 +138,37 @@ def test_extended_and_then_matched(course: Course) -> None:
 def test_exempt_and_withdrawn(course: Course) -> None:
     """Exemptions add up and are taken back one by one; what was graded stays, and counts again."""
     grade(course)
-    set_status(course, "u1", "exempt", ["backprop"])
-    set_status(course, "u1", "exempt", ["training"])
+    exempt(course, "u1", ["backprop"])
+    exempt(course, "u1", ["training"])
     assert [line.status for line in read_lines(course.root / "students.csv")] == ["exempt backprop training"]
     rows = {row["student"]: row for row in json.loads(export(course, "backprop", "json").text)["students"]}
     assert (rows["u1"]["outcome"], rows["u1"]["score"]) == ("exempt", None)
     assert ",EX" in export(course, "backprop", "canvas").text
-    set_status(course, "u1", "", ["training"])
-    set_status(course, "u1", "", ["backprop"])
+    exempt(course, "u1", ["training"], undo=True)
+    exempt(course, "u1", ["backprop"], undo=True)
     assert read_lines(course.root / "students.csv") == []
     assert score(course, "u1") == 26
-    path = set_status(course, "u1", "withdrawn")
+    exempt(course, "u1")
+    with pytest.raises(CourseError, match="exempt from all assignments: take that back"):
+        exempt(course, "u1", ["backprop"], undo=True)
+    with pytest.raises(CourseError, match="u1 has not withdrawn"):
+        withdraw(course, "u1", undo=True)
+    path = withdraw(course, "u1")
+    with pytest.raises(CourseError, match="u1 has withdrawn: `handgrad students withdraw u1 --undo` first"):
+        exempt(course, "u1", ["backprop"])
+    # a line about another name of the student says nothing else of the student
+    match(course, "4711", "u1")
+    match(course, "4711", "u2")
+    assert [(line.handed_in_as, line.student_id, line.status) for line in read_lines(path)] == [
+        ("", "u1", "withdrawn"),
+        ("4711", "u2", ""),
+    ]
+    with pytest.raises(CourseError, match="u2 is a student of the roster, not another name of u1"):
+        match(course, "u2", "u1")
     assert path.stat().st_mode & 0o777 == 0o600
     assert "u1" not in export(course, "backprop", "csv").text
     assert grade(course).unchanged == 1
-    set_status(course, "u1", "")
+    withdraw(course, "u1", undo=True)
     told = grade(course)
     assert (told.unchanged, told.left) == (2, 0)
 
@@ -151,7 +176,7 @@ def test_exempt_and_withdrawn(course: Course) -> None:
 def test_purge(course: Course) -> None:
     """Everything of one student goes, after asking, and nothing of others; archives are named."""
     grade(course, feedback=True)
-    set_status(course, "u1", "exempt", ["training"])
+    exempt(course, "u1", ["training"])
     archive = course.root / "downloaded/backprop/archive/submissions.zip"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"")
