@@ -185,7 +185,7 @@ def _moodle_folder(path: str) -> str:
 
 
 def _canvas_finds(identifier: str, path: str) -> bool:
-    """Whether Canvas finds a student by the name of a path in its own archive: it takes the first number for the user."""
+    """Whether Canvas finds a student by a name in its own archive: it takes the first number for the user."""
     numbers = [part for part in path.partition("/")[0].split("_") if part.isascii() and part.isdigit()]
     return path.startswith("anon_") or numbers[:1] == [identifier]
 
