@@ -24,7 +24,7 @@ from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-MOST_LEFT = 21
+MOST_LEFT = 22
 """Blocks that may be left out; raise it when there is no way to run one here."""
 LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text")
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
