@@ -100,9 +100,9 @@ def test_other_commands_are_stopped(tmp_path: Path) -> None:
 
     for number, how in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
         stop(root, check, after(3 + number), how, twice=number == 1)
-    stop(root, ("verify", "cross_entropy"), after(6), signal.SIGTERM)
+    stop(root, ("verify", "backprop"), after(4), signal.SIGTERM)
     before = sorted((root / "release").rglob("*"))
-    stop(root, ("release", "cross_entropy"), after(4), signal.SIGTERM)
+    stop(root, ("release", "backprop"), after(3), signal.SIGTERM)
     assert sorted((root / "release").rglob("*")) == before
     # a kernel runs the solution of an ordinary assignment
     cell = nbformat.v4.new_code_cell("### BEGIN SOLUTION\nimport time; time.sleep(60)\n### END SOLUTION", id="slow")
@@ -116,5 +116,5 @@ def test_other_commands_are_stopped(tmp_path: Path) -> None:
     stop(root, ("release", "plain"), after(20), signal.SIGHUP)
     assert not (root / "release" / "plain").exists()
     stop(root, ("feedback", "backprop"), after(2), signal.SIGHUP)
-    stop(root, ("preview", "cross_entropy"), after(4), signal.SIGINT)
-    assert Course.at(root).exercise("cross_entropy")
+    stop(root, ("preview", "backprop"), after(4), signal.SIGINT)
+    assert Course.at(root).exercise("backprop")
