@@ -441,9 +441,7 @@ def accept(
     assignment: Assignment,
     gradient: Annotated[str, typer.Argument(metavar="GRADIENT", help="Name of the gradient, such as dprobs.")],
     *,
-    student: Annotated[
-        list[str] | None, _value("NAME", "Only this student: a name or a glob. Can be repeated.", "--student")
-    ] = None,
+    student: Students = None,
     mistake: Annotated[
         str, _value("SLUG", "All who made this mistake, as `handgrad report` names it.", default=False)
     ] = "",

@@ -75,14 +75,14 @@ def _wait(course: Course, lock: FileLock, holder: Path) -> None:
 def _own() -> dict[str, object]:
     """Who this process is."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:LONGEST]
-    now = datetime.now().astimezone().isoformat(timespec="seconds")
     return {
         "schema": 1,
         "user": account(),
         "host": socket.gethostname(),
         "process": os.getpid(),
         "command": command,
-    } | {"since": now}
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
 
 
 def account() -> str:

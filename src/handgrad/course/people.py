@@ -340,6 +340,10 @@ class People:
                     return kind
         return ""
 
+    def counts(self, name: str, assignment: str) -> bool:
+        """Whether what is there under a name counts: it is no other name of a student, not withdrawn and not exempt."""
+        return self.student(name) == name and not self.status(name, assignment)
+
     def full_name(self, student: str) -> str:
         """First and last name of a student; empty if the roster has none."""
         return self.roster.get(student, RosterEntry()).name

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
-from handgrad.report.names import called
+from handgrad.report.names import called, few
 from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
@@ -213,14 +213,10 @@ def resubmitted(first: Report, now: Report) -> str:
     gained = [name for name, is_right in after.items() if is_right and not before.get(name)]
     lost = [name for name, was_right in before.items() if was_right and not after.get(name)]
     parts = [f"first {scores[0]}, now {scores[1]}"]
-    parts += [f"{said}: {_few(found)}" for said, found in (("now right", gained), ("no longer right", lost)) if found]
+    parts += [
+        f"{said}: {few(found, FEW)}" for said, found in (("now right", gained), ("no longer right", lost)) if found
+    ]
     return "; ".join(parts)
-
-
-def _few(gradients: Sequence[str]) -> str:
-    """The first few gradients, and how many more there are."""
-    more = len(gradients) - FEW
-    return ", ".join(gradients[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cells(report: Report, entry: ScoreEntry) -> list[str]:

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-__all__ = ["alike", "alike_sentence", "called", "in_ascii", "is_hidden", "printable", "shown"]
+__all__ = ["alike", "alike_sentence", "called", "few", "in_ascii", "is_hidden", "printable", "shown"]
 
 LONGEST = 200
 """Characters of a name that are shown."""
@@ -62,6 +62,13 @@ def called(student: str, names: Mapping[str, str]) -> str:
 def in_ascii(name: str) -> str:
     """A name in ASCII: what is not is an escape sequence, so that look-alike letters can be told apart."""
     return shown(name).encode("ascii", "backslashreplace").decode()
+
+
+def few(names: Iterable[str], most: int = 5) -> str:
+    """The first of some names, which are written as they are, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:

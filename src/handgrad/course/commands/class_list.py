@@ -8,12 +8,11 @@ from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.collecting import in_archives
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries
 from handgrad.course.nbgrader.student_records import under_another_name
 from handgrad.report.names import shown
 
-__all__ = ["ClassList", "class_list"]
+__all__ = ["ClassList", "class_list", "second_hand_ins"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +42,19 @@ def class_list(course: Course, assignment: str) -> ClassList:
     CourseError
         The gradebook, ``students.csv`` or the stored reports cannot be read.
     """
-    students, handed_in = people(course, assignment), report_store(course).states(assignment).keys()
+    folders = Folders(course, assignment)
+    students = folders.people
+    handed_in = report_store(course).states(assignment).keys()
     absent = (name for name in students.enrolled - handed_in if not students.status(name, assignment))
-    twice = Folders(course, assignment).second_hand_ins()
     called = {number: path.partition("_")[0] for number, path, _ in in_archives(course, assignment)}
-    doubtful = [*students.unmatched(handed_in, called), *twice, *_graded_twice(course, assignment)]
+    doubtful = [*students.unmatched(handed_in, called), *second_hand_ins(folders)]
     return ClassList(students.full_names(), sorted(absent), doubtful)
 
 
-def _graded_twice(course: Course, assignment: str) -> Iterator[str]:
-    """A sentence for each student who was graded under two names: neither score is thrown away."""
+def second_hand_ins(folders: Folders) -> Iterator[str]:
+    """A sentence for each student with two folders, or who was graded under two names: neither score is thrown away."""
+    yield from folders.second_hand_ins()
+    course, assignment = folders.course, folders.assignment
     scored = {student for student, entry in entries(course, assignment).items() if entry.is_scored}
     for name, student in sorted(under_another_name(course, report_store(course)).items()):
         if {name, student} <= scored:

@@ -22,6 +22,7 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.rights import visitors
 from handgrad.errors import CourseError, HandgradError
 from handgrad.notebook.untrusted_files import in_quotes, walk
+from handgrad.report.names import few
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.sandbox.warm_sandbox import WarmSandbox
@@ -176,7 +177,7 @@ def _rights(course: Course) -> Iterator[Finding]:
         yield Finding("ok", f"nobody else can enter {course.root}")
     too_much = 0o007 if course.is_shared else 0o077
     if opened := [path for path in _private(course) if path.stat().st_mode & too_much]:
-        names = _few([os.path.relpath(path, course.root) for path in opened])
+        names = few(in_quotes(os.path.relpath(path, course.root)) for path in opened)
         command = f"chmod -R {'o' if course.is_shared else 'go'}-rwx {shlex.join(map(str, opened[:NAMED]))}"
         more = " ..." if len(opened) > NAMED else ""
         state: State = "wrong" if found else "look"
@@ -186,13 +187,15 @@ def _rights(course: Course) -> Iterator[Finding]:
         entries = list(walk(folder, folder))
         if links := [str(entry.path) for entry in entries if entry.kind == "link"]:
             yield Finding(
-                "look", f"links in {folder}: {_few(links)}", "they are not followed; ask for the files themselves"
+                "look",
+                f"links in {folder}: {few(map(in_quotes, links))}",
+                "they are not followed; ask for the files themselves",
             )
         owner = course.root.stat().st_uid
         if foreign := [str(entry.path) for entry in entries if entry.status.st_uid != owner]:
             yield Finding(
                 "look",
-                f"files in {folder} that belong to others, who can change them: {_few(foreign)}",
+                f"files in {folder} that belong to others, who can change them: {few(map(in_quotes, foreign))}",
                 f"run as root: chown -R --reference={shlex.quote(str(course.root))} {shlex.quote(str(folder))}",
             )
 
@@ -203,8 +206,3 @@ def _private(course: Course) -> Iterator[Path]:
     yield from (path for path in (course.root / PRIVATE, gradebook) if path and path.exists())
     for kind in ("submitted", "autograded", "feedback"):
         yield from (path for path in sorted(course.folder(kind).glob("*")) if path.is_dir() and not path.is_symlink())
-
-
-def _few(names: list[str]) -> str:
-    shown = ", ".join(in_quotes(name) for name in names[:NAMED])
-    return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

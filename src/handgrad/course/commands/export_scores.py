@@ -21,7 +21,6 @@ from handgrad.report.score_export import EXPORTS, ExportRow
 __all__ = ["Exported", "export"]
 
 
-MOODLES: Service = "moodle"
 _EARLIER = "the score is from an earlier hand-in"
 
 
@@ -92,7 +91,8 @@ def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
         # a group's hand-in is under a number of its own; the worksheet has those of its members
         members = {number: students.who(number, "") for number in students.participants}
         numbers |= {student: number for number, student in members.items()}
-        services = {**dict.fromkeys(members, MOODLES), **services}
+        from_moodle: dict[str, Service] = dict.fromkeys(members, "moodle")
+        services = from_moodle | services
 
     def row(name: str) -> ExportRow:
         student, report, entry = roster.get(name, RosterEntry()), reports.get(name), entries.get(name)

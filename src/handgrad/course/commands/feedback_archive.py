@@ -25,7 +25,7 @@ from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.collecting import Service, in_archives
 from handgrad.course.nbgrader.feedback_exporter import FACTS
 from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.nbgrader.roster import archives, people
+from handgrad.course.nbgrader.roster import archives
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import unreviewed
 from handgrad.report.names import printable
@@ -113,7 +113,7 @@ class _Archive:
         self.folder = archives(course, assignment)
         self._folders = Folders(course, assignment)
         self.handed_in: dict[str, list[str]] = {}
-        enrolled = people(course, assignment)
+        enrolled = self._folders.people
         self.by_group: set[str] = set()
         self.misread: set[str] = set()
         found: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
@@ -134,8 +134,8 @@ class _Archive:
     @property
     def graded(self) -> list[str]:
         """The students with a report or a score."""
-        students = people(self.course, self.assignment)
-        return sorted(name for name in {*self.reports, *self.entries} if students.student(name) == name)
+        student = self._folders.people.student
+        return sorted(name for name in {*self.reports, *self.entries} if student(name) == name)
 
     @cached_property
     def waiting(self) -> set[str]:

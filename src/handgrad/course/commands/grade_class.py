@@ -194,12 +194,7 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
     course.exercise(assignment)
     students = people(course, assignment)
     reports = report_store(course).reports(assignment)
-    return [
-        report
-        for report in reports
-        # a report under another name of a student, who has one of their own, counts for nobody
-        if not students.status(report.student, assignment) and students.student(report.student) == report.student
-    ]
+    return [report for report in reports if students.counts(report.student, assignment)]
 
 
 def report_store(course: Course) -> ReportStore:

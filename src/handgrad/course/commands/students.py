@@ -1,11 +1,10 @@
 """The students of a course: the roster in the gradebook, and what ``students.csv`` says of them."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from handgrad.course.commands.class_list import class_list
+from handgrad.course.commands.class_list import second_hand_ins
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
@@ -33,8 +32,6 @@ from handgrad.report.wording import number
 
 __all__ = ["Purge", "class_rows", "exempt", "extend", "import_roster", "match", "purge", "to_purge", "withdraw"]
 
-TWICE = re.compile(r" and as .* what is graded is |, and both were graded: ")
-"""What is in the sentences about a student with two hand-ins."""
 DAY = 24 * 60 * 60
 LONGEST_EXTENSION = 3650
 """Days of the longest extension."""
@@ -127,9 +124,9 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
     path = _change(course, change)
     with alone(course):
         join(course, report_store(course))
-    told = (class_list(course, assignment).unmatched for assignment in course.assignments())
-    twice = dict.fromkeys(sentence for found in told for sentence in found if TWICE.search(sentence))
-    return path, [sentence for sentence in twice if shown(student) in sentence]
+    folders = (Folders(course, assignment) for assignment in course.assignments())
+    told = (sentence for found in folders for sentence in second_hand_ins(found))
+    return path, [sentence for sentence in dict.fromkeys(told) if shown(student) in sentence]
 
 
 def exempt(course: Course, student: str, assignments: Sequence[str] = (), *, undo: bool = False) -> Path:

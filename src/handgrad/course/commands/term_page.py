@@ -59,7 +59,7 @@ def _assignment(course: Course, name: str, start: Path) -> TermAssignment:
     entries = {
         student: entry
         for student, entry in scores.entries(course, name).items()
-        if entry.is_scored and not students.status(student, name) and students.student(student) == student
+        if entry.is_scored and students.counts(student, name)
     }
     folders = Folders(course, name)
     links = {student: link_from(start, folders.feedback(student)) for student in {*reports, *entries}}

@@ -5,18 +5,12 @@ from handgrad.course.course import Course
 from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.scores import write_dates
 from handgrad.course.nbgrader.student_records import join, under_another_name
-from handgrad.report.records import ScoreEntry
 
 __all__ = ["bring_up_to_date"]
 
 
-def bring_up_to_date(course: Course, assignment: str) -> dict[str, ScoreEntry]:
+def bring_up_to_date(course: Course, assignment: str) -> None:
     """Move what is under other names of students to their ids, and write late penalties; nothing is graded.
-
-    Returns
-    -------
-    dict
-        The scores of the students whose penalty has changed.
 
     Raises
     ------
@@ -27,4 +21,4 @@ def bring_up_to_date(course: Course, assignment: str) -> dict[str, ScoreEntry]:
     if under_another_name(course, store):
         with alone(course):
             join(course, store)
-    return write_dates(course, assignment)
+    write_dates(course, assignment)

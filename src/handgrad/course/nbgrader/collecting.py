@@ -24,14 +24,14 @@ from traitlets import List, Unicode
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
-from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, few
+from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date
 from handgrad.course.nbgrader.owners import matches, owner
 from handgrad.course.nbgrader.roster import archives, people, worksheets
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.course.people import People
 from handgrad.notebook.reading import notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
-from handgrad.report.names import alike, alike_sentence, printable
+from handgrad.report.names import alike, alike_sentence, few, printable, shown
 
 __all__ = [
     "CANVAS",
@@ -229,7 +229,7 @@ class Collector(FileNameCollectorPlugin):
             self.log.warning(
                 "Three numbers in a row: %s. The first is taken for the student and the third for the file's name. If "
                 "the first ends the name of a student or a group, rename these files without it and collect again.",
-                few(sorted(doubtful)),
+                few(map(shown, sorted(doubtful))),
             )
         called = {self._student(match, path): match.groupdict().get("name") or "" for path, match in self._found(root)}
         unmatched = self._people.unmatched(collected, called)
@@ -349,7 +349,7 @@ def _is_not_repeated(record: logging.LogRecord) -> bool:
 
 def _without_notebook(students: Mapping[str, Mapping[Path, str]]) -> str:
     """The message about students who handed in something, but no notebook."""
-    lines = [f"{student} ({few(list(files.values()))})" for student, files in sorted(students.items())]
+    lines = [f"{student} ({few(map(shown, files.values()))})" for student, files in sorted(students.items())]
     return f"Without a notebook: {'; '.join(lines)}. `handgrad grade` lists them as not-submitted."
 
 

@@ -59,16 +59,20 @@ def wait_for_file(path: Path, seconds: float) -> None:
         event.listen(Engine, "connect", _be_patient)
     deadline, is_told = time.monotonic() + seconds, False
     while is_locked_file(path):
-        who = "; ".join(map(str, holders(path))) or "it is not known who holds it"
         if time.monotonic() >= deadline:
             raise CourseError(
-                f"the gradebook {path} is locked by another program ({who}), and has been so for {seconds:g} seconds: "
-                "end that program, or wait until it has finished, and run this again."
+                f"the gradebook {path} is locked by another program ({_holders(path)}), and has been so for "
+                f"{seconds:g} seconds: end that program, or wait until it has finished, and run this again."
             )
         if not is_told:
-            LOG.warning("%s is locked (%s): waiting up to %g seconds.", path, who, seconds)
+            LOG.warning("%s is locked (%s): waiting up to %g seconds.", path, _holders(path), seconds)
             is_told = True
         time.sleep(0.2)
+
+
+def _holders(path: Path) -> str:
+    """Who may hold a file, as text."""
+    return "; ".join(map(str, holders(path))) or "it is not known who holds it"
 
 
 _patience = [60.0]

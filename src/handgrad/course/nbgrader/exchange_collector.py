@@ -38,6 +38,7 @@ from handgrad.notebook.untrusted_files import (
     read_file,
     walk,
 )
+from handgrad.report.names import few
 
 try:
     import pwd
@@ -111,7 +112,7 @@ class ExchangeCollector(ExchangeCollect):
         if without and self.check_owner:
             self.log.warning(
                 "These ids are no accounts on this machine: %s. Of each the files of its folder's owner are collected.",
-                _few([f"{in_quotes(name)} ({', '.join(map(_account, self._owners[name]))})" for name in without]),
+                few(f"{in_quotes(name)} ({', '.join(map(_account, self._owners[name]))})" for name in without),
             )
         doubtful = {name for name in without if len(self._owners[name]) > 1 and self.check_owner}
         for name in sorted(doubtful):
@@ -343,7 +344,3 @@ def _account(uid: int) -> str:
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return f"the user {uid}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

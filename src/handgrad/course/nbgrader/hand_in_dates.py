@@ -10,29 +10,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
-from nbgrader.api import Assignment
 from nbgrader.utils import parse_utc
-from sqlalchemy import bindparam, select
 
 from handgrad.course.course import Course
 from handgrad.course.moodle_worksheet import Participant
 from handgrad.course.nbgrader.connection import read
+from handgrad.course.nbgrader.scores import DUEDATE
 from handgrad.errors import CourseError
-from handgrad.report.names import shown
+from handgrad.report.names import few, shown
 
-__all__ = ["HandInDates", "due_date", "few", "is_late"]
+__all__ = ["HandInDates", "due_date", "is_late"]
 
 _Origin = Literal["known", "late", "in time", "odd", "missing"]
 """Where a date comes from; of an odd one the text is kept, of a known one the source."""
-_DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
-NAMED = 5
-"""Largest number of names in a message."""
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
-    listed = ", ".join(map(shown, names[:NAMED]))
-    return listed if len(names) <= NAMED else f"{listed} and {len(names) - NAMED} more"
 
 
 def due_date(course: Course, assignment: str) -> datetime | None:
@@ -41,7 +31,7 @@ def due_date(course: Course, assignment: str) -> datetime | None:
     A gradebook that does not exist is not made, and one that cannot be read has no due date.
     """
     try:
-        (rows,) = read(course, _DUEDATE, assignment=assignment)
+        (rows,) = read(course, DUEDATE, assignment=assignment)
     except CourseError:
         return None
     return next((date for (date,) in rows), None)
@@ -91,12 +81,12 @@ class HandInDates:
         students: dict[tuple[_Origin, str], list[str]] = {}
         for student, (origin, text) in sorted(self._origins.items()):
             students.setdefault((origin, text if origin == "known" else ""), []).append(student)
-        named = {origin: f"{len(found)} ({few(found)})" for (origin, _), found in students.items()}
+        named = {origin: f"{len(found)} ({few(map(shown, found))})" for (origin, _), found in students.items()}
         for (origin, source), found in students.items():
             if origin == "known":
                 yield f"Dates of hand-in: {len(found)} from {source}."
         if odd := students.get(("odd", "")):
-            examples = few([f"{student} ({self._origins[student][1]!r})" for student in odd])
+            examples = few(shown(f"{student} ({self._origins[student][1]!r})") for student in odd)
             yield (
                 f"Dates that cannot be read: {examples}. Switch Moodle to English, download the worksheet again and "
                 "collect again with --force; or write each date into the student's timestamp.txt."
@@ -117,7 +107,7 @@ class HandInDates:
             yield f"Canvas's archive has no dates: {len(punctual)} without the mark LATE count as in time."
         if "missing" in named:
             advice = (
-                f"{few(sorted(self.worksheets))} has none of them."
+                f"{few(map(shown, sorted(self.worksheets)))} has none of them."
                 if self.worksheets
                 else "Moodle's dates are in its grading worksheet: put that csv beside the archive and collect again "
                 "with --force."

@@ -39,7 +39,7 @@ from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.report.records import Report, ScoreEntry
 
-__all__ = ["cell_scores", "entries", "entries_after", "scores_of", "write_dates"]
+__all__ = ["DUEDATE", "cell_scores", "entries", "entries_after", "scores_of", "write_dates"]
 
 
 def entries(course: Course, assignment: str, *, as_written: bool = False) -> dict[str, ScoreEntry]:
@@ -80,7 +80,7 @@ def entries_after(
     :func:`entries`.
     """
     now = entries(course, assignment, as_written=True)
-    totals, automatic, duedates = _read(course, assignment, _TOTALS, _AUTOMATIC, _DUEDATE)
+    totals, automatic, duedates = _read(course, assignment, _TOTALS, _AUTOMATIC, DUEDATE)
     rows = {row.student: row for row in totals}
     old = {(student, cell): score or 0.0 for student, cell, score in automatic}
     duedate = next((date for (date,) in duedates), None)
@@ -103,7 +103,7 @@ def entries_after(
     return found
 
 
-def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] | None = None) -> dict[str, ScoreEntry]:
+def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] | None = None) -> list[str]:
     """Bring the dates and the late penalties of an assignment up to date, in one transaction; nothing is graded.
 
     Parameters
@@ -113,8 +113,8 @@ def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] |
 
     Returns
     -------
-    dict
-        The scores of the students whose penalty has changed.
+    list
+        The students whose penalty has changed.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] |
     values = {"assignment": assignment}
     with connected(course, assignment) as connection:
         if connection is None:
-            return {}
+            return []
         if connection.dialect.name == "sqlite":
             # nobody writes between what is read and what is written
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -138,7 +138,7 @@ def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] |
                 connection.execute(PENALTY, {"notebook": row.notebook, "penalty": penalty})
                 changed.append(row.student)
         connection.commit()
-    return {name: entry for name, entry in entries(course, assignment).items() if name in changed} if changed else {}
+    return changed
 
 
 def _penalty_now(row: Any, late: LatePenalties, dates: Mapping[str, datetime]) -> float | None:
@@ -220,7 +220,8 @@ _BY_HAND = (
 )
 _AUTOMATIC = _graded(BaseCell.name, Grade.auto_score).join(BaseCell, BaseCell.id == Grade.cell_id)
 """The automatic score of each cell."""
-_DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
+DUEDATE = select(Assignment.duedate).where(Assignment.name == bindparam("assignment"))
+"""The due date of an assignment."""
 _CELLS = (
     _graded(
         GradeCell.name,
