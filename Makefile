@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PACKAGED := src/handgrad/exercises
 ASSIGNMENTS := $(notdir $(wildcard source/*))
 
-# nbgrader asks for its helpers (alembic, jupyter) by name
+# the programs of the environment come first
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help demo test test-all lint bench release constraints clean clean-course
