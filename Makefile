@@ -9,12 +9,13 @@ ASSIGNMENTS := $(notdir $(wildcard source/*))
 # the programs of the environment come first
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-all lint bench release constraints clean clean-course
+.PHONY: help demo test test-all lint docs bench release constraints clean clean-course
 
 help:
 	@echo "make demo         grade a sample class and write report.html"
 	@echo "make test         formatting, lint, types and every test but the slow ones"
 	@echo "make test-all     the same and the slow ones"
+	@echo "make docs         the documentation as a site, in build/docs"
 	@echo "make bench        measure against nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
 	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the exercises in the package"
 	@echo "make constraints  pin the newest version of every package, and write requirements.lock with hashes"
@@ -34,7 +35,10 @@ lint: $(READY)
 	ruff check .
 	mypy
 
-test: lint
+docs: $(READY)
+	sphinx-build -n -W --keep-going -q docs build/docs
+
+test: lint docs
 	# two processes: torch keeps to one processor in each, or time limits are tested on a machine that is too busy;
 	# files in their own order: the journeys first, which are few tests and take long;
 	# a test that hangs is named after its time, many times what it needs
@@ -47,8 +51,9 @@ bench: $(READY)
 	python -m benchmarks
 
 release: $(READY)
-	# the wheel holds the exercises and the page for students, so they come before it
-	cp docs/students.md $(PACKAGED)/students.md
+	# the wheel holds the exercises and the pages for students, so they come before it
+	mkdir -p $(PACKAGED)/student
+	cp docs/start/student.md docs/student/*.md $(PACKAGED)/student
 	for assignment in $(ASSIGNMENTS); do \
 	    nbgrader generate_assignment $$assignment --force && \
 	    mkdir -p $(PACKAGED)/$$assignment && \
