@@ -11,6 +11,7 @@ __all__ = [
     "IsolationError",
     "OrdinaryAssignmentError",
     "RenameError",
+    "ReportError",
     "SandboxError",
     "SubmissionError",
     "TextLimitError",
@@ -40,6 +41,10 @@ class OrdinaryAssignmentError(ExerciseError):
 
 class RenameError(HandgradError, ValueError):
     """A name that is to be read as another, or that other name, does not exist."""
+
+
+class ReportError(HandgradError, ValueError):
+    """A report cannot be written in a format."""
 
 
 class SubmissionError(HandgradError, ValueError):
