@@ -250,7 +250,10 @@ def check(
     from handgrad.report.formats import FORMATS
     from handgrad.report.terminal import report_text
 
-    text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
+    try:
+        text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
+    except ValueError as error:
+        raise HandgradError(str(error)) from error
     typer.echo(text, nl=False)
     if format == "text" and {check.outcome for check in report.checks} == {"missing"}:
         output.note("If you have written some of them, save the notebook and check it again: the check reads the file.")

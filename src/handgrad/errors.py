@@ -11,7 +11,6 @@ __all__ = [
     "IsolationError",
     "OrdinaryAssignmentError",
     "RenameError",
-    "ReportError",
     "SandboxError",
     "SubmissionError",
     "TextLimitError",
@@ -41,10 +40,6 @@ class OrdinaryAssignmentError(ExerciseError):
 
 class RenameError(HandgradError, ValueError):
     """A name that is to be read as another, or that other name, does not exist."""
-
-
-class ReportError(HandgradError, ValueError):
-    """A report cannot be written in a format."""
 
 
 class SubmissionError(HandgradError, ValueError):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from handgrad.errors import ReportError
 from handgrad.report.records import Outcome, Report, Verdict
 from handgrad.report.wording import headline, lecture_line, lines, number, one_line, sentence
 
@@ -143,15 +142,15 @@ def report_classroom50(report: Report, given: Mapping[str, str] = os.environ) ->
 
     Raises
     ------
-    ReportError
+    ValueError
         The report is not ``graded``: nothing in the schema says so, and no tests would be a success. Or a variable is
         missing.
     """
     if report.outcome != "graded":
-        raise ReportError(headline(report))
+        raise ValueError(headline(report))
     given = {"REVIEW_URL": given.get("COMMIT_URL", ""), **given}
     if missing := [name for name in _CLASSROOM50.values() if not given.get(name)]:
-        raise ReportError(
+        raise ValueError(
             f"the format classroom50 is for the runner of Classroom 50, which sets {', '.join(missing)}: "
             "elsewhere, choose another --format."
         )

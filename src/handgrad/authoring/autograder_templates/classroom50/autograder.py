@@ -11,7 +11,14 @@ from pathlib import Path
 here = Path(__file__).resolve().parent
 if not (here / "venv").is_dir():
     subprocess.run(["bash", here / "setup.sh"], check=True)
-options = ["--exercise", here / "exercise.json", "--settings", here / "handgrad.json", "--require-isolation", "partial"]
+options: list[Path | str] = [
+    "--exercise",
+    here / "exercise.json",
+    "--settings",
+    here / "handgrad.json",
+    "--require-isolation",
+    "partial",
+]
 check = [here / "venv/bin/handgrad", "check", ".", *options, "--format", "classroom50"]
 done = subprocess.run(check, stdout=subprocess.PIPE, check=False)
 # 0 and 1 are marks
