@@ -12,8 +12,8 @@ from helpers.paths import ROOT
 PACKAGE = ROOT / "src" / "handgrad"
 
 FLOORS = (
-    ("errors", "_slow_imports"),
-    ("report", "data"),
+    ("errors",),
+    ("report", "data", "installation"),
     ("gradients", "notebook"),
     ("exercise", "sandbox", "student"),
     ("submission",),
