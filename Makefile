@@ -9,12 +9,13 @@ ASSIGNMENTS := $(notdir $(wildcard source/*))
 # nbgrader asks for its helpers (alembic, jupyter) by name
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-all lint bench release constraints clean clean-course
+.PHONY: help demo test test-all test-lowest test-newest lint bench release constraints clean clean-course
 
 help:
 	@echo "make demo         grade a sample class and write report.html"
 	@echo "make test         formatting, lint, types and every test but the slow ones"
 	@echo "make test-all     the same and the slow ones"
+	@echo "make test-lowest, test-newest  tests with the lowest and the newest versions of all packages; needs uv"
 	@echo "make bench        measure against nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
 	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the exercises in the package"
 	@echo "make constraints  pin the newest version of every package, and write requirements.lock with hashes"
@@ -42,6 +43,9 @@ test: lint
 
 test-all: test
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 1800 -m slow
+
+test-lowest test-newest:
+	.ci/versions $(@:test-%=%)
 
 bench: $(READY)
 	python -m benchmarks
