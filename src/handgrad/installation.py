@@ -8,8 +8,7 @@ import platform
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -19,6 +18,7 @@ from handgrad.errors import IsolationError
 __all__ = [
     "TRIED",
     "Installed",
+    "has_pip",
     "how_to_install",
     "installed",
     "missing_package",
@@ -69,7 +69,7 @@ def installed(name: str) -> str:
     importlib.metadata.PackageNotFoundError
         It is not installed.
     """
-    return platform.python_version() if name == "python" else metadata.version(name)
+    return platform.python_version() if name == "python" else version(name)
 
 
 def untried(*names: str) -> list[Installed]:
@@ -78,11 +78,11 @@ def untried(*names: str) -> list[Installed]:
     for name in names or TRIED:
         first, last = TRIED[name]
         try:
-            version = installed(name)
-        except metadata.PackageNotFoundError:
+            here = installed(name)
+        except PackageNotFoundError:
             continue
-        if not (_numbers(first) <= _numbers(version) and _numbers(version)[:2] <= _numbers(last)[:2]):
-            found.append(Installed(name, version, f"tried: {first}" if first == last else f"tried: {first} to {last}"))
+        if not (_numbers(first) <= _numbers(here) and _numbers(here)[:2] <= _numbers(last)[:2]):
+            found.append(Installed(name, here, f"tried: {first}" if first == last else f"tried: {first} to {last}"))
     return found
 
 
@@ -91,11 +91,11 @@ def too_old() -> list[Installed]:
     found = []
     for name, lowest in _requirements():
         try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
+            here = version(name)
+        except PackageNotFoundError:
             continue
-        if _numbers(version) < _numbers(lowest):
-            found.append(Installed(name, version, f"needed: >={lowest}"))
+        if _numbers(here) < _numbers(lowest):
+            found.append(Installed(name, here, f"needed: >={lowest}"))
     return found
 
 
@@ -106,14 +106,14 @@ def newer(old: Iterable[Installed]) -> str:
 
 def _requirements() -> Iterator[tuple[str, str]]:
     """Every package that handgrad needs, but those of its development, with the lowest version."""
-    for text in metadata.requires("handgrad") or ():
+    for text in requires("handgrad") or ():
         if (parts := re.match(r"([\w.-]+)>=([\d.]+)", text)) and not re.search(r"extra == .dev", text):
             yield parts[1], parts[2]
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _numbers(text: str) -> tuple[int, ...]:
     """The release in a version, ``(2, 13, 0)`` for ``2.13.0+cpu``; empty, the lowest, if there is none."""
-    found = re.match(r"\d+(\.\d+)*", version)
+    found = re.match(r"\d+(\.\d+)*", text)
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
@@ -136,7 +136,7 @@ def refuse_untried_torch() -> None:
 
 def origin() -> Path | None:
     """The folder or wheel on this machine from which handgrad was installed; None if it was neither."""
-    for distribution in metadata.distributions(name="handgrad"):
+    for distribution in distributions(name="handgrad"):
         # pip and uv write this file if a package was installed from a URL or path (PEP 610)
         url = urlsplit(json.loads(distribution.read_text("direct_url.json") or "{}").get("url", ""))
         path = Path(url2pathname(url.path))
@@ -145,9 +145,14 @@ def origin() -> Path | None:
     return None
 
 
+def has_pip() -> bool:
+    """Whether this environment has pip; one that uv made has none."""
+    return bool(list(distributions(name="pip")))
+
+
 def pip() -> str:
-    """The command that installs a package here: an environment that uv made has no pip."""
-    return "pip install" if find_spec("pip") else "uv pip install"
+    """The command that installs a package here."""
+    return "pip install" if has_pip() else "uv pip install"
 
 
 def how_to_install(extra: str) -> str:
@@ -163,5 +168,5 @@ def missing_package(name: str) -> str:
     """What to say to whoever uses a command without a package that it imports."""
     # psycopg2 is in psycopg2-binary
     pattern = re.compile(rf"{re.escape(name)}\b.*extra == .(\w+)", re.IGNORECASE)
-    extras = [found[1] for text in metadata.requires("handgrad") or () if (found := pattern.match(text))]
+    extras = [found[1] for text in requires("handgrad") or () if (found := pattern.match(text))]
     return f"this command needs the package {name}, which is not installed; {how_to_install((*extras, 'grade')[0])}"

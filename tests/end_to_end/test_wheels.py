@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
 
     def install(url: str | None) -> None:
         monkeypatch.setattr(
-            "handgrad.installation.metadata.distributions", lambda name: [Distribution(None), Distribution(url)]
+            "handgrad.installation.distributions",
+            lambda name: [Distribution(None), Distribution(url)] if name == "handgrad" else distributions(name=name),
         )
 
     return install

@@ -30,8 +30,7 @@ VERSIONS: dict[str, str] = {}
 def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packages have the versions that a test puts into ``VERSIONS``."""
     VERSIONS.clear()
-    real = metadata.version
-    monkeypatch.setattr(installation.metadata, "version", lambda name: VERSIONS.get(name) or real(name))
+    monkeypatch.setattr(installation, "version", lambda name: VERSIONS.get(name) or metadata.version(name))
 
 
 def test_these_versions_were_tried() -> None:
@@ -136,7 +135,7 @@ def test_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         assert said == f"this command needs the package {package}, which is not installed; {ending}"
     monkeypatch.setattr(installation, "origin", lambda: Path("/a wheel.whl"))
     assert installation.how_to_install("check") == f"run: {installation.pip()} '/a wheel.whl[check]'"
-    monkeypatch.setattr(installation, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation, "has_pip", lambda: False)
     assert installation.how_to_install("grade") == "run: uv pip install '/a wheel.whl[grade]'"
 
 

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from handgrad import __version__
@@ -22,7 +21,7 @@ from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
-from handgrad.installation import origin, pip
+from handgrad.installation import has_pip, origin, pip
 
 __all__ = ["MATERIAL", "Released", "copy_for_students", "release", "wheel_in", "wheels"]
 
@@ -147,7 +146,7 @@ def copy_for_students(wheel: Path, target: Path) -> None:
 
 def _to_build(folder: Path, clone: str | Path) -> str:
     """The command that builds the wheel of a clone into a folder."""
-    return f"pip wheel --no-deps -w {folder} {clone}" if find_spec("pip") else f"uv build --wheel -o {folder} {clone}"
+    return f"pip wheel --no-deps -w {folder} {clone}" if has_pip() else f"uv build --wheel -o {folder} {clone}"
 
 
 def _build(source: Path, folder: Path) -> None:
@@ -160,7 +159,7 @@ def _build(source: Path, folder: Path) -> None:
             shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         elif path.is_file():
             shutil.copy(path, copy)
-    if find_spec("pip"):
+    if has_pip():
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--wheel-dir", str(folder), str(copy)]
     elif uv := shutil.which("uv"):
