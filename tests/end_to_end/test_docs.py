@@ -2,7 +2,8 @@
 
 The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
 compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand
-``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``.
+``<!-- in: FOLDER -->``, where it is run, ``<!-- run by: TEST -->``, another test that runs it, and
+``<!-- not run: REASON -->``.
 """
 
 import json
@@ -23,12 +24,12 @@ from helpers.courses import RIGHT, make_course
 from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_LEFT = 22
 """Blocks that may be left out; raise it when there is no way to run one here."""
-LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text")
-FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-NOTE = re.compile(r"<!-- (in|not run): (.+?) -->\s*\Z")
+LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text", "{toctree}")
+FENCE = re.compile(r"^( *)```([\w{}]*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(r"<!-- (in|not run|run by): (.+?) -->\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Block:
     text: str
     folder: str = ""
     reason: str = ""
+    test: str = ""
 
     @property
     def name(self) -> str:
@@ -55,13 +57,14 @@ def blocks() -> Iterator[Block]:
         for found in FENCE.finditer(text):
             before = text[: found.start()]
             kind, value = note.groups() if (note := NOTE.search(before)) else ("", "")
-            folder, reason = (value if kind == one else "" for one in ("in", "not run"))
+            folder, reason, test = (value if kind == one else "" for one in ("in", "not run", "run by"))
             lines = [line.removeprefix(found[1]) for line in found[3].splitlines()]
-            yield Block(page.name, before.count("\n") + 1, found[2], "\n".join(lines) + "\n", folder, reason)
+            place = str(page.relative_to(ROOT)), before.count("\n") + 1
+            yield Block(*place, found[2], "\n".join(lines) + "\n", folder, reason, test)
 
 
 BLOCKS = list(blocks())
-RUN = [one for one in BLOCKS if one.language == "sh" and not one.reason]
+RUN = [one for one in BLOCKS if one.language == "sh" and not one.reason and not one.test]
 LEFT = [one for one in BLOCKS if one.reason]
 
 
@@ -69,6 +72,7 @@ def test_every_block_is_something() -> None:
     """A block has a language, and is what it claims to be."""
     for block in BLOCKS:
         with named(block):
+            assert not block.test or (ROOT / block.test).is_file()
             assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
             match block.language:
                 case "json":
@@ -111,7 +115,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("src", "pyproject.toml", "Makefile"):
         (folder / name).symlink_to(ROOT / name)
-    [forward] = [one.text for one in BLOCKS if one.page == "authors.md" and one.language == "python"]
+    [forward] = [one.text for one in BLOCKS if one.page == "docs/author/forward-pass.md" and one.language == "python"]
     (folder / "forward.py").write_text(forward, encoding="utf-8")
     return folder
 
@@ -130,7 +134,7 @@ def test_commands(block: Block, course: Path) -> None:
     assert done.returncode == 0, f"{block.name}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
-SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "docs/reference/report.schema.json").read_text(encoding="utf-8"))
 COMPARED = Comparison((2,), (2, 1), False, False, None, None, True, True)
 FOUND = Diagnosis("scale", "It is twice too large.", "", "dprobs")
 
