@@ -9,13 +9,16 @@ ASSIGNMENTS := $(notdir $(wildcard source/*))
 # the programs of the environment come first
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo test test-all lint docs bench release constraints clean clean-course
+.PHONY: help demo test test-all test-container test-lowest test-newest prove lint docs bench release constraints clean clean-course
 
 help:
 	@echo "make demo         grade a sample class and write report.html"
 	@echo "make test         formatting, lint, types and every test but the slow ones"
 	@echo "make test-all     the same and the slow ones"
 	@echo "make docs         the documentation as a site, in build/docs"
+	@echo "make prove        what holds for three seeds in test-all, for twenty: before a change of the marking is merged"
+	@echo "make test-container  make the Dockerfile's image without Docker, and grade a class in it; needs root and Debian"
+	@echo "make test-lowest, test-newest  tests with the lowest and the newest versions of all packages; needs uv"
 	@echo "make bench        measure against nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
 	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the exercises in the package"
 	@echo "make constraints  pin the newest version of every package, and write requirements.lock with hashes"
@@ -42,10 +45,20 @@ test: lint docs
 	# two processes: torch keeps to one processor in each, or time limits are tested on a machine that is too busy;
 	# files in their own order: the journeys first, which are few tests and take long;
 	# a test that hangs is named after its time, many times what it needs
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 300 -m "not slow"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 300 -m "not slow and not proof and not container"
 
 test-all: test
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 1800 -m slow
+
+prove: $(READY)
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --timeout 1800 -m proof
+
+test-container: $(READY)
+	# as root: mmdebstrap and eatmydata, Debian's packages, make the root
+	python -m pytest -m container tests/end_to_end/test_container.py
+
+test-lowest test-newest:
+	.ci/versions $(@:test-%=%)
 
 bench: $(READY)
 	python -m benchmarks

@@ -19,11 +19,11 @@ c.Autograde.autograde_preprocessors = handgrad.autograde()
 c.Autograde.exporter_class = handgrad.TolerantExporter
 c.GenerateFeedback.exporter_class = handgrad.FeedbackExporter
 
-# `nbgrader zip_collect` on the archives of Moodle and Canvas; a student's name is the number in the archive. Your own
-# pattern is a regular expression with the groups student_id and file_id.
+# `nbgrader zip_collect` on what Moodle, Canvas and Gradescope offer for download, or on files with students' names.
 c.ZipCollectApp.collector_plugin = handgrad.Collector
 c.ZipCollectApp.extractor_plugin = handgrad.Extractor
-c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]
+# c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS, handgrad.GRADESCOPE, r"..."]   with one of your own:
+#     a regular expression with the groups student_id and file_id
 # c.Collector.timezone = "Europe/Berlin"   of the dates in Moodle's grading worksheet (default: this machine's)
 
 # `nbgrader collect` takes files of the student's own only, follows no link, and believes no date that was set back.

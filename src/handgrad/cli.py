@@ -16,12 +16,17 @@ from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-from rich.console import Console
-from rich.markup import escape
-from typer.core import TyperCommand, TyperGroup
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+    from typer.core import TyperCommand, TyperGroup
+except ModuleNotFoundError as error:
+    from handgrad.installation import missing_package
 
-import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
+    sys.exit(f"handgrad: {missing_package(error.name or '')}")
+
+import handgrad.notebook.slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import __version__
 from handgrad.course.stop_signals import stop_signals
 from handgrad.errors import HandgradError
@@ -803,8 +808,13 @@ def _course(start: Path) -> "Course":
     """The course of a command; who else can enter its folder is said in one line."""
     from handgrad.course.course import Course
     from handgrad.course.rights import visitors
+    from handgrad.installation import untried
 
     found = Course.at(start, is_named=start != Path())
+    if different := untried("python", "torch", "nbgrader", "sqlalchemy"):
+        output.note(
+            f"Not tried with handgrad: {', '.join(map(str, different))}. `handgrad doctor` says more.", err=True
+        )
     if not output.quiet and (others := visitors(found)):
         typer.echo(
             f"Others can enter {found.root} ({others.who}), where solutions, seeds and grades are: {others.remedy}",
@@ -855,9 +865,19 @@ def main() -> None:
             traceback.print_exc()
         message = str(error)
     except ModuleNotFoundError as error:
-        message = f"this command needs the package {error.name}, which is not installed: install handgrad[grade]."
+        from handgrad.installation import missing_package
+
+        message = missing_package(error.name or "")
     except KeyboardInterrupt:
         message, status = "stopped.", 128 + SIGINT
+    except Exception as error:
+        # a package that is too old may fail anywhere
+        from handgrad.installation import newer, too_old
+
+        if not (old := too_old()):
+            raise
+        failed = f"{type(error).__name__}: {error}".partition("\n")[0]
+        message = f"too old: {', '.join(map(str, old))}. With that, this failed: {failed}. Run: {newer(old)}"
     print(f"handgrad: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 

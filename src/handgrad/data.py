@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from handgrad.errors import DataError
+from handgrad.installation import how_to_install
 
 __all__ = ["LECTURE_SHA256", "LECTURE_URL", "read_names", "write_lecture_names"]
 
@@ -75,7 +76,7 @@ def write_lecture_names(
         import pooch  # type: ignore[import-untyped]  # it ships no types
     except ImportError as error:
         raise DataError(
-            'downloading the lecture\'s names needs pooch, which is not installed; run: pip install "handgrad[grade]"'
+            f"downloading the lecture's names needs pooch, which is not installed; {how_to_install('grade')}"
         ) from error
     try:
         if output.is_file() and pooch.file_hash(output) == known_hash:

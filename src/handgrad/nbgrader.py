@@ -1,6 +1,6 @@
 """What a course's ``nbgrader_config.py`` names; the code is in :mod:`handgrad.course.nbgrader`."""
 
-from handgrad.course.nbgrader.collecting import CANVAS, MOODLE, Collector, Extractor
+from handgrad.course.nbgrader.collecting import CANVAS, GRADESCOPE, MOODLE, Collector, Extractor
 from handgrad.course.nbgrader.exchange_collector import ExchangeCollector
 from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
 from handgrad.course.nbgrader.preprocessors import (
@@ -26,6 +26,7 @@ Mend = RepairIds
 
 __all__ = [
     "CANVAS",
+    "GRADESCOPE",
     "MOODLE",
     "AddSelfCheck",
     "CheckOthers",

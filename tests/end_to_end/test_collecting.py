@@ -108,6 +108,37 @@ WITHOUT = {
     "2009": ["link.html"],
 }
 """The same, of those who handed in no notebook."""
+METADATA = """---
+submission_11:
+  :submitters:
+  - :name: Ada Lovelace
+    :sid: ADA
+    :email: ada@school.edu
+  :created_at: 2026-09-14 10:00:00.123456000 Z
+  :score: 10.0
+  :results:
+    output: !ruby/object:Object {}
+submission_12:
+  :submitters:
+  - :name: Kurt
+    :sid: '77'
+    :email: kurt@school.edu
+  :created_at: 2026-09-14 10:00:00.000000000 -07:00
+submission_13:
+  :submitters:
+  - :name: Emmy
+    :sid: emmy
+    :email: emmy@school.edu
+  - :name: Alan
+    :sid: alan
+    :email: alan@school.edu
+  :created_at: 2026-09-14 11:00:00.000000000 Z
+submission_14:
+  :submitters:
+  - :name: A Stranger
+    :sid:
+    :email: a.stranger@school.edu
+"""
 NOT_RECOGNISED = ("plot.png", "broken.zip", "._backprop.ipynb", "s01_late_backprop.ipynb")
 
 
@@ -307,6 +338,73 @@ def test_dates(tmp_path: Path) -> None:
     unused = [line for line in said.splitlines() if "Not recognised" in line]
     assert len(unused) == 2
     assert all("timestamp.txt. A date from the student's own machine is no proof." in line for line in unused)
+
+
+def test_gradescope(tmp_path: Path) -> None:
+    """Of Gradescope's export the metadata says who handed in and when; what a student calls so says nothing."""
+    course = make_course(tmp_path)
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "handgrad") as gradebook:
+        for student, email in (("ada", ""), ("kurt", "kurt@school.edu"), ("emmy", ""), ("alan", "")):
+            gradebook.add_student(student, email=email, first_name=student.title())
+    forged = METADATA.replace("ADA", "kurt")
+    files = {
+        "submission_metadata.yml": METADATA.encode(),
+        "submission_11/backprop (1).ipynb": WORKED,
+        "submission_11/submission_metadata.yml": forged.encode(),
+        "submission_12/work/backprop.ipynb": WORKED,
+        "submission_13/backprop.ipynb": WORKED,
+        "submission_14/van_1_2_x.ipynb": WORKED,
+    }
+    archive = zipped((f"assignment_9_export/{name}", content) for name, content in files.items())
+    (course / "downloaded/backprop/archive/submissions.zip").write_bytes(archive)
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    folders = Folders(Course.at(course), "backprop")
+    held = {
+        student: [path.name for path in folders.submitted(student).glob("*.ipynb")] for student in folders.students()
+    }
+    both = {name: ["backprop.ipynb"] for name in ("ada", "kurt", "emmy", "alan")}
+    assert held == both | {"a.stranger@school.edu": ["van_1_2_x.ipynb"]}
+    assert folders.submitted("emmy") == folders.submitted("alan") == course / "submitted/submission_13/backprop"
+    assert folders.timestamp("ada") == datetime(2026, 9, 14, 10, 0, 0, 123456)
+    assert folders.timestamp("kurt") == datetime(2026, 9, 14, 17)
+    assert folders.timestamp("emmy") == datetime(2026, 9, 14, 11)
+    assert "Dates of hand-in: 3 from Gradescope's submissions.zip/assignment_9_export/submission_metadata.yml." in said
+    assert "a.stranger@school.edu (A Stranger) is not in the roster" in said
+    assert [line for line in said.splitlines() if "Not recognised" in line and "submission_11/" not in line] == []
+
+
+def test_files_with_names(tmp_path: Path) -> None:
+    """Of files that lie side by side the names are those of students, and perhaps that of the assignment."""
+    course = make_course(tmp_path)
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "handgrad") as gradebook:
+        gradebook.add_student("alice")
+        gradebook.add_student("u7", first_name="Ada", last_name="Lovelace")
+        gradebook.add_student("u8", email="kurt@school.edu")
+    archive = course / "downloaded/backprop/archive"
+    names = [
+        "alice.ipynb",
+        "backprop_Lovelace, Ada (1).ipynb",
+        "kurt@school.edu - Backprop.ipynb.txt",
+        "bob_backprop.py",
+    ]
+    for name in (*names, "backprop.ipynb", "notes.pdf"):
+        (archive / name).write_bytes(EXPORT.encode() if name.endswith(".py") else WORKED)
+    (archive / "late.zip").write_bytes(zipped([("alice-backprop.ipynb", WORKED)]))
+    said = run(course, "nbgrader", "zip_collect", "backprop")
+    held = {
+        path.name: sorted(file.name for file in (path / "backprop").iterdir())
+        for path in (course / "submitted").iterdir()
+    }
+    assert held == {
+        "alice": ["alice-backprop.ipynb", "alice.ipynb"],
+        "u7": ["backprop.ipynb"],
+        "u8": ["backprop.ipynb"],
+        "bob": ["bob_backprop.py"],
+    }
+    assert "bob is not in the roster" in said
+    unused = [line for line in said.splitlines() if "Not recognised" in line]
+    assert len(unused) == 2
+    assert all("backprop.ipynb" in line or "notes.pdf" in line for line in unused)
 
 
 def test_two_numbers_of_a_student(tmp_path: Path) -> None:

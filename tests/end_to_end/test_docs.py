@@ -2,7 +2,8 @@
 
 The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
 compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand
-``<!-- in: FOLDER -->``, where it is run, and ``<!-- not run: REASON -->``; before what a reader writes stands where it
+``<!-- in: FOLDER -->``, where it is run, ``<!-- run by: TEST -->``, another test that runs it, and
+``<!-- not run: REASON -->``; before what a reader writes stands where it
 goes: ``<!-- file: PATH -->``, ``<!-- append: PATH -->``, ``<!-- cell: EXERCISE CELL -->``.
 """
 
@@ -34,7 +35,7 @@ SYMPTOMS = (ROOT / "docs/student/stuck.md", ROOT / "docs/help/troubleshooting.md
 FOREIGN = ("ModuleNotFoundError:", "NameError:", "FileNotFoundError:", "handgrad: command not found")
 LANGUAGES = ("sh", "python", "json", "toml", "yaml", "markdown", "text", "{toctree}")
 FENCE = re.compile(r"^( *)```([\w{}]*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-NOTE = re.compile(r"<!-- (in|not run|file|append|cell): (.+?) -->\s*\Z")
+NOTE = re.compile(r"<!-- (in|not run|run by|file|append|cell): (.+?) -->\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 WRITTEN = ("file", "append", "cell")
-RUN = [one for one in BLOCKS if (one.language == "sh" and one.note != "not run") or one.note in WRITTEN]
+RUN = [one for one in BLOCKS if (one.language == "sh" and one.note in ("", "in")) or one.note in WRITTEN]
 LEFT = [one for one in BLOCKS if one.note == "not run"]
 
 
@@ -77,6 +78,7 @@ def test_every_block_is_something() -> None:
     """A block has a language, and is what it claims to be."""
     for block in BLOCKS:
         with named(block):
+            assert block.note != "run by" or (ROOT / block.value).is_file()
             assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
             match block.language:
                 case "json":

@@ -14,6 +14,7 @@ from nbgrader.api import Gradebook
 from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
 from handgrad.course.course import Course
+from handgrad.installation import TRIED
 from handgrad.report.class_terminal import dry_run_table
 from handgrad.report.records import GradeChange
 from helpers.courses import RIGHT, SLIP, UNTOUCHED, grade, hand_in, make_course
@@ -214,7 +215,7 @@ def test_another_grader(course: Course, monkeypatch: pytest.MonkeyPatch) -> None
     with monkeypatch.context() as patch:
         patch.setattr("handgrad.course.workers.task.__version__", "9.9")
         assert grade(course).unchanged == 3
-        patch.setattr("handgrad.sandbox.torch_versions.installed", lambda: "2.14.1+cpu")
+        patch.setattr("handgrad.installation.installed", lambda name: "2.14.1+cpu")
         reasons = {change.reason for change in what_if(course).values()}
         assert reasons == {f"the grader has changed: torch {torch.__version__.partition('+')[0]} -> 2.14.1"}
     monkeypatch.setattr("handgrad.course.workers.task.code_digest", lambda: "0" * 64)
@@ -226,7 +227,7 @@ def test_another_grader(course: Course, monkeypatch: pytest.MonkeyPatch) -> None
 def what_if(course: Course) -> dict[str, GradeChange]:
     """What would change, if the version of torch were one that was tried."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("handgrad.sandbox.torch_versions.LAST", (2, 99))
+        patch.setitem(TRIED, "torch", ("2.13", "2.99"))
         return would_change(course)
 
 

@@ -24,7 +24,7 @@ MODULES = (
         "nbformat",
         "rich",
     ),
-    *("typing", "json", "random", "re", "readline", "matplotlib", "IPython", "_slow_imports", "setup", "noxfile"),
+    *("typing", "json", "random", "re", "readline", "matplotlib", "IPython", "slow_imports", "setup", "noxfile"),
     *("ipython_config", "ipython_kernel_config", "jupyter_config", "jupyter_nbconvert_config", "jupyter_server_config"),
     *("test_backprop", "backprop", "startup", "profile_default/ipython_config", "profile_default/startup/00-start"),
     *(".ipython/profile_default/ipython_config", ".jupyter/jupyter_config", "torch/__init__", "backprop/__init__"),

@@ -459,8 +459,17 @@ def test_shown() -> None:
     assert data["assignments"][0]["mutation"]["killed"] == 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("assignment", Course.at(ROOT).assignments())
+IN_CI = ("backprop", "cross_entropy")
+"""The mutants of the others are graded by `make prove`; many of them by test_mutations.py too."""
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in IN_CI else pytest.mark.proof)
+        for name in Course.at(ROOT).assignments()
+    ],
+)
 def test_shipped_exercises_are_sound(assignment: str) -> None:
     """A shipped exercise has no fault, no mutant survives its checks, and docs/author/verify.md has the figures."""
     (proof,) = verify(Course.at(ROOT), [assignment], mutants=True, more_seeds=[1])

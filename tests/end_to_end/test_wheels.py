@@ -6,17 +6,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from handgrad.authoring import release as release_module
-from handgrad.authoring.release import origin, release, wheel_in, wheels
+from handgrad.authoring.release import release, wheel_in, wheels
 from handgrad.cli import app
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
+from handgrad.installation import origin
 from helpers.paths import ROOT
 
 Installed = Callable[[str | None], None]
@@ -35,7 +36,10 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
             return json.dumps({"url": self.url}) if self.url else None
 
     def install(url: str | None) -> None:
-        monkeypatch.setattr(release_module, "distributions", lambda name: [Distribution(None), Distribution(url)])
+        monkeypatch.setattr(
+            "handgrad.installation.distributions",
+            lambda name: [Distribution(None), Distribution(url)] if name == "handgrad" else distributions(name=name),
+        )
 
     return install
 

@@ -10,9 +10,10 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from handgrad.authoring.release import MATERIAL, origin
+from handgrad.authoring.release import MATERIAL
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import CourseError, closest
+from handgrad.installation import origin
 
 __all__ = ["course_material", "new_course"]
 

@@ -3,7 +3,6 @@
 The wheel of handgrad is part of every release: handgrad is not on a package index.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -12,10 +11,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from handgrad import __version__
 from handgrad.course.course import Course
@@ -25,8 +21,9 @@ from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
+from handgrad.installation import has_pip, origin, pip
 
-__all__ = ["MATERIAL", "Released", "copy_for_students", "origin", "release", "wheel_in", "wheels"]
+__all__ = ["MATERIAL", "Released", "copy_for_students", "release", "wheel_in", "wheels"]
 
 MATERIAL = "course_material"
 """The folder of the package with the material of a course; ``setup.py`` puts it into an instructor's wheel."""
@@ -89,17 +86,6 @@ def wheel_in(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def origin() -> Path | None:
-    """The folder or wheel on this machine from which handgrad was installed; None if it was neither."""
-    for distribution in distributions(name="handgrad"):
-        # pip writes this file if a package was installed from a URL or path (PEP 610)
-        url = urlsplit(json.loads(distribution.read_text("direct_url.json") or "{}").get("url", ""))
-        path = Path(url2pathname(url.path))
-        if url.scheme == "file" and ((path / "pyproject.toml").is_file() or (path.is_file() and path.suffix == ".whl")):
-            return path
-    return None
-
-
 @contextmanager
 def wheels(folders: Sequence[Path]) -> Iterator[Path]:
     """The wheel of this version, in a temporary folder; if none can be built, that of one of the released ``folders``.
@@ -121,7 +107,7 @@ def wheels(folders: Sequence[Path]) -> Iterator[Path]:
             raise CourseError(
                 "there is no wheel of handgrad for students to install: this handgrad was not installed from a folder "
                 "or wheel that is still on this machine. "
-                f"Run `pip wheel --no-deps -w {folders[0]} CLONE` with a clone of handgrad {__version__}, "
+                f"Run `{_to_build(folders[0], 'CLONE')}` with a clone of handgrad {__version__}, "
                 "then run this command again."
             )
         wheel = wheel_in(folder)
@@ -129,7 +115,7 @@ def wheels(folders: Sequence[Path]) -> Iterator[Path]:
             built = ", ".join(path.name for path in folder.glob("*.whl")) or "nothing"
             raise CourseError(
                 f"{source} gives {built}, but this is handgrad {__version__}: install that version "
-                f"(`pip install {source}`), or restore the folder."
+                f"(`{pip()} {source}`), or restore the folder."
             )
         # a folder of its own: the clone's wheel may have the same name
         for_students = folder / "for-students" / wheel.name
@@ -158,6 +144,11 @@ def copy_for_students(wheel: Path, target: Path) -> None:
             file.writestr(entry, content)
 
 
+def _to_build(folder: Path, clone: str | Path) -> str:
+    """The command that builds the wheel of a clone into a folder."""
+    return f"pip wheel --no-deps -w {folder} {clone}" if has_pip() else f"uv build --wheel -o {folder} {clone}"
+
+
 def _build(source: Path, folder: Path) -> None:
     """Build the wheel of the clone ``source`` into ``folder``."""
     copy = folder / "clone"
@@ -168,13 +159,22 @@ def _build(source: Path, folder: Path) -> None:
             shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         elif path.is_file():
             shutil.copy(path, copy)
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    # pip's own temporary folders go with ours
-    environment = {**os.environ, "TMPDIR": str(folder)}
-    done = run_program([*pip, "--wheel-dir", str(folder), str(copy)], cwd=folder, env=environment)
+    if has_pip():
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--wheel-dir", str(folder), str(copy)]
+    elif uv := shutil.which("uv"):
+        # an environment that uv made has no pip
+        command = [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", str(folder), str(copy)]
+    else:
+        raise CourseError(
+            f"the wheel of {source} cannot be built: {sys.prefix} has no pip, and there is no uv in the PATH. "
+            f"Run `{sys.executable} -m ensurepip`, then run this command again."
+        )
+    # their own temporary folders go with ours
+    done = run_program(command, cwd=folder, env={**os.environ, "TMPDIR": str(folder)})
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         last = next(
             (line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "it printed nothing"
         )
-        raise CourseError(f"the wheel of {source} cannot be built: `pip wheel --no-deps {source}` fails: {last}")
+        raise CourseError(f"the wheel of {source} cannot be built: `{_to_build(Path(), source)}` fails: {last}")

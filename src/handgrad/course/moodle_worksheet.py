@@ -7,10 +7,11 @@ import csv
 import io
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["Participant", "parse_worksheet"]
+from handgrad.course.participants import Participant
+
+__all__ = ["parse_worksheet"]
 
 IDENTIFIER, SUBMITTED = "Identifier", "Last modified (submission)"
 """The headings of the columns without which a csv is no worksheet."""
@@ -23,32 +24,6 @@ _FORMATS = (
 
 Dates of digits alone are not among them: 10/6 is a day in June, or in October.
 """
-
-
-@dataclass(frozen=True)
-class Participant:
-    """A line of the worksheet; what it does not say is empty.
-
-    Attributes
-    ----------
-    number
-        The participant's number in this assignment, as in the names of Moodle's archive.
-    group
-        The group that handed in, if the assignment is for groups.
-    time
-        When something was last handed in, to the minute, in the time zone of the instructor's profile in Moodle (the
-        value has none); None if nothing was, or if the date cannot be read.
-    text
-        The same as it is written.
-    """
-
-    number: str
-    name: str = ""
-    id_number: str = ""
-    email: str = ""
-    group: str = ""
-    time: datetime | None = None
-    text: str = ""
 
 
 def parse_worksheet(content: bytes) -> dict[str, Participant] | None:

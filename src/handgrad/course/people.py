@@ -1,4 +1,4 @@
-"""Who handed in, mapped to who is enrolled: the gradebook's roster, ``students.csv``, and Moodle's worksheets.
+"""Who handed in, mapped to who is enrolled: the gradebook's roster, ``students.csv``, and the lists of services.
 
 A student hands in under the name of a folder: an id of the roster, or the number, login or address that a learning
 management system knows the student by. What cannot be mapped stays what it is, and is listed.
@@ -15,7 +15,7 @@ from io import StringIO
 from pathlib import Path
 
 from handgrad.course.files import write_text
-from handgrad.course.moodle_worksheet import Participant
+from handgrad.course.participants import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import is_hidden, shown
 
@@ -169,7 +169,8 @@ class People:
     lines
         The lines of ``students.csv``.
     participants
-        Moodle's participants in one assignment by number, from its grading worksheet.
+        Who handed in one assignment by the numbers in the archive, from Moodle's grading worksheet or Gradescope's
+        metadata.
     """
 
     roster: Mapping[str, RosterEntry] = field(default_factory=dict)
@@ -213,21 +214,32 @@ class People:
     def who(self, number: str, name: str) -> str:
         """The student or the group with this number and name in an archive; the number itself if it is nobody's.
 
-        In this order: ``students.csv``, what Moodle's worksheet says of the participant, ``lms_user_id``, a group of
-        this name, and last an id, since the number is the service's. A group of Moodle's has a number of its own, which
-        may be some participant's too; who has a group's name is no group.
+        In this order: ``students.csv``, what Moodle's worksheet or Gradescope's metadata says of the participant,
+        ``lms_user_id``, a group of this name, and last an id, since the number is the service's, or a full name. A
+        group of Moodle's has a number of its own, which may be some participant's too; who has a group's name is no
+        group.
         """
         group, participant = self.group(name), self.participants.get(number)
         if number in self._of_line:
             return self._of_line[number]
         if group and (participant is None or _plain(participant.name) != _plain(name)):
-            is_student = participant is None and self._named(number, self._by_number)
-            return self._named(number, self._by_number) if is_student else group
+            is_listed = participant or any(member.group == group for member in self.participants.values())
+            return group if is_listed else self._named(number, self._by_number) or group
         if participant is not None:
-            keys = (participant.id_number, participant.email)
-            found = (self._named(key, self._by_id, self._by_number, self._by_address) for key in keys if key)
-            return next(filter(None, found), number)
-        return self._named(number, self._by_number) or self.student(number)
+            return self._enrolled_as(participant) or participant.known_as or number
+        student = self._named(number, self._by_number) or self.student(number)
+        return student if self.is_known(student) else self._named(_plain(number), self._by_name) or student
+
+    def _enrolled_as(self, participant: Participant) -> str:
+        """The student of the roster who is a participant; empty if nobody is."""
+        keys = [key for key in (participant.id_number, participant.email) if key]
+        found = (self._named(key, self._by_id, self._by_number, self._by_address) for key in keys)
+        return next((key for key in keys if key in self.enrolled), "") or next(filter(None, found), "")
+
+    def called(self, number: str, name: str) -> str:
+        """The full name of who handed in with this number, as far as the service gives it; else ``name``."""
+        participant = self.participants.get(number)
+        return (participant.name if participant else "") or name
 
     def is_known(self, name: str) -> bool:
         """Whether who hands in as ``name`` is enrolled, or is a group."""
@@ -285,13 +297,20 @@ class People:
         return _table((self.roster[name].email, name) for name in self.enrolled & self.roster.keys())
 
     @cached_property
+    def _by_name(self) -> Mapping[str, set[str]]:
+        entries = [(self.roster[name], name) for name in self.enrolled & self.roster.keys()]
+        return _table(
+            (_plain(text), name)
+            for entry, name in entries
+            for text in (f"{entry.first_name}{entry.last_name}", f"{entry.last_name}{entry.first_name}")
+        )
+
+    @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """The students of each group, by its name: from ``students.csv``, or from Moodle's worksheet."""
+        """The students of each group, by its name: from ``students.csv``, or from a service's list."""
         found: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for participant in self.participants.values():
-            keys = (participant.id_number, participant.email)
-            students = (self._named(key, self._by_id, self._by_number, self._by_address) for key in keys if key)
-            if participant.group and (student := next(filter(None, students), "")):
+            if participant.group and (student := self._enrolled_as(participant)):
                 found[participant.group][student] = None
         for line in self.lines:
             if line.group and not self._fault(line):

@@ -4,7 +4,8 @@ import csv
 import io
 from datetime import datetime
 
-from handgrad.course.moodle_worksheet import Participant, parse_worksheet
+from handgrad.course.moodle_worksheet import parse_worksheet
+from handgrad.course.participants import Participant
 from helpers.inputs import named
 
 HEADINGS = ("Identifier", "Full name", "Email address", "Group", "Last modified (submission)", "Grade")

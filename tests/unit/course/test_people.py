@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from handgrad.course.moodle_worksheet import Participant
+from handgrad.course.participants import Participant
 from handgrad.course.people import People, RosterEntry, StudentLine, read_lines, write_lines
 from handgrad.errors import CourseError
 from helpers.inputs import named

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 import handgrad
+from handgrad import installation
 from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import ExerciseError, HandgradError, RenameError, SubmissionError, closest
@@ -26,7 +27,6 @@ from handgrad.own_forward_pass.check import NothingToCheck, OwnCheck
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.report import wording
 from handgrad.report.records import Report, Verdict
-from handgrad.sandbox import torch_versions
 from handgrad.sandbox.sandbox import Required, enough
 from handgrad.sandbox.warm_process import WarmProcess
 from handgrad.submission.alignment import Alignment
@@ -119,7 +119,7 @@ def _graded(
         with Grader(exercise, seeds, settings, process) as grader, _readable(path):
             enough(required, grader.sandbox.isolation)
             report = grader.grade(submission).report
-    note = torch_versions.why_untried()
+    note = installation.why_untried_torch()
     return replace(report, message=f"{report.message} Note: {note}.".strip()) if note else report
 
 

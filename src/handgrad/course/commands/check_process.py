@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import handgrad._slow_imports  # noqa: F401 - before whatever imports nbformat
+import handgrad.notebook.slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import errors
 from handgrad.errors import HandgradError, SandboxError
 from handgrad.report.records import Report

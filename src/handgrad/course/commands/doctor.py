@@ -7,11 +7,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Literal
-
-from packaging.requirements import Requirement
 
 from handgrad import __version__
 from handgrad.course.course import PRIVATE, Course
@@ -21,6 +19,7 @@ from handgrad.course.nbgrader.database import is_locked_file
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.rights import visitors
 from handgrad.errors import CourseError, HandgradError
+from handgrad.installation import TRIED, how_to_install, installed, newer, too_old, untried
 from handgrad.notebook.untrusted_files import in_quotes, walk
 from handgrad.report.names import few
 from handgrad.sandbox.messages import ParameterSet
@@ -30,17 +29,6 @@ from handgrad.sandbox.warm_sandbox import WarmSandbox
 __all__ = ["Finding", "examine"]
 
 State = Literal["ok", "look", "wrong"]
-TRIED = {
-    "torch": "2.13.0",
-    "numpy": "2.4.6",
-    "matplotlib": "3.11.2",
-    "ipython": "9.18.1",
-    "nbformat": "5.11.1",
-    "nbconvert": "7.17.2",
-    "nbgrader": "0.9.6",
-    "sqlalchemy": "2.1.9",
-}
-"""Packages whose version decides how a course is graded, each with the one with which all tests were run."""
 NAMED = 5
 """Maximum number of files that one line names."""
 
@@ -77,39 +65,21 @@ def _installed() -> Iterator[Finding]:
     missing, versions = [], []
     for name in TRIED:
         try:
-            versions.append(f"{name} {distribution(name).version}")
+            versions.append(f"{name} {installed(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    yield Finding("ok", ", ".join(versions))
+    yield Finding("ok", ", ".join(versions[1:]))
     if missing:
-        yield Finding("wrong", f"not installed: {', '.join(missing)}", "install handgrad[grade]")
-    if other := list(_outside_the_range()):
-        yield Finding(
-            "look", f"other versions than handgrad was made for: {'; '.join(other)}", "install handgrad[grade]"
-        )
-    named = {text.split()[0] for text in other}
-    pairs = [(name, version.partition("+")[0]) for name, version in map(str.split, versions) if name not in named]
-    if untried := [(name, version) for name, version in pairs if version != TRIED[name]]:
+        yield Finding("wrong", f"not installed: {', '.join(missing)}", how_to_install("grade"))
+    if old := too_old():
+        yield Finding("wrong", f"too old for handgrad: {', '.join(map(str, old))}", f"run: {newer(old)}")
+    names = {one.name for one in old}
+    if other := [one for one in untried() if one.name not in names]:
         yield Finding(
             "look",
-            f"not the versions with which handgrad's tests were run: {', '.join(map(' '.join, untried))} "
-            f"(tried: {', '.join(f'{name} {TRIED[name]}' for name, _ in untried)})",
+            f"not the versions with which handgrad's tests were run: {', '.join(map(str, other))}",
             "before a class is graded, run: handgrad verify",
         )
-
-
-def _outside_the_range() -> Iterator[str]:
-    """The packages that are installed in a version that handgrad's own requirements exclude."""
-    for text in distribution("handgrad").requires or ():
-        requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate({"extra": "grade"}):
-            continue
-        try:
-            version = distribution(requirement.name).version
-        except PackageNotFoundError:
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            yield f"{requirement.name} {version}, not {requirement.specifier}"
 
 
 def _isolation(course: Course | None) -> Finding:

@@ -278,7 +278,7 @@ class ClassGrading:
 
     def pool(self, workers: int | None, executor: Executor | None, *, most: int) -> Pool:
         """Workers that know the assignment."""
-        preload = ("handgrad._slow_imports", WORKER)
+        preload = ("handgrad.notebook.slow_imports", WORKER)
         return Pool(WORKER, workers, executor, most=most, preload=preload, common=(self.task,))
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Plugins of nbgrader's ``zip_collect``: find the students and notebooks in the archives of Moodle and Canvas.
+"""Plugins of nbgrader's ``zip_collect``: find the students and notebooks in what services offer for download.
 
 A file that matches no pattern is left where it is, with a warning; so is an archive that cannot be opened. If a student
 handed in no notebook, all files are collected, so that everyone who handed in something has a folder.
@@ -26,15 +26,16 @@ from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date
 from handgrad.course.nbgrader.owners import matches, owner
-from handgrad.course.nbgrader.roster import archives, people, worksheets
+from handgrad.course.nbgrader.roster import archives, is_list, people, worksheets
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.course.people import People
-from handgrad.notebook.reading import notebook_name
+from handgrad.notebook.reading import is_notebook, notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, few, printable, shown
 
 __all__ = [
     "CANVAS",
+    "GRADESCOPE",
     "MOODLE",
     "Collector",
     "Extractor",
@@ -64,8 +65,13 @@ CANVAS = (
 A typed text is ``lovelaceada_12345_text.html``, a web address ``lovelaceada_12345_link.html``. Canvas keeps letters,
 marks and digits of a name, which may leave digits only, or nothing; only an anonymous one has no name.
 """
+GRADESCOPE = r"(?:^|/)(?P<name>submission_(?P<student_id>\d+))/(?P<file_id>.+)$"
+"""``assignment_9_export/submission_123456/backprop.ipynb``: the submission's number, which the metadata explains."""
 Service = Literal["canvas", "moodle"]
 _SERVICES: Mapping[str, Service] = {MOODLE: "moodle", CANVAS: "canvas"}
+_COPY_OF_FILE = r"(?: ?\(\d+\)|-Copy\d+| - Copy| copy(?: \d+)?)"
+_BETWEEN = r"[\s_.,+-]+"
+"""What stands between the name of a student and that of the assignment."""
 _COPY = re.compile(r"(?: ?\(\d+\)|[-_]\d+|-Copy\d+| - Copy| copy(?: \d+)?)$", re.IGNORECASE)
 """What browsers, Canvas, Jupyter, Windows and macOS add to the name of a copy."""
 
@@ -95,7 +101,7 @@ class Extractor(ExtractorPlugin):
         released = Path(course.format_path(course.release_directory, ".", course.assignment_id))
         names = {path.name for path in released.iterdir()} if released.is_dir() else set()
         collector = Collector(parent=self.parent, config=self.config)
-        patterns = [collector.named_regexp] if collector.named_regexp else collector.patterns
+        patterns = [collector.named_regexp] if collector.named_regexp else collector.layout
         unpacking = Unpacking(Path(extracted_path), limits, patterns, endings, names)
         dates = worksheets(archives)
         for entry in walk(archives):
@@ -117,8 +123,9 @@ class Collector(FileNameCollectorPlugin):
 
     patterns = List(
         Unicode(),
-        default_value=[MOODLE, CANVAS],
-        help="Regular expressions with the groups student_id and file_id, searched for in a file's path, in turn.",
+        default_value=[MOODLE, CANVAS, GRADESCOPE],
+        help="Regular expressions with the groups student_id and file_id, searched for in a file's path, in turn. If "
+        "no file fits one, a notebook's own name is the student's, as in alice.ipynb or bob_backprop.ipynb.",
     ).tag(config=True)
     valid_ext = List(
         [".ipynb", ".py"], help="Extensions of the files that are collected; Python files are exports of notebooks."
@@ -142,7 +149,8 @@ class Collector(FileNameCollectorPlugin):
         if found := self._known.get(path):
             self.make_folder(found["student_id"])
             return found
-        self.log.warning("Not recognised: %s. %s", path, self._why(path))
+        if not is_list(path.relative_to(self._root).as_posix()):
+            self.log.warning("Not recognised: %s. %s", path, self._why(path))
         return None
 
     def make_folder(self, student: str) -> None:
@@ -150,6 +158,31 @@ class Collector(FileNameCollectorPlugin):
         course = self.parent.coursedir
         folder = course.format_path(course.submitted_directory, student, course.assignment_id)
         make_folder(Path(folder), shared=course.groupshared)
+
+    @cached_property
+    def layout(self) -> list[str]:
+        """The patterns; that of files with the students' names, if these have that form, and no file fits another."""
+        folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
+        paths, flat = list(_paths(folder)), self._flat
+        is_flat = any(owner(path, [flat]) for path in paths) and not any(owner(path, self.patterns) for path in paths)
+        return [flat] if is_flat else list(self.patterns)
+
+    @cached_property
+    def _flat(self) -> str:
+        """The pattern of files with the name of a student and perhaps the assignment's, alone or in an archive."""
+        names = {self.parent.coursedir.assignment_id, *(PurePath(name).stem for name in self._released)}
+        title = f"(?i:{'|'.join(map(re.escape, sorted(names)))})"
+        ending = rf"{_COPY_OF_FILE}?\.(?i:ipynb|py)(?:\.[a-z]+)?$"
+        return (
+            rf"^(?:[^/]+/)?(?P<file_id>(?!{title}{ending})(?:{title}{_BETWEEN})?(?P<student_id>[^/.][^/]*?)"
+            rf"(?:{_BETWEEN}{title})?{ending[:-1]})$"
+        )
+
+    @cached_property
+    def _released(self) -> list[str]:
+        """The names of the released notebooks."""
+        course = self.parent.coursedir
+        return list(find_all_notebooks(course.format_path(course.release_directory, ".", course.assignment_id)))
 
     def _by_nbgrader(self, submitted_file: str) -> dict[str, Any] | None:
         found = super().collect(submitted_file)
@@ -171,7 +204,7 @@ class Collector(FileNameCollectorPlugin):
         if path.suffix.lower() not in self.valid_ext:
             return f"Its extension is not one of {', '.join(self.valid_ext)}."
         place = path.relative_to(self._root).as_posix()
-        students = {match["student_id"] for match in matches(place, self.patterns)}
+        students = {match["student_id"] for match in matches(place, self.layout)}
         if len(students) == 1:
             return "Another hand-in of the same student is collected."
         if students:
@@ -204,7 +237,6 @@ class Collector(FileNameCollectorPlugin):
     def _survey(self) -> dict[Path, dict[str, Any]]:
         """Student and name of every extracted file that is recognised, and when it was handed in."""
         root, course = self._root, self.parent.coursedir
-        released = find_all_notebooks(course.format_path(course.release_directory, ".", course.assignment_id))
         folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
         dates = HandInDates(
             worksheets(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
@@ -219,7 +251,7 @@ class Collector(FileNameCollectorPlugin):
             doubtful |= {match[0].strip("/") for match in newest.matches if _is_doubtful(match)}
             files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
             if files:
-                collected[student] = self._named(student, files, root, released)
+                collected[student] = self._named(student, files, root)
             else:
                 others = {path: match["file_id"] for path, match in newest.files.items()}
                 collected[student] = without[student] = _apart(others, root)
@@ -231,7 +263,10 @@ class Collector(FileNameCollectorPlugin):
                 "the first ends the name of a student or a group, rename these files without it and collect again.",
                 few(map(shown, sorted(doubtful))),
             )
-        called = {self._student(match, path): match.groupdict().get("name") or "" for path, match in self._found(root)}
+        called = {
+            self._student(match, path): self._people.called(match["student_id"], match.groupdict().get("name") or "")
+            for path, match in self._found(root)
+        }
         unmatched = self._people.unmatched(collected, called)
         last = [*dates.said(), *([_without_notebook(without)] if without else []), *unmatched]
         # at exit: a warning now would be lost in nbgrader's long list of copied files
@@ -246,14 +281,16 @@ class Collector(FileNameCollectorPlugin):
         """What each student handed in, by the number that it has in the archive."""
         found: defaultdict[str, dict[str, _HandIn]] = defaultdict(dict)
         for path, match in self._found(root):
-            number, student = match["student_id"], self._student(match, path.relative_to(root))
+            student = self._student(match, path.relative_to(root))
+            # files with a student's names are one hand-in
+            number = student if self.layout == [self._flat] else match["student_id"]
             found[student].setdefault(number, _HandIn(number)).files[path] = match
         return {student: list(hand_ins.values()) for student, hand_ins in found.items()}
 
     def _found(self, root: Path) -> Iterator[tuple[Path, re.Match[str]]]:
         """The files of students below ``root``, each with the match of a pattern in its path."""
         for path in sorted(root.rglob("*")):
-            match = owner(path.relative_to(root).as_posix(), self.patterns)
+            match = owner(path.relative_to(root).as_posix(), self.layout)
             if match and path.is_file() and _is_theirs(path, match):
                 yield path, match
 
@@ -284,9 +321,12 @@ class Collector(FileNameCollectorPlugin):
             )
             return None
 
-    def _named(self, student: str, files: Mapping[Path, str], root: Path, released: Sequence[str]) -> dict[Path, str]:
+    def _named(self, student: str, files: Mapping[Path, str], root: Path) -> dict[Path, str]:
         """The names of a student's ``files``; a warning if the notebook is not among them."""
-        named = names(_apart(files, root), released)
+        named, released = names(_apart(files, root), self._released), self._released
+        if self.layout == [self._flat] and len(named) == len(released) == 1 and is_notebook(*named.values()):
+            # its name is the student's
+            named = dict.fromkeys(named, released[0])
         for title in set(released) - set(named.values()):
             self.log.warning(
                 "%s handed in no %s, but %s: `handgrad grade` searches these for it, nbgrader's autograde does not.",

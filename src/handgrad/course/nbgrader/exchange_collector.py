@@ -21,6 +21,7 @@ from typing import Any
 
 from nbgrader.exchange.default import ExchangeCollect
 from nbgrader.utils import parse_utc
+from traitlets import Bool
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
@@ -96,6 +97,7 @@ class ExchangeCollector(ExchangeCollect):
     or with ``c.ExchangeCollect.check_owner = False``, they are those of the owner of the folder that was handed in.
     """
 
+    update = Bool(True, help="Whether a newer hand-in replaces the one that was collected.").tag(config=True)
     src_records: list[dict[str, Any]]
 
     def init_src(self) -> None:
@@ -262,7 +264,7 @@ class ExchangeCollector(ExchangeCollect):
             before = self._collected_time(target)
             is_newer = self.update and (before is None or hand_in.time > before)
             if not is_newer and not (self.before_duedate and before != hand_in.time):
-                said = "No newer submission to collect" if self.update else "Already there, use --update to update"
+                said = "No newer submission to collect" if self.update else "Already there, not updated"
                 self.log.info("%s: %s %s", said, student, assignment)
                 return
             why = "Updating submission"

@@ -13,9 +13,9 @@ from typing import Literal
 from nbgrader.utils import parse_utc
 
 from handgrad.course.course import Course
-from handgrad.course.moodle_worksheet import Participant
 from handgrad.course.nbgrader.connection import read
 from handgrad.course.nbgrader.scores import DUEDATE
+from handgrad.course.participants import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import few, shown
 
@@ -88,7 +88,7 @@ class HandInDates:
         if odd := students.get(("odd", "")):
             examples = few(shown(f"{student} ({self._origins[student][1]!r})") for student in odd)
             yield (
-                f"Dates that cannot be read: {examples}. Switch Moodle to English, download the worksheet again and "
+                f"Dates that cannot be read: {examples}. Switch Moodle to English, download its worksheet again and "
                 "collect again with --force; or write each date into the student's timestamp.txt."
             )
         if "late" in named and self.due:
@@ -137,9 +137,10 @@ class HandInDates:
             if members and (found is None or found.name != groups.get("name")):
                 found = max(members, key=lambda member: member.time or datetime.min)
             if found and found.time:
-                zone = self.zone or "this machine"
-                self._origins[student] = "known", f"Moodle's worksheet {shown(file)}, read as times of {zone}"
-                time = found.time.replace(tzinfo=self.zone)
+                moodle = f"Moodle's worksheet {shown(file)}, read as times of {self.zone or 'this machine'}"
+                is_moodles = found.time.tzinfo is None
+                self._origins[student] = "known", moodle if is_moodles else f"Gradescope's {shown(file)}"
+                time = found.time.replace(tzinfo=self.zone) if is_moodles else found.time
                 return time.astimezone(UTC).replace(tzinfo=None)
             if found and found.text:
                 self._origins[student] = "odd", found.text

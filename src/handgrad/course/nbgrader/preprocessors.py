@@ -31,6 +31,7 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Dict
 
+from handgrad import installation
 from handgrad.course.course import Course, Handgrad
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.folders import trusted_folder
@@ -47,7 +48,6 @@ from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import in_quotes, is_configuration, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import NEEDS_REVIEW, Report
-from handgrad.sandbox import torch_versions
 from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
@@ -432,7 +432,7 @@ def grader_in(course: Course, exercise: Exercise) -> "Grader":
     key = json.dumps([str(exercise.directory), exercise.digest, course.seeds(), repr(course.settings)])
     if key not in _graders:
         try:
-            torch_versions.refuse_untried()
+            installation.refuse_untried_torch()
             _graders[key] = _open.enter_context(course.grader(exercise))
         except IsolationError as error:
             # raised at once for the next submission too

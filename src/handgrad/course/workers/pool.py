@@ -20,6 +20,7 @@ from queue import LifoQueue
 from typing import Any, NamedTuple, Self
 
 from handgrad.errors import CourseError
+from handgrad.installation import how_to_install
 
 __all__ = ["JobFailed", "Pool", "cluster"]
 
@@ -282,7 +283,7 @@ def cluster(address: str | None) -> Iterator[Executor | None]:
     try:
         from dask.distributed import Client
     except ImportError:
-        raise CourseError("--scheduler needs Dask: pip install 'handgrad[cluster]'.") from None
+        raise CourseError(f"--scheduler needs Dask, which is not installed; {how_to_install('cluster')}") from None
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:

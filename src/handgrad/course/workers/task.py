@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from traitlets.config import Config
 
-from handgrad import __version__
+from handgrad import __version__, installation
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.code_digest import code_digest
@@ -22,7 +22,6 @@ from handgrad.grading.passes import ATTEMPTS
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.text_limits import TEXT_SECONDS
 from handgrad.report.records import Report, ReportOutcome
-from handgrad.sandbox import torch_versions
 
 if TYPE_CHECKING:
     from handgrad.course.nbgrader.notebook_steps import GradebookRow
@@ -100,7 +99,7 @@ class Task:
             settings=_digest(settings),
             steps=_digest(_steps(self.config)),
             code=code_digest(),
-            torch=torch_versions.installed().partition("+")[0],
+            torch=installation.installed("torch").partition("+")[0],
             points=_digest(self.points),
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from handgrad import installation
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
@@ -24,7 +25,6 @@ from handgrad.notebook import tidying
 from handgrad.notebook.execution import without_paths
 from handgrad.notebook.reading import parse_notebook
 from handgrad.notebook.text_limits import limited
-from handgrad.sandbox import torch_versions
 from handgrad.sandbox.fork_server import ForkServerClient
 from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
@@ -46,7 +46,7 @@ class AssignmentWorker:
     def grader(self) -> Grader:
         """The warm grader; a new one if the last has failed."""
         if self._grader is None:
-            torch_versions.refuse_untried()
+            installation.refuse_untried_torch()
             folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="handgrad-")))
             for name, content in self.task.files.items():
                 path = folder / name

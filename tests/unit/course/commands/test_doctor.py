@@ -1,9 +1,10 @@
 """What `handgrad doctor` finds, and what it says to do."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,8 @@ from handgrad.course.commands import doctor
 from handgrad.course.commands.doctor import Finding, examine
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import IsolationError
+from handgrad.installation import TRIED, installed
 from helpers.paths import ROOT
-
-TRIED = doctor.TRIED
 
 
 @pytest.fixture
@@ -37,7 +37,8 @@ def course() -> Iterator[Course]:
 def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The isolation has tests of its own: here it takes no time."""
     monkeypatch.setattr(doctor, "_isolation", lambda course: Finding("ok", "isolation: full"))
-    monkeypatch.setattr(doctor, "TRIED", {name: version(name).partition("+")[0] for name in doctor.TRIED})
+    for name in TRIED:
+        monkeypatch.setitem(TRIED, name, (installed(name), installed(name)))
 
 
 def _not_ok(course: Course | None) -> list[Finding]:
@@ -103,20 +104,19 @@ def test_ways_in(course: Course) -> None:
 
 
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that is missing or outside the range is named."""
+    """A package that is missing or too old is named, with the command that installs what is needed."""
 
-    class Ours:
-        version = "0.0.1"
-        requires = ("numpy>=1.26", "nothing-of-the-kind>=1", 'torch>=99; extra == "other"')
-
-    def found(name: str) -> object:
+    def version(name: str) -> str:
         if name == "nbgrader":
-            raise PackageNotFoundError(name)
-        return Ours() if name in ("handgrad", "numpy") else distribution(name)
+            raise metadata.PackageNotFoundError(name)
+        return "0.0.1" if name == "numpy" else metadata.version(name)
 
-    monkeypatch.setattr(doctor, "distribution", found)
-    said = [one.what for one in _not_ok(None)]
-    assert said == ["not installed: nbgrader", "other versions than handgrad was made for: numpy 0.0.1, not >=1.26"]
+    monkeypatch.setattr("handgrad.installation.version", version)
+    found = {one.what: one.remedy for one in _not_ok(None)}
+    assert found.pop("not installed: nbgrader").endswith("[grade]'")
+    ((what, remedy),) = found.items()
+    assert re.fullmatch(r"too old for handgrad: numpy 0\.0\.1 \(needed: >=[\d.]+\)", what)
+    assert re.fullmatch(r"run: (uv )?pip install 'numpy>=[\d.]+'", remedy)
 
 
 def test_no_isolation(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +158,11 @@ def test_every_command_says_who_can_enter(course: Course) -> None:
 
 
 def test_versions_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are those with which this project is tested; another one is named, with the tried one."""
+    """They are those with which this project is tested; another one is named, with the tried ones."""
     pins = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
-    assert {name: pins[name] for name in TRIED} == TRIED
-    monkeypatch.setattr(doctor, "TRIED", {**doctor.TRIED, "nbgrader": "0.0.1"})
+    monkeypatch.setattr("handgrad.installation.installed", lambda name: pins.get(name, "3.11.7"))
+    assert _not_ok(None) == []
+    monkeypatch.setitem(TRIED, "nbgrader", ("0.0.1", "0.0.1"))
     (found,) = _not_ok(None)
     assert found.state == "look"
-    assert found.what.endswith(f": nbgrader {version('nbgrader')} (tried: nbgrader 0.0.1)")
+    assert found.what.endswith(f": nbgrader {pins['nbgrader']} (tried: 0.0.1)")

@@ -231,3 +231,16 @@ def test_a_folder_that_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyP
             with pytest.raises(HandgradError, match=f"release/x cannot be written or read: {error.strerror}"):
                 commands.release(Course.at(root), PLAIN)
         assert released(root) == before
+
+
+def test_rules_for_assistants(root: Path) -> None:
+    """The rules for coding assistants are released where the setting asks for it, and else taken away again."""
+    config = root / "nbgrader_config.py"
+    kept = config.read_text(encoding="utf-8")
+    for on in (True, False):
+        config.write_text(f"{kept}\nc.Handgrad.assistant_instructions = {on}\n", encoding="utf-8")
+        for name in (NAME, PLAIN):
+            commands.release(Course.at(root), name)
+            for file in ("AGENTS.md", "CLAUDE.md"):
+                assert (root / "release" / name / file).exists() == (on and name == NAME)
+            assert not (root / "solutions" / name / "AGENTS.md").exists()
