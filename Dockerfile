@@ -18,7 +18,7 @@ RUN uv venv --quiet --python /usr/bin/python3 /opt/handgrad \
  && uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements.lock \
  && uv pip install --quiet --compile-bytecode --constraint constraints.txt distributed psycopg2-binary
 # a wheel of a clone also holds the exercises for `handgrad init`; it stays, and `handgrad release` copies it
-COPY pyproject.toml setup.py README.md LICENSE nbgrader_config.py ./
+COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE nbgrader_config.py ./
 COPY src src
 COPY source source
 COPY tests/cases/mistakes tests/cases/mistakes
