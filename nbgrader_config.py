@@ -29,7 +29,7 @@ c.Collector.patterns = [handgrad.MOODLE, handgrad.CANVAS]
 # `nbgrader collect` takes files of the student's own only, follows no link, and believes no date that was set back.
 c.ExchangeFactory.collect = handgrad.ExchangeCollector
 
-# Settings of grading (these are the defaults):
+# Settings of handgrad (these are the defaults):
 # c.Handgrad.seeds = [...]             hidden seeds (default: drawn once into .handgrad/seeds.json)
 # c.Handgrad.sizes = [{"batch_size": 16}]   other sizes for further hidden passes
 # c.Handgrad.partial_shape = 0.5       share of the points for right values in another shape
@@ -42,3 +42,4 @@ c.ExchangeFactory.collect = handgrad.ExchangeCollector
 # c.Handgrad.plain_modules = []        further modules whose public functions are plain arithmetic
 # c.Handgrad.trust_submissions = False grade also if this machine has no isolation
 # c.Handgrad.isolation = "best"         "none" grades as on a machine without isolation, to try that out
+# c.Handgrad.assistant_instructions = False   True releases AGENTS.md: what a coding assistant may say there

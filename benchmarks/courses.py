@@ -16,7 +16,6 @@ from benchmarks.running import BenchmarkFailed, Cost, run
 from handgrad.authoring.cases import Case
 from handgrad.course.course import CONFIG, PRIVATE, Course
 from handgrad.course.files import write_text
-from handgrad.course.nbgrader.commands import search_path
 
 __all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place"]
 
@@ -106,7 +105,9 @@ class Courses:
         for folder in own.values():
             folder.mkdir()
         mine = {name: str(folder) for name, folder in own.items()}
-        return {**os.environ, **mine, "JUPYTER_PATH": str(home / "share" / "jupyter"), "PATH": search_path()}
+        # stock nbgrader starts `alembic` by name
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        return {**os.environ, **mine, "JUPYTER_PATH": str(home / "share" / "jupyter"), "PATH": path}
 
     @property
     def temporary(self) -> Path:

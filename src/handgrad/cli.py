@@ -41,13 +41,13 @@ __all__ = ["app", "main"]
 STUDENTS, INSTRUCTORS, AUTHORS = "For students", "For instructors", "For authors of exercises"
 """Who uses a command: the groups of ``handgrad --help``."""
 
-Format = Literal["text", "json", "junit", "gradescope", "classroom"]
-SERVICES: tuple[Format, ...] = ("gradescope", "classroom")
+Format = Literal["text", "json", "junit", "gradescope", "classroom50"]
+SERVICES: tuple[Format, ...] = ("gradescope", "classroom50")
 """Formats of grading services: they need the exercise's own verdicts, since a notebook could forge those of its own."""
 Export = Literal[
     "csv", "json", "canvas", "moodle", "moodle-worksheet", "gradescope", "moodle-feedback", "canvas-feedback"
 ]
-Service = Literal["gradescope", "github"]
+Service = Literal["gradescope", "classroom50"]
 ProofFormat = Literal["text", "json"]
 Required = Literal["none", "partial", "full"]
 
@@ -255,7 +255,10 @@ def check(
     from handgrad.report.formats import FORMATS
     from handgrad.report.terminal import report_text
 
-    text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
+    try:
+        text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
+    except ValueError as error:
+        raise HandgradError(str(error)) from error
     typer.echo(text, nl=False)
     if format == "text" and {check.outcome for check in report.checks} == {"missing"}:
         output.note("If you have written some of them, save the notebook and check it again: the check reads the file.")
@@ -645,12 +648,14 @@ def release(assignments: Assignments = None, course: CourseOption = Path()) -> N
 
 @command(INSTRUCTORS, "handgrad new-autograder gradescope backprop")
 def new_autograder(
-    service: Annotated[Service, typer.Argument(metavar="SERVICE", help="The autograding service: gradescope, github.")],
+    service: Annotated[
+        Service, typer.Argument(metavar="SERVICE", help="The autograding service: gradescope, classroom50.")
+    ],
     assignment: Assignment = "backprop",
     to: Annotated[Path | None, _output_option("SERVICE-ASSIGNMENT", "FOLDER")] = None,
     course: CourseOption = Path(),
 ) -> None:
-    """Write an autograder for Gradescope, or a repository that grades itself for GitHub Classroom."""
+    """Write an autograder for Gradescope or Classroom 50."""
     from handgrad.authoring.autograders import write_autograder
 
     folder = to or Path(f"{service}-{assignment}")

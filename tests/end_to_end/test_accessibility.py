@@ -134,7 +134,10 @@ PAGES += ("class-without-names", "term")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_fault(name: str, theme: Any, pages: Mapping[str, str], browser: "Browser") -> None:
-    """No rule of axe-core is broken, on a phone, in a narrow pane, in a wide window, or with everything unfolded."""
+    """No rule of axe-core is broken, on a phone, in a narrow pane, in a wide window, or with everything unfolded.
+
+    A dark page differs from the light one in its colours, which are the same at every width.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     assert pages.keys() == set(PAGES)
@@ -145,9 +148,10 @@ def test_axe_finds_no_fault(name: str, theme: Any, pages: Mapping[str, str], bro
     for width in (390, 800, 1400):
         page.set_viewport_size({"width": width, "height": 900})
         page.screenshot(path=SCREENSHOTS / f"{name}-{theme}-{width}.png", full_page=True)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+        if theme == "light" or width == 1400:
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
     page.close()
 
 

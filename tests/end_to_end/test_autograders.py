@@ -1,6 +1,5 @@
 """Autograders for other services, run here as far as they can be: their own scripts, in their own folders."""
 
-import base64
 import json
 import os
 import shutil
@@ -14,7 +13,6 @@ from typing import Any
 
 import nbformat
 import pytest
-import yaml  # type: ignore[import-untyped]
 
 from handgrad.authoring import release as release_module
 from handgrad.authoring.autograders import Service, write_autograder
@@ -22,7 +20,7 @@ from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
 from helpers.inputs import named
-from helpers.paths import ENVIRONMENT, ROOT, TESTS, mistake
+from helpers.paths import BIN, ENVIRONMENT, ROOT, TESTS, mistake
 
 COURSE = Course.at(ROOT)
 
@@ -159,49 +157,92 @@ def test_gradescope_holds_no_solution(gradescope: Path) -> None:
     assert "BEGIN SOLUTION" not in (source / "exercise.json").read_text(encoding="utf-8")
     assert os.access(write_autograder(COURSE, "gradescope", "backprop", gradescope / "again")[0], os.R_OK)
     assert os.access(gradescope / "again" / "setup.sh", os.X_OK)
-    subprocess.run(["bash", "-n", gradescope / "again" / "setup.sh"], check=True)
 
 
-@pytest.mark.parametrize(("kind", "score", "status"), [("solutions", 26.0, "pass"), ("release", 0.0, "fail")])
-def test_github(tmp_path: Path, kind: str, score: float, status: str) -> None:
-    """The steps of the workflow, run in a checkout of the repository, give Classroom's reporter its points."""
-    repository = tmp_path / "repository"
-    write_autograder(COURSE, "github", "backprop", repository)
-    (repository / "backprop.ipynb").write_bytes(notebook(kind))
-    workflow = yaml.safe_load((repository / ".github/workflows/classroom.yml").read_text(encoding="utf-8"))
-    # what Classroom's reporter looks for when it says how many points there are
-    assert workflow["name"] == "Autograding Tests"
-    steps = workflow["jobs"]["run-autograding-tests"]["steps"]
-    output = tmp_path / "output"
-    environment = {**ENVIRONMENT, "GITHUB_OUTPUT": str(output)}
-    for step in steps:
-        if "handgrad check" in step.get("run", ""):
-            command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-            subprocess.run(command, cwd=repository, env=environment, check=True, capture_output=True)
-    value = output.read_text(encoding="utf-8").strip().removeprefix("result=")
-    found = json.loads(base64.b64decode(value))
-    assert (found["status"], found["max_score"]) == (status, 26.0)
-    assert sum(one["score"] for one in found["tests"]) == score
-    [reporter] = [step for step in steps if "reporter" in step.get("uses", "")]
-    assert reporter["env"] == {"HANDGRAD_RESULTS": "${{ steps.handgrad.outputs.result }}"}
-    assert reporter["with"] == {"runners": "handgrad"}
+RUNNER = {
+    "CLASSROOM": "deep-learning",
+    "ASSIGNMENT": "backprop",
+    "SUBMISSION_TAG": "submit/2026-09-14T10-00-00Z-a1b2c3d",
+    "COMMIT_URL": "https://host/org/repository/commit/a1b2c3d",
+    "RELEASE_URL": "https://host/org/repository/releases/tag/submit",
+}
+"""What the runner of Classroom 50 sets for an autograder."""
+
+
+@pytest.fixture(scope="module")
+def classroom50(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an assignment's autograder, as the runner unpacks it, after its ``setup.sh``."""
+    folder = tmp_path_factory.mktemp("bundle") / "backprop"
+    write_autograder(COURSE, "classroom50", "backprop", folder)
+    (folder / "venv").mkdir()
+    (folder / "venv/bin").symlink_to(BIN)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["solutions", "release", "dlogits-without-max"])
+def test_classroom50(classroom50: Path, tmp_path: Path, name: str) -> None:
+    """A result has whole points, the same maximum for everybody, and what the runner looks for in each field."""
+    release, solution = (nbformat.reads(notebook(kind).decode(), as_version=4) for kind in ("release", "solutions"))
+    content = notebook(name) if name in ("solutions", "release") else mistake(name).content(release, solution)
+    (tmp_path / "backprop.ipynb").write_bytes(content)
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "result.json").symlink_to("elsewhere")
+    graded = subprocess.run(
+        [sys.executable, classroom50 / "autograder.py"], cwd=tmp_path, env={**ENVIRONMENT, **RUNNER}, check=False
+    )
+    assert graded.returncode == 0
+    found = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert found["schema"] == "classroom50/result/v1"
+    assert found["review"] == found["commit"] == RUNNER["COMMIT_URL"]
+    assert [found[name] for name in ("classroom", "assignment", "submission", "release")] == [
+        RUNNER[name] for name in ("CLASSROOM", "ASSIGNMENT", "SUBMISSION_TAG", "RELEASE_URL")
+    ]
+    points = {"solutions": 26.0, "release": 0.0}.get(name) or mistake("dlogits-without-max").score * (name != "release")
+    assert (found["score"], found["max-score"]) == (2 * points, 52)
+    assert {type(test[key]) for test in found["tests"] for key in ("score", "max-score")} == {int}
+    assert sum(test["score"] for test in found["tests"]) == found["score"]
+    body = (tmp_path / "release-body.md").read_text(encoding="utf-8")
+    assert body.startswith(
+        f"### {found['score']} of 52\n\nClassroom 50 takes whole numbers, so all points are doubled."
+    )
+
+
+def test_classroom50_without_a_score(classroom50: Path, tmp_path: Path) -> None:
+    """What cannot be graded, and a format outside of its runner, end with a status that is no mark."""
+    (tmp_path / "backprop.ipynb").write_bytes(b"{")
+    command = [sys.executable, classroom50 / "autograder.py"]
+    done = subprocess.run(command, cwd=tmp_path, env={**ENVIRONMENT, **RUNNER}, check=False, capture_output=True)
+    assert done.returncode == 2
+    assert not (tmp_path / "result.json").exists()
+    (tmp_path / "backprop.ipynb").write_bytes(notebook("release"))
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, check=False, capture_output=True)
+    assert done.returncode == 2
+    assert b"which sets CLASSROOM, ASSIGNMENT, SUBMISSION_TAG, COMMIT_URL, RELEASE_URL" in done.stderr
+
+
+def test_the_scripts(classroom50: Path, gradescope: Path) -> None:
+    """The shell scripts have no fault that shellcheck finds, and both services install in the same way."""
+    scripts = [classroom50 / "setup.sh", gradescope / "run_autograder"]
+    subprocess.run([BIN / "shellcheck", *scripts], check=True)
+    assert (gradescope / "source/setup.sh").read_bytes() == scripts[0].read_bytes()
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:
     """A folder that holds something is not written to, and what was not released cannot be graded elsewhere."""
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(CourseError, match="is not empty: choose another folder with --output, or empty it"):
-        write_autograder(COURSE, "github", "backprop", tmp_path)
+        write_autograder(COURSE, "classroom50", "backprop", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     course = tmp_path / "course"
     shutil.copytree(ROOT / "source", course / "source")
     shutil.copyfile(ROOT / "nbgrader_config.py", course / "nbgrader_config.py")
     with pytest.raises(CourseError, match=r"backprop was not released: .* Run `handgrad release backprop` first"):
-        write_autograder(Course.at(course), "github", "backprop", tmp_path / "new")
+        write_autograder(Course.at(course), "classroom50", "backprop", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("service", ["gradescope", "github"])
+@pytest.mark.parametrize("service", ["gradescope", "classroom50"])
 def test_the_wheel_goes_along(course: Course, tmp_path: Path, service: Service) -> None:
     """The requirements name a wheel that is there: the one beside the release, else one made for it."""
     released = course.root / "release/backprop"
@@ -270,12 +311,12 @@ def test_a_release_of_yesterday(
     change(source)
     nbformat.write(source, path)
     if not said:
-        assert write_autograder(course, "github", "backprop", tmp_path / "new")
+        assert write_autograder(course, "classroom50", "backprop", tmp_path / "new")
         return
     with pytest.raises(
         CourseError, match=rf"differs from what the source gives now \({said}.*run `handgrad release backprop`"
     ):
-        write_autograder(course, "github", "backprop", tmp_path / "new")
+        write_autograder(course, "classroom50", "backprop", tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

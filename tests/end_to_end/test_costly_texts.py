@@ -194,6 +194,6 @@ def test_a_class_of_sixty(tmp_path: Path) -> None:
     assert reports["link"].outcome == "unreadable"
     assert "timestamp.txt is a link" in reports["link"].message
     assert "31415926" not in reports["link"].message
-    # docs/security.md: a worker is killed at twice the 30 s of a text, plus 5 s; cells have the course's limits
+    # docs/why/security.md: a worker is killed at twice the 30 s of a text, plus 5 s; cells have the course's limits
     hostile = len(reports) - len(expected)
     assert elapsed < hostile * (65 + together.settings.limits.submission_seconds)

@@ -23,11 +23,11 @@ from helpers.courses import RIGHT, make_course
 from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_LEFT = 22
 """Blocks that may be left out; raise it when there is no way to run one here."""
-LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text")
-FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text", "{toctree}")
+FENCE = re.compile(r"^( *)```([\w{}]*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 NOTE = re.compile(r"<!-- (in|not run): (.+?) -->\s*\Z")
 
 
@@ -57,7 +57,9 @@ def blocks() -> Iterator[Block]:
             kind, value = note.groups() if (note := NOTE.search(before)) else ("", "")
             folder, reason = (value if kind == one else "" for one in ("in", "not run"))
             lines = [line.removeprefix(found[1]) for line in found[3].splitlines()]
-            yield Block(page.name, before.count("\n") + 1, found[2], "\n".join(lines) + "\n", folder, reason)
+            yield Block(
+                str(page.relative_to(ROOT)), before.count("\n") + 1, found[2], "\n".join(lines) + "\n", folder, reason
+            )
 
 
 BLOCKS = list(blocks())
@@ -111,7 +113,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("src", "pyproject.toml", "Makefile"):
         (folder / name).symlink_to(ROOT / name)
-    [forward] = [one.text for one in BLOCKS if one.page == "authors.md" and one.language == "python"]
+    [forward] = [one.text for one in BLOCKS if one.page == "docs/author/forward-pass.md" and one.language == "python"]
     (folder / "forward.py").write_text(forward, encoding="utf-8")
     return folder
 
@@ -130,7 +132,7 @@ def test_commands(block: Block, course: Path) -> None:
     assert done.returncode == 0, f"{block.name}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
-SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((ROOT / "docs/reference/report.schema.json").read_text(encoding="utf-8"))
 COMPARED = Comparison((2,), (2, 1), False, False, None, None, True, True)
 FOUND = Diagnosis("scale", "It is twice too large.", "", "dprobs")
 

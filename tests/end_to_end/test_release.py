@@ -19,7 +19,7 @@ import torch
 from handgrad.course.solution_recording import record_solution
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.release_file import recorded_in, students_page
+from handgrad.exercise.release_file import anchor, recorded_in, students_page
 from helpers.inputs import named
 from helpers.paths import ASSIGNMENTS, ENVIRONMENT, ROOT
 
@@ -176,8 +176,9 @@ def test_pytest_prints_the_sentence_alone(tmp_path: Path) -> None:
 
 def test_the_page_for_students() -> None:
     """Each release has the page for students, about itself; the copy in the package is that of the documents."""
-    page = (ROOT / "docs" / "students.md").read_text(encoding="utf-8")
-    assert (ROOT / "src/handgrad/exercises/students.md").read_text(encoding="utf-8") == page, "run `make release`"
+    for copy in (ROOT / "src/handgrad/exercises/student").iterdir():
+        [page] = (ROOT / "docs").glob(f"st*/{copy.name}")
+        assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8"), "run `make release`"
     for assignment in ASSIGNMENTS:
         with named(assignment):
             text = (ROOT / "release" / assignment / "README.md").read_text(encoding="utf-8")
@@ -186,7 +187,7 @@ def test_the_page_for_students() -> None:
             assert assignment == "backprop" or "backprop" not in text
             assert "<!--" not in text
             # what is not in the folder is not linked
-            headings = {one.lower().replace(" ", "-") for one in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+            headings = {anchor(one) for one in re.findall(r"^#+ .+$", text, re.MULTILINE)}
             for target in re.findall(r"\]\((?!https:)([^)]*)\)", text):
                 assert target.removeprefix("#") in headings, target
             for symptom in ("ModuleNotFoundError", "`cmp` is not defined", "*carried*", "*tampered*", "Hand in"):

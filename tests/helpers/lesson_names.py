@@ -1,6 +1,6 @@
-"""What the names of a forward pass stand for: the tables in the notebooks, and the part of docs/students.md with them.
+"""What the names of a forward pass stand for: the tables in the notebooks, and docs/reference/names.md with them.
 
-``python -m helpers.lesson_names`` in the folder ``tests`` writes that part.
+``python -m helpers.lesson_names`` in the folder ``tests`` writes it.
 """
 
 import re
@@ -9,8 +9,7 @@ import nbformat
 
 from helpers.paths import ASSIGNMENTS, ROOT
 
-HEADING = "## The names in the exercises"
-PAGE = ROOT / "docs" / "students.md"
+PAGE = ROOT / "docs/reference/names.md"
 _ROW = re.compile(r"^\| (`.+?) \| (.+) \|$", re.MULTILINE)
 
 
@@ -21,22 +20,16 @@ def meanings(assignment: str) -> dict[str, str]:
     return {name: text for names, text in _ROW.findall(table) for name in re.findall(r"`(\w+)`", names)}
 
 
-def part() -> str:
-    """The last part of the page for students: the tables of all exercises."""
-    pieces = [HEADING, "Each notebook has its own table under *The names*."]
+def page() -> str:
+    """The page: the tables of all exercises."""
+    pieces = ["# The names in the exercises", "Each notebook has its own table under *The names*."]
     for assignment in ASSIGNMENTS:
         notebook = nbformat.read(ROOT / "source" / assignment / f"{assignment}.ipynb", as_version=4)
         [table] = [cell.source for cell in notebook.cells if cell.id == "names"]
         rows = [line for line in table.splitlines() if line.startswith("|")]
-        pieces += [f"### `{assignment}`", "\n".join(rows)]
+        pieces += [f"## `{assignment}`", "\n".join(rows)]
     return "\n\n".join(pieces) + "\n"
 
 
-def write() -> None:
-    """Write the part into the page."""
-    page, _, _ = PAGE.read_text(encoding="utf-8").partition(HEADING)
-    PAGE.write_text(f"{page.rstrip()}\n\n{part()}", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    write()
+    PAGE.write_text(page(), encoding="utf-8")

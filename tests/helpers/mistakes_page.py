@@ -1,4 +1,4 @@
-"""Write docs/mistakes.md: every known mistake, its text, and an example with the message to the student.
+"""Write docs/reference/mistakes.md: every known mistake, its text, and an example with the message to the student.
 
 The texts come from the catalogue, the examples from ``tests/cases/mistakes``, graded. In ``tests``:
 ``python -m helpers.mistakes_page``.
@@ -13,7 +13,7 @@ from handgrad.report.records import Report, Verdict
 from helpers.exercises import grade, warm_graders
 from helpers.paths import MISTAKES, ROOT
 
-PAGE = ROOT / "docs" / "mistakes.md"
+PAGE = ROOT / "docs/reference/mistakes.md"
 FIRST = "backprop"
 QUESTIONS = {
     "defined": "Is there an answer?",
@@ -29,11 +29,12 @@ HEAD = """# Known mistakes
 The mistakes that handgrad recognises from the values of an answer, in the order in which they are tried; the first that
 fits is reported. A mistake is reported only if it explains the values, up to the tolerance of the comparison, in the
 pass with random upstream gradients, and if no other explanation of its kind does. If there is none, the message only
-tells that the gradient is not right yet. No text gives the formula away. [marking.md](marking.md) explains how a
-gradient is judged, and what was measured.
+tells that the gradient is not right yet. No text gives the formula away.
+[How marking works](../why/marking.md) explains how a gradient is judged, and what was measured.
 
 A check that fails in the student's own notebook gives the same text, based on the student's own upstream gradients.
-What only random upstream gradients can show is left to the grader ([students.md](students.md)).
+What only random upstream gradients can show is left to the grader
+([in the notebook](../student/feedback-in-the-notebook.md)).
 
 Every example is a file in `tests/cases/mistakes`. This page is written by `python -m helpers.mistakes_page`, run in
 `tests`; a test fails if it is out of date.

@@ -84,6 +84,16 @@ EVENINGS = {
         ("The cell of dprobs stopped with SyntaxError in line 1", "dprobs has no value yet."),
         ("is not written yet",),
     ),
+    "the cell is no Python, and there was no value": Evening(
+        (*_until("dprobs"), "dprobs = (dlogprobs / probs", _check("dprobs")),
+        ("The cell of dprobs stopped with SyntaxError in line 1", "dprobs has no value yet."),
+        ("NameError", "is not written yet"),
+    ),
+    "the cell did not run": Evening(
+        (*_until("dprobs"), _check("dprobs"), "dprobs", _check("dprobs")),
+        ("dprobs is not written yet",),
+        ("NameError",),
+    ),
     "another name": Evening(
         (
             *_until("dlogit_maxes"),

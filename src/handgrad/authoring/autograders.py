@@ -1,4 +1,4 @@
-"""Write the files with which another service grades: an autograder for Gradescope, a workflow for GitHub."""
+"""Write the files with which another service grades: an autograder for Gradescope or Classroom 50."""
 
 import shutil
 import stat
@@ -19,8 +19,7 @@ from handgrad.exercise.release_file import EXERCISE_FILE, read_released
 
 __all__ = ["Service", "write_autograder"]
 
-Service = Literal["gradescope", "github"]
-EXECUTABLE = ("run_autograder", "setup.sh")
+Service = Literal["gradescope", "classroom50"]
 SETTINGS_FILE = "handgrad.json"
 """The course's marks and limits, read by ``handgrad check`` on the other service."""
 _MOST = 3
@@ -30,8 +29,8 @@ _MOST = 3
 def write_autograder(course: Course, service: Service, assignment: str, output: Path) -> list[Path]:
     """Write the files for ``service`` into the folder ``output`` and return their paths.
 
-    For Gradescope these are the autograder's files and a zip of them, to be uploaded; for GitHub the student's
-    repository: the released folder with a workflow.
+    They are the released files without the notebook, which the student hands in, handgrad's wheel, and the script that
+    the service runs; for Gradescope also a zip of them, to be uploaded.
 
     Raises
     ------
@@ -61,21 +60,19 @@ def write_autograder(course: Course, service: Service, assignment: str, output: 
     kept = [path for path in sorted(released.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     # not a wheel of another version
     kept = [path for path in kept if not path.match("handgrad-*.whl")]
-    if service == "gradescope":
-        # the student hands in the notebook
-        kept = [path for path in kept if path.suffix != ".ipynb" and not path.name.startswith("test_")]
+    # the student hands in the notebook
+    kept = [path for path in kept if path.suffix != ".ipynb" and not path.name.startswith("test_")]
     for path in kept:
         _copy(path, output / path.relative_to(released))
     write_text(output / "requirements.txt", f"./{wheel.name}[check]\n")
     # what grades there is what grades here
     write_text(output / "requirements.lock", f"{locked('check')}./{wheel.name}[check]\n")
     write_text(output / SETTINGS_FILE, settings)
-    with as_file(files("handgrad.authoring") / "autograder_templates" / service) as folder:
-        for template in sorted(folder.iterdir()):
-            target = output / (".github/workflows" if service == "github" else ".") / template.name
+    with as_file(files("handgrad.authoring") / "autograder_templates") as folder:
+        for template in (folder / "setup.sh", *sorted((folder / service).iterdir())):
+            target = output / template.name
             _copy(template, target)
-            if template.name in EXECUTABLE:
-                target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+            target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     written = [path for path in sorted(output.rglob("*")) if path.is_file()]
     if service == "gradescope":
         # the files without the folder around them

@@ -67,6 +67,9 @@ class Handgrad(Configurable):
         60.0, min=0.0, help="Seconds to wait for another command at work in the course, or for a locked gradebook."
     ).tag(config=True)
 
+    assistant_instructions = Bool(
+        False, help="Release exercises with AGENTS.md and CLAUDE.md: what a coding assistant may say there."
+    ).tag(config=True)
     plain_modules = List(
         Unicode(), help="Further modules whose public functions are plain arithmetic, such as ['operator']."
     ).tag(**_BOTH)

@@ -54,8 +54,8 @@ def test_gradient(gradient: str) -> None:
     if sentence := failure(FOLDER, gradient):
         pytest.fail(sentence, pytrace=False)
 '''
-_NAMES = "## The names in the exercises"
-"""The heading of the last part of ``docs/students.md``."""
+_PAGES = ("student.md", "stuck.md", "hand-in.md", "elsewhere.md")
+"""The pages of the documentation that a released folder has, in this order, as one."""
 _REQUIREMENTS = f"""# pip install -r requirements.txt
 # (on Linux, install PyTorch's CPU build first, which is much smaller: README.md has the commands)
 jupyterlab
@@ -81,16 +81,33 @@ def self_check(released: NotebookNode, name: str, recorded: Sequence[Mapping[str
 
 
 def students_page(name: str) -> str:
-    """``docs/students.md`` for the exercise ``name``: with its name in the commands, and without links to other pages.
+    """The pages for students as one, for the exercise ``name``: with its name in the commands."""
+    folder = files("handgrad").joinpath("exercises", "student")
+    pages = {page: folder.joinpath(page).read_text(encoding="utf-8") for page in _PAGES}
+    titles = {page: anchor(text.partition("\n")[0]) for page, text in pages.items()}
 
-    What each name of the forward pass stands for is left out: the notebook has that of its own names.
-    """
-    page = files("handgrad").joinpath("exercises", "students.md").read_text(encoding="utf-8")
-    page, _, _ = page.partition(_NAMES)
-    page = re.sub(r"<!--.*?-->\n", "", page)
-    # other pages of the repository are not in the folder
-    page = re.sub(r" \(\[[^\]]+\]\((?!https?:|#)[^)]+\)\)", "", page)
-    return re.sub(r"\bbackprop\b", name, page).rstrip() + "\n"
+    def linked(found: re.Match[str]) -> str:
+        words, page, heading = found.groups()
+        if page and Path(page).name not in titles:
+            return words  # other pages are not in the folder
+        return f"[{words}](#{heading or titles[Path(page).name]})"
+
+    # the headings of the other pages are one level deeper
+    first, *others = pages.values()
+    text = "\n".join([first, *map(_deeper, others)])
+    text = re.sub(r"<!--.*?-->\n", "", text)
+    text = re.sub(r"\[([^\]]+)\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", linked, text)
+    return re.sub(r"\bbackprop\b", name, text).rstrip() + "\n"
+
+
+def _deeper(page: str) -> str:
+    parts = re.split(r"(^```.*?^```$)", page, flags=re.MULTILINE | re.DOTALL)
+    return "".join(part if part.startswith("```") else re.sub(r"^#", "##", part, flags=re.MULTILINE) for part in parts)
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading in Markdown has on a page."""
+    return re.sub(r"[^\w -]", "", heading.lstrip("# ").lower()).replace(" ", "-")
 
 
 def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:

@@ -1,15 +1,17 @@
-"""A report for other programs: JSON (schema 1), JUnit XML, and the JSON of Gradescope and GitHub Classroom."""
+"""A report for other programs: JSON (schema 1), JUnit XML, and the JSON of Gradescope and Classroom 50."""
 
-import base64
 import json
+import math
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from handgrad.report.records import Outcome, Report, Verdict
 from handgrad.report.wording import headline, lecture_line, lines, number, one_line, sentence
 
-__all__ = ["FORMATS", "report_classroom", "report_gradescope", "report_json", "report_junit"]
+__all__ = ["FORMATS", "report_classroom50", "report_gradescope", "report_json", "report_junit"]
 
 
 def report_json(report: Report) -> str:
@@ -116,30 +118,71 @@ def report_gradescope(report: Report) -> str:
     return json.dumps(results, indent=2, allow_nan=False) + "\n"
 
 
-def report_classroom(report: Report) -> str:
-    """The report as one line of Base64, for the environment variable ``HANDGRAD_RESULTS`` of the reporter.
+_CLASSROOM50 = {
+    "classroom": "CLASSROOM",
+    "assignment": "ASSIGNMENT",
+    "submission": "SUBMISSION_TAG",
+    "commit": "COMMIT_URL",
+    "release": "RELEASE_URL",
+    "review": "REVIEW_URL",
+}
+"""Fields of a result for Classroom 50, and the variables in which its runner gives them."""
+_DOUBLED = 2
+"""What points are multiplied with for Classroom 50, which takes whole ones: partial credit is half a point."""
 
-    Inside is the JSON of Classroom's own graders: a status, the maximum of points, and a test for each gradient. A
-    report that is not ``graded`` has the status ``error``.
+
+def report_classroom50(report: Report, given: Mapping[str, str] = os.environ) -> str:
+    """The ``result.json`` of an autograder of Classroom 50: its schema ``classroom50/result/v1``.
+
+    Its points are whole numbers. So all points are doubled, also those of a student without partial credit, and
+    ``message`` of each test, a field of our own, has the points as they are. What is not whole then is rounded.
+
+    Which submission it is stands in the variables that its runner sets. The runner itself adds the owner, and writes
+    the time of the submission.
+
+    Raises
+    ------
+    ValueError
+        The report is not ``graded``: nothing in the schema says so, and no tests would be a success. Or a variable is
+        missing.
     """
-    status = "error" if report.outcome != "graded" else "pass" if report.passed else "fail"
-    tests = [
+    if report.outcome != "graded":
+        raise ValueError(headline(report))
+    given = {"REVIEW_URL": given.get("COMMIT_URL", ""), **given}
+    if missing := [name for name in _CLASSROOM50.values() if not given.get(name)]:
+        raise ValueError(
+            f"the format classroom50 is for the runner of Classroom 50, which sets {', '.join(missing)}: "
+            "elsewhere, choose another --format."
+        )
+    tests: list[dict[str, Any]] = [
         {
-            "name": one_line(verdict.gradient),
-            "status": "pass" if verdict.outcome == "passed" else "fail",
-            "score": verdict.points,
-            "message": _text(verdict),
+            "test-name": one_line(verdict.gradient),
+            "passed": verdict.outcome == "passed",
+            "score": _whole(verdict.points),
+            "max-score": _whole(verdict.max_points),
+            "message": f"{number(verdict.points)} of {number(verdict.max_points)} points; {_text(verdict)}",
         }
         for verdict in report.checks
     ]
-    results = {"version": 1, "status": status, "max_score": report.max_score, "tests": tests}
-    return base64.b64encode(json.dumps(results).encode()).decode() + "\n"
+    results = {
+        "schema": "classroom50/result/v1",
+        **{name: given[variable] for name, variable in _CLASSROOM50.items()},
+        "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "score": sum(test["score"] for test in tests),
+        "max-score": sum(test["max-score"] for test in tests),
+        "tests": tests,
+    }
+    return json.dumps(results, indent=2, allow_nan=False) + "\n"
+
+
+def _whole(points: float) -> int:
+    return math.floor(_DOUBLED * points + 0.5)
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
     "json": report_json,
     "junit": report_junit,
     "gradescope": report_gradescope,
-    "classroom": report_classroom,
+    "classroom50": report_classroom50,
 }
 """The formats by name."""

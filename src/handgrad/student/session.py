@@ -386,19 +386,39 @@ def listen() -> None:
         listen_to(shell)
 
 
+def checked_in(source: str) -> Iterator[str]:
+    """The gradients that a cell gives to ``cmp``, by their names: ``dprobs`` of ``cmp('probs', dprobs, probs)``."""
+    for node in ast.walk(tree_of(source) or ast.Module([], [])):
+        match node:
+            case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), ast.Name(gradient), *_]):
+                if gradient == f"d{name}":
+                    yield gradient
+
+
 def listen_to(shell: Any) -> None:
-    """Ask an IPython shell to tell of each cell from now on."""
+    """Ask an IPython shell to tell of each cell from now on.
+
+    A gradient without a value is None while a check of it runs: so the check can say why it has none.
+    """
     session = Session(shell.user_ns)
     _session[:] = [session]
+    without_value: list[str] = []
 
     # whatever goes wrong here must not show up between the student's outputs
     def begin(info: Any) -> None:
         with suppress(Exception):
             if info.store_history:
-                session.begin(shell.execution_count, shell.transform_cell(info.raw_cell))
+                source = shell.transform_cell(info.raw_cell)
+                session.begin(shell.execution_count, source)
+                without_value[:] = [name for name in checked_in(source) if name not in shell.user_ns]
+                shell.user_ns.update(dict.fromkeys(without_value))
 
     def end(result: Any) -> None:
         with suppress(Exception):
+            for name in without_value:
+                if shell.user_ns.get(name) is None:
+                    shell.user_ns.pop(name, None)
+            without_value.clear()
             if result.info.store_history:
                 session.end(result.error_before_exec or result.error_in_exec)
 

@@ -253,7 +253,7 @@ def test_files_of_the_script(course: Course, script: Callable[[str], Path]) -> N
 
 def test_documented_script(course: Course, script: Callable[[str], Path]) -> None:
     """The script in the author's page is one that an exercise can be made of."""
-    page = (ROOT / "docs/authors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/author/forward-pass.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exercise = Exercise.read(new_exercise(course, "attention", script(text)))
     assert exercise.stubs == ("dlogprobs", "dmixed", "dweights", "dscores", "dq", "dk", "dWk", "dWq")

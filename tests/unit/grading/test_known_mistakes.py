@@ -57,7 +57,7 @@ def test_case(case: Case, report_on: Callable[[Case], Report]) -> None:
 
 
 def test_the_page_is_up_to_date(report_on: Callable[[Case], Report]) -> None:
-    """docs/mistakes.md is what the catalogue and the cases give."""
+    """docs/reference/mistakes.md is what the catalogue and the cases give."""
     assert PAGE.read_text(encoding="utf-8") == page(report_on)
 
 

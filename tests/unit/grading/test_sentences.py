@@ -56,6 +56,20 @@ d = e + a * x1
 f = torch.tanh(d * x2)
 loss = f * e
 '''
+THREE = '''"""Three uses of three rows."""
+
+import torch
+
+seed = 5
+width = 3
+g = torch.Generator().manual_seed(seed)
+x1, x2, x3 = torch.randn((3, 4, width), generator=g)
+W = torch.randn((width, 5), generator=g).requires_grad_()
+a = x1 @ W
+b = x2 @ W
+c = x3 @ W
+loss = (a * b + c).tanh().sum()
+'''
 Told = Mapping[str, Diagnosis | None]
 
 
@@ -79,6 +93,13 @@ def test_a_loop_s_variable_is_no_size(tmp_path: Path) -> None:
     assert told is not None
     assert told.what == "dbh is 1/3 times what it should be (batch is 3)."
     assert "torch.zeros" not in told.advice
+
+
+def test_as_many_branches_as_rows(tmp_path: Path) -> None:
+    """A third may be the mean of three branches or a division by the width: neither is said."""
+    told = _told(THREE, tmp_path, 1 / 3)["W"]
+    assert told is not None
+    assert told.what == "dW is 1/3 times what it should be."
 
 
 @pytest.mark.parametrize("factor", [10.1, 0.36])

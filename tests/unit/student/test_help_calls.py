@@ -109,9 +109,9 @@ def test_with_autograd_off(ask: Callable[[dict[str, Any], str], str]) -> None:
 
 
 def test_the_example_in_the_documentation(ask: Callable[[dict[str, Any], str], str]) -> None:
-    """What `docs/students.md` shows is what is printed."""
+    """What `docs/student/stuck.md` shows is what is printed."""
     shown = ask(play("backprop", "dcounts = counts_sum_inv * dprobs"), "counterexample('dcounts')")
-    assert f"```text\n{shown}```" in (ROOT / "docs/students.md").read_text(encoding="utf-8")
+    assert f"```text\n{shown}```" in (ROOT / "docs/student/stuck.md").read_text(encoding="utf-8")
 
 
 def test_a_script(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Dry run of an assignment in a temporary folder: released, solved, and graded by nbgrader and by handgrad."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -104,8 +103,7 @@ class DryRun:
 
     def _run(self, module: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a module of this environment."""
-        environment = {**os.environ, "PATH": commands.search_path()}
-        return run_program([sys.executable, "-m", module, *arguments], cwd=folder or self.course.root, env=environment)
+        return run_program([sys.executable, "-m", module, *arguments], cwd=folder or self.course.root)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _isolation(course: Course | None) -> Finding:
     except CourseError as error:
         return Finding("wrong", str(error), "correct the setting")
     trust = " Now submissions are graded without it, because c.Handgrad.trust_submissions is set."
-    remedy = "grade on Linux 5.13 or newer; docs/security.md says what each layer needs."
+    remedy = "grade on Linux 5.13 or newer; docs/operate/isolation.md says what each layer needs."
     reason = why_no_isolation(settings.isolation if settings else "best")
     if not reason:
         try:

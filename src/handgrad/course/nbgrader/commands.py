@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import os
 import re
 import sys
 import warnings
@@ -20,7 +19,7 @@ from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.release_folders import write_beside
 from handgrad.errors import CourseError
 
-__all__ = ["reason", "release", "run", "search_path"]
+__all__ = ["reason", "release", "run"]
 
 LONGEST_LINE = 300
 """Characters quoted of a line that a command printed."""
@@ -34,11 +33,6 @@ _CONVERTERS: dict[Command, Any] = {
     "generate_solution": GenerateSolution,
     "generate_feedback": GenerateFeedback,
 }
-
-
-def search_path() -> str:
-    """``PATH`` with this environment's programs first: nbgrader runs ``alembic`` by name, activated or not."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def run(command: Command, course: Course, assignment: str) -> None:
@@ -79,7 +73,6 @@ def release(course: Course, assignment: str, beside: Sequence[Path] = ()) -> Non
 
 def _made(command: Command, course: Course, assignment: str) -> Any:
     """The converter of a command."""
-    os.environ["PATH"] = search_path()
     config = copy.deepcopy(course.config)
     config.CourseDirectory.root = str(course.root)
     log = logging.Logger("nbgrader")

@@ -4,7 +4,6 @@ nbgrader's tables have an index by cell and notebook, but none by notebook alone
 statement would scan the rows of the whole class.
 """
 
-import os
 import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,7 +29,6 @@ from nbgrader.api import (
 from nbgrader.preprocessors import SaveCells
 from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
 
-from handgrad.course.nbgrader.commands import search_path
 from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
@@ -130,7 +128,6 @@ class GradebookWriter:
         self.assignment, self._config = folders.assignment, folders.course.config
         self._db_url, self._course_id = folders.database
         self._close_to_others, self._is_own = folders.close_gradebook, folders.owns_gradebook
-        os.environ["PATH"] = search_path()
         self._late = LatePenalties(self._config)
 
     @at_work()

@@ -32,7 +32,7 @@ from nbgrader.preprocessors import (
 from traitlets import Dict
 
 from handgrad import installation
-from handgrad.course.course import Course
+from handgrad.course.course import Course, Handgrad
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.folders import trusted_folder
 from handgrad.course.nbgrader.release_folders import CheckSource, SaveCellsLast
@@ -41,6 +41,7 @@ from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.solution_recording import record_solution
 from handgrad.errors import ExerciseError, IsolationError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise import release_file
+from handgrad.exercise.assistant_instructions import ASSISTANT_FILES
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.text_limits import limited
@@ -127,7 +128,10 @@ class NameStubs(ClearSolutions):
 
 
 class AddSelfCheck(NbGraderPreprocessor):
-    """Add to a released exercise the files with which a student checks it: a test, the exercise, the requirements."""
+    """Add to a released exercise the files with which a student checks it: a test, the exercise, the requirements.
+
+    With ``c.Handgrad.assistant_instructions`` also the rules for coding assistants.
+    """
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         """Add the files to what nbgrader writes."""
@@ -135,7 +139,10 @@ class AddSelfCheck(NbGraderPreprocessor):
             name, source = resources["nbgrader"]["notebook"], _source(self, resources)
             recorded = record_solution(source.exercise, source.path) if source else []
             outputs = resources.setdefault("outputs", {})
-            outputs.update({file: text.encode() for file, text in release_file.self_check(nb, name, recorded).items()})
+            texts = release_file.self_check(nb, name, recorded)
+            if Handgrad(config=self.config).assistant_instructions:
+                texts |= ASSISTANT_FILES
+            outputs.update({file: text.encode() for file, text in texts.items()})
         return nb, resources
 
 

@@ -109,9 +109,12 @@ def has_name(wrong: WrongAnswer, number: float) -> bool:
 
 
 def size_note(wrong: WrongAnswer, number: float) -> str:
-    """`` (n is 32)`` for the ``number`` 31/32; empty for one that is not made from sizes with a name."""
+    """`` (n is 32)`` for the ``number`` 31/32; empty for one that is not made from sizes with a name.
+
+    A third of three branches may be their mean, whatever else is three: then nothing is said.
+    """
     found = _exactly(wrong, number)
-    sizes = sorted({part for part in found.parts if part > 2} & _own(wrong)) if found else []
+    sizes = sorted({part for part in found.parts if part > 2} & _own(wrong) - {len(wrong.consumers)}) if found else []
     named = [(wrong.context.sizes[size], size) for size in sizes]
     notes = [
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} {size}" for names, size in named if 0 < len(names) < 3

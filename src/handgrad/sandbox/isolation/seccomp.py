@@ -4,7 +4,8 @@ A call that is not listed fails with EPERM, which is a readable exception in an 
 fails with ENOSYS, on which the C library falls back to an older call.
 
 A call is listed if an exercise needs it and nothing that it leaves or tells reaches beyond the child: no locks, no
-state of the page cache, no counters of the machine or the user. docs/system-calls.md gives the reason for each.
+state of the page cache, no counters of the machine or the user. docs/reference/system-calls.md gives the
+reason for each.
 """
 
 import ctypes

@@ -22,7 +22,7 @@ from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
 from helpers.paths import ROOT
 
-MARKING = ROOT / "docs" / "marking.md"
+MARKING = ROOT / "docs/why/marking.md"
 TRUE = {
     "factor dropped": "missing-factor step-left-out scale sign local-only other-gradient wrong-variable other-factor "
     "shape-broadcast shape-sum not-a-tensor "

@@ -265,7 +265,7 @@ def test_filter_of_the_other_architecture() -> None:
 
 def test_every_allowed_call_has_a_reason() -> None:
     """The page of system calls lists each call of the filter once, with a reason, and no other as allowed."""
-    text = (ROOT / "docs/system-calls.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/system-calls.md").read_text(encoding="utf-8")
     listed: dict[str, list[str]] = {}
     for part in text.split("\n## ")[1:]:
         title, *lines = part.splitlines()
