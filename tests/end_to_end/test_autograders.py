@@ -228,6 +228,22 @@ def test_the_scripts(classroom50: Path, gradescope: Path) -> None:
     assert (gradescope / "source/setup.sh").read_bytes() == scripts[0].read_bytes()
 
 
+def test_setup(tmp_path: Path) -> None:
+    """uv makes an environment of its own Python, and installs the course's versions, or else what the course allows."""
+    write_autograder(COURSE, "gradescope", "backprop", tmp_path / "source")
+    programs, calls = tmp_path / "programs", tmp_path / "calls"
+    programs.mkdir()
+    # a uv that has no build of an exact version
+    (programs / "uv").write_text(f'#!/bin/sh\necho "$@" >>{calls}\ncase "$*" in *lock) exit 1 ;; esac\n')
+    (programs / "uv").chmod(0o755)
+    environment = {**ENVIRONMENT, "PATH": f"{programs}:{ENVIRONMENT['PATH']}"}
+    subprocess.run(["bash", tmp_path / "source/setup.sh"], env=environment, cwd=tmp_path, check=True)
+    made, exact, allowed = calls.read_text(encoding="utf-8").splitlines()
+    assert "--python 3.12 venv" in made
+    assert "--torch-backend cpu --requirement requirements.lock" in exact
+    assert allowed == exact.replace("requirements.lock", "requirements.txt")
+
+
 def test_what_is_there_stays(tmp_path: Path) -> None:
     """A folder that holds something is not written to, and what was not released cannot be graded elsewhere."""
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")

@@ -22,7 +22,10 @@ class Hub:
         for folder in (self.course, self.home, self.exchange, config):
             folder.mkdir()
         self.exchange.chmod(0o777)
-        config.joinpath("nbgrader_config.py").write_text(f'c = get_config()\nc.Exchange.root = "{self.exchange}"\n')
+        submitter = "handgrad.course.nbgrader.exchange_submitter.ExchangeSubmitter"
+        config.joinpath("nbgrader_config.py").write_text(
+            f'c = get_config()\nc.Exchange.root = "{self.exchange}"\nc.ExchangeFactory.submit = "{submitter}"\n'
+        )
         self.environment = {**ENVIRONMENT, "JUPYTER_CONFIG_DIR": str(config), "HOME": str(self.home)}
 
     def run(self, folder: Path, *command: str, status: int = 0) -> str:
@@ -44,6 +47,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Hub:
     release = nbformat.read(fetched, as_version=4)
     solution = nbformat.read(hub.course / "solutions/backprop/backprop.ipynb", as_version=4)
     nbformat.write(SLIP.notebook(release, solution), fetched)
+    with (hub.home / "backprop/README.md").open("a", encoding="utf-8") as page:
+        page.write("My own notes.\n")
     hub.run(hub.home, "nbgrader", "submit", "backprop", "--course", "handgrad")
     hub.run(hub.course, "nbgrader", "collect", "backprop")
     return hub
@@ -56,6 +61,13 @@ def test_what_is_fetched_checks_itself(hub: Hub) -> None:
     }
     said = hub.run(hub.home / "backprop", "handgrad", "check", "backprop.ipynb", status=1)
     assert f"{SLIP.score:g} of 26" in said
+
+
+def test_what_is_handed_in(hub: Hub) -> None:
+    """What is released and unchanged is not handed in again; what the student has changed is."""
+    (inbound,) = (hub.exchange / "handgrad/inbound").iterdir()
+    names = {path.name for path in inbound.iterdir()}
+    assert names == {"backprop.ipynb", "README.md", "timestamp.txt", "submission_secret.txt"}
 
 
 def test_collected_and_graded(hub: Hub) -> None:

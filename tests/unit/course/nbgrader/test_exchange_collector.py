@@ -296,7 +296,7 @@ def test_unchanged(hub: Hub) -> None:
 
 
 def test_replaced_after_the_deadline(hub: Hub) -> None:
-    """A notebook that was replaced is new, however its dates are set back, and only with --update."""
+    """A notebook that was replaced is new, however its dates are set back, unless the first hand-in is to stay."""
     folder = hub.hand_in(NAME)
     first = hub.collect()
     time.sleep(0.01)
