@@ -89,6 +89,17 @@ def test_every_block_is_something() -> None:
                     compile(block.text, block.name, "exec")
 
 
+def test_pages_say_their_kind() -> None:
+    """Each page of the site but the first begins with its kind and its readers, and is in the list of the first."""
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        if page.parent != ROOT and page.name != "index.md":
+            with named(page):
+                start = r"# [^\n]+\n\n\*(Tutorial|How-to|Reference|Explanation)\b.* for "
+                assert re.match(start, page.read_text(encoding="utf-8")), "no kind below the title"
+                assert re.search(rf"^{page.relative_to(ROOT / 'docs').with_suffix('')}$", index, re.MULTILINE)
+
+
 def test_links_lead_somewhere() -> None:
     """A link to a file or to a heading of this project leads to one."""
     for page in PAGES:

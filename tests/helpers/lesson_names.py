@@ -22,7 +22,11 @@ def meanings(assignment: str) -> dict[str, str]:
 
 def page() -> str:
     """The page: the tables of all exercises."""
-    pieces = ["# The names in the exercises", "Each notebook has its own table under *The names*."]
+    pieces = [
+        "# The names in the exercises",
+        "*Reference, for students.*",
+        "Each notebook has its own table under *The names*.",
+    ]
     for assignment in ASSIGNMENTS:
         notebook = nbformat.read(ROOT / "source" / assignment / f"{assignment}.ipynb", as_version=4)
         [table] = [cell.source for cell in notebook.cells if cell.id == "names"]

@@ -26,6 +26,8 @@ QUESTIONS = {
 }
 HEAD = """# Known mistakes
 
+*Reference, for everybody.*
+
 The mistakes that handgrad recognises from the values of an answer, in the order in which they are tried; the first that
 fits is reported. A mistake is reported only if it explains the values, up to the tolerance of the comparison, in the
 pass with random upstream gradients, and if no other explanation of its kind does. If there is none, the message only
