@@ -9,7 +9,7 @@ RUN python3 -m venv /opt/uv \
 # cpu: PyTorch's build without CUDA, which is several GB smaller; uv knows where it is
 ARG UV_TORCH_BACKEND=cpu
 ARG TORCH=2.13.0
-ENV PATH=/opt/uv/bin:/usr/bin:/bin VIRTUAL_ENV=/opt/handgrad
+ENV PATH=/opt/uv/bin:$PATH VIRTUAL_ENV=/opt/handgrad
 WORKDIR /clone
 COPY requirements.lock constraints.txt ./
 # compiled: the user of the image cannot write beside the modules, and would compile them for every command
@@ -18,7 +18,7 @@ RUN uv venv --quiet --python /usr/bin/python3 /opt/handgrad \
  && uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements.lock \
  && uv pip install --quiet --compile-bytecode --constraint constraints.txt distributed psycopg2-binary
 # a wheel of a clone also holds the exercises for `handgrad init`; it stays, and `handgrad release` copies it
-COPY pyproject.toml setup.py README.md LICENSE nbgrader_config.py ./
+COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE nbgrader_config.py ./
 COPY src src
 COPY source source
 COPY tests/cases/mistakes tests/cases/mistakes
@@ -30,7 +30,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3 \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/handgrad /opt/handgrad
-ENV PATH=/opt/handgrad/bin:/usr/bin:/bin OMP_NUM_THREADS=1 LANG=C.UTF-8
+ENV PATH=/opt/handgrad/bin:$PATH OMP_NUM_THREADS=1 LANG=C.UTF-8
 RUN useradd --create-home --uid 1000 grader \
  && install --directory --owner grader --group grader --mode 700 /course
 USER grader

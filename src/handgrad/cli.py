@@ -635,7 +635,7 @@ def init(
 
 @command(INSTRUCTORS, "handgrad release backprop")
 def release(assignments: Assignments = None, course: CourseOption = Path()) -> None:
-    """Make the student version of assignments: write release/ and solutions/ from source/.
+    """Write release/ and solutions/ from source/: only files on this machine, nothing is published.
 
     The wheel that students install is put next to each notebook. To hand it out, use `nbgrader release_assignment`.
     """

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
 import pytest
 
@@ -28,7 +29,7 @@ mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 cd "$1"
 mkdir -p .outside
-pivot_root . .outside
+/usr/sbin/pivot_root . .outside
 umount -l /.outside
 rmdir /.outside
 cd "$2"
@@ -110,9 +111,9 @@ class Build:
 
     def __post_init__(self) -> None:
         self.wheels = os.environ.get("PIP_FIND_LINKS", "")
-        self.settings = {
-            name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT"))
-        }
+        self.settings = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))}
+        # Debian's ca-certificates would overwrite those of this machine in their own place
+        self.settings |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), "/certificates.pem")
         self.settings["DEBIAN_FRONTEND"] = "noninteractive"
         if self.wheels:
             self.settings["UV_FIND_LINKS"] = self.wheels
@@ -134,11 +135,10 @@ class Build:
         shutil.copy("/etc/resolv.conf", stage.root / "etc/resolv.conf")
         if title == "last":
             return
-        for one in (CERTIFICATES, *map(Path, self.wheels.split())):
-            target = stage.root / one.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if one.exists():
-                (shutil.copytree if one.is_dir() else shutil.copy)(one, target)
+        shutil.copy(CERTIFICATES, stage.root / "certificates.pem")
+        for one in map(Path, self.wheels.split()):
+            if one.is_dir():
+                shutil.copytree(one, stage.root / one.relative_to("/"))
 
     def _arg(self, text: str) -> None:
         name, _, value = text.partition("=")
@@ -146,7 +146,8 @@ class Build:
             self.arguments[name] = value
 
     def _env(self, text: str) -> None:
-        self.last.environment |= dict(one.split("=", 1) for one in shlex.split(text))
+        before = self.last.environment
+        self.last.environment |= dict(Template(one).substitute(before).split("=", 1) for one in shlex.split(text))
 
     def _run(self, text: str) -> None:
         self.last.run(text, {**self.settings, **self.arguments})

@@ -25,7 +25,7 @@ from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MOST_LEFT = 22
+MOST_LEFT = 24
 """Blocks that may be left out; raise it when there is no way to run one here."""
 LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text", "{toctree}")
 FENCE = re.compile(r"^( *)```([\w{}]*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
