@@ -3,9 +3,11 @@
 The word after a fence says what a block is. ``sh`` is run, line by line, in a course with a small class; ``python`` is
 compiled; ``json`` and ``toml`` are parsed; ``text`` is what something prints. Before a block may stand
 ``<!-- in: FOLDER -->``, where it is run, ``<!-- run by: TEST -->``, another test that runs it, and
-``<!-- not run: REASON -->``.
+``<!-- not run: REASON -->``; before what a reader writes stands where it
+goes: ``<!-- file: PATH -->``, ``<!-- append: PATH -->``, ``<!-- cell: EXERCISE CELL -->``.
 """
 
+import ast
 import json
 import re
 import shutil
@@ -17,9 +19,11 @@ from pathlib import Path
 from typing import get_args
 
 import jsonschema
+import nbformat
 import pytest
 
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
+from helpers import reference_pages
 from helpers.courses import RIGHT, make_course
 from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT
@@ -27,22 +31,23 @@ from helpers.paths import ENVIRONMENT, ROOT
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_LEFT = 24
 """Blocks that may be left out; raise it when there is no way to run one here."""
-LANGUAGES = ("sh", "python", "json", "toml", "yaml", "text", "{toctree}")
+SYMPTOMS = (ROOT / "docs/student/stuck.md", ROOT / "docs/help/troubleshooting.md")
+FOREIGN = ("ModuleNotFoundError:", "NameError:", "FileNotFoundError:", "handgrad: command not found")
+LANGUAGES = ("sh", "python", "json", "toml", "yaml", "markdown", "text", "{toctree}")
 FENCE = re.compile(r"^( *)```([\w{}]*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-NOTE = re.compile(r"<!-- (in|not run|run by): (.+?) -->\s*\Z")
+NOTE = re.compile(r"<!-- (in|not run|run by|file|append|cell): (.+?) -->\s*\Z")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a document: its page and line, its language, its text, where it is run or why it is not."""
+    """A block of a document: its page and line, its language, its text, and the note before it."""
 
     page: str
     line: int
     language: str
     text: str
-    folder: str = ""
-    reason: str = ""
-    test: str = ""
+    note: str = ""
+    value: str = ""
 
     @property
     def name(self) -> str:
@@ -57,22 +62,23 @@ def blocks() -> Iterator[Block]:
         for found in FENCE.finditer(text):
             before = text[: found.start()]
             kind, value = note.groups() if (note := NOTE.search(before)) else ("", "")
-            folder, reason, test = (value if kind == one else "" for one in ("in", "not run", "run by"))
             lines = [line.removeprefix(found[1]) for line in found[3].splitlines()]
-            place = str(page.relative_to(ROOT)), before.count("\n") + 1
-            yield Block(*place, found[2], "\n".join(lines) + "\n", folder, reason, test)
+            yield Block(
+                str(page.relative_to(ROOT)), before.count("\n") + 1, found[2], "\n".join(lines) + "\n", kind, value
+            )
 
 
 BLOCKS = list(blocks())
-RUN = [one for one in BLOCKS if one.language == "sh" and not one.reason and not one.test]
-LEFT = [one for one in BLOCKS if one.reason]
+WRITTEN = ("file", "append", "cell")
+RUN = [one for one in BLOCKS if (one.language == "sh" and one.note in ("", "in")) or one.note in WRITTEN]
+LEFT = [one for one in BLOCKS if one.note == "not run"]
 
 
 def test_every_block_is_something() -> None:
     """A block has a language, and is what it claims to be."""
     for block in BLOCKS:
         with named(block):
-            assert not block.test or (ROOT / block.test).is_file()
+            assert block.note != "run by" or (ROOT / block.value).is_file()
             assert block.language in LANGUAGES, f"{block.name}: say what the block is: {', '.join(LANGUAGES)}"
             match block.language:
                 case "json":
@@ -102,7 +108,7 @@ def test_what_is_not_run_says_why() -> None:
     assert all(one.language in ("sh", "python", "yaml") for one in LEFT)
     print(f"{len(RUN)} blocks of commands are run, {len(LEFT)} are not:")
     for one in LEFT:
-        print(f"  {one.name}: {one.reason}")
+        print(f"  {one.name}: {one.value}")
     assert len(LEFT) <= MOST_LEFT
 
 
@@ -115,23 +121,81 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("src", "pyproject.toml", "Makefile"):
         (folder / name).symlink_to(ROOT / name)
+    (folder / "nbgrader-course").mkdir()
+    quickstart = ["nbgrader", "quickstart", "nbgrader-course", "--force"]
+    subprocess.run(quickstart, cwd=folder, env=ENVIRONMENT, capture_output=True, check=True)
     [forward] = [one.text for one in BLOCKS if one.page == "docs/author/forward-pass.md" and one.language == "python"]
     (folder / "forward.py").write_text(forward, encoding="utf-8")
     return folder
+
+
+def write(block: Block, course: Path) -> None:
+    """Write what a reader is told to write: a file, the end of one, or a cell of an exercise's notebook."""
+    if block.note != "cell":
+        path = course / block.value
+        before = path.read_text(encoding="utf-8") if block.note == "append" else ""
+        path.write_text(before + block.text, encoding="utf-8")
+        return
+    exercise, name = block.value.split()
+    path = course / "source" / exercise / f"{exercise}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    [cell] = [cell for cell in notebook.cells if cell.id == name]
+    cell.source = block.text.rstrip("\n")
+    nbformat.write(notebook, path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
 def test_commands(block: Block, course: Path) -> None:
     """The commands of a block end with 0, one after the other, in the folder where a reader would be."""
-    if block.folder == "release/backprop":
+    if block.note in WRITTEN:
+        write(block, course)
+        return
+    if block.value == "release/backprop":
         # a student has finished: what a page did before may have released the notebook again
         shutil.copyfile(course / "solutions/backprop/backprop.ipynb", course / "release/backprop/backprop.ipynb")
     command = ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(
-        command, cwd=course / block.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600
+        command,
+        cwd=course / (block.value if block.note == "in" else ""),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert done.returncode == 0, f"{block.name}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def messages() -> Iterator[str]:
+    """Every text in the package's code, with … for what is filled in."""
+    for path in (ROOT / "src/handgrad").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_in_headings() -> None:
+    """A message of handgrad's that is the heading of a symptom is still a message of the code."""
+    texts = list(messages())
+    for page in SYMPTOMS:
+        headings = re.findall(r"^### `(.+)`$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert headings
+        for heading in headings:
+            with named(heading):
+                # what is Python's own or the shell's is not ours to change
+                if not heading.startswith(FOREIGN):
+                    parts = [part.strip(" :.,") for part in heading.split("…")]
+                    assert any(all(part in text for part in parts) for text in texts)
+
+
+def test_generated_pages() -> None:
+    """The pages of commands and settings are what the code says (`python -m helpers.reference_pages` in tests)."""
+    for name, page in reference_pages.WRITTEN.items():
+        with named(name):
+            assert (reference_pages.PAGES / name).read_text(encoding="utf-8") == page()
 
 
 SCHEMA = json.loads((ROOT / "docs/reference/report.schema.json").read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ def test_small(tmp_path: Path) -> None:
 
 
 def test_shipped_exercises() -> None:
-    """The shipped exercises have what docs/why/marking.md says is zero by construction; values have no gradients."""
+    """The shipped exercises have what docs/why/step.md says is zero by construction; values have no gradients."""
     assert not list(small_gradients(EXERCISES["training"]))
     zero, *_ = small_gradients(EXERCISES["backprop"])
     assert zero.startswith("db1 and dlogit_maxes are zero for 20 of 20 seeds")

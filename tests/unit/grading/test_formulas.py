@@ -67,7 +67,7 @@ def test_share_of_named_mistakes(judged: list[Judged], capsys: pytest.CaptureFix
         print(f"\n{named.total()} of {total.total()} wrong formulas are named: {dict(named)} of {dict(total)}")
     assert named.total() >= 0.85 * total.total()
     assert named["reported"] >= 0.9 * total["reported"]
-    quoted = " ".join((ROOT / "docs/why/marking.md").read_text(encoding="utf-8").split())
+    quoted = " ".join((ROOT / "docs/why/diagnosis.md").read_text(encoding="utf-8").split())
     assert f"{named.total()} of {total.total()} wrong formulas" in quoted
 
 

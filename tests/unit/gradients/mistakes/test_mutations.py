@@ -22,7 +22,7 @@ from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
 from helpers.paths import ROOT
 
-MARKING = ROOT / "docs/why/marking.md"
+DIAGNOSIS = ROOT / "docs/why/diagnosis.md"
 TRUE = {
     "factor dropped": "missing-factor step-left-out scale sign local-only other-gradient wrong-variable other-factor "
     "shape-broadcast shape-sum not-a-tensor "
@@ -157,7 +157,7 @@ def test_most_mutants_are_named(graded: list[Graded], capsys: pytest.CaptureFixt
             print(f"  {kind:21} {sum(one.true for one in ours):3} of {len(ours):3}  {dict(slugs.most_common())}")
     assert not [(one.mutant, one.slug) for one in valued if one.slug and not one.true]
     assert len(named) >= 0.8 * len(valued)
-    quoted = " ".join(MARKING.read_text(encoding="utf-8").split())
+    quoted = " ".join(DIAGNOSIS.read_text(encoding="utf-8").split())
     assert f"The other {len(graded)} are all marked wrong." in quoted
     assert f"of the {len(valued)} that give a value, {len(named)} ({len(named) / len(valued):.0%}) get a" in quoted
 
@@ -239,6 +239,6 @@ def test_mutants_at_home(slip: str, evening: Callable[[str], list[Told]], capsys
         print(f"\nat home, with {above}: {len(told)} mutants do not pass, {len(named)} are named")
     assert not [one for one in named if one.slug not in TRUE[one.mutant.kind].split()]
     assert len(named) >= 0.8 * len(told)
-    quoted = " ".join(MARKING.read_text(encoding="utf-8").split())
+    quoted = " ".join(DIAGNOSIS.read_text(encoding="utf-8").split())
     assert (f"it is {len(told)} and {len(named)}." if slip else f"There {len(told)} of the mutants") in quoted
     assert slip or f"{len(named)} of them are named." in quoted
