@@ -42,6 +42,7 @@ __all__ = [
     "Service",
     "archived",
     "came_from",
+    "flat",
     "in_archives",
     "names",
     "services",
@@ -170,13 +171,7 @@ class Collector(FileNameCollectorPlugin):
     @cached_property
     def _flat(self) -> str:
         """The pattern of files with the name of a student and perhaps the assignment's, alone or in an archive."""
-        names = {self.parent.coursedir.assignment_id, *(PurePath(name).stem for name in self._released)}
-        title = f"(?i:{'|'.join(map(re.escape, sorted(names)))})"
-        ending = rf"{_COPY_OF_FILE}?\.(?i:ipynb|py)(?:\.[a-z]+)?$"
-        return (
-            rf"^(?:[^/]+/)?(?P<file_id>(?!{title}{ending})(?:{title}{_BETWEEN})?(?P<student_id>[^/.][^/]*?)"
-            rf"(?:{_BETWEEN}{title})?{ending[:-1]})$"
-        )
+        return flat({self.parent.coursedir.assignment_id, *(PurePath(name).stem for name in self._released)})
 
     @cached_property
     def _released(self) -> list[str]:
@@ -422,6 +417,16 @@ def _original(name: str, released: Collection[str]) -> str:
     plain = f"{_COPY.sub('', PurePosixPath(seen).stem)}{PurePosixPath(seen).suffix}"
     titles = {title.casefold(): title for title in released}
     return next((titles[title] for title in (seen.casefold(), plain.casefold()) if title in titles), name)
+
+
+def flat(titles: Collection[str]) -> str:
+    """The pattern of notebooks with the name of a student and perhaps one of ``titles``, alone or in an archive."""
+    title = f"(?i:{'|'.join(map(re.escape, sorted(titles)))})"
+    ending = rf"{_COPY_OF_FILE}?\.(?i:ipynb|py)(?:\.[a-z]+)?"
+    return (
+        rf"^(?:[^/]+/)?(?P<file_id>(?!{title}{ending}$)(?:{title}{_BETWEEN})?(?P<student_id>[^/.][^/]*?)"
+        rf"(?:{_BETWEEN}{title})?{ending})$"
+    )
 
 
 def came_from(course: Course, assignment: str) -> dict[str, Service]:

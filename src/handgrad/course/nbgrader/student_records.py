@@ -11,7 +11,7 @@ from nbgrader.apps.zipcollectapp import ZipCollectApp
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.collecting import Collector
+from handgrad.course.nbgrader.collecting import Collector, flat
 from handgrad.course.nbgrader.connection import address, is_own
 from handgrad.course.nbgrader.database import at_work
 from handgrad.course.nbgrader.folders import Folders
@@ -114,9 +114,8 @@ def files_of(course: Course, names: set[str]) -> tuple[list[Path], list[Path]]:
         for name in sorted(names)
         if os.path.lexists(course.folder(kind) / name) and (course.folder(kind) / name).parent == course.folder(kind)
     ]
-    app, patterns = ZipCollectApp(config=course.config), Collector(config=course.config).patterns
-    downloaded = course.root / app.downloaded_directory
-    extracted = [path for path in _files(downloaded) if _is_theirs(path.relative_to(downloaded), names, patterns)]
+    downloaded = course.root / ZipCollectApp(config=course.config).downloaded_directory
+    extracted = [path for folder in sorted(downloaded.glob("*")) for path in _theirs(course, folder, names)]
     return [*folders, *extracted], [path for path in _files(downloaded) if path.suffix.lower() == ".zip"]
 
 
@@ -124,9 +123,15 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def _is_theirs(path: Path, names: set[str], patterns: list[str]) -> bool:
-    match = owner(path.as_posix(), patterns)
-    return match is not None and match["student_id"] in names
+def _theirs(course: Course, folder: Path, names: set[str]) -> Iterator[Path]:
+    """The files of the student in the downloaded ``folder`` of an assignment, under the name or a service's number."""
+    known, patterns = people(course, folder.name), Collector(config=course.config).patterns
+    for path in _files(folder):
+        # without the folder of the step: archive, or extracted
+        place = path.relative_to(folder).as_posix().partition("/")[2]
+        match = owner(place, patterns) or owner(place, [flat({folder.name})])
+        if match and {match["student_id"], known.who(match["student_id"], match.groupdict().get("name") or "")} & names:
+            yield path
 
 
 @at_work()

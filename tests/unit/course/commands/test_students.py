@@ -180,9 +180,26 @@ def test_purge(course: Course) -> None:
     archive = course.root / "downloaded/backprop/archive/submissions.zip"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"")
-    extracted = course.root / "downloaded/backprop/extracted/lovelaceada_11_77_backprop.ipynb"
-    extracted.parent.mkdir(parents=True)
-    extracted.write_text("{}", encoding="utf-8")
+    export_of = "submission_5:\n  :submitters:\n  - :sid: u1\nsubmission_6:\n  :submitters:\n  - :sid: u2\n"
+    (archive.parent / "submission_metadata.yml").write_text(export_of, encoding="utf-8")
+    theirs, others = (
+        [course.root / "downloaded/backprop" / name for name in names]
+        for names in (
+            (
+                "extracted/lovelaceada_11_77_backprop.ipynb",
+                "archive/submission_5/a.ipynb",
+                "archive/Lovelace, Ada.ipynb",
+            ),
+            (
+                "extracted/noetheremmy_12_78_backprop.ipynb",
+                "archive/submission_6/a.ipynb",
+                "archive/Noether, Emmy.ipynb",
+            ),
+        )
+    )
+    for path in (*theirs, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
     runner, command = CliRunner(), ["students", "purge", "u1", "--course", str(course.root)]
     done = runner.invoke(app, command, input="n\n")
     assert done.exit_code == 1
@@ -193,7 +210,8 @@ def test_purge(course: Course) -> None:
     assert done.exit_code == 0, done.output
     assert "Archives as they were downloaded are left" in done.output
     assert not list(course.root.glob("*/11")) + list(course.root.glob("*/u1"))
-    assert not extracted.exists()
+    assert not any(path.exists() for path in theirs)
+    assert all(path.exists() for path in others)
     assert read_lines(course.root / "students.csv") == []
     rows = json.loads(export(course, "backprop", "json").text)["students"]
     assert {row["student"] for row in rows} == {"u2", "guest"}
