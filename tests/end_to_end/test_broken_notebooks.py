@@ -530,7 +530,7 @@ UNSEEN = "no-notebook"
 """What nbgrader's own command grades, what it fails on, and what it does not look at."""
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_nbgrader_autograde(tmp_path: Path, solved: NotebookNode) -> None:
     """nbgrader's command grades the same broken cells; on what cannot be read it fails aloud, and leaves rows of zero.
 

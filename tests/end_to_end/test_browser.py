@@ -43,7 +43,7 @@ class Server:
     theme: str
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", pytest.param("dark", marks=pytest.mark.proof)])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a folder of its own: the release, its settings, and nothing of this machine's user."""
     home = tmp_path_factory.mktemp(f"jupyter-{request.param}")

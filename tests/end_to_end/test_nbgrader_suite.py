@@ -16,7 +16,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_nbgrader_stays_at_home(tmp_path: Path) -> None:
     """Other assignments are released, graded and returned as ever; what differs is listed, and is nothing else."""
     tests = [f"nbgrader.tests.apps.test_nbgrader_{command}" for command in COMMANDS]

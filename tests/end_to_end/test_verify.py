@@ -459,14 +459,10 @@ def test_shown() -> None:
     assert data["assignments"][0]["mutation"]["killed"] == 4
 
 
-IN_CI = ("backprop", "cross_entropy")
-"""The mutants of the others are graded by `make prove`; many of them by test_mutations.py too."""
-
-
 @pytest.mark.parametrize(
     "assignment",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in IN_CI else pytest.mark.proof)
+        pytest.param(name, marks=pytest.mark.slow if name == "cross_entropy" else pytest.mark.proof)
         for name in Course.at(ROOT).assignments()
     ],
 )

@@ -160,7 +160,7 @@ def test_known_mistakes(formula: WrongFormula) -> None:
     _assert_true(Counterexample.of(code, code.name_of(formula.gradient), SECONDS))
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("formula", [formula for formula in WRONG_FORMULAS if formula.case not in FEW], ids=str)
 def test_all_known_mistakes(formula: WrongFormula) -> None:
     """So does every other known mistake of a formula; of one that is no mistake of a formula, the reason is given."""
@@ -181,7 +181,7 @@ def test_no_false_alarm(assignment: str) -> None:
             Counterexample.of(code, EXERCISES[assignment].tensors[gradient], 1.0)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "formula", [formula for formula in right_formulas() if formula.assignment != "training"], ids=str
 )

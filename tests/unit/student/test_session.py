@@ -39,8 +39,13 @@ def test_what_is_said(evening: Evening, shell: InteractiveShell, capsys: pytest.
         assert part not in said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("evening", EVENINGS.values(), ids=EVENINGS)
+@pytest.mark.parametrize(
+    "evening",
+    [
+        pytest.param(evening, id=name, marks=pytest.mark.proof if number else pytest.mark.slow)
+        for number, (name, evening) in enumerate(EVENINGS.items())
+    ],
+)
 def test_in_a_kernel(evening: Evening, tmp_path: Path) -> None:
     """The same in a notebook, where it is on the card."""
     shutil.copytree(ROOT / "release" / NAME, tmp_path / NAME)
