@@ -45,7 +45,7 @@ test: lint docs
 	# two processes: torch keeps to one processor in each, or time limits are tested on a machine that is too busy;
 	# files in their own order: the journeys first, which are few tests and take long;
 	# a test that hangs is named after its time, many times what it needs
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 300 -m "not slow and not proof and not container"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 -m "not slow and not proof and not container"
 
 test-all: test
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 1800 -m "slow and not proof"
