@@ -155,8 +155,14 @@ def write(block: Block, course: Path) -> None:
     nbformat.write(notebook, path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
+@pytest.mark.parametrize(
+    "block",
+    [
+        # the tutorials are run in continuous integration, the other pages before a release, or when they have changed
+        pytest.param(block, id=block.name, marks=pytest.mark.slow if "start/" in block.page else pytest.mark.proof)
+        for block in RUN
+    ],
+)
 def test_commands(block: Block, course: Path) -> None:
     """The commands of a block end with 0, one after the other, in the folder where a reader would be."""
     if block.note in WRITTEN:

@@ -66,7 +66,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
             server.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_collected_and_graded(hub: Hub) -> None:
     """What students submit is collected within the limits, a newer hand-in replaces the older one, and it is graded."""
     hub.run("kim", hub.course, "nbgrader", "release_assignment", "backprop")

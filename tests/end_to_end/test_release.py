@@ -222,7 +222,7 @@ def test_a_solution_that_cannot_be_recorded(tmp_path: Path) -> None:
         record_solution(Exercise.read(path), path)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_in_another_folder_with_its_own_torch(generated: Path, tmp_path: Path) -> None:
     """Where torch is installed already, as on Colab, the wheel leaves it alone, and the folder works where it is."""
     folder = tmp_path / "content"
