@@ -34,13 +34,13 @@ __all__ = [
 TRIED = {
     "python": ("3.11", "3.11"),
     "torch": ("2.13", "2.13"),
-    "numpy": ("1.26", "2.4"),
-    "matplotlib": ("3.8", "3.11"),
-    "ipython": ("8.18", "9.18"),
-    "nbformat": ("5.9", "5.11"),
+    "numpy": ("2.4", "2.4"),
+    "matplotlib": ("3.11", "3.11"),
+    "ipython": ("9.18", "9.18"),
+    "nbformat": ("5.11", "5.11"),
     "nbconvert": ("7.17", "7.17"),
-    "nbgrader": ("0.9.5", "0.9.6"),
-    "sqlalchemy": ("2.0", "2.1"),
+    "nbgrader": ("0.9.6", "0.9.6"),
+    "sqlalchemy": ("2.1", "2.1"),
 }
 """The first and the last release with which the tests were run, of what decides how a course is graded.
 

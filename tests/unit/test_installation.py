@@ -40,18 +40,16 @@ def test_these_versions_were_tried() -> None:
     installation.refuse_untried_torch()
 
 
-def test_the_first_that_was_tried_is_the_lowest_that_is_allowed() -> None:
-    """The requirements allow what was tried and nothing older; a student's torch alone may be older than a grader's."""
+def test_what_was_tried_is_allowed() -> None:
+    """The requirements allow what was tried."""
     lowest = {
         one.name: next(iter(one.specifier)).version
         for one in map(Requirement, metadata.requires("handgrad") or ())
         if one.specifier
     }
     for name, (first, last) in installation.TRIED.items():
-        if name not in ("python", "torch"):
-            assert Version(lowest[name]) == Version(first), name
+        assert name == "python" or Version(lowest[name]) <= Version(first), name
         assert Version(first) <= Version(last), name
-    assert Version(lowest["torch"]) <= Version(installation.TRIED["torch"][0])
     python = metadata.metadata("handgrad")["Requires-Python"]
     assert python == f">={installation.TRIED['python'][0]}"
 
@@ -93,7 +91,7 @@ def test_a_command_says_what_was_not_tried(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (before.exit_code, before.stdout)
     (line,) = set(done.stderr.splitlines()) - set(before.stderr.splitlines())
     assert line == (
-        f"Not tried with handgrad: nbgrader 0.10.1 (tried: {' to '.join(installation.TRIED['nbgrader'])}). "
+        f"Not tried with handgrad: nbgrader 0.10.1 (tried: {' to '.join(dict.fromkeys(installation.TRIED['nbgrader']))}). "
         "`handgrad doctor` says more."
     )
 
