@@ -90,10 +90,8 @@ def test_a_command_says_what_was_not_tried(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, command)
     assert (done.exit_code, done.stdout) == (before.exit_code, before.stdout)
     (line,) = set(done.stderr.splitlines()) - set(before.stderr.splitlines())
-    assert line == (
-        f"Not tried with handgrad: nbgrader 0.10.1 (tried: {' to '.join(dict.fromkeys(installation.TRIED['nbgrader']))}). "
-        "`handgrad doctor` says more."
-    )
+    tried = " to ".join(dict.fromkeys(installation.TRIED["nbgrader"]))
+    assert line == f"Not tried with handgrad: nbgrader 0.10.1 (tried: {tried}). `handgrad doctor` says more."
 
 
 def test_a_crash_with_an_old_package_is_a_sentence(
