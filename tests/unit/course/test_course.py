@@ -232,6 +232,7 @@ def test_configuration(course: Course) -> None:
         "trust_submissions": True,
         "plain_modules": ["operator"],
         "wait_seconds": 5.0,
+        "assistant_instructions": True,
     }
     assert set(changed) == set(Handgrad.class_own_traits(config=True))
     configured = _configured(course, *(f"c.Handgrad.{name} = {value!r}" for name, value in changed.items()))
