@@ -3,7 +3,9 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
+from IPython.core.interactiveshell import InteractiveShell
 from nbformat import NotebookNode
 
 from handgrad.own_forward_pass.findings import Findings, Row
@@ -36,8 +38,10 @@ def reviewed_cells(
         "renames": dict(renames or {}),
         "died": {},
     }
+    # a notebook's `!pip install` would install into the environment of the tests; as in the sandbox, there is no shell
+    no_shell = [patch.object(InteractiveShell, name, side_effect=OSError) for name in ("system", "getoutput")]
     # what the notebook writes, such as a downloaded list of names, must not stay
-    with TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with TemporaryDirectory() as folder, contextlib.chdir(folder), no_shell[0], no_shell[1]:
         return review(request, (ROOT / "data" / "names.txt").read_bytes())
 
 

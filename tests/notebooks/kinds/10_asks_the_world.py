@@ -12,7 +12,7 @@ text = requests.get(url).text
 open('names.txt', 'w').write(text)
 # %%
 words = open('names.txt').read().splitlines()
-extra = pd.read_csv('https://example.org/people.csv')
+extra = requests.get('https://example.org/people.csv').text
 n_hidden = int(input('how many neurons? ') or 6)
 # %%
 torch.manual_seed(8)

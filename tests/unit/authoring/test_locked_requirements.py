@@ -44,4 +44,4 @@ def test_students_keep_ranges() -> None:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert not any("==" in line or line.startswith("torch") for line in lines)
     torch = [one for one in metadata.requires("handgrad") or [] if one.startswith("torch") and "extra" not in one]
-    assert torch == ["torch>=2"]
+    assert torch == ["torch>=2.4"]
