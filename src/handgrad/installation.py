@@ -34,15 +34,16 @@ __all__ = [
 TRIED = {
     "python": ("3.11", "3.11"),
     "torch": ("2.13", "2.13"),
-    "numpy": ("2.4", "2.4"),
-    "matplotlib": ("3.11", "3.11"),
-    "ipython": ("9.18", "9.18"),
-    "nbformat": ("5.11", "5.11"),
+    "numpy": ("1.26", "2.4"),
+    "matplotlib": ("3.8", "3.11"),
+    "ipython": ("8.18", "9.18"),
+    "nbformat": ("5.9", "5.11"),
     "nbconvert": ("7.17", "7.17"),
-    "nbgrader": ("0.9.6", "0.9.6"),
-    "sqlalchemy": ("2.1", "2.1"),
+    "nbgrader": ("0.9.5", "0.9.6"),
+    "sqlalchemy": ("2.0", "2.1"),
 }
-"""The first and the last release with which the tests were run, of what decides how a course is graded.
+"""The first and the last release with which ``.ci/versions lowest`` and ``newest`` were run, and passed, of what decides
+how a course is graded.
 
 For torch these are the releases with which all tests of the sandbox and all attacks were run: with others nobody is
 graded, but a student's ``cmp`` works with older ones too.

@@ -33,7 +33,7 @@ from helpers.html_page import Page
 from helpers.inputs import named
 from helpers.paths import ATTACKS, BIN, ENVIRONMENT, ROOT, mistake
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="isolation is Linux's")]
 
 ATTACKERS = read_cases(ATTACKS)
 HONEST = [mistake(name) for name in ("solution", "missing-branch-dcounts", "right-einsum")]
@@ -405,7 +405,6 @@ def test_the_listeners_hear(name: str) -> None:
         assert ears.heard()
 
 
-@pytest.mark.slow
 def test_checked(exercise: Exercise, tmp_path: Path) -> None:
     """`handgrad check` with a course's settings gives an attacker what grading gives; one in three is tried."""
     (tmp_path / "nbgrader_config.py").write_text((ROOT / "nbgrader_config.py").read_text("utf-8") + SETTINGS, "utf-8")
@@ -422,7 +421,6 @@ def test_checked(exercise: Exercise, tmp_path: Path) -> None:
     assert wrong == {}
 
 
-@pytest.mark.slow
 def test_as_an_unprivileged_user(test_as_nobody: Callable[..., None]) -> None:
     """What this file's fast tests say of `handgrad grade` holds for a user without privileges too."""
     test_as_nobody(Path(__file__), "-m", "not slow and not proof")

@@ -22,6 +22,8 @@ from handgrad.exercise.release_file import WHEEL
 from helpers.inputs import named
 from helpers.paths import BIN, ENVIRONMENT, ROOT, TESTS, mistake
 
+pytestmark = pytest.mark.slow
+
 COURSE = Course.at(ROOT)
 
 

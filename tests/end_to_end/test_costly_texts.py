@@ -22,6 +22,8 @@ from helpers.courses import RIGHT, SLIP, class_of, hand_in, make_course
 from helpers.inputs import named
 from helpers.paths import BIN, ENVIRONMENT, attack
 
+pytestmark = pytest.mark.slow
+
 MAGICS = "!x\n"
 
 
@@ -174,7 +176,6 @@ def test_check(course: Course, name: str) -> None:
     assert sum(check["points"] for check in json.loads(done.stdout)["checks"]) == 26.0
 
 
-@pytest.mark.slow
 def test_a_class_of_sixty(tmp_path: Path) -> None:
     """With a file of each kind among them, the others' scores are as alone, and the time has the stated bound."""
     alone = class_of(tmp_path / "alone", 48)

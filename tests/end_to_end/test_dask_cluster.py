@@ -19,6 +19,8 @@ from handgrad.errors import CourseError
 from helpers.courses import RIGHT, SLIP, class_of, done, scores, wait_for
 from helpers.paths import BIN, ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

@@ -209,6 +209,7 @@ c.Handgrad.tolerance = 1e-4
     }
 
 
+@pytest.mark.slow
 def test_another_grader(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another torch or another code grades again, and it is said which; another version's name does not."""
     grade(course)

@@ -12,6 +12,8 @@ from nbgrader.api import Gradebook
 from helpers.courses import SLIP, make_course
 from helpers.paths import ENVIRONMENT
 
+pytestmark = pytest.mark.slow
+
 
 class Hub:
     """A machine that a course and its students share: an exchange that everybody may write to, and a home each."""

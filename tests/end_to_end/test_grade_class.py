@@ -41,6 +41,7 @@ from helpers.courses import (
 from helpers.paths import ATTACKS, ENVIRONMENT, MISTAKES
 
 
+@pytest.mark.slow
 def test_only_what_changed(tmp_path: Path) -> None:
     """A second run does what is new or changed, or has lost its files, and nothing else; --force does all.
 
@@ -273,6 +274,7 @@ def group(leader: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_run_again(tmp_path: Path, how: signal.Signals) -> None:
     """A run that is killed, or stopped by Ctrl-C, and run again leaves what an undisturbed one leaves."""

@@ -18,6 +18,8 @@ from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
 from helpers.paths import ENVIRONMENT, MISTAKES, ROOT
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = """
 c.Handgrad.seeds = [5]
 c.Handgrad.cell_seconds = 6.0

@@ -17,6 +17,8 @@ from handgrad.submission.submission import Submission
 from helpers.inputs import named
 from helpers.paths import ENVIRONMENT, ROOT, mistake
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = (
     "solution",
     "untouched",
@@ -230,7 +232,6 @@ def test_the_warm_process_has_ended(tmp_path: Path, exercise: Exercise, submit: 
     assert graded_in(course, exercise, submit())[0] is second
 
 
-@pytest.mark.slow
 def test_without_our_grader(tmp_path: Path) -> None:
     """Under nbgrader alone, with its defaults, the checks run in the kernel, and the solution gets full marks."""
     shutil.copytree(ROOT / "source", tmp_path / "source")

@@ -111,6 +111,7 @@ def _files(course: Course) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_every_fault_in_one_run(course: Course) -> None:
     """Every fault of an exercise is named in one run, what is not written is listed, and nothing is changed."""
     faulty = new_exercise(course, "faulty", course.root / "forward.py")
