@@ -42,8 +42,7 @@ TRIED = {
     "nbgrader": ("0.9.5", "0.9.6"),
     "sqlalchemy": ("2.0", "2.1"),
 }
-"""The first and the last release with which ``.ci/versions lowest`` and ``newest`` were run, and passed, of what decides
-how a course is graded.
+"""The first and the last release of what decides how a course is graded with which ``.ci/versions`` passed.
 
 For torch these are the releases with which all tests of the sandbox and all attacks were run: with others nobody is
 graded, but a student's ``cmp`` works with older ones too.

@@ -17,6 +17,7 @@ from nbgrader.api import Gradebook
 
 from handgrad.authoring.cases import read_cases
 from handgrad.course.commands import doctor
+from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
@@ -107,6 +108,36 @@ def test_points_that_change(tmp_path: Path) -> None:
     nbformat.write(notebook, path)
     assert grade(course).left == 1
     assert scores(course) == {"ann": 28.0}
+
+
+def test_a_text_that_a_human_marks(tmp_path: Path) -> None:
+    """A text answer waits for an instructor unless it is unchanged; its points count in every maximum."""
+    course = make_course(tmp_path)
+    path = tmp_path / "source/backprop/backprop.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    facts = {"grade": True, "solution": True, "locked": False, "task": False, "schema_version": 3, "points": 4}
+    question = nbformat.v4.new_markdown_cell("Why?", metadata={"nbgrader": {**facts, "grade_id": "why"}})
+    notebook.cells.append(question)
+    nbformat.write(notebook, path)
+    commands.release(course, "backprop")
+    released = nbformat.read(tmp_path / "release/backprop/backprop.ipynb", as_version=4)
+    for student, text in (("bob", released.cells[-1].source), ("ann", "Since the sum is a constant.")):
+        released.cells[-1].source = text
+        (folder := tmp_path / "submitted" / student / "backprop").mkdir(parents=True)
+        nbformat.write(released, folder / "backprop.ipynb")
+    grade(course)
+    found = entries(course, "backprop")
+    assert {student: (entry.score, entry.max_score, entry.waiting) for student, entry in found.items()} == {
+        "ann": (0.0, 30.0, True),
+        "bob": (0.0, 30.0, False),
+    }
+    exported = export(course, "backprop", "csv")
+    assert exported.waiting == ["ann"]
+    assert ",0,30," in exported.text
+    set_manual_scores(course, "backprop", "why", {"ann": 3.0})
+    grade(course)
+    assert entries(course, "backprop")["ann"].score == 3.0
+    assert export(course, "backprop", "csv").waiting == []
 
 
 def test_not_a_notebook_any_more(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from handgrad.report.class_summary import Example, score_of
+from handgrad.report.class_summary import Example, max_score_of, score_of
 from handgrad.report.pages import ClassContext
 from handgrad.report.records import Diagnosis, Report, ScoreEntry, Verdict
 
@@ -39,22 +39,26 @@ def without_names(
         sentence for report in reports for sentence in {_sentences(verdict) for verdict in report.checks} if sentence
     )
     shared = {sentence for sentence, count in counts.items() if count >= SHARED and not words & words_of(sentence)}
+    entries = context.entries
     anonymous = [
-        (score_of(report, context.entries.get(report.student)), _without_texts(report, shared)) for report in reports
+        (
+            score_of(report, entry := entries.get(report.student)),
+            max_score_of(report, entry),
+            _without_texts(report, shared),
+        )
+        for report in reports
     ]
     # what is left decides between equal scores, not the order of the names
-    anonymous.sort(key=lambda pair: (pair[0] is None, -(pair[0] or 0.0), repr(pair[1])))
-    entries = {
-        str(place): ScoreEntry(score, report.max_score)
-        for place, (score, report) in enumerate(anonymous, 1)
-        if score is not None
+    anonymous.sort(key=lambda pair: (pair[0] is None, -(pair[0] or 0.0), repr(pair[2])))
+    numbered = [replace(report, student=str(place)) for place, (*_, report) in enumerate(anonymous, 1)]
+    unnamed = {
+        str(place): ScoreEntry(score, most) for place, (score, most, _) in enumerate(anonymous, 1) if score is not None
     }
-    numbered = [replace(report, student=str(place)) for place, (_, report) in enumerate(anonymous, 1)]
     examples = {
         key: [example for example in found if example.count >= COMMON and not words & words_of([example.source])]
         for key, found in context.examples.items()
     }
-    return numbered, ClassContext(context.graph, entries, _some(examples), is_anonymous=True)
+    return numbered, ClassContext(context.graph, unnamed, _some(examples), is_anonymous=True)
 
 
 def _some(examples: Mapping[tuple[str, str], Sequence[Example]]) -> dict[tuple[str, str], Sequence[Example]]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
-from handgrad.report.class_summary import GradientSummary, Item, score_of
+from handgrad.report.class_summary import GradientSummary, Item, max_score_of, score_of
 from handgrad.report.records import Report, ScoreEntry
 from handgrad.report.wording import KINDS, one_line
 
@@ -48,10 +48,11 @@ def distribution(reports: Sequence[Report], entries: Mapping[str, ScoreEntry] | 
     """Graded submissions by their share of the points, in tenths; full marks have a bar of their own."""
     counts = [0] * 11
     for report in reports:
-        score = score_of(report, (entries or {}).get(report.student))
-        if report.outcome == "graded" and report.max_score > 0 and score is not None:
+        entry = (entries or {}).get(report.student)
+        score, most = score_of(report, entry), max_score_of(report, entry)
+        if report.outcome == "graded" and most > 0 and score is not None:
             # rounded before it is cut: ten times 0.1 add up to 0.9999999999999999
-            counts[max(0, min(int(round(10 * score / report.max_score, 9)), 10))] += 1
+            counts[max(0, min(int(round(10 * score / most, 9)), 10))] += 1
     labels = [f"{10 * tenth} to {10 * tenth + 10}%" for tenth in range(10)] + ["100%"]
     return dict(zip(labels, counts, strict=True))
 

@@ -22,6 +22,7 @@ __all__ = [
     "has_score",
     "is_earlier",
     "items",
+    "max_score_of",
     "resubmitted",
     "score_of",
     "summarise",
@@ -123,7 +124,7 @@ def summarise(
     return ClassSummary(
         outcomes=Counter(report.outcome for report in reports),
         scores=tuple(score_of(report, entries.get(report.student)) or 0.0 for report in graded),
-        max_score=max((report.max_score for report in reports), default=0.0),
+        max_score=max((max_score_of(report, entries.get(report.student)) for report in reports), default=0.0),
         perfect=sum(report.passed for report in graded),
         gradients=tuple(gradients),
         given_up=tuple(Counter(filter(None, map(_given_up, graded))).most_common()),
@@ -179,6 +180,11 @@ def score_of(report: Report | None, entry: ScoreEntry | None = None) -> float | 
     if entry is not None:
         return entry.final if entry.is_scored else None
     return report.score if report and has_score(report) else None
+
+
+def max_score_of(report: Report | None, entry: ScoreEntry | None = None) -> float:
+    """The points that can be earned: the gradebook's, with the cells that a human marks, or else the report's."""
+    return entry.max_score if entry else report.max_score if report else 0.0
 
 
 def changed(report: Report, entry: ScoreEntry | None) -> str:

@@ -8,7 +8,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.report.class_summary import ClassSummary, changed, grouped, score_of, summarise
+from handgrad.report.class_summary import ClassSummary, changed, grouped, max_score_of, score_of, summarise
 from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
 from handgrad.report.term import Term
@@ -251,7 +251,7 @@ def _score_text(report: Report | None, entry: ScoreEntry | None) -> str:
     score = score_of(report, entry)
     if score is None:
         return report.outcome if report else "-"
-    return out_of(score, entry.max_score if entry else report.max_score if report else 0.0)
+    return out_of(score, max_score_of(report, entry))
 
 
 def _named(gradients: Mapping[str, tuple[str, str]], most: int = 3) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import mean, median
 
-from handgrad.report.class_summary import Item, items, score_of, summarise
+from handgrad.report.class_summary import Item, items, max_score_of, score_of, summarise
 from handgrad.report.names import shown
 from handgrad.report.records import Report, ScoreEntry
 from handgrad.report.score_export import csv_text
@@ -40,8 +40,9 @@ class TermAssignment:
     @cached_property
     def max_score(self) -> float:
         """Points that can be earned."""
-        points = [*(report.max_score for report in self.reports.values())]
-        return max([*points, *(entry.max_score for entry in self.entries.values())], default=0.0)
+        students = {*self.reports, *self.entries}
+        points = (max_score_of(self.reports.get(student), self.entries.get(student)) for student in students)
+        return max(points, default=0.0)
 
     @cached_property
     def scores(self) -> Mapping[str, float]:

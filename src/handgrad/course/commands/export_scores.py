@@ -50,7 +50,7 @@ def export(
     Parameters
     ----------
     only_final
-        Whether the students are left out who have a gradient that waits for manual review.
+        Whether the students are left out who have something that waits for manual review.
 
     Raises
     ------
@@ -68,7 +68,11 @@ def export(
     waiting = [row.student for row in rows if not row.is_final]
     if only_final:
         rows = [row for row in rows if row.is_final]
-    text = EXPORTS[form](rows, assignment, sum(check.points for check in exercise.checks))
+    # the gradebook also has the cells that a human marks
+    most = max(
+        (row.entry.max_score for row in rows if row.entry), default=sum(check.points for check in exercise.checks)
+    )
+    text = EXPORTS[form](rows, assignment, most)
     if output:
         write_text(output, text, mode=course.file_mode)
     return Exported(text, waiting, [row.student for row in rows if row.is_earlier])

@@ -227,25 +227,24 @@ class GradebookWriter:
             Whether it is the submission that was graded last.
         """
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
-        points = {graded[verdict.id]: verdict.points for verdict in report.checks}
-        held = {graded[verdict.id] for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
+        held = {verdict.id for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
         texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
             notebook, new = self._submitted(connection, report.student, timestamp)
             before = self._new_row() if new else self._row(connection, notebook)
-            to_review = {
-                graded[name]
-                for name, cell in before.cells.items()
-                if _needs_review(cell, points.get(graded[name]), is_held=graded[name] in held, is_same=is_same)
-            }
+            row = before.updated(report, comments)
             rows = [
-                {"cell": cell, "notebook": notebook, "score": points.get(cell), "manual": cell in to_review}
-                for cell in (graded.values() if new else points)
+                {
+                    "cell": graded[name],
+                    "notebook": notebook,
+                    "score": cell.auto,
+                    "manual": _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
+                }
+                for name, cell in row.cells.items()
             ]
             remarks = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
             connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
             connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(remarks) if new else remarks)
-            row = before.updated(report, comments)
             penalty = self._penalise(connection, notebook, report.student, row.score)
             return replace(row, late_penalty=penalty, name=self._name(report.student))
 
@@ -371,7 +370,7 @@ class GradebookWriter:
 def _needs_review(cell: CellGrade, points: float | None, *, is_held: bool, is_same: bool) -> bool:
     """Whether a cell needs manual review after its automatic score was written: ``points``, None if it has none."""
     if cell.manual is None:
-        return is_held
+        return is_held or points is None
     return cell.waiting or not is_same or (points is not None and points != cell.auto)
 
 

@@ -31,7 +31,7 @@ from nbgrader.preprocessors import (
 from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, is_task
 from traitlets.config import Config
 
-from handgrad.course.nbgrader.feedback_exporter import FeedbackExporter
+from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, FeedbackExporter
 from handgrad.course.nbgrader.preprocessors import REPORT, CheckOthers, Grade, RepairIds, SaveVerdicts, show
 from handgrad.errors import CourseError
 from handgrad.report.records import Report, final_score
@@ -221,12 +221,13 @@ class GradebookRow:
         return manual if manual is not None else self.comments.get(name)
 
     def updated(self, report: Report, comments: Mapping[str, str | None]) -> "GradebookRow":
-        """The row after ``report`` and its ``comments`` have been saved; manual scores and comments stay."""
-        points = {verdict.id: verdict.points for verdict in report.checks}
-        cells = {
-            name: replace(cell, auto=points.get(name, cell.auto if cell.auto is not None else 0.0))
-            for name, cell in self.cells.items()
-        }
+        """The row after ``report`` and its ``comments`` have been saved; manual scores and comments stay.
+
+        As in nbgrader, a text that answers a question has no automatic score, and 0 if it is unchanged.
+        """
+        points = dict.fromkeys((name for name, text in comments.items() if text == NO_RESPONSE), 0.0)
+        points |= {verdict.id: verdict.points for verdict in report.checks}
+        cells = {name: replace(cell, auto=points.get(name)) for name, cell in self.cells.items()}
         return replace(self, cells=cells, comments={name: comments.get(name) for name in self.comments})
 
 
