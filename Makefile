@@ -79,7 +79,8 @@ release: $(READY)
 constraints:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]' torch==2.13.0
+	# newer versions of soupsieve need Python 3.11.5, and Debian 12 has 3.11.2
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]' torch==2.13.0 soupsieve==2.10
 	sed -n '/^#/p' constraints.txt > $(VENV)/constraints.txt
 	$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
