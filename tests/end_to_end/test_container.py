@@ -200,4 +200,4 @@ def test_a_class_is_graded_in_the_container(image: Stage, capsys: pytest.Capture
     assert "20 submissions: 20 graded" in said
     assert re.search(r"isolation: (full|partial)", said)
     assert "nbgrader" in said.partition("server extension")[2]
-    assert size < 1500
+    assert size < 1400
