@@ -18,7 +18,7 @@ from nbgrader.api import Gradebook
 from handgrad.authoring.cases import read_cases
 from handgrad.course.commands import doctor
 from handgrad.course.commands.export_scores import export
-from handgrad.course.commands.grade_class import grade_class, stored_reports
+from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.manual_scores import set_manual_scores
@@ -125,6 +125,8 @@ def test_a_text_that_a_human_marks(tmp_path: Path) -> None:
         released.cells[-1].source = text
         (folder := tmp_path / "submitted" / student / "backprop").mkdir(parents=True)
         nbformat.write(released, folder / "backprop.ipynb")
+    changes = what_would_change(course, "backprop", executor=WORKER, workers=1)
+    assert [change.entry_after.max_score for change in changes if change.entry_after] == [30.0, 30.0]
     grade(course)
     found = entries(course, "backprop")
     assert {student: (entry.score, entry.max_score, entry.waiting) for student, entry in found.items()} == {

@@ -53,7 +53,7 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
         The gradebook cannot be read, or the course's plugin for late penalties fails.
     """
     points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
-    most = sum(of_kind or 0.0 for (of_kind,) in points)
+    most = _sum(points)
     by_hand: dict[str, list[str]] = defaultdict(list)
     for student, cell in manual:
         by_hand[student].append(cell)
@@ -80,7 +80,7 @@ def entries_after(
     :func:`entries`.
     """
     now = entries(course, assignment, as_written=True)
-    totals, automatic, duedates = _read(course, assignment, _TOTALS, _AUTOMATIC, DUEDATE)
+    points, totals, automatic, duedates = _read(course, assignment, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE)
     rows = {row.student: row for row in totals}
     old = {(student, cell): score or 0.0 for student, cell, score in automatic}
     duedate = next((date for (date,) in duedates), None)
@@ -92,7 +92,7 @@ def entries_after(
             if entry:
                 found[student] = replace(entry, penalty=_penalty_now(row, late, dates) or 0.0)
             continue
-        entry = entry or ScoreEntry(0.0, report.max_score)
+        entry = entry or ScoreEntry(0.0, _sum(points) or report.max_score)
         given = [verdict for verdict in report.checks if verdict.id not in entry.by_hand]
         score = entry.score + sum(verdict.points - old.get((name, verdict.id), 0.0) for verdict in given)
         handed_in, extension = dates.get(student), None
@@ -101,6 +101,11 @@ def entries_after(
         penalty = late.penalty(student, score, lateness(duedate, handed_in, extension))
         found[student] = replace(entry, score=score, penalty=penalty or 0.0, is_scored=True)
     return found
+
+
+def _sum(points: Sequence[Any]) -> float:
+    """The points of an assignment, from the rows of ``_POINTS``."""
+    return sum(of_kind or 0.0 for (of_kind,) in points)
 
 
 def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] | None = None) -> list[str]:
