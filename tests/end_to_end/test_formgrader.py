@@ -145,6 +145,8 @@ def _open_submission(desk: Desk, student: str) -> None:
     desk.page.wait_for_function(
         "window.formgrader && formgrader.loaded && formgrader.grades.loaded && formgrader.comments.loaded"
     )
+    # until the notebook's formulas are drawn, what is clicked moves
+    desk.page.wait_for_load_state("networkidle")
 
 
 def _kept(desk: Desk, student: str) -> tuple[float | None, float | None, bool]:

@@ -242,11 +242,14 @@ def keep_in_session(name: str, value: Any) -> None:
         shell.lasting[name] = value
 
 
-def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool = False) -> CellError | None:
+def run_cell(
+    cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool = False, in_sandbox: bool = False
+) -> CellError | None:
     """Run ``cell`` in ``namespace``; the error it raised, or None.
 
-    Everything that student code can raise is caught, ``SystemExit`` and ``KeyboardInterrupt`` included; earlier
-    assignments stay in ``namespace``. With ``traceback`` the error has IPython's formatted lines.
+    Everything that a cell can raise is caught, ``SystemExit`` included; earlier assignments stay in ``namespace``. A
+    ``KeyboardInterrupt`` is the student's own ``in_sandbox``; anywhere else somebody stops the command, and it is not
+    caught. With ``traceback`` the error has IPython's formatted lines.
     """
     shell = the_shell()
     if isinstance(shell, Shell):
@@ -254,6 +257,8 @@ def run_cell(cell: CompiledCell, namespace: dict[str, Any], *, traceback: bool =
     try:
         cell.run(namespace)
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not in_sandbox:
+            raise
         return _describe(shell, error, traceback, cell, namespace)
     return None
 

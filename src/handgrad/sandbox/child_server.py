@@ -189,7 +189,7 @@ def run_locked(
             torch.set_default_dtype(torch.float32)
             for index, source in enumerate(parameters["cells"]):
                 with captured() as taken:
-                    error = run_cell(CompiledCell(source, f"<locked {index}>"), saved.namespace)
+                    error = run_cell(CompiledCell(source, f"<locked {index}>"), saved.namespace, in_sandbox=True)
                 outputs.append(taken.take())
                 if error:
                     return {}, {"error": error.to_dict(), "parameter_set": parameters["name"], "cell": index}, b""
@@ -255,7 +255,7 @@ class Server:
                 if run["help"] and names:
                     saved.restore(contents=uncounted)
                 with Probing(forward) if index in run["watched"] else nullcontext() as probing:
-                    error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"])
+                    error = run_cell(self.cells[index], saved.namespace, traceback=run["outputs"], in_sandbox=True)
                 if run["outputs"] and (inline := sys.modules.get("matplotlib_inline.backend_inline")):
                     # Jupyter too shows the figures that are open after a cell
                     inline.flush_figures()

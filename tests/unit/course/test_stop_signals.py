@@ -35,6 +35,17 @@ def started(work: str, **options: object) -> subprocess.Popen[str]:
     return process  # type: ignore[no-any-return]
 
 
+def test_in_the_middle_of_a_cell() -> None:
+    """An instructor's cell that runs is stopped with the command: the signal is no error of the cell."""
+    work = "run_cell(CompiledCell('import time; print(\"ready\", flush=True); time.sleep(60)'), new_namespace())"
+    imported = "from handgrad.notebook.execution import CompiledCell, new_namespace, run_cell; "
+    process = started(imported + work)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60)[0] == f"stopped {signal.SIGTERM:d}\n"
+
+
 def test_each_signal_once() -> None:
     """The first signal stops, whichever it is; those that follow do not disturb the clean-up."""
     for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -24,7 +24,7 @@ def _run(
     """Run one cell; its error, and what it showed as ``(stream or kind, text)``."""
     namespace = new_namespace() if namespace is None else namespace
     with captured() as outputs:
-        error = run_cell(CompiledCell(textwrap.dedent(source)), namespace, traceback=traceback)
+        error = run_cell(CompiledCell(textwrap.dedent(source)), namespace, traceback=traceback, in_sandbox=True)
     return error, _shown(outputs)
 
 
