@@ -16,12 +16,14 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import jsonschema
 import nbformat
 import pytest
+import typer
 
+from handgrad import cli
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Report, ReportOutcome, Verdict
 from helpers import reference_pages
 from helpers.courses import RIGHT, make_course
@@ -32,6 +34,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 MOST_LEFT = 26
 """Blocks that may be left out; raise it when there is no way to run one here."""
 SYMPTOMS = (ROOT / "docs/student/stuck.md", ROOT / "docs/help/troubleshooting.md")
+OF_ALL_COMMANDS = ("verbose", "quiet", "help")
 FOREIGN = ("ModuleNotFoundError:", "NameError:", "FileNotFoundError:", "handgrad: command not found")
 LANGUAGES = ("sh", "python", "json", "toml", "yaml", "markdown", "text", "{toctree}")
 FENCE = re.compile(r"^( *)```([\w{}]*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -214,6 +217,25 @@ def test_generated_pages() -> None:
     for name, page in reference_pages.WRITTEN.items():
         with named(name):
             assert (reference_pages.PAGES / name).read_text(encoding="utf-8") == page()
+
+
+def test_the_page_of_commands_has_every_option() -> None:
+    """Every name of every option that a command accepts is in the page's section of the command."""
+    sections = {part.split("\n")[0]: part for part in reference_pages.commands_page().split("\n### ")[1:]}
+    for name, command in _commands(typer.main.get_command(cli.app), "handgrad"):
+        for option in command.params:
+            if option.param_type_name == "option" and not option.hidden and option.name not in OF_ALL_COMMANDS:
+                with named(f"{name} {option.name}"):
+                    assert all(text in sections[name] for text in (*option.opts, *option.secondary_opts))
+
+
+def _commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Each command with its full name, as they are called."""
+    for inner, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{name} {inner}")
+        else:
+            yield f"{name} {inner}", command
 
 
 SCHEMA = json.loads((ROOT / "docs/reference/report.schema.json").read_text(encoding="utf-8"))

@@ -73,7 +73,9 @@ def _parameters(command: CommandInfo) -> Iterator[tuple[Any, bool, str, Any]]:
 
 
 def _row(info: Any, is_option: bool, name: str, default: Any) -> str:
-    names = info.param_decls or (f"--{name.replace('_', '-')}",)
+    # of `typer.Option("--to", "-o")` typer keeps the first name as a default
+    given = (info.default, *(info.param_decls or ()))
+    names = [one for one in given if isinstance(one, str) and one.startswith("-")] or [f"--{name.replace('_', '-')}"]
     shown = ", ".join(f"`{one}`" for one in names) if is_option else f"`{info.metavar}`"
     value = f" {_cell(info.choices or info.metavar)}" if is_option and (info.choices or info.metavar) else ""
     if isinstance(info.show_default, str):

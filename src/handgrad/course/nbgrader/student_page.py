@@ -1,12 +1,14 @@
 """A released notebook as one HTML page, after a student's first *Run All*. It runs cells: only for an author's own."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.exporters import HTMLExporter
 from nbconvert.preprocessors import ExecutePreprocessor
+from traitlets.config import Config
 
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
@@ -25,9 +27,16 @@ def student_page(course: Course, path: Path, title: str) -> tuple[str, str]:
     CourseError
         The notebook's kernel cannot be started, or it dies.
     """
+    with TemporaryDirectory() as folder:
+        # nbclient leaves this file where a kernel that is being started is stopped
+        config = Config(ConnectionFileMixin={"connection_file": str(Path(folder, "kernel.json"))})
+        return _run(Config(course.config, **config), path, title)
+
+
+def _run(config: Config, path: Path, title: str) -> tuple[str, str]:
     notebook, stopped, begun = nbformat.read(path, as_version=4), "", list[int]()
     run = ExecutePreprocessor(
-        config=course.config,
+        config=config,
         extra_arguments=["--log-level=ERROR"],  # a kernel warns about its own transport
         on_cell_start=lambda cell, cell_index: begun.append(cell_index),
     )
