@@ -399,7 +399,7 @@ def export(
     format: Annotated[Export, typer.Option(help="Format of the file.")] = "csv",  # noqa: A002
     to: Annotated[Path | None, _output_option("standard output")] = None,
     only_final: Annotated[
-        bool, _option("--only-final", help="Leave out students with a gradient that is held for manual review.")
+        bool, _option("--only-final", help="Leave out students of whom something waits for manual review.")
     ] = False,
     course: CourseOption = Path(),
 ) -> None:
