@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat import NotebookNode
@@ -39,9 +39,9 @@ def reviewed_cells(
         "died": {},
     }
     # a notebook's `!pip install` would install into the environment of the tests; as in the sandbox, there is no shell
-    no_shell = [patch.object(InteractiveShell, name, side_effect=OSError) for name in ("system", "getoutput")]
+    no_shell = patch.multiple(InteractiveShell, system=Mock(side_effect=OSError), getoutput=Mock(side_effect=OSError))
     # what the notebook writes, such as a downloaded list of names, must not stay
-    with TemporaryDirectory() as folder, contextlib.chdir(folder), no_shell[0], no_shell[1]:
+    with TemporaryDirectory() as folder, contextlib.chdir(folder), no_shell:
         return review(request, (ROOT / "data" / "names.txt").read_bytes())
 
 

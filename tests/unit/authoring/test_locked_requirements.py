@@ -24,9 +24,11 @@ def test_the_file_is_what_is_pinned() -> None:
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     lock = _pins(text)
     assert {name: version for name, version in lock.items() if pins.get(name) != version}.keys() <= {"setuptools"}
+    assert {"numpy", "nbgrader", "ipython", "sympy"} <= lock.keys()
     needed = _pins(locked("grade")).keys() & pins.keys() - {"torch"}
     assert needed - {"setuptools"} == lock.keys() - {"setuptools"}
     assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\w)", text)[1:])
+    assert not {"torch", "pytest", "ruff", "mypy", "distributed", "handgrad"} & lock.keys()
 
 
 def test_what_is_installed_here() -> None:

@@ -83,7 +83,7 @@ def entries_after(
     points, totals, automatic, duedates = _read(course, assignment, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE)
     rows = {row.student: row for row in totals}
     old = {(student, cell): score or 0.0 for student, cell, score in automatic}
-    duedate = next((date for (date,) in duedates), None)
+    most, duedate = _sum(points), next((date for (date,) in duedates), None)
     late, found = LatePenalties(course.config), {}
     for student, report in reports.items():
         name = student if student in rows else old_names.get(student, student)
@@ -92,7 +92,7 @@ def entries_after(
             if entry:
                 found[student] = replace(entry, penalty=_penalty_now(row, late, dates) or 0.0)
             continue
-        entry = entry or ScoreEntry(0.0, _sum(points) or report.max_score)
+        entry = entry or ScoreEntry(0.0, most or report.max_score)
         given = [verdict for verdict in report.checks if verdict.id not in entry.by_hand]
         score = entry.score + sum(verdict.points - old.get((name, verdict.id), 0.0) for verdict in given)
         handed_in, extension = dates.get(student), None

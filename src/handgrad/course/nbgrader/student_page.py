@@ -29,8 +29,8 @@ def student_page(course: Course, path: Path, title: str) -> tuple[str, str]:
     """
     with TemporaryDirectory() as folder:
         # nbclient leaves this file where a kernel that is being started is stopped
-        config = Config(ConnectionFileMixin={"connection_file": str(Path(folder, "kernel.json"))})
-        return _run(Config(course.config, **config), path, title)
+        connection = {"connection_file": str(Path(folder, "kernel.json"))}
+        return _run(Config(course.config, ConnectionFileMixin=connection), path, title)
 
 
 def _run(config: Config, path: Path, title: str) -> tuple[str, str]:
