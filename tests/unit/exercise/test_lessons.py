@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +19,10 @@ from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.exercise.reference import ForwardFacts, Reference
 from helpers import lesson_names
 from helpers.inputs import named
-from helpers.paths import ASSIGNMENTS, ROOT
+from helpers.paths import ASSIGNMENTS, ROOT, TESTS
 
-GRADIENTS = [name for name in ASSIGNMENTS if name != "training"]
+EXERCISES = {name: Exercise.read(ROOT / "source" / name / f"{name}.ipynb") for name in ASSIGNMENTS}
+GRADIENTS = [name for name, exercise in EXERCISES.items() if exercise.tensors]
 NOT_RUN = ("picture", "train")
 """Cells at which a run of the worked notebook ends: a picture, and ten seconds of training."""
 
@@ -49,8 +51,8 @@ def lesson(assignment: str) -> Lesson:
                 exec(compile(cell.source, f"<{cell.id}>", "exec"), namespace)
     assert torch.get_num_threads() == 1
     torch.set_num_threads(threads)
-    exercise = Exercise.read(path)
-    known = {"math": math, "exercise": exercise, "slope": slope, "assignments": ASSIGNMENTS}
+    exercise, minutes = EXERCISES[assignment], notebook.metadata.get("handgrad", {}).get("minutes")
+    known = {"math": math, "exercise": exercise, "minutes": minutes, "slope": slope, "assignments": ASSIGNMENTS}
     steps = [line for cell in exercise.cells if cell.name == "forward" for line in cell.source.splitlines()]
     known |= {"steps": steps} if assignment == "backprop" else {}
     # their functions see this very dictionary
@@ -65,340 +67,11 @@ def slope(function: Any, at: float) -> float:
     return float(found)
 
 
-LETTERS = (
-    (
-        "80% to train on, 10% to tune, 10% to test",
-        "(train_end, dev_end) == (int(len(words) * 0.8), int(len(words) * 0.9))",
-    ),
-    ("`.` is 0, `a` is 1, `z` is 26", "(stoi['.'], stoi['a'], stoi['z']) == (0, 1, 26)"),
-)
-CLAIMS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
-    "backprop": {
-        "title": (("26 gradients", "len(exercise.stubs) == 26"),),
-        "about_data": (
-            *LETTERS,
-            ("so the name `ada` makes four examples", "len(build_dataset(['ada'])[0]) == 4"),
-        ),
-        "about_forward": (
-            ("so none is above 0", "(logprobs <= 0).all()"),
-            ("the exponentials of each row add up to 1", "torch.allclose(logprobs.exp().sum(1), torch.ones(n))"),
-            ("The two differ by one number in each row", "(logits - logprobs).std(1).max() < 1e-5"),
-        ),
-        "names": (
-            ("the scores of the 27 characters", "logits.shape[1] == 27"),
-            ("so none is above 0", "(norm_logits <= 0).all()"),
-            ("all above 0", "(counts > 0).all()"),
-        ),
-        "about_backward": (
-            ("a loss of log 27, about 3.30", "vocab_size == 27 and f'{math.log(27):.2f}' == '3.30'"),
-            ("should not be far from it", "abs(loss - math.log(27)) < 0.3"),
-        ),
-        "about_dlogprobs": (
-            (
-                "row 0 with the first label, row 1 with the second",
-                "dlogprobs[0, Yb[0]] != 0 and dlogprobs[1, Yb[1]] != 0",
-            ),
-            ("the mean of these 32 numbers", "n == 32"),
-            ("The other 832 entries", "int((dlogprobs == 0).sum()) == 832"),
-            (
-                "the product of its 32 probabilities, a number so small that 32-bit floats round it to 0",
-                "probs[range(n), Yb].shape == (32,) and probs[range(n), Yb].prod() == 0",
-            ),
-        ),
-        "about_dprobs": (
-            ("The slope of the logarithm is 1 where the probability is 1", "slope(torch.log, 1.0) == 1"),
-            ("and has no bound towards 0", "slope(torch.log, 1e-300) > 1e299"),
-            (
-                "rounded to exactly 0, in a column that the loss never looks at. What would your formula give there? "
-                "(Autograd gives `nan` as well.",
-                "math.isnan(slope(lambda x: 0 * x.log() + 1, 0.0))",
-            ),
-        ),
-        "about_dcounts_sum_inv": (
-            ("one number, 27 uses", "counts.shape[1] == 27 and counts_sum_inv.shape == (n, 1)"),
-            ("over all 27 columns of `counts`", "counts.shape[1] == 27"),
-            ("used 27 times", "counts.shape[1] == 27"),
-        ),
-        "about_dcounts_sum": (
-            ("The largest entry in each row of `counts` is `exp(0)`, which is 1", "(counts.max(1).values == 1).all()"),
-            ("lies between 1 and 27", "((counts_sum > 1) & (counts_sum < 27)).all()"),
-        ),
-        "about_dcounts": (
-            ("harms all 27 probabilities of its row", "counts.shape[1] == 27"),
-            ("one number went to 27 places. Here, 27 numbers flow into one place", "counts.shape[1] == 27"),
-            ("any one of the 27 counts", "counts.shape[1] == 27"),
-            (
-                "its two effects add up; nothing is counted twice",
-                "torch.allclose(counts.grad, dprobs * counts_sum_inv + counts_sum.grad.expand_as(counts))",
-            ),
-        ),
-        "about_dnorm_logits": (("next to nothing left", "dnorm_logits.sum(1).abs().max() < 1e-7"),),
-        "about_dlogit_maxes": (
-            (
-                "In 32-bit floats, `exp(89)` is already infinite",
-                "torch.tensor([88.0, 89.0]).exp().isinf().tolist() == [False, True]",
-            ),
-            ("keeps every exponent at or below 0", "(norm_logits <= 0).all()"),
-            ("around 1e-9, are rounding", "dlogit_maxes.abs().max() < 2e-8"),
-            (
-                "zeros pass, and so does the wrong sign",
-                "cmp('logit_maxes', 0 * dlogit_maxes, logit_maxes) is None"
-                " and cmp('logit_maxes', -dlogit_maxes, logit_maxes) is None",
-            ),
-            ("a column stretched over 27", "norm_logits.shape[1] == 27"),
-        ),
-        "about_dh": (
-            ("in all 27 of them", "W2.shape[1] == 27"),
-            ("each neuron votes on 27 characters", "W2.shape[1] == 27"),
-        ),
-        "about_dW2": (
-            ("All 32 of them", "n == 32"),
-            ("one row of 64 numbers and one of 27", "(h.shape[1], logits.shape[1]) == (64, 27)"),
-            ("its 1,728 entries", "W2.numel() == 1728"),
-            (
-                "each row of `dlogits` has its `1/n` from there",
-                "torch.allclose(dlogits * n, probs - F.one_hot(Yb, 27), atol=1e-6)",
-            ),
-        ),
-        "about_db2": (
-            (
-                "these 27 numbers are taken for a row and added to each of the 32 examples",
-                "(b2.numel(), n) == (27, 32)",
-            ),
-            (
-                "add up the 27 entries. Apart from rounding, the total is zero",
-                "db2.sum().abs() < 1e-6 * db2.abs().max() * 27",
-            ),
-        ),
-        "about_dhpreact": (
-            ("when a neuron is near -1 or 1", "slope(torch.tanh, 9.0) < 1e-6 and slope(torch.tanh, -9.0) < 1e-6"),
-            ("differences around 1e-9", "(dhpreact - hpreact.grad).abs().max() < 2e-8"),
-        ),
-        "about_dbngain": (
-            ("every neuron has mean 0", "bnraw.mean(0).abs().max() < 1e-6"),
-            ("variance 1 over the batch", "torch.allclose(bnraw.var(0), torch.ones(n_hidden), atol=1e-3)"),
-            ("The 32 examples share it", "n == 32"),
-            ("a first dimension of size 1", "bngain.shape[0] == 1"),
-        ),
-        "about_dbnbias": (("from one row to 32", "n == 32"),),
-        "about_dbnvar_inv": (
-            ("shared by its 27 characters", "counts.shape[1] == 27"),
-            ("shared by the 32 examples", "bnraw.shape[0] == 32"),
-            ("look where the 1 is", "bnvar_inv.shape[0] == 1"),
-        ),
-        "about_dbnvar": (
-            (
-                "Its variance is 0, and without the guard the inverse would be infinite",
-                "(torch.ones(n).var()**-0.5).isinf()",
-            ),
-        ),
-        "about_dbndiff2": (
-            ("32 numbers flow into one", "n == 32"),
-            ("the mean of these same 32 numbers", "n == 32"),
-            ("off by one part in 32", "math.isclose(1 - (1/n) / (1/(n-1)), 1 / 32)"),
-        ),
-        "about_dbndiff": (("together with the 31 others", "n == 32"),),
-        "about_dbnmeani": (
-            ("But this gradient is not zero", "dbnmeani.abs().min() > 1e-6"),
-            ("one of the two contributes nothing", "(dbndiff2 * 2 * bndiff).sum(0).abs().max() < 1e-6"),
-        ),
-        "about_dhprebn": (
-            ("from which all 32 are measured", "n == 32"),
-            ("sum `dhprebn` over the 32 examples", "dhprebn.sum(0).abs().max() < 1e-7"),
-        ),
-        "about_dembcat": (("each row of the answer has 30 numbers", "dembcat.shape[1] == 30"),),
-        "about_dW1": (
-            (
-                "the first 10 rows of `W1` read the oldest of the three characters, "
-                "the next 10 the middle one, the last 10 the newest",
-                "W1.shape[0] == 30 and torch.equal(embcat[:, 20:], C[Xb[:, 2]])",
-            ),
-            ("the same value in all 32 examples", "n == 32"),
-        ),
-        "about_db1": (
-            ("it adds for all 32 examples", "n == 32"),
-            ("a true gradient of zero", "db1.abs().max() < 1e-7"),
-        ),
-        "about_demb": (
-            ("The 960 numbers", "emb.numel() == 960"),
-            (
-                "the 10 numbers of the first character come first, then the 10 of the second, then the 10 of the third",
-                "torch.equal(embcat.view(n, 3, 10), emb)",
-            ),
-        ),
-        "about_dC": (
-            ("96 lookups in a table of 27 rows", "(Xb.numel(), C.shape[0]) == (96, 27)"),
-            ("The one for `.` is the busiest by far", "Xb.view(-1).bincount().sort().values[-2] * 2 < (Xb == 0).sum()"),
-            ("a row of 26 zeros and a single one", "vocab_size == 27"),
-        ),
-        "closing": (
-            (
-                "the eight steps between the loss and `logits`",
-                "sum(' = ' in line for line in steps[steps.index('# cross-entropy loss, one step at a time') :]) == 8",
-            ),
-            (
-                "Three exercises go on from here with this network. In `cross_entropy`",
-                "{'cross_entropy', 'batch_norm', 'training'} <= {*assignments}",
-            ),
-            ("Three more, `layer_norm`, `attention` and `convolution`", "len(assignments) == 1 + 3 + 3"),
-        ),
-    },
-    "batch_norm": {
-        "about_data": LETTERS[1:],
-        "names": (("the scores of the 27 characters", "logits.shape[1] == 27"),),
-        "about_variance": (
-            ("the mean of these 32 examples, and no other number lies as close to these 32", "n == 32"),
-            (
-                "by one part in `n`",
-                "torch.allclose(hprebn.var(0, unbiased=False) / hprebn.var(0), torch.tensor(1 - 1 / n))",
-            ),
-        ),
-        "about_dhprebn": (
-            (r"32 numbers $x_1, \dots, x_{32}$", "hprebn.shape[0] == 32"),
-            (
-                "two combinations of the 32 entries of a column of `dhprebn` must come to zero",
-                "((dhprebn * torch.stack([torch.ones(n, n_hidden), hprebn - bnmeani])).sum(1).abs()"
-                " < 1e-4 * dhprebn.abs().max()).all()",
-            ),
-        ),
-        "closing": (
-            (
-                "Each subtraction is a projection. The second takes away the part that points along `bnraw`",
-                "torch.allclose(dhprebn,"
-                " bngain * bnvar_inv * (dhpreact - dhpreact.mean(0) - bnraw * (bnraw * dhpreact).sum(0)"
-                " / (bnraw**2).sum(0)), rtol=0, atol=1e-3 * dhprebn.abs().max().item())",
-            ),
-            (
-                "This length is `n-1` here",
-                "torch.allclose((bnraw**2).sum(0), torch.full((n_hidden,), n - 1.0), rtol=1e-3)",
-            ),
-            (
-                "with the biased variance it would be `n`",
-                "torch.allclose((hprebn - bnmeani).square().sum(0) / hprebn.var(0, unbiased=False), 0 * bnvar + n)",
-            ),
-        ),
-    },
-    "cross_entropy": {
-        "about_data": LETTERS[1:],
-        "names": (("the scores of the 27 characters", "logits.shape[1] == 27"),),
-        "about_softmax": (
-            ("the probabilities of a row add up to 1", "torch.allclose(F.softmax(logits, 1).sum(1), torch.ones(n))"),
-            ("pull and push are exactly equal", "dlogits.sum(1).abs().max() < 1e-7"),
-        ),
-    },
-    "training": {
-        "training-00": (
-            ("30,000 steps, which is some 10 seconds", "steps == 30000"),
-            ("for 1 step and for 10 steps", "[run['steps'] for run in exercise.training.hidden] == [1, 10]"),
-            ("half a point if it is right after 1 step and not after 10", "len(exercise.training.hidden) == 2"),
-        ),
-        "training-03": (
-            ("80% to train on, 10% to tune, 10% to test", LETTERS[0][1]),
-            ("`.` is 0", "stoi['.'] == 0"),
-        ),
-        "names": (("the scores of the 27 characters", "vocab_size == 27"),),
-        "training-13": (
-            ("counted from 0", "'for i in range(steps):' in exercise.solution()[-1][1]"),
-            (
-                "The learning rate is 0.1 before step `decay_step`, and 0.01 from there on",
-                "'0.1 if i < decay_step else 0.01' in exercise.solution()[-1][1]",
-            ),
-        ),
-        "training-15": (
-            ("where 1 step and 10 steps lead to", "[run['steps'] for run in exercise.training.hidden] == [1, 10]"),
-        ),
-        "training-23": (
-            ("reaches 2.219, and 0.02 more is still fine", "'dev_loss <= 2.219 + 0.02' in exercise.checks[-1].source"),
-            ("has 3.30", "f'{math.log(vocab_size):.2f}' == '3.30'"),
-        ),
-    },
-    "layer_norm": {
-        "title": (("16 gradients", "len(exercise.stubs) == 16"), ("not 16", "len(exercise.stubs) == 16")),
-        "about_dy": (("48 of them at these sizes, and not over the 6 rows", "(y.numel(), y.shape[0]) == (48, 6)"),),
-        "about_dW2": (
-            ("each row of `dy` has its share from there", "torch.allclose(dy * y.numel(), 2 * (y - target))"),
-        ),
-        "about_dcdf": (("0 is shut, 1 is wide open", "((cdf > 0) & (cdf < 1)).all()"),),
-        "about_dgain": (
-            (
-                "This gain and the shift are the only places in layer norm where rows meet",
-                "(gain.shape[0], shift.shape[0]) == (1, 1)",
-            ),
-        ),
-        "about_dinv_std": (
-            ("used 8 times", "centred.shape[1] == 8"),
-            ("the answer for row 0 change if the other five rows were thrown away", "batch_size == 6"),
-        ),
-        "about_dmean": (
-            ("One number is subtracted from 8", "x.shape[1] == 8"),
-            ("adds nothing here", "(dvar * 2 / n_embd * centred).sum(1).abs().max() < 1e-6"),
-        ),
-    },
-    "attention": {
-        "title": (("17 gradients", "len(exercise.stubs) == 17"), ("not 17", "len(exercise.stubs) == 17")),
-        "about_data": (
-            (
-                "`mask` is 1 where a token (the row) may look at another (the column), and 0 above the diagonal",
-                "torch.equal(mask, torch.ones(block_size, block_size).tril())",
-            ),
-        ),
-        "about_forward": (
-            (
-                "minus infinity where the mask is 0",
-                "torch.allclose(scores.masked_fill(mask == 0, -math.inf).softmax(2), att, atol=1e-6)",
-            ),
-        ),
-        "names": (
-            (
-                "1 where a token may look at another, 0 where the other lies in the future",
-                "mask[0, 1] == 0 and mask[1, 0] == 1",
-            ),
-            ("the others are 0", "(kept[:, mask == 0] == 0).all()"),
-        ),
-        "about_dsums": (("dimension 2 here", "sums.shape == (batch_size, block_size, 1)"),),
-        "about_datt": (("Is this gradient zero there as well?", "(datt[:, mask == 0] != 0).any()"),),
-        "about_dkept": (("Why is it zero?", "(dkept * kept).sum(2).abs().max() < 1e-6"),),
-        "about_dmaxes": (("the true gradient is zero", "dmaxes.abs().max() < 1e-6"),),
-        "about_dscores": (("where the mask is 0", "(scores.argmax(2) > torch.arange(block_size)).any()"),),
-        "about_dbk": (("a true gradient of zero", "dbk.abs().max() < 1e-6"),),
-        "about_dWk": (
-            (
-                "Which of the three would still learn if the scores were held fixed?",
-                # with the attention held fixed, queries and keys have no way to the loss
-                "torch.autograd.grad(((att.detach() @ v @ Wo - target)**2).mean(), (Wq, Wk, Wv), allow_unused=True,"
-                " retain_graph=True)[:2] == (None, None)",
-            ),
-        ),
-    },
-    "convolution": {
-        "title": (("11 gradients", "len(exercise.stubs) == 11"), ("not 11", "len(exercise.stubs) == 11")),
-        "about_network": (("its 9 weights", "W1.shape[0] == 9"),),
-        "about_forward": (
-            ("patches of 3 by 3", "kernel_size == 3"),
-            ("those of a 6 by 6 picture", "conv.shape[1] == 6 * 6"),
-            ("squares of 2 by 2", "windows.shape[2] == 2 * 2"),
-            ("dimension 2", "windows.shape[2] == 4"),
-        ),
-        "names": (
-            ("0, 1 or 2", "set(labels.tolist()) <= {0, 1, 2} and logits.shape[1] == 3"),
-            ("squares of 3 by 3 pixels", "kernel_size == 3"),
-            ("each square of 2 by 2, in dimension 2", "windows.shape[2] == 2 * 2"),
-        ),
-        "about_dwindows": (
-            ("some windows are zero all over", "(windows == 0).all(2).any()"),
-            ("finds *every* place that is equally large", "(windows == pooled[:, :, None]).sum() > pooled.numel()"),
-        ),
-        "about_dpooled": (("which shape does the product give", "(dlogits @ W2.T).shape == (n, 45)"),),
-        "about_dW1": (("all 36 places of all 7 pictures", "conv.shape[:2] == (7, 36)"),),
-        "about_dimages": (
-            (
-                "part of 9 patches, one in a corner of a single one",
-                "F.fold(torch.ones(1, 9, 36), image_size, kernel_size)[0, 0, (4, 0), (4, 0)].tolist() == [9, 1]",
-            ),
-        ),
-    },
+CLAIMS: dict[str, dict[str, dict[str, str]]] = {
+    name: tomllib.loads((TESTS / "cases" / "lessons" / f"{name}.toml").read_text(encoding="utf-8"))
+    for name in ASSIGNMENTS
 }
-"""What a text states, by the id of its cell: words of the text, and what must be true where the notebook has run."""
+"""What each text states, by exercise and the id of its cell: words of it, and what must be true after a run."""
 
 NOT_CLAIMS = re.compile(
     r"```.*?```|`[^`\n]*`|\$[^$]*\$"  # code and formulas: tested by what runs them
@@ -412,7 +85,7 @@ def claims() -> Iterator[tuple[str, str, str, str]]:
     """Every claim: its exercise, its cell, its words, its condition."""
     for assignment, cells in CLAIMS.items():
         for cell, stated in cells.items():
-            for words, condition in stated:
+            for words, condition in stated.items():
                 yield assignment, cell, words, condition
 
 
@@ -431,7 +104,7 @@ def test_every_number_is_a_claim(assignment: str) -> None:
     """A number in a text belongs to a claim above: who adds one adds what must be true."""
     for cell, text in lesson(assignment).texts.items():
         rest = NOT_CLAIMS.sub("", text)
-        for words, _ in CLAIMS[assignment].get(cell, ()):
+        for words in CLAIMS[assignment].get(cell, ()):
             rest = rest.replace(NOT_CLAIMS.sub("", words), "")
         assert not re.findall(r".{20}\d+.{20}", f"{'':20}{rest}{'':20}", re.DOTALL), cell
 
