@@ -78,6 +78,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     namespace = _callers_namespace()
     checks = SessionChecks(session_of(namespace), name)
     if isinstance(tensor, torch.Tensor):
+        checks.session.keep_returned(f"d{name}", answer)
         answer = number_as_tensor(answer, tensor)
     if explained := _explained(checks.swapped, answer, tensor) or _explained(checks.stopped):
         raise _failed(Card(f"d{name}", explained))
@@ -112,7 +113,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
         if explained:
             diagnosis = explained
         elif forward:
-            diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, namespace)
+            diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, checks.session.variables())
     if before := " ".join(note for note in notes if note):
         diagnosis = replace(diagnosis, what=f"{before} {diagnosis.what}")
     # where an answer differs says nothing about its formula if that is right, or ran on other numbers
@@ -137,7 +138,7 @@ def progress() -> None:
         print(f"progress: {explained.what} {explained.advice}")
         return
     try:
-        state = progress_of(namespace, lambda name: bool(_explained(SessionChecks(session, name).older)))
+        state = progress_of(session.variables(), lambda name: bool(_explained(SessionChecks(session, name).older)))
     except NoForwardPass as reason:
         if LOSS not in namespace and (before := progress_file.last_time(namespace)):
             print(f"progress: {before}; run the notebook to go on.")
