@@ -17,6 +17,7 @@ from handgrad.errors import ExerciseError, OrdinaryAssignmentError, closest
 from handgrad.exercise.solution_marks import HIDDEN_TESTS
 from handgrad.notebook import tidying
 from handgrad.notebook.syntax import ParsedCell, code_of, gradients_taken
+from handgrad.report.parts import headings
 
 __all__ = ["Cell", "Check", "Exercise", "calling", "grade_id", "is_exercise", "kind_of"]
 
@@ -244,6 +245,13 @@ class Exercise:
         """The tensor of each gradient: ``dprobs`` is the gradient of ``probs``."""
         gradients = [check.gradient for check in self.checks if not check.is_value]
         return {gradient: gradient.removeprefix("d") for gradient in gradients}
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """The part of each answer, the heading above it; empty if there are not two parts."""
+        found = headings((cell.kind == "text", cell.name, cell.source) for cell in self.cells)
+        parts = {check.gradient: found[check.id if check.call else check.stub] for check in self.checks}
+        return parts if len({*parts.values()}) > 1 else {}
 
     @cached_property
     def values(self) -> tuple[Check, ...]:

@@ -195,6 +195,8 @@ class Grader:
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
             verdicts = self._held(verdicts, evidence, results, plain)
+        parts = self.exercise.parts
+        verdicts = [replace(verdict, part=parts.get(verdict.gradient, "")) for verdict in verdicts]
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,

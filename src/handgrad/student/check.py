@@ -20,7 +20,7 @@ from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass, times_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, explain, progress_file, progress_map
+from handgrad.student import card, explain, progress_file, progress_map, released_cells
 from handgrad.student.card import Card
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
@@ -145,10 +145,11 @@ def progress() -> None:
             return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
+    parts = released_cells.parts()
     if in_notebook():
-        show(progress_map.html(state), progress_map.text(state))
+        show(progress_map.html(state, parts), progress_map.text(state, parts))
     else:
-        print(progress_map.text(state))
+        print(progress_map.text(state, parts))
 
 
 @contextmanager
