@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +23,9 @@ from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
 from handgrad.student import card, explain, progress_file, progress_map, released_cells
 from handgrad.student.card import Card
+from handgrad.student.course_progress import course_progress
+from handgrad.student.course_progress import html as course_html
+from handgrad.student.course_progress import text as course_text
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
 from handgrad.student.quiet_error import show_no_traceback
@@ -145,11 +149,14 @@ def progress() -> None:
             return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
-    parts = released_cells.parts()
+    parts, course = released_cells.parts(), course_progress(Path())
+    html, text = progress_map.html(state, parts), progress_map.text(state, parts)
+    if len(course) > 1:
+        html, text = html + course_html(course), f"{text}\n\nThe course: {course_text(course)}"
     if in_notebook():
-        show(progress_map.html(state, parts), progress_map.text(state, parts))
+        show(html, text)
     else:
-        print(progress_map.text(state, parts))
+        print(text)
 
 
 @contextmanager
