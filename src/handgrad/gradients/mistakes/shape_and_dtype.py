@@ -70,6 +70,9 @@ def shape_rank(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             else ": compare the two shapes from the right"
         )
         yield {**_shapes(wrong), "how": how}
+    elif not reshaped and wrong.answer.numel() == wrong.expected.numel() > 1:
+        if wrong.close(wrong.value.reshape(wrong.expected_shape), wrong.expected):
+            yield {**_shapes(wrong), "how": ": reshape or view brings dimensions back that were merged or split"}
 
 
 @mistake("shape")
