@@ -12,6 +12,8 @@ from handgrad import __version__
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
+from handgrad.gradients.mistakes.catalogue import diagnosis_of
+from handgrad.gradients.mistakes.mistake import listed
 from handgrad.gradients.shared_memory import share_data
 from handgrad.grading.diagnosis import death_sentence, noticed
 from handgrad.grading.gradient_checks import GradientChecks
@@ -103,7 +105,9 @@ class Grader:
     ) -> None:
         if not exercise.is_trusted:
             raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
-        self.exercise, self.settings, self._seeds = exercise, settings or GradingSettings(), seeds
+        settings = settings or GradingSettings()
+        self.exercise, self._seeds = exercise, seeds
+        self.settings = replace(settings, sizes=(*settings.sizes, *exercise.training.sizes))
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
         self.plain: PlainChecks | None = None
         """The checks over the plain statements, for the submission at work."""
@@ -184,6 +188,7 @@ class Grader:
             ]
         left = self.settings.limits.submission_seconds - (time.monotonic() - started)
         found = self._branches(unexplained, submission, results, left) if self.gradients.is_diagnosing else {}
+        found = {**self._hidden(verdicts, unexplained), **found}
         verdicts = [
             replace(verdict, diagnosis=found[verdict.gradient], message="") if verdict.gradient in found else verdict
             for verdict in verdicts
@@ -193,6 +198,8 @@ class Grader:
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
             verdicts = self._held(verdicts, evidence, results, plain)
+        parts = self.exercise.parts
+        verdicts = [replace(verdict, part=parts.get(verdict.gradient, "")) for verdict in verdicts]
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -252,6 +259,20 @@ class Grader:
 
         redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
         return redrawing.diagnoses(gradients, {one: results.tensors(step, one)[0] for one in gradients})
+
+    def _hidden(self, verdicts: Sequence[Verdict], unexplained: Sequence[str]) -> Mapping[str, Diagnosis]:
+        """What can be said of those of the ``unexplained`` gradients that are right on the true gradients only."""
+        consumers = self.gradients.facts.consumers
+        return {
+            verdict.gradient: diagnosis_of(
+                "hidden-from-the-loss",
+                verdict.gradient,
+                consumers=listed(consumers[self.exercise.tensor_of[verdict.gradient]]),
+            )
+            for verdict in verdicts
+            if verdict.gradient in unexplained and verdict.outcome == "partial" and self.gradients.is_diagnosing
+            if verdict.comparison is None or not verdict.comparison.reshaped
+        }
 
     def _held(
         self,

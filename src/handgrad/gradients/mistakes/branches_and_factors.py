@@ -56,6 +56,16 @@ def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         yield {**_branches(wrong), "hidden": listed(hidden)}
 
 
+@mistake("values")
+def hidden_from_the_loss(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is
+    wrong.
+
+    Try: Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.
+    """
+    yield from ()
+
+
 # the whole gradient, or a branch of it
 
 

@@ -36,7 +36,7 @@ ORDER = (
     "other-gradient", "local-only", "step-too-many", "step-left-out",
     "same-factor", "product-of-sums", "wrong-pairs", "wrong-variable", "other-factor",
     "extra-factor", "missing-factor", "extra-term", "along-another-dimension",
-    "one-change", "upstream-unused", "wrong-branch", "missing-eps",
+    "one-change", "upstream-unused", "wrong-branch", "hidden-from-the-loss", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",
     # trained values

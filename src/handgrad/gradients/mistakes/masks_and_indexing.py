@@ -43,7 +43,8 @@ def moved(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Follow one entry of {tensor} through {lines}: its gradient belongs in the place of that entry.
     """
-    if wrong.shape == wrong.expected_shape and not wrong.is_right and bool(torch.isfinite(wrong.value).all()):
+    # in another shape too: pieces that are laid along another dimension
+    if wrong.value.numel() == wrong.expected.numel() and not wrong.is_right and bool(torch.isfinite(wrong.value).all()):
         answer, expected = (value.flatten().sort().values for value in (wrong.value, wrong.expected))
         # few different numbers may be the same by chance
         if len(set(expected.tolist())) > 3 and wrong.close(answer, expected):
@@ -61,20 +62,20 @@ def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         upstream = wrong.context.gradient_of(consumer)
         for name, index in wrong.context.indices.items():
             if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and _one_of_each(
-                wrong, index, upstream
+                wrong, consumer, index
             ):
                 yield {"index": name, "consumer": consumer}
 
 
-def _one_of_each(wrong: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) -> bool:
-    """Whether each row of the answer is one of its upstream gradients, where several must be added."""
+def _one_of_each(wrong: WrongAnswer, consumer: str, index: torch.Tensor) -> bool:
+    """Whether each row of the branch is one of its upstream gradients, where several must be added."""
     rows = index.reshape(-1)
-    values = upstream.reshape(len(rows), -1)
-    answer = wrong.value.reshape(len(wrong.value), -1)
+    values = wrong.context.gradient_of(consumer).reshape(len(rows), -1)
+    answer = (wrong.value - wrong.other_branches(consumer)).reshape(len(wrong.value), -1)
     if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
         return False
     added = torch.zeros_like(answer).index_add_(0, rows, values)
-    if not wrong.close(added.reshape(wrong.expected.shape), wrong.expected):
+    if not wrong.close(added.reshape(wrong.expected.shape), wrong.context.branch(wrong.name, consumer)):
         return False
     allowance = wrong.tolerance * scale_of(values)
     for row, value in enumerate(answer):
