@@ -26,6 +26,8 @@ EXERCISES = {
     else Exercise.read(ROOT / "source" / name / f"{name}.ipynb")
     for name in ASSIGNMENTS
 }
+WITH_GRADIENTS = [name for name, exercise in EXERCISES.items() if exercise.tensors]
+"""The exercises that ask for gradients; the others ask for values alone."""
 
 
 def _solution(name: str) -> NotebookNode:
