@@ -172,11 +172,9 @@ def test_lines_of_the_forward_pass(assignment: str) -> None:
 def test_every_name_is_explained(assignment: str) -> None:
     """The table of names has every name of the forward pass that is a tensor or a number made of the data."""
     found = lesson(assignment)
-    forward = next(
-        cell.source
-        for cell in found.exercise.cells
-        if cell.name == ("forward" if found.exercise.tensors else "backward")
-    )
+    sources = {cell.name: cell.source for cell in found.exercise.cells}
+    # without gradients, the forward pass may stand in the function that goes back
+    forward = sources.get("forward") or sources["backward"]
     forward = forward.partition("# backward pass")[0]
     code = re.sub(r"#.*", "", re.sub(r"\"{3}.*?\"{3}", "", forward))
     used = set(re.findall(r"[A-Za-z_]\w*", code))
