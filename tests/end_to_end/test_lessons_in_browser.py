@@ -7,11 +7,13 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+from playwright.sync_api import Error
 
 from handgrad.authoring.cases import read_cases
 from handgrad.exercise.exercise import Check, Exercise, grade_id
@@ -72,13 +74,18 @@ class Notebook:
         cell = self.cell(name)
         prompt = cell.locator(".jp-InputPrompt")
         before = prompt.inner_text()
-        cell.locator(".cm-content").click()
-        self.page.keyboard.press("Shift+Enter")
-        self.page.wait_for_function(
-            "([element, before]) => /\\d/.test(element.innerText) && element.innerText !== before",
-            arg=[prompt.element_handle(), before],
-        )
+        for _ in range(3):
+            # a page that is still busy with the cell before may lose a click
+            cell.locator(".cm-content").click()
+            self.page.keyboard.press("Shift+Enter")
+            with suppress(Error):
+                self._wait(prompt, f"element.innerText !== {before!r}", 20_000)
+                break
+        self._wait(prompt, f"/\\d/.test(element.innerText) && element.innerText !== {before!r}")
         return cell
+
+    def _wait(self, of: "Locator", condition: str, milliseconds: int = PATIENCE) -> None:
+        self.page.wait_for_function(f"element => {condition}", arg=of.element_handle(), timeout=milliseconds)
 
     def write(self, name: str, source: str) -> None:
         """Put an answer in the place of what stands in a stub, and run it."""
