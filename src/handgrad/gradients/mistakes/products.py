@@ -75,6 +75,36 @@ def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                         yield {"factor": factor, "lines": lines(wrong, (consumer,))}
 
 
+@mistake("values")
+def forward_again(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} takes d{consumer} through the step forwards, as the forward pass takes {tensor}: a gradient goes
+    backwards.
+
+    Try: Look at {lines}: to which entries of {consumer} does one entry of {tensor} contribute, and by which factors?
+    Its gradient collects from these entries, by these factors.
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        forwards = _forwards(wrong, consumer)
+        if forwards is not None and wrong.fits(wrong.other_branches(consumer) + forwards):
+            yield {"part": part(wrong, consumer), "consumer": consumer, "lines": lines(wrong, (consumer,))}
+
+
+def _forwards(wrong: WrongAnswer, consumer: str) -> torch.Tensor | None:
+    """The Jacobian of a step times its upstream gradient; None if it is no square matrix, or hard to come by."""
+    tensor, result = wrong.context.tensors[wrong.name], wrong.context.tensors[consumer]
+    if tensor.shape != result.shape:
+        return None
+    upstream = wrong.context.gradient_of(consumer).to(result.dtype)
+    # what goes back is linear in what has arrived: its derivative is the transpose of the way back
+    arrived = upstream.clone().requires_grad_()
+    (back,) = torch.autograd.grad(result, tensor, arrived, create_graph=True, allow_unused=True)
+    # another named tensor may stand in between
+    if back is None or not wrong.close(back.detach().double(), wrong.context.branch(wrong.name, consumer)):
+        return None
+    (forwards,) = torch.autograd.grad(back, arrived, upstream, allow_unused=True)
+    return None if forwards is None else forwards.double()
+
+
 @dataclass(frozen=True)
 class _Product:
     """A branch that is ``number`` times a product of a gradient with the tensor ``factor``.
