@@ -149,13 +149,17 @@ def wrong_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
         upstream, shape = wrong.context.gradient_of(consumer), wrong.expected_shape
         dims = [dim for dim, sizes in enumerate(zip(shape, upstream.shape, strict=False)) if len(set(sizes)) > 1]
-        if upstream.ndim != len(shape) or len(dims) != 1 or upstream.shape[dims[0]] > MOST_TOGETHER:
+        if upstream.ndim != len(shape) or len(dims) != 1:
             continue
         (dim,) = dims
+        # several positions are made from one
+        if not shape[dim] < upstream.shape[dim] <= MOST_TOGETHER:
+            continue
         used = _added_up(wrong, wrong.value - wrong.other_branches(consumer), upstream, dim)
         right = _added_up(wrong, wrong.context.branch(wrong.name, consumer), upstream, dim)
         place = next((place for place, (one, other) in enumerate(zip(used, right, strict=False)) if one != other), None)
-        if place is not None:
+        # without any, the branch is missing
+        if place is not None and any(used):
             added = ("position " if len(used[place]) == 1 else "positions ") + listed(map(str, used[place]))
             yield {
                 "dim": str(dim),

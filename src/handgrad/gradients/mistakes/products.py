@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from handgrad.gradients import autograd_graph
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, scale_of
 from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
@@ -95,14 +96,11 @@ def _forwards(wrong: WrongAnswer, consumer: str) -> torch.Tensor | None:
     if tensor.shape != result.shape:
         return None
     upstream = wrong.context.gradient_of(consumer).to(result.dtype)
-    # what goes back is linear in what has arrived: its derivative is the transpose of the way back
-    arrived = upstream.clone().requires_grad_()
-    (back,) = torch.autograd.grad(result, tensor, arrived, create_graph=True, allow_unused=True)
+    found = autograd_graph.forwards(tensor, result, upstream, wrong.context.tensors.values())
     # another named tensor may stand in between
-    if back is None or not wrong.close(back.detach().double(), wrong.context.branch(wrong.name, consumer)):
+    if found is None or not wrong.close(found[0].double(), wrong.context.branch(wrong.name, consumer)):
         return None
-    (forwards,) = torch.autograd.grad(back, arrived, upstream, allow_unused=True)
-    return None if forwards is None else forwards.double()
+    return found[1].double()
 
 
 @dataclass(frozen=True)
