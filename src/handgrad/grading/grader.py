@@ -105,7 +105,9 @@ class Grader:
     ) -> None:
         if not exercise.is_trusted:
             raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
-        self.exercise, self.settings, self._seeds = exercise, settings or GradingSettings(), seeds
+        settings = settings or GradingSettings()
+        self.exercise, self._seeds = exercise, seeds
+        self.settings = replace(settings, sizes=(*settings.sizes, *exercise.training.sizes))
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
         self.plain: PlainChecks | None = None
         """The checks over the plain statements, for the submission at work."""
@@ -196,6 +198,8 @@ class Grader:
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
             verdicts = self._held(verdicts, evidence, results, plain)
+        parts = self.exercise.parts
+        verdicts = [replace(verdict, part=parts.get(verdict.gradient, "")) for verdict in verdicts]
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,
@@ -328,10 +332,11 @@ class Grader:
 
     def _help(self, pass_: Pass, gradient: str) -> torch.Tensor:
         """The gradient that is given in a pass, or that replaces an answer in it."""
-        if pass_.kind == "plain" and self.plain:
-            return self.plain.state.reference.step.upstream[self.exercise.tensor_of[gradient]]
-        reference = self.references[pass_.name]
-        values = reference.step.upstream if pass_.kind == "step" else reference.gradients
+        if pass_.kind.startswith("plain") and self.plain:
+            reference = self.plain.state.reference
+        else:
+            reference = self.references[pass_.name]
+        values = reference.step.upstream if pass_.kind in ("step", "plain") else reference.gradients
         return values[self.exercise.tensor_of[gradient]]
 
     def _is_needed(self, pass_: Pass, results: PassResults, plain: Sequence[PlainCell]) -> bool:

@@ -43,7 +43,8 @@ def moved(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Follow one entry of {tensor} through {lines}: its gradient belongs in the place of that entry.
     """
-    if wrong.shape == wrong.expected_shape and not wrong.is_right and bool(torch.isfinite(wrong.value).all()):
+    # in another shape too: pieces that are laid along another dimension
+    if wrong.value.numel() == wrong.expected.numel() and not wrong.is_right and bool(torch.isfinite(wrong.value).all()):
         answer, expected = (value.flatten().sort().values for value in (wrong.value, wrong.expected))
         # few different numbers may be the same by chance
         if len(set(expected.tolist())) > 3 and wrong.close(answer, expected):

@@ -79,4 +79,5 @@ def diagnose_update(name: str, stub: str, first: Sequence[ParameterUpdate]) -> D
         return None
     if abs(factors[0] + 1) < 0.01:
         return ENTRIES["wrong-way"].diagnosis(name, {"stub": stub}, stub)
-    return ENTRIES["other-length"].diagnosis(name, {"stub": stub, "times": f"{factors[0]:.3g}"}, stub)
+    times = f"{factors[0]:.3g}" if abs(factors[0] - 1) > 0.01 else f"{factors[0]:.4f}"
+    return ENTRIES["other-length"].diagnosis(name, {"stub": stub, "times": times}, stub)

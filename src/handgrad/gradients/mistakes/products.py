@@ -23,10 +23,13 @@ def matrix_products(upstream: torch.Tensor, value: torch.Tensor, shape: tuple[in
     """The matrix products of two tensors that have ``shape`` once their batch dimensions are summed.
 
     The keys are: whether ``value`` comes first, whether ``upstream`` is transposed, whether ``value`` is transposed.
+    A ``value`` of a single row, as a state with which every example begins, stands for as many rows as are needed.
     """
     products: dict[_Order, torch.Tensor] = {}
     if min(upstream.ndim, value.ndim) < 2:
         return products
+    if value.ndim == 2 and len(value) == 1:
+        value = value.expand(upstream.shape[-2], -1)
     for order in _ORDERS:
         left, right = _operands(upstream, value, order)
         if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != shape[-2:]:
@@ -139,8 +142,9 @@ class _Product:
 
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
         """The same product with another tensor as its factor; None if the shapes do not fit."""
-        value = wrong.context.forward[name]
-        if value.shape != wrong.context.forward[self.factor].shape:
+        value, own = wrong.context.forward[name], wrong.context.forward[self.factor]
+        # one of the two may be a row that is stretched
+        if value.shape != own.shape and {value.shape[:-1], own.shape[:-1]} != {(1,), self.upstream.shape[:-1]}:
             return None
         product = _products(wrong, self.upstream, value).get(self.order)
         return None if product is None else self.number * product

@@ -70,6 +70,11 @@ def shape_rank(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             else ": compare the two shapes from the right"
         )
         yield {**_shapes(wrong), "how": how}
+    elif not reshaped and wrong.shape != wrong.expected_shape and wrong.value.numel() == wrong.expected.numel():
+        regrouped = wrong.value.reshape(wrong.expected_shape)
+        # a whole gradient of zeros would fit in any shape
+        if bool(wrong.expected.any()) and wrong.close(regrouped, wrong.expected):
+            yield {**_shapes(wrong), "how": ": reshape or view brings dimensions back that were merged or split"}
 
 
 @mistake("shape")
