@@ -254,7 +254,10 @@ def check(
                 report = process.check(request, tell)
     from handgrad.report.formats import FORMATS
     from handgrad.report.terminal import report_text
+    from handgrad.student.course_progress import note_check
 
+    if format == "text":
+        note_check(notebook if notebook.is_dir() else notebook.parent, report)
     try:
         text = report_text(report, width=_width(), color=_has_color()) if format == "text" else FORMATS[format](report)
     except ValueError as error:
@@ -263,6 +266,29 @@ def check(
     if format == "text" and {check.outcome for check in report.checks} == {"missing"}:
         output.note("If you have written some of them, save the notebook and check it again: the check reads the file.")
     raise typer.Exit(0 if report.passed else 1)
+
+
+@command(STUDENTS, "handgrad progress")
+def progress(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="[FOLDER]", show_default="the current folder", help="Where your exercises are."),
+    ] = Path(),
+) -> None:
+    """Show how far you are in a course: which exercises are done, and which is next.
+
+    It reads the released folders and what `cmp` and `handgrad check` have noted in them. Nothing is run.
+    """
+    from handgrad.errors import SubmissionError
+    from handgrad.student.course_progress import course_progress, text
+
+    exercises = course_progress(folder)
+    if not exercises:
+        raise SubmissionError(
+            f"there is no exercise in {folder.resolve()}, nor in a folder in it: name the folder in which the released "
+            "exercises are. Each has a file exercise.json."
+        )
+    typer.echo(text(exercises))
 
 
 @command(INSTRUCTORS, "handgrad grade backprop --dry-run")

@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +17,9 @@ from handgrad.errors import ExerciseError, OrdinaryAssignmentError, closest
 from handgrad.exercise.solution_marks import HIDDEN_TESTS
 from handgrad.notebook import tidying
 from handgrad.notebook.syntax import ParsedCell, code_of, gradients_taken
+from handgrad.report.parts import headings
 
-__all__ = ["Cell", "Check", "Exercise", "grade_id", "is_exercise", "kind_of"]
+__all__ = ["Cell", "Check", "Exercise", "calling", "grade_id", "is_exercise", "kind_of"]
 
 Kind = Literal["text", "locked", "stub", "check", "free"]
 PARAMETERS_TAG = "parameters"
@@ -44,6 +45,9 @@ class Check:
 
     Its grade_id, ``id``, is ``check_`` and the name of the answer: of a ``gradient``, or another value. The ``source``
     has its hidden tests. The ``stub`` that answers it is the one with the answer's name, else the last one above.
+
+    If it compares what a function of the stub returns, ``call`` is that expression, ``scale_backward(dy, x)[0]``, and
+    the answer's name stands in its place in the source.
     """
 
     id: str
@@ -51,6 +55,7 @@ class Check:
     points: float
     source: str
     stub: str = ""
+    call: str = ""
 
     @property
     def is_value(self) -> bool:
@@ -109,23 +114,25 @@ def _imports_handgrad(notebook: NotebookNode) -> bool:
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of a notebook that takes long, in the parameters cell's metadata under the key ``handgrad``.
+    """What hidden passes set, in the parameters cell's metadata under the key ``handgrad``.
 
-    ``hidden`` are the parameters that hidden passes set besides the seed, such as ``{"steps": 10}``: smallest first,
-    one round each. ``seconds`` is the time for one cell in the visible pass (default: as in the other passes).
+    ``hidden`` are parameters besides the seed, such as ``{"steps": 10}``: smallest first, one round each. ``sizes`` are
+    other sizes, such as ``{"stride": 1}``: for each of them there is one more round. ``seconds`` is the time for one
+    cell in the visible pass (default: as in the other passes).
     """
 
     hidden: tuple[Mapping[str, Any], ...] = ({},)
     seconds: float | None = None
+    sizes: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, metadata: Any, faults: list[str]) -> Self:
         """The settings in ``metadata``; errors in them are added to ``faults``."""
-        known = ("hidden", "seconds")
+        known = ("hidden", "seconds", "sizes")
         if not isinstance(metadata, Mapping) or not set(known).issuperset(metadata):
             faults.append(f"the metadata {METADATA!r} of the parameters cell may only have the keys {', '.join(known)}")
             return cls()
-        hidden, seconds = metadata.get("hidden", {}), metadata.get("seconds")
+        hidden, seconds, sizes = metadata.get("hidden", {}), metadata.get("seconds"), metadata.get("sizes", [])
         hidden = [hidden] if isinstance(hidden, Mapping) else hidden
         if not (isinstance(hidden, list) and hidden and all(isinstance(parameters, Mapping) for parameters in hidden)):
             faults.append(f"{METADATA}.hidden of the parameters cell is not an object or a list of objects")
@@ -133,7 +140,16 @@ class Training:
         if seconds is not None and (type(seconds) not in (int, float) or seconds <= 0):
             faults.append(f"{METADATA}.seconds of the parameters cell is {seconds!r}, not a number of seconds")
             seconds = None
-        return cls(tuple(dict(parameters) for parameters in hidden), seconds)
+        if not (isinstance(sizes, list) and all(isinstance(parameters, Mapping) for parameters in sizes)):
+            faults.append(f"{METADATA}.sizes of the parameters cell is not a list of objects")
+            sizes = []
+        return cls(tuple(map(dict, hidden)), seconds, tuple(map(dict, sizes)))
+
+    @property
+    def content(self) -> list[Any]:
+        """All of it as plain data."""
+        more = [list(map(dict, self.sizes))] if self.sizes else []
+        return [list(map(dict, self.hidden)), self.seconds, *more]
 
 
 @dataclass(frozen=True)
@@ -231,6 +247,13 @@ class Exercise:
         return {gradient: gradient.removeprefix("d") for gradient in gradients}
 
     @cached_property
+    def parts(self) -> dict[str, str]:
+        """The part of each answer, the heading above it; empty if there are not two parts."""
+        found = headings((cell.kind == "text", cell.name, cell.source) for cell in self.cells)
+        parts = {check.gradient: found[check.id if check.call else check.stub] for check in self.checks}
+        return parts if len({*parts.values()}) > 1 else {}
+
+    @cached_property
     def values(self) -> tuple[Check, ...]:
         """The checks whose answer is not a gradient, in order."""
         return tuple(check for check in self.checks if check.is_value)
@@ -239,7 +262,7 @@ class Exercise:
     def given_gradients(self) -> dict[str, str]:
         """The gradients without a stub that a locked cell takes from autograd, each with its tensor."""
         taken = gradients_taken(cell.source for cell in self.cells if cell.kind == "locked")
-        return {gradient: tensor for gradient, tensor in taken.items() if gradient not in self.stubs}
+        return {gradient: tensor for gradient, tensor in taken.items() if gradient not in {*self.stubs, *self.tensors}}
 
     @cached_property
     def tensor_of(self) -> dict[str, str]:
@@ -288,6 +311,21 @@ class Exercise:
         """The check of an answer."""
         return next(check for check in self.checks if check.gradient == gradient)
 
+    def calls_of(self, stub: str) -> tuple[Check, ...]:
+        """The checks that compare what a function of a stub returns."""
+        return tuple(check for check in self.checks if check.stub == stub and check.call)
+
+    def answer_cells(self, solutions: Mapping[str, str]) -> dict[str, str]:
+        """For each stub, or each check with a call of its function, the code that makes the answer, in order."""
+        cells: dict[str, str] = {}
+        checks = {check.id: check for check in self.checks if check.call}
+        for cell in self.cells:
+            if cell.kind == "stub" and not self.calls_of(cell.name):
+                cells[cell.name] = solutions[cell.name]
+            elif check := checks.get(cell.name):
+                cells[check.gradient] = f"{solutions[check.stub]}\n{calling(check)}"
+        return cells
+
     def setup_names(self) -> tuple[str, ...]:
         """grade_ids of the locked cells before the first stub, in order."""
         return tuple(cell.name for cell in self.cells[: self.first_stub] if cell.kind == "locked")
@@ -314,15 +352,14 @@ class Exercise:
         """SHA-256 over the names, kinds and sources of all cells: what the answers depend on, and no points."""
         content: list[Any] = [[cell.kind, cell.name, cell.source] for cell in self.cells]
         if self.training != Training():
-            content.append([list(map(dict, self.training.hidden)), self.training.seconds])
+            content.append(self.training.content)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property
     def graded_digest(self) -> str:
         """SHA-256 over what decides verdicts: the code of the cells, without comments, texts and points."""
         content = [[cell.kind, cell.name, _code(cell.source)] for cell in self.cells if cell.kind != "text"]
-        training = [list(map(dict, self.training.hidden)), self.training.seconds]
-        return hashlib.sha256(json.dumps([content, training]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([content, self.training.content]).encode()).hexdigest()
 
     @cached_property
     def digest(self) -> str:
@@ -356,6 +393,9 @@ def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> 
         answer = cell.name.removeprefix("check_")
         is_shared = cell.name.startswith("check_") and cell.name not in compared
         stub = answer if answer in stubs else above if is_shared else ""
+        call, source = _call_in(cell.source, answer, stubs)
+        if call:
+            stub = next(name for name in stubs if name == _called(ast.parse(call, mode="eval").body))
         if not stub:
             faults.append(
                 f"check {cell.name!r} has no stub: name it check_ and the grade_id of its stub, or check_ and a value "
@@ -364,9 +404,50 @@ def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> 
         if not isinstance(worth, (int, float)) or worth < 0:
             faults.append(f"check {cell.name!r} has points {worth!r}, not a number of at least 0")
         else:
-            checks.append(Check(cell.name, answer, float(worth), cell.source, stub))
+            checks.append(Check(cell.name, answer, float(worth), source, stub, call))
     faults += _unasked(stubs, checks)
     return checks
+
+
+def calling(check: Check) -> str:
+    """The statements that make the answer of a check with a call; it is None if the function, or its value, is none."""
+    *rest, call = _around(ast.parse(check.call, mode="eval").body)
+    name, function = check.gradient, _called(call)
+    values = [ast.unparse(call)]
+    for node in reversed(rest):
+        node.value = ast.Name(name, ast.Load())
+        values.append(f"None if {name} is None else {ast.unparse(node)}")
+    lines = "\n    ".join(f"{name} = {value}" for value in values)
+    return f"{name} = None\nif callable(globals().get({function!r})):\n    {lines}"
+
+
+def _around(node: ast.expr) -> Iterator[Any]:
+    """An expression, and what its subscripts and attributes are read from, the innermost last."""
+    yield node
+    while isinstance(node, ast.Subscript | ast.Attribute):
+        node = node.value
+        yield node
+
+
+def _called(node: ast.expr) -> str:
+    """The name of the function in ``scale_backward(dy, x)[0]``; empty if it is no such expression."""
+    *_, inner = _around(node)
+    return inner.func.id if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) else ""
+
+
+def _call_in(source: str, answer: str, stubs: Sequence[str]) -> tuple[str, str]:
+    """The call of a function of a stub that a check compares as ``answer``, and the check with the name in its place.
+
+    Without one, an empty text and the check as it is.
+    """
+    parsed = ParsedCell.of(source)
+    for step in parsed.steps if parsed else ():
+        match step.node:
+            case ast.Expr(value=ast.Call(func=ast.Name(id="cmp"), args=[ast.Constant(value=str(name)), value, *_])):
+                if f"d{name}" == answer and _called(value) in stubs:
+                    call = ast.get_source_segment(source, value) or ""
+                    return call, source.replace(call, answer)
+    return "", source
 
 
 def _unasked(stubs: Sequence[str], checks: Sequence[Check]) -> list[str]:

@@ -62,12 +62,13 @@ def why_not(
         return "failed", f"{gradient} is far larger than {tensor}: a gradient has the shape of its tensor."
     if strange := [answer.type for answer in answers if answer.kind == "other"]:
         return "failed", f"{gradient} is not a tensor but of type {strange[0]}: a gradient is a tensor like {tensor}."
-    if errors := results.errors(index):
-        return raised(gradient, errors, results.visible_error(index), results.limits)
+    if (errors := results.errors(gradient)) and not results.returns_none(gradient):
+        cell = results.submission.cell_of(gradient)
+        return raised(cell, errors, results.visible_error(gradient), results.limits)
     if deaths := [result.death for result in results.results.values() if result.death]:
         return deaths[0].reason, death_sentence(deaths[0], results.limits)
     if results.submission.cells[index].position is None:
-        return "missing", f"The cell of {gradient} is not in the notebook."
+        return "missing", f"The cell of {results.submission.cell_of(gradient)} is not in the notebook."
     return "missing", f"{gradient} is not written yet."
 
 

@@ -103,7 +103,9 @@ class Grader:
     ) -> None:
         if not exercise.is_trusted:
             raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
-        self.exercise, self.settings, self._seeds = exercise, settings or GradingSettings(), seeds
+        settings = settings or GradingSettings()
+        self.exercise, self._seeds = exercise, seeds
+        self.settings = replace(settings, sizes=(*settings.sizes, *exercise.training.sizes))
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
         self.plain: PlainChecks | None = None
         """The checks over the plain statements, for the submission at work."""
@@ -193,6 +195,8 @@ class Grader:
             failed = [gradient for gradient in wrong if gradient in self.exercise.tensors]
             verdicts = [self._with_note(verdict, failed, evidence[verdict.id], results) for verdict in verdicts]
             verdicts = self._held(verdicts, evidence, results, plain)
+        parts = self.exercise.parts
+        verdicts = [replace(verdict, part=parts.get(verdict.gradient, "")) for verdict in verdicts]
         report = Report(
             assignment=self.exercise.name,
             notebook=self.exercise.name,

@@ -281,11 +281,14 @@ class GradientChecks:
         self, check: Check, results: PassResults, evidence: Sequence[Evidence], uses: Sequence[ForbiddenUse]
     ) -> Verdict:
         """The verdict on one gradient, from its :meth:`evidence` and the forbidden names in the cells."""
-        own = uses[results.submission.stub_indices()[check.gradient]]
+        own = [uses[index] for index in results.submission.indices_of(check.gradient)]
         verdict = self._judged(check, results, evidence)
-        if own.internals:
-            return tampered(verdict, own.internals)
-        copies = own.autograd or any(check.gradient in use.copied for use in uses)
+        if internals := [name for use in own for name in use.internals]:
+            return tampered(verdict, internals)
+        copies = any(use.autograd for use in own) or any(check.gradient in use.copied for use in uses)
+        if check.call and verdict.comparison and verdict.comparison.finite:
+            # of what a function returns, some may be formulas
+            copies = False
         if copies and verdict.outcome in ("failed", "error"):
             # what autograd's absence leads to, such as None for a grad_fn, is no news
             message = verdict.message if "AutogradOff" in verdict.message else ""
@@ -325,7 +328,7 @@ class GradientChecks:
             message = "" if diagnosis else message
             if error := self._stopped(check, results):
                 outcome = "error" if outcome == "failed" else outcome
-                diagnosis, message = None, raises(check.gradient, error)
+                diagnosis, message = None, raises(results.submission.cell_of(check.gradient), error)
         return Verdict(check.id, check.gradient, outcome, share * check.points, check.points, seen, diagnosis, message)
 
     def _diagnosis(
@@ -343,7 +346,7 @@ class GradientChecks:
         A diagnosis of what it left half done would not be true.
         """
         index = results.submission.stub_indices()[check.gradient]
-        error = results.visible_error(index)
+        error = results.visible_error(check.gradient)
         if error is None or any(answer.kind != "tensor" for answer in results.all_answers(check.gradient)):
             return None
         last = last_line_that_writes(results.submission.cells[index].source, check.gradient)

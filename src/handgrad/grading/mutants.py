@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Mutant", "mutants"]
+__all__ = ["Mutant", "arguments", "mutants"]
 
 Replacement = tuple[str, ast.AST]
 """The kind of a mistake, and the new node."""
@@ -84,6 +84,19 @@ def mutants(
     for text in _without_a_statement(tree):
         kinds.setdefault(text, ("statement dropped", ""))
     return [Mutant(gradient, kind, text, original, word) for text, (kind, word) in kinds.items() if kind]
+
+
+def arguments(source: str, call: str) -> dict[str, str]:
+    """The names that a call gives to the parameters of the function in a cell, by parameter."""
+    functions = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    given: dict[str, str] = {}
+    for node in ast.walk(ast.parse(call)):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in functions:
+                pairs = [*zip((arg.arg for arg in functions[name].args.args), args, strict=False)]
+                pairs += [(keyword.arg or "", keyword.value) for keyword in keywords]
+                given |= {parameter: value.id for parameter, value in pairs if isinstance(value, ast.Name)}
+    return given
 
 
 def _word(kind: str, old: ast.AST, new: ast.AST) -> str:

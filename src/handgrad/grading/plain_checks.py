@@ -57,7 +57,8 @@ class PlainChecks:
         # an answer is replaced by its reference, so it is there even if its own statement is left out
         plain = plain_cells(sources, {*self.state.reference.namespace, *self.exercise.tensors}, self.modules)
         return [
-            PlainCell(in_double(cell.source)) if cell.locked else own
+            # what calls a student's function may try values in it
+            PlainCell(in_double(cell.source), may_probe=bool(cell.gradients)) if cell.locked else own
             for cell, own in zip(submission.cells, plain, strict=True)
         ]
 

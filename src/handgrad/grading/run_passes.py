@@ -83,16 +83,30 @@ class PassResults:
         """Whether a hidden pass gave a tensor for ``gradient``."""
         return any(value is not None for pass_ in self.passes[1:] for value in self.tensors(pass_, gradient))
 
-    def errors(self, index: int) -> list[CellError]:
-        """What the cell raised, pass by pass."""
-        cells = (result.cells.get(index) for result in self.results.values())
-        return [cell.error for cell in cells if cell and cell.error]
+    def errors(self, gradient: str) -> list[CellError]:
+        """What the cell of an answer raised, or its function, pass by pass."""
+        return [error for result in self.results.values() for error in self._raised(gradient, result)]
 
-    def visible_error(self, index: int) -> CellError | None:
-        """What the cell raised in the visible pass; the other passes' messages are not for students."""
+    def returns_none(self, gradient: str) -> bool:
+        """Whether a function gives None for a gradient, once the gradients before it are right."""
+        helped = [pass_ for pass_ in self.passes if pass_.helps and pass_.name in self.results]
+        return bool(self.submission.cells[self.submission.stub_indices()[gradient]].function) and any(
+            (answer := self.pair(pass_, gradient).at_stub) is not None
+            and answer.kind == "none"
+            and not list(self._raised(gradient, self.results[pass_.name]))
+            for pass_ in helped
+        )
+
+    def visible_error(self, gradient: str) -> CellError | None:
+        """What it raised in the visible pass; the other passes' messages are not for students."""
         visible = self.results.get(self.passes[0].name)
-        cell = visible.cells.get(index) if visible else None
-        return cell.error if cell else None
+        return next(self._raised(gradient, visible), None) if visible else None
+
+    def _raised(self, gradient: str, result: PassResult) -> Iterator[CellError]:
+        for index in self.submission.indices_of(gradient):
+            if (cell := result.cells.get(index)) and cell.error:
+                # a line of the grader's own call is none of the student's
+                yield replace(cell.error, line=0) if self.submission.cells[index].locked else cell.error
 
     def left_empty(self, pass_: Pass) -> set[int]:
         """The cells that are left empty in a pass, since they ended the process of an earlier one."""
@@ -285,7 +299,7 @@ def _run(
     stubs, cells = submission.stub_indices(), submission.cells
     last = len(cells)
     # the outputs of locked cells at the end, such as plots, are shown for the visible pass only
-    while pass_.kind != "visible" and last and cells[last - 1].locked:
+    while pass_.kind != "visible" and last and cells[last - 1].locked and not cells[last - 1].gradients:
         last -= 1
     collected = {
         index: tuple(name for name in cell.gradients if not (pass_.helps and name in values))

@@ -5,14 +5,16 @@ formula.
 """
 
 import ast
+import itertools
 import types
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.exercise import Exercise, calling
 from handgrad.exercise.reference import Reference
 from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
@@ -70,8 +72,9 @@ class SolutionMutants:
 
     def __init__(self, exercise: Exercise, references: Mapping[str, Reference]) -> None:
         self._exercise, self._references = exercise, references
-        self._solutions = {cell.name: cell.source for cell in exercise.cells if cell.kind == "stub"}
-        self._stubs = {gradient: stub for stub, answers in exercise.answers.items() for gradient in answers}
+        self._stubs = {cell.name: cell.source for cell in exercise.cells if cell.kind == "stub"}
+        self._cells = exercise.answer_cells(self._stubs)
+        """The code of each answer that has its own, or of the stub that makes it."""
         self._namespaces: dict[Setting, dict[str, dict[str, Any]]] = {}
         self._made: dict[str, list[Mutant]] = {}
         self._right: dict[tuple[str, Setting], bool] = {}
@@ -96,33 +99,35 @@ class SolutionMutants:
         return diagnosis_of("one-change", gradient, change=change, lines=lines)
 
     def _mutants_of(self, gradient: str) -> list[Mutant]:
-        stub = self._stubs[gradient]
         if gradient not in self._made:
-            tensors = self._exercise.tensors
-            answered = (name for other in self._before(stub) for name in self._exercise.answers[other])
-            earlier = [name for name in answered if name in tensors]
+            tensors, check = self._exercise.tensors, self._exercise.check_of(gradient)
+            own = (gradient,) if check.call else self._exercise.answers[check.stub]
+            earlier = list(itertools.takewhile(lambda name: name not in own, tensors))
             shapes = self._shapes | {name: self._shapes[tensors[name]] for name in earlier}
-            source = self._solutions[stub]
+            source = self._stubs[check.stub]
             known = self._is_pure and _ends(source)
             made = mutants(gradient, source, earlier, shapes, self._exercise.sizes) if known else []
-            self._made[gradient] = [mutant for mutant in made if mutant.kind in _CHANGES]
+            after = f"\n{calling(check)}" if check.call else ""
+            self._made[gradient] = [
+                replace(mutant, source=mutant.source + after) for mutant in made if mutant.kind in _CHANGES
+            ]
         return self._made[gradient]
+
+    def _cell(self, gradient: str) -> str:
+        """The name of the code that makes a gradient."""
+        return gradient if gradient in self._cells else self._exercise.check_of(gradient).stub
 
     @cached_property
     def _is_pure(self) -> bool:
         """Whether no solution uses a helper or an object of a locked cell, which may write into the references."""
         namespace = next(iter(self._references.values())).namespace
         try:
-            trees = [ast.parse(source) for source in self._solutions.values()]
+            trees = [ast.parse(source) for source in self._stubs.values()]
         except SyntaxError:
             # a magic
             return False
         names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
         return all(_is_plain(namespace.get(name)) for name in names)
-
-    def _before(self, stub: str) -> list[str]:
-        stubs = list(self._solutions)
-        return stubs[: stubs.index(stub)]
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -141,7 +146,7 @@ class SolutionMutants:
             name, step = setting
             reference = self._references[name]
             expected = (reference.step.gradients if step else reference.gradients)[self._exercise.tensors[gradient]]
-            solution = Mutant(gradient, "", self._solutions[self._stubs[gradient]], "")
+            solution = Mutant(gradient, "", self._cells[self._cell(gradient)], "")
             self._right[gradient, setting] = _same(self._value(gradient, solution, setting), expected, tolerance)
         return self._right[gradient, setting]
 
@@ -158,7 +163,7 @@ class SolutionMutants:
     def _value(self, gradient: str, mutant: Mutant, setting: Setting) -> torch.Tensor | None:
         """The value of a mutant in one pass; None if it raises, or gives no tensor."""
         try:
-            namespace = self._namespace(setting)[self._stubs[gradient]]
+            namespace = self._namespace(setting)[self._cell(gradient)]
             value = run_answer(mutant.source, namespace, torch.get_default_dtype()).get(gradient)
         except (Exception, SystemExit):
             # a mutant may raise anything
@@ -170,7 +175,7 @@ class SolutionMutants:
             name, step = setting
             reference = self._references[name]
             gradients = reference.step.upstream if step else reference.gradients
-            self._namespaces[setting] = namespaces_before(self._solutions, reference.namespace, gradients)
+            self._namespaces[setting] = namespaces_before(self._cells, reference.namespace, gradients)
         return self._namespaces[setting]
 
 

@@ -133,7 +133,7 @@ def record(exercise: Exercise) -> list[dict[str, Any]]:
     ExerciseError
         The solution cannot be run.
     """
-    passes = passes_of(exercise, [int(exercise.digest[:12], 16)])
+    passes = passes_of(exercise, [int(exercise.digest[:12], 16)], exercise.training.sizes)
     return [
         {"parameters": dict(pass_.parameters), "values": _packed(exercise, SolutionValues.of(exercise, pass_))}
         for pass_ in passes

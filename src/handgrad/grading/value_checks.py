@@ -97,9 +97,8 @@ class ValueChecks:
         if outcome in ("passed", "partial") and (broken := self._broken(check, results)):
             outcome, share, message = broken
         diagnosis: Diagnosis | None = None
-        index = results.submission.stub_indices()[check.gradient]
-        if outcome == "failed" and (errors := results.errors(index)):
-            outcome, message = raised(check.stub, errors, results.visible_error(index), results.limits)
+        if outcome == "failed" and (errors := results.errors(check.gradient)):
+            outcome, message = raised(check.stub, errors, results.visible_error(check.gradient), results.limits)
         elif outcome == "failed" and not message:
             diagnosis = self._diagnosis(check, results)
             message = "" if diagnosis else _wrong(check, results)
@@ -117,8 +116,8 @@ class ValueChecks:
         if results.out_of_time:
             seconds = results.limits.submission_seconds
             return "timeout", 0.0, f"The notebook used up its {seconds:g} seconds before {stub} could be graded."
-        if errors := results.errors(index):
-            outcome, message = raised(stub, errors, results.visible_error(index), results.limits)
+        if errors := results.errors(check.gradient):
+            outcome, message = raised(stub, errors, results.visible_error(check.gradient), results.limits)
             return outcome, 0.0, message
         return "missing", 0.0, f"{stub} is not written yet: it changes nothing that is checked."
 

@@ -4,14 +4,14 @@ The caller gives the texts and the colours of the boxes. The same list is drawn 
 one column, whichever fits into the page: no script, no scaling. Without its style it is a plain list.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from handgrad.report.graph_layout import COLUMN_HEIGHT, HEIGHT, Box, Layout, in_one_column, in_rows
 from handgrad.report.records import ForwardGraph
 
-__all__ = ["Node", "draw"]
+__all__ = ["Node", "draw", "draw_by_part"]
 
 MOST_COLUMNS = (4, 7)
 """Columns of the layouts in rows, the narrowest first."""
@@ -107,6 +107,41 @@ def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: S
     )
 
 
+def draw_by_part(
+    graph: ForwardGraph,
+    nodes: Mapping[str, Node],
+    parts: Mapping[str, Sequence[str]],
+    summaries: Mapping[str, str],
+    *,
+    opened: Collection[str],
+    label: str,
+) -> str:
+    """A large graph part by part, each folded under its heading; a part also has the boxes to which its arrows lead.
+
+    Parameters
+    ----------
+    graph, nodes, label
+        As for :func:`draw`.
+    parts
+        The tensors of each part, by its heading, in the order of the notebook.
+    summaries
+        What stands after each heading.
+    opened
+        The headings of the parts that are not folded.
+    """
+    pieces = []
+    for title, names in parts.items():
+        own = [name for name in graph.consumers if name in names]
+        part = ForwardGraph({name: graph.consumers[name] for name in own}, graph.leaves.intersection(own))
+        drawn = draw(part, nodes, label=f"{title}: {label}", order=names)
+        pieces.append(
+            f'<details style="margin:6px 0"{" open" if title in opened else ""}><summary style="cursor:pointer">'
+            f'<b>{escape(title)}</b> <span class="handgrad-soft">{escape(summaries.get(title, ""))}</span></summary>'
+            f"{drawn}</details>"
+        )
+    return "".join(pieces)
+
+
 def _style(layouts: Sequence[Layout], scope: str) -> str:
     """The style of the boxes, and for each layout the positions of the boxes where the page is wide enough for it."""
     parts = [_STYLE, _IN_ONE_COLUMN.replace("WIDEST", str(WIDEST_COLUMN))]
@@ -146,7 +181,9 @@ def _item(name: str, node: Node | None, graph: ForwardGraph, layouts: Sequence[L
         for kind, text in (("handgrad-soft", node.middle), ("handgrad-word", node.lowest))
         if text
     )
-    said = f' <span class="handgrad-said">goes into {escape(" and ".join(graph.consumers[name]))}</span>'
+    # the end of an arrow into another part goes nowhere here
+    into = graph.consumers.get(name, ())
+    said = f' <span class="handgrad-said">goes into {escape(" and ".join(into))}</span>' if into else ""
     attributes = f'class="handgrad-box{node.kind and " " + escape(node.kind)}" title="{escape(node.title)}"'
     if node.link:
         # a page colours and underlines its links

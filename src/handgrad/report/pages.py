@@ -24,11 +24,12 @@ from handgrad.report.class_summary import (
     score_of,
     summarise,
 )
-from handgrad.report.graph import Node, draw
+from handgrad.report.graph import Node, draw, draw_by_part
 from handgrad.report.names import alike, alike_sentence, called, shown
+from handgrad.report.parts import FOLDED_FROM, by_part, verdicts_by_part
 from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
 from handgrad.report.term import Term
-from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line
+from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line, out_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -112,7 +113,9 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         analysis=analysis,
         mistakes=find_common_mistakes(reports),
         rates=RATES,
-        graph=_class_graph(context.graph, summary) if context.graph and summary.scores else "",
+        graph=_class_graph(context.graph, summary, max((report.checks for report in reports), key=len))
+        if context.graph and summary.scores
+        else "",
         score_chart=score_chart(distribution(reports, context.entries)) if summary.scores else "",
         gradient_chart=gradient_chart(summary.gradients) if summary.gradients else "",
         item_chart=item_chart(analysis),
@@ -162,7 +165,7 @@ def strip(report: Report) -> list[tuple[str, str, str]]:
     return parts
 
 
-def _class_graph(graph: ForwardGraph, summary: ClassSummary) -> str:
+def _class_graph(graph: ForwardGraph, summary: ClassSummary, verdicts: Sequence[Verdict]) -> str:
     """The forward graph; the colour of a tensor is the share of the class whose gradient of it is right."""
     nodes = {}
     for item in summary.gradients:
@@ -179,6 +182,8 @@ def _class_graph(graph: ForwardGraph, summary: ClassSummary) -> str:
         nodes,
         not_graded="not graded",
         label="The tensors of the forward pass, each with the share of the class whose gradient is right",
+        verdicts=verdicts,
+        summaries={},
     )
 
 
@@ -251,6 +256,7 @@ def feedback_page(feedback: Feedback) -> str:
     verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
     not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
     there = {LOOKS[verdict.outcome].kind for verdict in feedback.report.checks}
+    folded = len(feedback.graph.consumers) > FOLDED_FROM
     return _template("feedback.html").render(
         feedback=feedback,
         style=_read("page.css") + _read("feedback.css"),
@@ -261,6 +267,7 @@ def feedback_page(feedback: Feedback) -> str:
             verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
         ],
         groups=_grouped(feedback.pieces),
+        parts={} if folded else _parts(feedback),
         kinds_there=[kind for kind in KINDS if kind in there],
     )
 
@@ -281,6 +288,17 @@ def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
     return groups
 
 
+def _parts(feedback: Feedback) -> dict[str, str]:
+    """How far each part of the exercise is, by its heading: ``3 of 4 right, 3 of 4 points``."""
+    said = {}
+    for title, verdicts in verdicts_by_part(feedback.report.checks).items():
+        right = sum(verdict.outcome == "passed" for verdict in verdicts)
+        grades = [feedback.grades.get(verdict.id, (verdict.points, verdict.max_points)) for verdict in verdicts]
+        points, most = map(sum, zip(*grades, strict=True))
+        said[title] = f"{right} of {len(verdicts)} right, {out_of(points, most)}"
+    return said
+
+
 def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
     nodes = {}
     for verdict in verdicts.values():
@@ -297,18 +315,37 @@ def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
         nodes,
         not_graded="",
         label="The tensors of the forward pass, with the verdict on each of your gradients",
+        verdicts=feedback.report.checks,
+        summaries=_parts(feedback),
     )
 
 
-def _graph(graph: ForwardGraph, nodes: Mapping[str, Node], *, not_graded: str, label: str) -> str:
+def _graph(
+    graph: ForwardGraph,
+    nodes: Mapping[str, Node],
+    *,
+    not_graded: str,
+    label: str,
+    verdicts: Sequence[Verdict],
+    summaries: Mapping[str, str],
+) -> str:
     """The forward graph with a node for each gradient that was graded, in the order of ``nodes``.
 
-    ``not_graded`` is in the boxes of the others.
+    ``not_graded`` is in the boxes of the others. A large graph is drawn part by part, as the ``verdicts`` have them; a
+    part in which all are right is folded.
     """
     boxes = {
         tensor: nodes.get(f"d{tensor}") or Node("", not_graded, f"d{tensor} is not graded", kind="box")
         for tensor in graph.consumers
     }
+    parts = verdicts_by_part(verdicts)
+    if parts and len(boxes) > FOLDED_FROM:
+        titles = {verdict.gradient.removeprefix("d"): title for title, group in parts.items() for verdict in group}
+        tensors = by_part([*titles, *(name for name in boxes if name not in titles)], titles)
+        passed = [title for title, group in parts.items() if all(verdict.outcome == "passed" for verdict in group)]
+        # a class has no verdict of its own
+        opened = parts.keys() - (passed if summaries else [])
+        return draw_by_part(graph, boxes, tensors, summaries, opened=opened, label=label)
     return draw(graph, boxes, label=label, order=[gradient.removeprefix("d") for gradient in nodes])
 
 

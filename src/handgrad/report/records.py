@@ -112,6 +112,8 @@ class Verdict:
         One sentence about the outcome; empty if there is nothing to add.
     tensor, place
         Of a notebook checked against its own forward pass: the tensor, and where the answer is; else empty.
+    part
+        The heading of the part of the exercise that it belongs to; empty if there are no parts.
     """
 
     id: str
@@ -124,6 +126,7 @@ class Verdict:
     message: str = ""
     tensor: str = ""
     place: str = ""
+    part: str = ""
 
     @property
     def sentence(self) -> str:
@@ -147,7 +150,7 @@ class Verdict:
         """The verdict as plain data."""
         comparison = self.comparison and self.comparison.to_dict()
         found = {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
-        return {name: value for name, value in found.items() if value or name not in ("tensor", "place")}
+        return {name: value for name, value in found.items() if value or name not in ("tensor", "place", "part")}
 
 
 def final_score(score: float, penalty: float) -> float:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from handgrad.report.class_summary import has_score
 from handgrad.report.names import shown
+from handgrad.report.parts import verdicts_by_part
 from handgrad.report.records import Report, Verdict
 from handgrad.report.wording import (
     LOOKS,
@@ -92,7 +93,11 @@ def _print_verdicts(console: Console, report: Report) -> None:
     rows = [_row(verdict, is_own=report.forward_pass == "own") for verdict in report.checks]
     widths = [max(cell_len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     console.print(Text(_laid_out(header, widths), "dim"))
+    parts = verdicts_by_part(report.checks)
+    first = {verdicts[0].id: title for title, verdicts in parts.items()}
     for verdict, row in zip(report.checks, rows, strict=True):
+        if title := first.get(verdict.id):
+            console.print(Text(f"{title}: {_of_part(parts[title])}", "bold"))
         text = Text(_laid_out(row, widths))
         text.stylize(LOOKS[verdict.outcome].style, 0, len(row[0]))
         console.print(text)
@@ -100,6 +105,13 @@ def _print_verdicts(console: Console, report: Report) -> None:
             continue  # the row shows it, and in a notebook just begun the sentence would be repeated twenty times
         for line in lines(verdict):
             console.print(Padding(Text(line), (0, 0, 0, 4)))
+
+
+def _of_part(verdicts: Sequence[Verdict]) -> str:
+    """How far a part is: ``3 of 4 right, 3 of 4 points``."""
+    right = sum(verdict.outcome == "passed" for verdict in verdicts)
+    points, most = (sum(getattr(verdict, name) for verdict in verdicts) for name in ("points", "max_points"))
+    return f"{right} of {len(verdicts)} right, {out_of(points, most)}"
 
 
 def _row(verdict: Verdict, *, is_own: bool) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def verdict_of(data: Any) -> Verdict:
     points, most = _number(data, "points"), _number(data, "max_points")
     if points is None or most is None or not 0 <= points <= most <= _MOST_POINTS:
         raise ValueError("the points are not possible")
-    texts = {name: text_of(data.get(name) or "") for name in ("id", "gradient", "message", "tensor", "place")}
+    texts = {name: text_of(data.get(name) or "") for name in ("id", "gradient", "message", "tensor", "place", "part")}
     return Verdict(
         **texts,
         outcome=outcome,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -20,8 +21,11 @@ from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass, times_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, explain, progress_file, progress_map
+from handgrad.student import card, explain, progress_file, progress_map, released_cells
 from handgrad.student.card import Card
+from handgrad.student.course_progress import course_progress
+from handgrad.student.course_progress import html as course_html
+from handgrad.student.course_progress import text as course_text
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
 from handgrad.student.quiet_error import show_no_traceback
@@ -78,6 +82,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
     namespace = _callers_namespace()
     checks = SessionChecks(session_of(namespace), name)
     if isinstance(tensor, torch.Tensor):
+        checks.session.keep_returned(f"d{name}", answer)
         answer = number_as_tensor(answer, tensor)
     if explained := _explained(checks.swapped, answer, tensor) or _explained(checks.stopped):
         raise _failed(Card(f"d{name}", explained))
@@ -112,7 +117,7 @@ def cmp(name: str, answer: Any, tensor: torch.Tensor) -> None:
         if explained:
             diagnosis = explained
         elif forward:
-            diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, namespace)
+            diagnosis = explain.catalogue_diagnosis(diagnosis, name, answer, forward, checks.session.variables())
     if before := " ".join(note for note in notes if note):
         diagnosis = replace(diagnosis, what=f"{before} {diagnosis.what}")
     # where an answer differs says nothing about its formula if that is right, or ran on other numbers
@@ -137,17 +142,21 @@ def progress() -> None:
         print(f"progress: {explained.what} {explained.advice}")
         return
     try:
-        state = progress_of(namespace, lambda name: bool(_explained(SessionChecks(session, name).older)))
+        state = progress_of(session.variables(), lambda name: bool(_explained(SessionChecks(session, name).older)))
     except NoForwardPass as reason:
         if LOSS not in namespace and (before := progress_file.last_time(namespace)):
             print(f"progress: {before}; run the notebook to go on.")
             return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
+    parts, course = released_cells.parts(), course_progress(Path())
+    html, text = progress_map.html(state, parts), progress_map.text(state, parts)
+    if len(course) > 1:
+        html, text = html + course_html(course), f"{text}\n\nThe course: {course_text(course)}"
     if in_notebook():
-        show(progress_map.html(state), progress_map.text(state))
+        show(html, text)
     else:
-        print(progress_map.text(state))
+        print(text)
 
 
 @contextmanager

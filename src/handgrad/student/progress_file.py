@@ -1,5 +1,7 @@
 """The progress file beside the notebook: which gradients were right, what help was asked for, and when.
 
+`handgrad check` notes there how many answers were right on fresh data.
+
 It is for the student alone: it is never sent anywhere, and collecting leaves it out. Whatever is wrong with it or with
 its folder, no error is raised.
 """
@@ -13,7 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE", "asked", "last_time", "passed"]
+__all__ = ["FILE", "asked", "checked", "last_time", "passed", "right_in"]
 
 FILE = ".handgrad-progress.json"
 """Its name, in the current folder of the kernel."""
@@ -58,6 +60,27 @@ def last_time(namespace: Mapping[str, Any], today: date | None = None) -> str | 
     return None
 
 
+def checked(folder: Path, exercise: str, right: Collection[str]) -> None:
+    """Note the answers to an ``exercise`` that were right in a check of the notebook in ``folder``."""
+    with suppress(Exception):
+        data = _data(folder / FILE)
+        data.setdefault("checked", {})[exercise] = {"right": sorted(right), "when": _now()}
+        _replace(folder / FILE, {**data, "schema": SCHEMA, "exercises": data.get("exercises", [])})
+
+
+def right_in(folder: Path, exercise: str, gradients: Collection[str], others: Collection[str] = ()) -> int:
+    """How many of the ``gradients`` and ``others`` of an exercise in ``folder`` were right, at home or in a check."""
+    with suppress(Exception):
+        data = _data(folder / FILE)
+        found = set(data.get("checked", {}).get(exercise, {}).get("right", ()))
+        for record in filter(_is_record, data.get("exercises", ())):
+            # exercises share names of tensors: it is the record that has all of them
+            if {gradient.removeprefix("d") for gradient in gradients} <= {*record["tensors"]}:
+                found |= {*record["right"]}
+        return len(found & {*gradients, *others})
+    return 0
+
+
 def _day(when: datetime, today: date) -> str:
     days = (today - when.date()).days
     if days == 0:
@@ -87,14 +110,17 @@ def _record(tensors: Collection[str]) -> tuple[Record, list[Record]]:
 
 def _read() -> list[Record]:
     """The records of the file, the last used first; none if it is not one of ours."""
+    records = _data(Path(FILE)).get("exercises", [])
+    return [record for record in records if _is_record(record)] if isinstance(records, list) else []
+
+
+def _data(path: Path) -> dict[str, Any]:
+    """What is in a file; nothing if it is not one of ours."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        path = Path(FILE)
-        if path.stat().st_size > _LARGEST:
-            return []
-        data = json.loads(path.read_text(encoding="utf-8"))
-        records = data["exercises"] if data["schema"] == SCHEMA else []
-        return [record for record in records if _is_record(record)]
-    return []
+        if path.stat().st_size <= _LARGEST:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return dict(data) if data["schema"] == SCHEMA else {}
+    return {}
 
 
 def _is_record(record: Any) -> bool:
@@ -107,10 +133,13 @@ def _is_record(record: Any) -> bool:
 
 
 def _write(record: Record, others: list[Record]) -> None:
-    """Replace the file in one step: who reads it never finds half of it."""
     record["when"] = _now()
-    data = {"schema": SCHEMA, "exercises": [record, *others][:_EXERCISES]}
     path = Path(FILE)
+    _replace(path, {**_data(path), "schema": SCHEMA, "exercises": [record, *others][:_EXERCISES]})
+
+
+def _replace(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace the file in one step: who reads it never finds half of it."""
     temporary = path.with_name(f"{FILE}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(data), encoding="utf-8")

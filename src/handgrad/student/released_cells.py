@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from handgrad.report.parts import headings
 from handgrad.student.session import CellRun, names_in, tree_of
 
-__all__ = ["EditedCell", "edited_cell"]
+__all__ = ["EditedCell", "edited_cell", "parts"]
 
 FILE = Path("exercise.json")
 PARAMETERS = "parameters"
@@ -42,6 +43,13 @@ def edited_cell(runs: Sequence[CellRun]) -> EditedCell | None:
     return next((found for grade_id in released if (found := last.get(grade_id))), None)
 
 
+def parts() -> Mapping[str, str]:
+    """The part of the exercise, a heading, to which each gradient belongs; empty if no file tells."""
+    with suppress(OSError):
+        return _headings(FILE.resolve(), FILE.stat().st_mtime)
+    return {}
+
+
 def _released() -> Mapping[str, str]:
     """The sources of the locked cells, by their grade_ids."""
     with suppress(OSError):
@@ -49,17 +57,39 @@ def _released() -> Mapping[str, str]:
     return {}
 
 
+# the file is the student's own: whatever is wrong with it, there is only nothing to say
+_WRONG_FILE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+@functools.lru_cache(maxsize=4)
+def _headings(path: Path, _: float) -> Mapping[str, str]:
+    with suppress(*_WRONG_FILE):
+        cells = _cells(path)
+        found = headings((cell["cell_type"] == "markdown", _name(cell), "".join(cell["source"])) for cell in cells)
+        checks = {name.removeprefix("check_"): part for name, part in found.items() if name.startswith("check_")}
+        return {**checks, **found}
+    return {}
+
+
 @functools.lru_cache(maxsize=4)
 def _sources(path: Path, _: float) -> Mapping[str, str]:
-    # the file is the student's own: whatever is wrong with it, there is only nothing to say
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        cells = json.loads(path.read_text(encoding="utf-8"))["notebook"]["cells"]
+    with suppress(*_WRONG_FILE):
         return {
-            cell["metadata"]["nbgrader"]["grade_id"]: "".join(cell["source"])
-            for cell in cells
+            _name(cell): "".join(cell["source"])
+            for cell in _cells(path)
             if cell["cell_type"] == "code" and _is_locked(cell["metadata"])
         }
     return {}
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["notebook"]["cells"]
+    return cells
+
+
+def _name(cell: Mapping[str, Any]) -> str:
+    name: str = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
+    return name
 
 
 def _is_locked(metadata: Mapping[str, Any]) -> bool:

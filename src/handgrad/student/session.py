@@ -268,6 +268,25 @@ class Session:
         self.runs: list[CellRun] = []
         self.forward: ForwardRun | None = None
         self._all: dict[str, Seen] = {}
+        self._returned: dict[str, tuple[Any, int]] = {}
+
+    def keep_returned(self, name: str, answer: Any) -> None:
+        """Keep an answer that has no name of its own: what a function returned to the check that runs now."""
+        if self.namespace.get(name) is not answer:
+            self._returned[name] = answer, len(self.runs)
+
+    def variables(self) -> dict[str, Any]:
+        """The variables of the notebook, and the gradients that its functions have returned to a check.
+
+        A gradient is left out once a cell has changed what the check read: the function, or its arguments.
+        """
+        returned = {}
+        for name, (answer, number) in self._returned.items():
+            names = self.runs[number - 1].names if number else None
+            later = {changed for run in self.runs[number:] for changed in run.changed}
+            if not names or later.isdisjoint(names.loaded):
+                returned[name] = answer
+        return {**returned, **self.namespace}
 
     def begin(self, number: int, source: str) -> None:
         """A cell begins to run."""
@@ -364,13 +383,17 @@ def _computed_from(loss: torch.Tensor, namespace: Mapping[str, Any]) -> frozense
 
 _session: list[Session] = []
 """The session of this kernel, once IPython tells of it."""
+_script: list[Session] = []
+"""That of the script which called last."""
 
 
 def session_of(namespace: Mapping[str, Any]) -> Session:
-    """The session whose variables are ``namespace``; an empty one if nothing is known of it."""
-    if _session and _session[0].namespace is namespace:
-        return _session[0]
-    return Session(namespace)
+    """The session whose variables are ``namespace``; one without cells if nothing is known of it."""
+    for session in (*_session, *_script):
+        if session.namespace is namespace:
+            return session
+    _script[:] = [Session(namespace)]
+    return _script[0]
 
 
 def running_shell() -> Any:
@@ -393,6 +416,15 @@ def checked_in(source: str) -> Iterator[str]:
             case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), ast.Name(gradient), *_]):
                 if gradient == f"d{name}":
                     yield gradient
+
+
+def called_in(source: str) -> Iterator[tuple[str, str]]:
+    """What a cell gives to ``cmp`` without a name: ``cmp('x', f(dy, x)[0], x)`` has ``dx``, ``f(dy, x)[0]``."""
+    for node in ast.walk((tree_of(source) if "cmp" in source else None) or ast.Module([], [])):
+        match node:
+            case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), answer, *_]):
+                if not isinstance(answer, ast.Name):
+                    yield f"d{name}", ast.unparse(answer)
 
 
 def listen_to(shell: Any) -> None:

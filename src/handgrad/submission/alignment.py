@@ -6,13 +6,13 @@ answer is where its name is assigned, and it ends at the last statement that ass
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from nbformat import NotebookNode
 
-from handgrad.exercise.exercise import Exercise, grade_id
+from handgrad.exercise.exercise import Exercise, calling, grade_id
 from handgrad.notebook.syntax import ParsedCell, assigned, compared, is_untouched, same
 from handgrad.submission.answer_places import AnswerPlaces, StatementPosition
 from handgrad.submission.needed_statements import needed
@@ -32,6 +32,9 @@ class StudentCell:
     The stubs of its ``gradients`` end here: usually one or none. The ``position`` in the notebook is None for a cell
     that the notebook lacks: a locked cell, or an empty stub. After it the names in ``set_below`` have the values of the
     setup again: the cell is above the setup cells that set them.
+
+    A cell with a function that checks call has the name of its stub as ``function``, and so have the locked cells that
+    call it, one for each gradient, which follow where the check is.
     """
 
     source: str
@@ -39,6 +42,7 @@ class StudentCell:
     position: int | None
     locked: bool = False
     set_below: tuple[str, ...] = ()
+    function: str = ""
 
 
 class Alignment:
@@ -60,6 +64,7 @@ class Alignment:
         self.notes: list[str] = []  # what was repaired, as parts of a sentence
         self._lost: dict[str, ParsedCell] = {}
         self._stub_of = {check.id: check.stub for check in exercise.checks}
+        self._calling = {check.id: check for stub in exercise.stubs for check in exercise.calls_of(stub)}
         self._checks = {self._stub_of[name]: at for at, name in enumerate(self.labels) if name in self._stub_of}
         self._choose_among_copies()
         if self.lacking:
@@ -100,11 +105,37 @@ class Alignment:
 
     def cells(self) -> Iterator[StudentCell]:
         """The cells that are run, in order: the student's, and the exercise's locked ones from the first stub on."""
+        due = dict(self._calling)
+        called = {check.gradient for check in due.values()}
+        functions: dict[str, StudentCell] = {}
+        order = [cell.name for cell in self.exercise.cells]
+
+        def calls(ids: Iterable[str]) -> Iterator[StudentCell]:
+            """The cells that call a function, of the checks with these ids; each once, after the function."""
+            for check in [due[id_] for id_ in ids if id_ in due]:
+                if cell := functions.get(check.stub):
+                    del due[check.id]
+                    yield StudentCell(
+                        calling(check), (check.gradient,), cell.position, locked=True, function=check.stub
+                    )
+
         for cell in self._sliced_cells() if self.is_foreign else self._all_cells():
+            if cell.function:
+                yield from calls([cell.function])
+                continue
+            for stub in cell.gradients:
+                # a check that is not in the notebook is before the next stub
+                before = order[: order.index(stub)]
+                yield from calls([id_ for id_ in due if id_ in before and id_ not in self.labels])
             # a stub may answer several names, or none
-            names = tuple(name for stub in cell.gradients for name in self.exercise.answers[stub])
+            names = tuple(name for stub in cell.gradients for name in self.exercise.answers[stub] if name not in called)
             below = () if cell.locked else self._set_below(cell.position)
-            yield replace(cell, gradients=names, set_below=below) if names or below or cell.gradients else cell
+            function = next((stub for stub in cell.gradients if self.exercise.calls_of(stub)), "")
+            placed = replace(cell, gradients=names, set_below=below, function=function)
+            yield placed if names or below or cell.gradients else cell
+            if function:
+                functions[function] = placed
+        yield from calls([*due])
 
     def _set_below(self, position: int | None) -> tuple[str, ...]:
         """The names that the setup cells below a position of the notebook set."""
@@ -136,6 +167,8 @@ class Alignment:
             if kind == "check":
                 # a student's own cell, written in place of the stub, is before the check
                 yield from absent_until(stubs.index(self._stub_of[label]) + 1)
+                if label in self._calling:
+                    yield StudentCell("", (), position, locked=True, function=label)
             elif kind == "stub":
                 yield from absent_until(stubs.index(label))
             elif label in later:

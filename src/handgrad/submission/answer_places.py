@@ -63,6 +63,11 @@ class AnswerPlaces:
         named = self._assigned.get(stub, [])
         return [place for place, written in named if written] or [place for place, _ in named]
 
+    def _compared_with(self, stub: str) -> list[StatementPosition]:
+        """Where the answers of a stub are compared."""
+        tensors = [self.exercise.tensors.get(answer, "") for answer in self.exercise.answers[stub]]
+        return sorted(place for tensor in tensors for place in self._compared.get(tensor, []) if tensor)
+
     def find(self, stubs: Collection[str], checks: Mapping[str, int]) -> dict[str, StatementPosition]:
         """For each of ``stubs`` that is assigned, the statement at which its answer ends.
 
@@ -71,7 +76,7 @@ class AnswerPlaces:
         gradient the position of its check cell, if that still has its id.
         """
         written = {stub: places for stub in stubs if (places := self.written(stub))}
-        compared = {stub: self._compared.get(self.exercise.tensors[stub], []) for stub in written}
+        compared = {stub: self._compared_with(stub) for stub in written}
         firsts = [
             next((place for place in compared[stub] if place > places[0]), places[0])
             for stub, places in written.items()

@@ -192,6 +192,11 @@ class _Reader(ast.NodeVisitor):
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
+    def visit_Return(self, node: ast.Return) -> None:
+        self.generic_visit(node)
+        if node.value and self.holds_grad(node.value):
+            self.autograd.append("grad")
+
     def visit_Lambda(self, node: ast.Lambda) -> None:
         with self.scope(*_parameters(node.args)):
             self.visit(node.body)

@@ -66,6 +66,19 @@ class Submission:
         """Whether the answer of ``gradient`` ends at the same place as others, with no references set in between."""
         return any(gradient in cell.gradients and len(cell.gradients) > 1 for cell in self.cells)
 
+    def indices_of(self, gradient: str) -> list[int]:
+        """The indices of the cells that make an answer: the one at whose end it ends, and that of its function."""
+        last = self.stub_indices()[gradient]
+        function = self.cells[last].function
+        return [
+            *(at for at, cell in enumerate(self.cells) if function == cell.function != "" and not cell.gradients),
+            last,
+        ]
+
+    def cell_of(self, gradient: str) -> str:
+        """The name of the cell that a student wrote for an answer: of its function, or of the answer itself."""
+        return self.cells[self.stub_indices()[gradient]].function or gradient
+
     def stub_indices(self) -> dict[str, int]:
         """For each gradient, the index of the cell at whose end its stub ends."""
         return {gradient: index for index, cell in enumerate(self.cells) for gradient in cell.gradients}

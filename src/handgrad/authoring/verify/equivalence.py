@@ -39,12 +39,13 @@ Namespaces = Mapping[str, Mapping[str, Any]]
 class Settings:
     """The settings of one exercise: runs of its locked cells in double precision.
 
-    They have the ``parameters`` of a hidden pass, each with its own seed. There is a worked solution of each answer, in
+    They have the ``parameters`` of a hidden pass, each with its own seed. There is a worked solution of each stub, in
     order.
     """
 
     def __init__(self, exercise: Exercise, solutions: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
-        self.exercise, self.solutions, self.parameters = exercise, solutions, parameters
+        self.exercise, self.solutions, self.parameters = exercise, exercise.answer_cells(solutions), parameters
+        self._stubs = solutions
         self.dtype, self.rounding = torch.float64, 0.0
         try:
             with default_dtype(self.dtype):
@@ -91,7 +92,7 @@ class Settings:
         if not zeros or zeros.keys() <= self.parameters.keys():
             return None
         try:
-            return Settings(self.exercise, self.solutions, {**self.parameters, **zeros})
+            return Settings(self.exercise, self._stubs, {**self.parameters, **zeros})
         except ExerciseError:
             return None
 

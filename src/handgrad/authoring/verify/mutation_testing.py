@@ -19,11 +19,11 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
-from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.exercise import Exercise, calling, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
-from handgrad.grading.mutants import Mutant, mutants
+from handgrad.grading.mutants import Mutant, arguments, mutants
 from handgrad.grading.solution_values import ROUNDING, TOLERANCE
 from handgrad.grading.worked_solution import default_dtype
 from handgrad.notebook import execution
@@ -52,7 +52,19 @@ def mutation(grader: Grader, solved: NotebookNode, more: Iterable[Grader] = ()) 
     if not passed:
         return Mutation(len(made))
     settings = Settings(grader.exercise, solutions, grader.passes[-1].parameters)
-    return _classified(len(made), [mutant for mutant in made if mutant in passed], settings.agrees)
+
+    def agrees(mutant: Mutant, allowance: float) -> bool:
+        return all(settings.agrees(answer, allowance) for answer in _by_answer(mutant, grader.exercise))
+
+    return _classified(len(made), [mutant for mutant in made if mutant in passed], agrees)
+
+
+def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
+    """A mutant of a function as one of each answer that a check gets by calling it; any other as it is."""
+    calls = exercise.calls_of(mutant.gradient)
+    return [
+        replace(mutant, gradient=check.gradient, source=f"{mutant.source}\n{calling(check)}") for check in calls
+    ] or [mutant]
 
 
 def _passed_of(made: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
@@ -115,11 +127,19 @@ def _classified(made: int, passed: Sequence[Mutant], agrees: Callable[[Mutant, f
 
 def _all_mutants(grader: Grader, solutions: Mapping[str, str]) -> list[Mutant]:
     """Every mutant of every worked solution, in order."""
-    names, made = list(solutions), []
-    sizes = grader.exercise.sizes
-    for number, name in enumerate(names):
-        shapes = _shapes(grader, names[:number])
-        made += mutants(name, solutions[name], [other for other in names[:number] if other in shapes], shapes, sizes)
+    exercise, made = grader.exercise, list[Mutant]()
+    above: list[str] = []
+    for name, source in solutions.items():
+        shapes = _shapes(grader, above)
+        known = [other for other in above if other in shapes]
+        for check in exercise.calls_of(name):
+            shapes |= {
+                parameter: shapes[argument]
+                for parameter, argument in arguments(source, check.call).items()
+                if argument in shapes
+            }
+        made += mutants(name, source, known, shapes, exercise.sizes)
+        above += exercise.answers[name]
     return made
 
 
@@ -155,8 +175,11 @@ def _share_names(solutions: Mapping[str, str]) -> bool:
 
 def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
     """The mutants of a row that get full marks."""
-    passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
-    return [mutant for mutant in row if mutant.gradient in passed]
+    passed, answers = (
+        _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row}),
+        grader.exercise.answers,
+    )
+    return [mutant for mutant in row if passed.issuperset(answers[mutant.gradient])]
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:

@@ -71,7 +71,7 @@ class Task:
         }
         seeds, settings = tuple(course.seeds(keep=not dry_run)), course.settings
         limits = settings.limits.with_visible(exercise.training.seconds)
-        hidden = (len(seeds) + len(settings.sizes)) * (3 + len(exercise.training.hidden))
+        hidden = (len(seeds) + len(settings.sizes) + len(exercise.training.sizes)) * (3 + len(exercise.training.hidden))
         in_all = (limits.visible_seconds or limits.cell_seconds) + hidden * limits.cell_seconds
         longest = limits.submission_seconds + ATTEMPTS * in_all
         # a cell that waits in the queue for a processor may take four times its time

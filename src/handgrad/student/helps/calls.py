@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from handgrad.student import check, progress_file
-from handgrad.student.session import tree_of
+from handgrad.student.session import called_in, session_of, tree_of
 
 if TYPE_CHECKING:
     from handgrad.student.helps.forward_code import ForwardCode
@@ -95,7 +95,7 @@ def _show(what: str, frame: FrameType, asked: object, make: Callable[["ForwardCo
     try:
         # a notebook may have switched autograd off
         with torch.enable_grad():
-            code = ForwardCode.of(_cells(frame), namespace)
+            code = ForwardCode.of([*map(_with_calls, _cells(frame))], session_of(namespace).variables())
             name = code.name_of(asked)
             output = make(code, name)
     except NoHelp as reason:
@@ -123,6 +123,11 @@ def _cells(frame: FrameType) -> list[str]:
     tree = tree_of(source)
     above = [statement for statement in tree.body if statement.lineno < frame.f_lineno] if tree else []
     return [ast.get_source_segment(source, statement) or "" for statement in above]
+
+
+def _with_calls(cell: str) -> str:
+    """A cell that also gives names to the answers that it passes to ``cmp`` without one."""
+    return "\n".join([cell, *(f"{gradient} = {call}" for gradient, call in called_in(cell))])
 
 
 def _fingerprint(answer: object) -> str:
