@@ -143,8 +143,9 @@ class _Product:
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
         """The same product with another tensor as its factor; None if the shapes do not fit."""
         value, own = wrong.context.forward[name], wrong.context.forward[self.factor]
-        # one of the two may be a row that is stretched
-        if value.shape != own.shape and {value.shape[:-1], own.shape[:-1]} != {(1,), self.upstream.shape[:-1]}:
+        # of the states of several time steps, the first may be a row that is stretched
+        stretched = {value.shape[:-1], own.shape[:-1]} == {(1,), self.upstream.shape[:-1]}
+        if value.shape != own.shape and not (stretched and family(name) == family(self.factor)):
             return None
         product = _products(wrong, self.upstream, value).get(self.order)
         return None if product is None else self.number * product

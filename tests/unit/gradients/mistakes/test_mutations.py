@@ -34,7 +34,8 @@ TRUE = {
     "wrong dimension": "wrong-dim zero-in-theory",
     "keepdim": "shape-rank shape-broadcast zero-in-theory",
     "n for n-1": "scale",
-    "transposed": "transposed",
+    # several dimensions turned round at once are no swap of two
+    "transposed": "transposed moved",
     "forward for gradient": "wrong-variable other-factor zero-in-theory invisible-branch",
     # a small gradient squared beside a 1 leaves no trace of the slope
     "gradient for forward": "wrong-variable other-factor other-gradient zero-in-theory invisible-branch",
