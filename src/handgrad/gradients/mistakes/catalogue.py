@@ -41,7 +41,7 @@ ORDER = (
     # right, with a note
     "alias-mutated", "carried",
     # trained values
-    "not-updated", "wrong-way", "other-length",
+    "not-updated", "wrong-way", "other-length", "opposite-sign", "other-size",
 )
 # fmt: on
 """The order in which the mistakes are tried: the first that fits is the diagnosis, so a precise one is listed early."""
