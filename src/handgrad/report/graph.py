@@ -15,6 +15,8 @@ __all__ = ["Node", "draw", "draw_by_part"]
 
 MOST_COLUMNS = (4, 7)
 """Columns of the layouts in rows, the narrowest first."""
+LINE = 12.0
+"""Font size of the lines below a name, in pixels: their digits are half as wide as they are high."""
 WIDEST_COLUMN = 480
 """Pixels that the layout in one column takes at most."""
 
@@ -176,8 +178,9 @@ def _item(name: str, node: Node | None, graph: ForwardGraph, layouts: Sequence[L
     if node is None:
         paint = "border-color:transparent;border-radius:31px;background:rgba(128,128,128,0.2)"
         return f'{start}><span class="handgrad-box" style="{paint}">{label}</span></li>'
+    widths = [box.width for box in boxes[1:]]
     lines = "".join(
-        f' <span class="{kind}">{escape(text)}</span>'
+        f' <span class="{kind}"{_smaller(text, widths)}>{escape(text)}</span>'
         for kind, text in (("handgrad-soft", node.middle), ("handgrad-word", node.lowest))
         if text
     )
@@ -195,6 +198,12 @@ def _item(name: str, node: Node | None, graph: ForwardGraph, layouts: Sequence[L
         f'{start} data-tensor="{escape(name)}"{node.data and " " + node.data}>'
         f'<{tag} {attributes} style="{paint}">{label}{lines}{said}</{tag}></li>'
     )
+
+
+def _smaller(text: str, widths: Sequence[float]) -> str:
+    """The style of a line that would not fit into the narrowest box of a tensor; empty if it does."""
+    size = min((width - 12) / (len(text) * 0.52) for width in widths)
+    return f' style="font-size:{size:.1f}px"' if size < LINE else ""
 
 
 def _place(number: int, box: Box) -> str:

@@ -165,7 +165,8 @@ def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 wrong.value.reshape(wrong.expected_shape), wrong.context.branch(wrong.name, consumer)
             )
             if not is_view:
-                yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": "", "consumer": consumer}
+                how = f", of shape {wrong.shape} instead of {wrong.expected_shape}"
+                yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": how, "consumer": consumer}
             continue
         upstream = wrong.reduced_to(wrong.context.gradient_of(consumer))
         number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None
