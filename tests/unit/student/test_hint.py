@@ -142,10 +142,9 @@ def _assert_hints(formula: WrongFormula) -> None:
         assert expression in forward or not any(expression in _plain(text) for text in texts), expression
 
 
+NO_HINT = ("uses-autograd", "missing-eps", "alias-mutated", "hidden-from-the-loss")
 WRONG = [
-    formula
-    for formula in wrong_formulas()
-    if formula.assignment in WITH_GRADIENTS and formula.mistake not in ("uses-autograd", "missing-eps", "alias-mutated")
+    formula for formula in wrong_formulas() if formula.assignment in WITH_GRADIENTS and formula.mistake not in NO_HINT
 ]
 AT_TIES = ("every-largest-place", "last-of-the-largest")
 FEW = ("missing-branch-dcounts", "dlogits-without-max", "bessel", "not-summed", "residual-forgotten", "mask-forgotten")
