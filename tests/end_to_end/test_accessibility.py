@@ -63,8 +63,8 @@ def pages(
     graded = [part["data"]["text/html"] for verdict in CHECKS for part in check_outputs(verdict) if "data" in part]
     return {
         "cards": HOST.replace("PARTS", "".join(outputs)),
-        "map": HOST.replace("PARTS", progress_map.html(stock)),
-        "map-finished": HOST.replace("PARTS", progress_map.html(finished)),
+        "map": HOST.replace("PARTS", progress_map.html(stock, {})),
+        "map-finished": HOST.replace("PARTS", progress_map.html(finished, {})),
         "autograded": HOST.replace("PARTS", "".join(graded)),
         "feedback": _feedback(report()),
         "feedback-empty": _feedback(report(checks=())),

@@ -27,10 +27,15 @@ def _solved(assignment: str) -> dict[str, Any]:
     """The variables after all cells of the solution, but checks."""
     namespace: dict[str, Any] = {"__name__": "__main__", "In": [""]}
     with chdir(EXERCISES[assignment].directory), torch.enable_grad(), redirect_stdout(StringIO()):
+        calls = {check.id: f"{check.gradient} = {check.call}" for check in EXERCISES[assignment].checks if check.call}
         for cell in SOLUTIONS[assignment].cells:
             if cell.cell_type == "code" and kind_of(cell) != "check" and grade_id(cell) not in NOT_RUN:
                 namespace["In"].append(cell.source)
                 exec(cell.source, namespace)
+            elif call := calls.get(grade_id(cell)):
+                # what a function returns to a check
+                namespace["In"].append(call)
+                exec(call, namespace)
     return namespace
 
 
@@ -86,5 +91,5 @@ def right_formulas() -> Iterator[WrongFormula]:
             continue
         unusual = {*facts.get("outcomes", {}), *facts.get("diagnoses", {})}
         for gradient, cell in facts.get("cells", {}).items():
-            if gradient not in unusual and gradient in EXERCISES[facts["assignment"]].stubs:
+            if gradient not in unusual and gradient in EXERCISES[facts["assignment"]].tensors:
                 yield WrongFormula(path.stem, facts["assignment"], gradient, cell, "")

@@ -260,7 +260,7 @@ def test_no_raw_backticks(half_done: dict[str, Any], shown: list[Mapping[str, st
     """Code in a note and on the map is set as code, not between backticks."""
     exec("dlogit_maxes = logit_maxes.grad.clone(); cmp('logit_maxes', dlogit_maxes, logit_maxes)", half_done)
     finished = Progress(tuple(replace(one, state="right") for one in progress_of(half_done).statuses), None)
-    for html in (shown[-1]["text/html"], progress_map.html(finished)):
+    for html in (shown[-1]["text/html"], progress_map.html(finished, {})):
         assert "`" not in html
         assert any(element.text == "handgrad check" for element in _elements(html))
 
@@ -268,7 +268,7 @@ def test_no_raw_backticks(half_done: dict[str, Any], shown: list[Mapping[str, st
 def test_map(half_done: dict[str, Any]) -> None:
     """Every gradient is in the map, in the order of the notebook, with its word, shape and state; the text agrees."""
     stock = progress_of(half_done)
-    (items,) = ElementTree.fromstring(progress_map.html(stock)).iter("ol")
+    (items,) = ElementTree.fromstring(progress_map.html(stock, {})).iter("ol")
     nodes = {node.attrib["data-tensor"]: node for node in items if "data-tensor" in node.attrib}
     assert [*nodes] == [one.tensor for one in reversed(stock.statuses)]
     assert [f"d{name}" for name in nodes] == [name for name in half_done if name in {f"d{node}" for node in nodes}]
@@ -283,7 +283,7 @@ def test_map(half_done: dict[str, Any]) -> None:
         assert words.endswith(f"goes into {' and '.join(one.consumers)}")
         assert node.attrib["data-state"] == one.state
         assert [link.get("href") for link in node.iter("a")] == [f"#handgrad-{one.gradient}"]
-        assert re.search(rf"{one.gradient} +{one.state} +{re.escape(str(one.shape))}", progress_map.text(stock))
+        assert re.search(rf"{one.gradient} +{one.state} +{re.escape(str(one.shape))}", progress_map.text(stock, {}))
 
 
 def test_the_map_leads_to_the_checks(half_done: dict[str, Any], shown: list[Mapping[str, str]]) -> None:
@@ -293,7 +293,7 @@ def test_the_map_leads_to_the_checks(half_done: dict[str, Any], shown: list[Mapp
             exec(f"cmp('{name}', d{name}, {name})", half_done)
         root = ElementTree.fromstring(shown[-1]["text/html"])
         links = {
-            link.get("href") for link in ElementTree.fromstring(progress_map.html(progress_of(half_done))).iter("a")
+            link.get("href") for link in ElementTree.fromstring(progress_map.html(progress_of(half_done), {})).iter("a")
         }
         assert f"#{root.get('id')}" in links
 
@@ -303,7 +303,7 @@ def test_progress_in_a_terminal(half_done: dict[str, Any], capsys: pytest.Captur
     namespace = half_done | {"progress": progress}
     capsys.readouterr()
     exec("progress()", namespace)
-    assert capsys.readouterr().out == progress_map.text(progress_of(half_done)) + "\n"
+    assert capsys.readouterr().out == progress_map.text(progress_of(half_done), {}) + "\n"
     with check.recording():
         exec("progress()", namespace)
     assert capsys.readouterr().out == ""

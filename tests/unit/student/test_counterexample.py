@@ -147,8 +147,7 @@ def _assert_true(example: Counterexample) -> None:
 @pytest.mark.parametrize("assignment", WITH_GRADIENTS)
 def test_every_gradient(assignment: str) -> None:
     """A formula that is twice the right one fails in a small case, whichever gradient it is for."""
-    for gradient in EXERCISES[assignment].stubs:
-        name = EXERCISES[assignment].tensors[gradient]
+    for gradient, name in EXERCISES[assignment].tensors.items():
         code = code_of(play(assignment, f"{gradient} = 2 * {gradient}"))
         _assert_true(Counterexample.of(code, name, SECONDS))
 
@@ -176,7 +175,7 @@ def test_all_known_mistakes(formula: WrongFormula) -> None:
 def test_no_false_alarm(assignment: str) -> None:
     """No case is found against the solution, also where the loss cannot tell."""
     code = code_of(play(assignment))
-    for gradient in EXERCISES[assignment].stubs:
+    for gradient in EXERCISES[assignment].tensors:
         with pytest.raises(NoHelp, match=f"{gradient} is right|no case was found in which {gradient} fails"):
             Counterexample.of(code, EXERCISES[assignment].tensors[gradient], 1.0)
 

@@ -102,8 +102,7 @@ def test_every_gradient(assignment: str) -> None:
         grade_id(cell): cell.source for cell in SOLUTIONS[assignment].cells if grade_id(cell) in exercise.stubs
     }
     with chdir(exercise.directory):
-        for gradient in exercise.stubs:
-            name = exercise.tensors[gradient]
+        for gradient, name in exercise.tensors.items():
             code = code_of(play(assignment, f"{gradient} = 3 * {gradient}"))
             texts = [hint(code, name, step).text() for step in range(1, STEPS + 1)]
             for consumer in code.forward_pass.consumers[name]:
@@ -116,7 +115,7 @@ def test_every_gradient(assignment: str) -> None:
             assert "A neighbour: " in texts[2]
             forward = _plain(" ".join(line.text for line in code.step(name).lines))
             for text in texts:
-                for expression in map(_plain, _expressions(solutions[gradient])):
+                for expression in map(_plain, _expressions(solutions[exercise.check_of(gradient).stub])):
                     assert expression in forward or expression not in _plain(text), (gradient, expression)
 
 
@@ -167,7 +166,7 @@ def test_all_known_mistakes(formula: WrongFormula) -> None:
 def test_before_anything_is_written(assignment: str) -> None:
     """A gradient that is not written yet gets all three steps; its largest entry is written out."""
     exercise = EXERCISES[assignment]
-    code = code_of(play(assignment, *(f"{gradient} = None" for gradient in exercise.stubs)))
+    code = code_of(play(assignment, *(f"{gradient} = None" for gradient in exercise.tensors)))
     for name in exercise.tensors.values():
         texts = [hint(code, name, step).text() for step in range(1, STEPS + 1)]
         assert "When it grows a little:" in texts[1]
