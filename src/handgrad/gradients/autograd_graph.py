@@ -24,6 +24,7 @@ __all__ = [
     "consumers",
     "distances",
     "forward_tensors",
+    "forwards",
     "gradients_given",
     "gradients_kept",
     "is_scalar_loss",
@@ -182,6 +183,27 @@ def arriving(
         # a sum: torch imports sympy, which takes 0.8 s, the first time that it is given grad_outputs
         begin = (tensor * gradient).sum()
         return _backward(begin, others, lambda _, arriving: torch.zeros_like(arriving), only)
+
+
+def forwards(
+    source: torch.Tensor, result: torch.Tensor, gradient: torch.Tensor, tensors: Iterable[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """What comes back of ``gradient`` from ``result`` to ``source``, and the Jacobian times it, not transposed.
+
+    Both have the same shape. Nothing is cut, and the ``.grad`` of all ``tensors`` is kept. None if ``result`` does not
+    depend on ``source``, or by an operation that has no second derivative.
+    """
+    with torch.enable_grad(), gradients_kept(tensors):
+        # what comes back is linear in what has arrived, and its derivative is the transpose
+        arrived = gradient.clone().requires_grad_()
+        (back,) = torch.autograd.grad((result * arrived).sum(), source, create_graph=True, allow_unused=True)
+        if back is None:
+            return None
+        try:
+            (pushed,) = torch.autograd.grad((back * gradient).sum(), arrived)
+        except RuntimeError:
+            return None
+    return back.detach(), pushed.detach()
 
 
 def _backward(

@@ -12,6 +12,8 @@ from handgrad import __version__
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
+from handgrad.gradients.mistakes.catalogue import diagnosis_of
+from handgrad.gradients.mistakes.mistake import listed
 from handgrad.gradients.shared_memory import share_data
 from handgrad.grading.diagnosis import death_sentence, noticed
 from handgrad.grading.gradient_checks import GradientChecks
@@ -186,6 +188,7 @@ class Grader:
             ]
         left = self.settings.limits.submission_seconds - (time.monotonic() - started)
         found = self._branches(unexplained, submission, results, left) if self.gradients.is_diagnosing else {}
+        found = {**self._hidden(verdicts, unexplained), **found}
         verdicts = [
             replace(verdict, diagnosis=found[verdict.gradient], message="") if verdict.gradient in found else verdict
             for verdict in verdicts
@@ -257,6 +260,20 @@ class Grader:
         redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
         return redrawing.diagnoses(gradients, {one: results.tensors(step, one)[0] for one in gradients})
 
+    def _hidden(self, verdicts: Sequence[Verdict], unexplained: Sequence[str]) -> Mapping[str, Diagnosis]:
+        """What can be said of those of the ``unexplained`` gradients that are right on the true gradients only."""
+        consumers = self.gradients.facts.consumers
+        return {
+            verdict.gradient: diagnosis_of(
+                "hidden-from-the-loss",
+                verdict.gradient,
+                consumers=listed(consumers[self.exercise.tensor_of[verdict.gradient]]),
+            )
+            for verdict in verdicts
+            if verdict.gradient in unexplained and verdict.outcome == "partial" and self.gradients.is_diagnosing
+            if verdict.comparison is None or not verdict.comparison.reshaped
+        }
+
     def _held(
         self,
         verdicts: Sequence[Verdict],
@@ -315,10 +332,11 @@ class Grader:
 
     def _help(self, pass_: Pass, gradient: str) -> torch.Tensor:
         """The gradient that is given in a pass, or that replaces an answer in it."""
-        if pass_.kind == "plain" and self.plain:
-            return self.plain.state.reference.step.upstream[self.exercise.tensor_of[gradient]]
-        reference = self.references[pass_.name]
-        values = reference.step.upstream if pass_.kind == "step" else reference.gradients
+        if pass_.kind.startswith("plain") and self.plain:
+            reference = self.plain.state.reference
+        else:
+            reference = self.references[pass_.name]
+        values = reference.step.upstream if pass_.kind in ("step", "plain") else reference.gradients
         return values[self.exercise.tensor_of[gradient]]
 
     def _is_needed(self, pass_: Pass, results: PassResults, plain: Sequence[PlainCell]) -> bool:

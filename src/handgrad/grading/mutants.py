@@ -277,5 +277,7 @@ def _without_a_statement(tree: ast.Module) -> Iterator[str]:
     for block in ast.walk(tree):
         if isinstance(body := getattr(block, "body", None), list):
             for index in range(len(body)):
+                if isinstance(body[index], ast.Expr) and isinstance(body[index].value, ast.Constant):
+                    continue  # a docstring
                 rest = [*body[:index], *body[index + 1 :]] or [ast.Pass()]
                 yield ast.unparse(copy.deepcopy(tree, {id(body): rest}))

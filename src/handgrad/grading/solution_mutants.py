@@ -94,8 +94,10 @@ class SolutionMutants:
             left = [mutant for mutant in left if self._fits(gradient, mutant, setting, answer, tolerance)]
         if not left:
             return None
-        # of several mutants with the same values, the first is the plainest
-        change = _CHANGES[left[0].kind].format(word=left[0].word)
+        # of several mutants with the same values, the first is the plainest; a term that is zero without a factor of
+        # it is rather left out as a whole
+        plainest = min(left, key=lambda mutant: (left[0].kind == "factor dropped") & (mutant.kind != "term dropped"))
+        change = _CHANGES[plainest.kind].format(word=plainest.word)
         return diagnosis_of("one-change", gradient, change=change, lines=lines)
 
     def _mutants_of(self, gradient: str) -> list[Mutant]:

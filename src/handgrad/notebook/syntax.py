@@ -224,14 +224,19 @@ def assigned(source: str, name: str) -> bool:
 
 
 def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
-    """For each name, its last plain assignment, if that is on one line and no block assigns the name too."""
+    """For each name, its last plain assignment, if that is on one line and no block assigns the name too.
+
+    A line may assign several names, as in ``q, k = qk.split(8)``.
+    """
     sources = list(sources)
     lines: dict[str, str] = {}
     for parsed in filter(None, map(ParsedCell.of, sources)):
         for step in parsed.steps:
             match step.node:
-                case ast.Assign(targets=[ast.Name(id=name)]) if len(step.lines) == 1:
-                    lines[name] = ast.get_source_segment("".join(parsed.lines), step.node) or ""
+                case ast.Assign(targets=[ast.Name() | ast.Tuple() as target]) if len(step.lines) == 1:
+                    names = target.elts if isinstance(target, ast.Tuple) else [target]
+                    line = ast.get_source_segment("".join(parsed.lines), step.node) or ""
+                    lines |= {name.id: line for name in names if isinstance(name, ast.Name)}
     in_blocks = bound_in_blocks(sources)
     return {name: line for name, line in lines.items() if name not in in_blocks}
 

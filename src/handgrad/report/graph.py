@@ -6,15 +6,18 @@ one column, whichever fits into the page: no script, no scaling. Without its sty
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
-from handgrad.report.graph_layout import COLUMN_HEIGHT, HEIGHT, Box, Layout, in_one_column, in_rows
+from handgrad.report.graph_layout import COLUMN_HEIGHT, HEIGHT, Box, Layout, in_one_column, in_rows, is_clear
 from handgrad.report.records import ForwardGraph
 
-__all__ = ["Node", "draw", "draw_by_part"]
+__all__ = ["Node", "draw", "draw_by_part", "layouts_of", "part_of"]
 
 MOST_COLUMNS = (4, 7)
 """Columns of the layouts in rows, the narrowest first."""
+LINE = 12.0
+"""Font size of the lines below a name, in pixels: their digits are half as wide as they are high."""
 WIDEST_COLUMN = 480
 """Pixels that the layout in one column takes at most."""
 
@@ -94,9 +97,7 @@ def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: S
         The tensors in the order of the notebook, from the loss back: that of the list, as far as each tensor can come
         after its consumers.
     """
-    layouts = [in_one_column(graph, order), *(in_rows(graph, most) for most in MOST_COLUMNS)]
-    if layouts[1].width == layouts[2].width:
-        del layouts[2]
+    layouts = layouts_of(graph, order)
     scope = "-".join(["handgrad", *(f"{layout.width:.0f}" for layout in layouts)])
     sizes = "".join(f"--h{number}:{layout.height:.0f}px;" for number, layout in enumerate(layouts))
     items = "".join(_item(name, nodes.get(name), graph, layouts) for name in layouts[0].boxes)
@@ -105,6 +106,24 @@ def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: S
         f'<div class="handgrad-graph {scope}" style="{sizes}">{"".join(map(_arrows, layouts))}'
         f'<ol aria-label="{escape(label)}">{items}</ol></div></div>'
     )
+
+
+def layouts_of(graph: ForwardGraph, order: Sequence[str] = ()) -> list[Layout]:
+    """The layouts in which a graph is drawn, the narrowest first: in rows only if every arrow can be followed there."""
+    return [in_one_column(graph, order), *_rows(tuple(graph.consumers.items()), graph.leaves)]
+
+
+@lru_cache(maxsize=64)
+def _rows(consumers: tuple[tuple[str, tuple[str, ...]], ...], leaves: frozenset[str]) -> tuple[Layout, ...]:
+    # the pages of a class draw the same graph again and again
+    few, many = (in_rows(ForwardGraph(dict(consumers), leaves), most) for most in MOST_COLUMNS)
+    return tuple(layout for layout in ([few] if few.width == many.width else [few, many]) if is_clear(layout))
+
+
+def part_of(graph: ForwardGraph, names: Collection[str]) -> ForwardGraph:
+    """Some tensors of a graph; their consumers in other parts are ends of arrows, as the loss is."""
+    own = {name: consumers for name, consumers in graph.consumers.items() if name in names}
+    return ForwardGraph(own, graph.leaves.intersection(own))
 
 
 def draw_by_part(
@@ -131,9 +150,7 @@ def draw_by_part(
     """
     pieces = []
     for title, names in parts.items():
-        own = [name for name in graph.consumers if name in names]
-        part = ForwardGraph({name: graph.consumers[name] for name in own}, graph.leaves.intersection(own))
-        drawn = draw(part, nodes, label=f"{title}: {label}", order=names)
+        drawn = draw(part_of(graph, names), nodes, label=f"{title}: {label}", order=names)
         pieces.append(
             f'<details style="margin:6px 0"{" open" if title in opened else ""}><summary style="cursor:pointer">'
             f'<b>{escape(title)}</b> <span class="handgrad-soft">{escape(summaries.get(title, ""))}</span></summary>'
@@ -170,14 +187,15 @@ def _item(name: str, node: Node | None, graph: ForwardGraph, layouts: Sequence[L
     """A tensor; the loss has no content."""
     boxes = [layout.boxes[name] for layout in layouts]
     places = "".join(_place(number, box) for number, box in enumerate(boxes))
-    size = f"--size:{min(_fitting(name, box.width) for box in boxes[1:]):.1f}px"
+    size = f"--size:{min(_fitting(name, box.width) for box in boxes[1:] or boxes):.1f}px"
     start = f'<li style="{places}{size}"'
     label = f'<span class="handgrad-name">{escape(name)}</span>'
     if node is None:
         paint = "border-color:transparent;border-radius:31px;background:rgba(128,128,128,0.2)"
         return f'{start}><span class="handgrad-box" style="{paint}">{label}</span></li>'
+    widths = [box.width for box in boxes[1:] or boxes]
     lines = "".join(
-        f' <span class="{kind}">{escape(text)}</span>'
+        f' <span class="{kind}"{_smaller(text, widths)}>{escape(text)}</span>'
         for kind, text in (("handgrad-soft", node.middle), ("handgrad-word", node.lowest))
         if text
     )
@@ -195,6 +213,12 @@ def _item(name: str, node: Node | None, graph: ForwardGraph, layouts: Sequence[L
         f'{start} data-tensor="{escape(name)}"{node.data and " " + node.data}>'
         f'<{tag} {attributes} style="{paint}">{label}{lines}{said}</{tag}></li>'
     )
+
+
+def _smaller(text: str, widths: Sequence[float]) -> str:
+    """The style of a line that would not fit into the narrowest box of a tensor; empty if it does."""
+    size = min((width - 12) / (len(text) * 0.52) for width in widths)
+    return f' style="font-size:{size:.1f}px"' if size < LINE else ""
 
 
 def _place(number: int, box: Box) -> str:

@@ -5,12 +5,14 @@ a page, so it is broken into rows, where few edges are cut. A leaf (a parameter)
 shelf above it. In one column, the loss is on top, and every tensor is below its consumers.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 from handgrad.report.records import ForwardGraph, backward_order, distances
 
-__all__ = ["Box", "Edge", "Layout", "in_one_column", "in_rows"]
+__all__ = ["Box", "Edge", "Layout", "in_one_column", "in_rows", "is_clear"]
 
 WIDTH, HEIGHT = 114.0, 62.0
 SHELF_WIDTH = 80.0
@@ -25,6 +27,8 @@ RAIL = 8.0
 """Distance between the lines of edges to different consumers, where they run side by side."""
 COLUMN_WIDTH, COLUMN_HEIGHT, COLUMN_GAP = 220.0, 46.0, 18.0
 """The boxes of the one column; a wide page may make them wider."""
+LEAST_SHARED = 12.0
+"""From this length on, two lines that run along each other are taken for one."""
 PORT = 10.0
 """In the one column, edges leave a box so far above its middle, and arrive so far below it."""
 
@@ -77,11 +81,61 @@ class Layout:
     edges: Mapping[tuple[str, str], Edge]
 
 
+def is_clear(layout: Layout) -> bool:
+    """Whether every arrow can be followed: none runs through another box, or along an arrow that it has no end with."""
+    pieces = {ends: list(pairwise(_corners(edge.line))) for ends, edge in layout.edges.items()}
+    for ends, own in pieces.items():
+        others = [box for name, box in layout.boxes.items() if name not in ends]
+        if any(_meets(box, *piece) for box in others for piece in own):
+            return False
+    return not any(
+        _overlap(piece, other) >= LEAST_SHARED
+        for (ends, own), (other_ends, others) in combinations(pieces.items(), 2)
+        if ends[0] != other_ends[0] and ends[1] != other_ends[1]
+        for piece in own
+        for other in others
+    )
+
+
+def _corners(line: str) -> list["Point"]:
+    """The corners of a path, its control points among them."""
+    numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", line)]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _meets(box: Box, start: "Point", end: "Point") -> bool:
+    """Whether a straight piece runs through a box or along its frame."""
+    (left, right), (top, bottom) = sorted((start[0], end[0])), sorted((start[1], end[1]))
+    inside = left <= box.right + 2 and right >= box.left - 2 and top <= box.bottom + 2 and bottom >= box.top - 2
+    if not inside or left == right or top == bottom:
+        return inside
+    # a slanted piece: at 50 places
+    return any(
+        box.left - 2 <= start[0] + (end[0] - start[0]) * step / 50 <= box.right + 2
+        and box.top - 2 <= start[1] + (end[1] - start[1]) * step / 50 <= box.bottom + 2
+        for step in range(51)
+    )
+
+
+def _overlap(piece: tuple["Point", "Point"], other: tuple["Point", "Point"]) -> float:
+    """The length that two level or upright pieces on one line have in common."""
+    for along, across in ((0, 1), (1, 0)):
+        place = piece[0][across]
+        if all(abs(point[across] - place) < 0.1 for point in (piece[1], *other)):
+            (first, last), (start, end) = (sorted(point[along] for point in each) for each in (piece, other))
+            return min(last, end) - max(first, start)
+    return 0.0
+
+
 def in_rows(graph: ForwardGraph, most: int) -> Layout:
     """Lay a graph out in rows of at most ``most`` columns; its last node (the loss) is only among the consumers."""
     consumers = graph.consumers
     shelf = _shelf(consumers, graph.leaves)
     columns = _columns(consumers, shelf)
+    # above a box that is not the first in its column, the shelf is behind another box
+    while low := [name for name, consumer in shelf.items() if all(names[0] != consumer for names in columns)]:
+        shelf = {name: consumer for name, consumer in shelf.items() if name not in low}
+        columns = _columns(consumers, shelf)
     rows = _rows(columns, consumers, most)
     places = {
         name: (row, column)

@@ -7,7 +7,7 @@ from handgrad.report.records import Verdict
 
 __all__ = ["FOLDED_FROM", "by_part", "headings", "verdicts_by_part"]
 
-FOLDED_FROM = 30
+FOLDED_FROM = 28
 """With more tensors than this, a graph is drawn part by part."""
 _HEADING = re.compile(r"^## +(.+?)[ #]*$", re.MULTILINE)
 _MARKS = re.compile(r"[`*_]")

@@ -389,9 +389,18 @@ def distances(consumers: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
 def backward_order(consumers: Mapping[str, tuple[str, ...]], preferred: Iterable[str] = ()) -> list[str]:
     """The tensors such that each comes after its consumers; ``preferred`` decides among those that may come next.
 
-    Tensors that are not in ``preferred`` come as near to the loss as they are.
+    Tensors that are not in ``preferred`` come just before the first one that needs them, or as near to the loss as they
+    are.
     """
-    ranks = {name: rank for rank, name in enumerate(preferred)}
+    ranks: dict[str, float] = {}
+    for rank, name in enumerate(preferred):
+        ranks[name] = rank
+        needed = [*consumers.get(name, ())]
+        while needed:
+            consumer = needed.pop()
+            if consumer not in ranks:
+                ranks[consumer] = rank - 0.5
+                needed += consumers.get(consumer, ())
     steps = distances(consumers)
     waiting = sorted(consumers, key=lambda name: (ranks.get(name, len(ranks)), steps[name]))
     order: dict[str, None] = {}

@@ -389,3 +389,19 @@ def test_a_forward_pass_under_another_name() -> None:
         assert forward.zero_consumer("moved") == ("top" if "top" in forward.tensors else None)
     assert next(iter(ForwardPass.of({"t": values["moved"], **values}, moved).tensors)) == "moved"
     assert ForwardPass.of(values, moved).consumers == expected.consumers
+
+
+def test_forwards() -> None:
+    """A step that adds up what came before does so forwards again, backwards it adds up what comes after."""
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    summed, other = x.cumsum(1), x.exp()
+    summed.retain_grad()
+    summed.sum().backward(retain_graph=True)
+    gradient, kept = torch.randn(3, 4, generator=torch.Generator().manual_seed(2)), (x.grad, summed.grad)
+    found = autograd_graph.forwards(x, summed, gradient, (x, summed))
+    assert found is not None
+    assert torch.allclose(found[0], gradient.flip(1).cumsum(1).flip(1), atol=1e-6)
+    assert torch.allclose(found[1], gradient.cumsum(1), atol=1e-6)
+    assert x.grad is kept[0]
+    assert summed.grad is kept[1]
+    assert autograd_graph.forwards(summed, other, gradient, (x, summed)) is None

@@ -70,6 +70,12 @@ def test_every_pass_has_its_own(grade: Callable[..., GradingResult]) -> None:
         torch.testing.assert_close(answer.value, upstream * x)
 
 
+def test_an_answer_that_a_later_cell_completes(grade: Callable[..., GradingResult]) -> None:
+    """What is right at the end only is looked at once more in double precision, with the true gradient as the given."""
+    graded = grade(dy="dy = torch.zeros_like(y)", dx="dx = dz * y + 2 * dz * x * x\ndy = dy + dz * x")
+    assert _outcomes(graded) == ["passed", "passed"]
+
+
 @pytest.mark.parametrize("damage", ["dz.zero_()", "dz = None", "del dz", "z.grad.mul_(0)", "z = 1", "dz.data.zero_()"])
 def test_it_is_put_back(grade: Callable[..., GradingResult], damage: str) -> None:
     """What one cell does to what is given hurts no later one, whether it is read by its name or from its tensor."""

@@ -30,8 +30,8 @@ from helpers import shortened
 from helpers.paths import MISTAKES, ROOT
 
 SEED = 271828
-EXERCISE = shortened.exercise()
-SOLVED = shortened.solved()
+EXERCISE = shortened.exercise("training")
+SOLVED = shortened.solved("training")
 RELEASE = nbformat.read(ROOT / "release/training/training.ipynb", as_version=4)
 CASES = read_cases(MISTAKES, EXERCISE)
 NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
@@ -169,7 +169,7 @@ def test_outputs_stay_small(grader: Grader) -> None:
 
 def test_the_release_knows_what_the_solution_gives() -> None:
     """The recorded arrays are those of the source's solution, up to the rounding of another processor."""
-    source = Exercise.read(shortened.SOURCE)
+    source = Exercise.read(shortened.source("training"))
     released = read_released(ROOT / "release/training/exercise.json")
     assert [one.parameters["steps"] for one in released.recorded] == [1, 10]
     for one in released.recorded:
@@ -183,7 +183,7 @@ def test_a_student_checks_at_home() -> None:
     """With the release alone, which has no solution, right is right and wrong is wrong."""
     released = read_released(ROOT / "release/training/exercise.json")
     assert not any("BEGIN SOLUTION" in cell.source for cell in released.cells)
-    short = {cell.name: cell for cell in EXERCISE.cells if cell.name in shortened.CHANGES}
+    short = {cell.name: cell for cell in EXERCISE.cells if cell.name in shortened.CHANGES["training"]}
     cells = tuple(short.get(cell.name, cell) for cell in released.cells)
     here = replace(released, cells=cells, checks=EXERCISE.checks, directory=EXERCISE.directory, released_in=None)
     with Grader(here, [1]) as home:
@@ -195,7 +195,7 @@ def test_a_student_checks_at_home() -> None:
 
 def test_the_notebook_runs_as_plain_python(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """In a student's own process the comparison with autograd says right seven times, and every check holds."""
-    monkeypatch.chdir(shortened.SOURCE.parent)
+    monkeypatch.chdir(shortened.source("training").parent)
     monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
     namespace: dict[str, Any] = {}
     for cell in SOLVED.cells:
@@ -211,7 +211,7 @@ def test_the_comparison_at_home_tells_a_mistake(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is trained, the comparison with autograd names the gradients that are not right."""
-    monkeypatch.chdir(shortened.SOURCE.parent)
+    monkeypatch.chdir(shortened.source("training").parent)
     namespace: dict[str, Any] = {}
     for cell in _without_bessel().cells:
         if grade_id(cell) == "train":
@@ -226,7 +226,7 @@ def test_the_comparison_at_home_tells_a_mistake(
 @pytest.mark.slow
 def test_the_full_training() -> None:
     """The worked solution gets every point of the notebook as it is, at the loss that the notebook states."""
-    exercise = Exercise.read(shortened.SOURCE)
+    exercise = Exercise.read(shortened.source("training"))
     notebook = read_notebook(ROOT / "solutions/training/training.ipynb")
     (check,) = [one for one in exercise.checks if one.id == "check_train"]
     assert "2.219 + 0.02" in check.source

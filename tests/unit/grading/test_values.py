@@ -16,6 +16,7 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import Reference
 from handgrad.exercise.release_file import recorded_in
+from handgrad.gradients.mistakes.parameter_updates import ParameterUpdate, diagnose_update
 from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings
@@ -168,6 +169,22 @@ def test_moves(small: Grader, mistake: str) -> None:
     assert found
     assert (found.mistake, found.cell) == (mistake, "grow")
     assert said in found.what
+
+
+@pytest.mark.parametrize(
+    ("factor", "mistake", "said"),
+    [
+        (5.0, "other-size", "m is 5 times what it should be."),
+        (1.0045, "other-size", "m is 1.0045 times what it should be."),
+        (-1.0, "opposite-sign", "m has the wrong sign everywhere; its absolute values are right."),
+    ],
+)
+def test_what_begins_at_zero_does_not_move(factor: float, mistake: str, said: str) -> None:
+    """A value that a stub makes from zeros is told its factor or its sign, and nothing of a direction."""
+    expected = torch.tensor([1.5, -2.0], dtype=torch.float64)
+    found = diagnose_update("m", "adam", [ParameterUpdate(0 * expected, factor * expected, expected, 1e-4)])
+    assert found
+    assert (found.mistake, found.what) == (mistake, said)
 
 
 def test_a_mistake_without_a_name(small: Grader) -> None:

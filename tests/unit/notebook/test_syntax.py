@@ -171,10 +171,13 @@ def test_without() -> None:
 
 
 def test_assigning_lines() -> None:
-    """A line is quoted as it was written, without its remark; what takes several lines or names is left out."""
-    cells = ["a = 1/n * x.sum(0)  # a mean\nb, c = 1, 2", "d = f(\n    1)\na = a**-0.5", "1 +"]
-    assert assigning_lines(cells) == {"a": "a = a**-0.5"}
-    assert assigning_lines(cells[:1]) == {"a": "a = 1/n * x.sum(0)"}
+    """A line is quoted as it was written, without its remark, for each of its names; what takes several lines is left
+    out.
+    """
+    cells = ["a = 1/n * x.sum(0)  # a mean\nb, c[0], e = f(a)", "d = f(\n    1)\na = a**-0.5", "1 +"]
+    pair = dict.fromkeys("be", "b, c[0], e = f(a)")
+    assert assigning_lines(cells) == {"a": "a = a**-0.5", **pair}
+    assert assigning_lines(cells[:1]) == {"a": "a = 1/n * x.sum(0)", **pair}
 
 
 def test_in_place_lines() -> None:

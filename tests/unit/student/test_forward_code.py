@@ -9,12 +9,14 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.student.helps.counterexample import Counterexample
 from handgrad.student.helps.forward_code import ForwardCode, NoHelp
-from helpers.exercises import EXERCISES
-from helpers.paths import ASSIGNMENTS
+from helpers.exercises import EXERCISES, WITH_GRADIENTS
 from helpers.played_notebooks import code_of, play
 
+WITH_A_FORWARD_PASS = [*WITH_GRADIENTS, "training"]
+"""`training` has it in a function; other exercises of values alone have none."""
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+
+@pytest.mark.parametrize("assignment", WITH_A_FORWARD_PASS)
 def test_steps(assignment: str) -> None:
     """The consumers that the lines say are those that autograd's graph says, and the gradients of steps are its."""
     code = code_of(play(assignment))
@@ -28,7 +30,7 @@ def test_steps(assignment: str) -> None:
         assert torch.allclose(gradient.float(), forward.true[name], rtol=1e-3, atol=1e-4 * scale), name
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("assignment", WITH_A_FORWARD_PASS)
 def test_the_whole_pass_again(assignment: str) -> None:
     """Run again from each tensor on, the pass makes what the notebook has."""
     code = code_of(play(assignment))

@@ -14,11 +14,8 @@ from handgrad.gradients.autograd_graph import LOSS
 from handgrad.student.helps.forward_code import ForwardCode, NoHelp, in_double
 from handgrad.student.helps.hint import STEPS, EntryWrittenOut, hint
 from handgrad.student.helps.output import Tables, place
-from helpers.exercises import EXERCISES, SOLUTIONS
-from helpers.paths import ASSIGNMENTS
+from helpers.exercises import EXERCISES, SOLUTIONS, WITH_GRADIENTS
 from helpers.played_notebooks import WrongFormula, code_of, play, wrong_formulas
-
-WITH_GRADIENTS = [name for name in ASSIGNMENTS if name != "training"]
 
 
 def _expressions(source: str) -> Iterator[str]:
@@ -145,10 +142,9 @@ def _assert_hints(formula: WrongFormula) -> None:
         assert expression in forward or not any(expression in _plain(text) for text in texts), expression
 
 
+NO_HINT = ("uses-autograd", "missing-eps", "alias-mutated", "hidden-from-the-loss")
 WRONG = [
-    formula
-    for formula in wrong_formulas()
-    if formula.assignment != "training" and formula.mistake not in ("uses-autograd", "missing-eps", "alias-mutated")
+    formula for formula in wrong_formulas() if formula.assignment in WITH_GRADIENTS and formula.mistake not in NO_HINT
 ]
 AT_TIES = ("every-largest-place", "last-of-the-largest")
 FEW = ("missing-branch-dcounts", "dlogits-without-max", "bessel", "not-summed", "residual-forgotten", "mask-forgotten")

@@ -214,7 +214,9 @@ def _changes(
         for check in exercise.values:
             value = namespace.get(check.gradient)
             if isinstance(value, torch.Tensor):
-                change = value - start[check.gradient] if check.gradient in start else value
+                # a mutant may make it boolean, or of another shape
+                before, value = start.get(check.gradient), value.double()
+                change = value - before if before is not None and before.shape == value.shape else value
                 # a change that is rounding only carries no information
                 least = ROUNDING / TOLERANCE * float(value.abs().max())
                 yield check.gradient, (change, max(float(change.abs().max()), least))

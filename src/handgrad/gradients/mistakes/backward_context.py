@@ -12,7 +12,7 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 
-__all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims"]
+__all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims", "sizes_of"]
 
 
 MOST_ELEMENTS = 1 << 20
@@ -54,7 +54,7 @@ class BackwardContext:
     def sizes(self) -> dict[int, list[str]]:
         """The sizes above 1 of the named tensors, each with the names that it has in the notebook."""
         names: dict[int, list[str]] = {
-            size: [] for tensor in self.tensors.values() for size in tensor.shape if size > 1
+            size: [] for tensor in self.tensors.values() for size in sizes_of(tensor) if size > 1
         }
         for name, value in self.namespace.items():
             if type(value) is int and value in names and not name.startswith("_"):
@@ -139,6 +139,11 @@ class BackwardContext:
             mask[position] = True
             parts += mask * self.vjp(name, consumer, gradient * mask)
         return parts
+
+
+def sizes_of(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The sizes of a tensor, and the number of its rows, which are what several dimensions count together."""
+    return (*tensor.shape, tensor.shape[:-1].numel())
 
 
 def broadcast_dims(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, ...]:

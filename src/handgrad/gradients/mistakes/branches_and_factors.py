@@ -56,6 +56,16 @@ def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         yield {**_branches(wrong), "hidden": listed(hidden)}
 
 
+@mistake("values")
+def hidden_from_the_loss(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is
+    wrong.
+
+    Try: Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.
+    """
+    yield from ()
+
+
 # the whole gradient, or a branch of it
 
 
@@ -155,7 +165,8 @@ def other_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 wrong.value.reshape(wrong.expected_shape), wrong.context.branch(wrong.name, consumer)
             )
             if not is_view:
-                yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": "", "consumer": consumer}
+                how = f", of shape {wrong.shape} instead of {wrong.expected_shape}"
+                yield {"part": f"d{wrong.name}", "other": f"d{consumer}", "how": how, "consumer": consumer}
             continue
         upstream = wrong.reduced_to(wrong.context.gradient_of(consumer))
         number = wrong.multiple(upstream, wrong.other_branches(consumer)) if upstream is not None else None

@@ -29,18 +29,19 @@ ORDER = (
     "undefined", "uses-autograd", "not-a-tensor", "shape-rank", "shape-broadcast", "wrong-dim", "shape-sum",
     "transposed", "dtype", "not-finite",
     # positions of entries
-    "unreached", "moved", "last-write-wins", "overwritten", "some-positions", "turned", "slope-elsewhere",
+    "unreached", "moved", "last-write-wins", "overwritten", "some-positions", "wrong-positions",
+    "turned", "slope-elsewhere",
     # what the loss cannot show; the whole gradient, or a branch of it
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
     "right-elsewhere", "offset", "softmax", "softmax-elsewhere", "branches-multiplied", "summed-early",
     "other-gradient", "local-only", "step-too-many", "step-left-out",
-    "same-factor", "product-of-sums", "wrong-pairs", "wrong-variable", "other-factor",
+    "forward-again", "same-factor", "product-of-sums", "wrong-pairs", "wrong-variable", "other-factor",
     "extra-factor", "missing-factor", "extra-term", "along-another-dimension",
-    "one-change", "upstream-unused", "wrong-branch", "missing-eps",
+    "one-change", "upstream-unused", "wrong-branch", "hidden-from-the-loss", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",
     # trained values
-    "not-updated", "wrong-way", "other-length",
+    "not-updated", "wrong-way", "other-length", "opposite-sign", "other-size",
 )
 # fmt: on
 """The order in which the mistakes are tried: the first that fits is the diagnosis, so a precise one is listed early."""

@@ -46,11 +46,13 @@ def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Compare the factors in {lines} with those in your formula.
     """
     for consumer in wrong.consumers:
-        for way, share in wrong.context.unnamed_paths(wrong.name, consumer).items():
+        paths = wrong.context.unnamed_paths(wrong.name, consumer)
+        for ways in strict_subsets(tuple(paths), whole=True):
+            share = torch.stack([paths[name] for name in ways]).sum(0)
             number = wrong.factor(share, wrong.expected - share)
             if number is not None and factor_name(wrong, number) != "1":
                 factor, size = factor_name(wrong, number), size_note(wrong, number)
-                yield {"way": way, "factor": factor, "size": size, "lines": lines(wrong, (way,))}
+                yield {"way": listed(ways), "factor": factor, "size": size, "lines": lines(wrong, ways)}
 
 
 @mistake("values")

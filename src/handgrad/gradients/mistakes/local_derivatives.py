@@ -180,10 +180,11 @@ def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float
 
 
 def _times(number: str, formula: str) -> str:
-    """A formula times a number, as one writes it: ``-1 / x``, ``1/2 * x``."""
+    """A formula times a number, as one writes it: ``-1 / x``, ``1/2 * x``, ``2 * (1 - x)``."""
     if formula.startswith("1 / "):
         return f"{number} / {formula[4:]}"
-    return formula if number == "1" else f"{number} * {formula}"
+    is_sum = re.match(r"1 [-+] ", formula)
+    return formula if number == "1" else f"{number} * ({formula})" if is_sum else f"{number} * {formula}"
 
 
 @mistake("values")

@@ -62,20 +62,20 @@ def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         upstream = wrong.context.gradient_of(consumer)
         for name, index in wrong.context.indices.items():
             if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and _one_of_each(
-                wrong, index, upstream
+                wrong, consumer, index
             ):
                 yield {"index": name, "consumer": consumer}
 
 
-def _one_of_each(wrong: WrongAnswer, index: torch.Tensor, upstream: torch.Tensor) -> bool:
-    """Whether each row of the answer is one of its upstream gradients, where several must be added."""
+def _one_of_each(wrong: WrongAnswer, consumer: str, index: torch.Tensor) -> bool:
+    """Whether each row of the branch is one of its upstream gradients, where several must be added."""
     rows = index.reshape(-1)
-    values = upstream.reshape(len(rows), -1)
-    answer = wrong.value.reshape(len(wrong.value), -1)
+    values = wrong.context.gradient_of(consumer).reshape(len(rows), -1)
+    answer = (wrong.value - wrong.other_branches(consumer)).reshape(len(wrong.value), -1)
     if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
         return False
     added = torch.zeros_like(answer).index_add_(0, rows, values)
-    if not wrong.close(added.reshape(wrong.expected.shape), wrong.expected):
+    if not wrong.close(added.reshape(wrong.expected.shape), wrong.context.branch(wrong.name, consumer)):
         return False
     allowance = wrong.tolerance * scale_of(values)
     for row, value in enumerate(answer):
@@ -138,3 +138,45 @@ def some_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             if found and set(found.values()) == {1} and len(found) < size:
                 places = ("position " if len(found) == 1 else "positions ") + listed(map(str, found))
                 yield {"consumer": consumer, "places": places, "dim": str(dim)}
+
+
+@mistake("values")
+def wrong_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """Along dimension {dim}, position {place} of {gradient} adds up {added} of d{consumer}: these are not the positions
+    of {consumer} that are made from position {place} of {tensor}.
+
+    Try: Look at {lines}: to which positions does each position of {tensor} go?
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        upstream, shape = wrong.context.gradient_of(consumer), wrong.expected_shape
+        dims = [dim for dim, sizes in enumerate(zip(shape, upstream.shape, strict=False)) if len(set(sizes)) > 1]
+        if upstream.ndim != len(shape) or len(dims) != 1:
+            continue
+        (dim,) = dims
+        # several positions are made from one
+        if not shape[dim] < upstream.shape[dim] <= MOST_TOGETHER:
+            continue
+        used = _added_up(wrong, wrong.value - wrong.other_branches(consumer), upstream, dim)
+        right = _added_up(wrong, wrong.context.branch(wrong.name, consumer), upstream, dim)
+        place = next((place for place, (one, other) in enumerate(zip(used, right, strict=False)) if one != other), None)
+        # without any, the branch is missing
+        if place is not None and any(used):
+            added = ("position " if len(used[place]) == 1 else "positions ") + listed(map(str, used[place]))
+            yield {
+                "dim": str(dim),
+                "place": str(place),
+                "added": added if used[place] else "nothing",
+                "consumer": consumer,
+                "lines": lines(wrong, (consumer,)),
+            }
+
+
+def _added_up(wrong: WrongAnswer, value: torch.Tensor, upstream: torch.Tensor, dim: int) -> list[list[int]]:
+    """For each position of ``value`` along ``dim``, the positions of ``upstream`` of which it is the sum; else none."""
+    columns, targets = (tensor.movedim(dim, -1).flatten(0, -2) for tensor in (upstream, value))
+    if len(columns) < 2 * columns.shape[1] or int(torch.linalg.matrix_rank(columns)) < columns.shape[1]:
+        return []
+    numbers = torch.linalg.lstsq(columns, targets).solution.round().clamp(0, 1)
+    if not wrong.close(columns @ numbers, targets):
+        return []
+    return [[position for position, number in enumerate(column) if number] for column in numbers.T.tolist()]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeVar
 
+from handgrad.gradients.mistakes.backward_context import sizes_of
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.report.records import Diagnosis
 
@@ -91,7 +92,8 @@ def lines(wrong: WrongAnswer, consumers: Iterable[str]) -> str:
 
 def quoted(known: Mapping[str, str], names: Iterable[str]) -> str:
     """The lines that assign ``names``, quoted where they are ``known``."""
-    return listed(f"`{known[name]}`" if name in known else f"the line of {name}" for name in names)
+    # one line may assign several of them
+    return listed(dict.fromkeys(f"`{known[name]}`" if name in known else f"the line of {name}" for name in names))
 
 
 def factor_name(wrong: WrongAnswer, number: float) -> str:
@@ -131,7 +133,7 @@ class _Exact(NamedTuple):
 
 def _own(wrong: WrongAnswer) -> set[int]:
     """The sizes of the step; those of other tensors have nothing to do with it."""
-    return {size for name in (wrong.name, *wrong.named_consumers) for size in wrong.context.tensors[name].shape}
+    return {size for name in (wrong.name, *wrong.named_consumers) for size in sizes_of(wrong.context.tensors[name])}
 
 
 def _exactly(wrong: WrongAnswer, number: float) -> _Exact | None:

@@ -68,6 +68,24 @@ def other_length(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     yield from ()
 
 
+@mistake("moves")
+def opposite_sign(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} has the wrong sign everywhere; its absolute values are right.
+
+    Try: Look for the minus sign in {stub}: what is subtracted from what?
+    """
+    yield from ()
+
+
+@mistake("moves")
+def other_size(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is {times} times what it should be.
+
+    Try: Look for a factor in {stub}: what is multiplied or divided once too often, or not at all?
+    """
+    yield from ()
+
+
 def diagnose_update(name: str, stub: str, first: Sequence[ParameterUpdate]) -> Diagnosis | None:
     """The mistake that explains a value in all of the shortest passes, ``first``; None if none is certain."""
     if not first or any(update.is_right for update in first):
@@ -77,6 +95,9 @@ def diagnose_update(name: str, stub: str, first: Sequence[ParameterUpdate]) -> D
     factors = [factor for update in first if (factor := update.factor()) is not None]
     if len(factors) < len(first) or max(factors) - min(factors) > 0.01 * abs(factors[0]):
         return None
+    # what begins at zero is made, and does not move
+    is_made = not any(bool(update.start.any()) for update in first)
     if abs(factors[0] + 1) < 0.01:
-        return ENTRIES["wrong-way"].diagnosis(name, {"stub": stub}, stub)
-    return ENTRIES["other-length"].diagnosis(name, {"stub": stub, "times": f"{factors[0]:.3g}"}, stub)
+        return ENTRIES["opposite-sign" if is_made else "wrong-way"].diagnosis(name, {"stub": stub}, stub)
+    times = f"{factors[0]:.3g}" if abs(factors[0] - 1) > 0.01 else f"{factors[0]:.4f}"
+    return ENTRIES["other-size" if is_made else "other-length"].diagnosis(name, {"stub": stub, "times": times}, stub)

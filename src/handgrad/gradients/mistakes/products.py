@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from handgrad.gradients import autograd_graph
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, scale_of
 from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
@@ -76,6 +77,33 @@ def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 ):
                     if number and turned_product is not None and wrong.fits(rest + number * turned_product):
                         yield {"factor": factor, "lines": lines(wrong, (consumer,))}
+
+
+@mistake("values")
+def forward_again(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} takes d{consumer} through the step forwards, as the forward pass takes {tensor}: a gradient goes
+    backwards.
+
+    Try: Look at {lines}: to which entries of {consumer} does one entry of {tensor} contribute, and by which factors?
+    Its gradient collects from these entries, by these factors.
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        forwards = _forwards(wrong, consumer)
+        if forwards is not None and wrong.fits(wrong.other_branches(consumer) + forwards):
+            yield {"part": part(wrong, consumer), "consumer": consumer, "lines": lines(wrong, (consumer,))}
+
+
+def _forwards(wrong: WrongAnswer, consumer: str) -> torch.Tensor | None:
+    """The Jacobian of a step times its upstream gradient; None if it is no square matrix, or hard to come by."""
+    tensor, result = wrong.context.tensors[wrong.name], wrong.context.tensors[consumer]
+    if tensor.shape != result.shape:
+        return None
+    upstream = wrong.context.gradient_of(consumer).to(result.dtype)
+    found = autograd_graph.forwards(tensor, result, upstream, wrong.context.tensors.values())
+    # another named tensor may stand in between
+    if found is None or not wrong.close(found[0].double(), wrong.context.branch(wrong.name, consumer)):
+        return None
+    return found[1].double()
 
 
 @dataclass(frozen=True)

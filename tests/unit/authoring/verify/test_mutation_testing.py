@@ -1,12 +1,14 @@
 """Mutants of small networks: what no check can see is not a fault, and sizes that are the same number are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 
 from handgrad.authoring.new_exercise import new_exercise
-from handgrad.authoring.verify.mutation_testing import mutation
+from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_values
 from handgrad.authoring.verify.results import Mutation
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
@@ -125,3 +127,19 @@ def test_no_survivor(network: tuple[str, dict[str, str]], tmp_path: Path) -> Non
 def test_equal_sizes(tmp_path: Path) -> None:
     """One size for another of the same number gets full marks: the mutant is reported."""
     assert [one.kind for one in _mutation(SQUARE, tmp_path).survivors] == ["another size"]
+
+
+def test_a_boolean_value(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:
+    """Yes and no in place of one and zero is the same answer: such a mutant is equivalent, and is compared."""
+    setup = "import torch\nx = torch.randn(30, generator=torch.Generator().manual_seed(seed))\nwrong = 0 * x"
+    notebook = make_notebook(
+        ("locked", "parameters", "seed = 1"),
+        ("locked", "setup", setup),
+        ("stub", "verdict", "wrong = (x > 0).float()"),
+        ("check", "check_wrong", "assert wrong.any()"),
+    )
+    exercise = Exercise.of(notebook, "small", tmp_path)
+    with Grader(exercise, [5]) as grader:
+        found = mutation_of_values(grader, notebook)
+    assert any("+ wrong = x > 0\n" in f"{mutant.diff}\n" for mutant in found.equivalent), found.equivalent
+    assert not found.survivors

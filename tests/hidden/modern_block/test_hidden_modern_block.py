@@ -1,0 +1,9 @@
+"""The graded tests of modern_block: `pytest tests/hidden/modern_block --submission NOTEBOOK`."""
+
+from handgrad.selfcheck import Verdict
+
+
+def test_gradient(gradient: str, verdicts: dict[str, Verdict]) -> None:
+    """The gradient is right on hidden data, for any upstream gradients."""
+    verdict = verdicts[gradient]
+    assert verdict.outcome == "passed", verdict.sentence
