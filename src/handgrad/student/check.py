@@ -149,7 +149,9 @@ def progress() -> None:
             return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
-    parts, course = released_cells.parts(), course_progress(Path())
+    parts = released_cells.parts()
+    # those beside the released folder in which the notebook is
+    course = course_progress(Path()) if released_cells.FILE.is_file() else []
     html, text = progress_map.html(state, parts), progress_map.text(state, parts)
     if len(course) > 1:
         html, text = html + course_html(course), f"{text}\n\nThe course: {course_text(course)}"
