@@ -125,7 +125,7 @@ def test_solved_from_the_release(name: str, address: str, browser: "Browser") ->
     solutions, mistakes = {grade_id(cell): cell.source for cell in solved.cells}, _mistakes(exercise)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}lab/tree/{name}/{name}.ipynb?token={TOKEN}")
+    page.goto(f"{address}lab/workspaces/{name}/tree/{name}/{name}.ipynb?token={TOKEN}")
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.locator(".jp-KernelName", has_text="Python 3").first.wait_for()
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(state="attached")

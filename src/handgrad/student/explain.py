@@ -166,7 +166,10 @@ class AnswerInNotebook:
         """The forward tensors, and the sizes and tensors defined before the loss: later names are the student's."""
         before = takewhile(lambda item: item[0] != LOSS, self.namespace.items())
         plain = {name: value for name, value in before if type(value) is int or isinstance(value, torch.Tensor)}
-        return {**plain, **self.forward.tensors, LOSS: self.forward.loss}
+        # what a function has returned is in front of them, and no value of the forward pass
+        gradients = {f"d{name}" for name in self.forward.tensors}
+        known = {name: value for name, value in plain.items() if name not in gradients}
+        return {**known, **self.forward.tensors, LOSS: self.forward.loss}
 
 
 def _lines(namespace: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
