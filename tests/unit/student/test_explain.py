@@ -193,6 +193,8 @@ PLAIN = [
 ONLY_HERE = {
     # the loop leaves another n behind, with which the worked solution is really off
     "right-loop-variable-n": {"dbndiff2": "scale", "dhprebn": "scale"},
+    # every place has the same upstream gradient on this loss: turned filters give a picture that is turned
+    "conv-filters-turned-round": {"dact": "moved"},
 }
 """Mistakes of a notebook that runs in one namespace, which the grader keeps apart."""
 
