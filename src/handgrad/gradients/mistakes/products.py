@@ -193,7 +193,7 @@ def product_of_sums(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 def wrong_pairs(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """In {gradient}, {pairs}{rest}.
 
-    Try: Look at {lines}: by what is {tensor} multiplied in each of them?
+    Try: Look at {lines}: by what is {tensor} multiplied there?
     """
     own, found = wrong.recalled("pairs", _pairs)
     strange = [pair for pair in found if own.get(pair[0]) != pair[1]]
