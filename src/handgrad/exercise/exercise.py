@@ -19,7 +19,7 @@ from handgrad.notebook import tidying
 from handgrad.notebook.syntax import ParsedCell, code_of, gradients_taken
 from handgrad.report.parts import headings
 
-__all__ = ["Cell", "Check", "Exercise", "calling", "grade_id", "is_exercise", "kind_of"]
+__all__ = ["Cell", "Check", "Exercise", "answer_cell", "calling", "grade_id", "is_exercise", "kind_of"]
 
 Kind = Literal["text", "locked", "stub", "check", "free"]
 PARAMETERS_TAG = "parameters"
@@ -323,7 +323,7 @@ class Exercise:
             if cell.kind == "stub" and not self.calls_of(cell.name):
                 cells[cell.name] = solutions[cell.name]
             elif check := checks.get(cell.name):
-                cells[check.gradient] = f"{solutions[check.stub]}\n{calling(check)}"
+                cells[check.gradient] = answer_cell(solutions[check.stub], check)
         return cells
 
     def setup_names(self) -> tuple[str, ...]:
@@ -407,6 +407,11 @@ def _checks(cells: Sequence[Cell], points: Sequence[Any], faults: list[str]) -> 
             checks.append(Check(cell.name, answer, float(worth), source, stub, call))
     faults += _unasked(stubs, checks)
     return checks
+
+
+def answer_cell(source: str, check: Check) -> str:
+    """The code that makes the answer of a check: the ``source`` of its stub and, for a function, the call."""
+    return f"{source}\n{calling(check)}" if check.call else source
 
 
 def calling(check: Check) -> str:

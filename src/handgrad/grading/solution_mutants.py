@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from handgrad.exercise.exercise import Exercise, calling
+from handgrad.exercise.exercise import Exercise, answer_cell
 from handgrad.exercise.reference import Reference
 from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
@@ -109,9 +109,8 @@ class SolutionMutants:
             source = self._stubs[check.stub]
             known = self._is_pure and _ends(source)
             made = mutants(gradient, source, earlier, shapes, self._exercise.sizes) if known else []
-            after = f"\n{calling(check)}" if check.call else ""
             self._made[gradient] = [
-                replace(mutant, source=mutant.source + after) for mutant in made if mutant.kind in _CHANGES
+                replace(mutant, source=answer_cell(mutant.source, check)) for mutant in made if mutant.kind in _CHANGES
             ]
         return self._made[gradient]
 

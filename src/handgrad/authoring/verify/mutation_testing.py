@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
-from handgrad.exercise.exercise import Exercise, calling, grade_id, kind_of
+from handgrad.exercise.exercise import Exercise, answer_cell, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
@@ -62,9 +62,8 @@ def mutation(grader: Grader, solved: NotebookNode, more: Iterable[Grader] = ()) 
 def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
     """A mutant of a function as one of each answer that a check gets by calling it; any other as it is."""
     calls = exercise.calls_of(mutant.gradient)
-    return [
-        replace(mutant, gradient=check.gradient, source=f"{mutant.source}\n{calling(check)}") for check in calls
-    ] or [mutant]
+    of_calls = [replace(mutant, gradient=call.gradient, source=answer_cell(mutant.source, call)) for call in calls]
+    return of_calls or [mutant]
 
 
 def _passed_of(made: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
@@ -175,11 +174,8 @@ def _share_names(solutions: Mapping[str, str]) -> bool:
 
 def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
     """The mutants of a row that get full marks."""
-    passed, answers = (
-        _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row}),
-        grader.exercise.answers,
-    )
-    return [mutant for mutant in row if passed.issuperset(answers[mutant.gradient])]
+    passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
+    return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:

@@ -37,9 +37,8 @@ def _run(config: Config, path: Path, title: str) -> tuple[str, str]:
     notebook, stopped, begun = nbformat.read(path, as_version=4), "", list[int]()
     run = ExecutePreprocessor(
         config=config,
-        extra_arguments=[
-            "--log-level=CRITICAL"
-        ],  # a kernel logs warnings about its transport, and errors if it is stopped
+        # a kernel logs warnings about its transport, and errors if it is stopped
+        extra_arguments=["--log-level=CRITICAL"],
         on_cell_start=lambda cell, cell_index: begun.append(cell_index),
     )
     try:
