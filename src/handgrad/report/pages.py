@@ -29,7 +29,7 @@ from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.parts import FOLDED_FROM, by_part, verdicts_by_part
 from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
 from handgrad.report.term import Term
-from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line, out_of
+from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line, part_progress
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -256,18 +256,18 @@ def feedback_page(feedback: Feedback) -> str:
     verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
     not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
     there = {LOOKS[verdict.outcome].kind for verdict in feedback.report.checks}
-    folded = len(feedback.graph.consumers) > FOLDED_FROM
+    parts, is_folded = _parts(feedback), len(feedback.graph.consumers) > FOLDED_FROM
     return _template("feedback.html").render(
         feedback=feedback,
         style=_read("page.css") + _read("feedback.css"),
-        graph=_feedback_graph(feedback, verdicts) if feedback.graph.consumers else "",
+        graph=_feedback_graph(feedback, verdicts, parts) if feedback.graph.consumers else "",
         verdicts=verdicts,
         not_right=[verdict for verdict in not_passed if verdict.outcome != "missing" or verdict.diagnosis],
         unwritten=[
             verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
         ],
         groups=_grouped(feedback.pieces),
-        parts={} if folded else _parts(feedback),
+        parts={} if is_folded else parts,
         kinds_there=[kind for kind in KINDS if kind in there],
     )
 
@@ -290,16 +290,11 @@ def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
 
 def _parts(feedback: Feedback) -> dict[str, str]:
     """How far each part of the exercise is, by its heading: ``3 of 4 right, 3 of 4 points``."""
-    said = {}
-    for title, verdicts in verdicts_by_part(feedback.report.checks).items():
-        right = sum(verdict.outcome == "passed" for verdict in verdicts)
-        grades = [feedback.grades.get(verdict.id, (verdict.points, verdict.max_points)) for verdict in verdicts]
-        points, most = map(sum, zip(*grades, strict=True))
-        said[title] = f"{right} of {len(verdicts)} right, {out_of(points, most)}"
-    return said
+    parts = verdicts_by_part(feedback.report.checks)
+    return {title: part_progress(verdicts, feedback.grades) for title, verdicts in parts.items()}
 
 
-def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
+def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict], parts: Mapping[str, str]) -> str:
     nodes = {}
     for verdict in verdicts.values():
         score, points = feedback.grades.get(verdict.id, (verdict.points, verdict.max_points))
@@ -316,7 +311,7 @@ def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict]) -> str:
         not_graded="",
         label="The tensors of the forward pass, with the verdict on each of your gradients",
         verdicts=feedback.report.checks,
-        summaries=_parts(feedback),
+        summaries=parts,
     )
 
 

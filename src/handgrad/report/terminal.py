@@ -24,6 +24,7 @@ from handgrad.report.wording import (
     number,
     one_line,
     out_of,
+    part_progress,
     plain_sentence,
     sentence,
 )
@@ -97,7 +98,7 @@ def _print_verdicts(console: Console, report: Report) -> None:
     first = {verdicts[0].id: title for title, verdicts in parts.items()}
     for verdict, row in zip(report.checks, rows, strict=True):
         if title := first.get(verdict.id):
-            console.print(Text(f"{title}: {_of_part(parts[title])}", "bold"))
+            console.print(Text(f"{title}: {part_progress(parts[title])}", "bold"))
         text = Text(_laid_out(row, widths))
         text.stylize(LOOKS[verdict.outcome].style, 0, len(row[0]))
         console.print(text)
@@ -105,13 +106,6 @@ def _print_verdicts(console: Console, report: Report) -> None:
             continue  # the row shows it, and in a notebook just begun the sentence would be repeated twenty times
         for line in lines(verdict):
             console.print(Padding(Text(line), (0, 0, 0, 4)))
-
-
-def _of_part(verdicts: Sequence[Verdict]) -> str:
-    """How far a part is: ``3 of 4 right, 3 of 4 points``."""
-    right = sum(verdict.outcome == "passed" for verdict in verdicts)
-    points, most = (sum(getattr(verdict, name) for verdict in verdicts) for name in ("points", "max_points"))
-    return f"{right} of {len(verdicts)} right, {out_of(points, most)}"
 
 
 def _row(verdict: Verdict, *, is_own: bool) -> tuple[str, ...]:

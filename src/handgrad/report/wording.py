@@ -1,7 +1,7 @@
 """Texts that all formats share: signs, the lecture's line, the sentences about a verdict and about a report."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ __all__ = [
     "number",
     "one_line",
     "out_of",
+    "part_progress",
     "plain_sentence",
     "sentence",
 ]
@@ -120,6 +121,16 @@ def number(value: float) -> str:
 def out_of(points: float, max_points: float) -> str:
     """``0.5 of 1 point``."""
     return f"{number(points)} of {number(max_points)} point{'' if max_points == 1 else 's'}"
+
+
+def part_progress(verdicts: Sequence[Verdict], grades: Mapping[str, tuple[float, float]] | None = None) -> str:
+    """How far a part of an exercise is: ``3 of 4 right, 3 of 4 points``.
+
+    ``grades`` has the gradebook's score and points of each check (default: those of the verdicts).
+    """
+    right = sum(verdict.outcome == "passed" for verdict in verdicts)
+    known = [(grades or {}).get(verdict.id, (verdict.points, verdict.max_points)) for verdict in verdicts]
+    return f"{right} of {len(verdicts)} right, {out_of(*map(sum, zip(*known, strict=True)))}"
 
 
 def match(comparison: Comparison | None) -> str:
