@@ -3,7 +3,6 @@
 Pictures of what a student sees are left in build/screenshots for manual review.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
+from helpers.browsing import SCREENSHOTS, chromium, needs_chromium, open_notebook, served, write_settings
 from helpers.paths import ROOT
 
 if TYPE_CHECKING:
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
-SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    # every cell is in the page, in sight or not
-    "notebook-extension/tracker": {"windowingMode": "none"},
-}
 RIGHT = {
     "dlogprobs": "dlogprobs = torch.zeros_like(logprobs); dlogprobs[range(n), Yb] = -1 / n",
     "dprobs": "dprobs = dlogprobs / probs",
@@ -48,11 +42,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A server with a folder of its own: the release, its settings, and nothing of this machine's user."""
     home = tmp_path_factory.mktemp(f"jupyter-{request.param}")
     shutil.copytree(ROOT / "release/backprop", home / "work")
-    themes = {"theme": f"JupyterLab {request.param.title()}", "adaptive-theme": False}
-    for name, content in {**SETTINGS, "apputils-extension/themes": themes}.items():
-        path = home / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+    write_settings(home, **{"theme": f"JupyterLab {request.param.title()}", "adaptive-theme": False})
     with served(home, home / "work") as address:
         yield Server(address, request.param)
 
@@ -68,14 +58,9 @@ def browser() -> Iterator["Browser"]:
 def page(request: pytest.FixtureRequest, server: Server, browser: "Browser") -> Iterator["Page"]:
     """The released notebook, open; a script that fails in the page fails the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{server.address}{request.param}/backprop.ipynb?token={TOKEN}")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    # the status is idle before there is a kernel, too
-    page.locator(".jp-KernelName", has_text="Python 3").first.wait_for()
-    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(state="attached")
+    open_notebook(page, f"{server.address}{request.param}/backprop.ipynb")
     # Notebook 7 with nbgrader's extensions raises two errors of its own while it opens
     errors.clear()
     yield page

@@ -3,7 +3,6 @@
 The mistakes are the known ones of `tests/cases/mistakes`. Pictures of the maps are left in build/screenshots.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from playwright.sync_api import Error
 
 from handgrad.authoring.cases import read_cases
 from handgrad.exercise.exercise import Check, Exercise, grade_id
-from helpers.browsing import PATIENCE, SCREENSHOTS, TOKEN, chromium, needs_chromium, served
+from helpers.browsing import PATIENCE, SCREENSHOTS, chromium, needs_chromium, open_notebook, served, write_settings
 from helpers.paths import ASSIGNMENTS, MISTAKES, ROOT
 
 if TYPE_CHECKING:
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
-SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    # every cell is in the page, in sight or not
-    "notebook-extension/tracker": {"windowingMode": "none"},
-}
 ELSEWHERE = ("backprop",)
 """`test_browser.py` has these."""
 EXERCISES = {
@@ -42,10 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server over a student's folder with all releases, and nothing of this machine's user."""
     home = tmp_path_factory.mktemp("jupyter")
     shutil.copytree(ROOT / "release", home / "work", ignore=shutil.ignore_patterns("*.whl"))
-    for name, content in SETTINGS.items():
-        path = home / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+    write_settings(home)
     with served(home, home / "work") as found:
         yield found
 
@@ -124,11 +115,7 @@ def test_solved_from_the_release(name: str, address: str, browser: "Browser") ->
     exercise, solved = EXERCISES[name], nbformat.read(ROOT / "solutions" / name / f"{name}.ipynb", as_version=4)
     solutions, mistakes = {grade_id(cell): cell.source for cell in solved.cells}, _mistakes(exercise)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}lab/workspaces/{name}/tree/{name}/{name}.ipynb?token={TOKEN}")
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.locator(".jp-KernelName", has_text="Python 3").first.wait_for()
-    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(state="attached")
+    open_notebook(page, f"{address}lab/workspaces/{name}/tree/{name}/{name}.ipynb")
     notebook = Notebook(page, exercise)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()

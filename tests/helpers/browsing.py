@@ -16,7 +16,7 @@ import pytest
 from helpers.paths import ENVIRONMENT, ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,7 +24,32 @@ TOKEN = "only-for-this-test"
 PATIENCE = 120_000
 """Milliseconds that anything on a page may take: a kernel that imports torch on a busy machine is slow."""
 
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # every cell is in the page, in sight or not
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+"""JupyterLab's settings in all tests."""
+
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium")
+
+
+def write_settings(home: Path, **theme: object) -> None:
+    """Write the settings of a server at ``home``: those of all tests, and a ``theme``."""
+    for name, content in {**SETTINGS, **({"apputils-extension/themes": theme} if theme else {})}.items():
+        path = home / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+
+
+def open_notebook(page: "Page", url: str) -> None:
+    """Open a notebook, and wait for its kernel."""
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{url}?token={TOKEN}")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    # the status is idle before there is a kernel, too
+    page.locator(".jp-KernelName", has_text="Python 3").first.wait_for()
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for(state="attached")
 
 
 @contextmanager
