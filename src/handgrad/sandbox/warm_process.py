@@ -63,7 +63,7 @@ class WarmProcess:
 
 
 class StartedProcess(WarmProcess):
-    """A warm process that this process starts, and that is gone when :meth:`close` returns.
+    """A warm process that this process starts, and that is gone when :meth:`close` returns, with what it forked.
 
     It imports the modules of ``preload``. ``process`` is the one outside the namespaces, ``home`` its temporary folder.
 
@@ -78,19 +78,21 @@ class StartedProcess(WarmProcess):
     kind = socket.SOCK_STREAM
     """The kind of the control socket."""
     patience = 5.0
-    """Seconds in which it ends by itself once the control socket is closed."""
+    """Seconds in which it ends by itself once the control socket is closed, and what it forked once it has ended."""
 
     def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="handgrad-")
         self.home = Path(self._home.name)
         control, theirs = socket.socketpair(type=self.kind)
+        # open at its end as long as a process lives that may write to the home
+        self._alive, held = socket.socketpair()
         super().__init__(control, self.home / "log")
         descriptor = theirs.fileno()
         try:
-            with theirs, self.log.open("w", encoding="utf-8") as log:
+            with theirs, held, self.log.open("w", encoding="utf-8") as log:
                 self.process = subprocess.Popen(
                     [sys.executable, "-I", "-m", self.module, str(descriptor), *preload],
-                    pass_fds=[descriptor],
+                    pass_fds=[descriptor, held.fileno()],
                     env=environment(str(self.home)),
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
@@ -99,6 +101,7 @@ class StartedProcess(WarmProcess):
                 )
         except OSError as error:
             control.close()
+            self._alive.close()
             self._home.cleanup()
             raise SandboxError(f"the warm process cannot be started ({error}).") from error
 
@@ -113,6 +116,9 @@ class StartedProcess(WarmProcess):
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        with suppress(OSError), self._alive as alive:
+            alive.settimeout(self.patience)
+            alive.recv(1)
         with suppress(OSError):
             self._home.cleanup()
 

@@ -22,6 +22,7 @@ import handgrad.notebook.slow_imports  # noqa: F401 - before whatever imports nb
 from handgrad import errors
 from handgrad.errors import HandgradError, SandboxError
 from handgrad.report.records import Report
+from handgrad.sandbox.isolation import namespaces
 from handgrad.sandbox.isolation.layers import Isolation
 from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess, last_words, why_no_isolation
 
@@ -167,6 +168,8 @@ def _warm_process(control: socket.socket) -> WarmProcess:
         return WarmProcess(ours, Path.home() / "log")
     from handgrad.sandbox import zygote  # noqa: PLC0415 - see above
 
+    # stopped in the middle of a cell, it would go on
+    namespaces.end_with_parent()
     ours.close()
     control.close()
     isolation = Isolation()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pytest
 from handgrad.course.commands.check_process import CheckProcess, CheckRequest, modules_for
 from handgrad.errors import HandgradError, RenameError, SandboxError
 from handgrad.sandbox.warm_process import PRELOAD
+from helpers.courses import wait_for
 from helpers.paths import ROOT
 
 
@@ -62,6 +64,37 @@ def test_it_ends(notebook: str) -> None:
             process.check(CheckRequest(notebook), end)
 
 
+def test_what_it_forked_ends_before_its_home_is_removed(notebook: str) -> None:
+    """Even a warm process that does not look at its socket, as in a long cell: it could still write to the home."""
+    forked: list[int] = []
+
+    def stop(doing: str) -> None:
+        if doing.startswith("running") and not forked:
+            forked.extend(_children(process.process.pid))
+            for child in forked:
+                forked.extend(_children(child))
+            for pid in forked:
+                os.kill(pid, signal.SIGSTOP)
+            process.process.kill()
+
+    with CheckProcess(()) as process, pytest.raises(SandboxError):
+        process.check(CheckRequest(notebook), stop)
+    assert len(forked) >= 2
+    assert not process.home.exists()
+    # they have closed their files; the kernel may still count them among the living
+    wait_for(lambda: not any(map(_lives, forked)), 10)
+
+
+def _children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()))
+
+
+def _lives(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in "XZ"
+    return False
+
+
 def test_the_warm_process_is_told_nothing(notebook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of the command is not in the memory of the process that runs the notebook."""
     secret = "a-token-of-the-service"
@@ -70,8 +103,7 @@ def test_the_warm_process_is_told_nothing(notebook: str, tmp_path: Path, monkeyp
 
     def look(_: str) -> None:
         judge = process.process.pid
-        children = Path(f"/proc/{judge}/task/{judge}/children").read_text(encoding="ascii").split()
-        for pid in (judge, *map(int, children)):
+        for pid in (judge, *_children(judge)):
             # one may have ended meanwhile
             with suppress(OSError):
                 found[pid] = found.get(pid, False) or _holds(pid, secret)
