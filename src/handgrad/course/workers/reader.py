@@ -5,10 +5,11 @@ is under limits of processor time and memory, and a call that ends the process g
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
+import handgrad.notebook.slow_imports  # noqa: F401 - the process imports nbformat
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.errors import HandgradError, TextLimitError
 from handgrad.notebook.text_limits import TEXT_SECONDS, limited
@@ -26,10 +27,12 @@ class Reader:
     ----------
     seconds
         Processor time for each call.
+    workers
+        Processes for :meth:`each`; None for one on each processor.
     """
 
-    def __init__(self, seconds: float = TEXT_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float = TEXT_SECONDS, workers: int | None = 1) -> None:
+        self._seconds, self._workers = seconds, workers
         self._pool: Pool | None = None
 
     def __enter__(self) -> Self:
@@ -53,21 +56,46 @@ class Reader:
             What it raised, if it is for the user; else a :class:`.TextLimitError`: the call took too much time or
             memory, failed, or ended the process.
         """
-        if self._pool is None:
-            self._pool = Pool(__name__, 1, preload=None)
         try:
-            result: T = self._pool.call(
-                "call", self._seconds, function.__module__, function.__qualname__, arguments, named
-            )
+            result: T = self._started().call("call", *self._job(function, arguments, named))
         except HandgradError:
             raise
         except JobFailed as error:
             raise TextLimitError(f"what was handed in cannot be read: {error}.") from error
         except Exception as error:
-            raise TextLimitError(
-                f"what was handed in cannot be read: a parser fails at it ({type(error).__name__})."
-            ) from error
+            raise _no_text(error) from error
         return result
+
+    def each(
+        self, function: Callable[P, T], jobs: Iterable[tuple[Any, ...]]
+    ) -> Iterator[tuple[Any, T | HandgradError]]:
+        """Call ``function`` with the arguments of each job, and yield the results, or their errors, as they finish.
+
+        The first argument of a job is its name, which is yielded and not passed on.
+        """
+        named = ((name, *self._job(function, tuple(arguments), {})) for name, *arguments in jobs)
+        for name, result in self._started().each("call", named):
+            match result:
+                case JobFailed(error=HandgradError() as error):
+                    yield name, error
+                case JobFailed(error=None):
+                    yield name, TextLimitError(f"what was handed in cannot be read: {result}.")
+                case JobFailed():
+                    yield name, _no_text(result.error)
+                case _:
+                    yield name, result
+
+    def _started(self) -> Pool:
+        if self._pool is None:
+            self._pool = Pool(__name__, self._workers, preload=None)
+        return self._pool
+
+    def _job(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        return self._seconds, function.__module__, function.__qualname__, arguments, named
+
+
+def _no_text(error: Exception | None) -> TextLimitError:
+    return TextLimitError(f"what was handed in cannot be read: a parser fails at it ({type(error).__name__}).")
 
 
 def call(seconds: float, module: str, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:

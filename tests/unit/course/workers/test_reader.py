@@ -93,3 +93,19 @@ def test_it_is_closed() -> None:
         first = reader(who)
         reader.close()
         assert reader(who) != first
+
+
+def test_each(reader: Reader) -> None:
+    """Results come by name; an error is that of its own job only."""
+    jobs = [("a", "one"), ("b", "two")]
+    found = dict(reader.each(refuse, jobs))
+    assert {name: (type(error), str(error)) for name, error in found.items()} == {
+        "a": (SubmissionError, "one"),
+        "b": (SubmissionError, "two"),
+    }
+    assert dict(reader.each(len, [(3, "abc"), (5, "hello")])) == {3: 3, 5: 5}
+    for function, words in ((fail, "RecursionError"), (end, "the process that graded it ended")):
+        ((name, error),) = reader.each(function, [("odd",)])
+        assert name == "odd"
+        assert isinstance(error, TextLimitError)
+        assert words in str(error)
