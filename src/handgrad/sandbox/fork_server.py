@@ -18,7 +18,7 @@ from handgrad.sandbox.isolation import linux
 from handgrad.sandbox.isolation.layers import Isolation
 from handgrad.sandbox.warm_process import PRELOAD, StartedProcess, WarmProcess
 
-__all__ = ["ForkServer", "ForkServerClient", "main"]
+__all__ = ["ForkServer", "ForkServerClient", "begin", "main", "warm_process"]
 
 PATIENCE = 5.0
 """Seconds that the forked processes have to end once no worker can ask any more."""
@@ -63,6 +63,20 @@ class ForkServerClient:
                 ours.close()
                 return None
         return WarmProcess(ours, self.log)
+
+
+_client: list[ForkServerClient] = []
+"""How this process asks for warm processes; empty if it starts its own."""
+
+
+def begin(client: ForkServerClient) -> None:
+    """Let this process, a worker, get its warm processes from the fork server."""
+    _client[:] = [client]
+
+
+def warm_process() -> WarmProcess | None:
+    """A warm process for this worker, or None if it has to start its own."""
+    return _client[0].warm() if _client else None
 
 
 def main() -> None:

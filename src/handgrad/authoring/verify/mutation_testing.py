@@ -8,8 +8,9 @@ solution does not pass then, such as one of the loss after the full training, is
 import ast
 import copy
 import itertools
+import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import replace
 from typing import Any
@@ -19,44 +20,84 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
+from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.errors import HandgradError, SandboxError
 from handgrad.exercise.exercise import Exercise, answer_cell, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
 from handgrad.grading.mutants import Mutant, arguments, mutants
-from handgrad.grading.solution_values import ROUNDING, TOLERANCE
+from handgrad.grading.settings import GradingSettings
+from handgrad.grading.solution_values import ROUNDING, TOLERANCE, passes_of
 from handgrad.grading.worked_solution import default_dtype
-from handgrad.notebook import execution
+from handgrad.notebook import execution, slow_imports
 from handgrad.notebook.syntax import ParsedCell
+from handgrad.sandbox.fork_server import begin, warm_process
 from handgrad.submission.submission import Submission
 
-__all__ = ["mutation", "mutation_of_values", "shortened"]
+__all__ = ["begin", "mutation", "mutation_of_values", "passing", "shortened"]
 
 
-def mutation(grader: Grader, solved: NotebookNode, more: Iterable[Grader] = ()) -> Mutation:
+def mutation(
+    grader: Grader, solved: NotebookNode, settings: GradingSettings | None = None, more_seeds: Sequence[int] = ()
+) -> Mutation:
     """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass.
 
     Parameters
     ----------
     grader
         Has been entered.
-    more
-        Graders with other seeds, not yet entered: a mutant survives if it passes with one of them.
+    settings
+        As for the grader.
+    more_seeds
+        Other hidden seeds: a mutant survives if it passes with one of them. They are tried by all processors.
     """
-    solutions = _solutions(solved)
+    exercise, solutions = grader.exercise, _solutions(solved)
     made = _all_mutants(grader, solutions)
-    passed = dict.fromkeys(_passed_of(made, grader, solved))
-    for other in more:
-        with other:
-            passed |= dict.fromkeys(_passed_of([mutant for mutant in made if mutant not in passed], other, solved))
+    passed = set(_passed_of(made, grader, solved))
+    left = [mutant for mutant in made if mutant not in passed]
+    passed |= _passed_with(exercise, settings or GradingSettings(), solved, [([seed], left) for seed in more_seeds])
     if not passed:
         return Mutation(len(made))
-    settings = Settings(grader.exercise, solutions, grader.passes[-1].parameters)
+    compared = Settings(exercise, solutions, grader.passes[-1].parameters)
 
     def agrees(mutant: Mutant, allowance: float) -> bool:
-        return all(settings.agrees(answer, allowance) for answer in _by_answer(mutant, grader.exercise))
+        return all(compared.agrees(answer, allowance) for answer in _by_answer(mutant, exercise))
 
     return _classified(len(made), [mutant for mutant in made if mutant in passed], agrees)
+
+
+def _passed_with(
+    exercise: Exercise,
+    settings: GradingSettings,
+    solved: NotebookNode,
+    jobs: Sequence[tuple[Sequence[int], Sequence[Mutant]]],
+) -> set[Mutant]:
+    """The mutants that pass in one of the ``jobs``: hidden seeds, and mutants that are graded with these."""
+    if not jobs:
+        return set()
+    passed: set[Mutant] = set()
+    pool = Pool(
+        __name__, most=len(jobs), preload=(slow_imports.__name__, __name__), common=(exercise, settings, solved)
+    )
+    with pool.warmed(settings.isolation):
+        for _, found in pool.each(passing.__name__, ((number, *job) for number, job in enumerate(jobs))):
+            if isinstance(found, JobFailed):
+                raise found.error if isinstance(found.error, HandgradError) else SandboxError(f"{found}.")
+            passed.update(found)
+    return passed
+
+
+def passing(
+    exercise: Exercise, settings: GradingSettings, solved: NotebookNode, seeds: Sequence[int], made: Sequence[Mutant]
+) -> list[Mutant]:
+    """Those of the mutants ``made`` that pass with these hidden seeds: the work of one process."""
+    torch.set_num_threads(1)
+    with Grader(exercise, seeds, settings, warm_process()) as grader:
+        if not exercise.values:
+            return _passed_of(made, grader, solved)
+        expected = _passed(grader, solved, {})
+        return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
 
 
 def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
@@ -81,21 +122,28 @@ def shortened(exercise: Exercise) -> Exercise:
     return replace(exercise, cells=(*exercise.cells[:index], cell, *exercise.cells[index + 1 :]))
 
 
-def mutation_of_values(grader: Grader, solved: NotebookNode) -> Mutation:
-    """As :func:`mutation`, each mutant alone, by a grader of a :func:`shortened` exercise."""
-    exercise, solutions = grader.exercise, _solutions(solved)
+def mutation_of_values(
+    exercise: Exercise, solved: NotebookNode, seeds: Sequence[int], settings: GradingSettings | None = None
+) -> Mutation:
+    """As :func:`mutation`, each mutant alone, with the hidden ``seeds`` only; ``exercise`` is a :func:`shortened` one.
+
+    All processors share the mutants.
+    """
+    settings, solutions = settings or GradingSettings(), _solutions(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
-    expected = _passed(grader, solved, {})
-    passed = [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+    shares = os.cpu_count() or 1
+    found = _passed_with(exercise, settings, solved, [(seeds, made[first::shares]) for first in range(shares)])
+    passed = [mutant for mutant in made if mutant in found]
     if not passed:
         return Mutation(len(made))
-    settings = [{**grader.passes[-1].parameters, "seed": seed} for seed in SEEDS]
-    right = [dict(_changes(exercise, parameters, solutions)) for parameters in settings]
+    parameters = passes_of(exercise, seeds, (*settings.sizes, *exercise.training.sizes))[-1].parameters
+    trials = [{**parameters, "seed": seed} for seed in SEEDS]
+    right = [dict(_changes(exercise, parameters, solutions)) for parameters in trials]
 
     def agrees(mutant: Mutant, allowance: float) -> bool:
         """Whether a mutant makes the same changes in every setting, up to ``allowance`` times their scales."""
         sources = {**solutions, mutant.gradient: mutant.source}
-        mutated = (dict(_changes(exercise, parameters, sources)) for parameters in settings)
+        mutated = (dict(_changes(exercise, parameters, sources)) for parameters in trials)
         return all(
             name in changes
             and changes[name][0].shape == change.shape

@@ -135,7 +135,7 @@ class AssignmentVerification:
 
     def _grade(self, exercise: Exercise, dry_run: DryRun, *, solved: bool) -> None:
         """Grade the release, the known mistakes and the mutants in one sandbox."""
-        with self._grader(exercise, dry_run, self.course.seeds(keep=False)) as grader:
+        with Grader(exercise, self.course.seeds(keep=False), dry_run.staging.settings) as grader:
             released = dry_run.notebook("release")
             self._try("every released stub is missing", faults_of_release(grader, released, self._file))
             if not solved:
@@ -146,18 +146,12 @@ class AssignmentVerification:
                 self.say(f"{self.assignment}: mutants")
                 self.mutation = self._mutation(grader, solution, dry_run)
 
-    @staticmethod
-    def _grader(exercise: Exercise, dry_run: DryRun, seeds: Sequence[int]) -> Grader:
-        """A grader with the course's settings, not yet entered."""
-        return Grader(exercise, seeds, dry_run.staging.settings)
-
     def _mutation(self, grader: Grader, solution: NotebookNode, dry_run: DryRun) -> Mutation:
         """Grade every mutant, with other seeds too; those of trained values in a training of a few steps."""
-        if not grader.exercise.values:
-            more = (self._grader(grader.exercise, dry_run, [seed]) for seed in self.more_seeds)
-            return mutation(grader, solution, more)
-        with dry_run.staging.grader(shortened(grader.exercise)) as quick:
-            return mutation_of_values(quick, solution)
+        exercise, settings = grader.exercise, dry_run.staging.settings
+        if exercise.values:
+            return mutation_of_values(shortened(exercise), solution, dry_run.staging.seeds(), settings)
+        return mutation(grader, solution, settings, self.more_seeds)
 
     def _mistakes(self, grader: Grader, released: NotebookNode, solution: NotebookNode) -> None:
         try:

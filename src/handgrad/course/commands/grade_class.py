@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -40,8 +40,6 @@ from handgrad.notebook.reading import read_content
 from handgrad.report.check_output import check_outputs
 from handgrad.report.names import shown
 from handgrad.report.records import GradeChange, Report
-from handgrad.sandbox.fork_server import ForkServer
-from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.submission.find_notebook import find_notebook, found_by_name
 
 __all__ = [
@@ -281,16 +279,6 @@ class ClassGrading:
         preload = ("handgrad.notebook.slow_imports", WORKER)
         return Pool(WORKER, workers, executor, most=most, preload=preload, common=(self.task,))
 
-    @contextmanager
-    def _warm(self, pool: Pool, executor: Executor | None) -> Iterator[None]:
-        """Let the workers of this machine, if there are several, fork their warm processes from one fork server."""
-        if executor is not None or pool.workers == 1 or why_no_isolation(self.task.settings.isolation):
-            yield
-            return
-        with ForkServer() as fork_server:
-            pool.first = ("begin", fork_server.client)
-            yield
-
     @cached_property
     def old_names(self) -> dict[str, str]:
         """For a dry run, which moves nothing: the names under which students were graded, if they are others by now."""
@@ -362,7 +350,7 @@ class ClassGrading:
         watch = watch or ProgressBar(quiet=True)
         watch.begin(len(plan.unchanged), len(left), plan.seconds(pool.workers), plan.why_again)
         if left:
-            with self._warm(pool, executor), pool:
+            with pool.warmed(self.task.settings.isolation):
                 unwritten = (result.report for _, result in self._results(plan.to_run, pool))
                 for report in unwritten if self.dry_run else self._written(plan, pool):
                     watch.take(report)

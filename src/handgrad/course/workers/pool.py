@@ -17,10 +17,12 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from queue import LifoQueue
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from handgrad.errors import CourseError
 from handgrad.installation import how_to_install
+from handgrad.sandbox.fork_server import ForkServer, begin
+from handgrad.sandbox.warm_process import why_no_isolation
 
 __all__ = ["JobFailed", "Pool", "cluster"]
 
@@ -91,6 +93,21 @@ class Pool:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._processes:
             self._processes.close(at_once=kind is not None)
+
+    @contextmanager
+    def warmed(self, isolation: Literal["best", "none"]) -> Iterator[Self]:
+        """The pool, whose workers, if there are several on this machine, fork their warm processes from a fork server.
+
+        Its module has the function :func:`.fork_server.begin`.
+        """
+        if self._processes is None or self.workers == 1 or why_no_isolation(isolation):
+            with self:
+                yield self
+            return
+        with ForkServer() as fork_server:
+            self.first = (begin.__name__, fork_server.client)
+            with self:
+                yield self
 
     def each(self, function: str, jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
         """Call ``function`` with the common arguments and those of each job, and yield the results as they finish.

@@ -25,7 +25,7 @@ from handgrad.notebook import tidying
 from handgrad.notebook.execution import without_paths
 from handgrad.notebook.reading import parse_notebook
 from handgrad.notebook.text_limits import limited
-from handgrad.sandbox.fork_server import ForkServerClient
+from handgrad.sandbox.fork_server import begin, warm_process
 from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
@@ -53,8 +53,7 @@ class AssignmentWorker:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             exercise = Exercise.read(folder / f"{self.task.name}.ipynb")
-            process = _fork_server[0].warm() if _fork_server else None
-            grader = Grader(exercise, self.task.seeds, self.task.settings, process)
+            grader = Grader(exercise, self.task.seeds, self.task.settings, warm_process())
             self._grader = self._open.enter_context(grader)
         return self._grader
 
@@ -87,8 +86,6 @@ class AssignmentWorker:
         return WorkerResult(report, text, texts, row, page)
 
 
-_fork_server: list[ForkServerClient] = []
-"""The fork server that gives this process its warm processes; empty if it starts its own."""
 _at_work = threading.Lock()
 """A grader grades one submission at a time, whichever thread calls it."""
 _workers: dict[str, AssignmentWorker] = {}
@@ -102,11 +99,6 @@ def _worker(task: Task) -> AssignmentWorker:
             _workers.popitem()[1].close()
         _workers[task.digest] = AssignmentWorker(task)
     return _workers[task.digest]
-
-
-def begin(fork_server: ForkServerClient) -> None:
-    """Get warm processes from the fork server instead of starting them."""
-    _fork_server[:] = [fork_server]
 
 
 def warm_up(task: Task) -> None:

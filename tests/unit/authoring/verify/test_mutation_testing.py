@@ -139,7 +139,6 @@ def test_a_boolean_value(make_notebook: Callable[..., NotebookNode], tmp_path: P
         ("check", "check_wrong", "assert wrong.any()"),
     )
     exercise = Exercise.of(notebook, "small", tmp_path)
-    with Grader(exercise, [5]) as grader:
-        found = mutation_of_values(grader, notebook)
+    found = mutation_of_values(exercise, notebook, [5])
     assert any("+ wrong = x > 0\n" in f"{mutant.diff}\n" for mutant in found.equivalent), found.equivalent
     assert not found.survivors
