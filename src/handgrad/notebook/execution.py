@@ -10,7 +10,6 @@ import base64
 import builtins
 import functools
 import io
-import itertools
 import linecache
 import os
 import sys
@@ -27,7 +26,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 
-from handgrad.notebook import untrusted_json
+from handgrad.notebook import tracebacks, untrusted_json
 from handgrad.notebook.missing_packages import is_lacking, one_by_one, place_in, put_stand_ins, statements_after
 from handgrad.notebook.shell import AWAIT, Shell, execute, the_shell, to_python, without_heading
 
@@ -54,10 +53,6 @@ MAX_ITEMS = 200
 """Rich outputs kept for one cell."""
 MAX_MESSAGE = 2_000
 """Characters kept of an exception's message."""
-MAX_TRACEBACK = 20_000
-"""Characters kept of a formatted traceback."""
-MAX_FRAMES = 10
-"""Frames kept at each end of a long traceback."""
 MAX_CACHED = 2_500
 """Characters of the longest text whose tree is cached: 256 trees are 3 MB of usual cells, 250 MB of `a=1` lines."""
 
@@ -125,6 +120,7 @@ class CompiledCell:
         """
         if self._code is None:
             transformed, tree = self._parsed()
+            tracebacks.know_file(self.filename)
             linecache.cache[self.filename] = (len(transformed), None, transformed.splitlines(True), self.filename)
             parts: list[tuple[ast.Module | ast.Interactive, str]] = [(tree, "exec")]
             if tree.body and _shows_a_value(transformed, tree.body[-1]):
@@ -279,26 +275,6 @@ def without_paths(text: str) -> str:
     return text
 
 
-def _cut(lines: list[str]) -> tuple[str, ...]:
-    """The lines of a traceback, cut if they are too long, but always with the last line: the exception."""
-    kept: list[str] = []
-    room = MAX_TRACEBACK
-    for line in (lines[-1][:MAX_MESSAGE], *lines[:-1]):
-        kept.append(line[:room])
-        room -= len(kept[-1])
-    return (*kept[1:], kept[0])
-
-
-def _shorten(traceback: types.TracebackType | None) -> None:
-    """Remove the middle of a long traceback: formatting the thousand frames of a recursion takes two seconds."""
-    frames = []
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
-    if len(frames) > 2 * MAX_FRAMES:
-        frames[MAX_FRAMES - 1].tb_next = frames[-MAX_FRAMES]
-
-
 def _describe(
     shell: InteractiveShell, error: BaseException, traceback: bool, cell: CompiledCell, namespace: dict[str, Any]
 ) -> CellError:
@@ -312,44 +288,13 @@ def _describe(
     lines: tuple[str, ...] = ()
     if traceback:
         try:
-            lines = _cut([without_paths(str(part)) for part in _formatted(shell, error, cell)])
+            lines = tracebacks.cut(
+                [without_paths(str(part)) for part in tracebacks.formatted(shell, error, cell.filename)]
+            )
         except BaseException:
             lines = ()
         lines = lines or (f"{name}: {message}",)
     return CellError(name, message, lines, line)
-
-
-def _formatted(shell: InteractiveShell, error: BaseException, cell: CompiledCell) -> list[str]:
-    """IPython's lines about an error, with frames of the notebook's cells only; empty if it comes from none of them."""
-    for raised in _chain(error):
-        raised.__traceback__ = _of_cells(raised.__traceback__)
-        _shorten(raised.__traceback__)
-    if error.__traceback__ is not None:
-        return list(shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=0))
-    if isinstance(error, SyntaxError) and error.filename == cell.filename:
-        return list(shell.SyntaxTB.structured_traceback(type(error), error, []))
-    return []
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """An error, and those that led to it."""
-    found = [error]
-    while len(found) < MAX_FRAMES and (cause := found[-1].__cause__ or found[-1].__context__) is not None:
-        found.append(cause)
-    return found
-
-
-def _of_cells(traceback: types.TracebackType | None) -> types.TracebackType | None:
-    """The frames of a notebook's cells: others are files of the machine that grades, and no lines of the student's."""
-    kept: list[types.TracebackType] = []
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename.startswith("<cell"):
-            kept.append(traceback)
-        traceback = traceback.tb_next
-    for frame, following in itertools.pairwise([*kept, None]):
-        if frame is not None:
-            frame.tb_next = following
-    return kept[0] if kept else None
 
 
 class Outputs:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from handgrad.notebook import execution
+from handgrad.notebook import execution, tracebacks
 from handgrad.sandbox import autograd_off, child_server, frames
 from handgrad.sandbox.isolation import linux
 from handgrad.sandbox.isolation.layers import Isolation
@@ -132,7 +132,7 @@ def get_ready(preload: Sequence[str]) -> None:
     if resource is not None:
         # `%%time` calls it, and the filter refuses it, as it tells which pages of a file were in memory before
         resource.getrusage = _own_time
-    execution.the_shell()
+    tracebacks.prepare(execution.the_shell())
     execution.forbid_input()
     child_server.preload(preload)
 
