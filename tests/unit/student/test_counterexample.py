@@ -34,6 +34,8 @@ MANY = {"brain-floats": "its dtype, torch.bfloat16, rounds more"}
 WRONG_FORMULAS = [formula for formula in wrong_formulas() if formula.assignment in WITH_GRADIENTS]
 FEW = ("missing-branch-dcounts", "dlogits-without-max", "last-write-wins", "bessel", "not-summed", "residual-forgotten")
 """Cases for the fast suite; each is of another kind."""
+LONG = ("transformer", "rnn")
+"""Exercises whose every gradient takes more than ten seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +146,10 @@ def _assert_true(example: Counterexample) -> None:
     _assert_shown(example)
 
 
-@pytest.mark.parametrize("assignment", WITH_GRADIENTS)
+@pytest.mark.parametrize(
+    "assignment",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in WITH_GRADIENTS],
+)
 def test_every_gradient(assignment: str) -> None:
     """A formula that is twice the right one fails in a small case, whichever gradient it is for."""
     for gradient, name in EXERCISES[assignment].tensors.items():
