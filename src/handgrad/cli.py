@@ -324,11 +324,15 @@ def grade(
     Exit status: 0 if everything passed, 1 if something did not (the usual case), 2 if something could not be graded.
     A dry run ends with 0.
     """
+    from handgrad.course.workers import PRELOAD
+    from handgrad.course.workers.pool import cluster, import_early
+
+    if scheduler is None:
+        import_early(PRELOAD)
     from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.grade_class import grade_class, what_would_change
     from handgrad.course.commands.progress_bar import ProgressBar
     from handgrad.course.nbgrader.scores import entries
-    from handgrad.course.workers.pool import cluster
     from handgrad.report.class_terminal import class_table, dry_run_table
 
     found = _course(course)

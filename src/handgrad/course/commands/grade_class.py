@@ -30,6 +30,7 @@ from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
 from handgrad.course.nbgrader.student_records import join, under_another_name
 from handgrad.course.report_store import STORE, ReportStore, submitted_digest
+from handgrad.course.workers import PRELOAD, WORKER
 from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.course.workers.reader import Reader
 from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
@@ -54,8 +55,6 @@ __all__ = [
 NEW, FORCED = "not graded yet", "--force"
 """Reasons to grade that need no remark."""
 Found = TypeVar("Found")
-WORKER = "handgrad.course.workers.worker"
-"""The module that grades: workers import it, and torch with it; this process does not."""
 
 
 def grade_class(
@@ -276,8 +275,7 @@ class ClassGrading:
 
     def pool(self, workers: int | None, executor: Executor | None, *, most: int) -> Pool:
         """Workers that know the assignment."""
-        preload = ("handgrad.notebook.slow_imports", WORKER)
-        return Pool(WORKER, workers, executor, most=most, preload=preload, common=(self.task,))
+        return Pool(WORKER, workers, executor, most=most, preload=PRELOAD, common=(self.task,))
 
     @cached_property
     def old_names(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -24,7 +25,7 @@ from handgrad.installation import how_to_install
 from handgrad.sandbox.fork_server import ForkServer, begin
 from handgrad.sandbox.warm_process import why_no_isolation
 
-__all__ = ["JobFailed", "Pool", "cluster"]
+__all__ = ["JobFailed", "Pool", "cluster", "import_early"]
 
 AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
@@ -34,6 +35,7 @@ ENDING_SECONDS = 5.0
 """Seconds that a process has to end when it is told to."""
 OUT_OF_TIME = -24 if sys.platform == "win32" else -signal.SIGXCPU
 """Exit code of a process that the system has killed because it had taken all its processor time."""
+_HAS_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -144,6 +146,22 @@ class Pool:
         return self._executor.submit(_call, self._module, function, *self._common, *arguments)
 
 
+def import_early(preload: Iterable[str]) -> None:
+    """Let the process from which a pool's are forked import the modules ``preload`` while this one does other things.
+
+    It ends with this process.
+    """
+    if _HAS_FORK_SERVER:
+        _one_thread()
+        _Processes(1, preload)
+        forkserver.ensure_running()
+
+
+def _one_thread() -> None:
+    """Let the processes that start from here use one thread: each should use one processor, and may be forked."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+
+
 class _Start(NamedTuple):
     """What a process gets when it starts: the module, what it calls first, the first arguments of every job."""
 
@@ -163,7 +181,7 @@ class _Processes:
 
     def __init__(self, number: int, preload: Iterable[str] | None) -> None:
         self._context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
-        if preload is not None and "forkserver" in multiprocessing.get_all_start_methods():
+        if preload is not None and _HAS_FORK_SERVER:
             self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload([*preload, f"{__package__}.gc_freeze"])
         self._threads = ThreadPoolExecutor(number)
@@ -207,8 +225,7 @@ class _Processes:
             if self._closed:
                 raise JobFailed("stopped")
             if place not in self._running:
-                # a process with threads must not be forked, and each worker should use one processor
-                os.environ.update(dict.fromkeys(_THREADS, "1"))
+                _one_thread()
                 ours, theirs = self._context.Pipe()
                 start = start._replace(processor=place if self._each_has_a_processor else None)
                 with theirs:
