@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from typing import Any, Literal
 
@@ -91,6 +91,7 @@ class ExportRow:
 
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NOT_ASCII = re.compile(r"[^ -~]")
 _FORMULA = re.compile(r"(^|;)( *)(?=[=+@\-\uff1d\uff0b\uff20\uff0d])")
 """Where a formula begins: at the start of a field, or after a semicolon, which separates fields in many countries."""
 
@@ -113,11 +114,12 @@ def _field(text: str) -> str:
 
 
 def _json(content: Any) -> str:
-    """JSON in which hidden characters are escaped: it may be printed on a terminal."""
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    if not text.isascii():
-        text = "".join(json.dumps(sign)[1:-1] if sign != "\n" and is_hidden(sign) else sign for sign in text)
-    return text.replace("\x7f", "\\u007f") + "\n"
+    """JSON on one line, in which hidden characters are escaped: it may be printed on a terminal."""
+    return _NOT_ASCII.sub(_escaped, json.dumps(content, ensure_ascii=False))
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return json.dumps(sign[0])[1:-1] if is_hidden(sign[0]) else sign[0]
 
 
 def _written(value: float | None) -> str:
@@ -144,17 +146,17 @@ def class_csv(students: Sequence[ExportRow], assignment: str, points: float) -> 
 
 
 def class_json(students: Sequence[ExportRow], assignment: str, points: float) -> str:
-    """All data of every student, with the reports."""
+    """All data of every student, with the reports; a line for each student."""
 
     def plain(row: ExportRow) -> dict[str, Any]:
-        facts = asdict(replace(row, entry=None))
-        del facts["entry"]
+        facts = {name: value for name, value in vars(row).items() if name != "entry"}
         grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
         report = row.report.to_dict() if row.report else None
         earlier = [replaced.to_dict() for replaced in row.earlier]
         again = resubmitted(row.earlier[0], row.report) if row.earlier and row.report else ""
         return {
             **facts,
+            "accepted": [asdict(answer) for answer in row.accepted],
             "outcome": row.outcome,
             "score": row.score,
             "penalty": row.penalty,
@@ -164,13 +166,9 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
             "resubmitted": again,
         }
 
-    content = {
-        "schema": SCHEMA,
-        "assignment": assignment,
-        "max_score": points,
-        "students": [plain(row) for row in students],
-    }
-    return _json(content)
+    head = _json({"schema": SCHEMA, "assignment": assignment, "max_score": points})
+    lines = ",\n".join(_json(plain(row)) for row in students)
+    return f'{head[:-1]}, "students": [\n{lines}\n]}}\n'
 
 
 def class_canvas(students: Sequence[ExportRow], assignment: str, points: float) -> str:
@@ -222,7 +220,8 @@ def class_worksheet(students: Sequence[ExportRow], assignment: str, points: floa
 
 def class_gradescope(students: Sequence[ExportRow], assignment: str, points: float) -> str:
     """Gradescope's ``results.json`` of every student who has a report, by name, with the gradebook's scores."""
-    return _json({row.student: _results(row, row.report) for row in students if row.report})
+    lines = [f"{_json(row.student)}: {_json(_results(row, row.report))}" for row in students if row.report]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _results(row: ExportRow, report: Report) -> dict[str, Any]:
