@@ -815,6 +815,9 @@ def verify(
     mutants: Annotated[
         bool, _option("--mutants", help="Also break each solution by small rules, and show what the checks miss.")
     ] = False,
+    force: Annotated[
+        bool, _option("--force", "-f", help="Verify again what has not changed since it was sound.")
+    ] = False,
     format: Annotated[ProofFormat, typer.Option(help="Format of the results.")] = "text",  # noqa: A002
     course: CourseOption = Path(),
 ) -> None:
@@ -826,7 +829,8 @@ def verify(
     from handgrad.authoring.verify.verify import verify as verified
 
     with Console(stderr=True, quiet=output.quiet).status("") as shown:
-        proofs = verified(_course(course), assignments or (), mutants=mutants, say=shown.update)
+        which = _course(course), assignments or ()
+        proofs = verified(*which, mutants=mutants, keep=True, force=force, say=shown.update)
     if format == "json":
         typer.echo(results.as_json(proofs), nl=False)
     else:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -153,6 +154,24 @@ def test_every_fault_in_one_run(course: Course) -> None:
 def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
     """What `handgrad new` wrote and an author filled is proved, and the command says so in JSON."""
     _release(course, "layer")
+    found = _verified(course)
+    assert found["faults"] == []
+    assert not found["since"]
+    assert "the worked solution has full marks by nbgrader autograde" in found["proved"]
+    assert found["absent"] == [
+        "no known mistake of layer was tried: tests/cases/mistakes has none",
+        "pytest was not run: the course has no tests/hidden",
+    ]
+    assert not any("known mistake" in claim or "pytest" in claim for claim in found["proved"])
+    assert found["mutation"]["survivors"] == []
+    assert found["mutation"]["killed"] > 40
+    again = _verified(course)
+    assert again.pop("since")
+    assert again == {name: value for name, value in found.items() if name != "since"}
+
+
+def _verified(course: Course) -> dict[str, Any]:
+    """What the command says about the only assignment, which is sound."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "handgrad.cli", "verify", "--mutants", "--format", "json"],
@@ -164,15 +183,7 @@ def test_a_new_exercise_is_sound(course: Course, layer: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = json.loads(done.stdout)["assignments"]
-    assert found["faults"] == []
-    assert "the worked solution has full marks by nbgrader autograde" in found["proved"]
-    assert found["absent"] == [
-        "no known mistake of layer was tried: tests/cases/mistakes has none",
-        "pytest was not run: the course has no tests/hidden",
-    ]
-    assert not any("known mistake" in claim or "pytest" in claim for claim in found["proved"])
-    assert found["mutation"]["survivors"] == []
-    assert found["mutation"]["killed"] > 40
+    return dict(found)
 
 
 def test_files_in_a_folder(course: Course) -> None:

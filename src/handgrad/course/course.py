@@ -28,11 +28,13 @@ from handgrad.sandbox.isolation.limits import Limits
 if TYPE_CHECKING:
     from handgrad.grading.grader import Grader
 
-__all__ = ["CONFIG", "PRIVATE", "Course", "Handgrad"]
+__all__ = ["CONFIG", "PRIVATE", "SEEDS_FILE", "Course", "Handgrad"]
 
 CONFIG = "nbgrader_config.py"
 PRIVATE = ".handgrad"
 """The folder of a course's seeds and stored reports; git ignores it."""
+SEEDS_FILE = "seeds.json"
+"""The file in it that holds the drawn seeds."""
 _NO_NAME = re.compile(r"[/\\*?\[\]]")
 SEEDS = 1
 """Number of hidden seeds drawn for a course; each is one round of hidden passes."""
@@ -303,7 +305,7 @@ class Course:
         """
         if self._traits.seeds:
             return list(self._traits.seeds)
-        path = self.root / PRIVATE / "seeds.json"
+        path = self.root / PRIVATE / SEEDS_FILE
         if not os.path.lexists(path):
             drawn = [secrets.randbits(48) for _ in range(SEEDS)]
             if not keep:

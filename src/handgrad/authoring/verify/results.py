@@ -93,6 +93,8 @@ class Proof:
         What was not tried because the course has nothing to try, a sentence each; not a fault.
     ordinary
         Whether it is not an exercise of handgrad, and so nothing was tried.
+    since
+        When it was tried, if nothing has changed since and it was not tried again; else empty.
     """
 
     assignment: str
@@ -102,6 +104,7 @@ class Proof:
     mutation: Mutation | None = None
     absent: tuple[str, ...] = ()
     ordinary: bool = False
+    since: str = ""
 
     @property
     def sound(self) -> bool:
@@ -152,6 +155,11 @@ def _count(number: int, noun: str) -> str:
 
 def _print(console: Console, proof: Proof) -> None:
     console.print(Text(proof.assignment, style="bold"))
+    if proof.since:
+        text = (
+            f"not verified again: nothing has changed since {proof.since}, when all this was found (--force verifies)."
+        )
+        console.print(_row("=", text, "cyan"))
     for claim in proof.proved:
         console.print(_row("✓", claim, "green"))
     for sentence in proof.absent:

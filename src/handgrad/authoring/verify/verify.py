@@ -19,6 +19,7 @@ from handgrad.authoring.verify.claims import (
 from handgrad.authoring.verify.dry_run import SOLVED, UNTOUCHED, DryRun, drift, dry_run_of
 from handgrad.authoring.verify.leaks import Leaks
 from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_values, shortened
+from handgrad.authoring.verify.proof_store import ProofStore
 from handgrad.authoring.verify.results import Fault, Mutation, Proof
 from handgrad.course.commands.check_notebook import check
 from handgrad.course.course import Course
@@ -40,11 +41,13 @@ def verify(
     *,
     mutants: bool = False,
     more_seeds: Sequence[int] = MORE_SEEDS,
+    keep: bool = False,
+    force: bool = False,
     say: Say = lambda step: None,
 ) -> tuple[Proof, ...]:
     """Verify the ``assignments`` of a course (default: all of them).
 
-    Nothing in the course is written: releasing and grading happen in a temporary folder.
+    Nothing in the course is written but, with ``keep``, the proofs: releasing and grading happen in a temporary folder.
 
     Parameters
     ----------
@@ -52,6 +55,10 @@ def verify(
         Whether to run mutation testing: break each solution by small rules, and count what the checks do not notice.
     more_seeds
         Hidden seeds with which the mutants are graded besides the course's own.
+    keep
+        Whether a sound proof is kept in the course's private folder, and used again if nothing has changed since.
+    force
+        Whether kept proofs are ignored.
     say
         Called with each claim before it is tried.
 
@@ -60,9 +67,16 @@ def verify(
     CourseError
         The course has no such assignment or none at all, or a link in its source is broken.
     """
-    return tuple(
-        AssignmentVerification(course, name, say, mutants, more_seeds).proof() for name in course.select(assignments)
-    )
+    store = ProofStore(course, mutants=mutants, more_seeds=more_seeds) if keep else None
+    proofs = []
+    for name in course.select(assignments):
+        proof = store.find(name) if store and not force else None
+        if proof is None:
+            proof = AssignmentVerification(course, name, say, mutants, more_seeds).proof()
+            if store:
+                store.keep(proof)
+        proofs.append(proof)
+    return tuple(proofs)
 
 
 @dataclass
