@@ -11,25 +11,40 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import against_nbgrader, against_otter, cards, check, many, processor_time, two_workers
+from benchmarks import (
+    against_nbgrader,
+    against_otter,
+    cards,
+    check,
+    commands,
+    many,
+    mistakes,
+    processor_time,
+    training,
+    two_workers,
+)
 from benchmarks.courses import ASSIGNMENT
 from benchmarks.figures import Figure, spread
 from benchmarks.running import BenchmarkFailed
-from benchmarks.ways import SUBMISSIONS, Bench, options
+from benchmarks.ways import SUBMISSIONS, Bench, bench_of, options
 from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import HandgradError
 
+EACH = (processor_time, mistakes, training, two_workers, many, commands, check, cards)
 HEAD = ("figure", "goal", "measured", "met", "made of")
 
 
 def measure(bench: Bench) -> list[Figure]:
-    """Every figure, in the order of the table."""
+    """Every figure, in the order of the table; with ``quick`` those that need no other grader and no large class."""
+    if bench.quick:
+        quick = (processor_time, mistakes, training, commands, check)
+        return [figure for module in quick for figure in module.figures(bench)]
     # ways that are compared take turns
     bench.measure(bench.stock, bench.configured, bench.ours, bench.one_worker, bench.two_workers)
     against_stock, configured = against_nbgrader.figures(bench)
-    rest = (figure for module in (processor_time, two_workers, many, check, cards) for figure in module.figures(bench))
+    rest = (figure for module in EACH for figure in module.figures(bench))
     return [against_stock, *against_otter.figures(bench), configured, *rest]
 
 
@@ -46,6 +61,7 @@ def circumstances(bench: Bench, load: str) -> dict[str, str]:
             f"{way.name}: {way.few} in {spread([few.wall for few, _ in way.costs], '{:.1f} s')}, "
             f"{way.many} in {spread([many.wall for _, many in way.costs], '{:.1f} s')}"
             for way in (bench.stock, bench.configured, bench.ours)
+            if way.costs
         ),
     }
 
@@ -83,6 +99,9 @@ runs, lowest to highest in brackets; the large class is graded once.
   `exec` on the student's cells in three passes; no isolation, no files, no comparison, no report.
 * *Two plain processes* only count; their gain over one is measured too.
 * Ways that are compared take turns, after one run of each that is not counted.
+* *One mistake*: the known mistakes that change one cell take turns; *half wrong*: every second answer. CPU time of all
+  processes for each further submission.
+* *Commands* are timed as whole processes, from their start to their end, in a class of right submissions.
 """
 
 
@@ -96,14 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load = f"{os.getloadavg()[0]:.2f}"
     try:
         with tempfile.TemporaryDirectory(prefix="handgrad-benchmark-") as folder:
-            bench = Bench(Path(folder).resolve(), chosen.runs, chosen.many, chosen.further, chosen.otter)
+            bench = bench_of(chosen, Path(folder).resolve())
             figures = measure(bench)
             facts = circumstances(bench, load)
     except (BenchmarkFailed, HandgradError) as error:
         print(f"no figures: {error}", file=sys.stderr)
         return 1
-    command = f"python -m benchmarks --runs {chosen.runs} --many {chosen.many} --further {chosen.further}"
-    write_text(chosen.output, page(figures, facts, command, chosen.runs))
+    quick = " --quick" if chosen.quick else ""
+    command = f"python -m benchmarks{quick} --runs {bench.runs} --many {bench.many} --further {bench.further}"
+    write_text(chosen.output, page(figures, facts, command, bench.runs))
     shown = Table(*HEAD)
     for figure in figures:
         shown.add_row(*(text.replace("**", "") for text in figure.row()))

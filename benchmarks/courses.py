@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from handgrad.authoring.cases import Case
 from handgrad.course.course import CONFIG, PRIVATE, Course
 from handgrad.course.files import write_text
 
-__all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place"]
+__all__ = ["ASSIGNMENT", "FILE", "HANDGRAD", "NBGRADER", "NOBODY", "PROJECT", "Courses", "Place", "students"]
 
 PROJECT = Path(__file__).resolve().parents[1]
 ASSIGNMENT = "backprop"
@@ -50,9 +50,9 @@ class Place:
         """A copy of the database before grading."""
         return self.root / "gradebook.registered"
 
-    def run(self, *command: str, watch: Callable[[int], None] | None = None) -> Cost:
+    def run(self, *command: str, watch: Callable[[int], None] | None = None, expected: Container[int] = (0,)) -> Cost:
         """Run a command in the course."""
-        return run(command, self.root, self.environment, watch=watch)
+        return run(command, self.root, self.environment, watch=watch, expected=expected)
 
     def reset(self, solved: str, count: int) -> None:
         """Reset the course to ungraded, with ``count`` submissions."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ def run(
     *,
     watch: Callable[[int], None] | None = None,
     every: float = 1.0,
+    expected: Container[int] = (0,),
 ) -> Cost:
     """Run ``command`` in ``folder``.
 
@@ -56,11 +57,13 @@ def run(
     ----------
     watch
         Called with the command's process id every ``every`` seconds while it runs.
+    expected
+        Its exit statuses that are no failure.
 
     Raises
     ------
     BenchmarkFailed
-        It ended with a status other than 0, or left processes that do not end.
+        It ended with another status, or left processes that do not end.
     """
     before = _processor_seconds()
     # a file, not a pipe: reading a pipe would wait for the last of its processes
@@ -72,7 +75,7 @@ def run(
             time.sleep(every)
         status = process.wait()
         wall = time.perf_counter() - begin
-        if status:
+        if status not in expected:
             output.seek(0)
             words = "\n".join(output.read().splitlines()[-30:])
             raise BenchmarkFailed(f"{' '.join(command)} ended with status {status}:\n{words}")

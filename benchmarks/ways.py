@@ -15,7 +15,7 @@ from benchmarks.figures import Figure
 from benchmarks.running import BenchmarkFailed, Cost
 from handgrad.errors import HandgradError
 
-__all__ = ["SUBMISSIONS", "Bench", "Way", "alone", "options"]
+__all__ = ["GRADE", "SUBMISSIONS", "Bench", "Way", "alone", "bench_of", "options"]
 
 SUBMISSIONS = 20
 """The class that every way grades."""
@@ -69,6 +69,8 @@ class Bench:
         Further submissions for `handgrad grade`: its start is long compared with one submission.
     otter
         The Python of an environment with otter-grader (default: a new one).
+    quick
+        Whether only what takes minutes is measured, once.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class Bench:
     many: int
     further: int
     otter: Path | None
+    quick: bool = False
     console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     def say(self, text: str) -> None:
@@ -141,8 +144,15 @@ def options(about: str) -> argparse.ArgumentParser:
         "--many", type=_at_least(1000), default=5000, help="size of the large class; default: %(default)s"
     )
     parser.add_argument("--further", type=_at_least(20), default=200, help="further submissions; default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="in five minutes: no other grader, no large class")
     parser.add_argument("--otter", type=Path, help="Python of an environment with otter-grader; default: a new one")
     return parser
+
+
+def bench_of(chosen: argparse.Namespace, folder: Path) -> Bench:
+    """What the :func:`options` ask for, in ``folder``."""
+    runs, further = (1, 40) if chosen.quick else (chosen.runs, chosen.further)
+    return Bench(folder, runs, chosen.many, further, chosen.otter, chosen.quick)
 
 
 def alone(about: str, figures: Callable[[Bench], Sequence[Figure]]) -> int:
@@ -150,8 +160,7 @@ def alone(about: str, figures: Callable[[Bench], Sequence[Figure]]) -> int:
     chosen = options(about).parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="handgrad-benchmark-") as folder:
-            bench = Bench(Path(folder).resolve(), chosen.runs, chosen.many, chosen.further, chosen.otter)
-            for figure in figures(bench):
+            for figure in figures(bench_of(chosen, Path(folder).resolve())):
                 print(" | ".join(figure.row()))
     except (BenchmarkFailed, HandgradError) as error:
         print(f"no figures: {error}", file=sys.stderr)

@@ -1,0 +1,118 @@
+"""How long the commands for a class of 1,000 take, and those of an author, each a process from its start to its end.
+
+Goals that depend on the machine are multiples of ``python -c "import torch"``, in the same run.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.courses import ASSIGNMENT, HANDGRAD, PROJECT, Place
+from benchmarks.figures import Figure
+from benchmarks.ways import GRADE, SUBMISSIONS, Bench, alone
+
+CLASS = 1000
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One command: the question, its goal in seconds if ``import torch`` takes so many, and what it does first."""
+
+    question: str
+    goal: Callable[[float], float]
+    command: tuple[str, ...]
+    before: Callable[[], object] = lambda: None
+
+
+def figures(bench: Bench) -> list[Figure]:
+    """The figures."""
+    place, solved = bench.courses.ours, bench.courses.solved
+    bench.say(f"a class of {CLASS}")
+    place.reset(solved, CLASS)
+    graded = place.run(*HANDGRAD, "grade", ASSIGNMENT)
+    pages = sum(path.stat().st_size for path in (place.root / "feedback").rglob("*.html"))
+    made_of = f"{pages / CLASS / 1e3:.0f} kB each; the class was graded in {graded.wall:.0f} s with its pages"
+    size = Figure(f"feedback pages of {CLASS}", 25, [pages / MEGABYTE], made_of, "{:.0f} MB", at_most=True)
+    output = str(bench.folder / "exported")
+    of_class = (
+        Timed(f"`report` of {CLASS}", lambda _: 3.0, ("report", ASSIGNMENT)),
+        Timed(
+            f"`export --format csv` of {CLASS}", lambda _: 1.5, ("export", ASSIGNMENT, "--format", "csv", "-o", output)
+        ),
+        Timed(
+            f"`export --format json` of {CLASS}",
+            lambda _: 2.0,
+            ("export", ASSIGNMENT, "--format", "json", "-o", output),
+        ),
+        Timed(f"`look-alikes` of {CLASS}", lambda _: 4.0, ("look-alikes", ASSIGNMENT)),
+    )
+    found = [size, *_measured(bench, place, of_class)]
+    course = _course_of_authors(bench)
+
+    def start() -> None:
+        place.reset(solved, SUBMISSIONS)
+
+    grade = Timed(
+        f"`grade` of {SUBMISSIONS}, start included", lambda torch: 2 * torch + 1, GRADE[len(HANDGRAD) :], start
+    )
+    script = PROJECT / "tests/cases/networks/gpt2_block/forward.py"
+    of_author = (
+        Timed(
+            "`new`",
+            lambda torch: 1.5 * torch + 2,
+            ("new", "again", "--forward", str(script)),
+            lambda: _forget(course, "again"),
+        ),
+        Timed("`release` of one exercise", lambda torch: 1.5 * torch + 2, ("release", ASSIGNMENT)),
+    )
+    return [*_measured(bench, place, (grade,)), *found, *_measured(bench, course, of_author), _mutants(bench, course)]
+
+
+def _course_of_authors(bench: Bench) -> Place:
+    """A course with the exercise, its known mistakes and hidden tests."""
+    root = bench.folder / "authors"
+    for name in ("source", "tests/hidden", "tests/cases"):
+        shutil.copytree(PROJECT / name, root / name)
+    for name in ("nbgrader_config.py", "tests/conftest.py"):
+        shutil.copyfile(PROJECT / name, root / name)
+    return Place(root, bench.courses.environment)
+
+
+def _forget(course: Place, name: str) -> None:
+    shutil.rmtree(course.root / "source" / name, ignore_errors=True)
+
+
+def _measured(bench: Bench, place: Place, commands: Sequence[Timed]) -> list[Figure]:
+    """Each command as often as there are runs, in turns, with ``import torch``."""
+    torch: list[float] = []
+    seconds: list[list[float]] = [[] for _ in commands]
+    for _ in range(bench.runs):
+        torch.append(place.run(sys.executable, "-c", "import torch").wall)
+        for command, values in zip(commands, seconds, strict=True):
+            command.before()
+            values.append(place.run(*HANDGRAD, *command.command).wall)
+            bench.say(f"{command.question}: {values[-1]:.2f} s")
+    made_of = f"`import torch` takes {median(torch):.2f} s"
+    return [
+        Figure(command.question, command.goal(median(torch)), values, made_of, "{:.1f} s", at_most=True)
+        for command, values in zip(commands, seconds, strict=True)
+    ]
+
+
+def _mutants(bench: Bench, course: Place) -> Figure:
+    """`verify --mutants`, once: it takes a minute."""
+    bench.say("verify --mutants")
+    begin = time.perf_counter()
+    course.run(*HANDGRAD, "verify", ASSIGNMENT, "--mutants", "--force")
+    taken = time.perf_counter() - begin
+    made_of = "with twenty more seeds, known mistakes, nbgrader, the commands and pytest"
+    return Figure("`verify --mutants`, one exercise", 60, [taken], made_of, "{:.0f} s", at_most=True)
+
+
+if __name__ == "__main__":
+    sys.exit(alone(__doc__ or "", figures))

@@ -1,0 +1,96 @@
+"""What a submission with mistakes costs, compared with a right one: CPU time of each further one.
+
+One mistake: the known mistakes of the exercise that change one cell take turns. Half wrong: every second answer is one
+of its known mistakes or, where there is none, doubled.
+"""
+
+import copy
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from statistics import median
+
+import nbformat
+
+from benchmarks.courses import ASSIGNMENT, NOBODY, PROJECT, students
+from benchmarks.figures import Figure, quotients
+from benchmarks.running import BenchmarkFailed
+from benchmarks.ways import GRADE, SUBMISSIONS, Bench, alone
+from handgrad.authoring.cases import Case, known_mistakes
+from handgrad.course.commands.grade_class import stored_reports
+from handgrad.course.course import Course
+from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.report.records import Report
+
+ENDING = {"passed", "partial", "failed", "missing", "error"}
+"""Outcomes of cells that come to an end."""
+
+
+def figures(bench: Bench) -> list[Figure]:
+    """The two figures."""
+    exercise = Course.at(bench.courses.ours.root).exercise(ASSIGNMENT)
+    cases = [case for case in known_mistakes(PROJECT, exercise) if _is_one_cell(case, exercise)]
+    kinds: Mapping[str, Callable[[int], Mapping[str, str]]] = {
+        "right": lambda number: {},
+        "one mistake": lambda number: cases[number % len(cases)].cells,
+        "half wrong": partial(_half, exercise, cases),
+    }
+    costs: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(bench.runs):
+        for kind, cells in kinds.items():
+            few, many = (_graded(bench, count, cells) for count in (SUBMISSIONS, SUBMISSIONS + len(cases)))
+            costs[kind].append((many - few) / len(cases))
+            bench.say(f"{kind}: {1e3 * costs[kind][-1]:.1f} ms for each further submission")
+    made_of = "; ".join(f"{kind}: {1e3 * median(values):.1f} ms of processors" for kind, values in costs.items())
+    return [
+        Figure(f"a submission with {kind}, against a right one", goal, quotients(costs[kind], costs["right"]), made_of,
+               at_most=True)
+        for kind, goal in (("one mistake", 1.5), ("half wrong", 3.0))
+    ]  # fmt: skip
+
+
+def _is_one_cell(case: Case, exercise: Exercise) -> bool:
+    return (
+        case.start == "solution"
+        and len(case.cells) == 1
+        and set(case.cells) <= set(exercise.stubs)
+        and not case.name.startswith("right")
+        and ENDING.issuperset(case.outcomes.values())
+    )
+
+
+def _half(exercise: Exercise, cases: list[Case], number: int) -> dict[str, str]:
+    """Every second answer, wrong."""
+    solution = dict(exercise.solution())
+    wrong = {}
+    for name in exercise.stubs[number % 2 :: 2]:
+        known = [case.cells[name] for case in cases if name in case.cells]
+        wrong[name] = known[number % len(known)] if known else f"{solution[name]}\n{name} = 2 * {name}"
+    return wrong
+
+
+def _graded(bench: Bench, count: int, cells: Callable[[int], Mapping[str, str]]) -> float:
+    """CPU seconds of grading ``count`` submissions."""
+    place, solved = bench.courses.ours, nbformat.reads(bench.courses.solved, as_version=4)
+    place.reset(bench.courses.solved, count)
+    for number, student in enumerate(students(count)):
+        notebook, sources = copy.deepcopy(solved), cells(number)
+        for cell in notebook.cells:
+            if kind_of(cell) == "stub":
+                cell.source = sources.get(grade_id(cell), cell.source)
+        text = nbformat.writes(notebook).replace(NOBODY, student)
+        (place.root / "submitted" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb").write_text(text, encoding="utf-8")
+    # the status is 1 if something did not pass
+    cost = place.run(*GRADE, expected=(0, 1))
+    reports = stored_reports(Course.at(place.root), ASSIGNMENT)
+    _check(reports, count)
+    return cost.cpu
+
+
+def _check(reports: list[Report], count: int) -> None:
+    if len(reports) != count or any(report.outcome != "graded" for report in reports):
+        raise BenchmarkFailed(f"{len(reports)} of {count} submissions with mistakes were graded.")
+
+
+if __name__ == "__main__":
+    sys.exit(alone(__doc__ or "", figures))
