@@ -168,13 +168,12 @@ class _Run:
     def of(cls, script: "_Script", seed: int | None = None, forced: Mapping[int, Sequence[Number]] = {}) -> Self:
         """Run a script (with another seed, and numbers ``forced`` on it) up to the first statement that raises."""
         run = cls(execution.new_namespace(), Trace(f"<{script.path.name}>", forced))
-        with run.trace:
-            ran = all(run.step(statement) for statement in script.head)
-            run.parameters = {name for statement in script.head for name in statement.constants}
-            if seed is not None and isinstance(run.namespace.get(SEED), int):
-                run.namespace[SEED] = seed
-            if ran:
-                all(run.step(statement) for statement in script.body)
+        ran = all(run.step(statement) for statement in script.head)
+        run.parameters = {name for statement in script.head for name in statement.constants}
+        if seed is not None and isinstance(run.namespace.get(SEED), int):
+            run.namespace[SEED] = seed
+        if ran:
+            all(run.step(statement) for statement in script.body)
         return run
 
     @cached_property
@@ -206,7 +205,8 @@ class _Run:
         before = dict(self.namespace)
         # with the line numbers of the script
         source = "\n" * (statement.line - 1) + statement.code
-        error = execution.run_cell(execution.CompiledCell(source, self.trace.filename), self.namespace)
+        with self.trace:
+            error = execution.run_cell(execution.CompiledCell(source, self.trace.filename), self.namespace)
         if error:
             self.faults.append((statement.line, f"raises {error.name}: {error.message}".rstrip(".")))
             return False
