@@ -219,7 +219,8 @@ def test_another_grader(course: Course, monkeypatch: pytest.MonkeyPatch) -> None
         patch.setattr("handgrad.installation.installed", lambda name: "2.14.1+cpu")
         reasons = {change.reason for change in what_if(course).values()}
         assert reasons == {f"the grader has changed: torch {torch.__version__.partition('+')[0]} -> 2.14.1"}
-    monkeypatch.setattr("handgrad.course.workers.task.code_digest", lambda: "0" * 64)
+    for name in ("bytes_digest", "code_digest"):
+        monkeypatch.setattr(f"handgrad.course.workers.task.{name}", lambda: "0" * 64)
     assert {change.reason for change in would_change(course).values()} == {
         "the grader has changed: handgrad's grading code"
     }

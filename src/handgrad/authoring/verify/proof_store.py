@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from handgrad.authoring.verify.dry_run import WRITTEN
 from handgrad.authoring.verify.results import Mutation, Proof, Survivor
 from handgrad.course.course import PRIVATE, SEEDS_FILE, Course
 from handgrad.course.files import make_folder, private_mode, write_text
+from handgrad.grading.code_digest import bytes_digest
 
 __all__ = ["ProofStore"]
 
@@ -75,7 +75,7 @@ class ProofStore:
         versions = [sys.version, *(version(name) for name in _LIBRARIES)]
         seeds = self._course.root / PRIVATE / SEEDS_FILE
         drawn = seeds.read_text(encoding="utf-8") if seeds.is_file() else ""
-        facts = (_code(), versions, self._asked, self._course.settings_text(), drawn)
+        facts = (bytes_digest(), versions, self._asked, self._course.settings_text(), drawn)
         digest = hashlib.sha256(repr(facts).encode())
         for fact in self._files(assignment):
             digest.update(f"{fact}\n".encode())
@@ -104,15 +104,6 @@ def _below(folder: Path) -> Iterator[Path]:
         parts = path.relative_to(folder).parts
         if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
             yield path
-
-
-@cache
-def _code() -> str:
-    """SHA-256 over the code of this package."""
-    root, digest = Path(__file__).parents[2], hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def _proof(data: dict[str, Any]) -> Proof:

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -13,14 +14,14 @@ from urllib.parse import quote
 from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
-from handgrad.course.files import write_text
+from handgrad.course.files import make_folder, private_mode, write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import RosterEntry
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
-from handgrad.exercise.reference import Reference, forward_graph
+from handgrad.grading.code_digest import bytes_digest
 from handgrad.report.anonymity import without_names
 from handgrad.report.class_summary import CommonMistake, Example, find_common_mistakes
 from handgrad.report.pages import ClassContext, Links, class_page
@@ -65,7 +66,7 @@ def write_class_page(
     roster, listed = people(course, assignment).roster, class_list(course, assignment)
     store = report_store(course)
     context = ClassContext(
-        graph=_graph(course.exercise(assignment)),
+        graph=_graph(course, course.exercise(assignment)),
         entries=scores.entries(course, assignment),
         examples=_examples(folders, find_common_mistakes(reports), roster),
         links={report.student: _links(folders, report.student, path.parent) for report in reports},
@@ -82,12 +83,25 @@ def write_class_page(
     return path
 
 
-def _graph(exercise: Exercise) -> ForwardGraph | None:
-    """The exercise's forward graph; None if its notebook does not run any more, which leaves the reports valid."""
+def _graph(course: Course, exercise: Exercise) -> ForwardGraph | None:
+    """The exercise's forward graph; None if its notebook does not run any more, which leaves the reports valid.
+
+    It is kept in the private folder: without it, torch is imported and the notebook's locked cells are run.
+    """
+    path, state = course.private_folder / "graphs" / f"{exercise.name}.json", f"{exercise.digest} {bytes_digest()}"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["state"] == state:
+            return ForwardGraph.from_dict(kept["graph"])
+    from handgrad.exercise.reference import Reference, forward_graph  # noqa: PLC0415 - it imports torch
+
     try:
-        return forward_graph(Reference.of(exercise, {}))
+        graph = forward_graph(Reference.of(exercise, {}))
     except ExerciseError:
         return None
+    make_folder(path.parent, shared=course.is_shared)
+    write_text(path, json.dumps({"state": state, "graph": graph.to_dict()}) + "\n", mode=private_mode(path.parent))
+    return graph
 
 
 def _links(folders: Folders, student: str, start: Path) -> Links:

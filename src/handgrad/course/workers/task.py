@@ -15,9 +15,10 @@ import nbformat
 from traitlets.config import Config
 
 from handgrad import __version__, installation
-from handgrad.course.course import Course
+from handgrad.course.course import PRIVATE, Course
+from handgrad.course.files import private_mode, write_text
 from handgrad.exercise.exercise import Exercise
-from handgrad.grading.code_digest import code_digest
+from handgrad.grading.code_digest import bytes_digest, code_digest
 from handgrad.grading.passes import ATTEMPTS
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.text_limits import TEXT_SECONDS
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from handgrad.course.nbgrader.notebook_steps import GradebookRow
 
 __all__ = ["ANOTHER", "POINTS", "Grounds", "SubmittedFile", "Task", "WorkerResult", "without_score"]
+
+
+CODE_FILE = "code.json"
+"""The file in a course's private folder that remembers the digest of the grader's code."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Task:
         The points of each check.
     text_seconds
         Seconds of processor time that a worker may take for the text of one submission.
+    code
+        A digest of the code that decides verdicts.
     """
 
     name: str
@@ -60,6 +67,7 @@ class Task:
     exercise_digest: str = field(default="", repr=False)
     points: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     text_seconds: float = field(default=TEXT_SECONDS, repr=False)
+    code: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, course: Course, exercise: Exercise, *, dry_run: bool = False) -> "Task":
@@ -78,7 +86,10 @@ class Task:
         patience = 60 + 4 * longest
         points = tuple((check.id, check.points) for check in exercise.checks)
         digest = exercise.graded_digest
-        return cls(exercise.name, files, seeds, _portable(course.config), settings, patience, digest, points)
+        return cls(
+            exercise.name, files, seeds, _portable(course.config), settings, patience, digest, points,
+            code=_code_digest(course, keep=not dry_run),
+        )  # fmt: skip
 
     @cached_property
     def digest(self) -> str:
@@ -98,7 +109,7 @@ class Task:
             seeds=_digest(self.seeds),
             settings=_digest(settings),
             steps=_digest(_steps(self.config)),
-            code=code_digest(),
+            code=self.code,
             torch=installation.installed("torch").partition("+")[0],
             points=_digest(self.points),
         )
@@ -106,6 +117,20 @@ class Task:
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
         return nbformat.reads(self.files[f"{self.name}.ipynb"].decode("utf-8"), as_version=4)
+
+
+def _code_digest(course: Course, *, keep: bool) -> str:
+    """:func:`.code_digest`, from the course's private folder if it was computed for these files; there it is kept."""
+    path, files = course.root / PRIVATE / CODE_FILE, bytes_digest()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["files"] == files:
+            return str(kept["code"])
+    found = code_digest()
+    if keep:
+        folder = course.private_folder
+        write_text(path, json.dumps({"files": files, "code": found}) + "\n", mode=private_mode(folder))
+    return found
 
 
 @dataclass(frozen=True)
