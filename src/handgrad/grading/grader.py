@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from handgrad import __version__
-from handgrad.errors import ExerciseError
+from handgrad.errors import ExerciseError, SandboxError
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
@@ -19,7 +19,7 @@ from handgrad.grading.diagnosis import death_sentence, noticed
 from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
-from handgrad.grading.passes import Pass
+from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.plain_checks import EXACT, PlainChecks, quoted
 from handgrad.grading.redrawing import Redrawing
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
@@ -211,6 +211,28 @@ class Grader:
             checks=tuple(verdicts),
         )
         return GradingResult(report, _outputs(results), results.answers)
+
+    def passing_by_round(self, submission: Submission) -> list[set[str]]:
+        """For each round of hidden passes, the gradients that pass if it is the only one; nothing is held or diagnosed.
+
+        Raises
+        ------
+        SandboxError
+            The grader's own processes failed, or the passes took longer than the limits allow each round.
+        """
+        self.gradients.begin(submission)
+        tried = rounds(self.passes)
+        results = self._run(
+            submission, self.passes, self._help, len(tried) * self.settings.limits.submission_seconds
+        )  # fmt: skip
+        if results.out_of_time:
+            raise SandboxError(f"the passes of {self.exercise.name} take longer than the limits allow.")
+        checks = [check for check in self.exercise.checks if not check.is_value]
+        with execution.captured():
+            return [
+                {check.gradient for check in checks if self.gradients.passes_in(check, round_, results)}
+                for round_ in tried
+            ]
 
     def _run(
         self,

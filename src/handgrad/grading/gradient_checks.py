@@ -230,6 +230,11 @@ class GradientChecks:
         """The evidence of the hidden passes on one gradient, by round."""
         return [self._of_round(check, round_, results) for round_ in rounds(self.passes)]
 
+    def passes_in(self, check: Check, round_: Round, results: PassResults) -> bool:
+        """Whether a gradient passes if ``round_`` is the only round of hidden passes."""
+        decided = mark(self._of_round(check, round_, results), self.policy)
+        return decided.outcome == "passed" and self._holds(check, results, [round_])
+
     def _of_round(self, check: Check, round_: Round, results: PassResults) -> Evidence:
         counts = round_.as_written.name in results.results and self._has_right_upstream(
             check, round_.as_written, results
@@ -315,7 +320,7 @@ class GradientChecks:
         if decided.outcome == "failed":
             right_at_home = any(correctness_of(comparison) is Correctness.RIGHT for comparison in visible)
             outcome, message = why_not(check.gradient, results, seen, right_at_home, self.facts)
-        elif not self._holds(check, results):
+        elif not self._holds(check, results, rounds(self.passes)):
             outcome, share, message = "failed", 0.0, f"{check.gradient} does not meet a further condition of its check."
         elif decided.reason == "invisible":
             message = not_tried(
@@ -352,9 +357,9 @@ class GradientChecks:
         last = last_line_that_writes(results.submission.cells[index].source, check.gradient)
         return error if not error.line or error.line <= last else None
 
-    def _holds(self, check: Check, results: PassResults) -> bool:
+    def _holds(self, check: Check, results: PassResults, tried: Sequence[Round]) -> bool:
         """Whether the check's other assertions hold in every helped run; on the answer as written if it has none."""
-        for round_ in rounds(self.passes):
+        for round_ in tried:
             # each answer with the references of its own pass: the passes have other numbers
             answers = [
                 (pass_, value)

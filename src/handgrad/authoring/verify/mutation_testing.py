@@ -38,6 +38,9 @@ from handgrad.submission.submission import Submission
 __all__ = ["begin", "mutation", "mutation_of_values", "passing", "shortened"]
 
 
+PROCESSORS = os.cpu_count() or 1
+
+
 def mutation(
     grader: Grader, solved: NotebookNode, settings: GradingSettings | None = None, more_seeds: Sequence[int] = ()
 ) -> Mutation:
@@ -54,9 +57,11 @@ def mutation(
     """
     exercise, solutions = grader.exercise, _solutions(solved)
     made = _all_mutants(grader, solutions)
-    passed = set(_passed_of(made, grader, solved))
+    passed = set(_passed_of(made, solved, lambda row: _passing(row, grader, solved)))
     left = [mutant for mutant in made if mutant not in passed]
-    passed |= _passed_with(exercise, settings or GradingSettings(), solved, [([seed], left) for seed in more_seeds])
+    shares = [more_seeds[first::PROCESSORS] for first in range(PROCESSORS)]
+    jobs = [(seeds, left) for seeds in shares if seeds]
+    passed |= _passed_with(exercise, settings or GradingSettings(), solved, jobs)
     if not passed:
         return Mutation(len(made))
     compared = Settings(exercise, solutions, grader.passes[-1].parameters)
@@ -91,11 +96,25 @@ def _passed_with(
 def passing(
     exercise: Exercise, settings: GradingSettings, solved: NotebookNode, seeds: Sequence[int], made: Sequence[Mutant]
 ) -> list[Mutant]:
-    """Those of the mutants ``made`` that pass with these hidden seeds: the work of one process."""
+    """Those of the mutants ``made`` that pass with these hidden seeds: the work of one process.
+
+    A mutant of a gradient passes if it does so with one of the seeds, and with the other sizes that the exercise has.
+    """
     torch.set_num_threads(1)
     with Grader(exercise, seeds, settings, warm_process()) as grader:
         if not exercise.values:
-            return _passed_of(made, grader, solved)
+
+            def passing_of(row: Sequence[Mutant]) -> list[Mutant]:
+                by_round = grader.passing_by_round(_submission(row, exercise, solved))
+                with_seeds, with_sizes = by_round[: len(seeds)], by_round[len(seeds) :]
+                return [
+                    mutant
+                    for mutant in row
+                    if any(map(set(exercise.answers[mutant.gradient]).issubset, with_seeds))
+                    and all(map(set(exercise.answers[mutant.gradient]).issubset, with_sizes))
+                ]
+
+            return _passed_of(made, solved, passing_of)
         expected = _passed(grader, solved, {})
         return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
 
@@ -107,11 +126,14 @@ def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
     return of_calls or [mutant]
 
 
-def _passed_of(made: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
-    """Those of the mutants ``made`` that pass."""
-    passed = [mutant for row in _rows(made, _solutions(solved)) for mutant in _passing(row, grader, solved)]
+def _passed_of(
+    made: Sequence[Mutant], solved: NotebookNode, passing_of: Callable[[Sequence[Mutant]], list[Mutant]]
+) -> list[Mutant]:
+    """Those of the mutants ``made`` that pass; ``passing_of`` tells it of those that are in one submission."""
+    rows = [row for row in _rows(made, _solutions(solved)) if row]
+    passed = [(mutant, len(row) == 1) for row in rows for mutant in passing_of(row)]
     # two flipped signs in one submission may cancel: grade again, alone, each mutant that passed
-    return [mutant for mutant in passed if _passing([mutant], grader, solved)]
+    return [mutant for mutant, was_alone in passed if was_alone or passing_of([mutant])]
 
 
 def shortened(exercise: Exercise) -> Exercise:
@@ -131,8 +153,7 @@ def mutation_of_values(
     """
     settings, solutions = settings or GradingSettings(), _solutions(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
-    shares = os.cpu_count() or 1
-    found = _passed_with(exercise, settings, solved, [(seeds, made[first::shares]) for first in range(shares)])
+    found = _passed_with(exercise, settings, solved, [(seeds, made[first::PROCESSORS]) for first in range(PROCESSORS)])
     passed = [mutant for mutant in made if mutant in found]
     if not passed:
         return Mutation(len(made))
@@ -228,14 +249,23 @@ def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> lis
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
     """The answers that pass in the notebook ``solved`` with the ``sources`` of some stubs replaced."""
+    with grader.without_diagnoses():
+        report = grader.grade(_with_sources(sources, grader.exercise, solved)).report
+    # what is held for review has passed its check
+    return {check.gradient for check in report.checks if check.outcome in ("passed", "held")}
+
+
+def _submission(row: Sequence[Mutant], exercise: Exercise, solved: NotebookNode) -> Submission:
+    """The notebook ``solved`` with the mutants of a row, handed in."""
+    return _with_sources({mutant.gradient: mutant.source for mutant in row}, exercise, solved)
+
+
+def _with_sources(sources: Mapping[str, str], exercise: Exercise, solved: NotebookNode) -> Submission:
     notebook = copy.deepcopy(solved)
     for cell in notebook.cells:
         if kind_of(cell) == "stub":
             cell.source = sources.get(grade_id(cell), cell.source)
-    with grader.without_diagnoses():
-        report = grader.grade(Submission.of(notebook, grader.exercise)).report
-    # what is held for review has passed its check
-    return {check.gradient for check in report.checks if check.outcome in ("passed", "held")}
+    return Submission.of(notebook, exercise)
 
 
 def _survivors(mutants: Sequence[Mutant]) -> tuple[Survivor, ...]:
