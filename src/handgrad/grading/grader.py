@@ -222,9 +222,8 @@ class Grader:
         """
         self.gradients.begin(submission)
         tried = rounds(self.passes)
-        results = self._run(
-            submission, self.passes, self._help, len(tried) * self.settings.limits.submission_seconds
-        )  # fmt: skip
+        seconds = len(tried) * self.settings.limits.submission_seconds
+        results = self._run(submission, self.passes, self._help, seconds)
         if results.out_of_time:
             raise SandboxError(f"the passes of {self.exercise.name} take longer than the limits allow.")
         checks = [check for check in self.exercise.checks if not check.is_value]

@@ -8,12 +8,17 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.authoring.new_exercise import new_exercise
-from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_values
+from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_values, passing
 from handgrad.authoring.verify.results import Mutation
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
+from handgrad.exercise.solution_marks import without_marks
 from handgrad.grading.grader import Grader
+from handgrad.grading.mutants import Mutant
+from handgrad.submission.submission import Submission
+from helpers.exercises import EXERCISES
 from helpers.formulas import SETTINGS
+from helpers.paths import ROOT
 
 BIGRAM = (
     '''"""A bigram model with one-hot inputs.
@@ -142,3 +147,22 @@ def test_a_boolean_value(make_notebook: Callable[..., NotebookNode], tmp_path: P
     found = mutation_of_values(exercise, notebook, [5])
     assert any("+ wrong = x > 0\n" in f"{mutant.diff}\n" for mutant in found.equivalent), found.equivalent
     assert not found.survivors
+
+
+def test_each_round_by_itself() -> None:
+    """An answer that is right in the rounds of one seed only passes there, and is a survivor for these seeds."""
+    exercise = EXERCISES["cross_entropy"]
+    solved = nbformat.read(ROOT / "solutions/cross_entropy/cross_entropy.ipynb", as_version=4)
+    with Grader(exercise, [5, 6], SETTINGS) as grader:
+        seeds = {pass_.parameters["seed"] for pass_ in grader.states.passes if pass_.round == 1}
+        stub = next(cell for cell in solved.cells if kind_of(cell) == "stub")
+        name, solution = grade_id(stub), without_marks(stub.source)
+        stub.source = f"{solution}\nif seed not in {seeds}:\n    {name} = 0 * {name}"
+        first, second = grader.passing_by_round(Submission.of(solved, exercise))
+        assert grader.grade(Submission.of(solved, exercise)).report.checks[0].outcome != "passed"
+    everything = {check.gradient for check in exercise.checks}
+    assert first == everything
+    assert second == everything - {name}
+    mutant = Mutant(name, "only there", stub.source, solution)
+    assert passing(exercise, SETTINGS, solved, [5, 6], [mutant]) == [mutant]
+    assert passing(exercise, SETTINGS, solved, [7], [mutant]) == []
