@@ -33,7 +33,7 @@ def figures(bench: Bench) -> list[Figure]:
     kinds: Mapping[str, Callable[[int], Mapping[str, str]]] = {
         "right": lambda number: {},
         "one mistake": lambda number: cases[number % len(cases)].cells,
-        "half wrong": partial(_half, exercise, cases),
+        "half wrong": partial(_half, _solutions(bench.courses.solved), cases),
     }
     costs: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(bench.runs):
@@ -59,13 +59,18 @@ def _is_one_cell(case: Case, exercise: Exercise) -> bool:
     )
 
 
-def _half(exercise: Exercise, cases: list[Case], number: int) -> dict[str, str]:
+def _solutions(solved: str) -> dict[str, str]:
+    """The answer cells of the worked solution."""
+    cells = nbformat.reads(solved, as_version=4).cells
+    return {grade_id(cell): cell.source for cell in cells if kind_of(cell) == "stub"}
+
+
+def _half(solutions: Mapping[str, str], cases: list[Case], number: int) -> dict[str, str]:
     """Every second answer, wrong."""
-    solution = dict(exercise.solution())
     wrong = {}
-    for name in exercise.stubs[number % 2 :: 2]:
+    for name in list(solutions)[number % 2 :: 2]:
         known = [case.cells[name] for case in cases if name in case.cells]
-        wrong[name] = known[number % len(known)] if known else f"{solution[name]}\n{name} = 2 * {name}"
+        wrong[name] = known[number % len(known)] if known else f"{solutions[name]}\n{name} = 2 * {name}"
     return wrong
 
 
