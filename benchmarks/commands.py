@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 from benchmarks.courses import ASSIGNMENT, HANDGRAD, PROJECT, Place
 from benchmarks.figures import Figure
 from benchmarks.ways import GRADE, SUBMISSIONS, Bench, alone
+from handgrad.course.course import CONFIG
 
 CLASS = 1000
 MEGABYTE = 1e6
@@ -74,12 +74,11 @@ def figures(bench: Bench) -> list[Figure]:
 
 
 def _course_of_authors(bench: Bench) -> Place:
-    """A course with the exercise, its known mistakes and hidden tests."""
+    """A course with the exercise and its known mistakes."""
     root = bench.folder / "authors"
-    for name in ("source", "tests/hidden", "tests/cases"):
+    for name in (f"source/{ASSIGNMENT}", "tests/cases"):
         shutil.copytree(PROJECT / name, root / name)
-    for name in ("nbgrader_config.py", "tests/conftest.py"):
-        shutil.copyfile(PROJECT / name, root / name)
+    shutil.copyfile(PROJECT / CONFIG, root / CONFIG)
     return Place(root, bench.courses.environment)
 
 
@@ -110,7 +109,7 @@ def _mutants(bench: Bench, course: Place) -> Figure:
     begin = time.perf_counter()
     course.run(*HANDGRAD, "verify", ASSIGNMENT, "--mutants", "--force")
     taken = time.perf_counter() - begin
-    made_of = "with twenty more seeds, known mistakes, nbgrader, the commands and pytest"
+    made_of = "with twenty more seeds, the known mistakes, nbgrader and the commands; without pytest"
     return Figure("`verify --mutants`, one exercise", 60, [taken], made_of, "{:.0f} s", at_most=True)
 
 
