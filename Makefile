@@ -19,7 +19,7 @@ help:
 	@echo "make prove        what takes long and asks again: other seeds, all mutants, nbgrader's own tests (an hour)"
 	@echo "make test-container  make the Dockerfile's image without Docker, and grade a class in it; needs root and Debian"
 	@echo "make test-lowest, test-newest  tests with the lowest and the newest versions of all packages; needs uv"
-	@echo "make bench        measure against nbgrader and otter-grader (20 minutes); writes benchmarks/results.md"
+	@echo "make bench        measure, and compare with nbgrader and otter-grader (30 minutes; python -m benchmarks --quick takes 5)"
 	@echo "make release      release/ and solutions/ from source/, the wheel for students, and the exercises in the package"
 	@echo "make constraints  pin the newest version of every package, and write requirements.lock with hashes"
 	@echo "make clean        delete what can be made again: the environment, builds, wheels"
