@@ -1,7 +1,7 @@
 """Known mistakes and unusual right styles: each is graded as its file says. Attacks are graded in tests/end_to_end."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -54,6 +54,37 @@ def test_case(case: Case, report_on: Callable[[Case], Report]) -> None:
     assert {name: one.mistake if one else None for name, one in found.items()} == case.diagnoses
     if (report.passed and not case.diagnoses) or exercise.values:
         assert {name: one.diagnosis.mistake for name, one in verdicts.items() if one.diagnosis} == case.diagnoses
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("zero-keys-of-the-packed-bias", 201),
+        ("errors-entry-by-entry", 145323451490382),
+        ("difference-of-one-side", 145323451490382),
+    ],
+)
+def test_another_seed(name: str, seed: int) -> None:
+    """What a course finds does not depend on the hidden seed that it has drawn, as it did for these."""
+    _assert_as_its_file_says([mistake(name)], seed)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_other_seeds(assignment: str) -> None:
+    """Nor does it for any case of an exercise."""
+    for seed in (101, 102, 103):
+        _assert_as_its_file_says([case for case in KNOWN if case.assignment == assignment], seed)
+
+
+def _assert_as_its_file_says(cases: Sequence[Case], seed: int) -> None:
+    exercise = EXERCISES[cases[0].assignment]
+    with Grader(exercise, [seed]) as grader:
+        for case in cases:
+            report = grade(case, grader)
+            assert _summary(report) == case.expected(exercise), (case.name, seed)
+            found = {verdict.gradient: verdict.diagnosis and verdict.diagnosis.mistake for verdict in report.checks}
+            assert {name: found[name] for name in case.diagnoses} == case.diagnoses, (case.name, seed)
 
 
 def test_the_page_is_up_to_date(report_on: Callable[[Case], Report]) -> None:

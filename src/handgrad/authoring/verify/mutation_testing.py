@@ -8,7 +8,6 @@ solution does not pass then, such as one of the loss after the full training, is
 import ast
 import copy
 import itertools
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
@@ -20,7 +19,7 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
-from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.course.workers.pool import JobFailed, Pool, processors
 from handgrad.errors import HandgradError, SandboxError
 from handgrad.exercise.exercise import Exercise, answer_cell, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
@@ -36,9 +35,6 @@ from handgrad.sandbox.fork_server import begin, warm_process
 from handgrad.submission.submission import Submission
 
 __all__ = ["begin", "mutation", "mutation_of_values", "passing", "shortened"]
-
-
-PROCESSORS = os.cpu_count() or 1
 
 
 def mutation(
@@ -59,8 +55,8 @@ def mutation(
     made = _all_mutants(grader, solutions)
     passed = set(_passed_of(made, solved, lambda row: _passing(row, grader, solved)))
     left = [mutant for mutant in made if mutant not in passed]
-    shares = [more_seeds[first::PROCESSORS] for first in range(PROCESSORS)]
-    jobs = [(seeds, left) for seeds in shares if seeds]
+    shares = processors()
+    jobs = [(seeds, left) for first in range(shares) if (seeds := more_seeds[first::shares])]
     passed |= _passed_with(exercise, settings or GradingSettings(), solved, jobs)
     if not passed:
         return Mutation(len(made))
@@ -103,18 +99,7 @@ def passing(
     torch.set_num_threads(1)
     with Grader(exercise, seeds, settings, warm_process()) as grader:
         if not exercise.values:
-
-            def passing_of(row: Sequence[Mutant]) -> list[Mutant]:
-                by_round = grader.passing_by_round(_submission(row, exercise, solved))
-                with_seeds, with_sizes = by_round[: len(seeds)], by_round[len(seeds) :]
-                return [
-                    mutant
-                    for mutant in row
-                    if any(map(set(exercise.answers[mutant.gradient]).issubset, with_seeds))
-                    and all(map(set(exercise.answers[mutant.gradient]).issubset, with_sizes))
-                ]
-
-            return _passed_of(made, solved, passing_of)
+            return _passed_of(made, solved, lambda row: _passing_with_a_seed(row, grader, solved, len(seeds)))
         expected = _passed(grader, solved, {})
         return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
 
@@ -153,7 +138,8 @@ def mutation_of_values(
     """
     settings, solutions = settings or GradingSettings(), _solutions(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
-    found = _passed_with(exercise, settings, solved, [(seeds, made[first::PROCESSORS]) for first in range(PROCESSORS)])
+    shares = processors()
+    found = _passed_with(exercise, settings, solved, [(seeds, made[first::shares]) for first in range(shares)])
     passed = [mutant for mutant in made if mutant in found]
     if not passed:
         return Mutation(len(made))
@@ -247,6 +233,18 @@ def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> lis
     return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
 
 
+def _passing_with_a_seed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode, seeds: int) -> list[Mutant]:
+    """The mutants of a row that get full marks in a round of one of so many seeds, and in those of other sizes."""
+    sources = {mutant.gradient: mutant.source for mutant in row}
+    by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
+    passing = []
+    for mutant in row:
+        answers = set(grader.exercise.answers[mutant.gradient])
+        if any(map(answers.issubset, by_round[:seeds])) and all(map(answers.issubset, by_round[seeds:])):
+            passing.append(mutant)
+    return passing
+
+
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
     """The answers that pass in the notebook ``solved`` with the ``sources`` of some stubs replaced."""
     with grader.without_diagnoses():
@@ -255,12 +253,8 @@ def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) ->
     return {check.gradient for check in report.checks if check.outcome in ("passed", "held")}
 
 
-def _submission(row: Sequence[Mutant], exercise: Exercise, solved: NotebookNode) -> Submission:
-    """The notebook ``solved`` with the mutants of a row, handed in."""
-    return _with_sources({mutant.gradient: mutant.source for mutant in row}, exercise, solved)
-
-
 def _with_sources(sources: Mapping[str, str], exercise: Exercise, solved: NotebookNode) -> Submission:
+    """The notebook ``solved`` with the ``sources`` of some stubs replaced, handed in."""
     notebook = copy.deepcopy(solved)
     for cell in notebook.cells:
         if kind_of(cell) == "stub":

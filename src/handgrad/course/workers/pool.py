@@ -25,7 +25,7 @@ from handgrad.installation import how_to_install
 from handgrad.sandbox.fork_server import ForkServer, begin
 from handgrad.sandbox.warm_process import why_no_isolation
 
-__all__ = ["JobFailed", "Pool", "cluster", "import_early"]
+__all__ = ["JobFailed", "Pool", "cluster", "import_early", "processors"]
 
 AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
@@ -35,7 +35,6 @@ ENDING_SECONDS = 5.0
 """Seconds that a process has to end when it is told to."""
 OUT_OF_TIME = -24 if sys.platform == "win32" else -signal.SIGXCPU
 """Exit code of a process that the system has killed because it had taken all its processor time."""
-_HAS_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -84,7 +83,7 @@ class Pool:
         preload: Iterable[str] | None = (),
         common: tuple[Any, ...] = (),
     ) -> None:
-        self.workers = min(workers or _workers_of(executor) or _processors(), most)
+        self.workers = min(workers or _workers_of(executor) or processors(), most)
         self.first: tuple[Any, ...] = ()
         self._module, self._common, self._executor = module, common, executor
         self._processes = None if executor else _Processes(self.workers, preload)
@@ -151,10 +150,18 @@ def import_early(preload: Iterable[str]) -> None:
 
     It ends with this process.
     """
-    if _HAS_FORK_SERVER:
+    if isinstance(_context_with(preload), ForkServerContext):
         _one_thread()
-        _Processes(1, preload)
         forkserver.ensure_running()
+
+
+def _context_with(preload: Iterable[str] | None) -> ForkServerContext | SpawnContext:
+    """How processes are started: forked from one that has imported the modules ``preload``, if it can be done."""
+    if preload is None or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*preload, f"{__package__}.gc_freeze"])
+    return context
 
 
 def _one_thread() -> None:
@@ -180,16 +187,13 @@ class _Processes:
     """
 
     def __init__(self, number: int, preload: Iterable[str] | None) -> None:
-        self._context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
-        if preload is not None and _HAS_FORK_SERVER:
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload([*preload, f"{__package__}.gc_freeze"])
+        self._context = _context_with(preload)
         self._threads = ThreadPoolExecutor(number)
         self._running: dict[int, tuple[BaseProcess, Connection]] = {}
         self._idle: LifoQueue[int] = LifoQueue()
         for place in range(number):
             self._idle.put(place)
-        self._each_has_a_processor = number == _processors() and sys.platform == "linux"
+        self._each_has_a_processor = number == processors() and sys.platform == "linux"
         self._lock = threading.Lock()
         self._closed = False
 
@@ -331,7 +335,7 @@ def _workers_of(executor: Executor | None) -> int:
     return executor.workers if isinstance(executor, _Cluster) else 0
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
