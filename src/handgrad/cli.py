@@ -324,8 +324,7 @@ def grade(
     Exit status: 0 if everything passed, 1 if something did not (the usual case), 2 if something could not be graded.
     A dry run ends with 0.
     """
-    from handgrad.course.workers import PRELOAD
-    from handgrad.course.workers.pool import cluster, import_early
+    from handgrad.course.workers.pool import PRELOAD, cluster, import_early
 
     if scheduler is None:
         import_early(PRELOAD)

@@ -30,8 +30,7 @@ from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
 from handgrad.course.nbgrader.student_records import join, under_another_name
 from handgrad.course.report_store import STORE, ReportStore, submitted_digest
-from handgrad.course.workers import PRELOAD, WORKER
-from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.course.workers.pool import PRELOAD, WORKER, JobFailed, Pool
 from handgrad.course.workers.reader import Reader
 from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError, TextLimitError

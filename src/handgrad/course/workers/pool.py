@@ -25,8 +25,12 @@ from handgrad.installation import how_to_install
 from handgrad.sandbox.fork_server import ForkServer, begin
 from handgrad.sandbox.warm_process import why_no_isolation
 
-__all__ = ["JobFailed", "Pool", "cluster", "import_early", "processors"]
+__all__ = ["PRELOAD", "WORKER", "JobFailed", "Pool", "cluster", "import_early", "processors"]
 
+WORKER = "handgrad.course.workers.worker"
+"""The module that grades: workers import it, and torch with it; the command does not."""
+PRELOAD = ("handgrad.notebook.slow_imports", WORKER)
+"""What is imported before the workers that grade are forked."""
 AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
 CONNECT_SECONDS = 10
