@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from queue import LifoQueue
@@ -154,12 +152,15 @@ def import_early(preload: Iterable[str]) -> None:
 
     It ends with this process.
     """
-    if isinstance(_context_with(preload), ForkServerContext):
+    if _context_with(preload).get_start_method() == "forkserver":
+        # Windows has none
+        from multiprocessing import forkserver
+
         _one_thread()
         forkserver.ensure_running()
 
 
-def _context_with(preload: Iterable[str] | None) -> ForkServerContext | SpawnContext:
+def _context_with(preload: Iterable[str] | None) -> Any:
     """How processes are started: forked from one that has imported the modules ``preload``, if it can be done."""
     if preload is None or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
