@@ -34,8 +34,8 @@ MANY = {"brain-floats": "its dtype, torch.bfloat16, rounds more"}
 WRONG_FORMULAS = [formula for formula in wrong_formulas() if formula.assignment in WITH_GRADIENTS]
 FEW = ("missing-branch-dcounts", "dlogits-without-max", "last-write-wins", "bessel", "not-summed", "residual-forgotten")
 """Cases for the fast suite; each is of another kind."""
-LONG = ("transformer", "rnn")
-"""Exercises whose every gradient takes more than ten seconds."""
+LONG = ("transformer", "rnn", "lstm")
+"""Exercises whose gradients take eight seconds and more together."""
 
 
 @pytest.fixture(autouse=True)
