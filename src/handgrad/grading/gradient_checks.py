@@ -343,11 +343,7 @@ class GradientChecks:
         if not self.is_diagnosing or outcome not in ("failed", "partial", "missing"):
             return None
         strange = self.diagnostician.strange(check.gradient, results)
-        found = strange or self.diagnostician.wrong(check.gradient, decided, marks, results)
-        if found and found.mistake == "right-elsewhere" and decided.reason == "invisible":
-            # on the notebook's own loss it is right at these places too: the sentence would not be true there
-            return None
-        return found
+        return strange or self.diagnostician.wrong(check.gradient, decided, marks, results)
 
     def _stopped(self, check: Check, results: PassResults) -> CellError | None:
         """What a stub raised before it had assigned its gradient for the last time; None if it did not.
