@@ -5,9 +5,9 @@ runs on. Files are known by their size and time, as for ``make``; the assignment
 """
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,12 +17,11 @@ from typing import Any
 from handgrad.authoring.verify.dry_run import WRITTEN
 from handgrad.authoring.verify.results import Mutation, Proof, Survivor
 from handgrad.course.course import PRIVATE, SEEDS_FILE, Course
-from handgrad.course.files import make_folder, private_mode, write_text
+from handgrad.course.kept import keep, kept
 from handgrad.grading.code_digest import bytes_digest
 
 __all__ = ["ProofStore"]
 
-SCHEMA = 1
 _LIBRARIES = ("torch", "nbgrader", "nbconvert", "ipython", "pytest")
 _OTHER = ("__pycache__", "*.db", "*.db-*", "*.html", "term.csv", "students.csv", "downloaded")
 """Files and folders of a course that no verification reads: its gradebook, pages, roster and archives."""
@@ -40,35 +39,27 @@ class ProofStore:
     def __init__(self, course: Course, *, mutants: bool, more_seeds: Sequence[int]) -> None:
         self._course, self._mutants = course, mutants
         self._asked = [mutants, *(more_seeds if mutants else ())]
+        self._states: dict[str, str] = {}
 
     def find(self, assignment: str) -> Proof | None:
         """The proof of an assignment, with its date, if nothing has changed since."""
-        try:
-            kept = json.loads(self._path(assignment).read_text(encoding="utf-8"))
-            if kept["schema"] == SCHEMA and kept["state"] == self._state(assignment):
-                return replace(_proof(kept["proof"]), since=str(kept["date"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            # a file of another version, or one that somebody has changed: it is verified again
-            pass
+        # what changes while it is verified is another state
+        state = self._states[assignment] = self._state(assignment)
+        found = kept(self._course, self._name(assignment), state)
+        with suppress(KeyError, TypeError):
+            return replace(_proof(found["proof"]), since=str(found["date"]))
         return None
 
     def keep(self, proof: Proof) -> None:
-        """Keep a sound proof; a CourseError if it cannot be written."""
+        """Keep a sound proof for the state that :meth:`find` saw; a CourseError if it cannot be written."""
         if not proof.sound or proof.ordinary:
             return
-        path = self._path(proof.assignment)
-        make_folder(path.parent, shared=self._course.is_shared)
-        content = {
-            "schema": SCHEMA,
-            "state": self._state(proof.assignment),
-            "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "proof": asdict(proof),
-        }
-        write_text(path, json.dumps(content) + "\n", mode=private_mode(path.parent))
+        state = self._states.get(proof.assignment) or self._state(proof.assignment)
+        date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        keep(self._course, self._name(proof.assignment), state, {"date": date, "proof": asdict(proof)})
 
-    def _path(self, assignment: str) -> Path:
-        name = f"{assignment}.mutants.json" if self._mutants else f"{assignment}.json"
-        return self._course.private_folder / "proofs" / name
+    def _name(self, assignment: str) -> str:
+        return f"proofs/{assignment}.mutants.json" if self._mutants else f"proofs/{assignment}.json"
 
     def _state(self, assignment: str) -> str:
         """SHA-256 over everything that the proof of an assignment depends on."""

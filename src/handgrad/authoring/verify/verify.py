@@ -70,8 +70,8 @@ def verify(
     store = ProofStore(course, mutants=mutants, more_seeds=more_seeds) if keep else None
     proofs = []
     for name in course.select(assignments):
-        proof = store.find(name) if store and not force else None
-        if proof is None:
+        proof = store.find(name) if store else None
+        if proof is None or force:
             proof = AssignmentVerification(course, name, say, mutants, more_seeds).proof()
             if store:
                 store.keep(proof)

@@ -6,7 +6,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +13,8 @@ from urllib.parse import quote
 from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
-from handgrad.course.files import make_folder, private_mode, write_text
+from handgrad.course.files import write_text
+from handgrad.course.kept import keep, kept
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
@@ -88,19 +88,16 @@ def _graph(course: Course, exercise: Exercise) -> ForwardGraph | None:
 
     It is kept in the private folder: without it, torch is imported and the notebook's locked cells are run.
     """
-    path, state = course.private_folder / "graphs" / f"{exercise.name}.json", f"{exercise.digest} {bytes_digest()}"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["state"] == state:
-            return ForwardGraph.from_dict(kept["graph"])
+    name, state = f"graphs/{exercise.name}.json", f"{exercise.digest} {bytes_digest()}"
+    if (found := kept(course, name, state)) is not None:
+        return ForwardGraph.from_dict(found)
     from handgrad.exercise.reference import Reference, forward_graph  # noqa: PLC0415 - it imports torch
 
     try:
         graph = forward_graph(Reference.of(exercise, {}))
     except ExerciseError:
         return None
-    make_folder(path.parent, shared=course.is_shared)
-    write_text(path, json.dumps({"state": state, "graph": graph.to_dict()}) + "\n", mode=private_mode(path.parent))
+    keep(course, name, state, graph.to_dict())
     return graph
 
 

@@ -15,8 +15,9 @@ import nbformat
 from traitlets.config import Config
 
 from handgrad import __version__, installation
-from handgrad.course.course import PRIVATE, Course
-from handgrad.course.files import private_mode, write_text
+from handgrad.course.course import Course
+from handgrad.course.kept import keep as keep_value
+from handgrad.course.kept import kept
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.code_digest import bytes_digest, code_digest
 from handgrad.grading.passes import ATTEMPTS
@@ -121,16 +122,12 @@ class Task:
 
 def _code_digest(course: Course, *, keep: bool) -> str:
     """:func:`.code_digest`, from the course's private folder if it was computed for these files; there it is kept."""
-    path, files = course.root / PRIVATE / CODE_FILE, bytes_digest()
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["files"] == files:
-            return str(kept["code"])
-    found = code_digest()
-    if keep:
-        folder = course.private_folder
-        write_text(path, json.dumps({"files": files, "code": found}) + "\n", mode=private_mode(folder))
-    return found
+    found = kept(course, CODE_FILE, bytes_digest())
+    if found is None:
+        found = code_digest()
+        if keep:
+            keep_value(course, CODE_FILE, bytes_digest(), found)
+    return str(found)
 
 
 @dataclass(frozen=True)

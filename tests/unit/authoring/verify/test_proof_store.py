@@ -102,7 +102,7 @@ def test_a_file_that_is_no_proof(course: Course) -> None:
     store(course).keep(PROOF)
     (path,) = (course.root / ".handgrad/proofs").iterdir()
     whole = json.loads(path.read_text())
-    for content in ("", "[]", "{", json.dumps({**whole, "proof": 3}), json.dumps({**whole, "schema": 2})):
+    for content in ("", "[]", "{", json.dumps({**whole, "value": 3}), json.dumps({**whole, "state": 2})):
         path.write_text(content)
         assert store(course).find("cross_entropy") is None
 
