@@ -237,12 +237,12 @@ def _passing_with_a_seed(row: Sequence[Mutant], grader: Grader, solved: Notebook
     """The mutants of a row that get full marks in a round of one of so many seeds, and in those of other sizes."""
     sources = {mutant.gradient: mutant.source for mutant in row}
     by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
-    passing = []
+    found = []
     for mutant in row:
         answers = set(grader.exercise.answers[mutant.gradient])
         if any(map(answers.issubset, by_round[:seeds])) and all(map(answers.issubset, by_round[seeds:])):
-            passing.append(mutant)
-    return passing
+            found.append(mutant)
+    return found
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
