@@ -16,7 +16,7 @@ class Figure:
     question
         What was measured.
     goal
-        The smallest value that it should have; with ``at_most`` the largest.
+        The smallest value that it should have; with ``at_most`` the largest; None if it has no goal.
     values
         The measured value of each run; empty if nothing could be measured.
     made_of
@@ -26,7 +26,7 @@ class Figure:
     """
 
     question: str
-    goal: float
+    goal: float | None
     values: Sequence[float]
     made_of: str
     form: str = "{:.1f} times"
@@ -34,14 +34,14 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median meets the goal; None if nothing was measured."""
-        if not self.values:
+        """Whether the median meets the goal; None if nothing was measured, or there is no goal."""
+        if not self.values or self.goal is None:
             return None
         return median(self.values) <= self.goal if self.at_most else median(self.values) >= self.goal
 
     def row(self) -> tuple[str, str, str, str, str]:
         """A line of the table: the question, the goal, the figure, whether the goal is met, how it was computed."""
-        goal = f"at {'most' if self.at_most else 'least'} {self.form.format(self.goal)}"
+        goal = "" if self.goal is None else f"at {'most' if self.at_most else 'least'} {self.form.format(self.goal)}"
         measured = spread(self.values, self.form) if self.values else "not measured"
         return self.question, goal, measured, {True: "yes", False: "**no**", None: "-"}[self.met], self.made_of
 

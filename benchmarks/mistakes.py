@@ -4,7 +4,6 @@ One mistake: the known mistakes of the exercise that change one cell take turns.
 of its known mistakes or, where there is none, doubled.
 """
 
-import copy
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,20 +25,24 @@ ENDING = {"passed", "partial", "failed", "missing", "error"}
 """Outcomes of cells that come to an end."""
 
 
-def figures(bench: Bench) -> list[Figure]:
-    """The two figures."""
-    exercise = Course.at(bench.courses.ours.root).exercise(ASSIGNMENT)
-    cases = [case for case in known_mistakes(PROJECT, exercise) if _is_one_cell(case, exercise)]
-    kinds: Mapping[str, Callable[[int], Mapping[str, str]]] = {
+def kinds(bench: Bench) -> Mapping[str, Callable[[int], Mapping[str, str]]]:
+    """By kind of submission, the answer cells in which the submission of each number differs from the right one."""
+    cases = _cases(bench)
+    return {
         "right": lambda number: {},
         "one mistake": lambda number: cases[number % len(cases)].cells,
         "half wrong": partial(_half, _solutions(bench.courses.solved), cases),
     }
-    costs: dict[str, list[float]] = {kind: [] for kind in kinds}
+
+
+def figures(bench: Bench) -> list[Figure]:
+    """The two figures."""
+    further = len(_cases(bench))
+    costs: dict[str, list[float]] = {kind: [] for kind in kinds(bench)}
     for _ in range(bench.runs):
-        for kind, cells in kinds.items():
-            few, many = (_graded(bench, count, cells) for count in (SUBMISSIONS, SUBMISSIONS + len(cases)))
-            costs[kind].append((many - few) / len(cases))
+        for kind, cells in kinds(bench).items():
+            few, many = (_graded(bench, count, cells) for count in (SUBMISSIONS, SUBMISSIONS + further))
+            costs[kind].append((many - few) / further)
             bench.say(f"{kind}: {1e3 * costs[kind][-1]:.1f} ms for each further submission")
     made_of = "; ".join(f"{kind}: {1e3 * median(values):.1f} ms of processors" for kind, values in costs.items())
     return [
@@ -47,6 +50,12 @@ def figures(bench: Bench) -> list[Figure]:
                at_most=True)
         for kind, goal in (("one mistake", 1.5), ("half wrong", 3.0))
     ]  # fmt: skip
+
+
+def _cases(bench: Bench) -> list[Case]:
+    """The known mistakes of the exercise that change one cell."""
+    exercise = Course.at(bench.courses.ours.root).exercise(ASSIGNMENT)
+    return [case for case in known_mistakes(PROJECT, exercise) if _is_one_cell(case, exercise)]
 
 
 def _is_one_cell(case: Case, exercise: Exercise) -> bool:
@@ -74,16 +83,21 @@ def _half(solutions: Mapping[str, str], cases: list[Case], number: int) -> dict[
     return wrong
 
 
+def with_cells(solved: str, cells: Mapping[str, str]) -> str:
+    """The notebook ``solved`` with other answer cells, as text."""
+    notebook = nbformat.reads(solved, as_version=4)
+    for cell in notebook.cells:
+        if kind_of(cell) == "stub":
+            cell.source = cells.get(grade_id(cell), cell.source)
+    return str(nbformat.writes(notebook))
+
+
 def _graded(bench: Bench, count: int, cells: Callable[[int], Mapping[str, str]]) -> float:
     """CPU seconds of grading ``count`` submissions."""
-    place, solved = bench.courses.ours, nbformat.reads(bench.courses.solved, as_version=4)
+    place = bench.courses.ours
     place.reset(bench.courses.solved, count)
     for number, student in enumerate(students(count)):
-        notebook, sources = copy.deepcopy(solved), cells(number)
-        for cell in notebook.cells:
-            if kind_of(cell) == "stub":
-                cell.source = sources.get(grade_id(cell), cell.source)
-        text = nbformat.writes(notebook).replace(NOBODY, student)
+        text = with_cells(bench.courses.solved, cells(number)).replace(NOBODY, student)
         (place.root / "submitted" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb").write_text(text, encoding="utf-8")
     # the status is 1 if something did not pass
     cost = place.run(*GRADE, expected=(0, 1))
