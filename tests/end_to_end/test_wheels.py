@@ -106,6 +106,31 @@ def test_a_clone_that_cannot_be_built(installed: Installed, tmp_path: Path) -> N
         pass
 
 
+def test_what_was_built_is_kept(installed: Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel of a clone is built again when one of its files has changed, and only then."""
+    clone, kept_in = tmp_path / "clone", tmp_path / "private"
+    for folder in (clone / "src" / "__pycache__", kept_in):
+        folder.mkdir(parents=True)
+    (clone / "pyproject.toml").touch()
+    installed(clone.as_uri())
+    built: list[str] = []
+
+    def build(source: Path, folder: Path) -> None:
+        built.append((source / "src" / "module.py").read_text())
+        with zipfile.ZipFile(folder / WHEEL, "w") as file:
+            file.writestr("handgrad/module.py", built[-1])
+
+    monkeypatch.setattr(f"{wheels.__module__}._build", build)
+    for text in ("first", "first", "second"):
+        (clone / "src" / "module.py").write_text(text)
+        (clone / "src" / "__pycache__" / "module.pyc").write_text(f"compiled {len(built)}")
+        with wheels([tmp_path / "release"], kept_in) as wheel:
+            assert wheel.name == WHEEL
+            assert zipfile.ZipFile(wheel).read("handgrad/module.py").decode() == text
+    assert built == ["first", "second"]
+    assert len(list(kept_in.iterdir())) == 1
+
+
 @pytest.mark.slow
 def test_a_clone_is_built(installed: Installed, tmp_path: Path) -> None:
     """The wheel of a clone has every module and what stands beside them, and nothing is written into the clone."""
