@@ -25,7 +25,7 @@ from handgrad.course.commands.grade_class import ClassGrading
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.notebook_steps import NotebookSteps
 from handgrad.course.workers import worker
-from handgrad.course.workers.task import SubmittedFile
+from handgrad.course.workers.task import SubmittedFile, WorkerResult
 from handgrad.grading import grader
 from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.plain_checks import PlainChecks
@@ -150,12 +150,12 @@ def measure(bench: Bench, cells: Callable[[int], Mapping[str, str]], count: int)
         spent = stopwatch.spent | {CHILDREN: sandbox_time() - before}
         begin = time.process_time()
         for file, result in zip(files, results, strict=True):
-            grading._keep(file, result)  # noqa: SLF001 - what the command does with a result
+            grading._keep(file, result)  # what the command does with a result
         spent[WRITER] = 1e3 * (time.process_time() - begin)
     return {phase: milliseconds / count for phase, milliseconds in spent.items()}
 
 
-def _graded(grading: ClassGrading, files: Sequence[SubmittedFile]) -> list[worker.WorkerResult]:
+def _graded(grading: ClassGrading, files: Sequence[SubmittedFile]) -> list[WorkerResult]:
     results = []
     for file in files:
         results.append(worker.grade(grading.task, file, grading.gradebook.known(file.student, None)))

@@ -1,10 +1,10 @@
 """What a wrong answer may have been made from in one pass: forward tensors and upstream gradients."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -14,6 +14,7 @@ from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 
 __all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims", "sizes_of"]
 
+_T = TypeVar("_T")
 
 MOST_ELEMENTS = 1 << 20
 """Elements of the largest forward tensor that is tried as an explanation."""
@@ -33,10 +34,17 @@ class BackwardContext:
     gradients: Mapping[str, torch.Tensor]
     consumers: Mapping[str, tuple[str, ...]]
     lines: Mapping[str, str] = field(default_factory=dict)
-    _branches: dict[tuple[str, str], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
-    _unnamed_paths: dict[tuple[str, str], dict[str, torch.Tensor]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _known: dict[tuple[Hashable, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def recalled(self, compute: Callable[[], _T], *question: Hashable) -> _T:
+        """What ``compute`` gives, which depends on this pass and the ``question`` only; computed once.
+
+        A class asks the same questions for each wrong answer: half of the time of a diagnosis went into vector-Jacobian
+        products that were known from another submission.
+        """
+        if question not in self._known:
+            self._known[question] = compute()
+        return cast("_T", self._known[question])
 
     @cached_property
     def forward(self) -> dict[str, torch.Tensor]:
@@ -75,15 +83,33 @@ class BackwardContext:
         return torch.ones((), dtype=torch.float64) if name == LOSS else self.gradients[name].double()
 
     def branch(self, name: str, consumer: str) -> torch.Tensor:
-        """The contribution to ``name``'s gradient through ``consumer``, float64; cached."""
-        if (name, consumer) not in self._branches:
-            self._branches[name, consumer] = self.vjp(name, consumer, self.gradient_of(consumer))
-        return self._branches[name, consumer]
+        """The contribution to ``name``'s gradient through ``consumer``, float64."""
+        return self.recalled(lambda: self.vjp(name, consumer, self.gradient_of(consumer)), "branch", name, consumer)
+
+    def other_branches(self, name: str, consumer: str) -> torch.Tensor:
+        """The sum of the contributions to ``name``'s gradient through the other consumers, float64."""
+
+        def added() -> torch.Tensor:
+            others = [self.branch(name, other) for other in self.consumers[name] if other != consumer]
+            return torch.stack(others).sum(0) if others else torch.zeros_like(self.tensors[name]).double()
+
+        return self.recalled(added, "other branches", name, consumer)
+
+    def slopes(self, name: str, consumer: str) -> torch.Tensor:
+        """What comes back to ``name`` of an upstream gradient of ones in ``consumer``, float64."""
+        ones = torch.ones((), dtype=torch.float64)
+        return self.recalled(lambda: self.vjp(name, consumer, ones), "slopes", name, consumer)
 
     def vjp(self, name: str, consumer: str, gradient: torch.Tensor) -> torch.Tensor:
         """The vector-Jacobian product of ``gradient`` from ``consumer`` directly into ``name``, float64."""
         arrived = self._arriving(consumer, gradient, {}, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
+
+    def sent(self, name: str, consumer: str, what: str, value: torch.Tensor) -> torch.Tensor:
+        """What comes back to ``name`` of the ``value`` put on ``consumer``, float64; ``what`` is the value's name."""
+        known, back = self.recalled(lambda: (value, self.vjp(name, consumer, value)), "sent", name, consumer, what)
+        # a tensor of the forward pass may have the name of a gradient
+        return back if torch.equal(known, value) else self.vjp(name, consumer, value)
 
     def unnamed_paths(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
         """The contributions to a branch through each unnamed tensor between ``name`` and ``consumer``.
@@ -91,19 +117,20 @@ class BackwardContext:
         A tensor that carries all of the branch, or nothing, is left out. Of several with the same contribution, the
         first is kept.
         """
-        if (name, consumer) not in self._unnamed_paths:
-            whole = self.branch(name, consumer)
-            paths: dict[str, torch.Tensor] = {}
-            for between, value in self._between.items():
-                arrived = self._arriving(consumer, self.gradient_of(consumer), {between: value})
-                if between in arrived and name in arrived:
-                    share = whole - arrived[name].double()
-                    least = RELATIVE_TOLERANCE * scale_of(whole)
-                    known = (torch.zeros_like(whole), whole, *paths.values())
-                    if all(scale_of(share - other) > least for other in known):
-                        paths[between] = share
-            self._unnamed_paths[name, consumer] = paths
-        return self._unnamed_paths[name, consumer]
+        return self.recalled(lambda: self._paths(name, consumer), "unnamed paths", name, consumer)
+
+    def _paths(self, name: str, consumer: str) -> dict[str, torch.Tensor]:
+        whole = self.branch(name, consumer)
+        paths: dict[str, torch.Tensor] = {}
+        for between, value in self._between.items():
+            arrived = self._arriving(consumer, self.gradient_of(consumer), {between: value})
+            if between in arrived and name in arrived:
+                share = whole - arrived[name].double()
+                least = RELATIVE_TOLERANCE * scale_of(whole)
+                known = (torch.zeros_like(whole), whole, *paths.values())
+                if all(scale_of(share - other) > least for other in known):
+                    paths[between] = share
+        return paths
 
     def _arriving(
         self, consumer: str, gradient: torch.Tensor, unnamed: dict[str, torch.Tensor], only: str | None = None
@@ -128,6 +155,9 @@ class BackwardContext:
 
         ``name`` must have been broadcast to the shape of ``consumer``, which is the shape of the result.
         """
+        return self.recalled(lambda: self._parts(name, consumer), "parts", name, consumer)
+
+    def _parts(self, name: str, consumer: str) -> torch.Tensor:
         shape = tuple(self.tensors[consumer].shape)
         gradient = self.gradient_of(consumer)
         dims = broadcast_dims(tuple(self.tensors[name].shape), shape)

@@ -234,8 +234,7 @@ def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
         }
         for name, value in values.items():
             if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape):
-                sent = wrong.context.vjp(wrong.name, consumer, value.expand(shape))
-                yield f"{name}, sent back from {consumer},", sent
+                yield f"{name}, sent back from {consumer},", wrong.context.sent(wrong.name, consumer, name, value)
 
 
 def _branches_of_others(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
@@ -340,7 +339,7 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: The chain rule multiplies the local derivative of a step by the upstream gradient.
     """
     for consumer in () if wrong.scales else wrong.named_consumers:
-        local = wrong.context.vjp(wrong.name, consumer, torch.ones((), dtype=torch.float64))
+        local = wrong.context.slopes(wrong.name, consumer)
         if wrong.multiple(local, wrong.other_branches(consumer)) is not None:
             yield {"part": part(wrong, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 

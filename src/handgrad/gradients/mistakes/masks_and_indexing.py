@@ -31,8 +31,7 @@ def unreached(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     # a single entry may be chance
     if right and min(int(reached.sum()), int(stray.sum())) > 1:
         # or only what arrives is zero there
-        one = torch.ones((), dtype=torch.float64)
-        if any(bool(wrong.context.vjp(wrong.name, consumer, one)[stray].any()) for consumer in wrong.consumers):
+        if any(bool(wrong.context.slopes(wrong.name, consumer)[stray].any()) for consumer in wrong.consumers):
             return
         yield {"lines": lines(wrong, wrong.consumers)}
 
@@ -100,21 +99,32 @@ def overwritten(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 def _keeps_last(wrong: WrongAnswer, consumer: str, dim: int) -> bool:
     """Whether each entry holds only the contribution of the last position along ``dim`` that contributes to it."""
-    upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-    candidate = rest.clone()
+    candidate = wrong.other_branches(consumer).clone()
+    size = wrong.context.gradient_of(consumer).shape[dim]
     open_entries = torch.ones(wrong.expected_shape, dtype=torch.bool)
-    # an answer that fits is within this; most others are not at the first position already, which saves most of the
-    # backward passes (6 instead of 182 for dcounts of the first exercise)
+    # an answer that fits is within this; most others are not at the first position already
     most = 2 * wrong.tolerance * scale_of(wrong.value)
-    for position in reversed(range(upstream.shape[dim])):
-        mask = torch.zeros_like(upstream)
-        mask.select(dim, position).fill_(1)
-        reached = open_entries & (wrong.context.vjp(wrong.name, consumer, mask) != 0)
-        candidate[reached] += wrong.context.vjp(wrong.name, consumer, upstream * mask)[reached]
+    for position in reversed(range(size)):
+        reaches, sent = _from_position(wrong, consumer, dim, position)
+        reached = open_entries & reaches
+        candidate[reached] += sent[reached]
         if scale_of((wrong.value - candidate)[reached]) > most:
             return False
         open_entries &= ~reached
     return wrong.fits(candidate)
+
+
+def _from_position(wrong: WrongAnswer, consumer: str, dim: int, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which entries one position of a consumer along ``dim`` contributes to, and what it contributes."""
+
+    def sent() -> tuple[torch.Tensor, torch.Tensor]:
+        upstream = wrong.context.gradient_of(consumer)
+        mask = torch.zeros_like(upstream)
+        mask.select(dim, position).fill_(1)
+        reached = wrong.context.vjp(wrong.name, consumer, mask) != 0
+        return reached, wrong.context.vjp(wrong.name, consumer, upstream * mask)
+
+    return wrong.context.recalled(sent, "position", wrong.name, consumer, dim, position)
 
 
 @mistake("values")
@@ -124,16 +134,11 @@ def some_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Each position of {consumer} depends on {tensor}: add what all of them send back.
     """
     for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
-        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-        for dim, size in enumerate(upstream.shape):
+        rest = wrong.other_branches(consumer)
+        for dim, size in enumerate(wrong.context.gradient_of(consumer).shape):
             if not 1 < size <= MOST_TOGETHER:
                 continue
-            masks = {position: torch.zeros_like(upstream) for position in range(size)}
-            for position, mask in masks.items():
-                mask.select(dim, position).fill_(1)
-            columns = {
-                position: wrong.context.vjp(wrong.name, consumer, upstream * mask) for position, mask in masks.items()
-            }
+            columns = {position: _from_position(wrong, consumer, dim, position)[1] for position in range(size)}
             found = wrong.combination(columns, rest)
             if found and set(found.values()) == {1} and len(found) < size:
                 places = ("position " if len(found) == 1 else "positions ") + listed(map(str, found))

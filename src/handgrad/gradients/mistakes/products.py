@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -65,18 +66,29 @@ def turned(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Which entries of {factor} does one entry of {tensor} meet in {lines}: those of a row, or those of a column?
     """
     for consumer in wrong.consumers:
-        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-        branch = wrong.context.branch(wrong.name, consumer)
-        for name, value in wrong.context.forward.items():
-            products = matrix_products(upstream, value, wrong.expected_shape)
-            for (swapped, upstream_turned, value_turned), right in products.items():
-                number = multiple_of(branch, right)
-                for factor, turned_product in (
-                    (f"d{consumer}", products.get((swapped, not upstream_turned, value_turned))),
-                    (name, products.get((swapped, upstream_turned, not value_turned))),
-                ):
-                    if number and turned_product is not None and wrong.fits(rest + number * turned_product):
-                        yield {"factor": factor, "lines": lines(wrong, (consumer,))}
+        rest = wrong.other_branches(consumer)
+        for factor, product in wrong.context.recalled(
+            partial(_turned, wrong, consumer), "turned", wrong.name, consumer
+        ):
+            if wrong.fits(rest + product):
+                yield {"factor": factor, "lines": lines(wrong, (consumer,))}
+
+
+def _turned(wrong: WrongAnswer, consumer: str) -> list[tuple[str, torch.Tensor]]:
+    """What the matrix product of a branch gives if one factor is transposed, with that factor."""
+    upstream, branch = wrong.context.gradient_of(consumer), wrong.context.branch(wrong.name, consumer)
+    found = []
+    for name, value in wrong.context.forward.items():
+        products = matrix_products(upstream, value, wrong.expected_shape)
+        for (swapped, upstream_turned, value_turned), right in products.items():
+            number = multiple_of(branch, right)
+            for factor, turned_product in (
+                (f"d{consumer}", products.get((swapped, not upstream_turned, value_turned))),
+                (name, products.get((swapped, upstream_turned, not value_turned))),
+            ):
+                if number and turned_product is not None:
+                    found.append((factor, number * turned_product))
+    return found
 
 
 @mistake("values")
@@ -236,7 +248,10 @@ def summed_early(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 def _branch_products(wrong: WrongAnswer) -> dict[str, _Product]:
     """The branches that are products, by consumer."""
-    products = {consumer: _Product.of(wrong, consumer) for consumer in wrong.named_consumers}
+    products = {
+        consumer: wrong.context.recalled(partial(_Product.of, wrong, consumer), "product", wrong.name, consumer)
+        for consumer in wrong.named_consumers
+    }
     return {consumer: product for consumer, product in products.items() if product}
 
 
@@ -313,13 +328,14 @@ def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         shape, rest = wrong.context.tensors[consumer].shape, wrong.other_branches(consumer)
         for name, value in wrong.other_variables():
             if value.shape == shape and name != f"d{consumer}":
-                candidate = wrong.context.vjp(wrong.name, consumer, value)
+                candidate = wrong.context.sent(wrong.name, consumer, name, value)
                 if wrong.multiple(candidate, rest) is not None:
                     fault = f"{part(wrong, consumer)} is computed from {name}, and should be computed from d{consumer}"
                     yield {"fault": fault, "lines": lines(wrong, (consumer,))}
         further = wrong.context.consumers[consumer]
         for other in further if len(further) > 1 else ():
-            candidate = wrong.context.vjp(wrong.name, consumer, wrong.context.branch(consumer, other))
+            branch = wrong.context.branch(consumer, other)
+            candidate = wrong.context.sent(wrong.name, consumer, f"the branch through {other}", branch)
             if wrong.multiple(candidate, rest) is not None:
                 fault = f"{part(wrong, consumer)} uses only the contribution to d{consumer} through {other}"
                 yield {"fault": fault, "lines": lines(wrong, (consumer,))}
