@@ -106,7 +106,7 @@ class Grader:
         if not exercise.is_trusted:
             raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
         settings = settings or GradingSettings()
-        self.exercise, self._seeds = exercise, seeds
+        self.exercise, self.seeds = exercise, seeds
         self.settings = replace(settings, sizes=(*settings.sizes, *exercise.training.sizes))
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
         self.plain: PlainChecks | None = None
@@ -168,7 +168,7 @@ class Grader:
         plain: list[PlainCell] = []
         if self._plain:
             plain = self._plain.cells(submission)
-            self.plain = self._plain.for_submission(submission, plain, self._seeds)
+            self.plain = self._plain.for_submission(submission, plain, self.seeds)
         self.gradients.begin(submission)
         first = (self.plain.state.pass_, plain) if self.plain else None
         results = self._run(submission, self.passes, self._help, plain=first)

@@ -9,9 +9,9 @@ import ast
 import copy
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import chdir
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
-from handgrad.course.workers.pool import JobFailed, Pool, processors
+from handgrad.course.workers.pool import JobFailed, Pool
 from handgrad.errors import HandgradError, SandboxError
 from handgrad.exercise.exercise import Exercise, answer_cell, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
@@ -31,14 +31,58 @@ from handgrad.grading.solution_values import ROUNDING, TOLERANCE, passes_of
 from handgrad.grading.worked_solution import default_dtype
 from handgrad.notebook import execution, slow_imports
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.sandbox.fork_server import begin, warm_process
 from handgrad.submission.submission import Submission
 
-__all__ = ["begin", "mutation", "mutation_of_values", "passing", "shortened"]
+__all__ = [
+    "Subject",
+    "found_by",
+    "mutation",
+    "mutation_of_values",
+    "passing",
+    "passing_with_a_seed",
+    "shortened",
+    "workers",
+]
+
+WORKER = "handgrad.authoring.verify.worker"
+"""The module whose functions the processes call."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is verified: an exercise, how submissions are graded, and its released and its solved notebook."""
+
+    exercise: Exercise
+    settings: GradingSettings
+    released: NotebookNode
+    solved: NotebookNode
+
+
+@contextmanager
+def workers(subject: Subject, most: int) -> Iterator[Pool]:
+    """At most so many processes that grade known mistakes and mutants: see :data:`WORKER`."""
+    pool = Pool(WORKER, most=most, preload=(slow_imports.__name__, WORKER), common=(subject,))
+    with pool.warmed(subject.settings.isolation):
+        yield pool
+
+
+def found_by(pool: Pool, function: str, jobs: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """What a function of the worker gives for each of the ``jobs``, in their order.
+
+    Raises
+    ------
+    HandgradError
+        What a process raised, or a SandboxError if it ended.
+    """
+    found = dict(pool.each(function, ((number, *job) for number, job in enumerate(jobs))))
+    for result in found.values():
+        if isinstance(result, JobFailed):
+            raise result.error if isinstance(result.error, HandgradError) else SandboxError(f"{result}.")
+    return [found[number] for number in sorted(found)]
 
 
 def mutation(
-    grader: Grader, solved: NotebookNode, settings: GradingSettings | None = None, more_seeds: Sequence[int] = ()
+    grader: Grader, solved: NotebookNode, pool: Pool | None = None, more_seeds: Sequence[int] = ()
 ) -> Mutation:
     """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass.
 
@@ -46,18 +90,22 @@ def mutation(
     ----------
     grader
         Has been entered.
-    settings
-        As for the grader.
+    pool
+        The :func:`workers` that share the work (default: the grader does it).
     more_seeds
-        Other hidden seeds: a mutant survives if it passes with one of them. They are tried by all processors.
+        Other hidden seeds, for the workers: a mutant survives if it passes with one of them.
     """
     exercise, solutions = grader.exercise, _solutions(solved)
     made = _all_mutants(grader, solutions)
-    passed = set(_passed_of(made, solved, lambda row: _passing(row, grader, solved)))
-    left = [mutant for mutant in made if mutant not in passed]
-    shares = processors()
-    jobs = [(seeds, left) for first in range(shares) if (seeds := more_seeds[first::shares])]
-    passed |= _passed_with(exercise, settings or GradingSettings(), solved, jobs)
+    if pool is None:
+        passed = set(passing(grader, solved, made))
+    else:
+        shares = pool.workers
+        own = [(grader.seeds, made[first::shares]) for first in range(shares)]
+        passed = _union(found_by(pool, passing.__name__, own))
+        left = [mutant for mutant in made if mutant not in passed]
+        others = [(seeds, left) for first in range(shares) if (seeds := more_seeds[first::shares])]
+        passed |= _union(found_by(pool, passing_with_a_seed.__name__, others))
     if not passed:
         return Mutation(len(made))
     compared = Settings(exercise, solutions, grader.passes[-1].parameters)
@@ -68,40 +116,21 @@ def mutation(
     return _classified(len(made), [mutant for mutant in made if mutant in passed], agrees)
 
 
-def _passed_with(
-    exercise: Exercise,
-    settings: GradingSettings,
-    solved: NotebookNode,
-    jobs: Sequence[tuple[Sequence[int], Sequence[Mutant]]],
-) -> set[Mutant]:
-    """The mutants that pass in one of the ``jobs``: hidden seeds, and mutants that are graded with these."""
-    if not jobs:
-        return set()
-    passed: set[Mutant] = set()
-    pool = Pool(
-        __name__, most=len(jobs), preload=(slow_imports.__name__, __name__), common=(exercise, settings, solved)
-    )
-    with pool.warmed(settings.isolation):
-        for _, found in pool.each(passing.__name__, ((number, *job) for number, job in enumerate(jobs))):
-            if isinstance(found, JobFailed):
-                raise found.error if isinstance(found.error, HandgradError) else SandboxError(f"{found}.")
-            passed.update(found)
-    return passed
+def _union(found: Iterable[Iterable[Mutant]]) -> set[Mutant]:
+    return {mutant for mutants in found for mutant in mutants}
 
 
-def passing(
-    exercise: Exercise, settings: GradingSettings, solved: NotebookNode, seeds: Sequence[int], made: Sequence[Mutant]
-) -> list[Mutant]:
-    """Those of the mutants ``made`` that pass with these hidden seeds: the work of one process.
+def passing(grader: Grader, solved: NotebookNode, made: Sequence[Mutant]) -> list[Mutant]:
+    """Those of the mutants ``made`` that pass."""
+    if not grader.exercise.values:
+        return _passed_of(made, solved, lambda row: _passing(row, grader, solved))
+    expected = _passed(grader, solved, {})
+    return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
 
-    A mutant of a gradient passes if it does so with one of the seeds, and with the other sizes that the exercise has.
-    """
-    torch.set_num_threads(1)
-    with Grader(exercise, seeds, settings, warm_process()) as grader:
-        if not exercise.values:
-            return _passed_of(made, solved, lambda row: _passing_with_a_seed(row, grader, solved, len(seeds)))
-        expected = _passed(grader, solved, {})
-        return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+
+def passing_with_a_seed(grader: Grader, solved: NotebookNode, made: Sequence[Mutant]) -> list[Mutant]:
+    """Those of the mutants ``made`` of gradients that pass with one of the grader's seeds, and with the other sizes."""
+    return _passed_of(made, solved, lambda row: _passing_with_a_seed(row, grader, solved))
 
 
 def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
@@ -138,8 +167,9 @@ def mutation_of_values(
     """
     settings, solutions = settings or GradingSettings(), _solutions(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
-    shares = processors()
-    found = _passed_with(exercise, settings, solved, [(seeds, made[first::shares]) for first in range(shares)])
+    with workers(Subject(exercise, settings, solved, solved), max(len(made), 1)) as pool:
+        shares = [(seeds, made[first :: pool.workers]) for first in range(pool.workers)]
+        found = _union(found_by(pool, passing.__name__, shares))
     passed = [mutant for mutant in made if mutant in found]
     if not passed:
         return Mutation(len(made))
@@ -233,8 +263,9 @@ def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> lis
     return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
 
 
-def _passing_with_a_seed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode, seeds: int) -> list[Mutant]:
-    """The mutants of a row that get full marks in a round of one of so many seeds, and in those of other sizes."""
+def _passing_with_a_seed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
+    """The mutants of a row that get full marks in the round of one of the seeds, and in those of other sizes."""
+    seeds = len(grader.seeds)
     sources = {mutant.gradient: mutant.source for mutant in row}
     by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
     found = []

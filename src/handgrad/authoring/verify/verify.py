@@ -1,15 +1,14 @@
 """Verify the assignments of a course one by one, and go on after every fault."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-from nbformat import NotebookNode
+from itertools import chain
 
 from handgrad.authoring.cases import MISTAKES, Case, known_mistakes
 from handgrad.authoring.small_gradients import small_gradients
 from handgrad.authoring.verify.claims import (
-    faults_of_case,
     faults_of_cells,
     faults_of_outcomes,
     faults_of_randomness,
@@ -18,9 +17,17 @@ from handgrad.authoring.verify.claims import (
 )
 from handgrad.authoring.verify.dry_run import SOLVED, UNTOUCHED, DryRun, drift, dry_run_of
 from handgrad.authoring.verify.leaks import Leaks
-from handgrad.authoring.verify.mutation_testing import mutation, mutation_of_values, shortened
+from handgrad.authoring.verify.mutation_testing import (
+    Subject,
+    found_by,
+    mutation,
+    mutation_of_values,
+    shortened,
+    workers,
+)
 from handgrad.authoring.verify.proof_store import ProofStore
 from handgrad.authoring.verify.results import Fault, Mutation, Proof
+from handgrad.authoring.verify.worker import faults_of_mistake
 from handgrad.course.commands.check_notebook import check
 from handgrad.course.course import Course
 from handgrad.errors import HandgradError, OrdinaryAssignmentError
@@ -148,40 +155,43 @@ class AssignmentVerification:
         self._try("no solution and no hidden test is in the release", leaked)
 
     def _grade(self, exercise: Exercise, dry_run: DryRun, *, solved: bool) -> None:
-        """Grade the release, the known mistakes and the mutants in one sandbox."""
-        with Grader(exercise, self.course.seeds(keep=False), dry_run.staging.settings) as grader:
+        """Grade the release, the known mistakes and the mutants."""
+        seeds, settings = self.course.seeds(keep=False), dry_run.staging.settings
+        with Grader(exercise, seeds, settings) as grader:
             released = dry_run.notebook("release")
             self._try("every released stub is missing", faults_of_release(grader, released, self._file))
             if not solved:
                 return
-            solution = dry_run.notebook("solution")
-            self._mistakes(grader, released, solution)
-            if self.mutants:
+            subject = Subject(exercise, settings, released, dry_run.notebook("solution"))
+            self._mistakes(grader, subject)
+        if self.mutants and exercise.values:
+            self.say(f"{self.assignment}: mutants")
+            # those of trained values in a training of a few steps
+            self.mutation = mutation_of_values(shortened(exercise), subject.solved, seeds, settings)
+
+    def _mistakes(self, grader: Grader, subject: Subject) -> None:
+        """Grade the known mistakes, and the mutants of gradients, by all processors."""
+        cases, has_mutants = self._known_mistakes(subject.exercise), self.mutants and not subject.exercise.values
+        if not cases and not has_mutants:
+            return
+        with workers(subject, sys.maxsize if has_mutants else len(cases)) as pool:
+            if cases:
+                jobs = ((grader.seeds, case) for case in cases)
+                found = chain.from_iterable(found_by(pool, faults_of_mistake.__name__, jobs))
+                self._try("every known mistake is graded as its file says", found)
+            if has_mutants:
                 self.say(f"{self.assignment}: mutants")
-                self.mutation = self._mutation(grader, solution, dry_run)
+                self.mutation = mutation(grader, subject.solved, pool, self.more_seeds)
 
-    def _mutation(self, grader: Grader, solution: NotebookNode, dry_run: DryRun) -> Mutation:
-        """Grade every mutant, with other seeds too; those of trained values in a training of a few steps."""
-        exercise, settings = grader.exercise, dry_run.staging.settings
-        if exercise.values:
-            return mutation_of_values(shortened(exercise), solution, dry_run.staging.seeds(), settings)
-        return mutation(grader, solution, settings, self.more_seeds)
-
-    def _mistakes(self, grader: Grader, released: NotebookNode, solution: NotebookNode) -> None:
+    def _known_mistakes(self, exercise: Exercise) -> list[Case]:
         try:
-            cases = known_mistakes(self.course.root, grader.exercise)
+            cases = known_mistakes(self.course.root, exercise)
         except HandgradError as error:
             self.faults.append(self._stopped(error))
-            return
-        if cases:
-            faults = (fault for case in cases for fault in self._faults_of(case, grader, released, solution))
-            self._try("every known mistake is graded as its file says", faults)
-        else:
+            return []
+        if not cases:
             self.absent.append(f"no known mistake of {self.assignment} was tried: {MISTAKES} has none")
-
-    def _faults_of(self, case: Case, grader: Grader, released: NotebookNode, solution: NotebookNode) -> Iterator[Fault]:
-        self.say(f"{self.assignment}: {case.name}")
-        return faults_of_case(case, grader, released, solution, f"{MISTAKES}/{case.name}")
+        return cases
 
     def _commands(self, exercise: Exercise, leaks: Leaks, dry_run: DryRun) -> None:
         """Check the scores that every command gives two students, and what it writes for leaks."""
