@@ -19,6 +19,7 @@ from benchmarks import (
     commands,
     many,
     mistakes,
+    phases,
     processor_time,
     training,
     two_workers,
@@ -32,14 +33,14 @@ from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import HandgradError
 
-EACH = (processor_time, mistakes, training, two_workers, many, commands, check, cards)
+EACH = (processor_time, phases, mistakes, training, two_workers, many, commands, check, cards)
 HEAD = ("figure", "goal", "measured", "met", "made of")
 
 
 def measure(bench: Bench) -> list[Figure]:
     """Every figure, in the order of the table; with ``quick`` those that need no other grader and no large class."""
     if bench.quick:
-        quick = (processor_time, mistakes, training, commands, check)
+        quick = (processor_time, phases, mistakes, training, commands, check)
         return [figure for module in quick for figure in module.figures(bench)]
     # ways that are compared take turns
     bench.measure(bench.stock, bench.configured, bench.ours, bench.one_worker, bench.two_workers)
@@ -101,6 +102,8 @@ runs, lowest to highest in brackets; the large class is graded once.
 * Ways that are compared take turns, after one run of each that is not counted.
 * *One mistake*: the known mistakes that change one cell take turns; *half wrong*: every second answer. CPU time of all
   processes for each further submission.
+* *Phases* are those of one worker that renders the feedback page too; the processor time of the sandbox's processes is
+  read from the system, in hundredths of a second over all submissions.
 * *Commands* are timed as whole processes, from their start to their end, in a class of right submissions.
 """
 

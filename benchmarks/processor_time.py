@@ -33,7 +33,7 @@ def figures(bench: Bench) -> list[Figure]:
     floors = floor(exercise, bench.courses.solved, bench.runs)
     made_of = f"{median(bench.ours.cpu) * 1e3:.1f} ms in all processes, {median(floors) * 1e3:.2f} ms for the floor"
     question = "CPU time a submission, against the floor"
-    return [Figure(question, 6, quotients(bench.ours.cpu, floors), made_of, at_most=True)]
+    return [Figure(question, 10, quotients(bench.ours.cpu, floors), made_of, at_most=True)]
 
 
 def floor(exercise: Exercise, solved: str, runs: int) -> list[float]:

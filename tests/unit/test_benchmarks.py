@@ -2,11 +2,13 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.figures import Figure, quotients, spread
+from benchmarks.phases import Stopwatch
 from benchmarks.running import BenchmarkFailed, Cost, run
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\n"
@@ -20,12 +22,30 @@ def test_a_goal_is_met_by_the_median() -> None:
     assert Figure("", 100, (101, 102, 3), "").met is True
     assert Figure("", 6, (5, 5.5, 90), "", at_most=True).met is True
     assert Figure("", 6, (), "nothing could be installed").met is None
+    assert Figure("", None, (5,), "a phase").met is None
 
 
 def test_a_figure_says_its_range() -> None:
     """Of several runs the lowest and the highest are told; of one run there is no range."""
     assert spread([3.0, 1.0, 2.0], "{:.1f} s") == "2.0 s (1.0 to 3.0)"
     assert spread([3.0], "{:.1f} s") == "3.0 s"
+
+
+def test_a_phase_inside_another_is_not_counted_twice() -> None:
+    """Processor time belongs to the innermost phase; what belongs to none has a name too."""
+    stopwatch = Stopwatch()
+
+    def work() -> None:
+        begin = time.process_time()
+        while time.process_time() < begin + 0.05:
+            pass
+
+    inner = stopwatch.timed(work, "inner")
+    with stopwatch.phase("outer"):
+        inner()
+        inner()
+    assert 100 <= stopwatch.spent["inner"] < 120
+    assert stopwatch.spent["outer"] < 20
 
 
 def test_no_quotient_of_noise() -> None:
