@@ -3,14 +3,16 @@
 Goals that depend on the machine are multiples of ``python -c "import torch"``, in the same run.
 """
 
+import random
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.courses import ASSIGNMENT, HANDGRAD, PROJECT, Place
+from benchmarks.courses import ASSIGNMENT, HANDGRAD, NOBODY, PROJECT, Place, students
 from benchmarks.figures import Figure
+from benchmarks.mistakes import solutions, with_cells
 from benchmarks.ways import GRADE, SUBMISSIONS, Bench, alone
 from handgrad.course.course import CONFIG
 
@@ -48,9 +50,8 @@ def figures(bench: Bench) -> list[Figure]:
             lambda _: 2.0,
             ("export", ASSIGNMENT, "--format", "json", "-o", output),
         ),
-        Timed(f"`look-alikes` of {CLASS}", lambda _: 4.0, ("look-alikes", ASSIGNMENT)),
     )
-    found = [size, *_measured(bench, place, of_class)]
+    found = [size, *_measured(bench, place, of_class), *_look_alikes(bench, place)]
     course = _course_of_authors(bench)
 
     def start() -> None:
@@ -100,6 +101,31 @@ def _measured(bench: Bench, place: Place, commands: Sequence[Timed]) -> list[Fig
         Figure(command.question, command.goal(median(torch)), values, made_of, "{:.1f} s", at_most=True)
         for command, values in zip(commands, seconds, strict=True)
     ]
+
+
+def _look_alikes(bench: Bench, place: Place) -> list[Figure]:
+    """The time for a class, and for one ten times as large, in which each cell that is rare is that of a few students.
+
+    Each student has written a fifth of the answers in a way that some four others of the class have chosen too.
+    """
+    draw, answers = random.Random(0), solutions(bench.courses.solved)
+
+    def seconds(size: int) -> float:
+        place.reset(bench.courses.solved, 0)
+        for student in students(size):
+            chosen = draw.sample(sorted(answers), len(answers) // 5)
+            cells = {name: f"{answers[name]}\n{name} = {name} + {draw.randrange(size // 25)} * 0" for name in chosen}
+            place.hand_in(student, with_cells(bench.courses.solved, cells).replace(NOBODY, student))
+        taken = place.run(*HANDGRAD, "look-alikes", ASSIGNMENT).wall
+        bench.say(f"look-alikes of {size}: {taken:.2f} s")
+        return taken
+
+    taken = seconds(CLASS)
+    found = [Figure(f"`look-alikes` of {CLASS}", 4.0, [taken], "a fifth of each submission is rare", "{:.1f} s", True)]
+    if not bench.quick:
+        question = f"`look-alikes` of {10 * CLASS}, against {CLASS}"
+        found.append(Figure(question, 12.0, [seconds(10 * CLASS) / taken], f"{taken:.1f} s for {CLASS}", at_most=True))
+    return found
 
 
 def _mutants(bench: Bench, course: Place) -> Figure:

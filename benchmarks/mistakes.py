@@ -31,7 +31,7 @@ def kinds(bench: Bench) -> Mapping[str, Callable[[int], Mapping[str, str]]]:
     return {
         "right": lambda number: {},
         "one mistake": lambda number: cases[number % len(cases)].cells,
-        "half wrong": partial(_half, _solutions(bench.courses.solved), cases),
+        "half wrong": partial(_half, solutions(bench.courses.solved), cases),
     }
 
 
@@ -68,7 +68,7 @@ def _is_one_cell(case: Case, exercise: Exercise) -> bool:
     )
 
 
-def _solutions(solved: str) -> dict[str, str]:
+def solutions(solved: str) -> dict[str, str]:
     """The answer cells of the worked solution."""
     cells = nbformat.reads(solved, as_version=4).cells
     return {grade_id(cell): cell.source for cell in cells if kind_of(cell) == "stub"}
@@ -98,7 +98,7 @@ def _graded(bench: Bench, count: int, cells: Callable[[int], Mapping[str, str]])
     place.reset(bench.courses.solved, count)
     for number, student in enumerate(students(count)):
         text = with_cells(bench.courses.solved, cells(number)).replace(NOBODY, student)
-        (place.root / "submitted" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb").write_text(text, encoding="utf-8")
+        place.hand_in(student, text)
     # the status is 1 if something did not pass
     cost = place.run(*GRADE, expected=(0, 1))
     reports = stored_reports(Course.at(place.root), ASSIGNMENT)

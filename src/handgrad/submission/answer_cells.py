@@ -50,7 +50,7 @@ def _digest(source: str, known: frozenset[str]) -> bytes:
     return blake2b("\0".join(tokens).encode(), digest_size=16).digest()
 
 
-def filled_cells(content: bytes, where: str, exercise: Exercise, known: frozenset[str]) -> dict[str, AnswerCell]:
+def filled_cells(exercise: Exercise, known: frozenset[str], content: bytes, where: str) -> dict[str, AnswerCell]:
     """The filled cells of the notebook in the bytes of the file ``where``, by gradient.
 
     Raises

@@ -95,11 +95,11 @@ def look_alikes(course: Course, assignment: str) -> list[Pair]:
 
     Errors are those of :meth:`.Course.exercise`.
     """
-    with closing(ClassGrading(course, assignment)) as grading, Reader(workers=None) as reader:
-        exercise, known = grading.exercise, _known(grading.exercise)
+    with closing(ClassGrading(course, assignment)) as grading:
         submitted = map(grading.submitted, grading.folders.students())
-        jobs = ((file.student, file.content, file.where, exercise, known) for file in submitted if not file.fault)
-        read = dict(reader.each(filled_cells, jobs))
+        jobs = ((file.student, file.content, file.where) for file in submitted if not file.fault)
+        with Reader(workers=None, common=(grading.exercise, _known(grading.exercise))) as reader:
+            read = dict(reader.each(filled_cells, jobs))
     # a submission that cannot be read shares nothing
     return _pairs({student: read[student] for student in sorted(read) if isinstance(read[student], dict)})
 

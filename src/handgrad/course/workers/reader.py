@@ -29,10 +29,12 @@ class Reader:
         Processor time for each call.
     workers
         Processes for :meth:`each`; None for one on each processor.
+    common
+        The first arguments of every call; a process gets them once, when it starts.
     """
 
-    def __init__(self, seconds: float = TEXT_SECONDS, workers: int | None = 1) -> None:
-        self._seconds, self._workers = seconds, workers
+    def __init__(self, seconds: float = TEXT_SECONDS, workers: int | None = 1, common: tuple[Any, ...] = ()) -> None:
+        self._seconds, self._workers, self._common = seconds, workers, common
         self._pool: Pool | None = None
 
     def __enter__(self) -> Self:
@@ -87,19 +89,26 @@ class Reader:
 
     def _started(self) -> Pool:
         if self._pool is None:
-            self._pool = Pool(__name__, self._workers, preload=None)
+            self._pool = Pool(__name__, self._workers, preload=None, common=(self._common,))
         return self._pool
 
     def _job(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-        return self._seconds, function.__module__, function.__qualname__, arguments, named
+        return self._seconds, (function.__module__, function.__qualname__), arguments, named
 
 
 def _no_text(error: Exception | None) -> TextLimitError:
     return TextLimitError(f"what was handed in cannot be read: a parser fails at it ({type(error).__name__}).")
 
 
-def call(seconds: float, module: str, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """Call a function of a module under limits: what the process does."""
-    function = partial(getattr(importlib.import_module(module), name), *arguments, **named)
+def call(
+    common: tuple[Any, ...],
+    seconds: float,
+    function: tuple[str, str],
+    arguments: tuple[Any, ...],
+    named: dict[str, Any],
+) -> Any:
+    """Call a function, given by its module and its name, under limits: what the process does."""
+    module, name = function
+    called = partial(getattr(importlib.import_module(module), name), *common, *arguments, **named)
     with limited(seconds, may_kill=True):
-        return function()
+        return called()
