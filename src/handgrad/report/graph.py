@@ -1,15 +1,27 @@
 """A forward graph as HTML: a list of its tensors, drawn as boxes with arrows. Standard library only.
 
 The caller gives the texts and the colours of the boxes. The same list is drawn in rows of seven or four columns, or in
-one column, whichever fits into the page: no script, no scaling. Without its style it is a plain list.
+one column, whichever fits into the page: no script, no scaling. Without its style it is a plain list. It takes few
+bytes: each student of a class gets a page with it.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 
-from handgrad.report.graph_layout import COLUMN_HEIGHT, HEIGHT, Box, Layout, in_one_column, in_rows, is_clear
+from handgrad.report.graph_layout import (
+    COLUMN_GAP,
+    COLUMN_HEIGHT,
+    HEIGHT,
+    MARGIN,
+    WIDTH,
+    Layout,
+    in_one_column,
+    in_rows,
+    is_clear,
+)
 from handgrad.report.records import ForwardGraph
 
 __all__ = ["Node", "draw", "draw_by_part", "layouts_of", "part_of"]
@@ -20,36 +32,36 @@ LINE = 12.0
 """Font size of the lines below a name, in pixels: their digits are half as wide as they are high."""
 WIDEST_COLUMN = 480
 """Pixels that the layout in one column takes at most."""
+NAME = 14.0
+"""Font size of a name that fits into its box, in pixels."""
 
-_STYLE = """
-.handgrad-graph{position:relative}
-.handgrad-graph>ol{list-style:none!important;margin:0!important;padding:0!important}
-.handgrad-graph>ol>li{position:absolute;margin:0!important}
-.handgrad-box{position:relative;display:flex;flex-direction:column;align-items:center;justify-content:center;
-width:100%;height:100%;box-sizing:border-box;padding:0 5px;border-width:1.5px;border-style:solid;border-radius:9px;
-font-size:12px;line-height:1.35;white-space:nowrap;overflow:hidden;
--webkit-print-color-adjust:exact;print-color-adjust:exact}
-.handgrad-name{max-width:100%;overflow:hidden;text-overflow:ellipsis;font-size:var(--size);font-weight:600}
-.handgrad-soft{opacity:.8}
-.handgrad-said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-a.handgrad-box:hover,a.handgrad-box:focus-visible{outline:2px solid;outline-offset:2px}
+_STYLE = f"""
+@@{{position:relative;max-width:{WIDEST_COLUMN}px;--s0:block}}
+@@>svg{{position:absolute;left:0;top:0;width:100%;height:100%!important}}
+@@ path{{fill:currentColor;opacity:.65}}
+@@ path:first-child{{fill:none;stroke:currentColor;stroke-width:1.5;opacity:.55}}
+@@>ol{{list-style:none!important;margin:0!important;padding:{MARGIN:.0f}px 2px 0 var(--x)!important}}
+@@ li{{position:relative;height:{COLUMN_HEIGHT:.0f}px;margin:0 0 {COLUMN_GAP:.0f}px!important}}
+@@ li>*{{position:relative;display:grid;grid-template-columns:minmax(0,1fr) auto;column-gap:10px;flex-direction:column;
+place-content:center;align-items:center;height:100%;box-sizing:border-box;padding:0 12px;
+border-width:1.5px;border-style:solid;border-radius:9px;font-size:{LINE:.0f}px;line-height:1.35;white-space:nowrap;overflow:hidden;
+color:inherit!important;text-decoration:none!important;-webkit-print-color-adjust:exact;print-color-adjust:exact}}
+@@ b{{max-width:100%;overflow:hidden;text-overflow:ellipsis;font-size:{NAME:.0f}px;font-weight:600}}
+@@ small{{grid-area:2/1;font-size:{LINE:.0f}px;opacity:.8}}
+@@ li>* span{{grid-area:1/2/3/3}}
+@@ i{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
+@@ a:hover,@@ a:focus-visible{{outline:2px solid;outline-offset:2px}}
+""".replace("@@", ".handgrad-graph").replace("\n", "")
+"""Every graph in one column."""
+# one element more than in the style above: that of another graph may come later, and would win
+_IN_ROWS = f"""
+@@ li{{position:absolute;left:0;top:0;width:var(--w,{WIDTH:.0f}px);height:{HEIGHT:.0f}px}}
+@@ li>*{{display:flex;padding:0 5px}}
+@@ b{{font-size:var(--size,{NAME:.0f}px)}}
 """
-_IN_ONE_COLUMN = """
-@@{max-width:WIDESTpx;height:var(--h0)}
-@@>ol>li{left:var(--x0);right:2px;top:var(--y0);height:COLUMN_HEIGHTpx}
-@@ .handgrad-box{display:grid;grid-template-columns:minmax(0,1fr) auto;column-gap:10px;justify-content:stretch;
-align-content:center;padding:0 12px}
-@@ .handgrad-name{font-size:14px;grid-area:1/1}@@ .handgrad-soft{grid-area:2/1;justify-self:start}
-@@ .handgrad-word{grid-area:1/2/3/3}
-@@>svg:first-of-type{display:block!important}
-"""
-_IN_ROWS = """
-@container (min-width:WIDTHpx){
-@@{max-width:none;width:WIDTHpx;height:var(--hN)}
-@@>ol>li{left:var(--xN);right:auto;top:var(--yN);width:var(--wN);height:HEIGHTpx}
-@@ .handgrad-box{display:flex;justify-content:center;padding:0 5px}
-@@ .handgrad-name{font-size:var(--size)}
-@@>svg:nth-of-type(n){display:none!important}@@>svg:nth-of-type(NTH){display:block!important}}
+_IN_THIS_LAYOUT = """
+@@{max-width:WIDTHpx;height:var(--hN);--sBEFORE:none;--sN:block}
+@@ li{margin:var(--N)!important}
 """
 
 
@@ -62,7 +74,7 @@ class Node:
     middle, lowest
         The lines below the tensor's name.
     title
-        The tooltip.
+        The tooltip; empty for none.
     paint
         CSS of its frame and background.
     kind
@@ -75,7 +87,7 @@ class Node:
 
     middle: str
     lowest: str
-    title: str
+    title: str = ""
     paint: str = ""
     kind: str = ""
     data: str = ""
@@ -97,15 +109,8 @@ def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: S
         The tensors in the order of the notebook, from the loss back: that of the list, as far as each tensor can come
         after its consumers.
     """
-    layouts = layouts_of(graph, order)
-    scope = "-".join(["handgrad", *(f"{layout.width:.0f}" for layout in layouts)])
-    sizes = "".join(f"--h{number}:{layout.height:.0f}px;" for number, layout in enumerate(layouts))
-    items = "".join(_item(name, nodes.get(name), graph, layouts) for name in layouts[0].boxes)
-    return (
-        f'<div style="container-type:inline-size"><style>{_style(layouts, f".{scope}")}</style>'
-        f'<div class="handgrad-graph {scope}" style="{sizes}">{"".join(map(_arrows, layouts))}'
-        f'<ol aria-label="{escape(label)}">{items}</ol></div></div>'
-    )
+    drawing = _drawing(tuple(graph.consumers.items()), graph.leaves, tuple(order))
+    return _list(drawing, graph, nodes, label, f"<style>{_STYLE}{drawing.style}</style>")
 
 
 def layouts_of(graph: ForwardGraph, order: Sequence[str] = ()) -> list[Layout]:
@@ -148,85 +153,156 @@ def draw_by_part(
     opened
         The headings of the parts that are not folded.
     """
-    pieces = []
+    styles, pieces = {_STYLE: None}, []
     for title, names in parts.items():
-        drawn = draw(part_of(graph, names), nodes, label=f"{title}: {label}", order=names)
+        part = part_of(graph, names)
+        drawing = _drawing(tuple(part.consumers.items()), part.leaves, tuple(names))
+        styles[drawing.style] = None
         pieces.append(
             f'<details style="margin:6px 0"{" open" if title in opened else ""}><summary style="cursor:pointer">'
-            f'<b>{escape(title)}</b> <span class="handgrad-soft">{escape(summaries.get(title, ""))}</span></summary>'
-            f"{drawn}</details>"
+            f'<b>{escape(title)}</b> <span style="opacity:.8">{escape(summaries.get(title, ""))}</span></summary>'
+            f"{_list(drawing, part, nodes, f'{title}: {label}')}</details>"
         )
-    return "".join(pieces)
+    return f"<style>{''.join(styles)}</style>{''.join(pieces)}"
 
 
-def _style(layouts: Sequence[Layout], scope: str) -> str:
-    """The style of the boxes, and for each layout the positions of the boxes where the page is wide enough for it."""
-    parts = [_STYLE, _IN_ONE_COLUMN.replace("WIDEST", str(WIDEST_COLUMN))]
-    for number, layout in enumerate(layouts[1:], 1):
-        text = _IN_ROWS.replace("WIDTH", f"{layout.width:.0f}").replace("NTH", str(number + 1))
-        parts.append(text.replace("N)", f"{number})"))
-    text = "".join(parts).replace("COLUMN_HEIGHT", f"{COLUMN_HEIGHT:.0f}").replace("HEIGHT", f"{HEIGHT:.0f}")
-    return text.replace("@@", scope).replace("\n", "")
+@dataclass(frozen=True)
+class _Drawing:
+    """All of a graph but its texts and colours.
+
+    Attributes
+    ----------
+    style
+        Where its boxes are in rows, which :data:`_STYLE` has to precede.
+    start
+        Its HTML up to the list.
+    places
+        For each tensor, in the order of the list, the style of its item.
+    widths
+        For each tensor the width of its box, in pixels: the narrowest of all layouts.
+    """
+
+    style: str
+    start: str
+    places: Mapping[str, str]
+    widths: Mapping[str, float]
 
 
-def _arrows(layout: Layout) -> str:
-    """All edges of a layout. Where edges to the same consumer run together, they are one line."""
-    lines = "".join(f'<path d="{edge.line}"/>' for edge in layout.edges.values())
-    heads = "".join(f'<path d="{edge.arrow}"/>' for edge in layout.edges.values())
-    # without a viewBox it is not scaled: the one column is as wide as the page, and its arrows are on the left
-    size = f"width:100%;max-width:{layout.width:.0f}px;height:{layout.height:.0f}px"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" aria-hidden="true" '
-        f'style="display:none;position:absolute;left:0;top:0;{size}">'
-        f'<g fill="none" stroke="currentColor" stroke-width="1.5" opacity="0.55">{lines}</g>'
-        f'<g fill="currentColor" opacity="0.65">{heads}</g></svg>'
+@lru_cache(maxsize=64)
+def _drawing(
+    consumers: tuple[tuple[str, tuple[str, ...]], ...], leaves: frozenset[str], order: tuple[str, ...]
+) -> _Drawing:
+    # the pages of a class draw the same graph again and again
+    column, *rows = layouts = layouts_of(ForwardGraph(dict(consumers), leaves), order)
+    scope = "-".join(["handgrad", *(f"{layout.width:.0f}" for layout in rows)])
+    sizes = "".join(f";--h{number}:{layout.height:.0f}px" for number, layout in enumerate(rows, 1))
+    left = next(iter(column.boxes.values())).left
+    widths = {name: min(layout.boxes[name].width for layout in rows or layouts) for name in column.boxes}
+    arrows = "".join(map(_arrows, range(len(layouts)), layouts))
+    return _Drawing(
+        style="".join(_style(number, layout, scope) for number, layout in enumerate(rows, 1)),
+        start=f'<div class="handgrad-graph {scope}" style="--x:{left:.0f}px{sizes}">{arrows}',
+        places={name: _places(name, rows, width) for name, width in widths.items()},
+        widths=widths,
     )
 
 
-def _item(name: str, node: Node | None, graph: ForwardGraph, layouts: Sequence[Layout]) -> str:
+def _style(number: int, layout: Layout, scope: str) -> str:
+    """The style of a layout in rows, where the page is wide enough for it; the first has what others have too."""
+    text = (_IN_ROWS if number == 1 else "") + _IN_THIS_LAYOUT
+    values = {
+        "WIDTH": f"{layout.width:.0f}",
+        "BEFORE": str(number - 1),
+        "N": str(number),
+        "@@": f"div.{scope}",
+        "\n": "",
+    }
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return f"@container (min-width:{layout.width:.0f}px){{{text}}}"
+
+
+def _places(name: str, rows: Sequence[Layout], width: float) -> str:
+    """The style of an item: its distance from the top and the left in each layout in rows, and what is not usual."""
+    values = [
+        f"--{number}:{layout.boxes[name].top:.0f}px 0 0 {layout.boxes[name].left:.0f}px"
+        for number, layout in enumerate(rows, 1)
+    ]
+    if width != WIDTH and rows:
+        values.append(f"--w:{width:.0f}px")
+    # a letter is two thirds as wide as it is high
+    if rows and (size := (width - 12) / (len(name) * 0.66)) < NAME:
+        values.append(f"--size:{size:.1f}px")
+    return f' style="{";".join(values)}"' if values else ""
+
+
+def _arrows(number: int, layout: Layout) -> str:
+    """All edges of a layout. Where edges to the same consumer run together, they are one line with one head."""
+    lines = "".join(_in_short(edge.line) for edge in layout.edges.values())
+    heads = "".join(dict.fromkeys(_in_short(edge.arrow) for edge in layout.edges.values()))
+    return (
+        # without a viewBox it is not scaled: the one column is as wide as the page, and its arrows are on the left
+        f'<svg aria-hidden="true" style="display:var(--s{number},none)"><path d="{lines}"/><path d="{heads}"/></svg>'
+    )
+
+
+def _in_short(path: str) -> str:
+    """A path in whole pixels, relative to the point before; a level or upright line is one number."""
+    x = y = 0
+    short = ""
+    for command, numbers in re.findall(r"([A-Za-z])([^A-Za-z]*)", path):
+        if command not in "MLQC":
+            # the head of an arrow is relative already
+            short += f"{command}{numbers.strip()}".replace(" -", "-")
+            continue
+        values = [round(float(value)) for value in numbers.split()]
+        across, down = values[::2], values[1::2]
+        if command == "M":
+            short += f"M{across[0]} {down[0]}"
+        elif {*down} == {y}:
+            short += f"h{across[-1] - x}"
+        elif {*across} == {x}:
+            short += f"v{down[-1] - y}"
+        else:
+            moves = " ".join(f"{to_x - x} {to_y - y}" for to_x, to_y in zip(across, down, strict=True))
+            short += f"{command.lower()}{moves}".replace(" -", "-")
+        x, y = across[-1], down[-1]
+    return short
+
+
+def _list(drawing: _Drawing, graph: ForwardGraph, nodes: Mapping[str, Node], label: str, style: str = "") -> str:
+    items = "".join(_item(name, nodes.get(name), graph, drawing) for name in drawing.places)
+    return (
+        f'<div style="container-type:inline-size">{style}{drawing.start}'
+        f'<ol aria-label="{escape(label)}">{items}</ol></div></div>'
+    )
+
+
+def _item(name: str, node: Node | None, graph: ForwardGraph, drawing: _Drawing) -> str:
     """A tensor; the loss has no content."""
-    boxes = [layout.boxes[name] for layout in layouts]
-    places = "".join(_place(number, box) for number, box in enumerate(boxes))
-    size = f"--size:{min(_fitting(name, box.width) for box in boxes[1:] or boxes):.1f}px"
-    start = f'<li style="{places}{size}"'
-    label = f'<span class="handgrad-name">{escape(name)}</span>'
+    start = f"<li{drawing.places[name]}"
+    label = f"<b>{escape(name)}</b>"
     if node is None:
         paint = "border-color:transparent;border-radius:31px;background:rgba(128,128,128,0.2)"
-        return f'{start}><span class="handgrad-box" style="{paint}">{label}</span></li>'
-    widths = [box.width for box in boxes[1:] or boxes]
+        return f'{start}><span style="{paint}">{label}</span></li>'
     lines = "".join(
-        f' <span class="{kind}"{_smaller(text, widths)}>{escape(text)}</span>'
-        for kind, text in (("handgrad-soft", node.middle), ("handgrad-word", node.lowest))
+        f" <{tag}{_smaller(text, drawing.widths[name])}>{escape(text)}</{tag}>"
+        for tag, text in (("small", node.middle), ("span", node.lowest))
         if text
     )
     # the end of an arrow into another part goes nowhere here
     into = graph.consumers.get(name, ())
-    said = f' <span class="handgrad-said">goes into {escape(" and ".join(into))}</span>' if into else ""
-    attributes = f'class="handgrad-box{node.kind and " " + escape(node.kind)}" title="{escape(node.title)}"'
-    if node.link:
-        # a page colours and underlines its links
-        tag, attributes = "a", f'href="{escape(node.link)}" {attributes}'
-        paint = f"color:inherit;text-decoration:none;{node.paint}"
-    else:
-        tag, paint = "span", node.paint
+    said = f" <i>goes into {escape(' and '.join(into))}</i>" if into else ""
+    tag = "a" if node.link else "span"
+    given = {"href": node.link, "class": node.kind, "title": node.title, "style": node.paint}
+    attributes = "".join(f' {key}="{escape(value)}"' for key, value in given.items() if value)
     return (
         f'{start} data-tensor="{escape(name)}"{node.data and " " + node.data}>'
-        f'<{tag} {attributes} style="{paint}">{label}{lines}{said}</{tag}></li>'
+        f"<{tag}{attributes}>{label}{lines}{said}</{tag}></li>"
     )
 
 
-def _smaller(text: str, widths: Sequence[float]) -> str:
-    """The style of a line that would not fit into the narrowest box of a tensor; empty if it does."""
-    size = min((width - 12) / (len(text) * 0.52) for width in widths)
+def _smaller(text: str, width: float) -> str:
+    """The style of a line that would not fit into a box of this width; empty if it does."""
+    size = (width - 12) / (len(text) * 0.52)
     return f' style="font-size:{size:.1f}px"' if size < LINE else ""
-
-
-def _place(number: int, box: Box) -> str:
-    """Where a box is in a layout; the boxes of the one column begin and end at the same places."""
-    place = f"--x{number}:{box.left:.1f}px;--y{number}:{box.top:.1f}px;"
-    return place + (f"--w{number}:{box.width:.1f}px;" if number else "")
-
-
-def _fitting(name: str, width: float) -> float:
-    """The font size at which a name fits into its box: a letter is two thirds as wide as it is high."""
-    return min(14.0, (width - 12) / (len(name) * 0.66))

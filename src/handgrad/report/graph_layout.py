@@ -213,7 +213,7 @@ def in_one_column(graph: ForwardGraph, order: Sequence[str] = ()) -> Layout:
             else:
                 x = left + 24
                 line = f"M{_at((x, start.top))}L{_at((x, end.bottom + 5))}"
-                edges[name, consumer] = Edge(line, f"M{_at((x, end.bottom))}l-3.5 6h7z")
+                edges[name, consumer] = Edge(line, f"M{_at((x, end.bottom))}l-4 6h8")
     bottom = max(box.bottom for box in boxes.values())
     return Layout(left + COLUMN_WIDTH + MARGIN, bottom + MARGIN, boxes, edges)
 
@@ -341,7 +341,7 @@ def _on_shelf(above: Mapping[str, str], boxes: Mapping[str, Box], y: float, rail
 
 
 Point = tuple[float, float]
-_ARROW = "M{}l-6 -3.5v7z"
+_ARROW = "M{}l-6 -4v8"
 
 
 @dataclass(frozen=True)
@@ -363,7 +363,7 @@ class _Router:
             x = end.x + max(-24.0, min(24.0, (start.x - end.x) / 3))
             middle = (start.bottom + end.top) / 2
             line = _curve((start.x, start.bottom), (start.x, middle), (x, middle), (x, end.top - 5))
-            return Edge(line, f"M{_at((x, end.top))}l-3.5 -6h7z")
+            return Edge(line, f"M{_at((x, end.top))}l-4 -6h8")
         if (name, consumer) in self.tracks:
             return self._below(name, consumer)
         if self.places[name][0] == self.places[consumer][0]:
@@ -406,7 +406,7 @@ class _Router:
         end = self.boxes[consumer]
         if self._is_lowest(consumer):
             line = _bent(*points, (end.x - 14, y), (end.x - 14, end.bottom + 5))
-            return Edge(line, f"M{_at((end.x - 14, end.bottom))}l-3.5 6h7z")
+            return Edge(line, f"M{_at((end.x - 14, end.bottom))}l-4 6h8")
         back = end.left - GAP / 2
         return Edge(
             _bent(*points, (back, y), (back, end.y), (end.left - 5, end.y)), _ARROW.format(_at((end.left, end.y)))

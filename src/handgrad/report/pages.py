@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
+from html import escape
 from importlib.resources import files
 from itertools import groupby
 from statistics import mean
@@ -29,7 +31,7 @@ from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.parts import FOLDED_FROM, by_part, verdicts_by_part
 from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
 from handgrad.report.term import Term
-from handgrad.report.wording import KINDS, LOOKS, isolation, number, one_line, part_progress
+from handgrad.report.wording import KINDS, LOOKS, isolation, lecture_line, number, one_line, part_progress
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -104,7 +106,7 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     script = _read("class.js")
     return _template("class.html").render(
         title=title,
-        style=_read("page.css") + _read("class.css"),
+        style=_style("page.css", "class.css"),
         script=script,
         digest=_digest(script),
         reports=reports,
@@ -141,7 +143,7 @@ def term_page(term: Term, title: str) -> str:
     return _template("term.html").render(
         term=term,
         title=title,
-        style=_read("page.css") + _read("class.css"),
+        style=_style("page.css", "class.css"),
         script=script,
         digest=_digest(script),
         mean=mean(totals) if totals else None,
@@ -198,7 +200,8 @@ class Piece:
     Attributes
     ----------
     kind
-        ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``.
+        ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``;
+        ``heading`` for a text of the instructor's of which its heading is shown; ``nothing`` for what is not shown.
     name
         Its grade_id; empty if it has none.
     head
@@ -259,33 +262,33 @@ def feedback_page(feedback: Feedback) -> str:
     parts, is_folded = _parts(feedback), len(feedback.graph.consumers) > FOLDED_FROM
     return _template("feedback.html").render(
         feedback=feedback,
-        style=_read("page.css") + _read("feedback.css"),
+        style=_used,
         graph=_feedback_graph(feedback, verdicts, parts) if feedback.graph.consumers else "",
         verdicts=verdicts,
         not_right=[verdict for verdict in not_passed if verdict.outcome != "missing" or verdict.diagnosis],
         unwritten=[
             verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
         ],
-        groups=_grouped(feedback.pieces),
+        pieces=_pieces(feedback),
         parts={} if is_folded else parts,
+        line=_line,
         kinds_there=[kind for kind in KINDS if kind in there],
     )
 
 
-def _grouped(pieces: Sequence[Piece]) -> list[tuple[str, list[Piece]]]:
-    """The cells in order: each alone, but a run of the instructor's cells as one group under its first heading.
+def _line(verdict: Verdict) -> str:
+    """The lecture's line as HTML, letter by letter; the page's style lets it be broken at its bars only."""
+    return escape(lecture_line(verdict)).replace("| ", "|<i> </i>")
 
-    The last text of a run stays alone: it is about the answer below.
-    """
-    groups: list[tuple[str, list[Piece]]] = []
-    for instructors, run in groupby(pieces, lambda piece: piece.kind in ("text", "locked")):
-        cells = list(run)
-        if instructors and len(cells) > 2:
-            last = cells.pop() if cells[-1].kind == "text" else None
-            groups.append((next((piece.head for piece in cells if piece.head), "The exercise"), cells))
-            cells = [last] if last else []
-        groups += [("", [piece]) for piece in cells]
-    return groups
+
+def _pieces(feedback: Feedback) -> list[Piece]:
+    """The cells in order; a heading only where a cell stands below it, before the next heading."""
+    pieces = [piece for piece in feedback.pieces if piece.kind != "nothing"]
+    return [
+        piece
+        for piece, below in zip(pieces, [*pieces[1:], Piece("heading")], strict=True)
+        if {piece.kind, below.kind} != {"heading"}
+    ]
 
 
 def _parts(feedback: Feedback) -> dict[str, str]:
@@ -301,7 +304,6 @@ def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict], parts: 
         nodes[verdict.gradient] = Node(
             middle=f"{number(score)} of {number(points)}",
             lowest=f"{LOOKS[verdict.outcome].mark} {verdict.outcome}",
-            title=f"{verdict.gradient}: {verdict.outcome}",
             kind=f"box {LOOKS[verdict.outcome].kind}",
             link=f"#{verdict.gradient}",
         )
@@ -347,6 +349,28 @@ def _graph(
 def _read(name: str) -> str:
     """The text of a file of this package."""
     return files("handgrad.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _style(*names: str) -> str:
+    """Style sheets without comments and white space."""
+    text = re.sub(r"/\*.*?\*/|\s+", " ", "".join(map(_read, names)), flags=re.DOTALL)
+    # a space before a colon is between two selectors
+    return re.sub(r" *([{};,>]) *|(:) ", r"\1\2", text).replace(";}", "}")
+
+
+def _used(page: str) -> str:
+    """The style of a student's page: the rules for what is on it."""
+    return _for_classes(frozenset(" ".join(re.findall(r'class="([^"]*)"', page)).split()))
+
+
+@lru_cache(maxsize=64)
+def _for_classes(there: frozenset[str]) -> str:
+    def kept(rule: re.Match[str]) -> str:
+        is_used = any(there.issuperset(re.findall(r"\.([a-z][\w-]*)", selector)) for selector in rule[1].split(","))
+        return rule[0] if is_used else ""
+
+    return re.sub(r"([^{}]+){[^{}]*}", kept, _style("page.css", "feedback.css"))
 
 
 @cache

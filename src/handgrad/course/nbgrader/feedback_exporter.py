@@ -3,17 +3,20 @@
 import functools
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbconvert.exporters import Exporter, HTMLExporter
-from nbconvert.filters import Highlight2HTML, ansi2html
+from nbconvert.filters import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
+from pygments.lexers.python import PythonLexer
+from pygments.token import Comment, Keyword, Number, Operator, String
 from traitlets import Bool, Instance
 
 from handgrad.course.nbgrader.sanitize import sanitize_comment
@@ -23,6 +26,7 @@ from handgrad.exercise.solution_marks import without_marks
 from handgrad.notebook.text_limits import limited
 from handgrad.report.check_output import comment
 from handgrad.report.pages import Feedback, Piece, feedback_page
+from handgrad.report.parts import headings
 from handgrad.report.records import ForwardGraph, Report, Verdict
 
 __all__ = ["NO_RESPONSE", "FeedbackExporter", "with_verdicts"]
@@ -33,10 +37,10 @@ _HEADING = re.compile(r"\s*#{1,6}\s+(.+)(?:\n\s*|$)")
 _PICTURES = ("image/png", "image/jpeg")
 MAX_HIGHLIGHTED = 50_000
 """Characters of the longest cell whose code is coloured, which takes a second for a megabyte."""
-_UNCOLOURED = re.compile(
-    r'<span(?: class="(?!(?:k|kn|kc|ow|s1|s2|sd|sa|mi|mf|c1)")[a-z][a-z0-9]?[a-z0-9]?")?>([^<]*)</span>'
-)
-"""A token of code to which the page gives no colour: a fifth of a page was made of their tags."""
+_COLOURS_OF_CODE = {"k": (Keyword, Operator.Word), "s": (String,), "m": (Number,), "c": (Comment,)}
+"""The classes that the page colours, and their tokens; no other token of code has a tag."""
+_TOKEN = re.compile(r'<span(?: class="([a-z])[a-z0-9]*")?>([^<]*)</span>')
+"""A token of code in a text cell, by the first letter of its class."""
 NO_RESPONSE = "No response."
 """nbgrader's comment on an unchanged stub."""
 
@@ -70,8 +74,9 @@ class FeedbackExporter(HTMLExporter):
         solutions = {}
         if self.with_solutions:
             solutions = {grade_id(cell): without_marks(cell.source) for cell in source.cells if kind_of(cell) == "stub"}
+        given = {cell.source for cell in source.cells if not cell.metadata.get("nbgrader", {}).get("solution")}
         with limited():
-            pieces = [self._piece(cell, verdicts, solutions) for cell in notebook.cells]
+            pieces = [self._piece(cell, verdicts, solutions, given) for cell in notebook.cells]
         page = Feedback(
             report=report,
             student=facts_of_student["student"],
@@ -83,8 +88,25 @@ class FeedbackExporter(HTMLExporter):
         )
         return feedback_page(page), resources
 
-    def _piece(self, cell: NotebookNode, verdicts: Mapping[str, Verdict], solutions: Mapping[str, str]) -> Piece:
+    def _validate_preprocessor(self, nbc: NotebookNode, preprocessor: Any) -> None:
+        """Leave an exercise unvalidated between nbconvert's dozen steps: that took half of the time of a page."""
+        if FACTS not in nbc.metadata:
+            super()._validate_preprocessor(nbc, preprocessor)
+
+    def _piece(
+        self,
+        cell: NotebookNode,
+        verdicts: Mapping[str, Verdict],
+        solutions: Mapping[str, str],
+        given: Container[str],
+    ) -> Piece:
         kind, name = kind_of(cell), grade_id(cell)
+        if kind in ("text", "free") and not cell.source.strip():
+            return Piece("nothing")
+        if kind in ("text", "locked") and cell.source in given and not _failed(cell):
+            # the student's notebook has it too
+            heading = headings([(kind == "text", "here", cell.source)])["here"]
+            return Piece("heading" if heading else "nothing", head=heading)
         if kind == "text":
             return _text(cell)
         if kind == "check":
@@ -96,7 +118,11 @@ class FeedbackExporter(HTMLExporter):
             return Piece("locked", name, body=code, outputs=outputs)
         if kind == "stub":
             return Piece("answer", name, body=code, outputs=outputs, remark=_remark(cell, verdicts.get(name)))
-        return Piece("code", name, body=code, outputs=outputs) if cell.source.strip() else Piece("text")
+        return Piece("code", name, body=code, outputs=outputs)
+
+
+def _failed(cell: NotebookNode) -> bool:
+    return any(output.output_type == "error" for output in cell.get("outputs", ()))
 
 
 def _source(converter: Any, resources: Any) -> NotebookNode | None:
@@ -146,7 +172,11 @@ def _text(cell: NotebookNode) -> Piece:
 
 def _markdown_with(source: str, attached: Any) -> str:
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True, attachments=attached)
-    return _UNCOLOURED.sub(r"\1", MarkdownWithMath(renderer=renderer).render(source))
+    return _TOKEN.sub(_coloured, MarkdownWithMath(renderer=renderer).render(source))
+
+
+def _coloured(token: re.Match[str]) -> str:
+    return f'<span class="{token[1]}">{token[2]}</span>' if token[1] in _COLOURS_OF_CODE else token[2]
 
 
 @functools.lru_cache(maxsize=512)
@@ -157,13 +187,24 @@ def _markdown(source: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _code(source: str) -> str:
+    """Code in colours; the tokens of one colour are in one tag."""
     if len(source) > MAX_HIGHLIGHTED:
         return f"<pre>{html.escape(source)}</pre>"
-    return _UNCOLOURED.sub(r"\1", Highlight2HTML(pygments_lexer="python3")(source))
+    shown = ""
+    for name, run in groupby(PythonLexer().get_tokens(source), lambda token: _colour(token[0])):
+        text = html.escape("".join(text for _, text in run), quote=False)
+        shown += f'<span class="{name}">{text}</span>' if name else text
+    return f"<pre>{shown.rstrip()}</pre>"
 
 
-_COLOURS = re.compile(r'style="([^"]*)"')
-"""Styles among the tags that ``ansi2html`` writes; in the text itself it escapes quotation marks."""
+@functools.cache
+def _colour(kind: Any) -> str:
+    """The class of a kind of token; empty for one without a colour."""
+    return next((name for name, kinds in _COLOURS_OF_CODE.items() if any(kind in one for one in kinds)), "")
+
+
+_COLOURS = re.compile(r'<span(?: class="[^"]*")?(?: style="([^"]*)")?>([^<]*)</span>')
+"""The tags that ``ansi2html`` writes, with the style and the text of each; the page has no colour for their classes."""
 
 
 def _output(output: Mapping[str, Any]) -> str:
@@ -185,9 +226,11 @@ def _printed(text: str) -> str:
     return f"<pre>{_COLOURS.sub(_legible, ansi2html(text))}</pre>"
 
 
-def _legible(style: re.Match[str]) -> str:
-    colour = re.search(r"(?<!-)color: (rgb\([0-9,]+\))", style[1])
-    return f'style="color: color-mix(in srgb, {colour[1]} 35%, var(--ink))"' if colour else ""
+def _legible(tag: re.Match[str]) -> str:
+    colour = re.search(r"(?<!-)color: (rgb\([0-9,]+\))", tag[1] or "")
+    if not colour:
+        return tag[2]
+    return f'<span style="color: color-mix(in srgb, {colour[1]} 35%, var(--ink))">{tag[2]}</span>'
 
 
 def _shown(data: Mapping[str, str]) -> str:
