@@ -23,7 +23,7 @@ from handgrad.course.nbgrader.roster import people
 from handgrad.course.workers import worker
 from handgrad.course.workers.task import Task
 from handgrad.errors import CourseError
-from handgrad.exercise.exercise import Exercise
+from handgrad.exercise.exercise import Exercise, kind_of
 from handgrad.report.class_terminal import class_table
 from handgrad.report.records import ScoreEntry
 from helpers.browsing import chromium, needs_chromium
@@ -179,7 +179,7 @@ class TestClassPage:
 
     def test_the_graph_is_the_exercises(self, page: str, exercise: Exercise) -> None:
         """There is a box for each tensor, a link to its row, and the colour of the share that is right."""
-        rates = dict(re.findall(r'data-tensor="(\w+)"><a [^>]*class="handgrad-box box rate-(\d)"', page))
+        rates = dict(re.findall(r'data-tensor="(\w+)"><a [^>]*class="box rate-(\d)"', page))
         assert rates.keys() == set(exercise.tensors.values())
         # of five graded one is right, and four are wherever nothing was changed
         assert rates["counts"] == "4"
@@ -273,7 +273,7 @@ class TestFeedback:
             assert not re.search(r"url\((?!#)|@import", page)
             assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
             assert "@media print" in page
-            assert "prefers-color-scheme: dark" in page
+            assert "prefers-color-scheme:dark" in page
 
     def test_it_has_the_gradebooks_score(self, rewritten: Course) -> None:
         """A late penalty, a score by hand and an instructor's remark are told; ours stands in the card alone."""
@@ -291,20 +291,31 @@ class TestFeedback:
     def test_it_has_the_graph_and_the_cards(self, rewritten: Course, exercise: Exercise) -> None:
         """Each tensor's box has the state of its gradient and leads to its cell; a mistake has its sentences."""
         page = read_feedback(rewritten, "bob")
-        kinds = dict(re.findall(r'data-tensor="(\w+)"><a [^>]*class="handgrad-box box (\w+)"', page))
+        kinds = dict(re.findall(r'data-tensor="(\w+)"><a [^>]*class="box (\w+)"', page))
         assert kinds == {name: "wrong" if name == "counts" else "right" for name in exercise.tensors.values()}
         for gradient in exercise.stubs:
-            assert f'<a href="#{gradient}" class="handgrad-box' in page
+            assert f'<a href="#{gradient}" class="box ' in page
             assert page.count(f'id="{gradient}"') == 1
         assert "dcounts lacks the contribution through counts_sum." in page
         assert "Try: counts has 2 consumers" in page
-        # the page that came with the notebook is not beside this one
-        assert "<code>README.md</code>" in page
-        assert 'href="README.md"' not in page
         empty = read_feedback(rewritten, "cid")
         assert "<b>0</b> of 26 points" in empty
         assert "Not written yet:" in empty
         assert "No response." not in empty
+
+    def test_it_is_small_and_names_everything(self, rewritten: Course, exercise: Exercise) -> None:
+        """A page of right answers has less than 25,000 bytes. Any has each gradient, verdict and own cell."""
+        for student, others in (("ann", {}), ("dan", {"dcounts": "failed"})):
+            page = read_feedback(rewritten, student)
+            text = Page(page.partition('<section id="notebook">')[2]).said
+            told = re.findall(r"^\S (\w+) (\w+) \u00b7 [\d.]+ of 1 point", text, re.MULTILINE)
+            assert told == [(others.get(name, "passed"), name) for name in exercise.stubs]
+            path = rewritten.root / "submitted" / student / "backprop/backprop.ipynb"
+            cells = [cell for cell in nbformat.read(path, as_version=4).cells if kind_of(cell) in ("stub", "free")]
+            assert len(cells) >= len(exercise.stubs)
+            assert all(cell.source.strip() in text for cell in cells)
+            assert re.findall("<h3>(.*)</h3>", page) == list(dict.fromkeys(exercise.parts.values()))
+        assert len(read_feedback(rewritten, "ann").encode()) < 25_000
 
     def test_solutions_are_for_whom_the_instructor_says(
         self, rewritten: Course, tmp_path: Path, solutions: dict[str, str]

@@ -242,7 +242,8 @@ def _arrows(number: int, layout: Layout) -> str:
     heads = "".join(dict.fromkeys(_in_short(edge.arrow) for edge in layout.edges.values()))
     return (
         # without a viewBox it is not scaled: the one column is as wide as the page, and its arrows are on the left
-        f'<svg aria-hidden="true" style="display:var(--s{number},none)"><path d="{lines}"/><path d="{heads}"/></svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" aria-hidden="true" style="display:var(--s{number},none)">'
+        f'<path d="{lines}"/><path d="{heads}"/></svg>'
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from html import escape
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ RATES = ((0.9, "90% or more"), (0.75, "75%"), (0.5, "50%"), (0.25, "25%"), (0.0,
 class Links:
     """Relative links from the class page to a student's feedback page and autograded notebook; empty if there is none.
 
-    The feedback page shows the notebook too, so the file itself is linked only where there is no page.
+    The feedback page shows the student's cells too, so the notebook is linked only where there is no page.
     """
 
     notebook: str = ""
@@ -283,12 +283,8 @@ def _line(verdict: Verdict) -> str:
 
 def _pieces(feedback: Feedback) -> list[Piece]:
     """The cells in order; a heading only where a cell stands below it, before the next heading."""
-    pieces = [piece for piece in feedback.pieces if piece.kind != "nothing"]
-    return [
-        piece
-        for piece, below in zip(pieces, [*pieces[1:], Piece("heading")], strict=True)
-        if {piece.kind, below.kind} != {"heading"}
-    ]
+    pieces = [*(piece for piece in feedback.pieces if piece.kind != "nothing"), Piece("heading")]
+    return [piece for piece, below in pairwise(pieces) if {piece.kind, below.kind} != {"heading"}]
 
 
 def _parts(feedback: Feedback) -> dict[str, str]:

@@ -403,7 +403,7 @@ class TestPage:
         """The page has rules for print and for dark screens."""
         page = class_page([report()], "Backprop")
         assert "@media print" in page
-        assert "prefers-color-scheme: dark" in page
+        assert "prefers-color-scheme:dark" in page
 
     def test_tags_are_balanced(self) -> None:
         """Every element that is opened is closed, in order."""
@@ -457,7 +457,7 @@ class TestPage:
         other = report(checks=(PASSED, CHECKS[1], CHECKS[3]))
         graph = ForwardGraph({"logits": ("counts",), "counts": ("probs",), "probs": ("loss",), "h": ("loss",)})
         page = class_page([half, other], "Backprop", ClassContext(graph))
-        boxes = dict(re.findall(r'data-tensor="(\w+)"><\w+ [^>]*class="handgrad-box ([^"]*)"', page))
+        boxes = dict(re.findall(r'data-tensor="(\w+)"><\w+ [^>]*class="([^"]*)"', page))
         assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
         assert "50% right" in page
         assert "Wrote nothing from dlogits on: 2." in " ".join(Page(page).text.split())

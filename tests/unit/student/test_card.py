@@ -61,7 +61,7 @@ def _elements(html: str) -> list[ElementTree.Element]:
 
 
 ALLOWED = {
-    *("div", "span", "b", "br", "style", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    *("div", "span", "b", "br", "style", "ol", "li", "a", "small", "i", "table", "thead", "tbody", "tr", "th", "td"),
     *(SVG + tag for tag in ("svg", "g", "rect", "path", "text", "title")),
 }
 

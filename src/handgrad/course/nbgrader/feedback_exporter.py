@@ -57,6 +57,8 @@ class FeedbackExporter(HTMLExporter):
     with_solutions = Bool(False, help="Show the worked solution of what is not right: after the deadline.").tag(
         config=True
     )
+    # a validation after each of nbconvert's dozen steps took half of the time of a page
+    optimistic_validation = Bool(True, help="Validate the notebook once, after all steps.").tag(config=True)
     source = Instance(
         NotebookNode, allow_none=True, help="The instructor's notebook (default: read from the course's folder)."
     )
@@ -87,11 +89,6 @@ class FeedbackExporter(HTMLExporter):
             name=_name(facts_of_student),
         )
         return feedback_page(page), resources
-
-    def _validate_preprocessor(self, nbc: NotebookNode, preprocessor: Any) -> None:
-        """Leave an exercise unvalidated between nbconvert's dozen steps: that took half of the time of a page."""
-        if FACTS not in nbc.metadata:
-            super()._validate_preprocessor(nbc, preprocessor)
 
     def _piece(
         self,
@@ -218,7 +215,7 @@ def _output(output: Mapping[str, Any]) -> str:
         shown = _shown(output["data"])
         # a table may be wider than the page: the keyboard can move it if it can be focused
         focus = ' tabindex="0" role="group" aria-label="output"'
-    return f'<div class="output"{focus}>{shown}</div>'
+    return f'\n<div class="output"{focus}>{shown}</div>'
 
 
 def _printed(text: str) -> str:
