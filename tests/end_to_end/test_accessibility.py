@@ -92,12 +92,17 @@ def _outputs(namespace: dict[str, Any], solutions: dict[str, str]) -> tuple[list
 def _feedback(graded: Report) -> str:
     pieces = [Piece("text", "about", "The forward pass", "<p>It has <code>32</code> rows.</p>")]
     pieces.append(
-        Piece("locked", "setup", body='<div class="highlight"><pre>n = <span class="mi">32</span></pre></div>')
+        Piece(
+            "locked",
+            "setup",
+            body='<pre><span class="k">if</span> <span class="m">1</span>: <span class="s">""</span></pre>',
+        )
     )
+    pieces.append(Piece("heading", head="A part of the lesson"))
     pieces.append(Piece("text", "about_dprobs", "", "<p>The first one.</p>"))
     for verdict in graded.checks:
-        code = f'{verdict.gradient} = None  <span class="c1">#{" mine" * 50}</span>'
-        source = f'<div class="highlight"><pre>{code}</pre></div>'
+        code = f'{verdict.gradient} = None  <span class="c">#{" mine" * 50}</span>'
+        source = f"<pre>{code}</pre>"
         remark = "<p>Nice try.</p>" if verdict.gradient == "dcounts" else ""
         pieces.append(Piece("answer", verdict.gradient, body=source, remark=remark))
         pieces.append(Piece("check", verdict.gradient, solution=source if verdict.outcome == "failed" else ""))

@@ -44,7 +44,8 @@ _STYLE = f"""
 @@ li{{position:relative;height:{COLUMN_HEIGHT:.0f}px;margin:0 0 {COLUMN_GAP:.0f}px!important}}
 @@ li>*{{position:relative;display:grid;grid-template-columns:minmax(0,1fr) auto;column-gap:10px;flex-direction:column;
 place-content:center;align-items:center;height:100%;box-sizing:border-box;padding:0 12px;
-border-width:1.5px;border-style:solid;border-radius:9px;font-size:{LINE:.0f}px;line-height:1.35;white-space:nowrap;overflow:hidden;
+border-width:1.5px;border-style:solid;border-radius:9px;
+font-size:{LINE:.0f}px;line-height:1.35;white-space:nowrap;overflow:hidden;
 color:inherit!important;text-decoration:none!important;-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 @@ b{{max-width:100%;overflow:hidden;text-overflow:ellipsis;font-size:{NAME:.0f}px;font-weight:600}}
 @@ small{{grid-area:2/1;font-size:{LINE:.0f}px;opacity:.8}}
@@ -194,7 +195,7 @@ def _drawing(
 ) -> _Drawing:
     # the pages of a class draw the same graph again and again
     column, *rows = layouts = layouts_of(ForwardGraph(dict(consumers), leaves), order)
-    scope = "-".join(["handgrad", *(f"{layout.width:.0f}" for layout in rows)])
+    scope = "-".join(["handgrad-in", *(f"{layout.width:.0f}" for layout in rows)])
     sizes = "".join(f";--h{number}:{layout.height:.0f}px" for number, layout in enumerate(rows, 1))
     left = next(iter(column.boxes.values())).left
     widths = {name: min(layout.boxes[name].width for layout in rows or layouts) for name in column.boxes}
