@@ -81,7 +81,7 @@ class Node:
     kind
         Its class; empty for none.
     data
-        HTML attributes of the whole box.
+        HTML attributes of the whole item, which then has the tensor's name in ``data-tensor`` too.
     link
         The target of a click; empty for none.
     """
@@ -298,10 +298,8 @@ def _item(name: str, node: Node | None, graph: ForwardGraph, drawing: _Drawing) 
     tag = "a" if node.link else "span"
     given = {"href": node.link, "class": node.kind, "title": node.title, "style": node.paint}
     attributes = "".join(f' {key}="{escape(value)}"' for key, value in given.items() if value)
-    return (
-        f'{start} data-tensor="{escape(name)}"{node.data and " " + node.data}>'
-        f"<{tag}{attributes}>{label}{lines}{said}</{tag}></li>"
-    )
+    data = f' data-tensor="{escape(name)}" {node.data}' if node.data else ""
+    return f"{start}{data}><{tag}{attributes}>{label}{lines}{said}</{tag}></li>"
 
 
 def _smaller(text: str, width: float) -> str:

@@ -457,7 +457,7 @@ class TestPage:
         other = report(checks=(PASSED, CHECKS[1], CHECKS[3]))
         graph = ForwardGraph({"logits": ("counts",), "counts": ("probs",), "probs": ("loss",), "h": ("loss",)})
         page = class_page([half, other], "Backprop", ClassContext(graph))
-        boxes = dict(re.findall(r'data-tensor="(\w+)"><\w+ [^>]*class="([^"]*)"', page))
+        boxes = {name: kind for kind, name in re.findall(r'class="([^"]*)"[^>]*><b>(\w+)</b>', page)}
         assert boxes == {"logits": "box rate-4", "counts": "box rate-2", "probs": "box rate-0", "h": "box"}
         assert "50% right" in page
         assert "Wrote nothing from dlogits on: 2." in " ".join(Page(page).text.split())

@@ -114,7 +114,7 @@ def _corners(path: str) -> list[tuple[float, float]]:
 @pytest.mark.parametrize("name", ["<b>", "a&b", '"'])
 def test_names_are_text(name: str) -> None:
     """A name with marks of HTML in it is written as it is."""
-    node = Node(name, name, name, link=f"#{name}")
+    node = Node(name, name, name, data='data-state="s"', link=f"#{name}")
     root = ET.fromstring(draw(ForwardGraph({name: ("loss",)}), {name: node}, label=name))
     assert root.find(".//*[@data-tensor]").get("data-tensor") == name  # type: ignore[union-attr]
 

@@ -100,7 +100,7 @@ def test_a_large_graph_is_folded() -> None:
 def test_a_part_has_the_ends_of_its_arrows() -> None:
     """A folded part shows the tensor of another part into which its own go, and every tensor of its own once."""
     graph = ForwardGraph({"a": ("b",), "b": ("c",), "c": ("loss",)}, frozenset("a"))
-    nodes = {name: Node("", "", name) for name in graph.consumers}
+    nodes = {name: Node("", "", name, data='data-state="s"') for name in graph.consumers}
     html = draw_by_part(graph, nodes, {"One": ["c"], "Two": ["b", "a"]}, {"Two": "0 of 2"}, opened=["Two"], label="x")
     one, two = html.split("</details>")[:2]
     assert one.count("data-tensor") == 1
