@@ -19,6 +19,7 @@ LECTURE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc
 _SHOWN = 40  # characters of an offending line in a message
 _HTML = re.compile(rb"<!doctype\b|<html\b", re.IGNORECASE)
 _NAME = re.compile(rb"[a-z]+")
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz\n"
 _BOMS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _REWRITE = "save it as plain text with one lower-case name (a to z) a line"
 
@@ -37,11 +38,12 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
     if not content:
         raise DataError(f"{path}: the file is empty; download it again, or {_REWRITE}")
     _refuse_html(path, content)
-    lines = content.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    faulty = [number for number, line in enumerate(lines, 1) if not _NAME.fullmatch(line)]
-    if faulty:
+    # line by line this takes 7 ms in place of 0.3, and each start of a grader reads the file a dozen times
+    if content.translate(None, _LETTERS) or b"\n\n" in content or content.startswith(b"\n"):
+        lines = content.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        faulty = [number for number, line in enumerate(lines, 1) if not _NAME.fullmatch(line)]
         line = lines[faulty[0] - 1]
         what, remedy = _fault(line, first=faulty[0] == 1)
         more = f" ({len(faulty)} lines in all are not names)" if len(faulty) > 1 else ""
