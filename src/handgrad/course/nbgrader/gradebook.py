@@ -6,9 +6,11 @@ statement would scan the rows of the whole class.
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Self
 
 from nbformat import NotebookNode
@@ -27,7 +29,8 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import SaveCells
-from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, event, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
@@ -72,8 +75,11 @@ _GRADED = (
 _SUBMITTED = (
     select(
         SubmittedAssignment.id.label("submission"),
+        SubmittedAssignment.timestamp,
+        SubmittedAssignment.extension,
         SubmittedNotebook.notebook_id.label("notebook"),
         SubmittedNotebook.id.label("submitted"),
+        SubmittedNotebook.late_submission_penalty.label("penalty"),
     )
     .select_from(Student)
     .outerjoin(
@@ -91,7 +97,7 @@ _SUBMITTED = (
     )
     .where(Student.id == bindparam("student"))
 )
-"""The ids of a student's submission and its notebooks; no row if the gradebook does not know the student."""
+"""A student's submission and its notebooks; no row if the gradebook does not know the student."""
 PENALTY = (
     update(SubmittedNotebook)
     .where(SubmittedNotebook.id == bindparam("notebook"))
@@ -100,17 +106,16 @@ PENALTY = (
 """The late penalty of a submitted notebook."""
 
 
-def _writing(table: Any, **columns: Any) -> tuple[Insert, Update]:
-    """Statements that insert and update ``columns`` of the row of a cell of a submitted notebook."""
-    first = {"id": bindparam("new"), "cell_id": bindparam("cell"), "notebook_id": bindparam("notebook"), **columns}
+def _of_cell(table: Any, **columns: Any) -> Update:
+    """A statement that updates ``columns`` of the row of a cell of a submitted notebook."""
     of_cell = table.notebook_id == bindparam("notebook"), table.cell_id == bindparam("cell")
-    return insert(table).values(first), update(table).where(*of_cell).values(columns)
+    return update(table).where(*of_cell).values(columns)
 
 
-_FIRST_SCORE, _SCORE = _writing(Grade, auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
-"""The automatic score of a cell: of a notebook that is new to the gradebook, and of one that has rows in it."""
-_FIRST_COMMENT, _COMMENT = _writing(Comment, auto_comment=bindparam("text"))
-"""The automatic comment on a cell, in the same way."""
+_SCORE = _of_cell(Grade, auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
+"""The automatic score of a cell of a submitted notebook."""
+_COMMENT = _of_cell(Comment, auto_comment=bindparam("text"))
+"""The automatic comment on a cell of a submitted notebook."""
 
 
 class GradebookWriter:
@@ -199,6 +204,10 @@ class GradebookWriter:
             self._commented = {name: cells(key, "id", SolutionCell, TaskCell) for name, key in self._notebooks.items()}
             self._points = cells(self._notebook, "max_score", GradeCell, TaskCell)
             self._students = set(connection.execute(_HANDED_IN, {"notebook": self._notebook}).scalars())
+            ours = select(SubmittedAssignment.student_id).where(
+                SubmittedAssignment.assignment_id == self._assignment_id
+            )
+            self._submitters = set(connection.execute(ours).scalars())
             people = connection.execute(select(Student.id, Student.first_name, Student.last_name))
             self._names = {student: " ".join(filter(None, parts)) for student, *parts in people}
 
@@ -226,27 +235,98 @@ class GradebookWriter:
         is_same
             Whether it is the submission that was graded last.
         """
+        if report.student not in self._submitters:
+            self._submitters.add(report.student)
+            # a row that somebody else has made since then is looked up
+            with suppress(IntegrityError):
+                return self._save_first(report, comments, timestamp)
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
-        held = {verdict.id for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
-        texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
-            notebook, new = self._submitted(connection, report.student, timestamp)
-            before = self._new_row() if new else self._row(connection, notebook)
+            new = _NewRows()
+            notebook, is_new, seconds, penalised = self._submitted(connection, new, report.student, timestamp)
+            before = self._new_row() if is_new else self._row(connection, notebook)
             row = before.updated(report, comments)
-            rows = [
-                {
-                    "cell": graded[name],
-                    "notebook": notebook,
-                    "score": cell.auto,
-                    "manual": _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
-                }
-                for name, cell in row.cells.items()
-            ]
-            remarks = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
-            connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
-            connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(remarks) if new else remarks)
-            penalty = self._penalise(connection, notebook, report.student, row.score)
-            return replace(row, late_penalty=penalty, name=self._name(report.student))
+            if is_new:
+                self._add_cells(new, notebook, report, row)
+                new.insert(connection)
+            else:
+                new.insert(connection)
+                held = _held(report)
+                scores = [
+                    {
+                        "cell": graded[name],
+                        "notebook": notebook,
+                        "score": cell.auto,
+                        "manual": _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
+                    }
+                    for name, cell in row.cells.items()
+                ]
+                connection.execute(_SCORE, scores)
+                texts = [
+                    {"cell": cell, "notebook": notebook, "text": row.comments[name]} for name, cell in commented.items()
+                ]
+                connection.execute(_COMMENT, texts)
+            penalty = self._late.penalty(report.student, row.score, seconds)
+            if penalty != penalised:
+                connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
+            return replace(row, late_penalty=penalty or 0.0, name=self._name(report.student))
+
+    def _save_first(
+        self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None
+    ) -> GradebookRow:
+        """:meth:`save` for a student of whom the gradebook has no submission: nothing has to be looked up.
+
+        Raises
+        ------
+        IntegrityError
+            There is one meanwhile; nothing is written.
+        """
+        new, student = _NewRows(), report.student
+        row = self._new_row().updated(report, comments)
+        penalty = self._late.penalty(student, row.score, lateness(self._duedate, timestamp, None))
+        if student not in self._names:
+            new.add(Student, [{}], [student])
+        values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
+        submission = new.add(SubmittedAssignment, [values])
+        for name, key in self._notebooks.items():
+            is_ours = key == self._notebook
+            of_notebook = {"notebook_id": key, "assignment_id": submission, "flagged": False}
+            late = {"late_submission_penalty": penalty if is_ours else None}
+            submitted = new.add(SubmittedNotebook, [{**of_notebook, **late}])
+            if is_ours:
+                self._add_cells(new, submitted, report, row)
+            else:
+                for table, cells, of_cell in self._empty_cells(name):
+                    new.add(table, [{"notebook_id": submitted, "cell_id": cell, **of_cell} for cell in cells])
+        with self._engine.connect() as connection:
+            new.insert_alone(connection)
+        return replace(row, late_penalty=penalty or 0.0, name=self._name(student))
+
+    def _add_cells(self, new: "_NewRows", notebook: str, report: Report, row: GradebookRow) -> None:
+        """Add the rows of the cells of a notebook that is new to the gradebook."""
+        graded, commented, held = self._graded[self.assignment], self._commented[self.assignment], _held(report)
+        scores = [
+            {
+                "notebook_id": notebook,
+                "cell_id": graded[name],
+                "auto_score": cell.auto,
+                "needs_manual_grade": name in held or cell.auto is None,
+            }
+            for name, cell in row.cells.items()
+        ]
+        new.add(Grade, scores)
+        texts = [
+            {"notebook_id": notebook, "cell_id": cell, "auto_comment": row.comments[name]}
+            for name, cell in commented.items()
+        ]
+        new.add(Comment, texts)
+
+    def _empty_cells(self, notebook: str) -> tuple[tuple[Any, Collection[str], dict[str, Any]], ...]:
+        """The tables of the cells' rows, the cells of a notebook in each, and the values of a row of a new notebook."""
+        return (
+            (Grade, self._graded[notebook].values(), {"needs_manual_grade": True}),
+            (Comment, self._commented[notebook].values(), {}),
+        )
 
     @at_work()
     def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
@@ -311,48 +391,47 @@ class GradebookWriter:
             connection.execute(of_student.values(needs_manual_grade=True))
             connection.execute(_COMMENT, [{"notebook": row.id, "cell": next(iter(cells.values())), "text": message}])
 
-    def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
-        """The id of a student's submitted notebook, and whether it is new.
+    def _submitted(
+        self, connection: Connection, new: "_NewRows", student: str, timestamp: datetime | None
+    ) -> tuple[str, bool, float, float | None]:
+        """A student's submitted notebook: its id, whether it is new, how many seconds it is late, its late penalty.
 
-        Makes every row that nbgrader would make for it, except the cells' rows of a new notebook.
+        Adds every row that nbgrader would make for it to ``new``, except the cells' rows of a new notebook.
         """
         sought = {"student": student, "assignment": self._assignment_id, "notebooks": [*self._notebooks.values()]}
         rows = connection.execute(_SUBMITTED, sought).all()
-        submission = rows[0].submission if rows else None
+        submission, dated, extension = rows[0][:3] if rows else (None, None, None)
         submitted = {row.notebook: row.submitted for row in rows if row.notebook}
+        penalties = {row.notebook: row.penalty for row in rows}
         if not rows:
-            connection.execute(insert(Student), {"id": student})
+            new.add(Student, [{}], [student])
         if submission is None:
             values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
-            submission = _add(connection, SubmittedAssignment, values)
+            submission = new.add(SubmittedAssignment, [values])
         elif timestamp is not None:
             connection.execute(
                 update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
             )
         is_new = self._notebook not in submitted
         for name, key in self._notebooks.items():
-            new = key not in submitted
-            if new:
-                submitted[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
+            first = key not in submitted
+            if first:
+                values = {"notebook_id": key, "assignment_id": submission, "flagged": False}
+                submitted[key] = new.add(SubmittedNotebook, [values])
             # the rows of a new notebook of ours are inserted with their scores and comments
-            if not (new and key == self._notebook):
-                self._complete(connection, Grade, submitted[key], self._graded[name].values())
-                self._complete(connection, Comment, submitted[key], self._commented[name].values())
-        return submitted[self._notebook], is_new
+            if not (first and key == self._notebook):
+                for table, cells, of_cell in self._empty_cells(name):
+                    missing = self._missing(connection, table, submitted[key], cells)
+                    new.add(table, [{"notebook_id": submitted[key], "cell_id": cell, **of_cell} for cell in missing])
+        seconds = lateness(self._duedate, timestamp or dated, extension)
+        return submitted[self._notebook], is_new, seconds, penalties.get(self._notebook)
 
     @staticmethod
-    def _complete(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> None:
+    def _missing(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> list[str]:
+        """Those of the ``cells`` of which a submitted notebook has no row."""
         known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
         present = set(connection.execute(known).scalars())
-        missing = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in present]
-        if missing:
-            connection.execute(insert(table), _with_ids(missing, "id"))
-
-    def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
-        """Set the late penalty given by nbgrader's configured plugin, and return it."""
-        penalty = self._late.penalty(student, score, self._lateness(connection, student, None))
-        connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
-        return penalty or 0.0
+        return [cell for cell in cells if cell not in present]
 
     def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
         """Seconds that a student's hand-in is late: see :func:`.lateness`.
@@ -367,6 +446,11 @@ class GradebookWriter:
         return lateness(self._duedate, timestamp or submission.timestamp, submission.extension)
 
 
+def _held(report: Report) -> set[str]:
+    """The cells that somebody has to look at."""
+    return {verdict.id for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
+
+
 def _needs_review(cell: CellGrade, points: float | None, *, is_held: bool, is_same: bool) -> bool:
     """Whether a cell needs manual review after its automatic score was written: ``points``, None if it has none."""
     if cell.manual is None:
@@ -374,17 +458,56 @@ def _needs_review(cell: CellGrade, points: float | None, *, is_held: bool, is_sa
     return cell.waiting or not is_same or (points is not None and points != cell.auto)
 
 
-def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
-    """Insert one row and return its id."""
-    connection.execute(insert(table), rows := _with_ids([values], "id"))
-    return str(rows[0]["id"])
+class _NewRows:
+    """Rows to be inserted, table by table, in the order in which they refer to each other."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, list[dict[str, Any]]]] = []
+
+    def add(self, table: Any, rows: Sequence[Mapping[str, Any]], ids: Sequence[str] = ()) -> str:
+        """Add rows that have the same columns, all that have a default in nbgrader's models; the id of the first.
+
+        The ids are 32 hexadecimal digits, as nbgrader's, unless others are given; later ids are larger.
+        """
+        # rows written together are then neighbours in the index, not each on a different page of a large class's index
+        prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
+        ids = ids or [f"{prefix}{number:04x}" for number in range(len(rows))]
+        if rows:
+            self._rows.append((table, [{"id": key, **row} for key, row in zip(ids, rows, strict=True)]))
+        return next(iter(ids), "")
+
+    def insert_alone(self, connection: Connection) -> None:
+        """Insert the rows, in a transaction of their own.
+
+        Raises
+        ------
+        IntegrityError
+            Such a row is there, or one that they refer to is not; none is inserted.
+        """
+        if connection.dialect.driver == "psycopg2":
+            # what is sent as one text is a transaction, without a word at its start and its end that are answered
+            self.insert(connection.execution_options(isolation_level="AUTOCOMMIT"))
+        else:
+            with connection.begin():
+                self.insert(connection)
+
+    def insert(self, connection: Connection) -> None:
+        """Insert the rows."""
+        if connection.dialect.driver != "psycopg2":
+            for table, rows in self._rows:
+                connection.execute(insert(table), rows)
+        elif self._rows:
+            # each answer of a server is waited for, and SQLAlchemy would put the text together again each time
+            texts = (_insertion(table.__tablename__, tuple(rows[0]), len(rows)) for table, rows in self._rows)
+            values = (value for _, rows in self._rows for row in rows for value in row.values())
+            connection.exec_driver_sql("; ".join(texts), tuple(values))
 
 
-def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict[str, Any]]:
-    """The rows with ids of 32 hexadecimal digits, as nbgrader's; later ids are larger."""
-    # rows written together are then neighbours in the index, not each on a different page of a large class's index
-    prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
-    return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
+@cache
+def _insertion(table: str, columns: Sequence[str], rows: int) -> str:
+    """A statement that inserts so many rows, with a ``%s`` for each value."""
+    row = f"({', '.join(['%s'] * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
 
 
 def _described(notebook: Any) -> tuple[Any, ...]:
