@@ -33,6 +33,7 @@ from handgrad.submission.submission import Submission
 from helpers.inputs import named
 from helpers.paths import MISTAKES, NOTEBOOKS, ROOT
 from helpers.text_formats import FORMATS
+from helpers.warm_grader import warm_grader
 
 FORWARD, BACKWARD, CLOSED_FORM, TRAINING = "emb = C[Xb]", "# every gradient", "dlogits = None", "# fourth exercise"
 """How cells of the notebook begin."""
@@ -465,7 +466,7 @@ def test_one_notebook_for_several_exercises(name: str, lecture: NotebookNode) ->
     (stub,) = exercise.stubs
     wrong = copy.deepcopy(lecture)
     _replace(wrong, BACKWARD, (rf"^{stub} = (.*)", rf"{stub} = 2 * \1"))
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
         for notebook, losses in ((lecture, {}), (wrong, {stub: "failed"})):
             assert _losses(_grade(grader, notebook)) == losses
 

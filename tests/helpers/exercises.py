@@ -18,6 +18,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 from helpers import shortened
 from helpers.paths import ASSIGNMENTS, ROOT
+from helpers.warm_grader import warm_grader
 
 SEED = 271828
 EXERCISES = {
@@ -56,13 +57,13 @@ RELEASES = {name: released(solution) for name, solution in SOLUTIONS.items()}
 
 @contextmanager
 def warm_graders() -> Iterator[Callable[[str], Grader]]:
-    """One warm grader for all cases of an exercise; six seconds are plenty for a cell, on a busy machine too."""
+    """One warm grader for all cases of an exercise; three seconds are plenty for a cell, on a busy machine too."""
     with ExitStack() as stack:
 
         @functools.cache
         def grader(assignment: str) -> Grader:
             return stack.enter_context(
-                Grader(EXERCISES[assignment], [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0)))
+                warm_grader(EXERCISES[assignment], [SEED], settings=GradingSettings(limits=Limits(cell_seconds=3.0)))
             )
 
         yield grader

@@ -14,6 +14,7 @@ from helpers.exercises import EXERCISES, grade, warm_graders
 from helpers.inputs import named
 from helpers.mistakes_page import PAGE, page
 from helpers.paths import ASSIGNMENTS, ATTACKS, MISTAKES, ROOT, mistake
+from helpers.warm_grader import warm_grader
 
 KNOWN, HOSTILE = read_cases(MISTAKES), read_cases(ATTACKS)
 
@@ -79,7 +80,7 @@ def test_other_seeds(assignment: str) -> None:
 
 def _assert_as_its_file_says(cases: Sequence[Case], seed: int) -> None:
     exercise = EXERCISES[cases[0].assignment]
-    with Grader(exercise, [seed]) as grader:
+    with warm_grader(exercise, [seed]) as grader:
         for case in cases:
             report = grade(case, grader)
             assert _summary(report) == case.expected(exercise), (case.name, seed)
