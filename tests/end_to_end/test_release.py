@@ -194,7 +194,7 @@ def test_the_page_for_students() -> None:
                 assert symptom.replace("`cmp`", "'cmp'") in text
 
 
-@pytest.mark.parametrize("capability", ["default", "avx2"])
+@pytest.mark.parametrize("capability", ["default", pytest.param("avx2", marks=pytest.mark.slow)])
 def test_recorded_values_are_those_of_every_processor(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a release has of a worked solution does not depend on threads and on vector instructions."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)
