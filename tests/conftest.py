@@ -24,7 +24,7 @@ from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox import fork_server
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
-from helpers.paths import ROOT
+from helpers.paths import ROOT, TESTS
 from helpers.warm_grader import OnDemand, warm_grader
 
 # the suite's fuzzing is short and the same every time; `--hypothesis-profile=long` is the search
@@ -47,6 +47,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--submission", metavar="NOTEBOOK", help="the notebook that tests/hidden grades; the worked solution if none"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The graded tests of one exercise are enough for `make test`: all solutions are graded elsewhere too."""
+    for item in items:
+        if item.path.is_relative_to(TESTS / "hidden") and item.path.parent.name != "backprop":
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -186,8 +186,9 @@ def _verified(course: Course) -> dict[str, Any]:
     return dict(found)
 
 
-def test_files_in_a_folder(course: Course) -> None:
-    """A file in a folder next to the notebook is released, compared, graded and checked with it."""
+@pytest.fixture
+def words(course: Course) -> Path:
+    """A file in a folder next to the notebook of an exercise, which is released."""
     words = course.folder("source") / "layer/data/words.txt"
     words.parent.mkdir(parents=True)
     words.write_text("one two three four")
@@ -195,9 +196,19 @@ def test_files_in_a_folder(course: Course) -> None:
     script.write_text(SCRIPT.replace("x = torch", READS + "x = torch"))
     _filled(new_exercise(course, "layer", script))
     _release(course, "layer")
+    return words
+
+
+@pytest.mark.slow
+def test_files_in_a_folder_are_there(course: Course, words: Path) -> None:
+    """A file in a folder next to the notebook is there when it is graded and checked."""
     (proof,) = verify(course)
     assert proof.sound, proof.faults
     assert "the worked solution has full marks by handgrad check" in proof.proved
+
+
+def test_files_in_a_folder(course: Course, words: Path) -> None:
+    """A file in a folder next to the notebook is released and compared with it."""
     assert (course.folder("release") / "layer/data/words.txt").is_file()
     words.write_text("one two three five")
     with dry_run_of(course, "layer") as stage:
