@@ -248,7 +248,7 @@ def test_check_bad_input(tmp_path: Path) -> None:
         with named(sentence):
             path = tmp_path / f"mine-{number}.ipynb"
             make(path)  # type: ignore[operator]
-            done = process("check", path, "--exercise", ROOT / "source/backprop/backprop.ipynb", folder=tmp_path)
+            done = handgrad("check", path, "--exercise", ROOT / "source/backprop/backprop.ipynb", folder=tmp_path)
             assert done.returncode == 2
             # of a notebook without answers it is said when it was saved
             assert done.stdout == "" or (done.stdout.startswith(f"{path.name}, saved ") and "none of" in sentence)

@@ -97,6 +97,7 @@ def test_grade(planted: tuple[Path, Path]) -> None:
     assert not proof.exists(), proof.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_autograde(planted: tuple[Path, Path]) -> None:
     """nbgrader's own command too."""
     root, proof = planted

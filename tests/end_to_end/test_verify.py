@@ -285,6 +285,7 @@ def test_without_our_steps(course: Course, layer: Path, make_notebook: Callable[
     assert "c.GenerateAssignment.preprocessors" in what_is_missing(Course.at(course.root))
 
 
+@pytest.mark.slow
 def test_ordinary_assignment_without_our_steps(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
     """In a course without handgrad's steps ordinary assignments are released as ever."""
     (course.root / "nbgrader_config.py").write_text("c = get_config()\n")
