@@ -165,5 +165,5 @@ def test_each_round_by_itself() -> None:
     assert second == everything - {name}
     mutant = Mutant(name, "only there", stub.source, solution)
     for seeds, passed in (([5, 6], [mutant]), ([7], [])):
-        with Grader(exercise, seeds, SETTINGS) as grader:
+        with warm_grader(exercise, seeds, SETTINGS) as grader:
             assert passing_with_a_seed(grader, solved, [mutant]) == passed
