@@ -21,14 +21,19 @@ from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.reference import Reference
 from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
+from handgrad.sandbox import fork_server
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
-from helpers.paths import ROOT
+from helpers.paths import ROOT, TESTS
+from helpers.warm_grader import OnDemand, warm_grader
 
 # the suite's fuzzing is short and the same every time; `--hypothesis-profile=long` is the search
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None, max_examples=50)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=20_000, print_blob=True)
 hypothesis.settings.load_profile("suite")
+
+# also for graders that a worker in this process makes
+fork_server.begin(OnDemand())
 
 # a shell starts what runs in the background with Ctrl-C ignored, and `nohup` with SIGHUP: the commands that are tested
 # would inherit that, but no handler of this process
@@ -42,6 +47,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--submission", metavar="NOTEBOOK", help="the notebook that tests/hidden grades; the worked solution if none"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The graded tests of one exercise are enough for `make test`: all solutions are graded elsewhere too."""
+    for item in items:
+        if item.path.is_relative_to(TESTS / "hidden") and item.path.parent.name != "backprop":
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -89,7 +102,7 @@ def references(exercise: Exercise) -> tuple[Reference, ...]:
 @pytest.fixture(scope="session")
 def grader(exercise: Exercise) -> Iterator[Grader]:
     """A warm grader for the exercise, with one hidden seed."""
-    with Grader(exercise, [314159], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [314159], settings=GradingSettings(limits=Limits(cell_seconds=3.0))) as grader:
         yield grader
 
 

@@ -33,6 +33,7 @@ from handgrad.submission.submission import Submission
 from helpers.inputs import named
 from helpers.paths import MISTAKES, NOTEBOOKS, ROOT
 from helpers.text_formats import FORMATS
+from helpers.warm_grader import warm_grader
 
 FORWARD, BACKWARD, CLOSED_FORM, TRAINING = "emb = C[Xb]", "# every gradient", "dlogits = None", "# fourth exercise"
 """How cells of the notebook begin."""
@@ -458,14 +459,14 @@ def test_found_among_exercises_that_share_gradients(kind: str, tmp_path: Path, m
         assert exercise_for(tmp_path / "mine.ipynb", notebook).name == name
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "batch_norm"])
+@pytest.mark.parametrize("name", ["cross_entropy", pytest.param("batch_norm", marks=pytest.mark.slow)])
 def test_one_notebook_for_several_exercises(name: str, lecture: NotebookNode) -> None:
     """A notebook of all exercises answers each; the training loop, with a forward pass of its own, answers none."""
     exercise = Exercise.read(ROOT / "source" / name / f"{name}.ipynb")
     (stub,) = exercise.stubs
     wrong = copy.deepcopy(lecture)
     _replace(wrong, BACKWARD, (rf"^{stub} = (.*)", rf"{stub} = 2 * \1"))
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
         for notebook, losses in ((lecture, {}), (wrong, {stub: "failed"})):
             assert _losses(_grade(grader, notebook)) == losses
 
@@ -489,7 +490,7 @@ def _check(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[
 
 
 def test_command(tmp_path: Path, lecture: NotebookNode) -> None:
-    """`handgrad check` needs nothing but the notebook; a bad --rename is a sentence and status 2."""
+    """`handgrad check` needs nothing but the notebook."""
     notebook = copy.deepcopy(lecture)
     _rename(notebook, "avg", "bnmeani")
     _replace(notebook, FORWARD, (r"^avg = .*", "avg = hprebn.mean(0, keepdim=True)"))
@@ -498,9 +499,6 @@ def test_command(tmp_path: Path, lecture: NotebookNode) -> None:
     done = _check(path, "--rename", "avg=bnmeani", "--format", "json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["score"] == 26
-    done = _check(path, "--rename", "avg=bnmeanie", folder=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == "handgrad: --rename avg=bnmeanie: there is no tensor bnmeanie. Did you mean bnmeani?\n"
 
 
 def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +517,7 @@ def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyP
     forbidden_names._after.cache_clear()
     monkeypatch.setattr(ast, "parse", counting)
     submission = Submission.of(read_notebook(ROOT / "tests/notebooks/colab.ipynb"), exercise)
-    with Grader(exercise, [314159], GradingSettings(trust=True)) as grader:
+    with warm_grader(exercise, [314159], GradingSettings(trust=True)) as grader:
         grader.grade(submission)
     assert len(parsed) > 50
     assert [source for source, count in Counter(parsed).items() if count > 1] == []

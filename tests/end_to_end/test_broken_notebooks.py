@@ -19,6 +19,7 @@ from handgrad.course.course import Course
 from handgrad.exercise.exercise import grade_id, kind_of
 from handgrad.report.records import Report, ReportOutcome
 from helpers import paths
+from helpers.commands import handgrad
 from helpers.inputs import named
 from helpers.paths import ROOT, mistake
 
@@ -431,7 +432,7 @@ def _make_course(course: Path, solved: NotebookNode, files: Iterable[str], cells
     for kind in ("source", "release", "solutions"):
         shutil.copytree(ROOT / kind, course / kind)
     config = (ROOT / "nbgrader_config.py").read_text(encoding="utf-8")
-    (course / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 6.0\n", encoding="utf-8")
+    (course / "nbgrader_config.py").write_text(f"{config}\nc.Handgrad.cell_seconds = 3.0\n", encoding="utf-8")
     release, solution = (
         nbformat.read(course / kind / "backprop/backprop.ipynb", as_version=4) for kind in ("release", "solutions")
     )
@@ -456,8 +457,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory, solved: NotebookNode) -> Gr
     """A class of broken notebooks and their honest neighbours, graded by one command."""
     course = tmp_path_factory.mktemp("broken")
     _make_course(course, solved, FILES, CELLS)
-    command = ["handgrad", "grade", "backprop", "--no-feedback"]
-    done = subprocess.run(command, cwd=course, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = handgrad("grade", "backprop", "--no-feedback", folder=course)
     reports = stored_reports(Course.at(course), "backprop")
     return Graded(course, done, {report.student: report for report in reports})
 

@@ -45,6 +45,20 @@ def course(tmp_path: Path) -> Course:
     return make_course(tmp_path / "course", s01=RIGHT, s02=SLIP, s03=UNTOUCHED)
 
 
+@pytest.fixture(scope="module")
+def graded_once(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """The same course, graded."""
+    course = make_course(tmp_path_factory.mktemp("graded") / "course", s01=RIGHT, s02=SLIP, s03=UNTOUCHED)
+    grade(course, feedback=True)
+    return course
+
+
+@pytest.fixture
+def graded(graded_once: Course, tmp_path: Path) -> Course:
+    """A copy of the graded course."""
+    return Course.at(shutil.copytree(graded_once.root, tmp_path / "course"))
+
+
 def with_points(course: Course, points: float) -> Course:
     """The course, whose check of dprobs is worth other points."""
     path = course.exercise_path("backprop")
@@ -72,9 +86,9 @@ def test_a_class_that_was_never_graded(course: Course) -> None:
     assert "Nothing was written." in table
 
 
-def test_what_has_changed(course: Course) -> None:
+def test_what_has_changed(graded: Course) -> None:
     """Only what would be graded again is run; its reason, the old and the new score stand in the table."""
-    grade(course, feedback=True)
+    course = graded
     hand_in(course.root, "s03", RIGHT)
     before = files(course.root)
     changes = would_change(course)
@@ -92,9 +106,9 @@ def test_what_has_changed(course: Course) -> None:
     assert "s01" not in table
 
 
-def test_other_settings(course: Course) -> None:
+def test_other_settings(graded: Course) -> None:
     """Another share of the points is another report; a manual score that stays is named."""
-    grade(course, feedback=True)
+    course = graded
     with Gradebook(f"sqlite:///{course.root}/gradebook.db", course_id="handgrad") as gradebook:
         gradebook.find_grade("check_dC", "backprop", "backprop", "s02").manual_score = 0.5
         gradebook.db.commit()
@@ -106,10 +120,9 @@ def test_other_settings(course: Course) -> None:
     assert entry.by_hand == ("check_dC",)
 
 
-def test_other_points_run_nothing(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_points_run_nothing(graded: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     """If only points have changed, the stored report has the new ones, here and in the grading that follows."""
-    grade(course, feedback=True)
-    course = with_points(course, 4.0)
+    course = with_points(graded, 4.0)
     before = files(course.root)
 
     def nobody(*_: object) -> None:
@@ -136,10 +149,9 @@ def test_other_points_run_nothing(course: Course, monkeypatch: pytest.MonkeyPatc
     assert grade(course).unchanged == 3
 
 
-def test_force(course: Course) -> None:
+def test_force(graded: Course) -> None:
     """With --force everybody is run, and nothing changes where nothing has changed."""
-    grade(course)
-    changes = would_change(course, force=True)
+    changes = would_change(graded, force=True)
     assert {change.reason for change in changes.values()} == {"--force"}
     assert "0 of 3 submissions would get another report or score." in dry_run_table(list(changes.values()))
 
@@ -170,9 +182,9 @@ def test_an_old_course_keeps_its_scores(old: Course) -> None:
     assert grade(old, feedback=True).unchanged == 3
 
 
-def test_nothing_is_graded_again_without_a_reason(course: Course) -> None:
+def test_nothing_is_graded_again_without_a_reason(graded: Course) -> None:
     """Texts, comments, unrelated settings, drop-outs and files of Jupyter's grade nobody again, nor reopen a score."""
-    grade(course, feedback=True)
+    course = graded
     root = course.root
     with Gradebook(f"sqlite:///{root}/gradebook.db", course_id="handgrad") as gradebook:
         gradebook.find_grade("check_dC", "backprop", "backprop", "s02").manual_score = 0.5

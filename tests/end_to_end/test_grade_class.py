@@ -360,6 +360,7 @@ def test_killed_at_many_points(tmp_path: Path) -> None:
     assert done(disturbed) == 200
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies(tmp_path: Path) -> None:
     """A worker that is killed is replaced, and nobody's score is lost."""
     course = class_of(tmp_path, 8)

@@ -56,12 +56,16 @@ def test_the_report(tmp_path: Path) -> None:
     assert {one["tensor"]: one["outcome"] for one in report["checks"]} == {"y": "failed", "w": "passed"}
 
 
-def test_an_exercise_is_recognised() -> None:
+@pytest.mark.parametrize(
+    "path",
+    [OWN / "renamed_lecture.py", pytest.param(NOTEBOOKS / "colab.ipynb", marks=pytest.mark.slow)],
+    ids=["renamed", "as it is"],
+)
+def test_an_exercise_is_recognised(path: Path) -> None:
     """A notebook of the lecture's network has the exercise's 26 rows, under any names."""
-    for path in (NOTEBOOKS / "colab.ipynb", OWN / "renamed_lecture.py"):
-        report = check_own(path)
-        assert report.assignment == "backprop"
-        assert (report.score, len(report.checks)) == (26, 26)
+    report = check_own(path)
+    assert report.assignment == "backprop"
+    assert (report.score, len(report.checks)) == (26, 26)
 
 
 def test_a_release_is_marked_as_one() -> None:
@@ -75,7 +79,17 @@ def test_a_release_is_marked_as_one() -> None:
         assert not is_own(exported, exercise_for(path, exported))
 
 
-def test_a_service_marks_against_the_exercise(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--format", "gradescope"),
+        pytest.param(
+            ("--exercise", ROOT / "release/backprop/exercise.json", "--format", "json"), marks=pytest.mark.slow
+        ),
+    ],
+    ids=["service", "exercise"],
+)
+def test_a_service_marks_against_the_exercise(options: tuple[str | Path, ...], tmp_path: Path) -> None:
     """With a service's format or an exercise, a forward pass of one's own earns nothing."""
     answers = "\n".join(f"d{name} = torch.ones_like({name})" for name in ("probs", "counts", "logits", "h"))
     names = "probs, counts, logits, h"
@@ -86,9 +100,7 @@ def test_a_service_marks_against_the_exercise(tmp_path: Path) -> None:
         answers,
     )
     assert check_own(path).score == 4
-    done = _check(path, "--format", "gradescope", folder=tmp_path)
-    assert json.loads(done.stdout)["score"] == 0
-    done = _check(path, "--exercise", ROOT / "release/backprop/exercise.json", "--format", "json", folder=tmp_path)
+    done = _check(path, *options, folder=tmp_path)
     assert json.loads(done.stdout)["score"] == 0
 
 

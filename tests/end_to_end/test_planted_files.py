@@ -78,7 +78,7 @@ def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("place", [".", "submitted/eve/backprop"])
+@pytest.mark.parametrize("place", [pytest.param(".", marks=pytest.mark.slow), "submitted/eve/backprop"])
 def test_check(planted: tuple[Path, Path], place: str) -> None:
     """A notebook is checked without its neighbours, from wherever."""
     root, proof = planted
@@ -97,6 +97,7 @@ def test_grade(planted: tuple[Path, Path]) -> None:
     assert not proof.exists(), proof.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_autograde(planted: tuple[Path, Path]) -> None:
     """nbgrader's own command too."""
     root, proof = planted

@@ -83,6 +83,7 @@ def test_command(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(page.parent)
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_in_a_browser(course: Course, tmp_path: Path) -> None:
     """In a browser the cards and the outputs are visible."""

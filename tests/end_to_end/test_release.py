@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from handgrad.course.solution_recording import record_solution
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import anchor, recorded_in, students_page
+from helpers.exercises import FEW
 from helpers.inputs import named
 from helpers.paths import ASSIGNMENTS, ENVIRONMENT, ROOT
 
@@ -34,14 +35,18 @@ for assignment in sys.argv[1:]:
 """`nbgrader generate_assignment` and `generate_solution` of every assignment, nbgrader being imported once."""
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A course with what nbgrader's own commands make of the source."""
-    course = tmp_path_factory.mktemp("generated")
+def generate(course: Path, assignments: Sequence[str]) -> Path:
+    """Fill a course with what nbgrader's own commands make of the source."""
     shutil.copytree(ROOT / "source", course / "source")
     shutil.copy(ROOT / "nbgrader_config.py", course)
-    subprocess.run([sys.executable, "-c", GENERATE, *ASSIGNMENTS], cwd=course, env=ENVIRONMENT, check=True)
+    subprocess.run([sys.executable, "-c", GENERATE, *assignments], cwd=course, env=ENVIRONMENT, check=True)
     return course
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course with what nbgrader's own commands make of the source of each assignment."""
+    return generate(tmp_path_factory.mktemp("generated"), ASSIGNMENTS)
 
 
 def _cells(path: Path) -> Iterator[tuple[Any, ...]]:
@@ -50,9 +55,8 @@ def _cells(path: Path) -> Iterator[tuple[Any, ...]]:
         yield cell.cell_type, cell.id, cell.source, json.dumps(cell.metadata, sort_keys=True)
 
 
-def test_no_drift(generated: Path) -> None:
-    """The committed folders hold what the source gives: sources, ids, metadata and files beside the notebook."""
-    for assignment in ASSIGNMENTS:
+def _assert_no_drift(generated: Path, assignments: Sequence[str]) -> None:
+    for assignment in assignments:
         for kind in ["release", "solutions"]:
             with named(assignment, kind):
                 made, committed = generated / kind / assignment, ROOT / kind / assignment
@@ -69,6 +73,17 @@ def test_no_drift(generated: Path) -> None:
                         assert (made / name).read_bytes() == (committed / name).read_bytes(), (
                             f"run `make release`: {name} differs"
                         )
+
+
+def test_no_drift(tmp_path: Path) -> None:
+    """The committed folders hold what the source gives: sources, ids, metadata and files beside the notebook."""
+    _assert_no_drift(generate(tmp_path / "course", FEW), FEW)
+
+
+@pytest.mark.slow
+def test_no_drift_of_any(generated: Path) -> None:
+    """The same of every assignment."""
+    _assert_no_drift(generated, ASSIGNMENTS)
 
 
 def _put_wheel(folder: Path) -> None:
@@ -156,22 +171,26 @@ def test_a_student_needs_one_pip_command(generated: Path, tmp_path: Path) -> Non
     assert "26 passed" in solved.stdout
 
 
-def test_pytest_prints_the_sentence_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "dlogits is not written yet."),
+        pytest.param('{"cells": [', "half-written", marks=pytest.mark.slow),
+    ],
+    ids=["as released", "half"],
+)
+def test_pytest_prints_the_sentence_alone(content: str, sentence: str, tmp_path: Path) -> None:
     """A failure of a released folder's tests is a sentence, without the test's source; so is a file that is none."""
     folder = tmp_path / "cross_entropy"
     shutil.copytree(ROOT / "release" / "cross_entropy", folder)
+    if content:
+        (folder / "cross_entropy.ipynb").write_text(content, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-
-    def printed() -> str:
-        done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-        assert "1 failed" in done.stdout
-        for source in ("def test_gradient", "pytest.fail", "Traceback", "Error"):
-            assert source not in done.stdout
-        return done.stdout
-
-    assert "dlogits is not written yet." in printed()
-    (folder / "cross_entropy.ipynb").write_text('{"cells": [', encoding="utf-8")
-    assert "half-written" in printed()
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert "1 failed" in done.stdout
+    for source in ("def test_gradient", "pytest.fail", "Traceback", "Error"):
+        assert source not in done.stdout
+    assert sentence in done.stdout
 
 
 def test_the_page_for_students() -> None:
@@ -194,7 +213,7 @@ def test_the_page_for_students() -> None:
                 assert symptom.replace("`cmp`", "'cmp'") in text
 
 
-@pytest.mark.parametrize("capability", ["default", "avx2"])
+@pytest.mark.parametrize("capability", ["default", pytest.param("avx2", marks=pytest.mark.slow)])
 def test_recorded_values_are_those_of_every_processor(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a release has of a worked solution does not depend on threads and on vector instructions."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)

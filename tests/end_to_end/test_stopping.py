@@ -62,15 +62,18 @@ def stop(
     return text
 
 
-def test_grading_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stops",
+    [
+        pytest.param([("1", signal.SIGINT, 2)], id="once"),
+        pytest.param([("1", signal.SIGTERM, 0), ("2", signal.SIGHUP, 3)], id="twice", marks=pytest.mark.slow),
+    ],
+)
+def test_grading_is_stopped(stops: list[tuple[str, signal.Signals, int]], tmp_path: Path) -> None:
     """With one worker and with two, at the start and in the middle: what was graded is kept, and the rest is left."""
     course = class_of(tmp_path / "course", 16)
     before = 0
-    for workers, how, more in (
-        ("1", signal.SIGTERM, 0),
-        ("2", signal.SIGHUP, 3),
-        ("1", signal.SIGINT, 2),
-    ):
+    for workers, how, more in stops:
         started = time.monotonic()
 
         def far_enough(before: int = before, more: int = more, started: float = started) -> bool:

@@ -186,8 +186,9 @@ def _verified(course: Course) -> dict[str, Any]:
     return dict(found)
 
 
-def test_files_in_a_folder(course: Course) -> None:
-    """A file in a folder next to the notebook is released, compared, graded and checked with it."""
+@pytest.fixture
+def words(course: Course) -> Path:
+    """A file in a folder next to the notebook of an exercise, which is released."""
     words = course.folder("source") / "layer/data/words.txt"
     words.parent.mkdir(parents=True)
     words.write_text("one two three four")
@@ -195,9 +196,19 @@ def test_files_in_a_folder(course: Course) -> None:
     script.write_text(SCRIPT.replace("x = torch", READS + "x = torch"))
     _filled(new_exercise(course, "layer", script))
     _release(course, "layer")
+    return words
+
+
+@pytest.mark.slow
+def test_files_in_a_folder_are_there(course: Course, words: Path) -> None:
+    """A file in a folder next to the notebook is there when it is graded and checked."""
     (proof,) = verify(course)
     assert proof.sound, proof.faults
     assert "the worked solution has full marks by handgrad check" in proof.proved
+
+
+def test_files_in_a_folder(course: Course, words: Path) -> None:
+    """A file in a folder next to the notebook is released and compared with it."""
     assert (course.folder("release") / "layer/data/words.txt").is_file()
     words.write_text("one two three five")
     with dry_run_of(course, "layer") as stage:
@@ -274,6 +285,7 @@ def test_without_our_steps(course: Course, layer: Path, make_notebook: Callable[
     assert "c.GenerateAssignment.preprocessors" in what_is_missing(Course.at(course.root))
 
 
+@pytest.mark.slow
 def test_ordinary_assignment_without_our_steps(course: Course, make_notebook: Callable[..., NotebookNode]) -> None:
     """In a course without handgrad's steps ordinary assignments are released as ever."""
     (course.root / "nbgrader_config.py").write_text("c = get_config()\n")

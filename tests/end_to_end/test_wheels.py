@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from importlib.metadata import distributions
@@ -18,6 +16,7 @@ from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
 from handgrad.installation import origin
+from helpers.commands import handgrad
 from helpers.paths import ROOT
 
 Installed = Callable[[str | None], None]
@@ -219,12 +218,7 @@ def test_the_command(course: Course) -> None:
     names.unlink()
     names.symlink_to("../../data/names.txt")
     for command in ("release", "verify"):
-        done = subprocess.run(
-            [sys.executable, "-m", "handgrad.cli", command, "--course", str(course.root)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 2
-        assert done.stdout == ""
-        assert done.stderr.startswith("handgrad: links lead to missing files (source/cross_entropy/")
+        ended = handgrad(command, folder=course.root)
+        assert ended.returncode == 2
+        assert ended.stdout == ""
+        assert ended.stderr.startswith("handgrad: links lead to missing files (source/cross_entropy/")

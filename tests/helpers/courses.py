@@ -15,7 +15,7 @@ from handgrad.course.course import Course
 from handgrad.report.records import Report
 from helpers.paths import ROOT, mistake
 
-SETTINGS = "c.Handgrad.seeds = [5]\nc.Handgrad.cell_seconds = 6.0\n"
+SETTINGS = "c.Handgrad.seeds = [5]\nc.Handgrad.cell_seconds = 3.0\n"
 TWO_POINTS = """
 from nbgrader.plugins import LateSubmissionPlugin
 

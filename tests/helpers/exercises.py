@@ -2,9 +2,12 @@
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
+import pytest
+from _pytest.mark import ParameterSet
 from nbformat import NotebookNode
 
 from handgrad.authoring.cases import Case
@@ -18,7 +21,9 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 from helpers import shortened
 from helpers.paths import ASSIGNMENTS, ROOT
+from helpers.warm_grader import warm_grader
 
+T = TypeVar("T")
 SEED = 271828
 EXERCISES = {
     name: shortened.exercise(name)
@@ -28,6 +33,13 @@ EXERCISES = {
 }
 WITH_GRADIENTS = [name for name, exercise in EXERCISES.items() if exercise.tensors]
 """The exercises that ask for gradients; the others ask for values alone."""
+FEW = ("attention", "backprop", "operations", "optimizers")
+"""Exercises of each kind. What is asked of each exercise, `make test` asks of these, and `make test-all` of all."""
+
+
+def few_are_fast(cases: Iterable[T], assignment: Callable[[T], str] = str) -> list[T | ParameterSet]:
+    """The cases as parameters: those of other exercises than the FEW are slow tests."""
+    return [case if assignment(case) in FEW else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def _solution(name: str) -> NotebookNode:
@@ -56,13 +68,13 @@ RELEASES = {name: released(solution) for name, solution in SOLUTIONS.items()}
 
 @contextmanager
 def warm_graders() -> Iterator[Callable[[str], Grader]]:
-    """One warm grader for all cases of an exercise; six seconds are plenty for a cell, on a busy machine too."""
+    """One warm grader for all cases of an exercise; three seconds are plenty for a cell, on a busy machine too."""
     with ExitStack() as stack:
 
         @functools.cache
         def grader(assignment: str) -> Grader:
             return stack.enter_context(
-                Grader(EXERCISES[assignment], [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0)))
+                warm_grader(EXERCISES[assignment], [SEED], settings=GradingSettings(limits=Limits(cell_seconds=3.0)))
             )
 
         yield grader

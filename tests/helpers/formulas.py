@@ -12,8 +12,9 @@ from handgrad.grading.settings import GradingSettings
 from handgrad.report.records import Verdict
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
+from helpers.warm_grader import warm_grader
 
-SETTINGS = GradingSettings(limits=Limits(cell_seconds=6.0))
+SETTINGS = GradingSettings(limits=Limits(cell_seconds=3.0))
 OUTCOMES = {"right": ("passed",), "wrong": ("partial", "failed")}
 """What the formulas of a kind may get: a wrong one gives a value, and does not end in an error."""
 
@@ -57,7 +58,7 @@ def judge(exercise: Exercise, solution: Mapping[str, str], right: Formulas, wron
     tried = [("right", dict(solution))]
     tried += [(kind, row) for kind, formulas in (("right", right), ("wrong", wrong)) for row in rows(formulas)]
     found = []
-    with Grader(exercise, [seed], SETTINGS) as grader:
+    with warm_grader(exercise, [seed], SETTINGS) as grader:
         for kind, row in tried:
             judged = verdicts(grader, {**solution, **row})
             found += [Judged(kind, formula, judged[gradient]) for gradient, formula in row.items()]

@@ -53,11 +53,13 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
     return found
 
 
+@pytest.mark.slow
 def test_right_and_wrong(judged: list[Judged]) -> None:
     """Every right formula passes, and no wrong one does."""
     assert not [f"{one.kind}, {one.verdict.outcome}: {one.formula}" for one in judged if not one.is_as_it_should]
 
 
+@pytest.mark.slow
 def test_share_of_named_mistakes(judged: list[Judged], capsys: pytest.CaptureFixture[str]) -> None:
     """Of the wrong formulas 85 percent get a diagnosis, of those that were reported 90; the page says how many."""
     origins = {case["formula"]: case["origin"] for case in WRONG}
@@ -71,6 +73,7 @@ def test_share_of_named_mistakes(judged: list[Judged], capsys: pytest.CaptureFix
     assert f"{named.total()} of {total.total()} wrong formulas" in quoted
 
 
+@pytest.mark.slow
 def test_every_mistake_has_an_example(judged: list[Judged]) -> None:
     """Each entry of the catalogue is the diagnosis of a case, or of a formula of the set."""
     expected = {slug for case in read_cases(MISTAKES) for slug in case.diagnoses.values()}

@@ -14,6 +14,7 @@ from handgrad.report.records import Report, Verdict
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 from helpers.inputs import named
+from helpers.warm_grader import warm_grader
 
 MakeNotebook = Callable[..., NotebookNode]
 SETUP = """
@@ -74,7 +75,7 @@ def notebook(make_notebook: MakeNotebook) -> NotebookNode:
 def grader(notebook: NotebookNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grader]:
     """A warm grader of it."""
     exercise = Exercise.of(notebook, "functions", tmp_path_factory.mktemp("functions"))
-    with Grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         yield grader
 
 

@@ -7,8 +7,9 @@ import torch
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
-from handgrad.grading.grader import Grader, GradingResult
+from handgrad.grading.grader import GradingResult
 from handgrad.submission.submission import Submission
+from helpers.warm_grader import warm_grader
 
 FORWARD = """
 import torch
@@ -34,7 +35,7 @@ def grade(
     setup = (("locked", "parameters", "seed = 1"), ("locked", "forward", FORWARD))
     notebook = make_notebook(*setup, asked[0], checks[0], asked[1], checks[1])
     exercise = Exercise.of(notebook, "small", tmp_path_factory.mktemp("given"))
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
 
         def run(first: str = "", **stubs: str) -> GradingResult:
             cells = [("stub", name, source) for name, source in {**SOLUTION, **stubs}.items()]
@@ -123,7 +124,7 @@ def test_it_may_be_given_later(make_notebook: Callable[..., NotebookNode], tmp_p
     )
     exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)  # type: ignore[arg-type]
     assert exercise.given_gradients == {"dy": "y"}
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
         for handed_in in (cells, (cells[2], cells[5])):
             graded = grader.grade(Submission.of(make_notebook(*handed_in), exercise))
             assert _outcomes(graded) == ["passed", "passed"]

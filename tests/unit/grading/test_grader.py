@@ -18,6 +18,7 @@ from handgrad.grading.run_passes import run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
+from helpers.warm_grader import warm_grader
 
 Submit = Callable[..., Submission]
 
@@ -26,7 +27,7 @@ HARD_CODED = "dlogprobs = torch.zeros_like(logprobs)\ndlogprobs[range(32), Yb] =
 
 def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
     """A hard-coded batch size is poor style, not a wrong gradient, unless the instructor asks for other sizes."""
-    with Grader(
+    with warm_grader(
         exercise,
         [5],
         settings=GradingSettings(sizes=({"batch_size": 16, "n_hidden": 20},), limits=Limits(cell_seconds=6.0)),
@@ -35,13 +36,13 @@ def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
         outcomes = {one.gradient: one.outcome for one in grader.grade(submit(dlogprobs=HARD_CODED)).report.checks}
         assert outcomes.pop("dlogprobs") in ("failed", "error")
         assert set(outcomes.values()) == {"passed"}
-    with Grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         assert grader.grade(submit(dlogprobs=HARD_CODED)).report.score == 26
 
 
 def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
     """With several hidden seeds a gradient must be right in every round."""
-    with Grader(exercise, [5, 6], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [5, 6], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         seeds = {one.name: one.parameters.get("seed") for one in grader.passes}
         assert grader.grade(submit()).report.score == 26
         seldom = f"dprobs = dlogprobs / probs * (1 if seed != {seeds['step 2']} else 2)"
@@ -56,7 +57,7 @@ def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
 def test_policy(exercise: Exercise, submit: Submit) -> None:
     """Partial credit is what the instructor says it is."""
     policy = Policy(partial_shape=0.75, partial_invisible=0.25)
-    with Grader(exercise, [5], settings=GradingSettings(policy=policy, limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [5], settings=GradingSettings(policy=policy, limits=Limits(cell_seconds=6.0))) as grader:
         report = grader.grade(
             submit(db1="db1 = torch.zeros_like(b1)", dbngain="dbngain = (dhpreact * bnraw).sum(0)")
         ).report
@@ -159,7 +160,7 @@ def test_an_answer_is_final_once_its_reference_was_sent(
     for cell in notebook.cells:
         cell.source = answers.get(grade_id(cell), cell.source)
     settings = GradingSettings(limits=Limits(cell_seconds=6.0), isolation="none", trust=True)
-    with Grader(exercise, [5], settings) as grader:
+    with warm_grader(exercise, [5], settings) as grader:
         outcomes = {one.gradient: one.outcome for one in grader.grade(Submission.of(notebook, exercise)).report.checks}
     assert len(list(tmp_path.glob("0.*"))) == 1
     assert outcomes == {"dz": "passed", "dy": "failed", "dx": "crashed"}
@@ -174,7 +175,7 @@ def test_a_further_condition_is_tried_in_every_pass(make_notebook: Callable[...,
         ("check", "check_dx", "cmp('x', dx, x)\nassert dx.dim() == 1"),
     )
     exercise = Exercise.of(notebook, "small", tmp_path)
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
         graded = grader.grade(Submission.of(notebook, exercise))
         assert graded.report.passed
         assert "helped 1" in graded.answers
@@ -191,7 +192,7 @@ def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookN
     )
     exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)
     own = ("free", "", "dx = dx if drawn else None")
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
         for handed_in, runs in ((cells, 1), ((*cells, own), 4)):
             notebook = make_notebook(*handed_in)
             collected = run_passes(grader.sandbox, Submission.of(notebook, exercise), grader.passes, grader._help)
@@ -226,7 +227,7 @@ def test_exercise_without_secrets_is_refused(
     make_exercise: Callable[..., Exercise], change: tuple[str, str], fault: str
 ) -> None:
     """An exercise whose gradients do not depend on the hidden seed would reward numbers pasted in: it is not graded."""
-    with pytest.raises(ExerciseError, match=fault), Grader(make_exercise(FORWARD.replace(*change), "y", "x"), [5]):
+    with pytest.raises(ExerciseError, match=fault), warm_grader(make_exercise(FORWARD.replace(*change), "y", "x"), [5]):
         pass
 
 
@@ -235,7 +236,7 @@ def test_check_of_something_else_is_refused(make_exercise: Callable[..., Exercis
     exercise = make_exercise(FORWARD, "y", "x")
     first, second = exercise.checks
     swapped = replace(exercise, checks=(replace(first, source=second.source), second))
-    with pytest.raises(ExerciseError, match="check_dy does not compare dy"), Grader(swapped, [5]):
+    with pytest.raises(ExerciseError, match="check_dy does not compare dy"), warm_grader(swapped, [5]):
         pass
 
 
@@ -248,7 +249,7 @@ def test_double_precision_meets_further_assertions(
     first, second = exercise.checks
     exercise = replace(exercise, checks=(replace(first, source=first.source + more), second))
     stubs = make_notebook(("stub", "dy", "dy = 2 * y.double()"), ("stub", "dx", "dx = dy.double() * 2 * x"))
-    with Grader(exercise, [5]) as grader:
+    with warm_grader(exercise, [5]) as grader:
         report = grader.grade(Submission.of(stubs, exercise)).report
     assert [one.outcome for one in report.checks] == ["passed", "passed"]
 

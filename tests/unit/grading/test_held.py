@@ -9,6 +9,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
 from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
+from helpers.warm_grader import warm_grader
 
 Submit = Callable[..., Submission]
 
@@ -198,7 +199,7 @@ def test_zeros_prove_nothing(grader: Grader, submit: Submit) -> None:
 
 def test_nothing_is_held_in_ones_own_check(exercise: Exercise, submit: Submit) -> None:
     """With ``holds=False`` it has its points, and the report says what an instructor would look at."""
-    with Grader(exercise, [5], GradingSettings(holds=False)) as grader:
+    with warm_grader(exercise, [5], GradingSettings(holds=False)) as grader:
         found = verdict(grader, submit(dprobs="exec('dprobs = dlogprobs / probs')"))
     assert (found.outcome, found.points) == ("passed", 1.0)
     assert found.message.endswith("uses the name exec. In a course an instructor has to look at it.")
@@ -206,7 +207,7 @@ def test_nothing_is_held_in_ones_own_check(exercise: Exercise, submit: Submit) -
 
 def test_a_wider_list(exercise: Exercise, submit: Submit) -> None:
     """A module that the instructor names is plain, with its functions."""
-    with Grader(exercise, [5], GradingSettings(plain_modules=("operator",))) as grader:
+    with warm_grader(exercise, [5], GradingSettings(plain_modules=("operator",))) as grader:
         assert verdict(grader, submit(dprobs=HELD["another module"][0])).outcome == "passed"
 
 

@@ -10,10 +10,10 @@ from handgrad.grading.grader import Grader
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.submission.submission import Submission
-from helpers.exercises import EXERCISES, grade, warm_graders
-from helpers.inputs import named
+from helpers.exercises import EXERCISES, few_are_fast, grade, warm_graders
 from helpers.mistakes_page import PAGE, page
 from helpers.paths import ASSIGNMENTS, ATTACKS, MISTAKES, ROOT, mistake
+from helpers.warm_grader import warm_grader
 
 KNOWN, HOSTILE = read_cases(MISTAKES), read_cases(ATTACKS)
 
@@ -41,7 +41,7 @@ def _summary(report: Report) -> dict[str, str]:
     return {verdict.gradient: verdict.outcome for verdict in report.checks}
 
 
-@pytest.mark.parametrize("case", KNOWN, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", few_are_fast(KNOWN, lambda case: case.assignment), ids=lambda case: case.name)
 def test_case(case: Case, report_on: Callable[[Case], Report]) -> None:
     """A case gets the score, the outcomes and the diagnoses that its file names. A right style, and a trained value,
     gets no other diagnosis.
@@ -59,9 +59,9 @@ def test_case(case: Case, report_on: Callable[[Case], Report]) -> None:
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        ("zero-keys-of-the-packed-bias", 201),
         ("errors-entry-by-entry", 145323451490382),
-        ("difference-of-one-side", 145323451490382),
+        pytest.param("zero-keys-of-the-packed-bias", 201, marks=pytest.mark.slow),
+        pytest.param("difference-of-one-side", 145323451490382, marks=pytest.mark.slow),
     ],
 )
 def test_another_seed(name: str, seed: int) -> None:
@@ -79,7 +79,7 @@ def test_other_seeds(assignment: str) -> None:
 
 def _assert_as_its_file_says(cases: Sequence[Case], seed: int) -> None:
     exercise = EXERCISES[cases[0].assignment]
-    with Grader(exercise, [seed]) as grader:
+    with warm_grader(exercise, [seed]) as grader:
         for case in cases:
             report = grade(case, grader)
             assert _summary(report) == case.expected(exercise), (case.name, seed)
@@ -87,6 +87,7 @@ def _assert_as_its_file_says(cases: Sequence[Case], seed: int) -> None:
             assert {name: found[name] for name in case.diagnoses} == case.diagnoses, (case.name, seed)
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date(report_on: Callable[[Case], Report]) -> None:
     """docs/reference/mistakes.md is what the catalogue and the cases give."""
     assert PAGE.read_text(encoding="utf-8") == page(report_on)
@@ -124,7 +125,7 @@ def test_enough_cases() -> None:
     assert all(case.report == "graded" for case in KNOWN)
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("assignment", few_are_fast(ASSIGNMENTS))
 def test_solution_and_release(assignment: str, graders: Callable[[str], Grader]) -> None:
     """Of what is committed, the worked solution has full marks, and in the release every stub is missing."""
     exercise, grader = EXERCISES[assignment], graders(assignment)
@@ -135,13 +136,15 @@ def test_solution_and_release(assignment: str, graders: Callable[[str], Grader])
         assert (report.score == report.max_score) == (kind == "solutions")
 
 
-def test_a_shape_and_keepdim(report_on: Callable[[Case], Report]) -> None:
-    """Keepdim is spoken of where the tensor was broadcast, so that its gradient is summed, and only there."""
-    for name, gradient, is_summed in (
+@pytest.mark.parametrize(
+    ("name", "gradient", "is_summed"),
+    [
         ("no-keepdim", "dbnbias", True),
-        ("channel-left-dimages", "dimages", False),
-    ):
-        with named(name):
-            verdict = report_on(mistake(name)).verdicts()[f"check_{gradient}"]
-            assert ("keepdim" in verdict.sentence) == is_summed
-            assert ("from the right" in verdict.sentence) != is_summed
+        pytest.param("channel-left-dimages", "dimages", False, marks=pytest.mark.slow),
+    ],
+)
+def test_a_shape_and_keepdim(report_on: Callable[[Case], Report], name: str, gradient: str, is_summed: bool) -> None:
+    """Keepdim is spoken of where the tensor was broadcast, so that its gradient is summed, and only there."""
+    verdict = report_on(mistake(name)).verdicts()[f"check_{gradient}"]
+    assert ("keepdim" in verdict.sentence) == is_summed
+    assert ("from the right" in verdict.sentence) != is_summed

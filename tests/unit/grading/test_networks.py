@@ -13,6 +13,9 @@ import pytest
 from helpers.formulas import misjudged
 from helpers.networks import NETWORKS, network_exercise, network_solution
 
+FEW = ("dead", "kinks", "packed_bias", "stiff")
+"""Small networks, each odd in its own way, for the fast suite."""
+
 
 def _misjudged(network: Path, course: Path, seeds: Sequence[int]) -> list[str]:
     facts = tomllib.loads((network / "formulas.toml").read_text(encoding="utf-8"))
@@ -20,7 +23,10 @@ def _misjudged(network: Path, course: Path, seeds: Sequence[int]) -> list[str]:
     return misjudged(exercise, network_solution(network), facts["right"], facts["wrong"], seeds)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=[path.name for path in NETWORKS])
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(path, id=path.name, marks=() if path.name in FEW else pytest.mark.slow) for path in NETWORKS],
+)
 def test_network(network: Path, tmp_path: Path) -> None:
     """Every right formula passes, and no wrong one does."""
     assert not _misjudged(network, tmp_path, [271828])

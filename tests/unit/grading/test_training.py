@@ -28,6 +28,7 @@ from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
 from helpers import shortened
 from helpers.paths import MISTAKES, ROOT
+from helpers.warm_grader import warm_grader
 
 SEED = 271828
 EXERCISE = shortened.exercise("training")
@@ -40,7 +41,7 @@ NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Grader]:
     """A warm grader of the shortened notebook."""
-    with Grader(EXERCISE, [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(EXERCISE, [SEED], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         yield grader
 
 
@@ -186,7 +187,7 @@ def test_a_student_checks_at_home() -> None:
     short = {cell.name: cell for cell in EXERCISE.cells if cell.name in shortened.CHANGES["training"]}
     cells = tuple(short.get(cell.name, cell) for cell in released.cells)
     here = replace(released, cells=cells, checks=EXERCISE.checks, directory=EXERCISE.directory, released_in=None)
-    with Grader(here, [1]) as home:
+    with warm_grader(here, [1]) as home:
         for case in CASES:
             if case.name in ("trains-uphill", "trains-with-db2-unsummed", "right-trains-in-double"):
                 report = home.grade(Submission.of(case.notebook(RELEASE, SOLVED), home.exercise)).report
@@ -230,7 +231,7 @@ def test_the_full_training() -> None:
     notebook = read_notebook(ROOT / "solutions/training/training.ipynb")
     (check,) = [one for one in exercise.checks if one.id == "check_train"]
     assert "2.219 + 0.02" in check.source
-    with Grader(exercise, [SEED]) as grader:
+    with warm_grader(exercise, [SEED]) as grader:
         graded = grader.grade(Submission.of(notebook, exercise))
         assert graded.report.score == 9
         namespace = dict(grader.values.namespace)

@@ -25,6 +25,7 @@ from handgrad.grading.value_checks import ValueChecks
 from handgrad.report.records import Report
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
+from helpers.warm_grader import warm_grader
 
 MakeNotebook = Callable[..., NotebookNode]
 SETUP = """
@@ -72,7 +73,7 @@ def made(make_notebook: MakeNotebook, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def small(made: Callable[..., Exercise]) -> Iterator[Grader]:
     """A warm grader of the exercise as it stands above."""
-    with Grader(made(), [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(made(), [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         yield grader
 
 
@@ -108,7 +109,7 @@ def test_the_solution_is_right(small: Grader) -> None:
 
 def test_passes(made: Callable[..., Exercise]) -> None:
     """There is the visible pass, and for each seed and each of the sizes one with every setting and its own seed."""
-    passes = Grader(made(), [5, 6], settings=GradingSettings(sizes=({"steps": 2},))).passes
+    passes = warm_grader(made(), [5, 6], settings=GradingSettings(sizes=({"steps": 2},))).passes
     assert [one.name for one in passes] == ["visible", *(f"values {number}" for number in range(1, 7))]
     assert [one.parameters["steps"] for one in passes[1:]] == [1, 4, 1, 4, 2, 2]
     assert len({one.parameters["seed"] for one in passes[1:]}) == 6
@@ -145,7 +146,7 @@ def test_right_at_first_is_half(small: Grader) -> None:
 
 def test_one_setting(made: Callable[..., Exercise]) -> None:
     """With one table of settings a value is right or it is not, and the share of the points is the course's."""
-    with Grader(
+    with warm_grader(
         made({"hidden": {"steps": 4}}), [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))
     ) as grader:
         report = _report(grader, "x = 1.5 * x\ny += steps\ntotal = x.sum()")
@@ -261,7 +262,7 @@ def test_seconds_of_the_visible_pass(made: Callable[..., Exercise]) -> None:
     """A notebook may say how long its own training takes; too long costs what is asked of the whole of it alone."""
     exercise = made({"hidden": HIDDEN, "seconds": 3})
     sleep = f"import time\ntime.sleep({{}} if steps == {{}} else 0)\n{GROW}"
-    with Grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=1.5))) as grader:
+    with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=1.5))) as grader:
         assert _report(grader, sleep.format(2, 20)).passed
         started = time.monotonic()
         report = _report(grader, sleep.format(60, 20))
@@ -289,7 +290,7 @@ def test_a_stub_without_a_check_is_looked_at_too(make_notebook: MakeNotebook, tm
     helper = ("stub", "helper", "def f(x):\n    return 1.5 * x")
     notebook = make_notebook(*CELLS[:2], helper, *CELLS[2:])
     exercise = Exercise.of(notebook, "small", tmp_path)
-    with Grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         assert _report(grader, helper[2], GROW.replace("1.5 * x", "f(x)")).passed
         report = _report(grader, f"import ctypes\nctypes.pythonapi\n{helper[2]}", GROW)
     assert set(_outcomes(report)) == {"tampered"}
@@ -304,7 +305,7 @@ def test_a_release_carries_what_its_solution_gives(made: Callable[..., Exercise]
     assert set(data[0]["values"]) == {"x", "y", "z", "total"}
     cells = tuple(replace(one, source="...") if one.kind == "stub" else one for one in exercise.cells)
     release = replace(exercise, cells=cells, recorded=recorded_in(data))
-    with Grader(release, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(release, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         assert [one.parameters for one in grader.passes[1:]] == [one["parameters"] for one in data]
         assert _report(grader, GROW).passed
         assert _outcomes(_report(grader, GROW.replace("1.5", "1.6")))[0] == "failed"
@@ -379,7 +380,7 @@ def test_gradients_and_values_in_one_notebook(make_notebook: MakeNotebook, tmp_p
     exercise = Exercise.of(notebook, "mixed", tmp_path)
     assert (exercise.tensors, exercise.answers["descend"]) == ({"dv": "v", "dw": "w"}, ("p",))
     right = ("dv = 2 * v", "dw = dv * 2 * w", "for _ in range(steps):\n    p -= 0.04 * p**3")
-    with Grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
+    with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
         assert [one.kind for one in grader.passes] == ["visible", "step", "as written", "helped", "values"]
         assert _outcomes(_report(grader, *right)) == ["passed"] * 3
         assert _outcomes(_report(grader, "dv = -2 * v", *right[1:])) == ["failed", "passed", "passed"]

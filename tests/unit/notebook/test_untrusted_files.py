@@ -232,6 +232,7 @@ def test_configuration() -> None:
             assert not is_configuration(name)
 
 
+@pytest.mark.slow
 def test_as_an_unprivileged_user(test_as_nobody: Callable[..., None]) -> None:
     """The same holds for a user without privileges, and of collecting too."""
     test_as_nobody(Path(__file__))

@@ -16,7 +16,7 @@ from handgrad.student.helps.forward_code import ForwardCode, NoHelp
 from handgrad.student.helps.hint import STEPS, hint
 from handgrad.student.helps.nudge import Nudge
 from handgrad.student.helps.output import WRONG, Tables
-from helpers.exercises import EXERCISES, WITH_GRADIENTS
+from helpers.exercises import EXERCISES, WITH_GRADIENTS, few_are_fast
 from helpers.played_notebooks import WrongFormula, code_of, play, right_formulas, wrong_formulas
 from helpers.printed_numbers import is_printed
 
@@ -34,8 +34,6 @@ MANY = {"brain-floats": "its dtype, torch.bfloat16, rounds more"}
 WRONG_FORMULAS = [formula for formula in wrong_formulas() if formula.assignment in WITH_GRADIENTS]
 FEW = ("missing-branch-dcounts", "dlogits-without-max", "last-write-wins", "bessel", "not-summed", "residual-forgotten")
 """Cases for the fast suite; each is of another kind."""
-LONG = ("transformer", "rnn", "lstm")
-"""Exercises whose gradients take eight seconds and more together."""
 
 
 @pytest.fixture(autouse=True)
@@ -146,10 +144,7 @@ def _assert_true(example: Counterexample) -> None:
     _assert_shown(example)
 
 
-@pytest.mark.parametrize(
-    "assignment",
-    [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in WITH_GRADIENTS],
-)
+@pytest.mark.parametrize("assignment", few_are_fast(WITH_GRADIENTS))
 def test_every_gradient(assignment: str) -> None:
     """A formula that is twice the right one fails in a small case, whichever gradient it is for."""
     for gradient, name in EXERCISES[assignment].tensors.items():
@@ -176,7 +171,7 @@ def test_all_known_mistakes(formula: WrongFormula) -> None:
     _assert_true(Counterexample.of(code, code.name_of(formula.gradient), SECONDS))
 
 
-@pytest.mark.parametrize("assignment", WITH_GRADIENTS)
+@pytest.mark.parametrize("assignment", few_are_fast(WITH_GRADIENTS))
 def test_no_false_alarm(assignment: str) -> None:
     """No case is found against the solution, also where the loss cannot tell."""
     code = code_of(play(assignment))

@@ -7,10 +7,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
-from handgrad.grading.grader import Grader
 from handgrad.submission.submission import Submission
 from helpers.inputs import named
 from helpers.paths import ROOT
+from helpers.warm_grader import warm_grader
 
 SOURCE = ROOT / "source/cross_entropy/cross_entropy.ipynb"
 ADDED = "\n\ntorch.set_num_threads(1)"
@@ -43,7 +43,7 @@ def test_both_ways() -> None:
     assert any(ADDED in cell.source for cell in source.cells)
     for made, notebook in (("new", source), ("older", _before(source))):
         exercise = Exercise.of(notebook, "cross_entropy", SOURCE.parent)
-        with Grader(exercise, [5]) as grader:
+        with warm_grader(exercise, [5]) as grader:
             for name, handed_in in _notebooks():
                 with named(made, name):
                     report = grader.grade(Submission.of(handed_in, exercise)).report

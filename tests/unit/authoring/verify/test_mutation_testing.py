@@ -13,12 +13,12 @@ from handgrad.authoring.verify.results import Mutation
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.solution_marks import without_marks
-from handgrad.grading.grader import Grader
 from handgrad.grading.mutants import Mutant
 from handgrad.submission.submission import Submission
 from helpers.exercises import EXERCISES
 from helpers.formulas import SETTINGS
 from helpers.paths import ROOT
+from helpers.warm_grader import warm_grader
 
 BIGRAM = (
     '''"""A bigram model with one-hot inputs.
@@ -115,7 +115,7 @@ def _mutation(network: tuple[str, dict[str, str]], tmp_path: Path) -> Mutation:
     for cell in solved.cells:
         if kind_of(cell) == "stub":
             cell.source = solution[grade_id(cell)]
-    with Grader(Exercise.read(path), [7], SETTINGS) as grader:
+    with warm_grader(Exercise.read(path), [7], SETTINGS) as grader:
         return mutation(grader, solved)
 
 
@@ -153,7 +153,7 @@ def test_each_round_by_itself() -> None:
     """An answer that is right in the rounds of one seed only passes there, and is a survivor for these seeds."""
     exercise = EXERCISES["cross_entropy"]
     solved = nbformat.read(ROOT / "solutions/cross_entropy/cross_entropy.ipynb", as_version=4)
-    with Grader(exercise, [5, 6], SETTINGS) as grader:
+    with warm_grader(exercise, [5, 6], SETTINGS) as grader:
         drawn = {pass_.parameters["seed"] for pass_ in grader.states.passes if pass_.round == 1}
         stub = next(cell for cell in solved.cells if kind_of(cell) == "stub")
         name, solution = grade_id(stub), without_marks(stub.source)
@@ -165,5 +165,5 @@ def test_each_round_by_itself() -> None:
     assert second == everything - {name}
     mutant = Mutant(name, "only there", stub.source, solution)
     for seeds, passed in (([5, 6], [mutant]), ([7], [])):
-        with Grader(exercise, seeds, SETTINGS) as grader:
+        with warm_grader(exercise, seeds, SETTINGS) as grader:
             assert passing_with_a_seed(grader, solved, [mutant]) == passed

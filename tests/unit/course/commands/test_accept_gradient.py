@@ -13,12 +13,12 @@ from nbgrader.api import Gradebook
 from handgrad.course.commands.accept_gradient import accept, undo
 from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.export_scores import export
-from handgrad.course.commands.grade_class import grade_class, report_store, stored_reports, write_feedback
+from handgrad.course.commands.grade_class import report_store, stored_reports, write_feedback
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import summarise
-from helpers.courses import make_course
+from helpers.courses import WORKER, grade, make_course
 from helpers.paths import ROOT
 
 TRICK = "exec('dprobs = dlogprobs / probs')"
@@ -41,7 +41,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     hand_in(found, "ann", dprobs=TRICK, dh="class A: pass\ndh = A() and dlogits @ W2.T")
     hand_in(found, "bob", dprobs=TRICK)
     hand_in(found, "cid")
-    grade_class(found, "backprop", workers=1)
+    grade(found, feedback=True)
     return found
 
 
@@ -73,12 +73,12 @@ def test_from_held_to_final(course: Course) -> None:
     assert export(course, "backprop", "csv", only_final=True).waiting == []
     assert not summarise(stored_reports(course, "backprop"), scores.entries(course, "backprop")).needs_review
     with Gradebook(f"sqlite:///{course.root}/gradebook.db") as gradebook:
-        grade = gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob")
-        assert (grade.auto_score, grade.manual_score, grade.needs_manual_grade) == (0, 1, False)
-    write_feedback(course, "backprop", ["bob"])
+        found = gradebook.find_grade("check_dprobs", "backprop", "backprop", "bob")
+        assert (found.auto_score, found.manual_score, found.needs_manual_grade) == (0, 1, False)
+    write_feedback(course, "backprop", ["bob"], executor=WORKER, workers=1)
     assert re.search(r"26\s*(of|/)\s*26", re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
     # nothing is graded again, and nothing is lost
-    grade_class(course, "backprop", workers=1)
+    grade(course, feedback=True)
     assert points(course)["bob"] == 26
 
 
@@ -120,7 +120,7 @@ def test_a_mistake_is_accepted_for_all(tmp_path: Path) -> None:
     for student in ("ann", "bob", "cid"):
         hand_in(course, student, dprobs="dprobs = 3 * dlogprobs / probs")
     hand_in(course, "dan")
-    grade_class(course, "backprop", workers=1)
+    grade(course, feedback=True)
     (slug,) = {
         verdict.diagnosis.mistake
         for report in stored_reports(course, "backprop")
@@ -139,7 +139,7 @@ def test_a_mistake_is_accepted_for_all(tmp_path: Path) -> None:
     assert [(answer.student, answer.before, answer.after) for answer in answers] == [("ann", 0, 0.5), ("bob", 0, 0.5)]
     assert points(course) == {"ann": 25.5, "bob": 25.5, "cid": 25.25, "dan": 26}
     # grading again keeps the points and the log
-    grade_class(course, "backprop", workers=1, force=True)
+    grade(course, force=True, feedback=True)
     assert points(course)["ann"] == 25.5
     students = {row["student"]: row for row in json.loads(export(course, "backprop", "json").text)["students"]}
     (line,) = students["ann"]["accepted"]

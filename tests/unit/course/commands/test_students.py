@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from handgrad.cli import app
 from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.export_scores import export
-from handgrad.course.commands.grade_class import grade_class, report_store
+from handgrad.course.commands.grade_class import report_store
 from handgrad.course.commands.students import (
     class_rows,
     exempt,
@@ -223,5 +223,5 @@ def test_a_group(course: Course) -> None:
     """One notebook gives each of the group the score."""
     with (course.root / "students.csv").open("w", encoding="utf-8") as file:
         file.write("handed_in_as,student_id,status,group,note\n,u1,,Team 3,\n,u2,,Team 3,\n")
-    grade_class(course, "backprop", workers=1, feedback=False)
+    grade(course)
     assert score(course, "u1") == score(course, "u2") == 26

@@ -168,6 +168,7 @@ def nbgrader(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_nbgraders_own_command(root: Path) -> None:
     """`nbgrader generate_assignment --force` too leaves what was released, and ends with the sentence."""
     before = released(root)

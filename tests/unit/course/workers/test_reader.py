@@ -79,6 +79,7 @@ def test_errors(reader: Reader) -> None:
     assert reader(who) != os.getpid()
 
 
+@pytest.mark.slow
 def test_the_system_ends_it() -> None:
     """A call that never returns to Python is ended by the system, and is not tried again."""
     with Reader(0.1) as reader, pytest.raises(TextLimitError, match="more processor time than it may"):

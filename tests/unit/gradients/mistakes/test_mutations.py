@@ -21,6 +21,7 @@ from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Verdict
 from handgrad.submission.submission import Submission
 from helpers.paths import ROOT
+from helpers.warm_grader import warm_grader
 
 DIAGNOSIS = ROOT / "docs/why/diagnosis.md"
 TRUE = {
@@ -163,7 +164,9 @@ def test_most_mutants_are_named(graded: list[Graded], capsys: pytest.CaptureFixt
     assert f"of the {len(valued)} that give a value, {len(named)} ({len(named) / len(valued):.0%}) get a" in quoted
 
 
-@pytest.mark.parametrize("assignment", ["layer_norm", "attention", "convolution"])
+@pytest.mark.parametrize(
+    "assignment", ["layer_norm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("attention", "convolution"))]
+)
 def test_other_exercises(assignment: str) -> None:
     """In other exercises too three in four wrong values are named, none falsely; right ones are told nothing."""
     exercise = Exercise.read(ROOT / "source" / assignment / f"{assignment}.ipynb")
@@ -172,7 +175,7 @@ def test_other_exercises(assignment: str) -> None:
     solutions = {name: cell.source for name, cell in cells.items()}
     names, verdicts = list(solutions), []
     waiting = [slips(name, solutions[name], names[:number]) for number, name in enumerate(names)]
-    with Grader(exercise, [314159]) as grader:
+    with warm_grader(exercise, [314159]) as grader:
         for row in itertools.zip_longest(*waiting):
             for name, mutant in zip(names, row, strict=True):
                 cells[name].source = mutant.source if mutant else solutions[name]
@@ -230,7 +233,13 @@ def evening(
     return run
 
 
-@pytest.mark.parametrize("slip", ["", "dcounts = 2 * dcounts - 0.1 * dcounts.abs()"], ids=["right", "with a slip"])
+@pytest.mark.parametrize(
+    "slip",
+    [
+        pytest.param("", id="right"),
+        pytest.param("dcounts = 2 * dcounts - 0.1 * dcounts.abs()", id="with a slip", marks=pytest.mark.slow),
+    ],
+)
 def test_mutants_at_home(slip: str, evening: Callable[[str], list[Told]], capsys: pytest.CaptureFixture[str]) -> None:
     """In the student's notebook, whether all above is right or not, most wrong values are named, and none falsely."""
     told = evening(slip)

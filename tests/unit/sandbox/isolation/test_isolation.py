@@ -7,7 +7,7 @@ import struct
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,12 +50,18 @@ def _lack(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(script))
 
 
+def first_is_fast(names: Iterable[str]) -> list[object]:
+    """Names as parameters, each of which starts a warm process: all but the first are slow tests."""
+    first, *others = names
+    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)]
+
+
 def _sandbox(folder: Path, *, locked: str = LOCKED, preload: Sequence[str] = ("numpy",)) -> WarmSandbox:
     (folder / "helper.txt").write_text("found", encoding="utf-8")
     return WarmSandbox([ParameterSet("one", (locked,))], folder, LIMITS, preload)
 
 
-@pytest.fixture(scope="module", params=["full", PARTIAL])
+@pytest.fixture(scope="module", params=["full", pytest.param(PARTIAL, marks=pytest.mark.slow)])
 def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmSandbox]:
     """A warm process with all layers, and one on a machine without user namespaces."""
     with pytest.MonkeyPatch.context() as patch:
@@ -670,7 +676,7 @@ def test_the_handle_ends_a_child(sandbox: WarmSandbox) -> None:
 # what is told
 
 
-@pytest.mark.parametrize("name", LACKING)
+@pytest.mark.parametrize("name", first_is_fast(LACKING))
 def test_isolation_is_told_as_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a layer is missing the others stay, and the sandbox says which; without any it gives no child."""
     if name == "partial: no landlock" and _offered(tmp_path) != "full":
@@ -704,7 +710,7 @@ LEAKS = {
 }
 
 
-@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("leak", first_is_fast(LEAKS))
 def test_a_leak_is_noticed(leak: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that was put on and does not hold counts for nothing: the child that tries it tells."""
     source, said = LEAKS[leak]
@@ -721,7 +727,7 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", first_is_fast(DOORS))
 def test_an_open_door_is_noticed(door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one way to a gradient stays open, nothing of a student's is run, trusted or not."""
     source, said = DOORS[door]
