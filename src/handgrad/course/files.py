@@ -3,6 +3,7 @@
 import os
 import tempfile
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from handgrad.errors import CourseError
@@ -15,7 +16,7 @@ def make_folder(path: Path, *, shared: bool = False) -> None:
 
     A folder that is there is left as it is; errors are those of :meth:`Path.mkdir`.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    missing = list(takewhile(lambda folder: not folder.is_dir(), (path, *path.parents)))
     for folder in reversed(missing):
         folder.mkdir(0o700, exist_ok=True)
         if shared:

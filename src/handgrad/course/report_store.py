@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from handgrad.course.files import make_private_file, private_mode
 from handgrad.errors import CourseError
@@ -40,17 +40,29 @@ DROP TABLE IF EXISTS record;
 """``key`` referred to the stored answers; it is empty now. ``replaced`` is not in the files of version 0.1.0."""
 
 
-def keep_journal(connection: Any, *, kept: bool = True) -> None:
+def keep_journal(connection: Any, *, kept: bool = True, mode: Literal["truncate", "wal"] = "truncate") -> bool:
     """Truncate SQLite's rollback journal after a transaction, instead of deleting it and making it again for the next.
 
     Thousands of files made and deleted within a minute slow down some file systems. A database in another mode, such
     as WAL, is left as it is. If not ``kept``, the journal is deleted now, and after each transaction again.
+
+    Parameters
+    ----------
+    mode
+        With "wal" there is a write-ahead log instead. A transaction does not wait for the disk: a process that is
+        killed loses none, a power failure may lose the last ones, whole.
+
+    Returns
+    -------
+    bool
+        Whether the database is in another mode now.
     """
-    before, after = ("delete", "truncate") if kept else ("truncate", "delete")
+    before, after = ("delete", mode) if kept else (mode, "delete")
     # only an optimisation: if the database cannot be used, its next use reports that
     with suppress(sqlite3.Error):
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == before:
-            connection.execute(f"PRAGMA journal_mode = {after}")
+            return bool(connection.execute(f"PRAGMA journal_mode = {after}").fetchone()[0] == after)
+    return False
 
 
 class ReportStore:
@@ -65,12 +77,13 @@ class ReportStore:
         """Open the file once for everything inside the block."""
         with self._connected() as connection:
             self._held = connection
-            keep_journal(connection)
+            has_log = keep_journal(connection, mode="wal")
             try:
                 yield
             finally:
                 self._held = None
-                keep_journal(connection, kept=False)
+                if has_log:
+                    keep_journal(connection, kept=False, mode="wal")
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

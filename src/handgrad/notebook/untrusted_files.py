@@ -6,6 +6,7 @@ system has no such calls (Windows), each part is looked at first, and the file t
 """
 
 import fnmatch
+import functools
 import itertools
 import os
 import stat
@@ -88,6 +89,7 @@ class Entry:
     status: os.stat_result
 
 
+@functools.lru_cache(maxsize=1024)
 def is_configuration(name: str) -> bool:
     """Whether some program would take a file or folder of this name for its own configuration or code.
 

@@ -1,6 +1,9 @@
 """The stored reports of a course."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -21,16 +24,39 @@ def store(tmp_path: Path) -> ReportStore:
     return ReportStore(tmp_path / "answers.sqlite")
 
 
-def test_the_journal_stays_while_a_class_is_graded(store: ReportStore) -> None:
-    """One file, emptied after each of many reports, and gone after the last."""
-    journal = store.path.with_name(f"{store.path.name}-journal")
+def test_the_log_stays_while_a_class_is_graded(store: ReportStore) -> None:
+    """One file for many reports, which another command reads at once, and no file but the store after the last."""
+    log = store.path.with_name(f"{store.path.name}-wal")
     with store.held_open():
         store.put(REPORT)
-        first = journal.stat()
+        first = log.stat()
         store.put(replace(REPORT, student="s02"))
-        assert (journal.stat().st_size, journal.stat().st_ino) == (0, first.st_ino)
-    assert not journal.exists()
+        assert log.stat().st_ino == first.st_ino
+        assert not store.path.with_name(f"{store.path.name}-journal").exists()
+        assert len(ReportStore(store.path).reports("backprop")) == 2
+    assert list(store.path.parent.iterdir()) == [store.path]
     assert len(store.reports("backprop")) == 2
+
+
+def test_a_process_that_is_killed_loses_no_report(store: ReportStore) -> None:
+    """What was stored before the process was killed is there for the next command, and the store works as before."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from handgrad.course.report_store import ReportStore
+from handgrad.report.records import Report
+store = ReportStore(Path({str(store.path)!r}))
+with store.held_open():
+    for number in range(100):
+        store.put(Report("backprop", "backprop", "graded", "0.1.0", student=f"s{{number:02}}"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    assert len(store.reports("backprop")) == 100
+    with store.held_open():
+        store.put(replace(REPORT, student="new"))
+    assert list(store.path.parent.iterdir()) == [store.path]
+    assert len(store.reports("backprop")) == 101
 
 
 def test_a_database_in_another_mode_is_left_so(store: ReportStore) -> None:

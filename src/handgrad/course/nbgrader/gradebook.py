@@ -6,9 +6,10 @@ statement would scan the rows of the whole class.
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Self
 
 from nbformat import NotebookNode
@@ -27,7 +28,7 @@ from nbgrader.api import (
     TaskCell,
 )
 from nbgrader.preprocessors import SaveCells
-from sqlalchemy import Connection, Insert, Update, and_, bindparam, event, func, insert, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, event, func, insert, select, update
 
 from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
@@ -72,8 +73,11 @@ _GRADED = (
 _SUBMITTED = (
     select(
         SubmittedAssignment.id.label("submission"),
+        SubmittedAssignment.timestamp,
+        SubmittedAssignment.extension,
         SubmittedNotebook.notebook_id.label("notebook"),
         SubmittedNotebook.id.label("submitted"),
+        SubmittedNotebook.late_submission_penalty.label("penalty"),
     )
     .select_from(Student)
     .outerjoin(
@@ -91,7 +95,7 @@ _SUBMITTED = (
     )
     .where(Student.id == bindparam("student"))
 )
-"""The ids of a student's submission and its notebooks; no row if the gradebook does not know the student."""
+"""A student's submission and its notebooks; no row if the gradebook does not know the student."""
 PENALTY = (
     update(SubmittedNotebook)
     .where(SubmittedNotebook.id == bindparam("notebook"))
@@ -100,17 +104,16 @@ PENALTY = (
 """The late penalty of a submitted notebook."""
 
 
-def _writing(table: Any, **columns: Any) -> tuple[Insert, Update]:
-    """Statements that insert and update ``columns`` of the row of a cell of a submitted notebook."""
-    first = {"id": bindparam("new"), "cell_id": bindparam("cell"), "notebook_id": bindparam("notebook"), **columns}
+def _of_cell(table: Any, **columns: Any) -> Update:
+    """A statement that updates ``columns`` of the row of a cell of a submitted notebook."""
     of_cell = table.notebook_id == bindparam("notebook"), table.cell_id == bindparam("cell")
-    return insert(table).values(first), update(table).where(*of_cell).values(columns)
+    return update(table).where(*of_cell).values(columns)
 
 
-_FIRST_SCORE, _SCORE = _writing(Grade, auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
-"""The automatic score of a cell: of a notebook that is new to the gradebook, and of one that has rows in it."""
-_FIRST_COMMENT, _COMMENT = _writing(Comment, auto_comment=bindparam("text"))
-"""The automatic comment on a cell, in the same way."""
+_SCORE = _of_cell(Grade, auto_score=bindparam("score"), needs_manual_grade=bindparam("manual"))
+"""The automatic score of a cell of a submitted notebook."""
+_COMMENT = _of_cell(Comment, auto_comment=bindparam("text"))
+"""The automatic comment on a cell of a submitted notebook."""
 
 
 class GradebookWriter:
@@ -230,23 +233,43 @@ class GradebookWriter:
         held = {verdict.id for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
         texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
-            notebook, new = self._submitted(connection, report.student, timestamp)
-            before = self._new_row() if new else self._row(connection, notebook)
+            new = _NewRows()
+            notebook, is_new, seconds, penalised = self._submitted(connection, new, report.student, timestamp)
+            before = self._new_row() if is_new else self._row(connection, notebook)
             row = before.updated(report, comments)
-            rows = [
-                {
-                    "cell": graded[name],
-                    "notebook": notebook,
-                    "score": cell.auto,
-                    "manual": _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
-                }
+            scores = [
+                (
+                    graded[name],
+                    cell.auto,
+                    _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
+                )
                 for name, cell in row.cells.items()
             ]
-            remarks = [{"cell": cell, "notebook": notebook, "text": text} for cell, text in texts]
-            connection.execute(_FIRST_SCORE if new else _SCORE, _with_ids(rows) if new else rows)
-            connection.execute(_FIRST_COMMENT if new else _COMMENT, _with_ids(remarks) if new else remarks)
-            penalty = self._penalise(connection, notebook, report.student, row.score)
-            return replace(row, late_penalty=penalty, name=self._name(report.student))
+            if is_new:
+                new.add(
+                    Grade,
+                    [
+                        {"notebook_id": notebook, "cell_id": cell, "auto_score": score, "needs_manual_grade": manual}
+                        for cell, score, manual in scores
+                    ],
+                )
+                new.add(
+                    Comment, [{"notebook_id": notebook, "cell_id": cell, "auto_comment": text} for cell, text in texts]
+                )
+            new.insert(connection)
+            if not is_new:
+                rows = [
+                    {"notebook": notebook, "cell": cell, "score": score, "manual": manual}
+                    for cell, score, manual in scores
+                ]
+                connection.execute(_SCORE, rows)
+                connection.execute(
+                    _COMMENT, [{"notebook": notebook, "cell": cell, "text": text} for cell, text in texts]
+                )
+            penalty = self._late.penalty(report.student, row.score, seconds)
+            if penalty != penalised:
+                connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
+            return replace(row, late_penalty=penalty or 0.0, name=self._name(report.student))
 
     @at_work()
     def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
@@ -311,48 +334,50 @@ class GradebookWriter:
             connection.execute(of_student.values(needs_manual_grade=True))
             connection.execute(_COMMENT, [{"notebook": row.id, "cell": next(iter(cells.values())), "text": message}])
 
-    def _submitted(self, connection: Connection, student: str, timestamp: datetime | None) -> tuple[str, bool]:
-        """The id of a student's submitted notebook, and whether it is new.
+    def _submitted(
+        self, connection: Connection, new: "_NewRows", student: str, timestamp: datetime | None
+    ) -> tuple[str, bool, float, float | None]:
+        """A student's submitted notebook: its id, whether it is new, how many seconds it is late, its late penalty.
 
-        Makes every row that nbgrader would make for it, except the cells' rows of a new notebook.
+        Adds every row that nbgrader would make for it to ``new``, except the cells' rows of a new notebook.
         """
         sought = {"student": student, "assignment": self._assignment_id, "notebooks": [*self._notebooks.values()]}
         rows = connection.execute(_SUBMITTED, sought).all()
-        submission = rows[0].submission if rows else None
+        submission, dated, extension = rows[0][:3] if rows else (None, None, None)
         submitted = {row.notebook: row.submitted for row in rows if row.notebook}
+        penalties = {row.notebook: row.penalty for row in rows}
         if not rows:
-            connection.execute(insert(Student), {"id": student})
+            new.add(Student, [{}], [student])
         if submission is None:
             values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
-            submission = _add(connection, SubmittedAssignment, values)
+            submission = new.add(SubmittedAssignment, [values])
         elif timestamp is not None:
             connection.execute(
                 update(SubmittedAssignment).where(SubmittedAssignment.id == submission).values(timestamp=timestamp)
             )
         is_new = self._notebook not in submitted
         for name, key in self._notebooks.items():
-            new = key not in submitted
-            if new:
-                submitted[key] = _add(connection, SubmittedNotebook, {"notebook_id": key, "assignment_id": submission})
+            first = key not in submitted
+            if first:
+                values = {"notebook_id": key, "assignment_id": submission, "flagged": False}
+                submitted[key] = new.add(SubmittedNotebook, [values])
             # the rows of a new notebook of ours are inserted with their scores and comments
-            if not (new and key == self._notebook):
-                self._complete(connection, Grade, submitted[key], self._graded[name].values())
-                self._complete(connection, Comment, submitted[key], self._commented[name].values())
-        return submitted[self._notebook], is_new
+            if not (first and key == self._notebook):
+                for table, cells, values in (
+                    (Grade, self._graded[name], {"needs_manual_grade": True}),
+                    (Comment, self._commented[name], {}),
+                ):
+                    missing = self._missing(connection, table, submitted[key], cells.values())
+                    new.add(table, [{"notebook_id": submitted[key], "cell_id": cell, **values} for cell in missing])
+        seconds = lateness(self._duedate, timestamp or dated, extension)
+        return submitted[self._notebook], is_new, seconds, penalties.get(self._notebook)
 
     @staticmethod
-    def _complete(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> None:
+    def _missing(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> list[str]:
+        """Those of the ``cells`` of which a submitted notebook has no row."""
         known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
         present = set(connection.execute(known).scalars())
-        missing = [{"cell_id": cell, "notebook_id": notebook} for cell in cells if cell not in present]
-        if missing:
-            connection.execute(insert(table), _with_ids(missing, "id"))
-
-    def _penalise(self, connection: Connection, notebook: str, student: str, score: float) -> float:
-        """Set the late penalty given by nbgrader's configured plugin, and return it."""
-        penalty = self._late.penalty(student, score, self._lateness(connection, student, None))
-        connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
-        return penalty or 0.0
+        return [cell for cell in cells if cell not in present]
 
     def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
         """Seconds that a student's hand-in is late: see :func:`.lateness`.
@@ -374,17 +399,41 @@ def _needs_review(cell: CellGrade, points: float | None, *, is_held: bool, is_sa
     return cell.waiting or not is_same or (points is not None and points != cell.auto)
 
 
-def _add(connection: Connection, table: Any, values: Mapping[str, Any]) -> str:
-    """Insert one row and return its id."""
-    connection.execute(insert(table), rows := _with_ids([values], "id"))
-    return str(rows[0]["id"])
+class _NewRows:
+    """Rows to be inserted, table by table, in the order in which they refer to each other."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, list[dict[str, Any]]]] = []
+
+    def add(self, table: Any, rows: Sequence[Mapping[str, Any]], ids: Sequence[str] = ()) -> str:
+        """Add rows that have the same columns, all that have a default in nbgrader's models; the id of the first.
+
+        The ids are 32 hexadecimal digits, as nbgrader's, unless others are given; later ids are larger.
+        """
+        # rows written together are then neighbours in the index, not each on a different page of a large class's index
+        prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
+        ids = ids or [f"{prefix}{number:04x}" for number in range(len(rows))]
+        if rows:
+            self._rows.append((table, [{"id": key, **row} for key, row in zip(ids, rows, strict=True)]))
+        return next(iter(ids), "")
+
+    def insert(self, connection: Connection) -> None:
+        """Insert the rows."""
+        if connection.dialect.driver != "psycopg2":
+            for table, rows in self._rows:
+                connection.execute(insert(table), rows)
+        elif self._rows:
+            # each answer of a server is waited for, and SQLAlchemy would put the text together again each time
+            texts = (_insertion(table.__tablename__, tuple(rows[0]), len(rows)) for table, rows in self._rows)
+            values = (value for _, rows in self._rows for row in rows for value in row.values())
+            connection.exec_driver_sql("; ".join(texts), tuple(values))
 
 
-def _with_ids(rows: Iterable[Mapping[str, Any]], name: str = "new") -> list[dict[str, Any]]:
-    """The rows with ids of 32 hexadecimal digits, as nbgrader's; later ids are larger."""
-    # rows written together are then neighbours in the index, not each on a different page of a large class's index
-    prefix = f"{time.time_ns():016x}{secrets.token_hex(6)}"
-    return [{**row, name: f"{prefix}{number:04x}"} for number, row in enumerate(rows)]
+@cache
+def _insertion(table: str, columns: Sequence[str], rows: int) -> str:
+    """A statement that inserts so many rows, with a ``%s`` for each value."""
+    row = f"({', '.join(['%s'] * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
 
 
 def _described(notebook: Any) -> tuple[Any, ...]:

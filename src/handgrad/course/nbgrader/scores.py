@@ -24,6 +24,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     Select,
+    and_,
     bindparam,
     cast,
     func,
@@ -181,6 +182,14 @@ _POINTS = union_all(
 """The points of an assignment's cells of each kind."""
 
 
+_CELL = BaseCell.__table__.alias("cell")
+"""The cells of an assignment's notebook.
+
+nbgrader's table of grades has an index by cell and notebook, but none by notebook alone: without the cells, a server
+that takes the class for a small one would read all grades for each student.
+"""
+
+
 def _graded(*columns: Any) -> Select[Any]:
     """Columns of the grades of an assignment's notebook, for all students."""
     return (
@@ -188,7 +197,8 @@ def _graded(*columns: Any) -> Select[Any]:
         .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
         .join(Notebook, Notebook.id == SubmittedNotebook.notebook_id)
         .join(Assignment, Assignment.id == Notebook.assignment_id)
-        .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+        .join(_CELL, _CELL.c.notebook_id == Notebook.id)
+        .join(Grade, and_(Grade.notebook_id == SubmittedNotebook.id, Grade.cell_id == _CELL.c.id))
         .where(*_OURS)
     )
 

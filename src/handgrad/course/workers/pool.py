@@ -4,6 +4,7 @@ import functools
 import importlib
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -31,6 +32,8 @@ PRELOAD = ("handgrad.notebook.slow_imports", WORKER)
 """What is imported before the workers that grade are forked."""
 AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
+KEPT = 4
+"""Commands whose common arguments a worker of a cluster keeps."""
 CONNECT_SECONDS = 10
 """Seconds in which a scheduler must answer."""
 ENDING_SECONDS = 5.0
@@ -143,6 +146,8 @@ class Pool:
     def _submit(self, function: str, arguments: tuple[Any, ...]) -> Future[Any]:
         if self._processes:
             return self._processes.submit(_Start(self._module, self.first, self._common), function, arguments)
+        if isinstance(self._executor, _Cluster):
+            return self._executor.submit_with(self._common, _call, self._module, function, *arguments)
         assert self._executor is not None
         return self._executor.submit(_call, self._module, function, *self._common, *arguments)
 
@@ -281,6 +286,8 @@ class _Cluster(Executor):
         self._client = client
         # pure=False: two submissions with the same bytes are two submissions
         self._executor: Executor = client.get_executor(pure=False)
+        self._common: tuple[Any, ...] = ()
+        self._key = ""
 
     @property
     def workers(self) -> int:
@@ -290,6 +297,60 @@ class _Cluster(Executor):
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
         """Let the next idle worker call a function."""
         return self._executor.submit(_call_beside, function, *arguments, **more)
+
+    def submit_with(
+        self, common: tuple[Any, ...], function: Callable[..., Any], module: str, name: str, *arguments: Any
+    ) -> Future[Any]:
+        """Let the next idle worker call a function of a module with the ``common`` arguments and others.
+
+        What is common is an exercise with its files: a worker gets it once, not with each job, all of which go through
+        the scheduler. A worker that has come later does not have it, and says so; the job is then sent with it.
+        """
+        if common is not self._common:
+            self._common, self._key = common, secrets.token_hex(8)
+            self._client.run(_keep, self._key, common, on_error="ignore")
+        result = Future[Any]()
+
+        def settle(done: Future[Any]) -> None:
+            try:
+                result.set_result(done.result())
+            except _Unknown:
+                submit(common)
+            except BaseException as error:
+                result.set_exception(error)
+
+        def submit(sent: tuple[Any, ...] | None) -> None:
+            job = (_call_known, self._key, sent, function, module, name, *arguments)
+            self._executor.submit(*job).add_done_callback(settle)
+
+        submit(None)
+        return result
+
+
+class _Unknown(Exception):
+    """A worker does not have the common arguments of a job."""
+
+
+_known: dict[str, tuple[Any, ...]] = {}
+"""Common arguments of jobs that this worker of a cluster has, by a name that the command gives them."""
+
+
+def _keep(key: str, common: tuple[Any, ...]) -> None:
+    """Keep the common arguments of the jobs of a command, and forget those of older commands."""
+    while len(_known) >= KEPT:
+        _known.pop(next(iter(_known)), None)
+    _known[key] = common
+
+
+def _call_known(
+    key: str, common: tuple[Any, ...] | None, function: Callable[..., Any], module: str, name: str, *arguments: Any
+) -> Any:
+    """Call a function in the process beside this one with common arguments: those that are sent, or those it has."""
+    if common is not None:
+        _keep(key, common)
+    elif (common := _known.get(key)) is None:
+        raise _Unknown(key)
+    return _call_beside(function, module, name, *common, *arguments)
 
 
 @functools.cache
