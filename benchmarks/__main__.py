@@ -21,6 +21,7 @@ from benchmarks import (
     mistakes,
     phases,
     processor_time,
+    simulation,
     training,
     two_workers,
 )
@@ -33,7 +34,7 @@ from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.errors import HandgradError
 
-EACH = (processor_time, phases, mistakes, training, two_workers, many, commands, check, cards)
+EACH = (processor_time, phases, mistakes, training, two_workers, many, simulation, commands, check, cards)
 HEAD = ("figure", "goal", "measured", "met", "made of")
 
 

@@ -7,6 +7,7 @@ statement would scan the rows of the whole class.
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -29,6 +30,7 @@ from nbgrader.api import (
 )
 from nbgrader.preprocessors import SaveCells
 from sqlalchemy import Connection, Update, and_, bindparam, event, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
 from handgrad.course.nbgrader.folders import Folders
@@ -202,6 +204,10 @@ class GradebookWriter:
             self._commented = {name: cells(key, "id", SolutionCell, TaskCell) for name, key in self._notebooks.items()}
             self._points = cells(self._notebook, "max_score", GradeCell, TaskCell)
             self._students = set(connection.execute(_HANDED_IN, {"notebook": self._notebook}).scalars())
+            ours = select(SubmittedAssignment.student_id).where(
+                SubmittedAssignment.assignment_id == self._assignment_id
+            )
+            self._submitters = set(connection.execute(ours).scalars())
             people = connection.execute(select(Student.id, Student.first_name, Student.last_name))
             self._names = {student: " ".join(filter(None, parts)) for student, *parts in people}
 
@@ -229,47 +235,98 @@ class GradebookWriter:
         is_same
             Whether it is the submission that was graded last.
         """
+        if report.student not in self._submitters:
+            self._submitters.add(report.student)
+            # a row that somebody else has made since then is looked up
+            with suppress(IntegrityError):
+                return self._save_first(report, comments, timestamp)
         graded, commented = self._graded[self.assignment], self._commented[self.assignment]
-        held = {verdict.id for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
-        texts = [(cell, comments.get(name)) for name, cell in commented.items()]
         with self._engine.begin() as connection:
             new = _NewRows()
             notebook, is_new, seconds, penalised = self._submitted(connection, new, report.student, timestamp)
             before = self._new_row() if is_new else self._row(connection, notebook)
             row = before.updated(report, comments)
-            scores = [
-                (
-                    graded[name],
-                    cell.auto,
-                    _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
-                )
-                for name, cell in row.cells.items()
-            ]
             if is_new:
-                new.add(
-                    Grade,
-                    [
-                        {"notebook_id": notebook, "cell_id": cell, "auto_score": score, "needs_manual_grade": manual}
-                        for cell, score, manual in scores
-                    ],
-                )
-                new.add(
-                    Comment, [{"notebook_id": notebook, "cell_id": cell, "auto_comment": text} for cell, text in texts]
-                )
-            new.insert(connection)
-            if not is_new:
-                rows = [
-                    {"notebook": notebook, "cell": cell, "score": score, "manual": manual}
-                    for cell, score, manual in scores
+                self._add_cells(new, notebook, report, row)
+                new.insert(connection)
+            else:
+                new.insert(connection)
+                held = _held(report)
+                scores = [
+                    {
+                        "cell": graded[name],
+                        "notebook": notebook,
+                        "score": cell.auto,
+                        "manual": _needs_review(before.cells[name], cell.auto, is_held=name in held, is_same=is_same),
+                    }
+                    for name, cell in row.cells.items()
                 ]
-                connection.execute(_SCORE, rows)
-                connection.execute(
-                    _COMMENT, [{"notebook": notebook, "cell": cell, "text": text} for cell, text in texts]
-                )
+                connection.execute(_SCORE, scores)
+                texts = [
+                    {"cell": cell, "notebook": notebook, "text": row.comments[name]} for name, cell in commented.items()
+                ]
+                connection.execute(_COMMENT, texts)
             penalty = self._late.penalty(report.student, row.score, seconds)
             if penalty != penalised:
                 connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
             return replace(row, late_penalty=penalty or 0.0, name=self._name(report.student))
+
+    def _save_first(
+        self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None
+    ) -> GradebookRow:
+        """:meth:`save` for a student of whom the gradebook has no submission: nothing has to be looked up.
+
+        Raises
+        ------
+        IntegrityError
+            There is one meanwhile; nothing is written.
+        """
+        new, student = _NewRows(), report.student
+        row = self._new_row().updated(report, comments)
+        penalty = self._late.penalty(student, row.score, lateness(self._duedate, timestamp, None))
+        if student not in self._names:
+            new.add(Student, [{}], [student])
+        values = {"assignment_id": self._assignment_id, "student_id": student, "timestamp": timestamp}
+        submission = new.add(SubmittedAssignment, [values])
+        for name, key in self._notebooks.items():
+            is_ours = key == self._notebook
+            of_notebook = {"notebook_id": key, "assignment_id": submission, "flagged": False}
+            late = {"late_submission_penalty": penalty if is_ours else None}
+            submitted = new.add(SubmittedNotebook, [{**of_notebook, **late}])
+            if is_ours:
+                self._add_cells(new, submitted, report, row)
+            else:
+                for table, cells, of_cell in self._empty_cells(name):
+                    new.add(table, [{"notebook_id": submitted, "cell_id": cell, **of_cell} for cell in cells])
+        with self._engine.connect() as connection:
+            new.insert_alone(connection)
+        return replace(row, late_penalty=penalty or 0.0, name=self._name(student))
+
+    def _add_cells(self, new: "_NewRows", notebook: str, report: Report, row: GradebookRow) -> None:
+        """Add the rows of the cells of a notebook that is new to the gradebook."""
+        graded, commented, held = self._graded[self.assignment], self._commented[self.assignment], _held(report)
+        scores = [
+            {
+                "notebook_id": notebook,
+                "cell_id": graded[name],
+                "auto_score": cell.auto,
+                "needs_manual_grade": name in held or cell.auto is None,
+            }
+            for name, cell in row.cells.items()
+        ]
+        new.add(Grade, scores)
+        texts = [
+            {"notebook_id": notebook, "cell_id": cell, "auto_comment": row.comments[name]}
+            for name, cell in commented.items()
+        ]
+        new.add(Comment, texts)
+
+    def _empty_cells(self, notebook: str) -> tuple[tuple[Any, Collection[str], dict[str, Any]], ...]:
+        """The tables of the cells' rows, the cells of a notebook in each, and the values of a row of a new notebook."""
+        return (
+            (Grade, self._graded[notebook].values(), {"needs_manual_grade": True}),
+            (Comment, self._commented[notebook].values(), {}),
+        )
 
     @at_work()
     def known(self, student: str, timestamp: datetime | None) -> GradebookRow | None:
@@ -363,12 +420,9 @@ class GradebookWriter:
                 submitted[key] = new.add(SubmittedNotebook, [values])
             # the rows of a new notebook of ours are inserted with their scores and comments
             if not (first and key == self._notebook):
-                for table, cells, values in (
-                    (Grade, self._graded[name], {"needs_manual_grade": True}),
-                    (Comment, self._commented[name], {}),
-                ):
-                    missing = self._missing(connection, table, submitted[key], cells.values())
-                    new.add(table, [{"notebook_id": submitted[key], "cell_id": cell, **values} for cell in missing])
+                for table, cells, of_cell in self._empty_cells(name):
+                    missing = self._missing(connection, table, submitted[key], cells)
+                    new.add(table, [{"notebook_id": submitted[key], "cell_id": cell, **of_cell} for cell in missing])
         seconds = lateness(self._duedate, timestamp or dated, extension)
         return submitted[self._notebook], is_new, seconds, penalties.get(self._notebook)
 
@@ -390,6 +444,11 @@ class GradebookWriter:
             )
         ).one()
         return lateness(self._duedate, timestamp or submission.timestamp, submission.extension)
+
+
+def _held(report: Report) -> set[str]:
+    """The cells that somebody has to look at."""
+    return {verdict.id for verdict in report.checks if verdict.outcome in NEEDS_REVIEW}
 
 
 def _needs_review(cell: CellGrade, points: float | None, *, is_held: bool, is_same: bool) -> bool:
@@ -416,6 +475,21 @@ class _NewRows:
         if rows:
             self._rows.append((table, [{"id": key, **row} for key, row in zip(ids, rows, strict=True)]))
         return next(iter(ids), "")
+
+    def insert_alone(self, connection: Connection) -> None:
+        """Insert the rows, in a transaction of their own.
+
+        Raises
+        ------
+        IntegrityError
+            Such a row is there, or one that they refer to is not; none is inserted.
+        """
+        if connection.dialect.driver == "psycopg2":
+            # what is sent as one text is a transaction, without a word at its start and its end that are answered
+            self.insert(connection.execution_options(isolation_level="AUTOCOMMIT"))
+        else:
+            with connection.begin():
+                self.insert(connection)
 
     def insert(self, connection: Connection) -> None:
         """Insert the rows."""
