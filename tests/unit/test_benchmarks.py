@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.courses import NOBODY
 from benchmarks.figures import Figure, quotients, spread
+from benchmarks.graded_once import GradedOnce
 from benchmarks.phases import Stopwatch
 from benchmarks.running import BenchmarkFailed, Cost, run
+from benchmarks.simulation import Simulated, steady
+from benchmarks.writer import Moment
+from handgrad.course.nbgrader.notebook_steps import GradebookRow
+from handgrad.course.workers.task import WorkerResult
+from handgrad.report.records import Report
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\n"
 ORPHAN = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-I', '-c', {BUSY!r}])\n"
@@ -71,3 +78,34 @@ def test_the_start_cancels_out() -> None:
     start, each = Cost(5.0, 7.0), Cost(0.25, 0.5)
     few, many = (Cost(start.wall + n * each.wall, start.cpu + n * each.cpu) for n in (20, 220))
     assert (many - few) / 200 == each
+
+
+def moment(written: int, wall: float, **parts: float) -> Moment:
+    """Clocks after so many submissions, of a process that takes half of the wall time."""
+    return Moment(written, wall, wall / 2, wall / 4, parts, parts, 1000)
+
+
+def test_start_and_end_are_no_part_of_a_submission() -> None:
+    """While not all workers are busy nothing is measured; a part that had not begun then has taken nothing."""
+    busy = [moment(number, 100.0 + 2 * number, store=0.5 * number) for number in range(1, 31)]
+    each = steady([moment(0, 0.0), *busy, moment(30, 500.0)], workers=5)
+    assert (each.written, each.wall, each.process, each.parts) == (9, 2.0, 1.0, {"store": 0.5})
+    assert moment(10, 110.0, late=20.0).each_since(moment(0, 100.0)).parts == {"late": 2.0}
+    with pytest.raises(BenchmarkFailed, match="30 submissions are too few for 8 workers"):
+        steady([moment(0, 0.0), *busy, moment(30, 500.0)], workers=8)
+
+
+def test_a_simulated_run_says_what_limits_it() -> None:
+    """The speed is a share of that of workers that never wait; the slowest process is named first."""
+    run = Simulated(8, 0.04, moment(1, 0.01), {"the scheduler": 0.002, "PostgreSQL": 0.01})
+    assert (run.speed, run.share) == (100, 0.5)
+    assert run.carried() == "PostgreSQL 100, the command 200, the scheduler 500"
+
+
+def test_one_result_for_everybody_has_everybodys_name() -> None:
+    """Report, notebook and page are the student's own; the page is there if the row is known that it shows."""
+    report = Report("backprop", "backprop", "graded", "0.1.0", student=NOBODY)
+    once = GradedOnce(WorkerResult(report, f"of {NOBODY}", {"dx": "right"}, None, f"page of {NOBODY}"))
+    without, with_page = (once.of("s01", known) for known in (None, GradebookRow({}, {"dx": None})))
+    assert (without.report.student, without.notebook, without.page) == ("s01", "of s01", "")
+    assert (with_page.page, with_page.row) == ("page of s01", GradebookRow({}, {"dx": "right"}))
