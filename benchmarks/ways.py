@@ -71,6 +71,8 @@ class Bench:
         The Python of an environment with otter-grader (default: a new one).
     quick
         Whether only what takes minutes is measured, once.
+    seconds
+        Seconds that a simulated worker takes for a submission (default: as long as a real one).
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class Bench:
     further: int
     otter: Path | None
     quick: bool = False
+    seconds: float | None = None
     console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
 
     def say(self, text: str) -> None:
@@ -145,6 +148,7 @@ def options(about: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--further", type=_at_least(20), default=200, help="further submissions; default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="in five minutes: no other grader, no large class")
+    parser.add_argument("--seconds", type=float, help="of a simulated worker for a submission; default: measured")
     parser.add_argument("--otter", type=Path, help="Python of an environment with otter-grader; default: a new one")
     return parser
 
@@ -152,7 +156,7 @@ def options(about: str) -> argparse.ArgumentParser:
 def bench_of(chosen: argparse.Namespace, folder: Path) -> Bench:
     """What the :func:`options` ask for, in ``folder``."""
     runs, further = (1, 40) if chosen.quick else (chosen.runs, chosen.further)
-    return Bench(folder, runs, chosen.many, further, chosen.otter, chosen.quick)
+    return Bench(folder, runs, chosen.many, further, chosen.otter, chosen.quick, chosen.seconds)
 
 
 def alone(about: str, figures: Callable[[Bench], Sequence[Figure]]) -> int:
