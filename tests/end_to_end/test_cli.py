@@ -57,6 +57,7 @@ def course(tmp_path: Path) -> Path:
 SAMPLES = [case for case in read_cases(MISTAKES) if case.student]
 
 
+@pytest.mark.slow
 def test_demo_is_a_class(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """The demo grades at least twelve students, prints the class and tells where the report is."""
     course, done = demo
@@ -69,6 +70,7 @@ def test_demo_is_a_class(demo: tuple[Path, subprocess.CompletedProcess[str]]) ->
     assert "s01" in (course / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_demo_scores(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """Each sample student has the score of the known mistake in the gradebook, a notebook and a feedback page."""
     for case in SAMPLES:
@@ -81,6 +83,7 @@ def test_demo_scores(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> Non
             assert (course / "feedback" / student / "backprop" / "backprop.html").is_file()
 
 
+@pytest.mark.slow
 def test_only_the_sample_class_is_trusted(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """The demo trusts what it wrote itself: a sample that was edited, or anybody else's work, is not trusted."""
     course = Course.at(demo[0])

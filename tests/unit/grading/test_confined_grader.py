@@ -130,6 +130,7 @@ def test_nothing_runs_outside(make_notebook: Make, tmp_path: Path) -> None:
     assert "mine.json" in report.message
 
 
+@pytest.mark.slow
 def test_without_isolation(make_notebook: Make, tmp_path: Path) -> None:
     """It works without isolation too, where that is allowed; its locked cells read the files beside it."""
     (tmp_path / "data.txt").write_text("3")
@@ -157,7 +158,7 @@ def test_every_setting_arrives(make_notebook: Make, tmp_path: Path) -> None:
     [
         ("raise ValueError('no')", "raises ValueError: no"),
         pytest.param(f"{FORWARD}\nloss = None", "define no scalar tensor", marks=pytest.mark.slow),
-        ("import os; os._exit(0)", "ended their Python process"),
+        pytest.param("import os; os._exit(0)", "ended their Python process", marks=pytest.mark.slow),
         ("while True: pass", "did not come to an end"),
     ],
 )

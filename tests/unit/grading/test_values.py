@@ -109,7 +109,7 @@ def test_the_solution_is_right(small: Grader) -> None:
 
 def test_passes(made: Callable[..., Exercise]) -> None:
     """There is the visible pass, and for each seed and each of the sizes one with every setting and its own seed."""
-    passes = warm_grader(made(), [5, 6], settings=GradingSettings(sizes=({"steps": 2},))).passes
+    passes = Grader(made(), [5, 6], settings=GradingSettings(sizes=({"steps": 2},))).passes
     assert [one.name for one in passes] == ["visible", *(f"values {number}" for number in range(1, 7))]
     assert [one.parameters["steps"] for one in passes[1:]] == [1, 4, 1, 4, 2, 2]
     assert len({one.parameters["seed"] for one in passes[1:]}) == 6

@@ -62,7 +62,11 @@ SUBMISSIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SUBMISSIONS)
+@pytest.mark.parametrize(
+    "name",
+    # its cell ends at a limit in each pass
+    [pytest.param(name, marks=pytest.mark.slow if name == "cells that do not" else ()) for name in SUBMISSIONS],
+)
 def test_verdicts(name: str, grader: Grader, submit: Submit) -> None:
     """It marks what the warm process marks, and the report says that nothing isolated it."""
     stubs, expected = SUBMISSIONS[name]
@@ -252,6 +256,7 @@ print(report.score, report.isolation)
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_linux_is_needed(tmp_path: Path) -> None:
     """Neither grader nor child asks for what other systems lack: fork, resource, process descriptors and the like."""
     python = tmp_path / "python"

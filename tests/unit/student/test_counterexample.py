@@ -144,7 +144,11 @@ def _assert_true(example: Counterexample) -> None:
     _assert_shown(example)
 
 
-@pytest.mark.parametrize("assignment", few_are_fast(WITH_GRADIENTS))
+@pytest.mark.parametrize(
+    "assignment",
+    # two to eight seconds for each exercise
+    [pytest.param(name, marks=() if name == "backprop" else pytest.mark.slow) for name in WITH_GRADIENTS],
+)
 def test_every_gradient(assignment: str) -> None:
     """A formula that is twice the right one fails in a small case, whichever gradient it is for."""
     for gradient, name in EXERCISES[assignment].tensors.items():

@@ -233,13 +233,8 @@ def evening(
     return run
 
 
-@pytest.mark.parametrize(
-    "slip",
-    [
-        pytest.param("", id="right"),
-        pytest.param("dcounts = 2 * dcounts - 0.1 * dcounts.abs()", id="with a slip", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("slip", ["", "dcounts = 2 * dcounts - 0.1 * dcounts.abs()"], ids=["right", "with a slip"])
 def test_mutants_at_home(slip: str, evening: Callable[[str], list[Told]], capsys: pytest.CaptureFixture[str]) -> None:
     """In the student's notebook, whether all above is right or not, most wrong values are named, and none falsely."""
     told = evening(slip)
