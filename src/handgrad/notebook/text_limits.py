@@ -4,7 +4,6 @@ A parser may take hours for a short text that was made for it, or all memory. Pr
 clock: a machine that is busy with other things must not change a grade.
 """
 
-import math
 import signal
 import sys
 import threading
@@ -40,7 +39,7 @@ def limited(seconds: float = TEXT_SECONDS, mebibytes: int = TEXT_MB, *, may_kill
     """Limit what the block takes of this process: ``seconds`` of processor time, ``mebibytes`` more memory.
 
     Blocks can be nested; an inner one has at most the time that is left of the outer one. The time of C code that never
-    returns to Python is limited only if the block ``may_kill`` this process, with the signal SIGXCPU: only where
+    returns to Python is limited only if the block ``may_kill`` this process, with the signal SIGVTALRM: only where
     another process starts it again. Outside the main thread, where there are no signals, and on Windows nothing is
     limited; on macOS only time is.
 
@@ -100,10 +99,19 @@ def _memory(mebibytes: int) -> Iterator[None]:
 
 @contextmanager
 def _killed_after(seconds: float) -> Iterator[None]:
-    """Let the system kill this process after so much processor time, without a file of its memory."""
-    after = math.ceil(time.process_time() + seconds)
-    with _soft_limit(resource.RLIMIT_CORE, 0), _soft_limit(resource.RLIMIT_CPU, after):
+    """Let the system kill this process after so much processor time, without the time that the system itself takes.
+
+    A timer, which counts from now: ``RLIMIT_CPU`` counts the ticks since the start of the process, of which a process
+    that sleeps and wakes up often had 5 seconds more than it had taken, and was killed at once.
+    """
+    left, _ = signal.getitimer(signal.ITIMER_VIRTUAL)
+    given = min(left, seconds) if left else seconds
+    signal.setitimer(signal.ITIMER_VIRTUAL, given)
+    try:
         yield
+    finally:
+        taken = given - signal.getitimer(signal.ITIMER_VIRTUAL)[0]
+        signal.setitimer(signal.ITIMER_VIRTUAL, max(left - taken, 1e-3) if left else 0)
 
 
 @contextmanager

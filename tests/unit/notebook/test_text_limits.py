@@ -31,8 +31,8 @@ def _go_on_after(seconds: float) -> None:
 
 
 def _state() -> tuple[object, ...]:
-    limits = (posix.getrlimit(kind) for kind in (posix.RLIMIT_AS, posix.RLIMIT_CPU))
-    return signal.getsignal(signal.SIGPROF), signal.getitimer(signal.ITIMER_PROF), *limits
+    timers = map(signal.getitimer, (signal.ITIMER_PROF, signal.ITIMER_VIRTUAL))
+    return signal.getsignal(signal.SIGPROF), *timers, posix.getrlimit(posix.RLIMIT_AS)
 
 
 def test_time() -> None:

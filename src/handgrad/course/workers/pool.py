@@ -38,7 +38,7 @@ CONNECT_SECONDS = 10
 """Seconds in which a scheduler must answer."""
 ENDING_SECONDS = 5.0
 """Seconds that a process has to end when it is told to."""
-OUT_OF_TIME = -24 if sys.platform == "win32" else -signal.SIGXCPU
+OUT_OF_TIME = -26 if sys.platform == "win32" else -signal.SIGVTALRM
 """Exit code of a process that the system has killed because it had taken all its processor time."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
