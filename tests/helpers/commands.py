@@ -3,6 +3,7 @@
 That a command is a process (signals, encodings, what it imports) is tested with processes.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ def handgrad(*arguments: str | Path, folder: Path) -> CompletedProcess[str]:
         redirect_stderr(errors),
         mock.patch.object(sys, "argv", ["handgrad", *words]),
         mock.patch.dict(os.environ, COLUMNS="120"),
+        # it stays as it is in this process
+        mock.patch.object(gc, "set_threshold"),
         mock.patch.object(pool, "import_early"),
         mock.patch.object(pool, "cluster", _this_process),
     ):
