@@ -217,11 +217,10 @@ class ChildClient:
                     raise ConnectionResetError
                 late = late + 1 if deadline <= time.monotonic() else 0
             if late >= LATE and deadline <= time.monotonic():
-                # time in the run queue is not the cell's
+                # time in the run queue is not the cell's; on one processor with the cell, this process itself makes it
+                # wait a little each time that it looks, so the deadline moves by that time only
                 before, queued = queued, self._queued()
-                deadline = min(
-                    max(deadline, time.monotonic()) + queued - (queued if before is None else before), latest
-                )
+                deadline = min(deadline + queued - (queued if before is None else before), latest)
                 if deadline <= time.monotonic():
                     raise TimeoutError
         return frame
