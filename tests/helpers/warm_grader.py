@@ -32,9 +32,4 @@ def warm_grader(exercise: Exercise, seeds: Sequence[int], settings: GradingSetti
     """A grader of the exercise, to be entered; with a warm process of the fork server if its settings isolate."""
     settings = settings or GradingSettings()
     process = None if why_no_isolation(settings.isolation) else warm_process()
-    try:
-        return Grader(exercise, seeds, settings, process)
-    except BaseException:
-        if process:
-            process.close()
-        raise
+    return Grader(exercise, seeds, settings, process)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -80,7 +81,8 @@ class Grader:
     settings
         Marks, limits, sizes and isolation (default: handgrad's own).
     process
-        A warm process that has been started already (default: one is started).
+        A warm process that has been started already (default: one is started). It is closed on exit, or if the
+        exercise is refused.
     sandbox
         What makes the sandbox (default: :class:`.Sandbox`).
 
@@ -103,9 +105,18 @@ class Grader:
         process: WarmProcess | None = None,
         sandbox: Callable[..., Any] = Sandbox,
     ) -> None:
+        try:
+            self._plan(exercise, seeds, settings or GradingSettings(), partial(sandbox, process=process))
+        except BaseException:
+            if process:
+                process.close()
+            raise
+
+    def _plan(
+        self, exercise: Exercise, seeds: Sequence[int], settings: GradingSettings, sandbox: Callable[..., Any]
+    ) -> None:
         if not exercise.is_trusted:
             raise ExerciseError(f"the exercise {exercise.name} in {exercise.directory} is not trusted.")
-        settings = settings or GradingSettings()
         self.exercise, self.seeds = exercise, seeds
         self.settings = replace(settings, sizes=(*settings.sizes, *exercise.training.sizes))
         self.states = HiddenStates.of(exercise, seeds, self.settings.sizes, exercise.training.hidden[0])
@@ -121,7 +132,6 @@ class Grader:
             self.settings.limits.with_visible(exercise.training.seconds),
             isolation=self.settings.isolation,
             trust=self.settings.trust,
-            process=process,
         )
 
     def __enter__(self) -> Self:

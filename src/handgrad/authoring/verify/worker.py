@@ -28,10 +28,7 @@ def _grader(subject: Subject, seeds: Sequence[int]) -> Grader:
         torch.set_num_threads(1)
         _graders.clear()
         _open.close()
-        if process := warm_process():
-            # also if the grader refuses the exercise
-            _open.enter_context(process)
-        grader = Grader(subject.exercise, seeds, subject.settings, process)
+        grader = Grader(subject.exercise, seeds, subject.settings, warm_process())
         _graders[tuple(seeds)] = _open.enter_context(grader)
     return _graders[tuple(seeds)]
 

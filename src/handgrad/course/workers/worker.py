@@ -53,10 +53,7 @@ class AssignmentWorker:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             exercise = Exercise.read(folder / f"{self.task.name}.ipynb")
-            if process := warm_process():
-                # also if the grader refuses the exercise
-                self._open.enter_context(process)
-            grader = Grader(exercise, self.task.seeds, self.task.settings, process)
+            grader = Grader(exercise, self.task.seeds, self.task.settings, warm_process())
             self._grader = self._open.enter_context(grader)
         return self._grader
 
