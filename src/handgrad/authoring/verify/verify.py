@@ -4,7 +4,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from handgrad.authoring.cases import MISTAKES, Case, known_mistakes
 from handgrad.authoring.small_gradients import small_gradients
@@ -30,6 +29,7 @@ from handgrad.authoring.verify.results import Fault, Mutation, Proof
 from handgrad.authoring.verify.worker import faults_of_mistake
 from handgrad.course.commands.check_notebook import check
 from handgrad.course.course import Course
+from handgrad.course.workers.pool import Pool
 from handgrad.errors import HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import EXERCISE_FILE, read_released
@@ -176,12 +176,20 @@ class AssignmentVerification:
             return
         with workers(subject, sys.maxsize if has_mutants else len(cases)) as pool:
             if cases:
-                jobs = ((grader.seeds, case) for case in cases)
-                found = chain.from_iterable(found_by(pool, faults_of_mistake.__name__, jobs))
-                self._try("every known mistake is graded as its file says", found)
+                faults = self._faults_of(cases, grader.seeds, pool)
+                self._try("every known mistake is graded as its file says", faults)
             if has_mutants:
                 self.say(f"{self.assignment}: mutants")
                 self.mutation = mutation(grader, subject.solved, pool, self.more_seeds)
+
+    def _faults_of(self, cases: Sequence[Case], seeds: Sequence[int], pool: Pool) -> Iterator[Fault]:
+        def jobs() -> Iterator[tuple[Sequence[int], Case]]:
+            for case in cases:
+                self.say(f"{self.assignment}: {case.name}")
+                yield seeds, case
+
+        for found in found_by(pool, faults_of_mistake.__name__, jobs()):
+            yield from found
 
     def _known_mistakes(self, exercise: Exercise) -> list[Case]:
         try:
