@@ -141,15 +141,20 @@ def wheels(folders: Sequence[Path], kept_in: Path | None = None) -> Iterator[Pat
 def _digest(source: Path) -> str:
     """SHA-256 over the files of the clone ``source`` of which its wheel is built."""
     digest = hashlib.sha256()
-    for path in map(source.joinpath, _BUILT_FROM):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and not _left_out(file.relative_to(source)):
-                digest.update(f"{file.relative_to(source).as_posix()}\n".encode() + file.read_bytes())
+    for path in _files(source):
+        digest.update(f"{path.as_posix()}\n".encode() + (source / path).read_bytes())
     return digest.hexdigest()
 
 
-def _left_out(path: Path) -> bool:
-    return any(part == "__pycache__" or part.endswith(".egg-info") for part in path.parts)
+def _files(source: Path) -> list[Path]:
+    """The files of the clone ``source`` of which its wheel is built, relative to it."""
+    found = (file for part in map(source.joinpath, _BUILT_FROM) for file in (part, *part.rglob("*")) if file.is_file())
+    # setuptools writes into the folder that it builds, and includes files that an earlier build left there
+    return sorted(
+        path
+        for path in (file.relative_to(source) for file in found)
+        if not any(part == "__pycache__" or part.endswith(".egg-info") for part in path.parts)
+    )
 
 
 def _keep(wheel: Path, path: Path) -> None:
@@ -189,12 +194,9 @@ def _build(source: Path, folder: Path) -> None:
     """Build the wheel of the clone ``source`` into ``folder``."""
     copy = folder / "clone"
     copy.mkdir()
-    # setuptools writes into the folder that it builds, and includes files that an earlier build left there
-    for path in map(source.joinpath, _BUILT_FROM):
-        if path.is_dir():
-            shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        elif path.is_file():
-            shutil.copy(path, copy)
+    for path in _files(source):
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / path, copy / path)
     if has_pip():
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--wheel-dir", str(folder), str(copy)]
