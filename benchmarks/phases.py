@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +18,7 @@ import torch
 from benchmarks.courses import ASSIGNMENT, NOBODY, students
 from benchmarks.figures import Figure
 from benchmarks.mistakes import kinds, with_cells
+from benchmarks.processes import children, processor_seconds
 from benchmarks.running import BenchmarkFailed
 from benchmarks.ways import Bench, alone
 from handgrad.course.commands.grade_class import ClassGrading
@@ -37,7 +37,6 @@ from handgrad.submission.submission import Submission
 
 COUNT = 60
 """Submissions of each kind."""
-TICKS = os.sysconf("SC_CLK_TCK")
 READ, CODE, FORK, PASSES, MARK, DIAGNOSE, WRITE, PAGE = (
     "read the notebook and align its cells",
     "analyse the code of the answers",
@@ -122,15 +121,7 @@ def watched() -> Iterator[Stopwatch]:
 
 def sandbox_time() -> float:
     """Processor milliseconds of the processes that this one has started, and of those that they have waited for."""
-    parents = {path.parent.name: path.read_text().rpartition(")")[2].split() for path in _stats()}
-    family = [str(os.getpid())]
-    for member in family:
-        family.extend(pid for pid, facts in parents.items() if facts[1] == member)
-    return 1e3 / TICKS * sum(int(ticks) for pid in family[1:] for ticks in parents[pid][11:15])
-
-
-def _stats() -> Iterator[Path]:
-    return (path for path in Path("/proc").glob("[0-9]*/stat") if path.exists())
+    return 1e3 * sum(map(processor_seconds, children(os.getpid())))
 
 
 def measure(bench: Bench, cells: Callable[[int], Mapping[str, str]], count: int) -> dict[str, float]:

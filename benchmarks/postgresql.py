@@ -28,20 +28,15 @@ class Server:
         """Id of the server's first process."""
         return int((self.folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
 
-    def address(self, database: str = "postgres") -> str:
-        """Address of a database, as SQLAlchemy knows it."""
-        return f"postgresql+psycopg2://postgres@/{database}?host={self.folder}"
+    def address(self) -> str:
+        """Address of its database, as SQLAlchemy knows it."""
+        return f"postgresql+psycopg2://postgres@/postgres?host={self.folder}"
 
-    def new_database(self, name: str) -> str:
-        """Make an empty database; its address."""
-        self.run("createdb", "--host", self.folder, "--username=postgres", name)
-        return self.address(name)
-
-    def size(self, database: str = "postgres") -> int:
-        """Bytes of a database, with its indexes."""
-        engine = create_engine(self.address(database))
+    def size(self) -> int:
+        """Bytes of its database, with the indexes."""
+        engine = create_engine(self.address())
         with engine.connect() as connection:
-            found = connection.execute(select(func.pg_database_size(database))).scalar_one()
+            found = connection.execute(select(func.pg_database_size("postgres"))).scalar_one()
         engine.dispose()
         return int(found)
 

@@ -32,9 +32,13 @@ def _parents() -> Iterator[tuple[int, int]]:
         if folder.name.isdigit():
             # it may have ended meanwhile
             with suppress(OSError):
-                # the name, in brackets, may hold anything; after it come the state and the parent
-                facts = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                yield int(folder.name), int(facts[1])
+                yield int(folder.name), int(_facts(folder.name)[1])
+
+
+def _facts(pid: int | str) -> list[str]:
+    """What the system says of a process: its state, its parent, and so on; an OSError if it has ended."""
+    # its name, in brackets, comes before, and may hold anything
+    return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def proportional_memory(pid: int) -> int:
@@ -52,8 +56,7 @@ def processor_seconds(pid: int) -> float:
     for process in family(pid):
         # it may have ended meanwhile
         with suppress(OSError):
-            facts = (PROC / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            ticks += sum(map(int, facts[11:15]))
+            ticks += sum(map(int, _facts(process)[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

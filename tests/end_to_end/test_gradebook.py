@@ -1,9 +1,7 @@
 """What `handgrad grade` leaves behind: the same rows and files as nbgrader's own command."""
 
-import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
+from benchmarks.postgresql import BINARIES, server
 from handgrad.authoring.cases import read_cases
 from handgrad.course.commands.grade_class import grade_class, stored_reports
 from handgrad.course.course import Course
@@ -26,35 +25,15 @@ c.Handgrad.cell_seconds = 6.0
 c.LateSubmissionPlugin.penalty_method = "zero"
 """
 SAMPLES = [case for case in read_cases(MISTAKES) if case.student and case.name != "infinite-loop"]
-POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """Address of a fresh PostgreSQL database, of a server of its own that listens on a socket in a folder only."""
-    if POSTGRES is None:
+    if BINARIES is None:
         pytest.skip("there is no PostgreSQL server: install Debian's package postgresql")
-    # not in pytest's folders, which are closed to the user that a server of root's has to be
-    with tempfile.TemporaryDirectory(prefix="handgrad-postgres-") as name:
-        folder = Path(name)
-        user = "postgres" if os.geteuid() == 0 else None
-        if user:
-            shutil.chown(folder, user)
-        data = folder / "data"
-
-        def run(*command: str | Path) -> None:
-            subprocess.run(
-                [POSTGRES / command[0], *command[1:]], user=user, check=True, cwd=folder, capture_output=True
-            )
-
-        run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--pgdata", data)
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        # its output goes to a file: it would keep a pipe of ours open
-        run("pg_ctl", "--wait", "--pgdata", data, "--log", folder / "log", "--options", options, "start")
-        try:
-            yield f"postgresql+psycopg2://postgres@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "--wait", "--pgdata", data, "--mode", "fast", "stop")
+    with server(durable=False) as started:
+        yield started.address()
 
 
 def make_course(folder: Path, database: str) -> Course:
