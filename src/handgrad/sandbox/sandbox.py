@@ -55,8 +55,11 @@ class Sandbox:
         self.limits, self._trust = limits, trust
 
     def __enter__(self) -> Self:
-        if self._reason and not self._trust:
-            raise IsolationError.because(self._reason)
+        if self._reason:
+            # the process that was given is closed, though it is not used
+            self._warm.close()
+            if not self._trust:
+                raise IsolationError.because(self._reason)
         self._chosen: WarmSandbox | FreshSandbox = self._fresh if self._reason else self._warm
         self._chosen.__enter__()
         return self

@@ -1,11 +1,13 @@
 """Where nothing isolates: a fresh interpreter for each submission, for code that is trusted by name."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from handgrad.sandbox import sandbox as sandbox_module
 from handgrad.sandbox.fresh_sandbox import FreshSandbox
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.sandbox.messages import ParameterSet, PassResult, Run
+from handgrad.sandbox.warm_process import WarmProcess
+from handgrad.sandbox.warm_sandbox import WarmSandbox
 from handgrad.submission.submission import Submission
 from helpers.paths import ENVIRONMENT, MISTAKES, ROOT
 
@@ -300,17 +304,36 @@ def test_a_class_that_is_not_trusted(tmp_path: Path) -> None:
 
 def test_layers_that_do_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the layers were tried and do not hold, that is found once, not for each student."""
-    entered = []
+    tried = []
 
-    def enter(grader: Grader) -> Grader:
-        entered.append(grader)
+    def wait_until_ready(sandbox: WarmSandbox) -> None:
+        tried.append(sandbox)
         raise IsolationError.because("the layers do not hold")
 
-    monkeypatch.setattr(Grader, "__enter__", enter)
+    monkeypatch.setattr(WarmSandbox, "wait_until_ready", wait_until_ready)
     course = _course(tmp_path, 3)
     with ThreadPoolExecutor(1) as executor, pytest.raises(IsolationError, match="the layers do not hold"):
         grade_class.grade_class(course, "backprop", feedback=False, workers=1, executor=executor)
-    assert len(entered) == 1
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_a_warm_process_that_is_not_used(trust: bool, tmp_path: Path) -> None:
+    """A warm process that was given is closed, though nothing isolates its children."""
+    control, other = socket.socketpair()
+    made = sandbox_module.Sandbox(
+        [ParameterSet("one", (LOCKED,))],
+        tmp_path,
+        Limits(),
+        isolation="none",
+        trust=trust,
+        process=WarmProcess(control, tmp_path / "log"),
+    )
+    with other, nullcontext() if trust else pytest.raises(IsolationError, match="none was asked for"):
+        (tmp_path / "helper.txt").write_text("found", encoding="utf-8")
+        with made:
+            made.wait_until_ready()
+    assert control.fileno() == -1
 
 
 @pytest.mark.slow
