@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stopped", "run_program", "stop_signals"]
+__all__ = ["Stopped", "run_program", "running_program", "stop_signals"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PATIENCE = 10.0
@@ -66,7 +66,17 @@ def _restore(before: Mapping[int, Any], taken: Sequence[int]) -> None:
 def run_program(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program and capture what it prints; if this process is stopped meanwhile, so is the program, first.
+    """Run a program and capture what it prints; see :func:`running_program`."""
+    with running_program(command, cwd=cwd, env=env) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@contextmanager
+def running_program(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs, with pipes for what it prints; if this process is stopped within, so is the program, first.
 
     It has a session of its own, so that it gets one signal only, and cleans up itself.
     """
@@ -76,7 +86,7 @@ def run_program(
         errors="replace", start_new_session=True,
     ) as process:  # fmt: skip
         try:
-            out, err = process.communicate()
+            yield process
         except BaseException:
             process.send_signal(signal.SIGINT if hasattr(signal, "SIGHUP") else signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -87,4 +97,3 @@ def run_program(
                     os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)

@@ -21,7 +21,7 @@ from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import scores_of
-from handgrad.course.stop_signals import run_program
+from handgrad.course.stop_signals import run_program, running_program
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.exercise.release_file import EXERCISE_FILE, recorded_in
@@ -75,7 +75,7 @@ class DryRun:
 
     def autograde(self) -> dict[str, float]:
         """The scores of `nbgrader autograde`, by student; nbgrader's feedback is written too."""
-        done = self._run("nbgrader", "autograde", self.assignment, "--force", folder=self.staging.root)
+        done = run_program(_module("nbgrader", "autograde", self.assignment, "--force"), cwd=self.staging.root)
         if done.returncode:
             messages = _LOGGED.split(done.stderr or done.stdout)
             raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {commands.reason(messages)}")
@@ -87,23 +87,32 @@ class DryRun:
         """The folder of the course's hidden tests for pytest; it may not exist."""
         return self.course.root / "tests" / "hidden"
 
-    def pytest(self) -> Iterator[Fault]:
-        """Run the course's hidden tests on the worked solution."""
+    @contextmanager
+    def pytest(self) -> Iterator[Iterator[Fault]]:
+        """Run the course's hidden tests on the worked solution, beside what is done within; its faults wait for it."""
         folder = self.hidden_tests / self.assignment
         name = folder.relative_to(self.course.root).as_posix()
         if not list(folder.glob("test_*.py")):
             remedy = "write them as in the other folders of tests/hidden"
-            yield Fault(name, "there are no hidden tests for pytest", remedy)
+            yield iter([Fault(name, "there are no hidden tests for pytest", remedy)])
             return
-        done = self._run("pytest", "-q", "-p", "no:cacheprovider", str(folder), f"--submission={self.path('solution')}")
-        if done.returncode:
-            reason = commands.reason(done.stdout.strip().splitlines() or [""])
-            what = f"the worked solution does not pass the hidden tests ({reason})"
-            yield Fault(name, what, f"run pytest {name}")
+        command = _module(
+            "pytest", "-q", "-p", "no:cacheprovider", str(folder), f"--submission={self.path('solution')}"
+        )
+        with running_program(command, cwd=self.course.root) as process:
+            yield _faults_of_pytest(process, name)
 
-    def _run(self, module: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a module of this environment."""
-        return run_program([sys.executable, "-m", module, *arguments], cwd=folder or self.course.root)
+
+def _module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this environment."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+def _faults_of_pytest(process: subprocess.Popen[str], name: str) -> Iterator[Fault]:
+    printed, _ = process.communicate()
+    if process.returncode:
+        reason = commands.reason(printed.strip().splitlines() or [""])
+        yield Fault(name, f"the worked solution does not pass the hidden tests ({reason})", f"run pytest {name}")
 
 
 @contextmanager
