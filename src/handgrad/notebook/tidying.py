@@ -102,14 +102,18 @@ def _tidy_cell(cell: Any, position: int, is_old: bool) -> tuple[NotebookNode, st
     name = cell.get("id")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         name = f"cell-{position}"
-    tidy = nbformat.from_dict({"cell_type": kind, "id": name, "metadata": {}, "source": source})
-    if kind == "code":
-        tidy.update(outputs=[], execution_count=execution_count(cell))
-    tidy.metadata.update(_metadata(cell, f"{kind}_cell"))
+    tidy: dict[str, Any] = {
+        "cell_type": kind,
+        "id": name,
+        "metadata": _metadata(cell, f"{kind}_cell"),
+        "source": source,
+    }
     attachments = _table(cell, "attachments")
-    if attachments and kind != "code" and _fits({**tidy, "attachments": attachments}, f"{kind}_cell"):
-        tidy["attachments"] = nbformat.from_dict(attachments)
-    return tidy, " and ".join(filter(None, (odd, why)))
+    if kind == "code":
+        tidy |= {"outputs": [], "execution_count": execution_count(cell)}
+    elif attachments and _fits({**tidy, "attachments": attachments}, f"{kind}_cell"):
+        tidy["attachments"] = attachments
+    return nbformat.from_dict(tidy), " and ".join(filter(None, (odd, why)))
 
 
 def _kind(cell: Mapping[str, Any], is_old: bool) -> tuple[str, str]:
@@ -148,14 +152,14 @@ def _table(owner: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: item for key, item in value.items() if untrusted_json.is_shallow(item)}
 
 
-def _metadata(owner: Mapping[str, Any], kind: str) -> NotebookNode:
+def _metadata(owner: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The valid metadata of a cell or a notebook: all of it, or the keys that are valid by themselves."""
     # nbgrader fails if its own entry is not a dict
     table = _table(owner, "metadata")
     metadata = {key: item for key, item in table.items() if key != "nbgrader" or isinstance(item, dict)}
     text = json.dumps(metadata)
     valid = _valid if len(text) <= _MOST_KNOWN else _valid.__wrapped__
-    return nbformat.from_dict({key: metadata[key] for key in valid(text, kind)})
+    return {key: metadata[key] for key in valid(text, kind)}
 
 
 @functools.lru_cache(maxsize=1024)
