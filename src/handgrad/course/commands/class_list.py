@@ -55,8 +55,10 @@ def second_hand_ins(folders: Folders) -> Iterator[str]:
     """A sentence for each student with two folders, or who was graded under two names: neither score is thrown away."""
     yield from folders.second_hand_ins()
     course, assignment = folders.course, folders.assignment
+    if not (others := under_another_name(course, report_store(course))):
+        return
     scored = {student for student, entry in entries(course, assignment).items() if entry.is_scored}
-    for name, student in sorted(under_another_name(course, report_store(course)).items()):
+    for name, student in sorted(others.items()):
         if {name, student} <= scored:
             yield (
                 f"{shown(name)} is {shown(student)}, and both were graded: the score of {shown(student)} counts. To "

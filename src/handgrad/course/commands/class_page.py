@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
-from handgrad.course.commands.class_list import class_list
+from handgrad.course.commands.class_list import ClassList, class_list
 from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
@@ -49,12 +49,13 @@ def write_class_page(
     reports: Sequence[Report],
     output: Path | None = None,
     *,
+    listed: ClassList | None = None,
     with_names: bool = True,
 ) -> Path:
     """Write the page of a class (default: ``report.html`` in the course) and return its path.
 
-    Scores and names come from the gradebook, the graph from the current instructor's notebook. Without names
-    the page is for showing in class (default: ``report-without-names.html``).
+    Scores and names come from the gradebook (``listed``, if the class is known already), the graph from the current
+    instructor's notebook. Without names the page is for showing in class (default: ``report-without-names.html``).
 
     Raises
     ------
@@ -63,7 +64,7 @@ def write_class_page(
     """
     path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
-    roster, listed = people(course, assignment).roster, class_list(course, assignment)
+    roster, listed = people(course, assignment).roster, listed or class_list(course, assignment)
     store = report_store(course)
     context = ClassContext(
         graph=_graph(course, course.exercise(assignment)),

@@ -24,12 +24,14 @@ from handgrad.installation import how_to_install
 from handgrad.sandbox.fork_server import ForkServer, begin
 from handgrad.sandbox.warm_process import why_no_isolation
 
-__all__ = ["PRELOAD", "WORKER", "JobFailed", "Pool", "cluster", "import_early", "processors"]
+__all__ = ["PRELOAD", "READERS", "WORKER", "JobFailed", "Pool", "cluster", "import_early", "processors"]
 
 WORKER = "handgrad.course.workers.worker"
 """The module that grades: workers import it, and torch with it; the command does not."""
 PRELOAD = ("handgrad.notebook.slow_imports", WORKER)
 """What is imported before the workers that grade are forked."""
+READERS = ("handgrad.course.workers.reader", "handgrad.submission.answer_cells")
+"""What is imported before the processes that read a class's cells are forked."""
 AHEAD = 2
 """Jobs submitted for each worker: one to run, one to have ready."""
 KEPT = 4

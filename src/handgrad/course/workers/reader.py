@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 import handgrad.notebook.slow_imports  # noqa: F401 - the process imports nbformat
-from handgrad.course.workers.pool import JobFailed, Pool
+from handgrad.course.workers.pool import READERS, JobFailed, Pool
 from handgrad.errors import HandgradError, TextLimitError
 from handgrad.notebook.text_limits import TEXT_SECONDS, limited
 
@@ -89,7 +89,9 @@ class Reader:
 
     def _started(self) -> Pool:
         if self._pool is None:
-            self._pool = Pool(__name__, self._workers, preload=None, common=(self._common,))
+            # one process needs no second one from which it is forked
+            preload = None if self._workers == 1 else READERS
+            self._pool = Pool(__name__, self._workers, preload=preload, common=(self._common,))
         return self._pool
 
     def _job(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
