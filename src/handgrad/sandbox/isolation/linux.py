@@ -21,6 +21,7 @@ __all__ = [
     "mount",
     "own_memory",
     "prctl",
+    "return_memory",
     "syscall",
     "umount",
     "use_huge_pages",
@@ -141,6 +142,12 @@ def own_memory() -> list[tuple[int, int]]:
     """The address ranges of this process's private memory that are not mapped from files; it needs /proc."""
     found = _WRITABLE.findall(Path("/proc/self/maps").read_text(encoding="utf-8"))
     return [(int(first, 16), int(last, 16)) for first, last in found]
+
+
+def return_memory() -> None:
+    """Give the memory back to the system that this process has freed and its allocator has kept; only glibc's does."""
+    if sys.platform == "linux" and (trim := getattr(_libc(), "malloc_trim", None)):
+        trim(ctypes.c_size_t(0))
 
 
 def use_huge_pages(ranges: Iterable[tuple[int, int]]) -> None:
