@@ -193,11 +193,9 @@ def run_passes(
         if plain is not None:
             pass_, cells = plain
             run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
-            child, found, deaths = _run_plain(
+            child, found = _run_plain(
                 sandbox, stack, run, cells, submission=submission, reference=partial(reference, pass_)
             )
-            for index, death in deaths.items():
-                results.died(pass_, index, death)
             results.answers[pass_.name] = {name: answer for name, (answer, _) in found.items()}
             results.probing = {name for name, (_, is_probing) in found.items() if is_probing}
             end += time.monotonic() - started
@@ -244,19 +242,15 @@ def _run_plain(
     *,
     submission: Submission,
     reference: Callable[[str], torch.Tensor],
-) -> tuple[ChildClient | None, dict[str, tuple[AnswerPair, bool]], dict[int, Death]]:
-    """Run the plain statements.
+) -> tuple[ChildClient | None, dict[str, tuple[AnswerPair, bool]]]:
+    """Run the plain statements: the child, in which the passes can follow, or None if it has ended; and the answers.
 
-    The child, in which the passes can follow, or None if it has ended; the answers, each with whether its cell tried
-    values near one of the forward pass; and the cells that end their process in every pass, by index.
-
-    A cell that ends its process is left empty, and the pass is run again. If nothing was left out of the cells up to
-    it, that was a hidden pass like the others, and an endless loop need not be waited for again.
+    With each answer comes whether its cell tried values near one of the forward pass.
+    A cell that ends its process is left empty, and the pass is run again.
     """
     cells = [cell.source for cell in submission.cells]
     left_empty: set[int] = set()
     answers: dict[str, tuple[AnswerPair, bool]] = {}
-    deaths: dict[int, Death] = {}
     for _ in range(ATTEMPTS):
         # a cell that is plain as it is written is there already
         places = {index: index for index in run.cells}
@@ -277,14 +271,11 @@ def _run_plain(
                 answers.setdefault(name, (AnswerPair(answer, result.at_end.get(name)), is_probing))
             is_probing = is_probing and not cell.answers
         if result.death is None:
-            return child, answers, deaths
+            return child, answers
         if result.death.index is None:
             break
-        dead = next(index for index, place in places.items() if place == result.death.index)
-        left_empty.add(dead)
-        if all(index in deaths or plain[index].is_whole for index in run.cells if index <= dead):
-            deaths[dead] = result.death
-    return None, answers, deaths
+        left_empty |= {index for index, place in places.items() if place == result.death.index}
+    return None, answers
 
 
 def _moved(run: Run, places: Mapping[int, int]) -> Run:

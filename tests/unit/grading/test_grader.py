@@ -16,9 +16,7 @@ from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
 from handgrad.grading.run_passes import run_passes
 from handgrad.grading.settings import GradingSettings
-from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
-from handgrad.sandbox.messages import PassResult
 from handgrad.submission.submission import Submission
 from helpers.warm_grader import warm_grader
 
@@ -166,36 +164,6 @@ def test_an_answer_is_final_once_its_reference_was_sent(
         outcomes = {one.gradient: one.outcome for one in grader.grade(Submission.of(notebook, exercise)).report.checks}
     assert len(list(tmp_path.glob("0.*"))) == 1
     assert outcomes == {"dz": "passed", "dy": "failed", "dx": "crashed"}
-
-
-@pytest.mark.parametrize(("before", "ends"), [("", 1), ("import operator\n", 2)])
-def test_an_endless_cell_is_waited_for_once(
-    make_notebook: Callable[..., NotebookNode],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    before: str,
-    ends: int,
-) -> None:
-    """If the plain statements are all that there is, they were a hidden pass: no other one waits for it again."""
-    cells = {
-        "parameters": "seed = 1",
-        "forward": FORWARD,
-        "dy": "dy = 2 * y",
-        "check_dy": "cmp('y', dy, y)",
-        "dx": "dx = 2 * x * dy",
-        "check_dx": "cmp('x', dx, x)",
-    }
-    kinds = ("locked", "locked", "stub", "check", "stub", "check")
-    exercise = Exercise.of(make_notebook(*zip(kinds, cells, cells.values(), strict=True)), "small", tmp_path)
-    cells |= {"dy": f"{before}{cells['dy']}", "dx": "while True: pass"}
-    handed_in = Submission.of(make_notebook(*zip(kinds, cells, cells.values(), strict=True)), exercise)
-    found: list[PassResult] = []
-    run = ChildClient.run
-    monkeypatch.setattr(ChildClient, "run", lambda *given: found.append(run(*given)) or found[-1])
-    with warm_grader(exercise, [5], GradingSettings(limits=Limits(cell_seconds=1.0))) as grader:
-        report = grader.grade(handed_in).report
-    assert {one.gradient: one.outcome for one in report.checks} == {"dy": "passed", "dx": "timeout"}
-    assert [result.death.reason for result in found if result.death] == ["timeout"] * ends
 
 
 def test_a_further_condition_is_tried_in_every_pass(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:
