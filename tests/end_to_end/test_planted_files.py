@@ -101,6 +101,7 @@ def test_grade(planted: tuple[Path, Path]) -> None:
 def test_autograde(planted: tuple[Path, Path]) -> None:
     """nbgrader's own command too."""
     root, proof = planted
-    done = run("nbgrader", "autograde", "backprop", "--force", folder=root)
-    assert done.returncode == 0, done.stderr
+    for command in ("generate_assignment", "autograde"):
+        done = run("nbgrader", command, "backprop", "--force", folder=root)
+        assert done.returncode == 0, done.stderr
     assert not proof.exists(), proof.read_text(encoding="utf-8")
