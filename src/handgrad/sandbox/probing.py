@@ -97,8 +97,9 @@ class Probing(TorchFunctionMode):
         least = batch.masked_fill(~differs, torch.inf).amin(1)
         # rows that differ by the same number wherever they do: all are looked at together, as they may be many
         moved = differs.any(1) & (most - least < 1e-9 * batch.abs().amax(1))
+        batch, differs = batch[moved], differs[moved]
         places = self._places[id(forward)]
-        for row, changed, number in zip(batch[moved], differs[moved], differs[moved].sum(1).tolist(), strict=True):
+        for row, changed, number in zip(batch, differs, differs.sum(1).tolist(), strict=True):
             if number == forward.numel():
                 self._shifts[id(forward)].add(float(row[0]))
             elif number <= forward.numel() // 2:
