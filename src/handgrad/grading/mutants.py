@@ -14,7 +14,15 @@ Replacement = tuple[str, ast.AST]
 _SUMS = ("sum", "max", "mean", "amax", "min", "prod", "softmax", "log_softmax")
 _LAST_WRITE = {"index_add_": "index_copy_", "scatter_add": "scatter", "scatter_add_": "scatter_"}
 """Methods that add for repeated indices, and their counterparts that keep the last write only."""
-_TWINS = {"sum": "mean", "mean": "sum", "argmax": "argmin", "max": "min", "triu": "tril", "tril": "triu"}
+_TWINS = {
+    "sum": "mean",
+    "mean": "sum",
+    "argmax": "argmin",
+    "max": "min",
+    "triu": "tril",
+    "tril": "triu",
+    "softmax": "log_softmax",
+}
 _OPPOSITE = {ast.Gt: ast.LtE, ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 
 
@@ -83,6 +91,8 @@ def mutants(
         kinds.setdefault(ast.unparse(copy.deepcopy(tree, {id(old): new})), (kind, _word(kind, old, new)))
     for text in _without_a_statement(tree):
         kinds.setdefault(text, ("statement dropped", ""))
+    for text in _in_the_other_order(tree):
+        kinds.setdefault(text, ("other order", ""))
     return [Mutant(gradient, kind, text, original, word) for text, (kind, word) in kinds.items() if kind]
 
 
@@ -160,8 +170,9 @@ def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection
 
 
 def _other_dimensions(call: ast.Call) -> Iterator[Replacement]:
-    """The same call along other dimensions."""
-    for dim in [*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "dim")]:
+    """The same call along other dimensions; a function of torch has its tensor before the dimension."""
+    first = 1 if _is_of_module(call.func) else 0
+    for dim in [*call.args[first : first + 1], *(keyword.value for keyword in call.keywords if keyword.arg == "dim")]:
         for other in _other_dims(dim):
             yield "wrong dimension", copy.deepcopy(call, {id(dim): other})
 
@@ -193,13 +204,8 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
             yield "= for +=", ast.Assign([target], value, lineno=0)
         case ast.Assign(targets=[ast.Subscript() as target], value=value):
             yield "+= for =", ast.AugAssign(target, ast.Add(), value)
-        case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            if ast.unparse(right) == f"1 - {ast.unparse(left)}":
-                squared = ast.BinOp(left, ast.Pow(), ast.Constant(2))
-                yield "another slope", ast.BinOp(ast.Constant(1), ast.Sub(), squared)
-            yield "divided for multiplied", ast.BinOp(left, ast.Div(), right)
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            yield "multiplied for divided", ast.BinOp(left, ast.Mult(), right)
+        case ast.BinOp(op=ast.Mult() | ast.Div()):
+            yield from _of_product(node)
         case ast.BinOp(
             left=ast.Constant(value=1),
             op=ast.Sub(),
@@ -224,6 +230,28 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
             yield from _other_calls(node, function)
 
 
+def _of_product(node: ast.BinOp) -> Iterator[Replacement]:
+    """Mistakes in a product or a quotient: its operator, its parentheses, a slope."""
+    left, right = node.left, node.right
+    if isinstance(node.op, ast.Div):
+        yield "multiplied for divided", ast.BinOp(left, ast.Mult(), right)
+    else:
+        if ast.unparse(right) == f"1 - {ast.unparse(left)}":
+            squared = ast.BinOp(left, ast.Pow(), ast.Constant(2))
+            yield "another slope", ast.BinOp(ast.Constant(1), ast.Sub(), squared)
+        yield "divided for multiplied", ast.BinOp(left, ast.Div(), right)
+        yield from _on_one_term(right, ast.Mult(), left)
+    yield from _on_one_term(left, node.op, right)
+
+
+def _on_one_term(sum_: ast.expr, operator: ast.operator, number: ast.expr) -> Iterator[Replacement]:
+    """A factor or divisor of a sum or difference that is one of a single term: parentheses are left out."""
+    match sum_:
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as sign, right=right):
+            yield "on one term", ast.BinOp(ast.BinOp(left, operator, number), sign, right)
+            yield "on one term", ast.BinOp(left, sign, ast.BinOp(right, operator, number))
+
+
 def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
     """The product of two sums in place of the sum of products."""
     match function:
@@ -238,7 +266,6 @@ def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replaceme
 
 def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
     """Mistakes in the call of a method, or of a function of torch."""
-    of_module = isinstance(function.value, ast.Name) and function.value.id in ("torch", "F", "math")
     for kind, others in (("another function", _TWINS), ("last write", _LAST_WRITE)):
         if function.attr in others:
             renamed = ast.Attribute(function.value, others[function.attr], ast.Load())
@@ -246,13 +273,26 @@ def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacemen
     if any(keyword.arg == "accumulate" for keyword in call.keywords):
         keywords = [keyword for keyword in call.keywords if keyword.arg != "accumulate"]
         yield "last write", ast.Call(function, call.args, keywords)
+    for keyword in call.keywords:
+        if keyword.arg == "unbiased" and isinstance(keyword.value, ast.Constant):
+            other = ast.keyword(keyword.arg, ast.Constant(not keyword.value.value))
+            keywords = [other if one is keyword else one for one in call.keywords]
+            yield "unbiased", ast.Call(function, call.args, keywords)
     if function.attr == "where" and len(call.args) == 3:
         condition, yes, no = call.args
         yield "condition turned round", ast.Call(function, [condition, no, yes], call.keywords)
-    if not of_module:
+    if not _is_of_module(function):
         yield "call dropped", function.value
     elif call.args:
         yield "call dropped", call.args[0]
+
+
+def _is_of_module(function: ast.expr) -> bool:
+    """Whether a function is one of a module, such as ``F.softmax``, and no method."""
+    match function:
+        case ast.Attribute(value=ast.Name(id="torch" | "F" | "math")):
+            return True
+    return False
 
 
 def _other_names(node: ast.AST, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Replacement]:
@@ -281,3 +321,23 @@ def _without_a_statement(tree: ast.Module) -> Iterator[str]:
                     continue  # a docstring
                 rest = [*body[:index], *body[index + 1 :]] or [ast.Pass()]
                 yield ast.unparse(copy.deepcopy(tree, {id(body): rest}))
+
+
+def _in_the_other_order(tree: ast.Module) -> Iterator[str]:
+    """The cell with two neighbouring statements swapped that change the same variable."""
+    for block in ast.walk(tree):
+        if isinstance(body := getattr(block, "body", None), list):
+            for index, (first, second) in enumerate(itertools.pairwise(body)):
+                if _changed(first) == _changed(second) != "":
+                    swapped = [*body[:index], second, first, *body[index + 2 :]]
+                    yield ast.unparse(copy.deepcopy(tree, {id(body): swapped}))
+
+
+def _changed(statement: ast.AST) -> str:
+    """The variable that a statement changes, of which it is an entry or a slice too; empty if it is no assignment."""
+    match statement:
+        case ast.Assign(targets=[target]) | ast.AugAssign(target=target):
+            while isinstance(target, ast.Subscript):
+                target = target.value
+            return target.id if isinstance(target, ast.Name) else ""
+    return ""

@@ -79,13 +79,17 @@ class Redrawing:
         before: torch.Tensor | None,
         after: torch.Tensor | None,
     ) -> str:
-        """Whether a branch is ``right``, ``wrong``, or there is ``no`` such branch; empty if it cannot be told."""
+        """Whether a branch is ``right``, ``wrong``, or there is ``no`` such branch; empty if it cannot be told.
+
+        An answer that is the upstream gradient of an elementwise step times another factor is ``factor``.
+        """
         if before is None or after is None or before.shape != after.shape or before.is_complex():
             return ""
         changed = after.double() - before.double()
         if not bool(changed.isfinite().all()):
             return ""
-        expected = self.reference.backward_context(self.facts, step=True).vjp(tensor, consumer, change.double())
+        context = self.reference.backward_context(self.facts, step=True)
+        expected = context.vjp(tensor, consumer, change.double())
         # the change is a difference of two answers, each with its own rounding
         allowance = 2 * self.tolerance * max(scale_of(before.double()), scale_of(expected))
         if scale_of(expected) <= 100 * allowance:
@@ -93,12 +97,21 @@ class Redrawing:
             return ""
         if not bool(changed.any()):
             return "no"
-        return "right" if changed.shape == expected.shape and scale_of(changed - expected) <= allowance else "wrong"
+        if changed.shape == expected.shape and scale_of(changed - expected) <= allowance:
+            return "right"
+        upstream = self.reference.step.upstream[consumer].double()
+        slopes = context.slopes(tensor, consumer)
+        if not changed.shape == expected.shape == upstream.shape or scale_of(change * slopes - expected) > allowance:
+            return "wrong"
+        # the factor of each entry is the same for both upstream gradients
+        same = scale_of(before.double() * change - changed * upstream)
+        return "factor" if same <= allowance * max(scale_of(change), scale_of(upstream)) else "wrong"
 
     def _diagnosis(self, gradient: str, seen: Mapping[str, str]) -> Diagnosis | None:
         """What is wrong in one gradient, by what was ``seen`` of its branches."""
         right, wrong, unused = (
-            [name for name, other in seen.items() if other == what] for what in ("right", "wrong", "no")
+            [name for name, other in seen.items() if other in what]
+            for what in (("right",), ("wrong", "factor"), ("no",))
         )
         if unused:
             upstream = listed(f"d{name}" for name in unused)
@@ -106,4 +119,8 @@ class Redrawing:
         if wrong and right:
             words = {"wrong": listed(wrong), "right": listed(right), "lines": quoted(self.facts.lines, wrong)}
             return diagnosis_of("wrong-branch", gradient, **words)
+        if list(seen.values()) == ["factor"]:
+            (consumer,) = seen
+            words = {"upstream": f"d{consumer}", "consumer": consumer, "lines": quoted(self.facts.lines, seen)}
+            return diagnosis_of("wrong-factor", gradient, **words)
         return None

@@ -19,7 +19,7 @@ from handgrad.exercise.reference import Reference
 from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.grading.mutants import Mutant, mutants
-from handgrad.grading.worked_solution import namespaces_before, run_answer
+from handgrad.grading.worked_solution import is_own_function, namespaces_before, run_answer
 from handgrad.report.records import Diagnosis
 
 __all__ = ["SolutionMutants"]
@@ -55,6 +55,9 @@ _CHANGES = {
     "summed early": "it sums first and multiplies then",
     "call dropped": "a call of {word} is left out",
     "statement dropped": "one line is left out",
+    "on one term": "only one term is multiplied or divided, where the whole sum should be",
+    "unbiased": "the variance is the biased one where the unbiased one belongs, or the other way round",
+    "other order": "two lines stand in the other order",
 }
 """What a student reads of each kind of mutant."""
 
@@ -120,7 +123,7 @@ class SolutionMutants:
 
     @cached_property
     def _is_pure(self) -> bool:
-        """Whether no solution uses a helper or an object of a locked cell, which may write into the references."""
+        """Whether no solution uses an object of a locked cell, which may write into the references."""
         namespace = next(iter(self._references.values())).namespace
         try:
             trees = [ast.parse(source) for source in self._stubs.values()]
@@ -193,7 +196,9 @@ def _ends(source: str) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is no function or object of a locked cell: these may keep something."""
+    """Whether a value is no object of a locked cell: these may keep something."""
+    if is_own_function(value):
+        return True
     if isinstance(value, torch.nn.Module):
         return False
     kind = value if isinstance(value, type | types.FunctionType) else type(value)

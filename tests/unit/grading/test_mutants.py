@@ -48,6 +48,13 @@ def test_rules() -> None:
         ("dx = dy * (1 - y**2)", "another slope", "dx = dy * (y * (1 - y))"),
         ("dx = dy * (y * (1 - y))", "another slope", "dx = dy * (1 - y**2)"),
         ("dx = (dy * y).sum(0)", "summed early", "dx = dy.sum(0) * y.sum(0)"),
+        ("dx = F.softmax(dy, 1)", "wrong dimension", "dx = F.softmax(dy, 0)"),
+        ("dx = F.softmax(dy, 1)", "another function", "dx = F.log_softmax(dy, 1)"),
+        ("dx = (dy - y) / 3", "on one term", "dx = dy / 3 - y"),
+        ("dx = (dy - y) / 3", "on one term", "dx = dy - y / 3"),
+        ("dx = 3 * (dy + y)", "on one term", "dx = dy + y * 3"),
+        ("dx = dy * y.var(0, unbiased=False)", "unbiased", "dx = dy * y.var(0, unbiased=True)"),
+        ("dx = y\ndx[0] -= 1\ndx = dx / 3", "other order", "dx = y\ndx = dx / 3\ndx[0] -= 1"),
         ("dx = dy", "zero", "dx = dy\ndx = torch.zeros_like(dx)"),
     ]:
         with named(source, kind, made):

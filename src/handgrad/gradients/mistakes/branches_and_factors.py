@@ -19,6 +19,7 @@ from handgrad.gradients.mistakes.mistake import (
     mistake,
     part,
     size_note,
+    strict_subsets,
 )
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
@@ -278,6 +279,23 @@ def along_another_dimension(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
+def summed_too_far(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """Along {dims}, each entry of {gradient} is the sum of the entries that should stand there.
+
+    Try: Look at {lines}: sum only over the dimensions along which {tensor} is repeated there.
+    """
+    if wrong.shape != wrong.expected_shape or wrong.scales:
+        return
+    dims = [dim for dim, size in enumerate(wrong.shape) if size > 1]
+    for summed in strict_subsets(dims, whole=True):
+        if wrong.fits(wrong.expected.sum(summed, keepdim=True).expand(wrong.shape)):
+            yield {
+                "dims": ("dimension " if len(summed) == 1 else "dimensions ") + listed(map(str, summed)),
+                "lines": lines(wrong, wrong.consumers),
+            }
+
+
+@mistake("values")
 def right_elsewhere(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right except at {places} along dimension {dim}{how}.
 
@@ -349,6 +367,16 @@ def one_change(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} has the values that the right formula gives with one change: {change}.
 
     Try: Compare your formula with {lines}, one factor and one term at a time.
+    """
+    yield from ()
+
+
+@mistake("values")
+def wrong_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is {upstream} times a factor, entry by entry, which is not the local derivative of {consumer} with
+    respect to {tensor}.
+
+    Try: Look at {lines}: which function stands there, and what is its derivative?
     """
     yield from ()
 

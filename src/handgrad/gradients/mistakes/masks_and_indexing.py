@@ -147,33 +147,36 @@ def some_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def wrong_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """Along dimension {dim}, position {place} of {gradient} adds up {added} of d{consumer}: these are not the positions
-    of {consumer} that are made from position {place} of {tensor}.
+    """Along dimension {dim}, {answer} {takes} of d{consumer}; that is not where {source} goes in {consumer}.
 
-    Try: Look at {lines}: to which positions does each position of {tensor} go?
+    Try: Look at {lines}: to which positions of {consumer} does {source} go?
     """
     for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
-        upstream, shape = wrong.context.gradient_of(consumer), wrong.expected_shape
-        dims = [dim for dim, sizes in enumerate(zip(shape, upstream.shape, strict=False)) if len(set(sizes)) > 1]
-        if upstream.ndim != len(shape) or len(dims) != 1:
-            continue
-        (dim,) = dims
-        # several positions are made from one
-        if not shape[dim] < upstream.shape[dim] <= MOST_TOGETHER:
-            continue
-        used = _added_up(wrong, wrong.value - wrong.other_branches(consumer), upstream, dim)
-        right = _added_up(wrong, wrong.context.branch(wrong.name, consumer), upstream, dim)
-        place = next((place for place, (one, other) in enumerate(zip(used, right, strict=False)) if one != other), None)
-        # without any, the branch is missing
-        if place is not None and any(used):
-            added = ("position " if len(used[place]) == 1 else "positions ") + listed(map(str, used[place]))
-            yield {
-                "dim": str(dim),
-                "place": str(place),
-                "added": added if used[place] else "nothing",
-                "consumer": consumer,
-                "lines": lines(wrong, (consumer,)),
-            }
+        upstream = wrong.context.gradient_of(consumer)
+        parts = wrong.value - wrong.other_branches(consumer), wrong.context.branch(wrong.name, consumer)
+        # a tensor without the dimension is one position of it, as in a stack
+        lacks = upstream.ndim - wrong.expected.ndim == 1
+        for dim, size in enumerate(upstream.shape):
+            value, branch = (part.unsqueeze(dim) if lacks else part for part in parts)
+            others = [tensor.shape[:dim] + tensor.shape[dim + 1 :] for tensor in (value, upstream)]
+            if others[0] != others[1] or value.ndim != upstream.ndim or not value.shape[dim] < size <= MOST_TOGETHER:
+                continue
+            used, right = (_added_up(wrong, tensor, upstream, dim) for tensor in (value, branch))
+            pairs = enumerate(zip(used, right, strict=False))
+            # without any, that place of the branch is missing
+            place = next((place for place, (taken, needed) in pairs if taken and taken != needed), None)
+            if place is not None:
+                positions, whose = listed(map(str, used[place])), "" if lacks else f"position {place} of "
+                yield {
+                    "dim": str(dim),
+                    "answer": f"{whose}d{wrong.name}",
+                    "source": f"{whose}{wrong.name}",
+                    "takes": f"adds up positions {positions}"
+                    if len(used[place]) > 1
+                    else f"takes position {positions}",
+                    "consumer": consumer,
+                    "lines": lines(wrong, (consumer,)),
+                }
 
 
 def _added_up(wrong: WrongAnswer, value: torch.Tensor, upstream: torch.Tensor, dim: int) -> list[list[int]]:
