@@ -39,7 +39,7 @@ def small_gradients(exercise: Exercise) -> Iterator[str]:
         small.update(name for name, scale in scales.items() if name not in none and scale < SMALL * scales[top])
     yield from _sentences(zero, "zero", "zeros are right there, so the loss cannot tell them from the formula")
     of_what = f"less than a thousandth of the largest gradient (mostly d{largest.most_common(1)[0][0]})"
-    yield from _sentences(small, of_what, "beside that it looks like zero, and may be nothing but rounding")
+    yield from _sentences(small, of_what, "next to that, its values may be nothing but rounding")
 
 
 def _sentences(counts: Counter[str], what: str, so: str) -> Iterator[str]:

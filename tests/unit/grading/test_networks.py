@@ -8,13 +8,19 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from helpers.formulas import misjudged
+from handgrad.authoring.verify.mutation_testing import mutation
+from helpers.formulas import SETTINGS, misjudged
 from helpers.networks import NETWORKS, network_exercise, network_solution
+from helpers.warm_grader import warm_grader
 
 FEW = ("dead", "kinks", "packed_bias", "stiff")
 """Small networks, each odd in its own way, for the fast suite."""
+
+SMOOTH = ("gpt2_block", "lstm", "stiff", "vanishing")
+"""Networks without a maximum, a mask or a router: with those, a wrong one may have the same winners for some seed."""
 
 
 def _misjudged(network: Path, course: Path, seeds: Sequence[int]) -> list[str]:
@@ -37,3 +43,16 @@ def test_network(network: Path, tmp_path: Path) -> None:
 def test_network_for_twenty_seeds(network: Path, tmp_path: Path) -> None:
     """What a course's seed gives does not depend on luck."""
     assert not _misjudged(network, tmp_path, range(1, 21))
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("network", [path for path in NETWORKS if path.name in SMOOTH], ids=lambda path: path.name)
+def test_no_mutant_survives_for_twenty_seeds(network: Path, tmp_path: Path) -> None:
+    """No small mistake in the worked solution passes, whatever the course's seed."""
+    exercise = network_exercise(network, tmp_path)
+    solved = nbformat.read(exercise.directory / f"{exercise.name}.ipynb", as_version=4)
+    survivors = []
+    for seed in range(1, 21):
+        with warm_grader(exercise, [seed], SETTINGS) as grader:
+            survivors += [(seed, survivor) for survivor in mutation(grader, solved).survivors]
+    assert not survivors
