@@ -257,7 +257,7 @@ class ClassGrading:
             stack.enter_context(alone(self.course))
             self.folders.clear_up()
             stack.enter_context(self.store.held_open())
-            self.gradebook = GradebookWriter(self.folders)
+            self.gradebook = GradebookWriter(self.course, self.assignment)
             stack.enter_context(self.gradebook)
             self.gradebook.register(self.task.source())
             join(self.course, self.store)

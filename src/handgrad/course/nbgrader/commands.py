@@ -1,6 +1,5 @@
 """Run nbgrader's own commands in this process, which has imported nbgrader already, with the course's settings."""
 
-import copy
 import logging
 import re
 import sys
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nbgrader.converters import GenerateAssignment, GenerateFeedback, GenerateSolution, NbGraderException
-from nbgrader.coursedir import CourseDirectory
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.database import course_directory, get_ready
 from handgrad.course.nbgrader.release_folders import write_beside
 from handgrad.errors import CourseError
 
@@ -73,13 +71,11 @@ def release(course: Course, assignment: str, beside: Sequence[Path] = ()) -> Non
 
 def _made(command: Command, course: Course, assignment: str) -> Any:
     """The converter of a command."""
-    config = copy.deepcopy(course.config)
-    config.CourseDirectory.root = str(course.root)
     log = logging.Logger("nbgrader")
     log.addHandler(BufferingHandler(sys.maxsize))
-    coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
-    Folders(course, assignment).close_gradebook()
-    converter = write_beside(_CONVERTERS[command](coursedir=coursedir, config=config, log=log))
+    coursedir = course_directory(course, assignment, log=log)
+    get_ready(course)
+    converter = write_beside(_CONVERTERS[command](coursedir=coursedir, config=coursedir.config, log=log))
     converter.force = True
     return converter
 

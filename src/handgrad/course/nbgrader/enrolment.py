@@ -1,17 +1,14 @@
 """Write into the gradebook who is enrolled, and who has more time."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import timedelta
 
 import nbformat
-from nbgrader.api import Assignment, Gradebook, MissingEntry, SubmittedAssignment
+from nbgrader.api import Assignment, MissingEntry, SubmittedAssignment
 from sqlalchemy import select
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.connection import address, read
-from handgrad.course.nbgrader.database import at_work
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.database import opened, read
 from handgrad.course.nbgrader.gradebook import GradebookWriter
 from handgrad.course.people import RosterEntry
 from handgrad.errors import CourseError
@@ -25,7 +22,6 @@ _EXTENSIONS = (
 )
 
 
-@at_work()
 def write_roster(course: Course, entries: Mapping[str, RosterEntry]) -> tuple[int, int]:
     """Add students to the gradebook's roster, or change what it knows of them; how many are new, and how many changed.
 
@@ -36,10 +32,8 @@ def write_roster(course: Course, entries: Mapping[str, RosterEntry]) -> tuple[in
     CourseError
         The gradebook cannot be read or written.
     """
-    # an empty name stands for any assignment: the gradebook is the same
-    Folders(course, "").close_gradebook()
     new = changed = 0
-    with closing(Gradebook(*address(course))) as gradebook:
+    with opened(course) as gradebook:
         known = {student.id: student for student in gradebook.students}
         for student, entry in entries.items():
             told = {name: value for name, value in vars(entry).items() if value}
@@ -68,10 +62,10 @@ def give_extension(course: Course, assignment: str, student: str, days: float) -
     CourseError
         There is no such assignment, or the gradebook cannot be read or written.
     """
-    with GradebookWriter(Folders(course, assignment)) as writer:
+    with GradebookWriter(course, assignment) as writer:
         course.exercise(assignment)
         writer.register(nbformat.read(course.exercise_path(assignment), as_version=4))
-    with at_work(), closing(Gradebook(*address(course))) as gradebook:
+    with opened(course) as gradebook:
         try:
             gradebook.update_or_create_student(student)
             gradebook.update_or_create_submission(assignment, student)

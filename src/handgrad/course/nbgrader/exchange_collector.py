@@ -25,7 +25,8 @@ from traitlets import Bool
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, close_gradebook
+from handgrad.course.nbgrader.database import close_gradebook
+from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import People
 from handgrad.errors import SubmissionError

@@ -1,6 +1,5 @@
 """A course's folders submitted/, autograded/ and feedback/, with the layout of nbgrader's configuration."""
 
-import copy
 import fnmatch
 import glob
 import os
@@ -18,15 +17,14 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files, parse_utc, rmtree
 
 from handgrad.course.course import Course
-from handgrad.course.files import make_folder, make_private_file, write_text
-from handgrad.course.nbgrader.connection import gradebook_file, is_own
-from handgrad.course.nbgrader.database import wait_for_file
+from handgrad.course.files import make_folder, write_text
+from handgrad.course.nbgrader.database import course_directory
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import People
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
-__all__ = ["Folders", "close_gradebook", "trusted_folder"]
+__all__ = ["Folders", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 1000
@@ -47,49 +45,14 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
 
 
-def close_gradebook(coursedir: CourseDirectory) -> None:
-    """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
-
-    nbgrader fills an empty one; it would make one with the permissions that the shell allows.
-    """
-    if path := gradebook_file(coursedir.db_url):
-        make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
-
-
 class Folders:
     """The folders of one assignment's students; what cannot be written is a :class:`CourseError`."""
 
     def __init__(self, course: Course, assignment: str) -> None:
         self.course, self.assignment = course, assignment
-        config = copy.deepcopy(course.config)
-        config.CourseDirectory.root = str(course.root)
-        self._nbgrader = CourseDirectory(config=config, assignment_id=assignment)
-        self._autograde = Autograde(coursedir=self._nbgrader, config=config)
-        self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=config)
-
-    def close_gradebook(self) -> None:
-        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`.
-
-        If it is locked, wait for it.
-        """
-        close_gradebook(self._nbgrader)
-        if path := self.gradebook_file:
-            wait_for_file(path, self.course.wait_seconds)
-
-    @property
-    def gradebook_file(self) -> Path | None:
-        """The file of the gradebook; None if it is in another database."""
-        return gradebook_file(self._nbgrader.db_url)
-
-    @property
-    def owns_gradebook(self) -> bool:
-        """Whether the gradebook is a file in the course's folder, and so that of no other course."""
-        return is_own(self.course)
-
-    @property
-    def database(self) -> tuple[str, str]:
-        """URL of the gradebook's database, and the course's id in it."""
-        return self._nbgrader.db_url, self._nbgrader.course_id
+        self._nbgrader = course_directory(course, assignment)
+        self._autograde = Autograde(coursedir=self._nbgrader, config=self._nbgrader.config)
+        self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=self._nbgrader.config)
 
     def submitted(self, student: str) -> Path:
         """The folder that a student handed in, which may be under another name of the student, or their group's."""

@@ -32,8 +32,15 @@ from nbgrader.preprocessors import SaveCells
 from sqlalchemy import Connection, Update, and_, bindparam, event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.database import (
+    address,
+    at_work,
+    get_ready,
+    is_own,
+    refuse_other_cells,
+    refuse_other_course,
+)
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.course.report_store import keep_journal
@@ -129,15 +136,14 @@ class GradebookWriter:
         The database cannot be opened, or is not nbgrader's.
     """
 
-    def __init__(self, folders: Folders) -> None:
-        self.assignment, self._config = folders.assignment, folders.course.config
-        self._db_url, self._course_id = folders.database
-        self._close_to_others, self._is_own = folders.close_gradebook, folders.owns_gradebook
-        self._late = LatePenalties(self._config)
+    def __init__(self, course: Course, assignment: str) -> None:
+        self.course, self.assignment = course, assignment
+        self._db_url, self._course_id = address(course)
+        self._late = LatePenalties(course.config)
 
     @at_work()
     def __enter__(self) -> Self:
-        self._close_to_others()
+        get_ready(self.course)
         self._gradebook = Gradebook(self._db_url, self._course_id)
         self._engine = self._gradebook.engine
         if self._engine.dialect.name == "sqlite":
@@ -161,14 +167,14 @@ class GradebookWriter:
             in, or the assignment is that of another course.
         """
         with self._engine.connect() as connection:
-            refuse_other_course(connection, self.assignment, self._course_id, is_own=self._is_own)
+            refuse_other_course(connection, self.assignment, self._course_id, is_own=is_own(self.course))
         try:
-            saved = as_saved(source, self.assignment, self._config)
+            saved = as_saved(source, self.assignment, self.course.config)
             if self._known() != _described(Known(saved)):
                 refuse_other_cells(self._gradebook, saved, self.assignment, self.assignment)
                 self._gradebook.update_or_create_assignment(self.assignment)
                 ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
-                SaveCells(config=self._config, log=LOG).preprocess(saved, {"nbgrader": ids})
+                SaveCells(config=self.course.config, log=LOG).preprocess(saved, {"nbgrader": ids})
         except CourseError:
             raise
         except (RuntimeError, ValueError) as error:

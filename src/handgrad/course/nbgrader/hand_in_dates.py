@@ -13,7 +13,7 @@ from typing import Literal
 from nbgrader.utils import parse_utc
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.connection import read
+from handgrad.course.nbgrader.database import read
 from handgrad.course.nbgrader.scores import DUEDATE
 from handgrad.course.participants import Participant
 from handgrad.errors import CourseError

@@ -1,15 +1,12 @@
 """Read and write the manual scores of a cell in nbgrader's gradebook."""
 
 from collections.abc import Collection, Mapping
-from contextlib import closing
 
-from nbgrader.api import BaseCell, Grade, Gradebook, MissingEntry, SubmittedAssignment, SubmittedNotebook
+from nbgrader.api import BaseCell, Grade, MissingEntry, SubmittedAssignment, SubmittedNotebook
 from sqlalchemy import bindparam, select
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.connection import address, read
-from handgrad.course.nbgrader.database import at_work
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.database import opened, read
 from handgrad.errors import CourseError
 
 __all__ = ["manual_scores", "set_manual_scores"]
@@ -33,7 +30,6 @@ def manual_scores(course: Course, assignment: str, cell: str) -> dict[str, float
     return dict(rows)
 
 
-@at_work()
 def set_manual_scores(
     course: Course, assignment: str, cell: str, scores: Mapping[str, float | None], waiting: Collection[str] = ()
 ) -> None:
@@ -46,9 +42,8 @@ def set_manual_scores(
     CourseError
         A student has no such cell, or the gradebook cannot be read or written.
     """
-    Folders(course, assignment).close_gradebook()
     try:
-        with closing(Gradebook(*address(course))) as gradebook:
+        with opened(course) as gradebook:
             for student, score in scores.items():
                 grade = gradebook.find_grade(cell, assignment, assignment, student)
                 grade.manual_score, grade.needs_manual_grade = score, student in waiting

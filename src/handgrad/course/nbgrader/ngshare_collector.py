@@ -14,7 +14,7 @@ from traitlets import Bool
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import close_gradebook
+from handgrad.course.nbgrader.database import close_gradebook
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 
 __all__ = ["NgshareCollector"]

@@ -15,7 +15,7 @@ from handgrad.course.course import Course
 from handgrad.course.gradescope_metadata import FILE as METADATA
 from handgrad.course.gradescope_metadata import parse_metadata
 from handgrad.course.moodle_worksheet import parse_worksheet
-from handgrad.course.nbgrader.connection import read
+from handgrad.course.nbgrader.database import read
 from handgrad.course.participants import Participant
 from handgrad.course.people import LARGEST, STUDENTS_FILE, People, RosterEntry, read_lines
 from handgrad.errors import SubmissionError

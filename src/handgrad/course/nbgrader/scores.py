@@ -13,7 +13,6 @@ from nbgrader.api import (
     Assignment,
     BaseCell,
     Grade,
-    Gradebook,
     GradeCell,
     Notebook,
     SubmittedAssignment,
@@ -34,8 +33,7 @@ from sqlalchemy import (
 )
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.connection import connected, read
-from handgrad.course.nbgrader.database import at_work
+from handgrad.course.nbgrader.database import connected, opened, read
 from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.report.records import Report, ScoreEntry
@@ -248,9 +246,9 @@ _CELLS = (
 )
 
 
-def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
+def scores_of(course: Course, assignment: str) -> dict[str, float]:
     """The score of each student in an assignment, read with nbgrader's own models."""
-    with at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
+    with opened(course) as gradebook:
         return {
             submission.student.id: float(submission.score)
             for submission in gradebook.assignment_submissions(assignment)

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
@@ -12,8 +12,7 @@ from nbgrader.apps.zipcollectapp import ZipCollectApp
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.collecting import Collector, flat
-from handgrad.course.nbgrader.connection import address, is_own
-from handgrad.course.nbgrader.database import at_work
+from handgrad.course.nbgrader.database import address, is_own, opened
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.owners import owner
 from handgrad.course.nbgrader.roster import people
@@ -36,7 +35,6 @@ def join(course: Course, store: ReportStore) -> None:
         rename(course, store, name, student)
 
 
-@at_work()
 def rename(course: Course, store: ReportStore, old: str, new: str) -> None:
     """Move what was graded under the name ``old`` to the student ``new``, assignment by assignment.
 
@@ -47,7 +45,7 @@ def rename(course: Course, store: ReportStore, old: str, new: str) -> None:
     CourseError
         The gradebook, the stored reports or a folder cannot be written.
     """
-    with closing(Gradebook(*address(course))) as gradebook:
+    with opened(course) as gradebook:
         there = _submissions(course, gradebook, old)
         taken = {name for name in there if _is_scored(_submissions(course, gradebook, new).get(name))}
         assignments = [name for name in course.assignments() if name not in taken]
@@ -134,7 +132,6 @@ def _theirs(course: Course, folder: Path, names: set[str]) -> Iterator[Path]:
             yield path
 
 
-@at_work()
 def delete_student(course: Course, store: ReportStore, names: set[str]) -> list[Path]:
     """Delete a student, by all their names, from the folders, the stored reports and the gradebook; what was deleted.
 
@@ -156,7 +153,7 @@ def delete_student(course: Course, store: ReportStore, names: set[str]) -> list[
             ) from error
     for name in names:
         store.delete(name)
-    with closing(Gradebook(*address(course))) as gradebook:
+    with opened(course) as gradebook:
         for name in names:
             for assignment in _submissions(course, gradebook, name):
                 gradebook.remove_submission(assignment, name)
