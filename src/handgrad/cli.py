@@ -369,8 +369,8 @@ def report(
     from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
-    from handgrad.course.commands.up_to_date import bring_up_to_date
     from handgrad.course.nbgrader.scores import entries
+    from handgrad.course.nbgrader.student_records import bring_up_to_date
     from handgrad.report.class_terminal import class_table
 
     found = _course(course)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from handgrad.course.commands.grade_class import report_store, stored_reports
+from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.course.course_lock import account, alone
-from handgrad.course.nbgrader.manual_scores import manual_scores, set_manual_scores
-from handgrad.course.nbgrader.scores import write_dates
+from handgrad.course.nbgrader.scores import manual_scores, set_manual_scores, write_dates
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Check
 from handgrad.report.names import shown
@@ -95,7 +95,7 @@ def accept(
                     AcceptedAnswer(assignment, gradient, name, mistake, before, after, reason, account(), at)
                 )
         # the log first: points without a line in it could not be taken back
-        report_store(course).log(answers)
+        ReportStore.of(course).log(answers)
         set_manual_scores(course, assignment, check.id, {answer.student: after for answer in answers})
         write_dates(course, assignment)
     return answers
@@ -136,14 +136,14 @@ def undo(
         reports = {report.student: report for report in stored_reports(course, assignment)}
         held = [name for name in ours if name in reports and _of(reports[name], gradient).outcome in NEEDS_REVIEW]
         set_manual_scores(course, assignment, check.id, dict.fromkeys(ours, None), waiting=held)
-        report_store(course).log([replace(answer, undone=True) for answer in found])
+        ReportStore.of(course).log([replace(answer, undone=True) for answer in found])
         write_dates(course, assignment)
     return [replace(answer, undone=True) for answer in found if answer.student in ours]
 
 
 def _valid(course: Course, assignment: str, gradient: str) -> list[AcceptedAnswer]:
     """What was accepted for a gradient and not taken back: of each student the last line of the log."""
-    lines = report_store(course).accepted(assignment)
+    lines = ReportStore.of(course).accepted(assignment)
     last = {line.student: line for line in lines if line.gradient == gradient and not line.undone}
     return [last[name] for name in sorted(last)]
 

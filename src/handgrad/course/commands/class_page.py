@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from handgrad.course.commands.class_list import ClassList, class_list
-from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.kept import keep, kept
@@ -19,6 +18,7 @@ from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import RosterEntry
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.code_digest import bytes_digest
@@ -65,7 +65,7 @@ def write_class_page(
     path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
     roster, listed = people(course, assignment).roster, listed or class_list(course, assignment)
-    store = report_store(course)
+    store = ReportStore.of(course)
     context = ClassContext(
         graph=_graph(course, course.exercise(assignment)),
         entries=scores.entries(course, assignment),

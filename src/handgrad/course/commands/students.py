@@ -5,18 +5,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from handgrad.course.commands.class_list import second_hand_ins
-from handgrad.course.commands.grade_class import report_store
-from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.course_lock import alone
-from handgrad.course.nbgrader.enrolment import extensions, give_extension, write_roster
+from handgrad.course.files import LARGEST_CSV
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries
-from handgrad.course.nbgrader.student_records import delete_student, files_of, join
+from handgrad.course.nbgrader.student_records import (
+    bring_up_to_date,
+    delete_student,
+    extensions,
+    files_of,
+    give_extension,
+    join,
+    write_roster,
+)
 from handgrad.course.people import (
     EXEMPT,
-    LARGEST,
     STUDENTS_FILE,
     WITHDRAWN,
     People,
@@ -24,6 +29,7 @@ from handgrad.course.people import (
     read_lines,
     write_lines,
 )
+from handgrad.course.report_store import ReportStore
 from handgrad.course.roster_csv import parse_roster
 from handgrad.errors import CourseError
 from handgrad.report.names import shown
@@ -80,8 +86,8 @@ def import_roster(course: Course, path: Path) -> tuple[int, int]:
         The file cannot be read or is no roster, or the gradebook cannot be written.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise CourseError(f"{path} is larger than {LARGEST:,} bytes: it is no roster.")
+        if path.stat().st_size > LARGEST_CSV:
+            raise CourseError(f"{path} is larger than {LARGEST_CSV:,} bytes: it is no roster.")
         content = path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}.") from error
@@ -91,7 +97,7 @@ def import_roster(course: Course, path: Path) -> tuple[int, int]:
             raise CourseError(f"{path}: {fault.replace('is not graded', 'cannot be a student')}")
     with alone(course):
         counts = write_roster(course, entries)
-        join(course, report_store(course))
+        join(course)
     return counts
 
 
@@ -123,7 +129,7 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
 
     path = _change(course, change)
     with alone(course):
-        join(course, report_store(course))
+        join(course)
     folders = (Folders(course, assignment) for assignment in course.assignments())
     told = (sentence for found in folders for sentence in second_hand_ins(found))
     return path, [sentence for sentence in dict.fromkeys(told) if shown(student) in sentence]
@@ -282,7 +288,7 @@ def to_purge(course: Course, student: str) -> Purge:
         names |= {name for name in _folders(course) if students.student(name) == student}
     students = people(course)
     paths, archives = files_of(course, names)
-    store = report_store(course)
+    store = ReportStore.of(course)
     stored = [
         assignment
         for assignment in course.assignments()
@@ -316,7 +322,7 @@ def purge(course: Course, plan: Purge) -> None:
         Another process is grading, or something cannot be deleted: what can be is, and it can be run again.
     """
     with alone(course):
-        delete_student(course, report_store(course), set(plan.names))
+        delete_student(course, set(plan.names))
         path = course.root / STUDENTS_FILE
         if lines := read_lines(path):
             write_lines(path, [line for line in lines if line.student_id not in plan.names], mode=course.file_mode)

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from handgrad.course.commands.class_page import link_from
 from handgrad.course.commands.grade_class import stored_reports
-from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.student_records import bring_up_to_date
 from handgrad.course.people import EXEMPT, WITHDRAWN
 from handgrad.errors import CourseError
 from handgrad.report.pages import term_page

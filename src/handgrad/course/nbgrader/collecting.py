@@ -26,9 +26,10 @@ from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.folders import TIMESTAMP
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date
 from handgrad.course.nbgrader.owners import matches, owner
-from handgrad.course.nbgrader.roster import archives, is_list, people, worksheets
+from handgrad.course.nbgrader.roster import archives, people
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 from handgrad.course.people import People
+from handgrad.course.service_lists import is_list, lists_beside
 from handgrad.notebook.reading import is_notebook, notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, few, printable, shown
@@ -104,7 +105,7 @@ class Extractor(ExtractorPlugin):
         collector = Collector(parent=self.parent, config=self.config)
         patterns = [collector.named_regexp] if collector.named_regexp else collector.layout
         unpacking = Unpacking(Path(extracted_path), limits, patterns, endings, names)
-        dates = worksheets(archives)
+        dates = lists_beside(archives)
         for entry in walk(archives):
             if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix.lower() in endings:
                 self.log.info("Extracting from: %s", archives / entry.path)
@@ -234,7 +235,7 @@ class Collector(FileNameCollectorPlugin):
         root, course = self._root, self.parent.coursedir
         folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
         dates = HandInDates(
-            worksheets(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
+            lists_beside(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
         )
         collected, times, without = {}, {}, {}
         doubtful: set[str] = set()
@@ -457,7 +458,7 @@ def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
     both services have given, that are a group's, or that an instructor's own pattern has found.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
-    groups = {member.group for found in worksheets(folder).values() for member in found.values()} - {""}
+    groups = {member.group for found in lists_beside(folder).values() for member in found.values()} - {""}
     for student, path, service in archived(folder, patterns):
         if student.isdecimal():
             # a group's number is no participant's, but may be the same

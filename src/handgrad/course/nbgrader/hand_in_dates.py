@@ -15,7 +15,7 @@ from nbgrader.utils import parse_utc
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.database import read
 from handgrad.course.nbgrader.scores import DUEDATE
-from handgrad.course.participants import Participant
+from handgrad.course.service_lists import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import few, shown
 
@@ -44,7 +44,7 @@ class HandInDates:
     Attributes
     ----------
     worksheets
-        See :func:`worksheets`.
+        See :func:`.lists_beside`.
     due
         The due date, in UTC without a zone; None if there is none.
     zone

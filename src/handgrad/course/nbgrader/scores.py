@@ -4,7 +4,7 @@ A database that cannot be read is a :class:`.CourseError`; one that does not exi
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from nbgrader.api import (
     BaseCell,
     Grade,
     GradeCell,
+    MissingEntry,
     Notebook,
     SubmittedAssignment,
     SubmittedNotebook,
@@ -36,9 +37,19 @@ from handgrad.course.course import Course
 from handgrad.course.nbgrader.database import connected, opened, read
 from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
+from handgrad.errors import CourseError
 from handgrad.report.records import Report, ScoreEntry
 
-__all__ = ["DUEDATE", "cell_scores", "entries", "entries_after", "scores_of", "write_dates"]
+__all__ = [
+    "DUEDATE",
+    "cell_scores",
+    "entries",
+    "entries_after",
+    "manual_scores",
+    "scores_of",
+    "set_manual_scores",
+    "write_dates",
+]
 
 
 def entries(course: Course, assignment: str, *, as_written: bool = False) -> dict[str, ScoreEntry]:
@@ -54,7 +65,7 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
     points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
     most = _sum(points)
     by_hand: dict[str, list[str]] = defaultdict(list)
-    for student, cell in manual:
+    for student, cell, _ in manual:
         by_hand[student].append(cell)
     late, found = LatePenalties(course.config), {}
     for row in totals:
@@ -157,6 +168,34 @@ def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, flo
     return rows
 
 
+def manual_scores(course: Course, assignment: str, cell: str) -> dict[str, float]:
+    """The manual scores of a graded cell, by student."""
+    (rows,) = _read(course, assignment, _BY_HAND)
+    return {student: score for student, name, score in rows if name == cell}
+
+
+def set_manual_scores(
+    course: Course, assignment: str, cell: str, scores: Mapping[str, float | None], waiting: Collection[str] = ()
+) -> None:
+    """Set the manual score of a graded cell for every student in ``scores`` or, if one fails, for nobody.
+
+    None takes it away: the automatic score counts again. The cells of the students ``waiting`` need manual grading.
+
+    Raises
+    ------
+    CourseError
+        A student has no such cell, or the gradebook cannot be read or written.
+    """
+    try:
+        with opened(course) as gradebook:
+            for student, score in scores.items():
+                grade = gradebook.find_grade(cell, assignment, assignment, student)
+                grade.manual_score, grade.needs_manual_grade = score, student in waiting
+            gradebook.db.commit()
+    except MissingEntry as error:
+        raise CourseError(f"nbgrader's gradebook lacks a row: {error}. Run `handgrad grade {assignment}`.") from error
+
+
 def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
     return read(course, *statements, assignment=assignment)
 
@@ -226,7 +265,7 @@ _DATE = (
     .values(timestamp=bindparam("handed_in"))
 )
 _BY_HAND = (
-    _graded(BaseCell.name)
+    _graded(BaseCell.name, Grade.manual_score)
     .join(BaseCell, BaseCell.id == Grade.cell_id)
     .where(Grade.manual_score.is_not(None))
     .order_by(BaseCell.name)
