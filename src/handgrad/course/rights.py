@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from handgrad.course.course import Course
 
-__all__ = ["Visitors", "visitors"]
+__all__ = ["Visitors", "account_name", "visitors"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def visitors(course: Course) -> Visitors | None:
         return None
     command = f"chmod {'o' if shared else 'go'}-rwx {shlex.quote(str(root))}"
     if os.geteuid() not in (0, status.st_uid):
-        return Visitors(who, f"ask {_name(status.st_uid)}, who owns it, to run: {command}")
+        return Visitors(who, f"ask {account_name(status.st_uid)}, who owns it, to run: {command}")
     return Visitors(who, f"to close it, run: {command}")
 
 
@@ -51,7 +51,7 @@ def _others(status: os.stat_result) -> str:
     import grp  # noqa: PLC0415 - Windows has none
 
     with suppress(KeyError):
-        group, owner = grp.getgrgid(status.st_gid), _name(status.st_uid)
+        group, owner = grp.getgrgid(status.st_gid), account_name(status.st_uid)
         # most systems give each user a group of the same name
         if group.gr_name == owner and not {*group.gr_mem} - {owner}:
             return ""
@@ -59,7 +59,8 @@ def _others(status: os.stat_result) -> str:
     return ""
 
 
-def _name(uid: int) -> str:
+def account_name(uid: int) -> str:
+    """The name of an account; its number if it has no name."""
     import pwd  # noqa: PLC0415 - Windows has none
 
     with suppress(KeyError):

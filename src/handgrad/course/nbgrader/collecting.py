@@ -23,11 +23,10 @@ from traitlets import List, Unicode
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import TIMESTAMP
+from handgrad.course.nbgrader.folders import TIMESTAMP, course_of, released_names
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date
-from handgrad.course.nbgrader.owners import matches, owner
 from handgrad.course.nbgrader.roster import archives, people
-from handgrad.course.nbgrader.unpacking import Limits, Unpacking
+from handgrad.course.nbgrader.unpacking import Limits, Unpacking, matches, owner
 from handgrad.course.people import People
 from handgrad.course.service_lists import is_list, lists_beside
 from handgrad.notebook.reading import is_notebook, notebook_name
@@ -99,12 +98,9 @@ class Extractor(ExtractorPlugin):
                 *(len(found), archive_path, ", ".join(found)),
             )
         course = self.parent.coursedir
-        limits = Limits(course.max_file_size * 1000, course.max_dir_size * 1000)
-        released = Path(course.format_path(course.release_directory, ".", course.assignment_id))
-        names = {path.name for path in released.iterdir()} if released.is_dir() else set()
         collector = Collector(parent=self.parent, config=self.config)
         patterns = [collector.named_regexp] if collector.named_regexp else collector.layout
-        unpacking = Unpacking(Path(extracted_path), limits, patterns, endings, names)
+        unpacking = Unpacking(Path(extracted_path), Limits.of(course), patterns, endings, released_names(course))
         dates = lists_beside(archives)
         for entry in walk(archives):
             if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix.lower() in endings:
@@ -224,19 +220,14 @@ class Collector(FileNameCollectorPlugin):
 
     @cached_property
     def _people(self) -> People:
-        return people(self._course, self.parent.coursedir.assignment_id)
-
-    @property
-    def _course(self) -> Course:
-        return Course(Path(self.parent.coursedir.root).resolve(), self.config)
+        return people(course_of(self.parent), self.parent.coursedir.assignment_id)
 
     def _survey(self) -> dict[Path, dict[str, Any]]:
         """Student and name of every extracted file that is recognised, and when it was handed in."""
-        root, course = self._root, self.parent.coursedir
+        root, assignment = self._root, self.parent.coursedir.assignment_id
         folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
-        dates = HandInDates(
-            lists_beside(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
-        )
+        due = due_date(course_of(self.parent), assignment)
+        dates = HandInDates(lists_beside(folder), due, self._zone(), assignment)
         collected, times, without = {}, {}, {}
         doubtful: set[str] = set()
         for student, hand_ins in self._hand_ins(root).items():

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from nbgrader.converters import Autograde, GenerateFeedback
@@ -24,7 +25,7 @@ from handgrad.course.people import People
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
-__all__ = ["Folders", "trusted_folder"]
+__all__ = ["Folders", "course_of", "date_in", "released_names", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 1000
@@ -43,6 +44,26 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     root = Path(coursedir.root)
     folders = (root / coursedir.submitted_directory, root / coursedir.autograded_directory, root)
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
+
+
+def released_names(coursedir: CourseDirectory) -> set[str]:
+    """The names of the released files of an assignment, which every student has got with it, such as exercise.json."""
+    folder = Path(coursedir.format_path(coursedir.release_directory, ".", coursedir.assignment_id))
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def course_of(part: Any) -> Course:
+    """The course of a part of nbgrader's that has a course directory."""
+    return Course(Path(part.coursedir.root).resolve(), part.config)
+
+
+def date_in(text: str) -> datetime | None:
+    """The date in a text, in UTC without a zone; None if there is none."""
+    try:
+        return parse_utc(text) if text else None
+    # the parser lets more than its own exceptions through
+    except Exception:
+        return None
 
 
 class Folders:
@@ -140,14 +161,12 @@ class Folders:
         except FileNotFoundError:
             return None
         text = content.decode("utf-8", "replace").strip()
-        try:
-            time: datetime | None = parse_utc(text) if text else None
-        # the parser lets more than its own exceptions through
-        except Exception:
+        time = date_in(text)
+        if text and time is None:
             raise SubmissionError(
                 f"{escaped(path)} holds {in_quotes(text)}, which is not a date: write when it was handed in, or delete "
                 "the file."
-            ) from None
+            )
         return time
 
     def write_autograded(self, student: str, notebook: str) -> None:

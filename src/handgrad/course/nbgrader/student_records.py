@@ -19,9 +19,9 @@ from handgrad.course.nbgrader.collecting import Collector, flat
 from handgrad.course.nbgrader.database import address, is_own, opened, read
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
-from handgrad.course.nbgrader.owners import owner
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import write_dates
+from handgrad.course.nbgrader.unpacking import owner
 from handgrad.course.people import RosterEntry
 from handgrad.course.report_store import ReportStore
 from handgrad.errors import CourseError
