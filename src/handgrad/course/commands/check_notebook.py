@@ -90,22 +90,6 @@ def check(
         notebook = read_notebook(path, hand_ins.trusted_folder(path, CONFIG))
         exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
     settings = replace(course.settings if course else GradingSettings(), holds=holds)
-    report = _graded(
-        path, notebook, exercise, settings, renames=renames, process=process, require_isolation=require_isolation
-    )
-    return replace(report, message=" ".join(filter(None, (note, report.message))))
-
-
-def _graded(
-    path: Path,
-    notebook: nbformat.NotebookNode,
-    exercise: Exercise,
-    settings: GradingSettings,
-    *,
-    renames: Sequence[str],
-    process: WarmProcess | None,
-    require_isolation: Required,
-) -> Report:
     # a new seed for every check: numbers copied from an earlier one earn nothing
     seeds = [secrets.randbits(48)]
     required = "none" if settings.trust else require_isolation
@@ -119,8 +103,8 @@ def _graded(
         with Grader(exercise, seeds, settings, process) as grader, _readable(path):
             enough(required, grader.sandbox.isolation)
             report = grader.grade(submission).report
-    note = installation.why_untried_torch()
-    return replace(report, message=f"{report.message} Note: {note}.".strip()) if note else report
+    untried = f"Note: {why}." if (why := installation.why_untried_torch()) else ""
+    return replace(report, message=" ".join(filter(None, (note, report.message, untried))))
 
 
 @contextmanager
