@@ -55,12 +55,7 @@ def write_bytes(path: Path, content: bytes, *, replace: bool = True, mode: int =
     """Write ``content`` to ``path`` in one step: never half, even if the process is killed.
 
     With ``replace=False`` an existing file is left as it is; ``mode`` are the file's permissions, never more before.
-    A device or a pipe is written to, and stays one.
-
-    Raises
-    ------
-    CourseError
-        The file cannot be written.
+    A device or a pipe is written to, and stays one. What cannot be written is a CourseError.
     """
     try:
         # a device or a pipe, such as /dev/null, must not be replaced by a file, which root could do

@@ -203,13 +203,7 @@ def _text(value: object) -> str:
 
 
 def _kept(events: Iterator[Any]) -> dict[str, Any]:
-    """What is kept of a document.
-
-    Raises
-    ------
-    ValueError
-        It is no mapping, or too deep.
-    """
+    """What is kept of a document; a ValueError if it is no mapping, or too deep."""
     for event in events:
         if isinstance(event, yaml.NodeEvent):
             data = _value(event, events, 0)

@@ -11,8 +11,7 @@ from pathlib import Path
 import nbformat
 
 import handgrad
-from handgrad import installation
-from handgrad.course import hand_ins
+from handgrad.course import hand_ins, installation
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import ExerciseError, HandgradError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id

@@ -93,13 +93,7 @@ class CheckProcess(StartedProcess):
         super().__exit__(*error)
 
     def check(self, request: CheckRequest, tell: Tell) -> Report:
-        """The report on a notebook; what the process raises is raised here.
-
-        Raises
-        ------
-        SandboxError
-            The process ended.
-        """
+        """The report on a notebook; what the process raises is raised here, and a SandboxError if it ended."""
         self.has_orders = True
         order = {"request": asdict(request), "environment": dict(os.environ), "folder": str(Path.cwd())}
         try:

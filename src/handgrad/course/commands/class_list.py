@@ -35,13 +35,7 @@ class ClassList:
 
 
 def class_list(course: Course, assignment: str) -> ClassList:
-    """The class of an assignment, from the roster and ``students.csv``; who has a stored report has handed in.
-
-    Raises
-    ------
-    CourseError
-        The gradebook, ``students.csv`` or the stored reports cannot be read.
-    """
+    """The class of an assignment, from the roster and ``students.csv``; who has a stored report has handed in."""
     folders = Folders(course, assignment)
     students = folders.people
     handed_in = ReportStore.of(course).states(assignment).keys()

@@ -32,7 +32,7 @@ from handgrad.course.nbgrader.student_records import join, under_another_name
 from handgrad.course.report_store import ReportStore, submitted_digest
 from handgrad.course.workers.pool import PRELOAD, WORKER, JobFailed, Pool
 from handgrad.course.workers.reader import Reader
-from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
+from handgrad.course.workers.task import ANOTHER, POINTS, Grounds, SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook import tidying
@@ -239,6 +239,7 @@ class ClassGrading:
         self.course, self.assignment, self.with_feedback, self.dry_run = course, assignment, feedback, dry_run
         self.exercise = course.exercise(assignment)
         self.task = Task.of(course, self.exercise, dry_run=dry_run)
+        self.grounds = Grounds.of(course, self.exercise, self.task, dry_run=dry_run)
         self.folders = Folders(course, assignment)
         self.store = ReportStore.of(course)
         self.reader = Reader()
@@ -311,7 +312,7 @@ class ClassGrading:
             submitted.append(self.submitted(student))
             return submitted[0].digest
 
-        reason = self.task.grounds.why_changed(state, digest)
+        reason = self.grounds.why_changed(state, digest)
         if submitted and reason not in ("", POINTS):
             # kept, so that it is not read a second time when it is run
             self._read[student] = submitted[0]
@@ -462,7 +463,7 @@ class ClassGrading:
         except (HandgradError, ValueError) as error:
             report, row = without_score(self.assignment, submitted.student, "not-graded", str(error)).report, None
         # without a state a submission that could not be graded is tried again next time
-        self.store.put(report, "" if report.outcome == "not-graded" else self.task.grounds.state(submitted.digest))
+        self.store.put(report, "" if report.outcome == "not-graded" else self.grounds.state(submitted.digest))
         if row and row == result.row:
             return self._keep_page(report, result.page), None
         return report, row
@@ -479,7 +480,7 @@ class ClassGrading:
                 cell.outputs = nbformat.from_dict(check_outputs(verdict))
         self.folders.write_autograded(report.student, tidying.text_of(notebook))
         row = self.gradebook.save(report, texts, submitted.timestamp, is_same=True)
-        self.store.put(report, self.task.grounds.state(submitted.digest))
+        self.store.put(report, self.grounds.state(submitted.digest))
         return row
 
     def _keep_page(self, report: Report, page: str | JobFailed) -> Report:

@@ -1,4 +1,8 @@
-"""The students of a course: the roster in the gradebook, and what ``students.csv`` says of them."""
+"""The students of a course: the roster in the gradebook, and what ``students.csv`` says of them.
+
+A student or an assignment that does not exist is a :class:`.CourseError`, and so is a gradebook or a file that cannot
+be read or written.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -44,13 +48,7 @@ LONGEST_EXTENSION = 3650
 
 
 def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
-    """Every student who is enrolled or handed in one of the ``assignments`` (default: all).
-
-    Raises
-    ------
-    CourseError
-        There is no such assignment, or the gradebook or ``students.csv`` cannot be read.
-    """
+    """Every student who is enrolled or handed in one of the ``assignments`` (default: all)."""
     chosen = course.select(assignments) if assignments or course.assignments() else ()
     students, longer = people(course), extensions(course)
     handed_in = {name: Folders(course, name).hand_ins for name in chosen}
@@ -78,13 +76,7 @@ def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
 
 
 def import_roster(course: Course, path: Path) -> tuple[int, int]:
-    """Add the students of a csv to the roster; how many are new, and of how many something has changed.
-
-    Raises
-    ------
-    CourseError
-        The file cannot be read or is no roster, or the gradebook cannot be written.
-    """
+    """Add the students of a csv to the roster; how many are new, and of how many something has changed."""
     try:
         if path.stat().st_size > LARGEST_CSV:
             raise CourseError(f"{path} is larger than {LARGEST_CSV:,} bytes: it is no roster.")
@@ -108,11 +100,6 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
     -------
     tuple
         The path of the file, and a sentence for each assignment that the student has handed in twice now.
-
-    Raises
-    ------
-    CourseError
-        There is no such student, or a file or the gradebook cannot be written.
     """
     students = people(course)
     _require_student(students, student)
@@ -138,11 +125,7 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
 def exempt(course: Course, student: str, assignments: Sequence[str] = (), *, undo: bool = False) -> Path:
     """Write into ``students.csv`` that a student is exempt from assignments (default: all), or no more; its path.
 
-    Raises
-    ------
-    CourseError
-        There is no such student or assignment, the student has withdrawn, or is exempt from all assignments where one
-        of them is to count; or the file cannot be read or written.
+    Who has withdrawn cannot be exempt, and who is exempt from all assignments not from one less.
     """
     for assignment in assignments:
         course.select([assignment])
@@ -164,13 +147,7 @@ def exempt(course: Course, student: str, assignments: Sequence[str] = (), *, und
 
 
 def withdraw(course: Course, student: str, *, undo: bool = False) -> Path:
-    """Write into ``students.csv`` that a student has left, or is back; its path. An exemption ends with it.
-
-    Raises
-    ------
-    CourseError
-        There is no such student, who is back has not left, or the file cannot be read or written.
-    """
+    """Write into ``students.csv`` that a student has left, or is back; its path. An exemption ends with it."""
 
     def status(before: str) -> str:
         if undo and before != WITHDRAWN:
@@ -223,13 +200,7 @@ def _require_student(students: People, student: str) -> None:
 
 
 def extend(course: Course, student: str, days: float, assignments: Sequence[str]) -> list[str]:
-    """Give a student so many days after the due date of assignments; for each a sentence about what it changes.
-
-    Raises
-    ------
-    CourseError
-        There is no such student or assignment, or the gradebook cannot be written.
-    """
+    """Give a student so many days after the due date of assignments; for each a sentence about what it changes."""
     _require_student(people(course), student)
     if not days <= LONGEST_EXTENSION:
         raise CourseError(f"an extension of {days:g} days is longer than {LONGEST_EXTENSION} days.")
@@ -273,13 +244,7 @@ class Purge:
 
 
 def to_purge(course: Course, student: str) -> Purge:
-    """What the course holds of a student.
-
-    Raises
-    ------
-    CourseError
-        It holds nothing, or cannot be read.
-    """
+    """What the course holds of a student; a CourseError if it is nothing."""
     names = {student}
     for assignment in ("", *course.assignments()):
         students = people(course, assignment)
@@ -314,13 +279,7 @@ def _folders(course: Course) -> list[str]:
 
 
 def purge(course: Course, plan: Purge) -> None:
-    """Delete what :func:`to_purge` found.
-
-    Raises
-    ------
-    CourseError
-        Another process is grading, or something cannot be deleted: what can be is, and it can be run again.
-    """
+    """Delete what :func:`to_purge` found; if something cannot be deleted, the rest is, and it can be run again."""
     with alone(course):
         delete_student(course, set(plan.names))
         path = course.root / STUDENTS_FILE

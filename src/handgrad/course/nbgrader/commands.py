@@ -34,27 +34,17 @@ _CONVERTERS: dict[Command, Any] = {
 
 
 def run(command: Command, course: Course, assignment: str) -> None:
-    """Run one of nbgrader's commands on an assignment.
+    """Run one of nbgrader's commands on an assignment; if it fails, its error is a CourseError.
 
     What a failing command would have written is not there, and what was released or solved before stays.
-
-    Raises
-    ------
-    CourseError
-        The command fails; the message has its error.
     """
     _start(command, _made(command, course, assignment), assignment)
 
 
 def release(course: Course, assignment: str, beside: Sequence[Path] = ()) -> None:
-    """Release and solve an assignment; both folders are replaced when both are written.
+    """Release and solve an assignment; both folders are replaced when both are written, and stay if a command fails.
 
     The files ``beside`` are released with an exercise of handgrad's.
-
-    Raises
-    ------
-    HandgradError
-        One of the commands fails: both folders stay as they were.
     """
     commands: tuple[Command, ...] = ("generate_assignment", "generate_solution")
     with ExitStack() as stack:

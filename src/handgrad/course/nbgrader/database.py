@@ -80,12 +80,7 @@ def is_locked_error(error: BaseException | None) -> bool:
 def wait_for_file(path: Path, seconds: float) -> None:
     """Wait until nobody else writes to the SQLite file of a gradebook; it is said who may.
 
-    From then on each connection of this process waits for so many ``seconds``.
-
-    Raises
-    ------
-    CourseError
-        It is still locked; the message says who may hold it.
+    After so many ``seconds`` it is a CourseError. From then on each connection of this process waits for as long.
     """
     _patience[:] = [seconds]
     if not event.contains(Engine, "connect", _be_patient):
@@ -225,15 +220,10 @@ def read(course: Course, /, *statements: Executable, assignment: str = "", **val
 
 
 def refuse_other_course(connection: Connection, assignment: str, course_id: str, *, is_own: bool) -> None:
-    """Refuse an assignment that belongs to another course in a database that courses may share.
+    """Refuse, as a CourseError, an assignment that belongs to another course in a database that courses may share.
 
     nbgrader finds an assignment by its name alone, which is unique in a database. In a gradebook that ``is_own``, the
     file in a course's own folder, another id is only one that the course had before.
-
-    Raises
-    ------
-    CourseError
-        The assignment is that of another course.
     """
     if is_own:
         return
@@ -247,14 +237,9 @@ def refuse_other_course(connection: Connection, assignment: str, course_id: str,
 
 
 def refuse_other_cells(gradebook: Gradebook, saved: NotebookNode, assignment: str, notebook: str) -> None:
-    """Refuse a source with other cells than the gradebook has, if there are submissions.
+    """Refuse, as a CourseError, a source with other cells than the gradebook has, if there are submissions.
 
     ``saved`` is the ``notebook`` of the ``assignment`` as nbgrader would save its cells.
-
-    Raises
-    ------
-    CourseError
-        Graded or locked cells, or questions, were added or removed since submissions were graded.
     """
     try:
         known = gradebook.find_notebook(notebook, assignment)

@@ -133,13 +133,7 @@ class ExchangeCollector(ExchangeCollect):
         return {"username": hand_in.student, "filename": name, "timestamp": hand_in.time}
 
     def _hand_in(self, name: str) -> HandIn:
-        """The hand-in in the folder called ``name``.
-
-        Raises
-        ------
-        SubmissionError
-            The name is not one that `nbgrader submit` gives, or the folder belongs to somebody else.
-        """
+        """The hand-in in the folder called ``name``; a SubmissionError says why it is none of a student's."""
         parts = re.fullmatch(rf"(.+)\+{re.escape(self.coursedir.assignment_id)}\+([^+]*)(?:\+[^+]*)?", name, re.DOTALL)
         time = parts and date_in(parts[2])
         if not parts or not time:

@@ -97,12 +97,8 @@ class Folders:
     def students(self, patterns: Sequence[str] = ()) -> list[str]:
         """The students who handed in something, sorted; if there are ``patterns``, those who match one of them.
 
-        Who has withdrawn or is exempt is left out, and who ``c.CourseDirectory.student_id_exclude`` names.
-
-        Raises
-        ------
-        CourseError
-            A pattern matches nobody.
+        Who has withdrawn or is exempt is left out, and who ``c.CourseDirectory.student_id_exclude`` names. A pattern
+        that matches nobody is a CourseError.
         """
         students = sorted(self.hand_ins)
         matching = {pattern: fnmatch.filter(students, pattern) for pattern in patterns}
@@ -150,10 +146,7 @@ class Folders:
     def timestamp(self, student: str) -> datetime | None:
         """When a student handed in, in UTC, from the folder's ``timestamp.txt``; None if there is none.
 
-        Raises
-        ------
-        SubmissionError
-            The file does not hold a date, or is a link or no regular file.
+        A SubmissionError if it does not hold a date, or is a link or no regular file.
         """
         path = self.submitted(student) / TIMESTAMP
         try:

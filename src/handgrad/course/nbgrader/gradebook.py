@@ -282,10 +282,7 @@ class GradebookWriter:
     ) -> GradebookRow:
         """:meth:`save` for a student of whom the gradebook has no submission: nothing has to be looked up.
 
-        Raises
-        ------
-        IntegrityError
-            There is one meanwhile; nothing is written.
+        If there is one meanwhile, nothing is written, and the database's IntegrityError is raised.
         """
         new, student = _NewRows(), report.student
         row = self._new_row().updated(report, comments)
@@ -483,13 +480,7 @@ class _NewRows:
         return next(iter(ids), "")
 
     def insert_alone(self, connection: Connection) -> None:
-        """Insert the rows, in a transaction of their own.
-
-        Raises
-        ------
-        IntegrityError
-            Such a row is there, or one that they refer to is not; none is inserted.
-        """
+        """Insert the rows, in a transaction of their own: all, or none and an IntegrityError is raised."""
         if connection.dialect.driver == "psycopg2":
             # what is sent as one text is a transaction, without a word at its start and its end that are answered
             self.insert(connection.execution_options(isolation_level="AUTOCOMMIT"))

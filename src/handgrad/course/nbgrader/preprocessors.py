@@ -31,7 +31,7 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Dict
 
-from handgrad import installation
+from handgrad.course import installation
 from handgrad.course.course import Course, Handgrad
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.folders import course_of, trusted_folder

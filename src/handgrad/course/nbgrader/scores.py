@@ -1,6 +1,7 @@
 """The scores of a class in nbgrader's gradebook, with manual scores and the late penalties that its dates give now.
 
-A database that cannot be read is a :class:`.CourseError`; one that does not exist yet has no rows, and none is made.
+A database that cannot be read or written, and a course's plugin for late penalties that fails, are a
+:class:`.CourseError`. A database that does not exist yet has no rows, and none is made.
 """
 
 from collections import defaultdict
@@ -56,11 +57,6 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
     """The gradebook's scores of an assignment, by student.
 
     Late penalties are those that the gradebook's dates give now; with ``as_written`` those that it has.
-
-    Raises
-    ------
-    CourseError
-        The gradebook cannot be read, or the course's plugin for late penalties fails.
     """
     points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
     most = _sum(points)
@@ -130,11 +126,6 @@ def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] |
     -------
     list
         The students whose penalty has changed.
-
-    Raises
-    ------
-    CourseError
-        The gradebook cannot be read or written, or the course's plugin for late penalties fails.
     """
     late, changed = LatePenalties(course.config), list[str]()
     values = {"assignment": assignment}
@@ -179,12 +170,8 @@ def set_manual_scores(
 ) -> None:
     """Set the manual score of a graded cell for every student in ``scores`` or, if one fails, for nobody.
 
-    None takes it away: the automatic score counts again. The cells of the students ``waiting`` need manual grading.
-
-    Raises
-    ------
-    CourseError
-        A student has no such cell, or the gradebook cannot be read or written.
+    None takes it away: the automatic score counts again. The cells of the students ``waiting`` need manual grading. A
+    student who has no such cell is a CourseError.
     """
     try:
         with opened(course) as gradebook:

@@ -1,4 +1,7 @@
-"""Everything that a course holds of a student: to write it, to give it another name, or to delete it."""
+"""Everything that a course holds of a student: to write it, to give it another name, or to delete it.
+
+A gradebook, stored reports or a folder that cannot be read or written are a :class:`.CourseError`.
+"""
 
 import os
 import shutil
@@ -49,11 +52,6 @@ def write_roster(course: Course, entries: Mapping[str, RosterEntry]) -> tuple[in
     """Add students to the gradebook's roster, or change what it knows of them; how many are new, and how many changed.
 
     Empty fields change nothing.
-
-    Raises
-    ------
-    CourseError
-        The gradebook cannot be read or written.
     """
     new = changed = 0
     with opened(course) as gradebook:
@@ -78,13 +76,7 @@ def extensions(course: Course) -> dict[str, dict[str, timedelta]]:
 
 
 def give_extension(course: Course, assignment: str, student: str, days: float) -> bool:
-    """Give a student so many days after the due date, in place of an earlier extension; whether there is a due date.
-
-    Raises
-    ------
-    CourseError
-        There is no such assignment, or the gradebook cannot be read or written.
-    """
+    """Give a student so many days after the due date, in place of an earlier extension; whether there is a due date."""
     with GradebookWriter(course, assignment) as writer:
         course.exercise(assignment)
         writer.register(nbformat.read(course.exercise_path(assignment), as_version=4))
@@ -112,13 +104,7 @@ def join(course: Course) -> None:
 
 
 def bring_up_to_date(course: Course, assignment: str) -> None:
-    """Move what is under other names of students to their ids, and write late penalties; nothing is graded.
-
-    Raises
-    ------
-    CourseError
-        The gradebook cannot be read or written, or another process is grading while there is something to move.
-    """
+    """Move what is under other names of students to their ids, and write late penalties; nothing is graded."""
     if under_another_name(course):
         with alone(course):
             join(course)
@@ -129,11 +115,6 @@ def rename(course: Course, old: str, new: str) -> None:
     """Move what was graded under the name ``old`` to the student ``new``, assignment by assignment.
 
     An assignment in which both have a score stays as it is. Other courses in the same database do too.
-
-    Raises
-    ------
-    CourseError
-        The gradebook, the stored reports or a folder cannot be written.
     """
     with opened(course) as gradebook:
         there = _submissions(course, gradebook, old)
@@ -227,11 +208,6 @@ def delete_student(course: Course, names: set[str]) -> list[Path]:
 
     If it is stopped, it can be run again: the gradebook, which knows the names, comes last. Scores in other courses of
     the same database stay.
-
-    Raises
-    ------
-    CourseError
-        The gradebook, the stored reports or a folder cannot be written.
     """
     paths, _ = files_of(course, names)
     for path in paths:

@@ -307,10 +307,7 @@ def _plain(sign: str) -> str:
 def _members(file: IO[bytes], limits: Limits, *, is_downloaded: bool) -> Iterator[_Member]:
     """The members of an archive, notebooks first where its list of contents can be read.
 
-    Raises
-    ------
-    Exception
-        Almost any: it is no archive that can be opened.
+    Almost any exception is raised for what is no archive that can be opened.
     """
     if file.read(2) == b"\x1f\x8b":
         file.seek(0)

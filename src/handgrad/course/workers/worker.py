@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from handgrad import installation
+from handgrad.course import installation
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score

@@ -62,13 +62,7 @@ class Installed:
 
 
 def installed(name: str) -> str:
-    """The version of a package in this environment, or of Python.
-
-    Raises
-    ------
-    importlib.metadata.PackageNotFoundError
-        It is not installed.
-    """
+    """The version of a package in this environment, or of Python; a PackageNotFoundError if it is not installed."""
     return platform.python_version() if name == "python" else version(name)
 
 
