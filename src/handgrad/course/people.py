@@ -19,16 +19,7 @@ from handgrad.course.service_lists import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import is_hidden, shown
 
-__all__ = [
-    "EXEMPT",
-    "STUDENTS_FILE",
-    "WITHDRAWN",
-    "People",
-    "RosterEntry",
-    "StudentLine",
-    "read_lines",
-    "write_lines",
-]
+__all__ = ["EXEMPT", "STUDENTS_FILE", "WITHDRAWN", "People", "RosterEntry", "StudentLine", "read_lines", "write_lines"]
 
 STUDENTS_FILE = "students.csv"
 """The file in a course's folder with what the gradebook's roster has no place for."""

@@ -85,12 +85,12 @@ def accept(
             raise CourseError(
                 f"{gradient} of {shown(left[0])} {how} already ({scores[left[0]]:g} of {most:g} points): {undo_it}."
             )
-        answers = []
+        answers, now = [], datetime.now(UTC).isoformat(timespec="microseconds")
         for name in chosen:
             if name not in left:
                 before = scores.get(name, _of(reports[name], gradient).points)
                 # a line whose points were never given is from a run that was killed: it is written again
-                at = logged[name].at if name in logged and name not in scores else _now()
+                at = logged[name].at if name in logged and name not in scores else now
                 answers.append(
                     AcceptedAnswer(assignment, gradient, name, mistake, before, after, reason, account(), at)
                 )
@@ -206,7 +206,3 @@ def _of(report: Report, gradient: str) -> Verdict:
     """The verdict on a gradient; for a report without one, a verdict that nothing was found."""
     found = (verdict for verdict in report.checks if verdict.gradient == gradient)
     return next(found, Verdict("", gradient, "missing", 0.0, 0.0))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

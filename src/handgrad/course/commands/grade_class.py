@@ -42,13 +42,7 @@ from handgrad.report.names import shown
 from handgrad.report.records import GradeChange, Report
 from handgrad.submission.find_notebook import find_notebook, found_by_name
 
-__all__ = [
-    "ClassGrading",
-    "grade_class",
-    "stored_reports",
-    "what_would_change",
-    "write_feedback",
-]
+__all__ = ["ClassGrading", "grade_class", "stored_reports", "what_would_change", "write_feedback"]
 
 NEW, FORCED = "not graded yet", "--force"
 """Reasons to grade that need no remark."""

@@ -24,15 +24,7 @@ from handgrad.course.nbgrader.student_records import (
     join,
     write_roster,
 )
-from handgrad.course.people import (
-    EXEMPT,
-    STUDENTS_FILE,
-    WITHDRAWN,
-    People,
-    StudentLine,
-    read_lines,
-    write_lines,
-)
+from handgrad.course.people import EXEMPT, STUDENTS_FILE, WITHDRAWN, People, StudentLine, read_lines, write_lines
 from handgrad.course.report_store import ReportStore
 from handgrad.course.roster_csv import parse_roster
 from handgrad.errors import CourseError
@@ -245,12 +237,13 @@ class Purge:
 
 def to_purge(course: Course, student: str) -> Purge:
     """What the course holds of a student; a CourseError if it is nothing."""
-    names = {student}
+    names, folder = {student}, course.folder("submitted")
+    handed_in = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     for assignment in ("", *course.assignments()):
         students = people(course, assignment)
         names |= {name for name in (*students.participants, *students.roster) if students.student(name) == student}
         names |= {line.handed_in_as for line in students.lines if line.student_id == student and line.handed_in_as}
-        names |= {name for name in _folders(course) if students.student(name) == student}
+        names |= {name for name in handed_in if students.student(name) == student}
     students = people(course)
     paths, archives = files_of(course, names)
     store = ReportStore.of(course)
@@ -271,11 +264,6 @@ def to_purge(course: Course, student: str) -> Purge:
     if not lines:
         _require_student(students, student)
     return Purge(frozenset(names), tuple(lines), tuple(archives))
-
-
-def _folders(course: Course) -> list[str]:
-    folder = course.folder("submitted")
-    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
 def purge(course: Course, plan: Purge) -> None:

@@ -236,12 +236,12 @@ class Collector(FileNameCollectorPlugin):
                 newest = self._newest(student, [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins])
             times[student] = dates.of(student, newest.matches)
             doubtful |= {match[0].strip("/") for match in newest.matches if _is_doubtful(match)}
-            files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
-            if files:
-                collected[student] = self._named(student, files, root)
+            files = {path: match["file_id"] for path, match in newest.files.items()}
+            notebooks = {path: name for path, name in files.items() if path.suffix.lower() in self.valid_ext}
+            if notebooks:
+                collected[student] = self._named(student, notebooks, root)
             else:
-                others = {path: match["file_id"] for path, match in newest.files.items()}
-                collected[student] = without[student] = _apart(others, root)
+                collected[student] = without[student] = _apart(files, root)
         for group in alike(collected):
             self.log.warning("%s", alike_sentence(group))
         if doubtful:
@@ -292,9 +292,6 @@ class Collector(FileNameCollectorPlugin):
             self._root,
         )
         return ordered[-1]
-
-    def _is_notebook(self, path: Path) -> bool:
-        return path.suffix.lower() in self.valid_ext
 
     def _zone(self) -> ZoneInfo | None:
         try:
@@ -348,7 +345,9 @@ class _HandIn:
 def _is_theirs(path: Path, match: re.Match[str]) -> bool:
     """Whether a file is a student's work: no metadata, no date, no configuration, and the student's id is a name."""
     name = PurePosixPath(match["file_id"])
-    is_work = not _is_metadata(path, match["file_id"]) and not any(map(is_configuration, name.parts))
+    # another system's metadata about a file, as ._name
+    is_metadata = path.name.startswith(".") or name.name.startswith(".")
+    is_work = not is_metadata and not any(map(is_configuration, name.parts))
     return is_work and name.name != TIMESTAMP and bool(match["student_id"].strip(". /"))
 
 
@@ -356,11 +355,6 @@ def _is_doubtful(match: re.Match[str]) -> bool:
     """Whether a name in Canvas's archive may be read in two ways: the first of three numbers may end a name."""
     found = match.groupdict()
     return bool(found.get("name") and found.get("file_number") and re.match(r"\d+_", match["file_id"]))
-
-
-def _is_metadata(path: Path, name: str) -> bool:
-    """Whether a file is metadata of another system (``._name``), by its name in the archive or the student's."""
-    return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
 
 
 def _is_printable(record: logging.LogRecord) -> bool:

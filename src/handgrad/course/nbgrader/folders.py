@@ -5,7 +5,7 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -232,10 +232,6 @@ class Folders:
     def _given_out(self) -> list[tuple[str, str]]:
         """The instructor's files that belong with every autograded notebook: paths, and their names in its folder."""
         kept = set(self._autograde.exclude_overwriting.get(self.assignment, []))
-        files = self._files_in(self.course.exercise_path(self.assignment).parent)
-        return [(path, name) for path, name in files if name not in kept]
-
-    def _files_in(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """The files in a folder, except notebooks and those that the course ignores, with their names in it."""
-        for path in find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"]):
-            yield path, os.path.relpath(path, folder)
+        folder = self.course.exercise_path(self.assignment).parent
+        files = find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"])
+        return [(path, name) for path in files if (name := os.path.relpath(path, folder)) not in kept]

@@ -275,7 +275,7 @@ class GradebookWriter:
             penalty = self._late.penalty(report.student, row.score, seconds)
             if penalty != penalised:
                 connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
-            return replace(row, late_penalty=penalty or 0.0, name=self._name(report.student))
+            return replace(row, late_penalty=penalty or 0.0, name=self._names.get(report.student, ""))
 
     def _save_first(
         self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None
@@ -303,7 +303,7 @@ class GradebookWriter:
                     new.add(table, [{"notebook_id": submitted, "cell_id": cell, **of_cell} for cell in cells])
         with self._engine.connect() as connection:
             new.insert_alone(connection)
-        return replace(row, late_penalty=penalty or 0.0, name=self._name(student))
+        return replace(row, late_penalty=penalty or 0.0, name=self._names.get(student, ""))
 
     def _add_cells(self, new: "_NewRows", notebook: str, report: Report, row: GradebookRow) -> None:
         """Add the rows of the cells of a notebook that is new to the gradebook."""
@@ -336,12 +336,17 @@ class GradebookWriter:
         """The row of a notebook before it is graded; None if a late penalty must be decided first."""
         if student not in self._students:
             is_late = lateness(self._duedate, timestamp, None) > 0
-            return None if is_late else replace(self._new_row(), name=self._name(student))
+            return None if is_late else replace(self._new_row(), name=self._names.get(student, ""))
         with self._engine.connect() as connection:
             notebook = self._penalised(connection, student)
-            is_late = self._lateness(connection, student, timestamp) > 0
+            dated, extension = connection.execute(
+                select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
+                    SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
+                )
+            ).one()
+            is_late = lateness(self._duedate, timestamp or dated, extension) > 0
             row = None if notebook is None or is_late else self._row(connection, notebook.id)
-            return row and replace(row, name=self._name(student))
+            return row and replace(row, name=self._names.get(student, ""))
 
     @at_work()
     def row(self, student: str) -> GradebookRow | None:
@@ -349,11 +354,9 @@ class GradebookWriter:
         with self._engine.connect() as connection:
             row = self._penalised(connection, student)
             penalty = row and (row.late_submission_penalty or 0.0)
-            return row and replace(self._row(connection, row.id), late_penalty=penalty, name=self._name(student))
-
-    def _name(self, student: str) -> str:
-        """The student's first and last name; empty if the roster has none."""
-        return self._names.get(student, "")
+            return row and replace(
+                self._row(connection, row.id), late_penalty=penalty, name=self._names.get(student, "")
+            )
 
     def _penalised(self, connection: Connection, student: str) -> Any:
         """The id and the late penalty of a student's notebook; None if there is none."""
@@ -424,29 +427,12 @@ class GradebookWriter:
             # the rows of a new notebook of ours are inserted with their scores and comments
             if not (first and key == self._notebook):
                 for table, cells, of_cell in self._empty_cells(name):
-                    missing = self._missing(connection, table, submitted[key], cells)
+                    known = select(table.cell_id).where(table.notebook_id == submitted[key], table.cell_id.in_(cells))
+                    present = set(connection.execute(known).scalars())
+                    missing = [cell for cell in cells if cell not in present]
                     new.add(table, [{"notebook_id": submitted[key], "cell_id": cell, **of_cell} for cell in missing])
         seconds = lateness(self._duedate, timestamp or dated, extension)
         return submitted[self._notebook], is_new, seconds, penalties.get(self._notebook)
-
-    @staticmethod
-    def _missing(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> list[str]:
-        """Those of the ``cells`` of which a submitted notebook has no row."""
-        known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
-        present = set(connection.execute(known).scalars())
-        return [cell for cell in cells if cell not in present]
-
-    def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
-        """Seconds that a student's hand-in is late: see :func:`.lateness`.
-
-        ``timestamp`` is the date of a hand-in that is not saved yet.
-        """
-        submission = connection.execute(
-            select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
-                SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
-            )
-        ).one()
-        return lateness(self._duedate, timestamp or submission.timestamp, submission.extension)
 
 
 def _held(report: Report) -> set[str]:

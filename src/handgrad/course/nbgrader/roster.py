@@ -9,7 +9,7 @@ from sqlalchemy import or_, select, union
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.database import read
 from handgrad.course.people import STUDENTS_FILE, People, RosterEntry, read_lines
-from handgrad.course.service_lists import Participant, lists_beside
+from handgrad.course.service_lists import lists_beside
 
 __all__ = ["archives", "people"]
 
@@ -33,11 +33,12 @@ def people(course: Course, assignment: str = "") -> People:
         The gradebook or ``students.csv`` cannot be read, or a line of it says what cannot be.
     """
     roster, handed_in = read(course, _ROSTER, _HANDED_IN)
+    lists = lists_beside(archives(course, assignment)) if assignment else {}
     return People(
         {student: RosterEntry(*(text or "" for text in texts)) for student, *texts in roster},
         frozenset(student for (student,) in handed_in),
         tuple(read_lines(course.root / STUDENTS_FILE)),
-        _participants(course, assignment) if assignment else {},
+        {number: found for participants in lists.values() for number, found in participants.items()},
     )
 
 
@@ -47,11 +48,3 @@ def archives(course: Course, assignment: str) -> Path:
     return course.root / app.collect_directory_structure.format(
         downloaded=app.downloaded_directory, assignment_id=assignment, collect_step=app.archive_directory
     )
-
-
-def _participants(course: Course, assignment: str) -> dict[str, Participant]:
-    """The participants in an assignment by number, from the lists of services."""
-    found: dict[str, Participant] = {}
-    for participants in lists_beside(archives(course, assignment)).values():
-        found.update(participants)
-    return found

@@ -21,18 +21,7 @@ from nbgrader.api import (
     SubmittedNotebook,
     TaskCell,
 )
-from sqlalchemy import (
-    Executable,
-    Integer,
-    Select,
-    and_,
-    bindparam,
-    cast,
-    func,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Integer, Select, and_, bindparam, cast, func, select, union_all, update
 
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.database import connected, opened, read
@@ -58,7 +47,7 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
 
     Late penalties are those that the gradebook's dates give now; with ``as_written`` those that it has.
     """
-    points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
+    points, manual, totals = read(course, _POINTS, _BY_HAND, _TOTALS, assignment=assignment)
     most = _sum(points)
     by_hand: dict[str, list[str]] = defaultdict(list)
     for student, cell, _ in manual:
@@ -86,7 +75,7 @@ def entries_after(
     :func:`entries`.
     """
     now = entries(course, assignment, as_written=True)
-    points, totals, automatic, duedates = _read(course, assignment, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE)
+    points, totals, automatic, duedates = read(course, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE, assignment=assignment)
     rows = {row.student: row for row in totals}
     old = {(student, cell): score or 0.0 for student, cell, score in automatic}
     most, duedate = _sum(points), next((date for (date,) in duedates), None)
@@ -155,13 +144,13 @@ def _penalty_now(row: Any, late: LatePenalties, dates: Mapping[str, datetime]) -
 
 def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, float, float]]:
     """The graded cells: student, cell, score (the manual one if there is one), points."""
-    (rows,) = _read(course, assignment, _CELLS)
+    (rows,) = read(course, _CELLS, assignment=assignment)
     return rows
 
 
 def manual_scores(course: Course, assignment: str, cell: str) -> dict[str, float]:
     """The manual scores of a graded cell, by student."""
-    (rows,) = _read(course, assignment, _BY_HAND)
+    (rows,) = read(course, _BY_HAND, assignment=assignment)
     return {student: score for student, name, score in rows if name == cell}
 
 
@@ -181,10 +170,6 @@ def set_manual_scores(
             gradebook.db.commit()
     except MissingEntry as error:
         raise CourseError(f"nbgrader's gradebook lacks a row: {error}. Run `handgrad grade {assignment}`.") from error
-
-
-def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
-    return read(course, *statements, assignment=assignment)
 
 
 _OURS = (

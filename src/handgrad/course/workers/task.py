@@ -80,7 +80,9 @@ class Task:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all of it: a worker keeps what it has made of a task while this is the same."""
-        content = (__version__, self.name, sorted(self.files.items()), self.seeds, _text_of(self.config))
+        # without the memory addresses of functions
+        config = re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(self.config)))
+        content = (__version__, self.name, sorted(self.files.items()), self.seeds, config)
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def source(self) -> nbformat.NotebookNode:
@@ -191,11 +193,6 @@ def _steps(config: Config) -> list[str]:
             path = step if isinstance(step, str) else f"{step.__module__}.{step.__qualname__}"
             names.append(path.rpartition(".")[2] if path.startswith(("handgrad.", "nbgrader.")) else path)
     return names
-
-
-def _text_of(config: Config) -> str:
-    """A configuration as text, without the memory addresses of functions."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
 
 
 def _portable(config: Config) -> Config:
