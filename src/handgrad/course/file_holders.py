@@ -3,37 +3,24 @@
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from handgrad.report.names import shown
 
-__all__ = ["FileHolder", "holders"]
+__all__ = ["holders"]
 
 LONGEST = 80
 """Characters of a command that are told."""
 PROCESSES = Path("/proc")
 
 
-@dataclass(frozen=True)
-class FileHolder:
-    """A process that has a file open: its number, its user and its command."""
-
-    process: int
-    user: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"process {self.process} of {self.user}: {self.command}"
-
-
-def holders(path: Path) -> list[FileHolder]:
-    """The other processes that have a database at ``path``, or its journal, open; none where that is not known."""
+def holders(path: Path) -> list[str]:
+    """The other processes that have a database at ``path``, or its journal, open, in words; none if it is not known."""
     wanted = {str(path.resolve()) + suffix for suffix in ("", "-journal", "-wal", "-shm")}
     found = []
     for folder in sorted(PROCESSES.glob("[0-9]*"), key=lambda folder: int(folder.name)):
         if int(folder.name) != os.getpid() and wanted.intersection(_opened(folder)):
-            found.append(FileHolder(int(folder.name), _user(folder), _command(folder)))
+            found.append(f"process {folder.name} of {_user(folder)}: {_command(folder)}")
     return found
 
 

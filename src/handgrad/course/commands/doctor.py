@@ -124,7 +124,7 @@ def _gradebook(course: Course) -> Iterator[Finding]:
     path = gradebook_file(course)
     if path is None or not path.is_file():
         return
-    who = "\n".join(map(str, holders(path)))
+    who = "\n".join(holders(path))
     if is_locked_file(path):
         remedy = f"one of these holds it; end it, or wait:\n{who}" if who else "it is not known who holds it"
         yield Finding("wrong", f"the gradebook {path} is locked by another program", remedy)

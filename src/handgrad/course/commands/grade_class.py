@@ -123,8 +123,9 @@ def what_would_change(
     after = {**plan.other_points, **graded}
     before = grading.by_student({report.student: report for report in grading.store.reports(assignment)})
     reports = {name: after.get(name) or before[name] for name in sorted({*plan.unchanged, *plan.to_grade})}
-    written = grading.by_student(entries(course, assignment, as_written=True))
-    new = entries_after(course, assignment, reports, dates, grading.old_names)
+    now = entries(course, assignment, as_written=True)
+    written = grading.by_student(now)
+    new = entries_after(course, assignment, now, reports, dates, old_names=grading.old_names)
     reasons = {**plan.to_run, **dict.fromkeys(plan.other_points, POINTS)}
     return [
         GradeChange(before.get(name), report, reasons.get(name, ""), written.get(name), new.get(name))

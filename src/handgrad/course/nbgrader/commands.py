@@ -92,11 +92,8 @@ def reason(messages: Sequence[str]) -> str:
     nbgrader prints a traceback, and then where to look for it.
     """
     told = next((text for text in reversed(messages) if _TRACEBACK in text), messages[-1])
-    lines = [line.strip()[:LONGEST_LINE] for line in _error_in(told).splitlines() if line.strip()]
+    if _TRACEBACK in told:
+        # without the packages of the error's class
+        told = _PACKAGES.sub("", _FRAMES.sub("", told.split(_TRACEBACK)[-1]))
+    lines = [line.strip()[:LONGEST_LINE] for line in told.splitlines() if line.strip()]
     return " ... ".join(dict.fromkeys((*lines[:1], *lines[-1:]))) or "it printed nothing"
-
-
-def _error_in(text: str) -> str:
-    """The error at the end of a traceback, without the packages of its class; any other text as it is."""
-    *_, last = text.split(_TRACEBACK)
-    return last if last == text else _PACKAGES.sub("", _FRAMES.sub("", last))

@@ -100,7 +100,7 @@ def wait_for_file(path: Path, seconds: float) -> None:
 
 def _holders(path: Path) -> str:
     """Who may hold a file, as text."""
-    return "; ".join(map(str, holders(path))) or "it is not known who holds it"
+    return "; ".join(holders(path)) or "it is not known who holds it"
 
 
 _patience = [60.0]

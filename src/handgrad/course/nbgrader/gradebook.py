@@ -61,14 +61,6 @@ _COMMENTS = select(Comment.cell_id, Comment.auto_comment, Comment.manual_comment
     Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
 )
 """The comments on each cell of a submitted notebook."""
-_PENALISED = (
-    select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
-    .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
-    .where(
-        SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
-    )
-)
-"""A student's submitted notebook, and its late penalty."""
 _HANDED_IN = (
     select(SubmittedAssignment.student_id)
     .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
@@ -338,29 +330,25 @@ class GradebookWriter:
             is_late = lateness(self._duedate, timestamp, None) > 0
             return None if is_late else replace(self._new_row(), name=self._names.get(student, ""))
         with self._engine.connect() as connection:
-            notebook = self._penalised(connection, student)
-            dated, extension = connection.execute(
-                select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
-                    SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
-                )
-            ).one()
-            is_late = lateness(self._duedate, timestamp or dated, extension) > 0
-            row = None if notebook is None or is_late else self._row(connection, notebook.id)
-            return row and replace(row, name=self._names.get(student, ""))
+            ours = self._notebook_of(connection, student)
+            if ours is None or lateness(self._duedate, timestamp or ours.timestamp, ours.extension) > 0:
+                return None
+            return replace(self._row(connection, ours.submitted), name=self._names.get(student, ""))
 
     @at_work()
     def row(self, student: str) -> GradebookRow | None:
         """The row of a student's notebook, with its late penalty; None if there is none."""
         with self._engine.connect() as connection:
-            row = self._penalised(connection, student)
-            penalty = row and (row.late_submission_penalty or 0.0)
-            return row and replace(
-                self._row(connection, row.id), late_penalty=penalty, name=self._names.get(student, "")
-            )
+            if (ours := self._notebook_of(connection, student)) is None:
+                return None
+            name = self._names.get(student, "")
+            return replace(self._row(connection, ours.submitted), late_penalty=ours.penalty or 0.0, name=name)
 
-    def _penalised(self, connection: Connection, student: str) -> Any:
-        """The id and the late penalty of a student's notebook; None if there is none."""
-        return connection.execute(_PENALISED, {"student": student, "notebook": self._notebook}).one_or_none()
+    def _notebook_of(self, connection: Connection, student: str) -> Any:
+        """The row of ``_SUBMITTED`` of a student's notebook; None if there is none."""
+        sought = {"student": student, "assignment": self._assignment_id, "notebooks": [self._notebook]}
+        row = connection.execute(_SUBMITTED, sought).one_or_none()
+        return row if row and row.submitted else None
 
     def _new_row(self) -> GradebookRow:
         """The row of a notebook that is new to the gradebook."""
@@ -391,11 +379,12 @@ class GradebookWriter:
         """
         cells, graded = self._commented[self.assignment], self._graded[self.assignment].values()
         with self._engine.begin() as connection:
-            if (row := self._penalised(connection, student)) is None:
+            if (ours := self._notebook_of(connection, student)) is None:
                 return
-            of_student = update(Grade).where(Grade.notebook_id == row.id, Grade.cell_id.in_(graded))
+            notebook, cell = ours.submitted, next(iter(cells.values()))
+            of_student = update(Grade).where(Grade.notebook_id == notebook, Grade.cell_id.in_(graded))
             connection.execute(of_student.values(needs_manual_grade=True))
-            connection.execute(_COMMENT, [{"notebook": row.id, "cell": next(iter(cells.values())), "text": message}])
+            connection.execute(_COMMENT, [{"notebook": notebook, "cell": cell, "text": message}])
 
     def _submitted(
         self, connection: Connection, new: "_NewRows", student: str, timestamp: datetime | None

@@ -65,16 +65,17 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
 def entries_after(
     course: Course,
     assignment: str,
+    now: Mapping[str, ScoreEntry],
     reports: Mapping[str, Report],
     dates: Mapping[str, datetime],
+    *,
     old_names: Mapping[str, str],
 ) -> dict[str, ScoreEntry]:
     """The scores as they would be if ``reports`` were written, and ``dates``, when students handed in, in UTC.
 
-    ``old_names`` are the names by which the gradebook knows students, where they are others by now. Errors are those of
-    :func:`entries`.
+    ``now`` are the :func:`entries` as they are written. ``old_names`` are the names by which the gradebook knows
+    students, where they are others by now.
     """
-    now = entries(course, assignment, as_written=True)
     points, totals, automatic, duedates = read(course, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE, assignment=assignment)
     rows = {row.student: row for row in totals}
     old = {(student, cell): score or 0.0 for student, cell, score in automatic}
