@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from typer.testing import CliRunner
 
-from handgrad import cli, installation
+from handgrad import cli
+from handgrad.course import installation
 from handgrad.course.commands import check_notebook
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import preprocessors

@@ -107,6 +107,7 @@ def undo(
     """Take back what :func:`accept` gave: the automatic scores count again; the lines of the log, by student.
 
     Who has got another manual score since keeps it, and is not among them; the log says then too that it was undone.
+    It is a CourseError if there is nothing to take back, or as for :func:`accept`.
 
     Parameters
     ----------
@@ -114,11 +115,6 @@ def undo(
         Names or globs (default: all).
     mistake
         Only what was given for this mistake.
-
-    Raises
-    ------
-    CourseError
-        There is nothing to take back, or as for :func:`accept`.
     """
     check = _check(course, assignment, gradient)
     found = [

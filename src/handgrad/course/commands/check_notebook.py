@@ -201,10 +201,7 @@ def forward_lines(exercise: Exercise) -> ExerciseLines:
 def _renames(options: Sequence[str], notebook: nbformat.NotebookNode, exercise: Exercise) -> dict[str, str]:
     """The tensor by the variable, from ``VARIABLE=TENSOR`` options; ``VARIABLE=dTENSOR`` says the same.
 
-    Raises
-    ------
-    RenameError
-        An option is not of that form, the notebook lacks the variable, or nothing has the tensor.
+    An option of another form, a variable that the notebook lacks, or a tensor that nothing has is a RenameError.
     """
     words = {word for cell in notebook.cells for word in re.findall(r"\w+", str(cell.source))}
     known = words | {*exercise.tensors.values()}

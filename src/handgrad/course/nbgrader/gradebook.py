@@ -120,12 +120,7 @@ _COMMENT = _of_cell(Comment, auto_comment=bindparam("text"))
 class GradebookWriter:
     """Reads and writes the rows of one assignment, in the database that the configuration of its course names.
 
-    A context manager; only one process may write at a time.
-
-    Raises
-    ------
-    CourseError
-        The database cannot be opened, or is not nbgrader's.
+    A context manager; only one process may write at a time. A database that cannot be used is a CourseError.
     """
 
     def __init__(self, course: Course, assignment: str) -> None:

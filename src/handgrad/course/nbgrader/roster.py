@@ -27,10 +27,7 @@ _HANDED_IN = union(
 def people(course: Course, assignment: str = "") -> People:
     """The students of a course, with what identifies them in an assignment.
 
-    Raises
-    ------
-    CourseError
-        The gradebook or ``students.csv`` cannot be read, or a line of it says what cannot be.
+    A gradebook or ``students.csv`` that cannot be read, or a line of it that says what cannot be, is a CourseError.
     """
     roster, handed_in = read(course, _ROSTER, _HANDED_IN)
     lists = lists_beside(archives(course, assignment)) if assignment else {}

@@ -107,15 +107,8 @@ def _sum(points: Sequence[Any]) -> float:
 def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] | None = None) -> list[str]:
     """Bring the dates and the late penalties of an assignment up to date, in one transaction; nothing is graded.
 
-    Parameters
-    ----------
-    dates
-        When students handed in, in UTC, where it is newer than the gradebook.
-
-    Returns
-    -------
-    list
-        The students whose penalty has changed.
+    ``dates`` are when students handed in, in UTC, where that is newer than the gradebook. The result are the students
+    whose penalty has changed.
     """
     late, changed = LatePenalties(course.config), list[str]()
     values = {"assignment": assignment}

@@ -377,10 +377,7 @@ def _called(function: Callable[..., Any], arguments: tuple[Any, ...], more: dict
 def cluster(address: str | None) -> Iterator[Executor | None]:
     """The workers of the Dask cluster whose scheduler listens at ``address``; None without one.
 
-    Raises
-    ------
-    CourseError
-        Dask is not installed, or nothing listens there.
+    It is a CourseError if Dask is not installed, or nothing listens there.
     """
     if address is None:
         yield None
