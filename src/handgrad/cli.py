@@ -847,7 +847,7 @@ def _course(start: Path) -> "Course":
     """The course of a command; who else can enter its folder is said in one line."""
     from handgrad.course.course import Course
     from handgrad.course.installation import untried
-    from handgrad.course.rights import visitors
+    from handgrad.course.others import visitors
 
     found = Course.at(start, is_named=start != Path())
     if different := untried("python", "torch", "nbgrader", "sqlalchemy"):

@@ -27,8 +27,8 @@ from handgrad.course.nbgrader.database import close_gradebook
 from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, course_of, date_in, released_names
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.unpacking import with_reasons
+from handgrad.course.others import account_name
 from handgrad.course.people import People
-from handgrad.course.rights import account_name
 from handgrad.errors import SubmissionError
 from handgrad.notebook.reading import is_notebook
 from handgrad.notebook.untrusted_files import (
