@@ -24,7 +24,7 @@ try:
     from rich.markup import escape
     from typer.core import TyperCommand, TyperGroup
 except ModuleNotFoundError as error:
-    from handgrad.course.installation import missing_package
+    from handgrad.student.installation import missing_package
 
     sys.exit(f"handgrad: {missing_package(error.name or '')}")
 
@@ -846,8 +846,8 @@ def verify(
 def _course(start: Path) -> "Course":
     """The course of a command; who else can enter its folder is said in one line."""
     from handgrad.course.course import Course
-    from handgrad.course.installation import untried
     from handgrad.course.others import visitors
+    from handgrad.student.installation import untried
 
     found = Course.at(start, is_named=start != Path())
     if different := untried("python", "torch", "nbgrader", "sqlalchemy"):
@@ -909,14 +909,14 @@ def main() -> None:
             traceback.print_exc()
         message = str(error)
     except ModuleNotFoundError as error:
-        from handgrad.course.installation import missing_package
+        from handgrad.student.installation import missing_package
 
         message = missing_package(error.name or "")
     except KeyboardInterrupt:
         message, status = "stopped.", 128 + SIGINT
     except Exception as error:
         # a package that is too old may fail anywhere
-        from handgrad.course.installation import newer, too_old
+        from handgrad.student.installation import newer, too_old
 
         if not (old := too_old()):
             raise

@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from handgrad.course.installation import how_to_install
 from handgrad.errors import DataError
+from handgrad.student.installation import how_to_install
 
 __all__ = ["LECTURE_SHA256", "LECTURE_URL", "read_names", "write_lecture_names"]
 

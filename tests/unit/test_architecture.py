@@ -16,10 +16,10 @@ FLOORS = (
     ("report",),
     ("gradients", "notebook"),
     ("exercise", "sandbox", "student"),
-    ("submission",),
+    ("submission", "data"),
     ("grading", "own_forward_pass"),
     ("course",),
-    ("authoring", "cli", "data", "nbgrader", "selfcheck"),
+    ("authoring", "cli", "nbgrader", "selfcheck"),
 )
 """From the ground up: a package imports from floors below its own only."""
 FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}

@@ -18,12 +18,12 @@ from handgrad import __version__
 from handgrad.course.course import Course
 from handgrad.course.course_lock import alone
 from handgrad.course.files import private_mode, write_bytes
-from handgrad.course.installation import has_pip, origin, pip
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
+from handgrad.student.installation import has_pip, origin, pip
 
 __all__ = ["MATERIAL", "Released", "copy_for_students", "release", "wheel_in", "wheels"]
 

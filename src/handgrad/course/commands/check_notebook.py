@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 import handgrad
-from handgrad.course import hand_ins, installation
+from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import ExerciseError, HandgradError, RenameError, SubmissionError, closest
 from handgrad.exercise.exercise import Exercise, grade_id
@@ -28,6 +28,7 @@ from handgrad.report import wording
 from handgrad.report.records import Report, Verdict
 from handgrad.sandbox.sandbox import Required, enough
 from handgrad.sandbox.warm_process import WarmProcess
+from handgrad.student import installation
 from handgrad.submission.alignment import Alignment
 from handgrad.submission.find_notebook import find_notebook
 from handgrad.submission.submission import Submission

@@ -13,7 +13,6 @@ from typing import Literal
 
 from handgrad import __version__
 from handgrad.course.course import PRIVATE, Course
-from handgrad.course.installation import TRIED, how_to_install, installed, newer, too_old, untried
 from handgrad.course.nbgrader.configuration import unsafe_ways_in, what_is_missing
 from handgrad.course.nbgrader.database import gradebook_file, is_locked_file
 from handgrad.course.others import holders, visitors
@@ -23,6 +22,7 @@ from handgrad.report.names import few
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.sandbox.warm_sandbox import WarmSandbox
+from handgrad.student.installation import TRIED, how_to_install, installed, newer, too_old, untried
 
 __all__ = ["Finding", "examine"]
 

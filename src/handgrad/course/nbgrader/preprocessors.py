@@ -31,7 +31,6 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Dict
 
-from handgrad.course import installation
 from handgrad.course.course import Course, Handgrad
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
 from handgrad.course.nbgrader.folders import course_of, trusted_folder
@@ -48,6 +47,7 @@ from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import in_quotes, is_configuration, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import NEEDS_REVIEW, Report
+from handgrad.student import installation
 from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 

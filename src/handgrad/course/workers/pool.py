@@ -19,11 +19,11 @@ from multiprocessing.util import Finalize
 from queue import LifoQueue
 from typing import Any, Literal, NamedTuple, Self
 
-from handgrad.course.installation import how_to_install
 from handgrad.course.stop_signals import end_when_told
 from handgrad.errors import CourseError
 from handgrad.sandbox.fork_server import ForkServer, begin
 from handgrad.sandbox.warm_process import why_no_isolation
+from handgrad.student.installation import how_to_install
 
 __all__ = ["PRELOAD", "READERS", "WORKER", "JobFailed", "Pool", "cluster", "import_early", "processors"]
 

@@ -15,7 +15,6 @@ import nbformat
 from traitlets.config import Config
 
 from handgrad import __version__
-from handgrad.course import installation
 from handgrad.course.course import Course
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.code_digest import bytes_digest, code_digest
@@ -23,6 +22,7 @@ from handgrad.grading.passes import ATTEMPTS
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.text_limits import TEXT_SECONDS
 from handgrad.report.records import Report, ReportOutcome
+from handgrad.student import installation
 
 if TYPE_CHECKING:
     from handgrad.course.nbgrader.notebook_steps import GradebookRow
