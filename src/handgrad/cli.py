@@ -24,7 +24,7 @@ try:
     from rich.markup import escape
     from typer.core import TyperCommand, TyperGroup
 except ModuleNotFoundError as error:
-    from handgrad.installation import missing_package
+    from handgrad.student.installation import missing_package
 
     sys.exit(f"handgrad: {missing_package(error.name or '')}")
 
@@ -369,8 +369,8 @@ def report(
     from handgrad.course.commands.class_list import class_list
     from handgrad.course.commands.class_page import write_class_page
     from handgrad.course.commands.grade_class import stored_reports
-    from handgrad.course.commands.up_to_date import bring_up_to_date
     from handgrad.course.nbgrader.scores import entries
+    from handgrad.course.nbgrader.student_records import bring_up_to_date
     from handgrad.report.class_terminal import class_table
 
     found = _course(course)
@@ -846,8 +846,8 @@ def verify(
 def _course(start: Path) -> "Course":
     """The course of a command; who else can enter its folder is said in one line."""
     from handgrad.course.course import Course
-    from handgrad.course.rights import visitors
-    from handgrad.installation import untried
+    from handgrad.course.others import visitors
+    from handgrad.student.installation import untried
 
     found = Course.at(start, is_named=start != Path())
     if different := untried("python", "torch", "nbgrader", "sqlalchemy"):
@@ -909,14 +909,14 @@ def main() -> None:
             traceback.print_exc()
         message = str(error)
     except ModuleNotFoundError as error:
-        from handgrad.installation import missing_package
+        from handgrad.student.installation import missing_package
 
         message = missing_package(error.name or "")
     except KeyboardInterrupt:
         message, status = "stopped.", 128 + SIGINT
     except Exception as error:
         # a package that is too old may fail anywhere
-        from handgrad.installation import newer, too_old
+        from handgrad.student.installation import newer, too_old
 
         if not (old := too_old()):
             raise

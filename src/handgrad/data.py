@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from handgrad.errors import DataError
-from handgrad.installation import how_to_install
+from handgrad.student.installation import how_to_install
 
 __all__ = ["LECTURE_SHA256", "LECTURE_URL", "read_names", "write_lecture_names"]
 

@@ -14,9 +14,9 @@ from nbgrader.api import Gradebook
 from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
 from handgrad.course.course import Course
-from handgrad.installation import TRIED
 from handgrad.report.class_terminal import dry_run_table
 from handgrad.report.records import GradeChange
+from handgrad.student.installation import TRIED
 from helpers.courses import RIGHT, SLIP, UNTOUCHED, grade, hand_in, make_course
 from helpers.paths import TESTS
 
@@ -228,7 +228,7 @@ def test_another_grader(course: Course, monkeypatch: pytest.MonkeyPatch) -> None
     with monkeypatch.context() as patch:
         patch.setattr("handgrad.course.workers.task.__version__", "9.9")
         assert grade(course).unchanged == 3
-        patch.setattr("handgrad.installation.installed", lambda name: "2.14.1+cpu")
+        patch.setattr("handgrad.student.installation.installed", lambda name: "2.14.1+cpu")
         reasons = {change.reason for change in what_if(course).values()}
         assert reasons == {f"the grader has changed: torch {torch.__version__.partition('+')[0]} -> 2.14.1"}
     for name in ("bytes_digest", "code_digest"):

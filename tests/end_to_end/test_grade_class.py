@@ -21,8 +21,7 @@ from handgrad.course.commands.export_scores import export
 from handgrad.course.commands.grade_class import grade_class, stored_reports, what_would_change
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import commands
-from handgrad.course.nbgrader.manual_scores import set_manual_scores
-from handgrad.course.nbgrader.scores import entries
+from handgrad.course.nbgrader.scores import entries, set_manual_scores
 from handgrad.errors import CourseError, ExerciseError
 from helpers.courses import (
     RIGHT,

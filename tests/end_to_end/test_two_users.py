@@ -18,8 +18,8 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from handgrad.course.course import Course
+from handgrad.course.nbgrader.database import close_gradebook
 from handgrad.course.nbgrader.exchange_collector import ExchangeCollector
-from handgrad.course.nbgrader.folders import close_gradebook
 from handgrad.notebook.reading import read_notebook
 from handgrad.submission.find_notebook import find_notebook
 from helpers.courses import RIGHT, grade, hand_in, make_course

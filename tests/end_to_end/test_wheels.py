@@ -15,7 +15,7 @@ from handgrad.cli import app
 from handgrad.course.course import Course
 from handgrad.errors import CourseError
 from handgrad.exercise.release_file import WHEEL
-from handgrad.installation import origin
+from handgrad.student.installation import origin
 from helpers.commands import handgrad
 from helpers.paths import ROOT
 
@@ -36,7 +36,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
 
     def install(url: str | None) -> None:
         monkeypatch.setattr(
-            "handgrad.installation.distributions",
+            "handgrad.student.installation.distributions",
             lambda name: [Distribution(None), Distribution(url)] if name == "handgrad" else distributions(name=name),
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from handgrad.authoring.release import MATERIAL
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import CourseError, closest
-from handgrad.installation import origin
+from handgrad.student.installation import origin
 
 __all__ = ["course_material", "new_course"]
 

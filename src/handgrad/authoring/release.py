@@ -23,7 +23,7 @@ from handgrad.course.nbgrader.configuration import what_is_missing
 from handgrad.course.stop_signals import run_program
 from handgrad.errors import CourseError, ExerciseError, HandgradError, OrdinaryAssignmentError
 from handgrad.exercise.release_file import EXERCISE_FILE, WHEEL
-from handgrad.installation import has_pip, origin, pip
+from handgrad.student.installation import has_pip, origin, pip
 
 __all__ = ["MATERIAL", "Released", "copy_for_students", "release", "wheel_in", "wheels"]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, Unicode
 from traitlets.config import Config, Configurable, PyFileConfigLoader
@@ -322,15 +322,26 @@ class Course:
             raise CourseError(f"{path} does not hold a list of integers: restore or delete it.")
         return seeds
 
+    def kept(self, name: str, state: str) -> Any:
+        """The value in the file ``name`` of the private folder, if it was kept for this state; else None.
+
+        What another version wrote, or somebody changed, is None too.
+        """
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads((self.root / PRIVATE / name).read_text(encoding="utf-8"))
+            if found["state"] == state:
+                return found["value"]
+        return None
+
+    def keep(self, name: str, state: str, value: Any) -> None:
+        """Keep a value that takes long to find out, as plain data, for a state; a CourseError if that fails."""
+        path = self.private_folder / name
+        make_folder(path.parent, shared=self.is_shared)
+        write_text(path, json.dumps({"state": state, "value": value}) + "\n", mode=private_mode(path.parent))
+
 
 def _require_own(folder: Path) -> None:
-    """Refuse a configuration that a stranger may have put there, as into ``/tmp``.
-
-    Raises
-    ------
-    CourseError
-        It belongs neither to this user nor to root, and lies in a folder that everybody may write to.
-    """
+    """Refuse a configuration that a stranger may have put there, as into ``/tmp``: neither this user's nor root's."""
     if os.name != "posix":
         return
     with suppress(OSError):

@@ -35,10 +35,7 @@ LARGEST = 10_000
 def alone(course: Course) -> Iterator[None]:
     """Let no other command change this course; if one does, wait for it.
 
-    Raises
-    ------
-    CourseError
-        It has not finished after ``c.Handgrad.wait_seconds``; the message says who it is.
+    If it has not finished after ``c.Handgrad.wait_seconds``, that is a CourseError, which says who it is.
     """
     folder = course.private_folder
     lock = FileLock(folder / LOCK, mode=private_mode(folder))

@@ -1,5 +1,7 @@
-"""Write files in one step, and folders for nobody else."""
+"""Write files in one step, and folders for nobody else; read a csv."""
 
+import csv
+import io
 import os
 import tempfile
 from contextlib import suppress
@@ -8,7 +10,10 @@ from pathlib import Path
 
 from handgrad.errors import CourseError
 
-__all__ = ["make_folder", "make_private_file", "private_mode", "write_bytes", "write_text"]
+__all__ = ["LARGEST_CSV", "csv_rows", "make_folder", "make_private_file", "private_mode", "write_bytes", "write_text"]
+
+LARGEST_CSV = 10_000_000
+"""Bytes of the largest csv file that is read."""
 
 
 def make_folder(path: Path, *, shared: bool = False) -> None:
@@ -50,12 +55,7 @@ def write_bytes(path: Path, content: bytes, *, replace: bool = True, mode: int =
     """Write ``content`` to ``path`` in one step: never half, even if the process is killed.
 
     With ``replace=False`` an existing file is left as it is; ``mode`` are the file's permissions, never more before.
-    A device or a pipe is written to, and stays one.
-
-    Raises
-    ------
-    CourseError
-        The file cannot be written.
+    A device or a pipe is written to, and stays one. What cannot be written is a CourseError.
     """
     try:
         # a device or a pipe, such as /dev/null, must not be replaced by a file, which root could do
@@ -82,3 +82,9 @@ def write_bytes(path: Path, content: bytes, *, replace: bool = True, mode: int =
         raise CourseError(f"{path} cannot be written: {error.strerror}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def csv_rows(text: str) -> "csv.DictReader[str]":
+    """The lines of a csv by their headings; separated by commas, semicolons or tabs, as the first line has most of."""
+    heading = text.partition("\n")[0]
+    return csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=heading.count))

@@ -14,28 +14,16 @@ from functools import cached_property
 from io import StringIO
 from pathlib import Path
 
-from handgrad.course.files import write_text
-from handgrad.course.participants import Participant
+from handgrad.course.files import LARGEST_CSV, csv_rows, write_text
+from handgrad.course.service_lists import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import is_hidden, shown
 
-__all__ = [
-    "EXEMPT",
-    "LARGEST",
-    "STUDENTS_FILE",
-    "WITHDRAWN",
-    "People",
-    "RosterEntry",
-    "StudentLine",
-    "read_lines",
-    "write_lines",
-]
+__all__ = ["EXEMPT", "STUDENTS_FILE", "WITHDRAWN", "People", "RosterEntry", "StudentLine", "read_lines", "write_lines"]
 
 STUDENTS_FILE = "students.csv"
 """The file in a course's folder with what the gradebook's roster has no place for."""
 WITHDRAWN, EXEMPT = "withdrawn", "exempt"
-LARGEST = 10_000_000
-"""Bytes of the largest csv file that is read."""
 COMPARED = 50
 """Strangers for whom the nearest names are looked for."""
 NEAREST = 3
@@ -99,12 +87,12 @@ def read_lines(path: Path) -> list[StudentLine]:
     try:
         if not path.exists():
             return []
-        if path.stat().st_size > LARGEST:
-            raise CourseError(f"{path} is larger than {LARGEST:,} bytes: it is no list of students.")
+        if path.stat().st_size > LARGEST_CSV:
+            raise CourseError(f"{path} is larger than {LARGEST_CSV:,} bytes: it is no list of students.")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise CourseError(f"{path} cannot be read ({error}): save it as CSV in UTF-8.") from error
-    rows = csv.DictReader(StringIO(text, newline=""), delimiter=";" if ";" in text.partition("\n")[0] else ",")
+    rows = csv_rows(text)
     if missing := [name for name in ("handed_in_as", "student_id") if name not in (rows.fieldnames or ())]:
         raise CourseError(f"{path} has no column {missing[0]}: its first line must be {','.join(_COLUMNS)}.")
     found = []

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+from handgrad.course.course import PRIVATE, Course
 from handgrad.course.files import make_private_file, private_mode
 from handgrad.errors import CourseError
 from handgrad.report.records import AcceptedAnswer, Report
@@ -71,6 +72,11 @@ class ReportStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._held: sqlite3.Connection | None = None
+
+    @classmethod
+    def of(cls, course: Course) -> Self:
+        """The stored reports of a course; nothing is read yet."""
+        return cls(course.root / PRIVATE / STORE)
 
     @contextmanager
     def held_open(self) -> Iterator[None]:

@@ -1,9 +1,9 @@
 """A roster as a csv of nbgrader, Canvas, Moodle or Gradescope: who is enrolled, and how each system knows them."""
 
 import csv
-import io
 from collections.abc import Mapping
 
+from handgrad.course.files import csv_rows
 from handgrad.course.people import RosterEntry
 from handgrad.errors import CourseError
 from handgrad.report.names import is_hidden, shown
@@ -36,9 +36,7 @@ def parse_roster(content: bytes, where: str) -> dict[str, RosterEntry]:
         It is no csv in UTF-8, has no column of ids or addresses, or two lines have the same id.
     """
     try:
-        text = content.decode("utf-8-sig")
-        heading = text.partition("\n")[0]
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=heading.count)))
+        rows = list(csv_rows(content.decode("utf-8-sig")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CourseError(f"{where} is no csv in UTF-8 ({error}): save it as one.") from error
     found: dict[str, RosterEntry] = {}

@@ -30,10 +30,7 @@ SAME_ARITHMETIC = {
 def record_solution(exercise: Exercise, path: Path) -> list[dict[str, Any]]:
     """The values of the worked solution in the instructor's notebook at ``path``, as plain data; nothing without any.
 
-    Raises
-    ------
-    ExerciseError
-        The solution cannot be run.
+    A solution that cannot be run is an :class:`.ExerciseError`.
     """
     if not exercise.values:
         return []

@@ -4,13 +4,14 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Stopped", "run_program", "running_program", "stop_signals"]
+__all__ = ["Stopped", "end_when_told", "run_program", "running_program", "stop_signals"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PATIENCE = 10.0
@@ -46,21 +47,29 @@ def stop_signals() -> Iterator[None]:
 
     for number in taken:
         signal.signal(number, stop)
+    restored = taken
     try:
         yield
     except KeyboardInterrupt:
         # still ignored: the process has to end
+        restored = []
         raise
-    except BaseException:
-        _restore(before, taken)
-        raise
-    else:
-        _restore(before, taken)
+    finally:
+        for number in restored:
+            signal.signal(number, before[number])
 
 
-def _restore(before: Mapping[int, Any], taken: Sequence[int]) -> None:
-    for number in taken:
-        signal.signal(number, before[number])
+def end_when_told() -> None:
+    """Let this process, whose owner is told to stop and ends it, end by SIGTERM with its clean-up; once."""
+    for name in ("SIGINT", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
+
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def run_program(

@@ -179,10 +179,7 @@ def forbid() -> None:
 def try_the_doors() -> None:
     """Try one way of each kind to a gradient, once :func:`forbid` was called.
 
-    Raises
-    ------
-    SandboxError
-        One of them is open: nothing of a student's may run in this process.
+    If one is open, nothing of a student's may run in this process, and a SandboxError is raised.
     """
     open_doors = [name for name, attempt in _DOORS.items() if not _is_refused(attempt)]
     open_doors += [f"a graph of {name}" for name in _recorded]

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -149,15 +149,11 @@ class ChildClient:
                 raise tensor_bytes.FrameError("a pass did not end as expected")
             at_stubs = {name: answer for cell in result.cells.values() for name, answer in cell.answers.items()}
             result.at_end = answers_in(header, payload, run.at_end, at_stubs)[0]
-        except TimeoutError:
-            self.close()
-            # if the submission's time is up, it is not the fault of the present cell
-            result.death = Death(index if time.monotonic() < end else None, "timeout")
-        except tensor_bytes.FrameError as error:
-            self.close()
-            result.death = Death(index, "tampered", str(error))
-        except OSError:
-            result.death = _death(index, self.close())
+        except (tensor_bytes.FrameError, OSError) as error:
+            result.death = self._death(error, index)
+            if isinstance(error, TimeoutError) and time.monotonic() >= end:
+                # the submission's time is up: it is not the fault of the present cell
+                result.death = replace(result.death, index=None)
         return result
 
     def say(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
@@ -172,14 +168,20 @@ class ChildClient:
         """The next frame of a service within so many seconds; its death if there is none."""
         try:
             return self.receive_frame(time.monotonic() + seconds)
-        except TimeoutError:
-            self.close()
-            return Death(None, "timeout")
-        except tensor_bytes.FrameError as error:
-            self.close()
-            return Death(None, "tampered", str(error))
-        except OSError:
-            return _death(None, self.close())
+        except (tensor_bytes.FrameError, OSError) as error:
+            return self._death(error)
+
+    def _death(self, error: Exception, index: int | None = None) -> Death:
+        """End the process, which was running the cell ``index``; why, from the error that showed it."""
+        code = self.close()
+        if isinstance(error, TimeoutError):
+            return Death(index, "timeout")
+        if isinstance(error, tensor_bytes.FrameError):
+            return Death(index, "tampered", str(error))
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            return Death(index, "timeout" if name == "SIGXCPU" else "crashed", name)
+        return Death(index, "crashed", f"it ended with exit status {code}")
 
     def _wait_until_serving(self, deadline: float) -> None:
         try:
@@ -309,10 +311,3 @@ def _placing(names: Iterable[str], reference: Callable[[str], torch.Tensor]) -> 
     packed = [(name, *tensor_bytes.pack_tensor(reference(name))) for name in names]
     place = [{"name": name, "size": len(data), **description} for name, description, data in packed]
     return frames.pack({"place": place}, b"".join(data for _, _, data in packed))
-
-
-def _death(index: int | None, code: int | None) -> Death:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return Death(index, "timeout" if name == "SIGXCPU" else "crashed", name)
-    return Death(index, "crashed", f"it ended with exit status {code}")

@@ -56,10 +56,7 @@ class FrameReader:
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Add ``data``, and yield the frames that are complete.
 
-        Raises
-        ------
-        FrameError
-            A length over its limit, or a header that is not a JSON object.
+        A length over its limit, or a header that is not a JSON object, is a :class:`FrameError`.
         """
         self._buffer += data
         while len(self._buffer) >= _LENGTHS.size:

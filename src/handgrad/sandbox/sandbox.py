@@ -30,7 +30,7 @@ class Sandbox:
 
     A context manager.
 
-    Parameters and errors are those of :class:`.warm_sandbox.WarmSandbox`, and:
+    Parameters, attributes and errors are those of :class:`.warm_sandbox.WarmSandbox`, and:
 
     isolation
         ``none``: as on a machine that offers no isolation.
@@ -53,6 +53,8 @@ class Sandbox:
         self._warm = WarmSandbox(parameter_sets, directory, limits, process=process, service=service)
         self._reason = why_no_isolation(isolation)
         self.limits, self._trust = limits, trust
+        self.isolation = "none"
+        self.printed: Mapping[str, list[list[dict[str, Any]]]] = {}
 
     def __enter__(self) -> Self:
         if self._reason:
@@ -67,18 +69,8 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self._chosen.close()
 
-    @property
-    def isolation(self) -> str:
-        """As for :class:`.child_client.Children`."""
-        return self._chosen.isolation
-
-    @property
-    def printed(self) -> Mapping[str, list[list[dict[str, Any]]]]:
-        """As for :class:`.child_client.Children`."""
-        return self._chosen.printed
-
     def wait_until_ready(self) -> None:
-        """Wait for the locked cells to have run."""
+        """Wait for the locked cells to have run, and set ``isolation`` and ``printed``."""
         try:
             self._chosen.wait_until_ready()
         except IsolationError:
@@ -88,6 +80,7 @@ class Sandbox:
             self._chosen.close()
             self._chosen = self._fresh.__enter__()
             self._chosen.wait_until_ready()
+        self.isolation, self.printed = self._chosen.isolation, self._chosen.printed
 
     def child(self, sources: Sequence[str]) -> ChildClient:
         """A child that has the cells ``sources``."""

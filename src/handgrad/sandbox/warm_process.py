@@ -66,11 +66,7 @@ class StartedProcess(WarmProcess):
     """A warm process that this process starts, and that is gone when :meth:`close` returns, with what it forked.
 
     It imports the modules of ``preload``. ``process`` is the one outside the namespaces, ``home`` its temporary folder.
-
-    Raises
-    ------
-    SandboxError
-        It cannot be started.
+    If it cannot be started, that is a :class:`.SandboxError`.
     """
 
     module = "handgrad.sandbox.zygote_main"

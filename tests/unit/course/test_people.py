@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from handgrad.course.participants import Participant
 from handgrad.course.people import People, RosterEntry, StudentLine, read_lines, write_lines
+from handgrad.course.service_lists import Participant
 from handgrad.errors import CourseError
 from helpers.inputs import named
 

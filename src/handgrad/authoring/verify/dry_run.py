@@ -19,7 +19,6 @@ from handgrad.course.commands.grade_class import grade_class
 from handgrad.course.course import CONFIG, Course
 from handgrad.course.nbgrader import commands
 from handgrad.course.nbgrader.configuration import what_is_missing
-from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import scores_of
 from handgrad.course.stop_signals import run_program, running_program
 from handgrad.errors import CourseError
@@ -80,7 +79,7 @@ class DryRun:
             messages = _LOGGED.split(done.stderr or done.stdout)
             raise CourseError(f"`nbgrader autograde {self.assignment}` fails: {commands.reason(messages)}")
         commands.run("generate_feedback", self.staging, self.assignment)
-        return scores_of(*Folders(self.staging, self.assignment).database, self.assignment)
+        return scores_of(self.staging, self.assignment)
 
     @property
     def hidden_tests(self) -> Path:

@@ -17,7 +17,6 @@ from typing import Any
 from handgrad.authoring.verify.dry_run import WRITTEN
 from handgrad.authoring.verify.results import Mutation, Proof, Survivor
 from handgrad.course.course import PRIVATE, SEEDS_FILE, Course
-from handgrad.course.kept import keep, kept
 from handgrad.grading.code_digest import bytes_digest
 
 __all__ = ["ProofStore"]
@@ -45,7 +44,7 @@ class ProofStore:
         """The proof of an assignment, with its date, if nothing has changed since."""
         # what changes while it is verified is another state
         state = self._states[assignment] = self._state(assignment)
-        found = kept(self._course, self._name(assignment), state)
+        found = self._course.kept(self._name(assignment), state)
         with suppress(KeyError, TypeError):
             return replace(_proof(found["proof"]), since=str(found["date"]))
         return None
@@ -56,7 +55,7 @@ class ProofStore:
             return
         state = self._states.get(proof.assignment) or self._state(proof.assignment)
         date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        keep(self._course, self._name(proof.assignment), state, {"date": date, "proof": asdict(proof)})
+        self._course.keep(self._name(proof.assignment), state, {"date": date, "proof": asdict(proof)})
 
     def _name(self, assignment: str) -> str:
         return f"proofs/{assignment}.mutants.json" if self._mutants else f"proofs/{assignment}.json"

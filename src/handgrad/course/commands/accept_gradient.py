@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from handgrad.course.commands.grade_class import report_store, stored_reports
+from handgrad.course.commands.grade_class import stored_reports
 from handgrad.course.course import Course
 from handgrad.course.course_lock import account, alone
-from handgrad.course.nbgrader.manual_scores import manual_scores, set_manual_scores
-from handgrad.course.nbgrader.scores import write_dates
+from handgrad.course.nbgrader.scores import manual_scores, set_manual_scores, write_dates
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import CourseError, closest
 from handgrad.exercise.exercise import Check
 from handgrad.report.names import shown
@@ -85,17 +85,17 @@ def accept(
             raise CourseError(
                 f"{gradient} of {shown(left[0])} {how} already ({scores[left[0]]:g} of {most:g} points): {undo_it}."
             )
-        answers = []
+        answers, now = [], datetime.now(UTC).isoformat(timespec="microseconds")
         for name in chosen:
             if name not in left:
                 before = scores.get(name, _of(reports[name], gradient).points)
                 # a line whose points were never given is from a run that was killed: it is written again
-                at = logged[name].at if name in logged and name not in scores else _now()
+                at = logged[name].at if name in logged and name not in scores else now
                 answers.append(
                     AcceptedAnswer(assignment, gradient, name, mistake, before, after, reason, account(), at)
                 )
         # the log first: points without a line in it could not be taken back
-        report_store(course).log(answers)
+        ReportStore.of(course).log(answers)
         set_manual_scores(course, assignment, check.id, {answer.student: after for answer in answers})
         write_dates(course, assignment)
     return answers
@@ -107,6 +107,7 @@ def undo(
     """Take back what :func:`accept` gave: the automatic scores count again; the lines of the log, by student.
 
     Who has got another manual score since keeps it, and is not among them; the log says then too that it was undone.
+    It is a CourseError if there is nothing to take back, or as for :func:`accept`.
 
     Parameters
     ----------
@@ -114,11 +115,6 @@ def undo(
         Names or globs (default: all).
     mistake
         Only what was given for this mistake.
-
-    Raises
-    ------
-    CourseError
-        There is nothing to take back, or as for :func:`accept`.
     """
     check = _check(course, assignment, gradient)
     found = [
@@ -136,14 +132,14 @@ def undo(
         reports = {report.student: report for report in stored_reports(course, assignment)}
         held = [name for name in ours if name in reports and _of(reports[name], gradient).outcome in NEEDS_REVIEW]
         set_manual_scores(course, assignment, check.id, dict.fromkeys(ours, None), waiting=held)
-        report_store(course).log([replace(answer, undone=True) for answer in found])
+        ReportStore.of(course).log([replace(answer, undone=True) for answer in found])
         write_dates(course, assignment)
     return [replace(answer, undone=True) for answer in found if answer.student in ours]
 
 
 def _valid(course: Course, assignment: str, gradient: str) -> list[AcceptedAnswer]:
     """What was accepted for a gradient and not taken back: of each student the last line of the log."""
-    lines = report_store(course).accepted(assignment)
+    lines = ReportStore.of(course).accepted(assignment)
     last = {line.student: line for line in lines if line.gradient == gradient and not line.undone}
     return [last[name] for name in sorted(last)]
 
@@ -206,7 +202,3 @@ def _of(report: Report, gradient: str) -> Verdict:
     """The verdict on a gradient; for a report without one, a verdict that nothing was found."""
     found = (verdict for verdict in report.checks if verdict.gradient == gradient)
     return next(found, Verdict("", gradient, "missing", 0.0, 0.0))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

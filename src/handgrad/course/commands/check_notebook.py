@@ -11,7 +11,6 @@ from pathlib import Path
 import nbformat
 
 import handgrad
-from handgrad import installation
 from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import ExerciseError, HandgradError, RenameError, SubmissionError, closest
@@ -29,6 +28,7 @@ from handgrad.report import wording
 from handgrad.report.records import Report, Verdict
 from handgrad.sandbox.sandbox import Required, enough
 from handgrad.sandbox.warm_process import WarmProcess
+from handgrad.student import installation
 from handgrad.submission.alignment import Alignment
 from handgrad.submission.find_notebook import find_notebook
 from handgrad.submission.submission import Submission
@@ -90,22 +90,6 @@ def check(
         notebook = read_notebook(path, hand_ins.trusted_folder(path, CONFIG))
         exercise = _shipped(exercise) if exercise else exercise_for(path, notebook, course)
     settings = replace(course.settings if course else GradingSettings(), holds=holds)
-    report = _graded(
-        path, notebook, exercise, settings, renames=renames, process=process, require_isolation=require_isolation
-    )
-    return replace(report, message=" ".join(filter(None, (note, report.message))))
-
-
-def _graded(
-    path: Path,
-    notebook: nbformat.NotebookNode,
-    exercise: Exercise,
-    settings: GradingSettings,
-    *,
-    renames: Sequence[str],
-    process: WarmProcess | None,
-    require_isolation: Required,
-) -> Report:
     # a new seed for every check: numbers copied from an earlier one earn nothing
     seeds = [secrets.randbits(48)]
     required = "none" if settings.trust else require_isolation
@@ -119,8 +103,8 @@ def _graded(
         with Grader(exercise, seeds, settings, process) as grader, _readable(path):
             enough(required, grader.sandbox.isolation)
             report = grader.grade(submission).report
-    note = installation.why_untried_torch()
-    return replace(report, message=f"{report.message} Note: {note}.".strip()) if note else report
+    untried = f"Note: {why}." if (why := installation.why_untried_torch()) else ""
+    return replace(report, message=" ".join(filter(None, (note, report.message, untried))))
 
 
 @contextmanager
@@ -218,10 +202,7 @@ def forward_lines(exercise: Exercise) -> ExerciseLines:
 def _renames(options: Sequence[str], notebook: nbformat.NotebookNode, exercise: Exercise) -> dict[str, str]:
     """The tensor by the variable, from ``VARIABLE=TENSOR`` options; ``VARIABLE=dTENSOR`` says the same.
 
-    Raises
-    ------
-    RenameError
-        An option is not of that form, the notebook lacks the variable, or nothing has the tensor.
+    An option of another form, a variable that the notebook lacks, or a tensor that nothing has is a RenameError.
     """
     words = {word for cell in notebook.cells for word in re.findall(r"\w+", str(cell.source))}
     known = words | {*exercise.tensors.values()}

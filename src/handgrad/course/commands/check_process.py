@@ -8,7 +8,6 @@ command, and judges. The owner's side needs no torch.
 
 import json
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -20,6 +19,7 @@ from typing import Any
 
 import handgrad.notebook.slow_imports  # noqa: F401 - before whatever imports nbformat
 from handgrad import errors
+from handgrad.course.stop_signals import end_when_told
 from handgrad.errors import HandgradError, SandboxError
 from handgrad.report.records import Report
 from handgrad.sandbox.isolation import namespaces
@@ -93,13 +93,7 @@ class CheckProcess(StartedProcess):
         super().__exit__(*error)
 
     def check(self, request: CheckRequest, tell: Tell) -> Report:
-        """The report on a notebook; what the process raises is raised here.
-
-        Raises
-        ------
-        SandboxError
-            The process ended.
-        """
+        """The report on a notebook; what the process raises is raised here, and a SandboxError if it ended."""
         self.has_orders = True
         order = {"request": asdict(request), "environment": dict(os.environ), "folder": str(Path.cwd())}
         try:
@@ -125,11 +119,7 @@ class CheckProcess(StartedProcess):
 def main() -> None:
     """Import the modules named by the arguments, fork the warm process, and answer one request."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    # its owner is told to stop, and ends it with a signal that lets it clean up
-    for name in ("SIGINT", "SIGHUP"):
-        if number := getattr(signal, name, None):
-            signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    end_when_told()
     from handgrad.sandbox import zygote  # noqa: PLC0415 - it imports torch
 
     zygote.get_ready(sys.argv[2:])

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.collecting import in_archives
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.scores import entries
 from handgrad.course.nbgrader.student_records import under_another_name
+from handgrad.course.report_store import ReportStore
 from handgrad.report.names import shown
 
 __all__ = ["ClassList", "class_list", "second_hand_ins"]
@@ -35,16 +35,10 @@ class ClassList:
 
 
 def class_list(course: Course, assignment: str) -> ClassList:
-    """The class of an assignment, from the roster and ``students.csv``; who has a stored report has handed in.
-
-    Raises
-    ------
-    CourseError
-        The gradebook, ``students.csv`` or the stored reports cannot be read.
-    """
+    """The class of an assignment, from the roster and ``students.csv``; who has a stored report has handed in."""
     folders = Folders(course, assignment)
     students = folders.people
-    handed_in = report_store(course).states(assignment).keys()
+    handed_in = ReportStore.of(course).states(assignment).keys()
     absent = (name for name in students.enrolled - handed_in if not students.status(name, assignment))
     called = {number: path.partition("_")[0] for number, path, _ in in_archives(course, assignment)}
     doubtful = [*students.unmatched(handed_in, called), *second_hand_ins(folders)]
@@ -55,7 +49,7 @@ def second_hand_ins(folders: Folders) -> Iterator[str]:
     """A sentence for each student with two folders, or who was graded under two names: neither score is thrown away."""
     yield from folders.second_hand_ins()
     course, assignment = folders.course, folders.assignment
-    if not (others := under_another_name(course, report_store(course))):
+    if not (others := under_another_name(course)):
         return
     scored = {student for student, entry in entries(course, assignment).items() if entry.is_scored}
     for name, student in sorted(others.items()):

@@ -11,14 +11,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from handgrad.course.commands.class_list import ClassList, class_list
-from handgrad.course.commands.grade_class import report_store
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
-from handgrad.course.kept import keep, kept
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import RosterEntry
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.code_digest import bytes_digest
@@ -65,7 +64,7 @@ def write_class_page(
     path = (output or course.root / ("report.html" if with_names else "report-without-names.html")).resolve()
     folders = Folders(course, assignment)
     roster, listed = people(course, assignment).roster, listed or class_list(course, assignment)
-    store = report_store(course)
+    store = ReportStore.of(course)
     context = ClassContext(
         graph=_graph(course, course.exercise(assignment)),
         entries=scores.entries(course, assignment),
@@ -90,7 +89,7 @@ def _graph(course: Course, exercise: Exercise) -> ForwardGraph | None:
     It is kept in the private folder: without it, torch is imported and the notebook's locked cells are run.
     """
     name, state = f"graphs/{exercise.name}.json", f"{exercise.digest} {bytes_digest()}"
-    if (found := kept(course, name, state)) is not None:
+    if (found := course.kept(name, state)) is not None:
         return ForwardGraph.from_dict(found)
     from handgrad.exercise.reference import Reference, forward_graph  # noqa: PLC0415 - it imports torch
 
@@ -98,7 +97,7 @@ def _graph(course: Course, exercise: Exercise) -> ForwardGraph | None:
         graph = forward_graph(Reference.of(exercise, {}))
     except ExerciseError:
         return None
-    keep(course, name, state, graph.to_dict())
+    course.keep(name, state, graph.to_dict())
     return graph
 
 

@@ -13,18 +13,16 @@ from typing import Literal
 
 from handgrad import __version__
 from handgrad.course.course import PRIVATE, Course
-from handgrad.course.file_holders import holders
 from handgrad.course.nbgrader.configuration import unsafe_ways_in, what_is_missing
-from handgrad.course.nbgrader.database import is_locked_file
-from handgrad.course.nbgrader.folders import Folders
-from handgrad.course.rights import visitors
+from handgrad.course.nbgrader.database import gradebook_file, is_locked_file
+from handgrad.course.others import holders, visitors
 from handgrad.errors import CourseError, HandgradError
-from handgrad.installation import TRIED, how_to_install, installed, newer, too_old, untried
 from handgrad.notebook.untrusted_files import in_quotes, walk
 from handgrad.report.names import few
 from handgrad.sandbox.messages import ParameterSet
 from handgrad.sandbox.warm_process import why_no_isolation
 from handgrad.sandbox.warm_sandbox import WarmSandbox
+from handgrad.student.installation import TRIED, how_to_install, installed, newer, too_old, untried
 
 __all__ = ["Finding", "examine"]
 
@@ -122,10 +120,10 @@ def _configuration(course: Course) -> Iterator[Finding]:
 
 def _gradebook(course: Course) -> Iterator[Finding]:
     """Whether the gradebook is locked, and which processes have it open."""
-    path = Folders(course, "x").gradebook_file
+    path = gradebook_file(course)
     if path is None or not path.is_file():
         return
-    who = "\n".join(map(str, holders(path)))
+    who = "\n".join(holders(path))
     if is_locked_file(path):
         remedy = f"one of these holds it; end it, or wait:\n{who}" if who else "it is not known who holds it"
         yield Finding("wrong", f"the gradebook {path} is locked by another program", remedy)
@@ -172,7 +170,7 @@ def _rights(course: Course) -> Iterator[Finding]:
 
 def _private(course: Course) -> Iterator[Path]:
     """The folders and files that are nobody else's."""
-    gradebook = Folders(course, "x").gradebook_file
+    gradebook = gradebook_file(course)
     yield from (path for path in (course.root / PRIVATE, gradebook) if path and path.exists())
     for kind in ("submitted", "autograded", "feedback"):
         yield from (path for path in sorted(course.folder(kind).glob("*")) if path.is_dir() and not path.is_symlink())

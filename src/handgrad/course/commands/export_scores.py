@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from handgrad.course.commands.grade_class import report_store
-from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.collecting import Service, came_from
 from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.student_records import bring_up_to_date
 from handgrad.course.people import EXEMPT, WITHDRAWN, RosterEntry
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.report.class_summary import attention, is_earlier, unreviewed
@@ -81,11 +81,11 @@ def export(
 def _rows(course: Course, exercise: Exercise) -> list[ExportRow]:
     """A row for every student who has a report or a score or is in the gradebook's roster, by name."""
     assignment = exercise.name
-    reports = {report.student: report for report in report_store(course).reports(assignment)}
+    reports = {report.student: report for report in ReportStore.of(course).reports(assignment)}
     grades = _grades(course, exercise)
     entries = scores.entries(course, assignment)
     students = people(course, assignment)
-    roster, store = students.roster, report_store(course)
+    roster, store = students.roster, ReportStore.of(course)
     replaced, accepted = store.replaced(assignment), store.accepted(assignment)
     services = came_from(course, assignment)
     # a student's own number goes before another one that students.csv tells

@@ -20,7 +20,7 @@ from typing import Self, TypeVar
 import nbformat
 
 from handgrad.course.commands.progress_bar import ProgressBar
-from handgrad.course.course import PRIVATE, Course
+from handgrad.course.course import Course
 from handgrad.course.course_lock import alone
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.gradebook import GradebookWriter
@@ -29,10 +29,10 @@ from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries, entries_after, write_dates
 from handgrad.course.nbgrader.student_records import join, under_another_name
-from handgrad.course.report_store import STORE, ReportStore, submitted_digest
+from handgrad.course.report_store import ReportStore, submitted_digest
 from handgrad.course.workers.pool import PRELOAD, WORKER, JobFailed, Pool
 from handgrad.course.workers.reader import Reader
-from handgrad.course.workers.task import ANOTHER, POINTS, SubmittedFile, Task, WorkerResult, without_score
+from handgrad.course.workers.task import ANOTHER, POINTS, Grounds, SubmittedFile, Task, WorkerResult, without_score
 from handgrad.errors import CourseError, HandgradError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook import tidying
@@ -42,14 +42,7 @@ from handgrad.report.names import shown
 from handgrad.report.records import GradeChange, Report
 from handgrad.submission.find_notebook import find_notebook, found_by_name
 
-__all__ = [
-    "ClassGrading",
-    "grade_class",
-    "report_store",
-    "stored_reports",
-    "what_would_change",
-    "write_feedback",
-]
+__all__ = ["ClassGrading", "grade_class", "stored_reports", "what_would_change", "write_feedback"]
 
 NEW, FORCED = "not graded yet", "--force"
 """Reasons to grade that need no remark."""
@@ -130,8 +123,9 @@ def what_would_change(
     after = {**plan.other_points, **graded}
     before = grading.by_student({report.student: report for report in grading.store.reports(assignment)})
     reports = {name: after.get(name) or before[name] for name in sorted({*plan.unchanged, *plan.to_grade})}
-    written = grading.by_student(entries(course, assignment, as_written=True))
-    new = entries_after(course, assignment, reports, dates, grading.old_names)
+    now = entries(course, assignment, as_written=True)
+    written = grading.by_student(now)
+    new = entries_after(course, assignment, now, reports, dates, old_names=grading.old_names)
     reasons = {**plan.to_run, **dict.fromkeys(plan.other_points, POINTS)}
     return [
         GradeChange(before.get(name), report, reasons.get(name, ""), written.get(name), new.get(name))
@@ -189,13 +183,8 @@ def stored_reports(course: Course, assignment: str) -> list[Report]:
     """The reports of the last grading, by student, without those who have withdrawn or are exempt."""
     course.exercise(assignment)
     students = people(course, assignment)
-    reports = report_store(course).reports(assignment)
+    reports = ReportStore.of(course).reports(assignment)
     return [report for report in reports if students.counts(report.student, assignment)]
-
-
-def report_store(course: Course) -> ReportStore:
-    """The stored reports of a course; nothing is read yet."""
-    return ReportStore(course.root / PRIVATE / STORE)
 
 
 @dataclass(frozen=True)
@@ -245,8 +234,9 @@ class ClassGrading:
         self.course, self.assignment, self.with_feedback, self.dry_run = course, assignment, feedback, dry_run
         self.exercise = course.exercise(assignment)
         self.task = Task.of(course, self.exercise, dry_run=dry_run)
+        self.grounds = Grounds.of(course, self.exercise, self.task, dry_run=dry_run)
         self.folders = Folders(course, assignment)
-        self.store = report_store(course)
+        self.store = ReportStore.of(course)
         self.reader = Reader()
         self._read: dict[str, SubmittedFile] = {}
         self._states: dict[str, tuple[str, str]] = {}
@@ -257,10 +247,10 @@ class ClassGrading:
             stack.enter_context(alone(self.course))
             self.folders.clear_up()
             stack.enter_context(self.store.held_open())
-            self.gradebook = GradebookWriter(self.folders)
+            self.gradebook = GradebookWriter(self.course, self.assignment)
             stack.enter_context(self.gradebook)
             self.gradebook.register(self.task.source())
-            join(self.course, self.store)
+            join(self.course)
             self._open = stack.pop_all()
         return self
 
@@ -279,7 +269,7 @@ class ClassGrading:
     @cached_property
     def old_names(self) -> dict[str, str]:
         """For a dry run, which moves nothing: the names under which students were graded, if they are others by now."""
-        names = under_another_name(self.course, self.store) if self.dry_run else {}
+        names = under_another_name(self.course) if self.dry_run else {}
         return {student: name for name, student in names.items()}
 
     def by_student(self, found: Mapping[str, Found]) -> dict[str, Found]:
@@ -317,7 +307,7 @@ class ClassGrading:
             submitted.append(self.submitted(student))
             return submitted[0].digest
 
-        reason = self.task.grounds.why_changed(state, digest)
+        reason = self.grounds.why_changed(state, digest)
         if submitted and reason not in ("", POINTS):
             # kept, so that it is not read a second time when it is run
             self._read[student] = submitted[0]
@@ -468,14 +458,10 @@ class ClassGrading:
         except (HandgradError, ValueError) as error:
             report, row = without_score(self.assignment, submitted.student, "not-graded", str(error)).report, None
         # without a state a submission that could not be graded is tried again next time
-        self.store.put(report, "" if report.outcome == "not-graded" else self._state(submitted))
+        self.store.put(report, "" if report.outcome == "not-graded" else self.grounds.state(submitted.digest))
         if row and row == result.row:
             return self._keep_page(report, result.page), None
         return report, row
-
-    def _state(self, submitted: SubmittedFile) -> str:
-        """Digests of everything that a report depends on, as text."""
-        return self.task.grounds.state(submitted.digest)
 
     def _keep_points(self, report: Report) -> GradebookRow:
         """Write a report in which only points have changed; the gradebook's row now."""
@@ -489,7 +475,7 @@ class ClassGrading:
                 cell.outputs = nbformat.from_dict(check_outputs(verdict))
         self.folders.write_autograded(report.student, tidying.text_of(notebook))
         row = self.gradebook.save(report, texts, submitted.timestamp, is_same=True)
-        self.store.put(report, self._state(submitted))
+        self.store.put(report, self.grounds.state(submitted.digest))
         return row
 
     def _keep_page(self, report: Report, page: str | JobFailed) -> Report:

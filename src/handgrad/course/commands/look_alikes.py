@@ -48,22 +48,8 @@ class Pair:
     weight: float
 
 
-def alike(answers: Mapping[str, Mapping[str, str]], known: frozenset[str]) -> list[Pair]:
-    """The pairs among ``answers`` that share uncommon cells, those that share most first.
-
-    ``answers`` are, for each student, the source of each answered cell by its gradient; ``known`` are the names that
-    the exercise gives to all students.
-    """
-    return _pairs(
-        {
-            student: {gradient: AnswerCell.of(source, known) for gradient, source in cells.items()}
-            for student, cells in answers.items()
-        }
-    )
-
-
-def _pairs(answers: Mapping[str, Mapping[str, AnswerCell]]) -> list[Pair]:
-    """:func:`alike` for cells whose digests are known."""
+def alike(answers: Mapping[str, Mapping[str, AnswerCell]]) -> list[Pair]:
+    """The pairs among ``answers``, by student and gradient, that share uncommon cells; those that share most first."""
     wrote: defaultdict[tuple[str, bytes], list[str]] = defaultdict(list)
     for student, cells in answers.items():
         for gradient, cell in cells.items():
@@ -101,7 +87,7 @@ def look_alikes(course: Course, assignment: str) -> list[Pair]:
         with Reader(workers=None, common=(grading.exercise, _known(grading.exercise))) as reader:
             read = dict(reader.each(filled_cells, jobs))
     # a submission that cannot be read shares nothing
-    return _pairs({student: read[student] for student in sorted(read) if isinstance(read[student], dict)})
+    return alike({student: read[student] for student in sorted(read) if isinstance(read[student], dict)})
 
 
 def _known(exercise: Exercise) -> frozenset[str]:

@@ -1,29 +1,31 @@
-"""The students of a course: the roster in the gradebook, and what ``students.csv`` says of them."""
+"""The students of a course: the roster in the gradebook, and what ``students.csv`` says of them.
+
+A student or an assignment that does not exist is a :class:`.CourseError`, and so is a gradebook or a file that cannot
+be read or written.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from handgrad.course.commands.class_list import second_hand_ins
-from handgrad.course.commands.grade_class import report_store
-from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.course_lock import alone
-from handgrad.course.nbgrader.enrolment import extensions, give_extension, write_roster
+from handgrad.course.files import LARGEST_CSV
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.scores import entries
-from handgrad.course.nbgrader.student_records import delete_student, files_of, join
-from handgrad.course.people import (
-    EXEMPT,
-    LARGEST,
-    STUDENTS_FILE,
-    WITHDRAWN,
-    People,
-    StudentLine,
-    read_lines,
-    write_lines,
+from handgrad.course.nbgrader.student_records import (
+    bring_up_to_date,
+    delete_student,
+    extensions,
+    files_of,
+    give_extension,
+    join,
+    write_roster,
 )
+from handgrad.course.people import EXEMPT, STUDENTS_FILE, WITHDRAWN, People, StudentLine, read_lines, write_lines
+from handgrad.course.report_store import ReportStore
 from handgrad.course.roster_csv import parse_roster
 from handgrad.errors import CourseError
 from handgrad.report.names import shown
@@ -38,13 +40,7 @@ LONGEST_EXTENSION = 3650
 
 
 def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
-    """Every student who is enrolled or handed in one of the ``assignments`` (default: all).
-
-    Raises
-    ------
-    CourseError
-        There is no such assignment, or the gradebook or ``students.csv`` cannot be read.
-    """
+    """Every student who is enrolled or handed in one of the ``assignments`` (default: all)."""
     chosen = course.select(assignments) if assignments or course.assignments() else ()
     students, longer = people(course), extensions(course)
     handed_in = {name: Folders(course, name).hand_ins for name in chosen}
@@ -72,16 +68,10 @@ def class_rows(course: Course, assignments: Sequence[str] = ()) -> ClassRows:
 
 
 def import_roster(course: Course, path: Path) -> tuple[int, int]:
-    """Add the students of a csv to the roster; how many are new, and of how many something has changed.
-
-    Raises
-    ------
-    CourseError
-        The file cannot be read or is no roster, or the gradebook cannot be written.
-    """
+    """Add the students of a csv to the roster; how many are new, and of how many something has changed."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise CourseError(f"{path} is larger than {LARGEST:,} bytes: it is no roster.")
+        if path.stat().st_size > LARGEST_CSV:
+            raise CourseError(f"{path} is larger than {LARGEST_CSV:,} bytes: it is no roster.")
         content = path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path} cannot be read: {error.strerror}.") from error
@@ -91,7 +81,7 @@ def import_roster(course: Course, path: Path) -> tuple[int, int]:
             raise CourseError(f"{path}: {fault.replace('is not graded', 'cannot be a student')}")
     with alone(course):
         counts = write_roster(course, entries)
-        join(course, report_store(course))
+        join(course)
     return counts
 
 
@@ -102,11 +92,6 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
     -------
     tuple
         The path of the file, and a sentence for each assignment that the student has handed in twice now.
-
-    Raises
-    ------
-    CourseError
-        There is no such student, or a file or the gradebook cannot be written.
     """
     students = people(course)
     _require_student(students, student)
@@ -123,7 +108,7 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
 
     path = _change(course, change)
     with alone(course):
-        join(course, report_store(course))
+        join(course)
     folders = (Folders(course, assignment) for assignment in course.assignments())
     told = (sentence for found in folders for sentence in second_hand_ins(found))
     return path, [sentence for sentence in dict.fromkeys(told) if shown(student) in sentence]
@@ -132,11 +117,7 @@ def match(course: Course, name: str, student: str) -> tuple[Path, list[str]]:
 def exempt(course: Course, student: str, assignments: Sequence[str] = (), *, undo: bool = False) -> Path:
     """Write into ``students.csv`` that a student is exempt from assignments (default: all), or no more; its path.
 
-    Raises
-    ------
-    CourseError
-        There is no such student or assignment, the student has withdrawn, or is exempt from all assignments where one
-        of them is to count; or the file cannot be read or written.
+    Who has withdrawn cannot be exempt, and who is exempt from all assignments not from one less.
     """
     for assignment in assignments:
         course.select([assignment])
@@ -158,13 +139,7 @@ def exempt(course: Course, student: str, assignments: Sequence[str] = (), *, und
 
 
 def withdraw(course: Course, student: str, *, undo: bool = False) -> Path:
-    """Write into ``students.csv`` that a student has left, or is back; its path. An exemption ends with it.
-
-    Raises
-    ------
-    CourseError
-        There is no such student, who is back has not left, or the file cannot be read or written.
-    """
+    """Write into ``students.csv`` that a student has left, or is back; its path. An exemption ends with it."""
 
     def status(before: str) -> str:
         if undo and before != WITHDRAWN:
@@ -217,13 +192,7 @@ def _require_student(students: People, student: str) -> None:
 
 
 def extend(course: Course, student: str, days: float, assignments: Sequence[str]) -> list[str]:
-    """Give a student so many days after the due date of assignments; for each a sentence about what it changes.
-
-    Raises
-    ------
-    CourseError
-        There is no such student or assignment, or the gradebook cannot be written.
-    """
+    """Give a student so many days after the due date of assignments; for each a sentence about what it changes."""
     _require_student(people(course), student)
     if not days <= LONGEST_EXTENSION:
         raise CourseError(f"an extension of {days:g} days is longer than {LONGEST_EXTENSION} days.")
@@ -267,22 +236,17 @@ class Purge:
 
 
 def to_purge(course: Course, student: str) -> Purge:
-    """What the course holds of a student.
-
-    Raises
-    ------
-    CourseError
-        It holds nothing, or cannot be read.
-    """
-    names = {student}
+    """What the course holds of a student; a CourseError if it is nothing."""
+    names, folder = {student}, course.folder("submitted")
+    handed_in = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     for assignment in ("", *course.assignments()):
         students = people(course, assignment)
         names |= {name for name in (*students.participants, *students.roster) if students.student(name) == student}
         names |= {line.handed_in_as for line in students.lines if line.student_id == student and line.handed_in_as}
-        names |= {name for name in _folders(course) if students.student(name) == student}
+        names |= {name for name in handed_in if students.student(name) == student}
     students = people(course)
     paths, archives = files_of(course, names)
-    store = report_store(course)
+    store = ReportStore.of(course)
     stored = [
         assignment
         for assignment in course.assignments()
@@ -302,21 +266,10 @@ def to_purge(course: Course, student: str) -> Purge:
     return Purge(frozenset(names), tuple(lines), tuple(archives))
 
 
-def _folders(course: Course) -> list[str]:
-    folder = course.folder("submitted")
-    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-
-
 def purge(course: Course, plan: Purge) -> None:
-    """Delete what :func:`to_purge` found.
-
-    Raises
-    ------
-    CourseError
-        Another process is grading, or something cannot be deleted: what can be is, and it can be run again.
-    """
+    """Delete what :func:`to_purge` found; if something cannot be deleted, the rest is, and it can be run again."""
     with alone(course):
-        delete_student(course, report_store(course), set(plan.names))
+        delete_student(course, set(plan.names))
         path = course.root / STUDENTS_FILE
         if lines := read_lines(path):
             write_lines(path, [line for line in lines if line.student_id not in plan.names], mode=course.file_mode)

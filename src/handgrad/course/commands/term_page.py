@@ -1,34 +1,27 @@
 """Write the page and the csv of a term: all assignments of a course."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from handgrad.course.commands.class_page import link_from
 from handgrad.course.commands.grade_class import stored_reports
-from handgrad.course.commands.up_to_date import bring_up_to_date
 from handgrad.course.course import Course
 from handgrad.course.files import write_text
 from handgrad.course.nbgrader import scores
 from handgrad.course.nbgrader.folders import Folders
 from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.student_records import bring_up_to_date
 from handgrad.course.people import EXEMPT, WITHDRAWN
 from handgrad.errors import CourseError
 from handgrad.report.pages import term_page
 from handgrad.report.term import Term, TermAssignment, term_csv
 
-__all__ = ["WrittenTerm", "write_term"]
+__all__ = ["write_term"]
 
 
-class WrittenTerm(NamedTuple):
-    """The term, and the files that were written: the page and the csv."""
-
-    term: Term
-    page: Path
-    table: Path
-
-
-def write_term(course: Course, output: Path | None = None) -> WrittenTerm:
+def write_term(course: Course, output: Path | None = None) -> tuple[Term, Path, Path]:
     """Write the page of a term (default: ``term.html`` in the course), and beside it the csv of the same name.
+
+    The result is the term, and the paths of both.
 
     Raises
     ------
@@ -48,7 +41,7 @@ def write_term(course: Course, output: Path | None = None) -> WrittenTerm:
     term = Term(assignments, students.full_names(), enrolled)
     write_text(page, term_page(term, "The term"), mode=course.file_mode)
     write_text(table, term_csv(term), mode=course.file_mode)
-    return WrittenTerm(term, page, table)
+    return term, page, table
 
 
 def _assignment(course: Course, name: str, start: Path) -> TermAssignment:

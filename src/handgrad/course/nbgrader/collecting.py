@@ -23,12 +23,12 @@ from traitlets import List, Unicode
 
 from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import TIMESTAMP
+from handgrad.course.nbgrader.folders import TIMESTAMP, course_of, released_names
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date
-from handgrad.course.nbgrader.owners import matches, owner
-from handgrad.course.nbgrader.roster import archives, is_list, people, worksheets
-from handgrad.course.nbgrader.unpacking import Limits, Unpacking
+from handgrad.course.nbgrader.roster import archives, people
+from handgrad.course.nbgrader.unpacking import Limits, Unpacking, matches, owner
 from handgrad.course.people import People
+from handgrad.course.service_lists import is_list, lists_beside
 from handgrad.notebook.reading import is_notebook, notebook_name
 from handgrad.notebook.untrusted_files import is_configuration, walk
 from handgrad.report.names import alike, alike_sentence, few, printable, shown
@@ -98,13 +98,10 @@ class Extractor(ExtractorPlugin):
                 *(len(found), archive_path, ", ".join(found)),
             )
         course = self.parent.coursedir
-        limits = Limits(course.max_file_size * 1000, course.max_dir_size * 1000)
-        released = Path(course.format_path(course.release_directory, ".", course.assignment_id))
-        names = {path.name for path in released.iterdir()} if released.is_dir() else set()
         collector = Collector(parent=self.parent, config=self.config)
         patterns = [collector.named_regexp] if collector.named_regexp else collector.layout
-        unpacking = Unpacking(Path(extracted_path), limits, patterns, endings, names)
-        dates = worksheets(archives)
+        unpacking = Unpacking(Path(extracted_path), Limits.of(course), patterns, endings, released_names(course))
+        dates = lists_beside(archives)
         for entry in walk(archives):
             if entry.kind == "file" and len(entry.path.parts) == 1 and entry.path.suffix.lower() in endings:
                 self.log.info("Extracting from: %s", archives / entry.path)
@@ -223,19 +220,14 @@ class Collector(FileNameCollectorPlugin):
 
     @cached_property
     def _people(self) -> People:
-        return people(self._course, self.parent.coursedir.assignment_id)
-
-    @property
-    def _course(self) -> Course:
-        return Course(Path(self.parent.coursedir.root).resolve(), self.config)
+        return people(course_of(self.parent), self.parent.coursedir.assignment_id)
 
     def _survey(self) -> dict[Path, dict[str, Any]]:
         """Student and name of every extracted file that is recognised, and when it was handed in."""
-        root, course = self._root, self.parent.coursedir
+        root, assignment = self._root, self.parent.coursedir.assignment_id
         folder = Path(self.parent._format_collect_path(self.parent.archive_directory))
-        dates = HandInDates(
-            worksheets(folder), due_date(self._course, course.assignment_id), self._zone(), course.assignment_id
-        )
+        due = due_date(course_of(self.parent), assignment)
+        dates = HandInDates(lists_beside(folder), due, self._zone(), assignment)
         collected, times, without = {}, {}, {}
         doubtful: set[str] = set()
         for student, hand_ins in self._hand_ins(root).items():
@@ -244,12 +236,12 @@ class Collector(FileNameCollectorPlugin):
                 newest = self._newest(student, [(dates.of(student, hand_in.matches), hand_in) for hand_in in hand_ins])
             times[student] = dates.of(student, newest.matches)
             doubtful |= {match[0].strip("/") for match in newest.matches if _is_doubtful(match)}
-            files = {path: match["file_id"] for path, match in newest.files.items() if self._is_notebook(path)}
-            if files:
-                collected[student] = self._named(student, files, root)
+            files = {path: match["file_id"] for path, match in newest.files.items()}
+            notebooks = {path: name for path, name in files.items() if path.suffix.lower() in self.valid_ext}
+            if notebooks:
+                collected[student] = self._named(student, notebooks, root)
             else:
-                others = {path: match["file_id"] for path, match in newest.files.items()}
-                collected[student] = without[student] = _apart(others, root)
+                collected[student] = without[student] = _apart(files, root)
         for group in alike(collected):
             self.log.warning("%s", alike_sentence(group))
         if doubtful:
@@ -300,9 +292,6 @@ class Collector(FileNameCollectorPlugin):
             self._root,
         )
         return ordered[-1]
-
-    def _is_notebook(self, path: Path) -> bool:
-        return path.suffix.lower() in self.valid_ext
 
     def _zone(self) -> ZoneInfo | None:
         try:
@@ -356,7 +345,9 @@ class _HandIn:
 def _is_theirs(path: Path, match: re.Match[str]) -> bool:
     """Whether a file is a student's work: no metadata, no date, no configuration, and the student's id is a name."""
     name = PurePosixPath(match["file_id"])
-    is_work = not _is_metadata(path, match["file_id"]) and not any(map(is_configuration, name.parts))
+    # another system's metadata about a file, as ._name
+    is_metadata = path.name.startswith(".") or name.name.startswith(".")
+    is_work = not is_metadata and not any(map(is_configuration, name.parts))
     return is_work and name.name != TIMESTAMP and bool(match["student_id"].strip(". /"))
 
 
@@ -364,11 +355,6 @@ def _is_doubtful(match: re.Match[str]) -> bool:
     """Whether a name in Canvas's archive may be read in two ways: the first of three numbers may end a name."""
     found = match.groupdict()
     return bool(found.get("name") and found.get("file_number") and re.match(r"\d+_", match["file_id"]))
-
-
-def _is_metadata(path: Path, name: str) -> bool:
-    """Whether a file is metadata of another system (``._name``), by its name in the archive or the student's."""
-    return path.name.startswith(".") or PurePosixPath(name).name.startswith(".")
 
 
 def _is_printable(record: logging.LogRecord) -> bool:
@@ -457,7 +443,7 @@ def services(folder: Path, patterns: Sequence[str]) -> dict[str, Service]:
     both services have given, that are a group's, or that an instructor's own pattern has found.
     """
     kinds: defaultdict[str, set[Service | None]] = defaultdict(set)
-    groups = {member.group for found in worksheets(folder).values() for member in found.values()} - {""}
+    groups = {member.group for found in lists_beside(folder).values() for member in found.values()} - {""}
     for student, path, service in archived(folder, patterns):
         if student.isdecimal():
             # a group's number is no participant's, but may be the same

@@ -1,6 +1,5 @@
 """Run nbgrader's own commands in this process, which has imported nbgrader already, with the course's settings."""
 
-import copy
 import logging
 import re
 import sys
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nbgrader.converters import GenerateAssignment, GenerateFeedback, GenerateSolution, NbGraderException
-from nbgrader.coursedir import CourseDirectory
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.nbgrader.database import course_directory, get_ready
 from handgrad.course.nbgrader.release_folders import write_beside
 from handgrad.errors import CourseError
 
@@ -36,27 +34,17 @@ _CONVERTERS: dict[Command, Any] = {
 
 
 def run(command: Command, course: Course, assignment: str) -> None:
-    """Run one of nbgrader's commands on an assignment.
+    """Run one of nbgrader's commands on an assignment; if it fails, its error is a CourseError.
 
     What a failing command would have written is not there, and what was released or solved before stays.
-
-    Raises
-    ------
-    CourseError
-        The command fails; the message has its error.
     """
     _start(command, _made(command, course, assignment), assignment)
 
 
 def release(course: Course, assignment: str, beside: Sequence[Path] = ()) -> None:
-    """Release and solve an assignment; both folders are replaced when both are written.
+    """Release and solve an assignment; both folders are replaced when both are written, and stay if a command fails.
 
     The files ``beside`` are released with an exercise of handgrad's.
-
-    Raises
-    ------
-    HandgradError
-        One of the commands fails: both folders stay as they were.
     """
     commands: tuple[Command, ...] = ("generate_assignment", "generate_solution")
     with ExitStack() as stack:
@@ -73,13 +61,11 @@ def release(course: Course, assignment: str, beside: Sequence[Path] = ()) -> Non
 
 def _made(command: Command, course: Course, assignment: str) -> Any:
     """The converter of a command."""
-    config = copy.deepcopy(course.config)
-    config.CourseDirectory.root = str(course.root)
     log = logging.Logger("nbgrader")
     log.addHandler(BufferingHandler(sys.maxsize))
-    coursedir = CourseDirectory(config=config, assignment_id=assignment, log=log)
-    Folders(course, assignment).close_gradebook()
-    converter = write_beside(_CONVERTERS[command](coursedir=coursedir, config=config, log=log))
+    coursedir = course_directory(course, assignment, log=log)
+    get_ready(course)
+    converter = write_beside(_CONVERTERS[command](coursedir=coursedir, config=coursedir.config, log=log))
     converter.force = True
     return converter
 
@@ -106,11 +92,8 @@ def reason(messages: Sequence[str]) -> str:
     nbgrader prints a traceback, and then where to look for it.
     """
     told = next((text for text in reversed(messages) if _TRACEBACK in text), messages[-1])
-    lines = [line.strip()[:LONGEST_LINE] for line in _error_in(told).splitlines() if line.strip()]
+    if _TRACEBACK in told:
+        # without the packages of the error's class
+        told = _PACKAGES.sub("", _FRAMES.sub("", told.split(_TRACEBACK)[-1]))
+    lines = [line.strip()[:LONGEST_LINE] for line in told.splitlines() if line.strip()]
     return " ... ".join(dict.fromkeys((*lines[:1], *lines[-1:]))) or "it printed nothing"
-
-
-def _error_in(text: str) -> str:
-    """The error at the end of a traceback, without the packages of its class; any other text as it is."""
-    *_, last = text.split(_TRACEBACK)
-    return last if last == text else _PACKAGES.sub("", _FRAMES.sub("", last))

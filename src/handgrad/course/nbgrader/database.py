@@ -1,9 +1,10 @@
-"""nbgrader's gradebook as a database: what is said if it cannot be used, and which cells it has of a notebook."""
+"""nbgrader's gradebook as a database: where it is, how it is opened, and what is said if it cannot be used."""
 
+import copy
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,37 @@ import nbgrader.api
 from alembic.script import ScriptDirectory
 from nbformat import NotebookNode
 from nbgrader.api import Assignment, Gradebook, MissingEntry
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
-from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, SAWarning
 
+from handgrad.course.course import Course
 from handgrad.course.course_lock import LOG
-from handgrad.course.file_holders import holders
+from handgrad.course.files import make_private_file
+from handgrad.course.others import holders
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.untrusted_files import in_quotes
 
-__all__ = ["at_work", "is_locked_file", "refuse_other_cells", "refuse_other_course", "wait_for_file", "ways_out"]
+__all__ = [
+    "address",
+    "at_work",
+    "close_gradebook",
+    "connected",
+    "course_directory",
+    "get_ready",
+    "gradebook_file",
+    "is_locked_file",
+    "is_own",
+    "opened",
+    "read",
+    "refuse_other_cells",
+    "refuse_other_course",
+    "ways_out",
+]
 
 
 def _newest_revision() -> str:
@@ -60,12 +80,7 @@ def is_locked_error(error: BaseException | None) -> bool:
 def wait_for_file(path: Path, seconds: float) -> None:
     """Wait until nobody else writes to the SQLite file of a gradebook; it is said who may.
 
-    From then on each connection of this process waits for so many ``seconds``.
-
-    Raises
-    ------
-    CourseError
-        It is still locked; the message says who may hold it.
+    After so many ``seconds`` it is a CourseError. From then on each connection of this process waits for as long.
     """
     _patience[:] = [seconds]
     if not event.contains(Engine, "connect", _be_patient):
@@ -85,7 +100,7 @@ def wait_for_file(path: Path, seconds: float) -> None:
 
 def _holders(path: Path) -> str:
     """Who may hold a file, as text."""
-    return "; ".join(map(str, holders(path))) or "it is not known who holds it"
+    return "; ".join(holders(path)) or "it is not known who holds it"
 
 
 _patience = [60.0]
@@ -110,16 +125,105 @@ def is_locked_file(path: Path) -> bool:
     return False
 
 
-def refuse_other_course(connection: Connection, assignment: str, course_id: str, *, is_own: bool) -> None:
-    """Refuse an assignment that belongs to another course in a database that courses may share.
+def course_directory(course: Course, assignment: str = "", **more: Any) -> CourseDirectory:
+    """Nbgrader's own record of a course; the folder in its configuration is the course's."""
+    config = copy.deepcopy(course.config)
+    config.CourseDirectory.root = str(course.root)
+    return CourseDirectory(config=config, assignment_id=assignment, **more)
 
-    nbgrader finds an assignment by its name alone, which is unique in a database. In a gradebook that ``is_own``, the
-    file in a course's own folder, another id is only one that the course had before.
+
+def address(course: Course) -> tuple[str, str]:
+    """URL of the gradebook's database, and the course's id in it."""
+    directory = course_directory(course)
+    return directory.db_url, directory.course_id
+
+
+def gradebook_file(course: Course) -> Path | None:
+    """The file of a course's gradebook; None if it is in another database or in memory."""
+    return _file_at(address(course)[0])
+
+
+def _file_at(db_url: str) -> Path | None:
+    url = make_url(db_url)
+    in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if in_file else None
+
+
+def is_own(course: Course) -> bool:
+    """Whether the gradebook is a file in the course's folder, and so that of no other course."""
+    file = gradebook_file(course)
+    return file is not None and file.resolve().is_relative_to(course.root.resolve())
+
+
+def close_gradebook(coursedir: CourseDirectory) -> None:
+    """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
+
+    nbgrader fills an empty one; it would make one with the permissions that the shell allows.
+    """
+    if path := _file_at(coursedir.db_url):
+        make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
+
+
+def get_ready(course: Course) -> None:
+    """Close a course's gradebook to others, and wait for it if it is locked: see :func:`wait_for_file`."""
+    directory = course_directory(course)
+    close_gradebook(directory)
+    if path := _file_at(directory.db_url):
+        wait_for_file(path, course.wait_seconds)
+
+
+@contextmanager
+def opened(course: Course) -> Iterator[Gradebook]:
+    """Nbgrader's gradebook of a course, made if there is none; a CourseError if it cannot be read or written."""
+    get_ready(course)
+    with at_work(), closing(Gradebook(*address(course))) as gradebook:
+        yield gradebook
+
+
+@contextmanager
+def connected(course: Course, assignment: str = "") -> Iterator[Connection | None]:
+    """A connection for statements that need none of nbgrader's objects; None without a gradebook, and none is made.
+
+    If the gradebook is locked, it is waited for.
 
     Raises
     ------
     CourseError
-        The assignment is that of another course.
+        The gradebook cannot be read or written, or ``assignment`` is that of another course.
+    """
+    db_url, course_id = address(course)
+    if path := _file_at(db_url):
+        # an empty file is what a command leaves that was killed before nbgrader filled it
+        if not path.is_file() or not path.stat().st_size:
+            yield None
+            return
+        wait_for_file(path, course.wait_seconds)
+    engine = create_engine(db_url)
+    try:
+        with at_work(), engine.connect() as connection:
+            if assignment:
+                refuse_other_course(connection, assignment, course_id, is_own=is_own(course))
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def read(course: Course, /, *statements: Executable, assignment: str = "", **values: str) -> list[Sequence[Any]]:
+    """The rows of each statement, with ``assignment`` and ``values`` for what is bound in it.
+
+    There are no rows if there is no gradebook yet.
+    """
+    with connected(course, assignment) as connection:
+        if connection is None:
+            return [()] * len(statements)
+        return [connection.execute(statement, {"assignment": assignment, **values}).all() for statement in statements]
+
+
+def refuse_other_course(connection: Connection, assignment: str, course_id: str, *, is_own: bool) -> None:
+    """Refuse, as a CourseError, an assignment that belongs to another course in a database that courses may share.
+
+    nbgrader finds an assignment by its name alone, which is unique in a database. In a gradebook that ``is_own``, the
+    file in a course's own folder, another id is only one that the course had before.
     """
     if is_own:
         return
@@ -133,14 +237,9 @@ def refuse_other_course(connection: Connection, assignment: str, course_id: str,
 
 
 def refuse_other_cells(gradebook: Gradebook, saved: NotebookNode, assignment: str, notebook: str) -> None:
-    """Refuse a source with other cells than the gradebook has, if there are submissions.
+    """Refuse, as a CourseError, a source with other cells than the gradebook has, if there are submissions.
 
     ``saved`` is the ``notebook`` of the ``assignment`` as nbgrader would save its cells.
-
-    Raises
-    ------
-    CourseError
-        Graded or locked cells, or questions, were added or removed since submissions were graded.
     """
     try:
         known = gradebook.find_notebook(notebook, assignment)

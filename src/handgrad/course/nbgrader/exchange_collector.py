@@ -20,13 +20,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from nbgrader.exchange.default import ExchangeCollect
-from nbgrader.utils import parse_utc
 from traitlets import Bool
 
-from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, close_gradebook
+from handgrad.course.nbgrader.database import close_gradebook
+from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, course_of, date_in, released_names
 from handgrad.course.nbgrader.roster import people
+from handgrad.course.nbgrader.unpacking import with_reasons
+from handgrad.course.others import account_name
 from handgrad.course.people import People
 from handgrad.errors import SubmissionError
 from handgrad.notebook.reading import is_notebook
@@ -51,8 +52,6 @@ __all__ = ["ExchangeCollector"]
 
 MOST_FILES = 2000
 """Maximum number of files that are collected of one hand-in; notebooks come first."""
-NAMED = 5
-"""Maximum number of files that one message names."""
 RELEASED = "released"
 """Why a file is not collected that each student has got with the release: nothing to be told."""
 _EPOCH = datetime(1970, 1, 1)
@@ -84,10 +83,8 @@ class HandIn:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def said(self) -> str:
-        """A sentence about what is left out; empty if nothing is."""
-        named = [f"{in_quotes(name)} ({why})" for name, why in list(self.left_out.items())[:NAMED]]
-        more = f" and {len(self.left_out) - NAMED} more" if len(self.left_out) > NAMED else ""
-        return f"{in_quotes(self.student)}: not collected: {', '.join(named)}{more}." if named else ""
+        """A sentence about what is left out."""
+        return f"{in_quotes(self.student)}: not collected: {with_reasons(self.left_out)}."
 
 
 class ExchangeCollector(ExchangeCollect):
@@ -105,23 +102,21 @@ class ExchangeCollector(ExchangeCollect):
         self._inbound = Path(self.root, self.coursedir.course_id, "inbound")
         self._handed_in: dict[str, HandIn] = {}
         self._owners: defaultdict[str, set[int]] = defaultdict(set)
-        released = self.coursedir.format_path(self.coursedir.release_directory, ".", self.coursedir.assignment_id)
-        # every student has got these with the assignment, such as exercise.json
-        self._released = {path.name for path in Path(released).iterdir()} if Path(released).is_dir() else set()
+        self._released = released_names(self.coursedir)
         close_gradebook(self.coursedir)
         super().init_src()
         without = sorted(name for name in self._owners if not self._is_account(name))
         if without and self.check_owner:
             self.log.warning(
                 "These ids are no accounts on this machine: %s. Of each the files of its folder's owner are collected.",
-                few(f"{in_quotes(name)} ({', '.join(map(_account, self._owners[name]))})" for name in without),
+                few(f"{in_quotes(name)} ({', '.join(map(account_name, self._owners[name]))})" for name in without),
             )
         doubtful = {name for name in without if len(self._owners[name]) > 1 and self.check_owner}
         for name in sorted(doubtful):
             self.log.error(
                 "%s has folders of several owners in %s (%s) and is not collected: delete those that are not the "
                 "student's.",
-                *(in_quotes(name), self._inbound, ", ".join(map(_account, sorted(self._owners[name])))),
+                *(in_quotes(name), self._inbound, ", ".join(map(account_name, sorted(self._owners[name])))),
             )
         kept = (record for record in self.src_records if record["username"] not in doubtful | {""})
         self.src_records = sorted(kept, key=lambda record: str(record["username"]))
@@ -138,25 +133,19 @@ class ExchangeCollector(ExchangeCollect):
         return {"username": hand_in.student, "filename": name, "timestamp": hand_in.time}
 
     def _hand_in(self, name: str) -> HandIn:
-        """The hand-in in the folder called ``name``.
-
-        Raises
-        ------
-        SubmissionError
-            The name is not one that `nbgrader submit` gives, or the folder belongs to somebody else.
-        """
+        """The hand-in in the folder called ``name``; a SubmissionError says why it is none of a student's."""
         parts = re.fullmatch(rf"(.+)\+{re.escape(self.coursedir.assignment_id)}\+([^+]*)(?:\+[^+]*)?", name, re.DOTALL)
-        time = parts and _time(parts[2])
+        time = parts and date_in(parts[2])
         if not parts or not time:
             raise SubmissionError("its name is not STUDENT+ASSIGNMENT+DATE.")
         student = parts[1]
-        if fault := self._course.fault_of_name(student):
+        if fault := course_of(self).fault_of_name(student):
             raise SubmissionError(fault)
         owner = folder_status(self._inbound / name, self._inbound).st_uid
         owners = {pwd.getpwnam(account).pw_uid for account in self._accounts(student)}
         if self.check_owner and owners and owner not in owners:
             raise SubmissionError(
-                f"it claims to be handed in by {in_quotes(student)}, but belongs to {_account(owner)}; cheating "
+                f"it claims to be handed in by {in_quotes(student)}, but belongs to {account_name(owner)}; cheating "
                 "attempt? If ids are no accounts here, set c.ExchangeCollect.check_owner = False."
             )
         self._owners[student].add(owner)
@@ -174,7 +163,7 @@ class ExchangeCollector(ExchangeCollect):
 
     @cached_property
     def _people(self) -> People:
-        return people(self._course, self.coursedir.assignment_id)
+        return people(course_of(self), self.coursedir.assignment_id)
 
     def _look_into(self, hand_in: HandIn) -> None:
         """Find the files of a hand-in, and its time."""
@@ -199,7 +188,7 @@ class ExchangeCollector(ExchangeCollect):
         if any(entry.path == PurePath(TIMESTAMP) for entry in hand_in.files):
             with suppress(SubmissionError, OSError):
                 content = read_file(folder / TIMESTAMP, self._inbound, LONGEST_TIMESTAMP).content
-                hand_in.time = max(hand_in.time, _time(content.decode("utf-8", "replace").strip()) or datetime.min)
+                hand_in.time = max(hand_in.time, date_in(content.decode("utf-8", "replace").strip()) or datetime.min)
 
     def _why_not(self, entry: Entry, hand_in: HandIn, left: int) -> str:
         """Why a file is not collected; empty if it is."""
@@ -208,7 +197,7 @@ class ExchangeCollector(ExchangeCollect):
         if entry.kind != "file":
             return "it is no file"
         if entry.status.st_uid != hand_in.owner:
-            return f"it belongs to {_account(entry.status.st_uid)}"
+            return f"it belongs to {account_name(entry.status.st_uid)}"
         if any(is_configuration(part) for part in entry.path.parts):
             is_released = entry.path.name in self._released
             return RELEASED if is_released else "a program would take it for its configuration"
@@ -224,10 +213,6 @@ class ExchangeCollector(ExchangeCollect):
     def _is_ignored(self, name: str) -> bool:
         # every student's folder may have the progress file: that is nothing to report
         return name == PROGRESS_FILE or any(fnmatch(name, pattern) for pattern in self.coursedir.ignore)
-
-    @property
-    def _course(self) -> Course:
-        return Course(Path(self.coursedir.root).resolve(), self.config)
 
     def _is_account(self, student: str) -> bool:
         if pwd is None:
@@ -268,7 +253,7 @@ class ExchangeCollector(ExchangeCollect):
                 self.log.info("%s: %s %s", said, student, assignment)
                 return
             why = "Updating submission"
-        with tempfile.TemporaryDirectory(prefix="collecting-", dir=self._course.private_folder) as name:
+        with tempfile.TemporaryDirectory(prefix="collecting-", dir=course_of(self).private_folder) as name:
             copy = Path(name, "files")
             self._copy(hand_in, copy)
             if hand_in.left_out:
@@ -301,7 +286,7 @@ class ExchangeCollector(ExchangeCollect):
                 if status.st_uid != hand_in.owner:
                     # it was replaced since
                     path.unlink()
-                    raise SubmissionError(f"it belongs to {_account(status.st_uid)}")
+                    raise SubmissionError(f"it belongs to {account_name(status.st_uid)}")
             except (SubmissionError, OSError) as error:
                 hand_in.left_out[str(entry.path)] = str(error)
                 continue
@@ -316,16 +301,7 @@ class ExchangeCollector(ExchangeCollect):
         """The time of what was collected before; None if it is not known."""
         with suppress(SubmissionError, OSError):
             content = read_file(target / TIMESTAMP, target.parent, LONGEST_TIMESTAMP).content
-            return _time(content.decode("utf-8", "replace").strip())
-        return None
-
-
-def _time(text: str) -> datetime | None:
-    """The date in a text, in UTC; None if there is none."""
-    try:
-        return parse_utc(text) if text else None
-    # the parser lets more than its own exceptions through
-    except Exception:
+            return date_in(content.decode("utf-8", "replace").strip())
         return None
 
 
@@ -339,10 +315,3 @@ def _same(copy: Path, target: Path) -> bool:
     names = [{entry.path: entry.kind for entry in walk(folder, folder)} for folder in (copy, target)]
     files = [path for path, kind in names[0].items() if kind == "file" and path != PurePath(TIMESTAMP)]
     return names[0] == names[1] and all(filecmp.cmp(copy / path, target / path, shallow=False) for path in files)
-
-
-def _account(uid: int) -> str:
-    """The name of an account; its number if it has no name."""
-    with suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return f"the user {uid}"

@@ -1,16 +1,16 @@
 """A course's folders submitted/, autograded/ and feedback/, with the layout of nbgrader's configuration."""
 
-import copy
 import fnmatch
 import glob
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from nbgrader.converters import Autograde, GenerateFeedback
@@ -18,15 +18,14 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files, parse_utc, rmtree
 
 from handgrad.course.course import Course
-from handgrad.course.files import make_folder, make_private_file, write_text
-from handgrad.course.nbgrader.connection import gradebook_file, is_own
-from handgrad.course.nbgrader.database import wait_for_file
+from handgrad.course.files import make_folder, write_text
+from handgrad.course.nbgrader.database import course_directory
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.people import People
 from handgrad.errors import CourseError, SubmissionError, closest
 from handgrad.notebook.untrusted_files import copy_file, escaped, in_quotes, is_configuration, read_file, walk
 
-__all__ = ["Folders", "close_gradebook", "trusted_folder"]
+__all__ = ["Folders", "course_of", "date_in", "released_names", "trusted_folder"]
 
 TIMESTAMP = "timestamp.txt"
 LONGEST_TIMESTAMP = 1000
@@ -47,13 +46,24 @@ def trusted_folder(coursedir: CourseDirectory, path: Path) -> Path:
     return next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
 
 
-def close_gradebook(coursedir: CourseDirectory) -> None:
-    """Let nobody but the instructors read a course's gradebook, if it is a file; an empty one is made if there is none.
+def released_names(coursedir: CourseDirectory) -> set[str]:
+    """The names of the released files of an assignment, which every student has got with it, such as exercise.json."""
+    folder = Path(coursedir.format_path(coursedir.release_directory, ".", coursedir.assignment_id))
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
-    nbgrader fills an empty one; it would make one with the permissions that the shell allows.
-    """
-    if path := gradebook_file(coursedir.db_url):
-        make_private_file(path, 0o660 if coursedir.groupshared else 0o600)
+
+def course_of(part: Any) -> Course:
+    """The course of a part of nbgrader's that has a course directory."""
+    return Course(Path(part.coursedir.root).resolve(), part.config)
+
+
+def date_in(text: str) -> datetime | None:
+    """The date in a text, in UTC without a zone; None if there is none."""
+    try:
+        return parse_utc(text) if text else None
+    # the parser lets more than its own exceptions through
+    except Exception:
+        return None
 
 
 class Folders:
@@ -61,35 +71,9 @@ class Folders:
 
     def __init__(self, course: Course, assignment: str) -> None:
         self.course, self.assignment = course, assignment
-        config = copy.deepcopy(course.config)
-        config.CourseDirectory.root = str(course.root)
-        self._nbgrader = CourseDirectory(config=config, assignment_id=assignment)
-        self._autograde = Autograde(coursedir=self._nbgrader, config=config)
-        self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=config)
-
-    def close_gradebook(self) -> None:
-        """Let nobody but the instructors read the gradebook, which is made if there is none: see :meth:`database`.
-
-        If it is locked, wait for it.
-        """
-        close_gradebook(self._nbgrader)
-        if path := self.gradebook_file:
-            wait_for_file(path, self.course.wait_seconds)
-
-    @property
-    def gradebook_file(self) -> Path | None:
-        """The file of the gradebook; None if it is in another database."""
-        return gradebook_file(self._nbgrader.db_url)
-
-    @property
-    def owns_gradebook(self) -> bool:
-        """Whether the gradebook is a file in the course's folder, and so that of no other course."""
-        return is_own(self.course)
-
-    @property
-    def database(self) -> tuple[str, str]:
-        """URL of the gradebook's database, and the course's id in it."""
-        return self._nbgrader.db_url, self._nbgrader.course_id
+        self._nbgrader = course_directory(course, assignment)
+        self._autograde = Autograde(coursedir=self._nbgrader, config=self._nbgrader.config)
+        self._feedback = GenerateFeedback(coursedir=self._nbgrader, config=self._nbgrader.config)
 
     def submitted(self, student: str) -> Path:
         """The folder that a student handed in, which may be under another name of the student, or their group's."""
@@ -113,12 +97,8 @@ class Folders:
     def students(self, patterns: Sequence[str] = ()) -> list[str]:
         """The students who handed in something, sorted; if there are ``patterns``, those who match one of them.
 
-        Who has withdrawn or is exempt is left out, and who ``c.CourseDirectory.student_id_exclude`` names.
-
-        Raises
-        ------
-        CourseError
-            A pattern matches nobody.
+        Who has withdrawn or is exempt is left out, and who ``c.CourseDirectory.student_id_exclude`` names. A pattern
+        that matches nobody is a CourseError.
         """
         students = sorted(self.hand_ins)
         matching = {pattern: fnmatch.filter(students, pattern) for pattern in patterns}
@@ -166,10 +146,7 @@ class Folders:
     def timestamp(self, student: str) -> datetime | None:
         """When a student handed in, in UTC, from the folder's ``timestamp.txt``; None if there is none.
 
-        Raises
-        ------
-        SubmissionError
-            The file does not hold a date, or is a link or no regular file.
+        A SubmissionError if it does not hold a date, or is a link or no regular file.
         """
         path = self.submitted(student) / TIMESTAMP
         try:
@@ -177,14 +154,12 @@ class Folders:
         except FileNotFoundError:
             return None
         text = content.decode("utf-8", "replace").strip()
-        try:
-            time: datetime | None = parse_utc(text) if text else None
-        # the parser lets more than its own exceptions through
-        except Exception:
+        time = date_in(text)
+        if text and time is None:
             raise SubmissionError(
                 f"{escaped(path)} holds {in_quotes(text)}, which is not a date: write when it was handed in, or delete "
                 "the file."
-            ) from None
+            )
         return time
 
     def write_autograded(self, student: str, notebook: str) -> None:
@@ -257,10 +232,6 @@ class Folders:
     def _given_out(self) -> list[tuple[str, str]]:
         """The instructor's files that belong with every autograded notebook: paths, and their names in its folder."""
         kept = set(self._autograde.exclude_overwriting.get(self.assignment, []))
-        files = self._files_in(self.course.exercise_path(self.assignment).parent)
-        return [(path, name) for path, name in files if name not in kept]
-
-    def _files_in(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """The files in a folder, except notebooks and those that the course ignores, with their names in it."""
-        for path in find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"]):
-            yield path, os.path.relpath(path, folder)
+        folder = self.course.exercise_path(self.assignment).parent
+        files = find_all_files(str(folder), [*self._nbgrader.ignore, "*.ipynb"])
+        return [(path, name) for path in files if (name := os.path.relpath(path, folder)) not in kept]

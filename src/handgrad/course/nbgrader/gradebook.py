@@ -32,8 +32,15 @@ from nbgrader.preprocessors import SaveCells
 from sqlalchemy import Connection, Update, and_, bindparam, event, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from handgrad.course.nbgrader.database import at_work, refuse_other_cells, refuse_other_course
-from handgrad.course.nbgrader.folders import Folders
+from handgrad.course.course import Course
+from handgrad.course.nbgrader.database import (
+    address,
+    at_work,
+    get_ready,
+    is_own,
+    refuse_other_cells,
+    refuse_other_course,
+)
 from handgrad.course.nbgrader.notebook_steps import LOG, CellGrade, GradebookRow, Known, as_saved
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
 from handgrad.course.report_store import keep_journal
@@ -54,14 +61,6 @@ _COMMENTS = select(Comment.cell_id, Comment.auto_comment, Comment.manual_comment
     Comment.notebook_id == bindparam("notebook"), Comment.cell_id.in_(_CELLS)
 )
 """The comments on each cell of a submitted notebook."""
-_PENALISED = (
-    select(SubmittedNotebook.id, SubmittedNotebook.late_submission_penalty)
-    .join(SubmittedAssignment, SubmittedAssignment.id == SubmittedNotebook.assignment_id)
-    .where(
-        SubmittedAssignment.student_id == bindparam("student"), SubmittedNotebook.notebook_id == bindparam("notebook")
-    )
-)
-"""A student's submitted notebook, and its late penalty."""
 _HANDED_IN = (
     select(SubmittedAssignment.student_id)
     .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
@@ -121,23 +120,17 @@ _COMMENT = _of_cell(Comment, auto_comment=bindparam("text"))
 class GradebookWriter:
     """Reads and writes the rows of one assignment, in the database that the configuration of its course names.
 
-    A context manager; only one process may write at a time.
-
-    Raises
-    ------
-    CourseError
-        The database cannot be opened, or is not nbgrader's.
+    A context manager; only one process may write at a time. A database that cannot be used is a CourseError.
     """
 
-    def __init__(self, folders: Folders) -> None:
-        self.assignment, self._config = folders.assignment, folders.course.config
-        self._db_url, self._course_id = folders.database
-        self._close_to_others, self._is_own = folders.close_gradebook, folders.owns_gradebook
-        self._late = LatePenalties(self._config)
+    def __init__(self, course: Course, assignment: str) -> None:
+        self.course, self.assignment = course, assignment
+        self._db_url, self._course_id = address(course)
+        self._late = LatePenalties(course.config)
 
     @at_work()
     def __enter__(self) -> Self:
-        self._close_to_others()
+        get_ready(self.course)
         self._gradebook = Gradebook(self._db_url, self._course_id)
         self._engine = self._gradebook.engine
         if self._engine.dialect.name == "sqlite":
@@ -161,14 +154,14 @@ class GradebookWriter:
             in, or the assignment is that of another course.
         """
         with self._engine.connect() as connection:
-            refuse_other_course(connection, self.assignment, self._course_id, is_own=self._is_own)
+            refuse_other_course(connection, self.assignment, self._course_id, is_own=is_own(self.course))
         try:
-            saved = as_saved(source, self.assignment, self._config)
+            saved = as_saved(source, self.assignment, self.course.config)
             if self._known() != _described(Known(saved)):
                 refuse_other_cells(self._gradebook, saved, self.assignment, self.assignment)
                 self._gradebook.update_or_create_assignment(self.assignment)
                 ids = {"assignment": self.assignment, "notebook": self.assignment, "db_url": self._db_url}
-                SaveCells(config=self._config, log=LOG).preprocess(saved, {"nbgrader": ids})
+                SaveCells(config=self.course.config, log=LOG).preprocess(saved, {"nbgrader": ids})
         except CourseError:
             raise
         except (RuntimeError, ValueError) as error:
@@ -269,17 +262,14 @@ class GradebookWriter:
             penalty = self._late.penalty(report.student, row.score, seconds)
             if penalty != penalised:
                 connection.execute(PENALTY, {"notebook": notebook, "penalty": penalty})
-            return replace(row, late_penalty=penalty or 0.0, name=self._name(report.student))
+            return replace(row, late_penalty=penalty or 0.0, name=self._names.get(report.student, ""))
 
     def _save_first(
         self, report: Report, comments: Mapping[str, str | None], timestamp: datetime | None
     ) -> GradebookRow:
         """:meth:`save` for a student of whom the gradebook has no submission: nothing has to be looked up.
 
-        Raises
-        ------
-        IntegrityError
-            There is one meanwhile; nothing is written.
+        If there is one meanwhile, nothing is written, and the database's IntegrityError is raised.
         """
         new, student = _NewRows(), report.student
         row = self._new_row().updated(report, comments)
@@ -300,7 +290,7 @@ class GradebookWriter:
                     new.add(table, [{"notebook_id": submitted, "cell_id": cell, **of_cell} for cell in cells])
         with self._engine.connect() as connection:
             new.insert_alone(connection)
-        return replace(row, late_penalty=penalty or 0.0, name=self._name(student))
+        return replace(row, late_penalty=penalty or 0.0, name=self._names.get(student, ""))
 
     def _add_cells(self, new: "_NewRows", notebook: str, report: Report, row: GradebookRow) -> None:
         """Add the rows of the cells of a notebook that is new to the gradebook."""
@@ -333,28 +323,27 @@ class GradebookWriter:
         """The row of a notebook before it is graded; None if a late penalty must be decided first."""
         if student not in self._students:
             is_late = lateness(self._duedate, timestamp, None) > 0
-            return None if is_late else replace(self._new_row(), name=self._name(student))
+            return None if is_late else replace(self._new_row(), name=self._names.get(student, ""))
         with self._engine.connect() as connection:
-            notebook = self._penalised(connection, student)
-            is_late = self._lateness(connection, student, timestamp) > 0
-            row = None if notebook is None or is_late else self._row(connection, notebook.id)
-            return row and replace(row, name=self._name(student))
+            ours = self._notebook_of(connection, student)
+            if ours is None or lateness(self._duedate, timestamp or ours.timestamp, ours.extension) > 0:
+                return None
+            return replace(self._row(connection, ours.submitted), name=self._names.get(student, ""))
 
     @at_work()
     def row(self, student: str) -> GradebookRow | None:
         """The row of a student's notebook, with its late penalty; None if there is none."""
         with self._engine.connect() as connection:
-            row = self._penalised(connection, student)
-            penalty = row and (row.late_submission_penalty or 0.0)
-            return row and replace(self._row(connection, row.id), late_penalty=penalty, name=self._name(student))
+            if (ours := self._notebook_of(connection, student)) is None:
+                return None
+            name = self._names.get(student, "")
+            return replace(self._row(connection, ours.submitted), late_penalty=ours.penalty or 0.0, name=name)
 
-    def _name(self, student: str) -> str:
-        """The student's first and last name; empty if the roster has none."""
-        return self._names.get(student, "")
-
-    def _penalised(self, connection: Connection, student: str) -> Any:
-        """The id and the late penalty of a student's notebook; None if there is none."""
-        return connection.execute(_PENALISED, {"student": student, "notebook": self._notebook}).one_or_none()
+    def _notebook_of(self, connection: Connection, student: str) -> Any:
+        """The row of ``_SUBMITTED`` of a student's notebook; None if there is none."""
+        sought = {"student": student, "assignment": self._assignment_id, "notebooks": [self._notebook]}
+        row = connection.execute(_SUBMITTED, sought).one_or_none()
+        return row if row and row.submitted else None
 
     def _new_row(self) -> GradebookRow:
         """The row of a notebook that is new to the gradebook."""
@@ -385,11 +374,12 @@ class GradebookWriter:
         """
         cells, graded = self._commented[self.assignment], self._graded[self.assignment].values()
         with self._engine.begin() as connection:
-            if (row := self._penalised(connection, student)) is None:
+            if (ours := self._notebook_of(connection, student)) is None:
                 return
-            of_student = update(Grade).where(Grade.notebook_id == row.id, Grade.cell_id.in_(graded))
+            notebook, cell = ours.submitted, next(iter(cells.values()))
+            of_student = update(Grade).where(Grade.notebook_id == notebook, Grade.cell_id.in_(graded))
             connection.execute(of_student.values(needs_manual_grade=True))
-            connection.execute(_COMMENT, [{"notebook": row.id, "cell": next(iter(cells.values())), "text": message}])
+            connection.execute(_COMMENT, [{"notebook": notebook, "cell": cell, "text": message}])
 
     def _submitted(
         self, connection: Connection, new: "_NewRows", student: str, timestamp: datetime | None
@@ -421,29 +411,12 @@ class GradebookWriter:
             # the rows of a new notebook of ours are inserted with their scores and comments
             if not (first and key == self._notebook):
                 for table, cells, of_cell in self._empty_cells(name):
-                    missing = self._missing(connection, table, submitted[key], cells)
+                    known = select(table.cell_id).where(table.notebook_id == submitted[key], table.cell_id.in_(cells))
+                    present = set(connection.execute(known).scalars())
+                    missing = [cell for cell in cells if cell not in present]
                     new.add(table, [{"notebook_id": submitted[key], "cell_id": cell, **of_cell} for cell in missing])
         seconds = lateness(self._duedate, timestamp or dated, extension)
         return submitted[self._notebook], is_new, seconds, penalties.get(self._notebook)
-
-    @staticmethod
-    def _missing(connection: Connection, table: Any, notebook: str, cells: Collection[str]) -> list[str]:
-        """Those of the ``cells`` of which a submitted notebook has no row."""
-        known = select(table.cell_id).where(table.notebook_id == notebook, table.cell_id.in_(cells))
-        present = set(connection.execute(known).scalars())
-        return [cell for cell in cells if cell not in present]
-
-    def _lateness(self, connection: Connection, student: str, timestamp: datetime | None) -> float:
-        """Seconds that a student's hand-in is late: see :func:`.lateness`.
-
-        ``timestamp`` is the date of a hand-in that is not saved yet.
-        """
-        submission = connection.execute(
-            select(SubmittedAssignment.timestamp, SubmittedAssignment.extension).where(
-                SubmittedAssignment.assignment_id == self._assignment_id, SubmittedAssignment.student_id == student
-            )
-        ).one()
-        return lateness(self._duedate, timestamp or submission.timestamp, submission.extension)
 
 
 def _held(report: Report) -> set[str]:
@@ -477,13 +450,7 @@ class _NewRows:
         return next(iter(ids), "")
 
     def insert_alone(self, connection: Connection) -> None:
-        """Insert the rows, in a transaction of their own.
-
-        Raises
-        ------
-        IntegrityError
-            Such a row is there, or one that they refer to is not; none is inserted.
-        """
+        """Insert the rows, in a transaction of their own: all, or none and an IntegrityError is raised."""
         if connection.dialect.driver == "psycopg2":
             # what is sent as one text is a transaction, without a word at its start and its end that are answered
             self.insert(connection.execution_options(isolation_level="AUTOCOMMIT"))

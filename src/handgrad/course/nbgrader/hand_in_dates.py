@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
-from nbgrader.utils import parse_utc
-
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.connection import read
+from handgrad.course.nbgrader.database import read
+from handgrad.course.nbgrader.folders import date_in
 from handgrad.course.nbgrader.scores import DUEDATE
-from handgrad.course.participants import Participant
+from handgrad.course.service_lists import Participant
 from handgrad.errors import CourseError
 from handgrad.report.names import few, shown
 
@@ -44,7 +43,7 @@ class HandInDates:
     Attributes
     ----------
     worksheets
-        See :func:`worksheets`.
+        See :func:`.lists_beside`.
     due
         The due date, in UTC without a zone; None if there is none.
     zone
@@ -119,13 +118,8 @@ class HandInDates:
         text = groups.get("timestamp")
         if not text:
             return None
-        try:
-            time: datetime = parse_utc(text.replace("_", " "))
-        # the parser lets more than its own exceptions through
-        except Exception:
-            self._origins[student] = "odd", text
-            return None
-        self._origins[student] = "known", "the names of the files"
+        time = date_in(text.replace("_", " "))
+        self._origins[student] = ("known", "the names of the files") if time else ("odd", text)
         return time
 
     def _in_worksheet(self, student: str, groups: Mapping[str, str | None]) -> datetime | None:

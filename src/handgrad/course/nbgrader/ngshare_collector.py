@@ -12,9 +12,9 @@ from typing import Any
 from ngshare_exchange import ExchangeCollect
 from traitlets import Bool
 
-from handgrad.course.course import Course
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.folders import close_gradebook
+from handgrad.course.nbgrader.database import close_gradebook
+from handgrad.course.nbgrader.folders import course_of, released_names
 from handgrad.course.nbgrader.unpacking import Limits, Unpacking
 
 __all__ = ["NgshareCollector"]
@@ -33,15 +33,11 @@ class NgshareCollector(ExchangeCollect):
         """Find what is to be collected."""
         close_gradebook(self.coursedir)
         super().init_src()
-        course = self._course
+        course = course_of(self)
         faults = {record["student_id"]: course.fault_of_name(record["student_id"]) for record in self.src_records}
         for fault in filter(None, faults.values()):
             self.log.error("%s", fault)
         self.src_records = [record for record in self.src_records if not faults[record["student_id"]]]
-
-    @property
-    def _course(self) -> Course:
-        return Course(Path(self.coursedir.root).resolve(), self.config)
 
     def do_copy(self, src: Sequence[Mapping[str, str]], dest: str) -> None:
         """Write the files of a hand-in into the folder ``dest``, which does not exist."""
@@ -50,11 +46,9 @@ class NgshareCollector(ExchangeCollect):
             for file in src:
                 archive.writestr(file["path"], base64.b64decode(file["content"]))
         shared, target = self.coursedir.groupshared, Path(dest)
-        released = self.coursedir.format_path(self.coursedir.release_directory, ".", self.coursedir.assignment_id)
-        names = {path.name for path in Path(released).iterdir()} if Path(released).is_dir() else set()
-        with tempfile.TemporaryDirectory(prefix="collecting-", dir=self._course.private_folder) as name:
-            limits = Limits(self.coursedir.max_file_size * 1000, self.coursedir.max_dir_size * 1000)
-            unpacking = Unpacking(Path(name), limits, [r"^(?P<student_id>files)/(?P<file_id>.*)"], [".zip"], names)
+        with tempfile.TemporaryDirectory(prefix="collecting-", dir=course_of(self).private_folder) as name:
+            patterns, released = [r"^(?P<student_id>files)/(?P<file_id>.*)"], released_names(self.coursedir)
+            unpacking = Unpacking(Path(name), Limits.of(self.coursedir), patterns, [".zip"], released)
             (Path(name) / "files.zip").write_bytes(packed.getvalue())
             unpacking.open_downloaded(Path(name) / "files.zip")
             for line in unpacking.said():

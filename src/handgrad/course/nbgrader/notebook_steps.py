@@ -276,12 +276,8 @@ class NotebookSteps:
     def feedback(self, text: str, student: str, row: GradebookRow, *, solutions: bool = False) -> str:
         """The feedback page that nbgrader's ``generate_feedback`` would make of an autograded notebook.
 
-        With ``solutions`` it shows the worked solution of what is not right.
-
-        Raises
-        ------
-        CourseError
-            The course's configuration names another exporter, which cannot show solutions.
+        With ``solutions`` it shows the worked solution of what is not right. If the course's configuration names
+        another exporter, which cannot, that is a CourseError.
         """
         if self._feedback is None:
             self._feedback = self._exporter()

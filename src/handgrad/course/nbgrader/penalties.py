@@ -32,10 +32,7 @@ class LatePenalties:
     def penalty(self, student: str, score: float, seconds: float) -> float | None:
         """Points taken off a ``score`` for being so many seconds late: at least 0, at most the score; None if none are.
 
-        Raises
-        ------
-        CourseError
-            The plugin raises an error, or gives no number.
+        A CourseError if the plugin raises an error, or gives no number.
         """
         if seconds <= 0:
             return None

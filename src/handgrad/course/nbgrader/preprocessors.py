@@ -31,10 +31,9 @@ from nbgrader.preprocessors import (
 )
 from traitlets import Dict
 
-from handgrad import installation
 from handgrad.course.course import Course, Handgrad
 from handgrad.course.nbgrader.feedback_exporter import NO_RESPONSE, with_verdicts
-from handgrad.course.nbgrader.folders import trusted_folder
+from handgrad.course.nbgrader.folders import course_of, trusted_folder
 from handgrad.course.nbgrader.release_folders import CheckSource, SaveCellsLast
 from handgrad.course.nbgrader.sanitize import sanitize_comment, sanitize_notebook
 from handgrad.course.report_store import STORE, ReportStore
@@ -48,6 +47,7 @@ from handgrad.notebook.text_limits import limited
 from handgrad.notebook.untrusted_files import in_quotes, is_configuration, walk
 from handgrad.report.check_output import check_outputs, comment
 from handgrad.report.records import NEEDS_REVIEW, Report
+from handgrad.student import installation
 from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 
@@ -184,7 +184,7 @@ class Grade(Execute):
         if source is None:
             return super().preprocess(nb, resources, **kwargs)
         converter = _converter(self)
-        course, coursedir = _course(converter), converter.coursedir
+        course, coursedir = course_of(converter), converter.coursedir
         # the file, not nb: its original ids show which cells were copied
         folder = coursedir.format_path(coursedir.submitted_directory, ids["student"], ids["assignment"])
         path = Path(folder) / f"{ids['notebook']}.ipynb"
@@ -309,11 +309,6 @@ def _converter(part: Any) -> Any:
     return part
 
 
-def _course(converter: Any) -> Course:
-    """The course of an nbgrader converter."""
-    return Course(Path(converter.coursedir.root).resolve(), converter.config)
-
-
 def _remove_what_was_not_handed_in(part: Any, path: Path, resources: Any) -> None:
     """Remove from an autograded folder the copies of what a student's links lead to, and of configurations.
 
@@ -358,7 +353,7 @@ def _source(part: Any, resources: Any) -> _Source | None:
     if converter is None:
         return None
     ids = resources["nbgrader"]
-    path = _course(converter).exercise_path(ids["assignment"], ids["notebook"])
+    path = course_of(converter).exercise_path(ids["assignment"], ids["notebook"])
     return _source_at(path, path.stat().st_mtime_ns) if path.is_file() else None
 
 

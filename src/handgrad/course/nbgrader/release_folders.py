@@ -183,13 +183,7 @@ class CheckSource(NbGraderPreprocessor):
         write_beside(_converter(self))
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Check a notebook of the source.
-
-        Raises
-        ------
-        ExerciseError
-            It has faults; the message lists all.
-        """
+        """Check a notebook of the source; an ExerciseError lists all of its faults."""
         folders = (Path(resources.get("metadata", {}).get("path") or "."), Path())
         if _converter(self) is not None and (faults := source_faults(nb, self.config, folders)):
             name = resources["nbgrader"]["notebook"]
@@ -201,13 +195,7 @@ class SaveCellsLast(SaveCells):
     """Save the cells of an assignment in the gradebook when all of it is written, as far as it can be."""
 
     def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
-        """Remember the notebook; it is refused at once if its cells cannot be saved.
-
-        Raises
-        ------
-        CourseError
-            There are submissions, and the notebook has other cells than before.
-        """
+        """Remember the notebook; if its cells cannot be saved, :func:`.refuse_other_cells` says so at once."""
         converter, ids = _converter(self), resources["nbgrader"]
         if not isinstance(converter, WritesBeside):
             return super().preprocess(nb, resources)

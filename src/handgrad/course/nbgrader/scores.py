@@ -1,10 +1,11 @@
 """The scores of a class in nbgrader's gradebook, with manual scores and the late penalties that its dates give now.
 
-A database that cannot be read is a :class:`.CourseError`; one that does not exist yet has no rows, and none is made.
+A database that cannot be read or written, and a course's plugin for late penalties that fails, are a
+:class:`.CourseError`. A database that does not exist yet has no rows, and none is made.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,50 +14,43 @@ from nbgrader.api import (
     Assignment,
     BaseCell,
     Grade,
-    Gradebook,
     GradeCell,
+    MissingEntry,
     Notebook,
     SubmittedAssignment,
     SubmittedNotebook,
     TaskCell,
 )
-from sqlalchemy import (
-    Executable,
-    Integer,
-    Select,
-    and_,
-    bindparam,
-    cast,
-    func,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Integer, Select, and_, bindparam, cast, func, select, union_all, update
 
 from handgrad.course.course import Course
-from handgrad.course.nbgrader.connection import connected, read
-from handgrad.course.nbgrader.database import at_work
+from handgrad.course.nbgrader.database import connected, opened, read
 from handgrad.course.nbgrader.gradebook import CELL_SCORE, PENALTY
 from handgrad.course.nbgrader.penalties import LatePenalties, lateness
+from handgrad.errors import CourseError
 from handgrad.report.records import Report, ScoreEntry
 
-__all__ = ["DUEDATE", "cell_scores", "entries", "entries_after", "scores_of", "write_dates"]
+__all__ = [
+    "DUEDATE",
+    "cell_scores",
+    "entries",
+    "entries_after",
+    "manual_scores",
+    "scores_of",
+    "set_manual_scores",
+    "write_dates",
+]
 
 
 def entries(course: Course, assignment: str, *, as_written: bool = False) -> dict[str, ScoreEntry]:
     """The gradebook's scores of an assignment, by student.
 
     Late penalties are those that the gradebook's dates give now; with ``as_written`` those that it has.
-
-    Raises
-    ------
-    CourseError
-        The gradebook cannot be read, or the course's plugin for late penalties fails.
     """
-    points, manual, totals = _read(course, assignment, _POINTS, _BY_HAND, _TOTALS)
+    points, manual, totals = read(course, _POINTS, _BY_HAND, _TOTALS, assignment=assignment)
     most = _sum(points)
     by_hand: dict[str, list[str]] = defaultdict(list)
-    for student, cell in manual:
+    for student, cell, _ in manual:
         by_hand[student].append(cell)
     late, found = LatePenalties(course.config), {}
     for row in totals:
@@ -71,17 +65,18 @@ def entries(course: Course, assignment: str, *, as_written: bool = False) -> dic
 def entries_after(
     course: Course,
     assignment: str,
+    now: Mapping[str, ScoreEntry],
     reports: Mapping[str, Report],
     dates: Mapping[str, datetime],
+    *,
     old_names: Mapping[str, str],
 ) -> dict[str, ScoreEntry]:
     """The scores as they would be if ``reports`` were written, and ``dates``, when students handed in, in UTC.
 
-    ``old_names`` are the names by which the gradebook knows students, where they are others by now. Errors are those of
-    :func:`entries`.
+    ``now`` are the :func:`entries` as they are written. ``old_names`` are the names by which the gradebook knows
+    students, where they are others by now.
     """
-    now = entries(course, assignment, as_written=True)
-    points, totals, automatic, duedates = _read(course, assignment, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE)
+    points, totals, automatic, duedates = read(course, _POINTS, _TOTALS, _AUTOMATIC, DUEDATE, assignment=assignment)
     rows = {row.student: row for row in totals}
     old = {(student, cell): score or 0.0 for student, cell, score in automatic}
     most, duedate = _sum(points), next((date for (date,) in duedates), None)
@@ -112,20 +107,8 @@ def _sum(points: Sequence[Any]) -> float:
 def write_dates(course: Course, assignment: str, dates: Mapping[str, datetime] | None = None) -> list[str]:
     """Bring the dates and the late penalties of an assignment up to date, in one transaction; nothing is graded.
 
-    Parameters
-    ----------
-    dates
-        When students handed in, in UTC, where it is newer than the gradebook.
-
-    Returns
-    -------
-    list
-        The students whose penalty has changed.
-
-    Raises
-    ------
-    CourseError
-        The gradebook cannot be read or written, or the course's plugin for late penalties fails.
+    ``dates`` are when students handed in, in UTC, where that is newer than the gradebook. The result are the students
+    whose penalty has changed.
     """
     late, changed = LatePenalties(course.config), list[str]()
     values = {"assignment": assignment}
@@ -155,12 +138,32 @@ def _penalty_now(row: Any, late: LatePenalties, dates: Mapping[str, datetime]) -
 
 def cell_scores(course: Course, assignment: str) -> Sequence[tuple[str, str, float, float]]:
     """The graded cells: student, cell, score (the manual one if there is one), points."""
-    (rows,) = _read(course, assignment, _CELLS)
+    (rows,) = read(course, _CELLS, assignment=assignment)
     return rows
 
 
-def _read(course: Course, assignment: str, *statements: Executable) -> list[Sequence[Any]]:
-    return read(course, *statements, assignment=assignment)
+def manual_scores(course: Course, assignment: str, cell: str) -> dict[str, float]:
+    """The manual scores of a graded cell, by student."""
+    (rows,) = read(course, _BY_HAND, assignment=assignment)
+    return {student: score for student, name, score in rows if name == cell}
+
+
+def set_manual_scores(
+    course: Course, assignment: str, cell: str, scores: Mapping[str, float | None], waiting: Collection[str] = ()
+) -> None:
+    """Set the manual score of a graded cell for every student in ``scores`` or, if one fails, for nobody.
+
+    None takes it away: the automatic score counts again. The cells of the students ``waiting`` need manual grading. A
+    student who has no such cell is a CourseError.
+    """
+    try:
+        with opened(course) as gradebook:
+            for student, score in scores.items():
+                grade = gradebook.find_grade(cell, assignment, assignment, student)
+                grade.manual_score, grade.needs_manual_grade = score, student in waiting
+            gradebook.db.commit()
+    except MissingEntry as error:
+        raise CourseError(f"nbgrader's gradebook lacks a row: {error}. Run `handgrad grade {assignment}`.") from error
 
 
 _OURS = (
@@ -228,7 +231,7 @@ _DATE = (
     .values(timestamp=bindparam("handed_in"))
 )
 _BY_HAND = (
-    _graded(BaseCell.name)
+    _graded(BaseCell.name, Grade.manual_score)
     .join(BaseCell, BaseCell.id == Grade.cell_id)
     .where(Grade.manual_score.is_not(None))
     .order_by(BaseCell.name)
@@ -248,9 +251,9 @@ _CELLS = (
 )
 
 
-def scores_of(db_url: str, course_id: str, assignment: str) -> dict[str, float]:
+def scores_of(course: Course, assignment: str) -> dict[str, float]:
     """The score of each student in an assignment, read with nbgrader's own models."""
-    with at_work(), Gradebook(db_url, course_id=course_id) as gradebook:
+    with opened(course) as gradebook:
         return {
             submission.student.id: float(submission.score)
             for submission in gradebook.assignment_submissions(assignment)

@@ -20,12 +20,8 @@ __all__ = ["student_page"]
 def student_page(course: Course, path: Path, title: str) -> tuple[str, str]:
     """The page of the notebook at ``path``, run in its folder, and why *Run All* stops; empty if it does not.
 
-    The course's settings ``c.ExecutePreprocessor`` hold, such as the time for one cell.
-
-    Raises
-    ------
-    CourseError
-        The notebook's kernel cannot be started, or it dies.
+    The course's settings ``c.ExecutePreprocessor`` hold, such as the time for one cell. A kernel that cannot be
+    started, or that dies, is a CourseError.
     """
     with TemporaryDirectory() as folder:
         # nbclient leaves this file where a kernel that is being started is stopped

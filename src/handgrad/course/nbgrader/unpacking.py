@@ -7,27 +7,29 @@ the limits, and nobody else does.
 import codecs
 import gzip
 import os
+import re
 import struct
 import tarfile
 import unicodedata
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import IO, Any, Self
+
+from nbgrader.coursedir import CourseDirectory
 
 from handgrad.course.files import make_folder
-from handgrad.course.nbgrader.owners import owner
 from handgrad.notebook.reading import is_notebook, notebook_name
 from handgrad.notebook.untrusted_files import DEEPEST, Entry, in_quotes, is_configuration
+from handgrad.report.names import few
 
-__all__ = ["Limits", "Unpacking"]
+__all__ = ["Limits", "Unpacking", "matches", "owner", "with_reasons"]
 
 NESTED = 3
 """Largest depth of a student's archives in the downloaded one: an archive may contain itself."""
-NAMED = 5
-"""Maximum number of names in one message."""
 _BYTES = 1 << 20
 _DIRECTORY_BYTES = 1 << 22
 """Bytes of the list of contents of a student's archive (4 MiB, some 40,000 members): it is read into memory."""
@@ -60,6 +62,11 @@ class Limits:
     ratio: int = 200
     small: int = 10 << 20
 
+    @classmethod
+    def of(cls, coursedir: CourseDirectory) -> Self:
+        """The limits of a course."""
+        return cls(coursedir.max_file_size * 1000, coursedir.max_dir_size * 1000)
+
 
 class _TooMuch(Exception):
     """What is unpacked is over a limit; the text says which."""
@@ -91,7 +98,7 @@ class Unpacking:
     Attributes
     ----------
     patterns
-        Regular expressions that find the student in a path: see :func:`.owners.owner`.
+        Regular expressions that find the student in a path: see :func:`owner`.
     endings
         Those of archives, in small letters.
     released
@@ -123,9 +130,7 @@ class Unpacking:
         yield from self._unopened
         for student, used in self._used.items():
             if used.left_out:
-                named = [f"{in_quotes(name)} ({why})" for name, why in list(used.left_out.items())[:NAMED]]
-                more = f" and {len(used.left_out) - NAMED} more" if len(used.left_out) > NAMED else ""
-                yield f"Left out of {in_quotes(student)}: {', '.join(named)}{more}."
+                yield f"Left out of {in_quotes(student)}: {with_reasons(used.left_out)}."
 
     def left_out(self) -> Iterator[str]:
         """The paths of what was left out."""
@@ -249,6 +254,11 @@ class Unpacking:
                 used.bytes += written
 
 
+def with_reasons(left_out: Mapping[str, str]) -> str:
+    """The first of the names of what was left out, with the reason for each, and how many more there are."""
+    return few(f"{in_quotes(name)} ({why})" for name, why in left_out.items())
+
+
 def _rename_notebook(path: Path) -> None:
     """Give a notebook the suffix of one, if a browser or a mail program has changed it and the name is free."""
     name = notebook_name(path.name)
@@ -297,10 +307,7 @@ def _plain(sign: str) -> str:
 def _members(file: IO[bytes], limits: Limits, *, is_downloaded: bool) -> Iterator[_Member]:
     """The members of an archive, notebooks first where its list of contents can be read.
 
-    Raises
-    ------
-    Exception
-        Almost any: it is no archive that can be opened.
+    Almost any exception is raised for what is no archive that can be opened.
     """
     if file.read(2) == b"\x1f\x8b":
         file.seek(0)
@@ -311,11 +318,7 @@ def _members(file: IO[bytes], limits: Limits, *, is_downloaded: bool) -> Iterato
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
         for info in sorted(archive.infolist(), key=lambda info: not is_notebook(info.filename)):
-            yield _Member(info.filename, info.file_size, _opener(archive, info), _why_no_member(info, limits))
-
-
-def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    return lambda: archive.open(info)
+            yield _Member(info.filename, info.file_size, partial(archive.open, info), _why_no_member(info, limits))
 
 
 def _why_no_member(info: zipfile.ZipInfo, limits: Limits) -> str:
@@ -368,8 +371,23 @@ def _tar_members(file: IO[bytes], limits: Limits) -> Iterator[_Member]:
                 if info.isdir():
                     continue
                 why = "" if info.isfile() else "it is a link" if info.islnk() or info.issym() else "it is no file"
-                yield _Member(info.name, info.size, _tar_opener(archive, info), why)
+                yield _Member(info.name, info.size, partial(archive.extractfile, info), why)
 
 
-def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], IO[bytes] | None]:
-    return lambda: archive.extractfile(info)
+def matches(path: str, patterns: Sequence[str]) -> list[re.Match[str]]:
+    """The match of the patterns in a path, and in the path without its first folder, which an archive may have named.
+
+    The first match in the path counts: what comes after it was named by the student.
+    """
+    return [
+        min(found, key=lambda match: match.start())
+        for part in (path, path.partition("/")[2])
+        if (found := [match for pattern in patterns if (match := re.search(pattern, part))])
+    ]
+
+
+def owner(path: str, patterns: Sequence[str]) -> re.Match[str] | None:
+    """The match with the student of the file at ``path``; None if there is no student, or more than one."""
+    # a pattern of an instructor's own may lack the groups
+    found = [match for match in matches(path, patterns) if {"student_id", "file_id"} <= match.groupdict().keys()]
+    return found[0] if len({match["student_id"] for match in found}) == 1 else None

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
@@ -19,10 +19,11 @@ from multiprocessing.util import Finalize
 from queue import LifoQueue
 from typing import Any, Literal, NamedTuple, Self
 
+from handgrad.course.stop_signals import end_when_told
 from handgrad.errors import CourseError
-from handgrad.installation import how_to_install
 from handgrad.sandbox.fork_server import ForkServer, begin
 from handgrad.sandbox.warm_process import why_no_isolation
+from handgrad.student.installation import how_to_install
 
 __all__ = ["PRELOAD", "READERS", "WORKER", "JobFailed", "Pool", "cluster", "import_early", "processors"]
 
@@ -108,14 +109,12 @@ class Pool:
 
         Its module has the function :func:`.fork_server.begin`.
         """
-        if self._processes is None or self.workers == 1 or why_no_isolation(isolation):
-            with self:
-                yield self
-            return
-        with ForkServer() as fork_server:
-            self.first = (begin.__name__, fork_server.client)
-            with self:
-                yield self
+        with ExitStack() as stack:
+            if self._processes and self.workers > 1 and not why_no_isolation(isolation):
+                fork_server = stack.enter_context(ForkServer())
+                self.first = (begin.__name__, fork_server.client)
+            stack.enter_context(self)
+            yield self
 
     def each(self, function: str, jobs: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
         """Call ``function`` with the common arguments and those of each job, and yield the results as they finish.
@@ -378,10 +377,7 @@ def _called(function: Callable[..., Any], arguments: tuple[Any, ...], more: dict
 def cluster(address: str | None) -> Iterator[Executor | None]:
     """The workers of the Dask cluster whose scheduler listens at ``address``; None without one.
 
-    Raises
-    ------
-    CourseError
-        Dask is not installed, or nothing listens there.
+    It is a CourseError if Dask is not installed, or nothing listens there.
     """
     if address is None:
         yield None
@@ -412,11 +408,7 @@ def _serve(connection: Connection, start: _Start) -> None:
     """What a process does: one job after the other, until its pipe is closed. It ends when its parent ends."""
     if start.processor is not None:
         _take_a_processor(start.processor)
-    # its parent is told to stop, and ends it
-    for name in ("SIGINT", "SIGHUP"):
-        if number := getattr(signal, name, None):
-            signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+    end_when_told()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if start.first:
         _call(start.module, *start.first)
@@ -434,12 +426,6 @@ def _serve(connection: Connection, start: _Start) -> None:
             connection.send((result, error))
         except Exception as unsendable:
             connection.send((None, TypeError(f"its result cannot be sent: {unsendable}")))
-
-
-def _leave(*_: object) -> None:
-    """End this process with its clean-up; once."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(128 + signal.SIGTERM)
 
 
 def _take_a_processor(number: int) -> None:

@@ -62,10 +62,8 @@ class Reader:
             result: T = self._started().call("call", *self._job(function, arguments, named))
         except HandgradError:
             raise
-        except JobFailed as error:
-            raise TextLimitError(f"what was handed in cannot be read: {error}.") from error
         except Exception as error:
-            raise _no_text(error) from error
+            raise _for_user(error) from error
         return result
 
     def each(
@@ -77,15 +75,7 @@ class Reader:
         """
         named = ((name, *self._job(function, tuple(arguments), {})) for name, *arguments in jobs)
         for name, result in self._started().each("call", named):
-            match result:
-                case JobFailed(error=HandgradError() as error):
-                    yield name, error
-                case JobFailed(error=None):
-                    yield name, TextLimitError(f"what was handed in cannot be read: {result}.")
-                case JobFailed():
-                    yield name, _no_text(result.error)
-                case _:
-                    yield name, result
+            yield name, _for_user(result.error or result) if isinstance(result, JobFailed) else result
 
     def _started(self) -> Pool:
         if self._pool is None:
@@ -98,8 +88,12 @@ class Reader:
         return self._seconds, (function.__module__, function.__qualname__), arguments, named
 
 
-def _no_text(error: Exception | None) -> TextLimitError:
-    return TextLimitError(f"what was handed in cannot be read: a parser fails at it ({type(error).__name__}).")
+def _for_user(error: Exception) -> HandgradError:
+    """The error of a call as one for the user, which it may be already."""
+    if isinstance(error, HandgradError):
+        return error
+    why = error if isinstance(error, JobFailed) else f"a parser fails at it ({type(error).__name__})"
+    return TextLimitError(f"what was handed in cannot be read: {why}.")
 
 
 def call(

@@ -9,21 +9,20 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import nbformat
 from traitlets.config import Config
 
-from handgrad import __version__, installation
+from handgrad import __version__
 from handgrad.course.course import Course
-from handgrad.course.kept import keep as keep_value
-from handgrad.course.kept import kept
 from handgrad.exercise.exercise import Exercise
 from handgrad.grading.code_digest import bytes_digest, code_digest
 from handgrad.grading.passes import ATTEMPTS
 from handgrad.grading.settings import GradingSettings
 from handgrad.notebook.text_limits import TEXT_SECONDS
 from handgrad.report.records import Report, ReportOutcome
+from handgrad.student import installation
 
 if TYPE_CHECKING:
     from handgrad.course.nbgrader.notebook_steps import GradebookRow
@@ -49,14 +48,8 @@ class Task:
         The course's configuration, for nbgrader's steps.
     patience
         Seconds after which a worker on one submission must be hanging.
-    exercise_digest
-        A digest of what the exercise's cells do, without their points.
-    points
-        The points of each check.
     text_seconds
         Seconds of processor time that a worker may take for the text of one submission.
-    code
-        A digest of the code that decides verdicts.
     """
 
     name: str
@@ -65,10 +58,7 @@ class Task:
     config: Config = field(repr=False)
     settings: GradingSettings = field(repr=False)
     patience: float = field(default=3600.0, repr=False)
-    exercise_digest: str = field(default="", repr=False)
-    points: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     text_seconds: float = field(default=TEXT_SECONDS, repr=False)
-    code: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, course: Course, exercise: Exercise, *, dry_run: bool = False) -> "Task":
@@ -85,35 +75,15 @@ class Task:
         longest = limits.submission_seconds + ATTEMPTS * in_all
         # a cell that waits in the queue for a processor may take four times its time
         patience = 60 + 4 * longest
-        points = tuple((check.id, check.points) for check in exercise.checks)
-        digest = exercise.graded_digest
-        return cls(
-            exercise.name, files, seeds, _portable(course.config), settings, patience, digest, points,
-            code=_code_digest(course, keep=not dry_run),
-        )  # fmt: skip
+        return cls(exercise.name, files, seeds, _portable(course.config), settings, patience)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all of it: a worker keeps what it has made of a task while this is the same."""
-        content = (__version__, self.name, sorted(self.files.items()), self.seeds, _text_of(self.config))
+        # without the memory addresses of functions
+        config = re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(self.config)))
+        content = (__version__, self.name, sorted(self.files.items()), self.seeds, config)
         return hashlib.sha256(repr(content).encode()).hexdigest()
-
-    @cached_property
-    def grounds(self) -> "Grounds":
-        """What a report depends on, except the submission."""
-        others = sorted((name, data) for name, data in self.files.items() if name != f"{self.name}.ipynb")
-        # whether a submission is run at all decides no mark
-        settings = replace(self.settings, trust=False, isolation="best")
-        return Grounds(
-            exercise=self.exercise_digest,
-            files=_digest(others),
-            seeds=_digest(self.seeds),
-            settings=_digest(settings),
-            steps=_digest(_steps(self.config)),
-            code=self.code,
-            torch=installation.installed("torch").partition("+")[0],
-            points=_digest(self.points),
-        )
 
     def source(self) -> nbformat.NotebookNode:
         """The instructor's notebook."""
@@ -122,11 +92,11 @@ class Task:
 
 def _code_digest(course: Course, *, keep: bool) -> str:
     """:func:`.code_digest`, from the course's private folder if it was computed for these files; there it is kept."""
-    found = kept(course, CODE_FILE, bytes_digest())
+    found = course.kept(CODE_FILE, bytes_digest())
     if found is None:
         found = code_digest()
         if keep:
-            keep_value(course, CODE_FILE, bytes_digest(), found)
+            course.keep(CODE_FILE, bytes_digest(), found)
     return str(found)
 
 
@@ -152,6 +122,22 @@ class Grounds:
     code: str
     torch: str
     points: str
+
+    @classmethod
+    def of(cls, course: Course, exercise: Exercise, task: Task, *, dry_run: bool = False) -> Self:
+        """The grounds of the reports on a task, which is that of grading an exercise of a course."""
+        others = sorted((name, data) for name, data in task.files.items() if name != f"{task.name}.ipynb")
+        return cls(
+            exercise=exercise.graded_digest,
+            files=_digest(others),
+            seeds=_digest(task.seeds),
+            # whether a submission is run at all decides no mark
+            settings=_digest(replace(task.settings, trust=False, isolation="best")),
+            steps=_digest(_steps(task.config)),
+            code=_code_digest(course, keep=not dry_run),
+            torch=installation.installed("torch").partition("+")[0],
+            points=_digest(tuple((check.id, check.points) for check in exercise.checks)),
+        )
 
     def state(self, submitted: str) -> str:
         """The text that is stored with a report; ``submitted`` is the digest of the submission."""
@@ -207,11 +193,6 @@ def _steps(config: Config) -> list[str]:
             path = step if isinstance(step, str) else f"{step.__module__}.{step.__qualname__}"
             names.append(path.rpartition(".")[2] if path.startswith(("handgrad.", "nbgrader.")) else path)
     return names
-
-
-def _text_of(config: Config) -> str:
-    """A configuration as text, without the memory addresses of functions."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(_portable(config)))
 
 
 def _portable(config: Config) -> Config:

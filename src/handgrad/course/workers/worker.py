@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from handgrad import installation
 from handgrad.course.nbgrader.notebook_steps import GradebookRow, NotebookSteps
 from handgrad.course.nbgrader.preprocessors import comments
 from handgrad.course.workers.task import SubmittedFile, Task, WorkerResult, without_score
@@ -27,6 +26,7 @@ from handgrad.notebook.reading import parse_notebook
 from handgrad.notebook.text_limits import limited
 from handgrad.sandbox.fork_server import begin, warm_process
 from handgrad.sandbox.isolation import linux
+from handgrad.student import installation
 from handgrad.submission.solution_copies import solution_copies
 from handgrad.submission.submission import Submission
 

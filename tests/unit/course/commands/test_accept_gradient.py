@@ -13,9 +13,10 @@ from nbgrader.api import Gradebook
 from handgrad.course.commands.accept_gradient import accept, undo
 from handgrad.course.commands.class_page import write_class_page
 from handgrad.course.commands.export_scores import export
-from handgrad.course.commands.grade_class import report_store, stored_reports, write_feedback
+from handgrad.course.commands.grade_class import stored_reports, write_feedback
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import scores
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import CourseError
 from handgrad.report.class_summary import summarise
 from helpers.courses import WORKER, grade, make_course
@@ -152,6 +153,6 @@ def test_a_mistake_is_accepted_for_all(tmp_path: Path) -> None:
     give(course, "bob", 0.75)
     undo(course, "backprop", "dprobs", mistake=slug)
     assert points(course) == {"ann": 25, "bob": 25.75, "cid": 25.25, "dan": 26}
-    assert all(answer.undone for answer in report_store(course).accepted("backprop"))
+    assert all(answer.undone for answer in ReportStore.of(course).accepted("backprop"))
     with pytest.raises(CourseError, match="nothing was accepted for dprobs"):
         undo(course, "backprop", "dprobs")

@@ -15,7 +15,7 @@ from handgrad.course.commands import doctor
 from handgrad.course.commands.doctor import Finding, examine
 from handgrad.course.course import CONFIG, Course
 from handgrad.errors import IsolationError
-from handgrad.installation import TRIED, installed
+from handgrad.student.installation import TRIED, installed
 from helpers.paths import ROOT
 
 
@@ -111,7 +111,7 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
             raise metadata.PackageNotFoundError(name)
         return "0.0.1" if name == "numpy" else metadata.version(name)
 
-    monkeypatch.setattr("handgrad.installation.version", version)
+    monkeypatch.setattr("handgrad.student.installation.version", version)
     found = {one.what: one.remedy for one in _not_ok(None)}
     assert found.pop("not installed: nbgrader").endswith("[grade]'")
     ((what, remedy),) = found.items()
@@ -160,7 +160,7 @@ def test_every_command_says_who_can_enter(course: Course) -> None:
 def test_versions_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are those with which this project is tested; another one is named, with the tried ones."""
     pins = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
-    monkeypatch.setattr("handgrad.installation.installed", lambda name: pins.get(name, "3.11.7"))
+    monkeypatch.setattr("handgrad.student.installation.installed", lambda name: pins.get(name, "3.11.7"))
     assert _not_ok(None) == []
     monkeypatch.setitem(TRIED, "nbgrader", ("0.0.1", "0.0.1"))
     (found,) = _not_ok(None)

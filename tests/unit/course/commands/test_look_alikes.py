@@ -1,5 +1,6 @@
 """Look-alikes: what two wrote and few others did, whatever they call it; never what the exercise makes alike."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ def students(pairs: list[Pair]) -> list[tuple[str, str]]:
     return [pair.students for pair in pairs]
 
 
+def read(answers: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, AnswerCell]]:
+    """The cells of a class."""
+    return {name: {key: AnswerCell.of(cell, KNOWN) for key, cell in cells.items()} for name, cells in answers.items()}
+
+
 def digest(source: str) -> bytes:
     """What tells whether two cells are the same."""
     return AnswerCell.of(source, KNOWN).digest
@@ -46,8 +52,8 @@ def test_names_spaces_and_comments(name: str) -> None:
 def test_common_answers_weigh_nothing() -> None:
     """A class that answers in the obvious way is not asked about; two who share what nobody else wrote are."""
     crowd = {f"s{number:02}": OBVIOUS for number in range(20)}
-    assert alike(crowd, KNOWN) == []
-    pairs = alike({**crowd, "ann": ODD, "bob": RENAMED}, KNOWN)
+    assert alike(read(crowd)) == []
+    pairs = alike(read({**crowd, "ann": ODD, "bob": RENAMED}))
     assert students(pairs) == [("ann", "bob")]
     assert pairs[0].cells["dh"] == (ODD["dh"], RENAMED["dh"], 2)
 
@@ -56,7 +62,7 @@ def test_the_rarest_come_first() -> None:
     """What three share weighs less than what two share, and less than three cells are chance."""
     crowd = {f"s{number:02}": OBVIOUS for number in range(20)}
     third = {**OBVIOUS, "dh": ODD["dh"]}
-    pairs = alike({**crowd, "ann": ODD, "bob": RENAMED, "cid": third}, KNOWN)
+    pairs = alike(read({**crowd, "ann": ODD, "bob": RENAMED, "cid": third}))
     assert students(pairs) == [("ann", "bob")]
     assert list(pairs[0].cells) == ["dprobs", "dcounts", "dh"]
     assert [count for _, _, count in pairs[0].cells.values()] == [2, 2, 3]
@@ -66,9 +72,9 @@ def test_a_cell_of_many_makes_no_pairs() -> None:
     """A large class has cells that a hundred wrote: two of these hundred are not asked about for that alone."""
     crowd = {f"s{number:03}": OBVIOUS for number in range(400)}
     many = {f"t{number:02}": ODD for number in range(21)}
-    assert alike({**crowd, **many}, KNOWN) == []
+    assert alike(read({**crowd, **many})) == []
     rare = {**ODD, "dcounts": "dcounts = counts.mul(dprobs)"}
-    pairs = alike({**crowd, **many, "ann": rare, "bob": rare}, KNOWN)
+    pairs = alike(read({**crowd, **many, "ann": rare, "bob": rare}))
     assert students(pairs) == [("ann", "bob")]
     assert [count for _, _, count in pairs[0].cells.values()] == [2, 23, 23]
 

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from handgrad.cli import app
 from handgrad.course.commands.class_list import class_list
 from handgrad.course.commands.export_scores import export
-from handgrad.course.commands.grade_class import report_store
 from handgrad.course.commands.students import (
     class_rows,
     exempt,
@@ -25,6 +24,7 @@ from handgrad.course.commands.students import (
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.database import at_work
 from handgrad.course.people import read_lines
+from handgrad.course.report_store import ReportStore
 from handgrad.errors import CourseError
 from handgrad.report.students_table import students_table
 from helpers.courses import RIGHT, grade, make_course
@@ -66,7 +66,7 @@ def test_import(course: Course) -> None:
 def test_match(course: Course) -> None:
     """A number of the system is the student's at once; another name after it was said, with all that was graded."""
     grade(course, feedback=True)
-    assert {report.student for report in report_store(course).reports("backprop")} == {"u1", "guest"}
+    assert {report.student for report in ReportStore.of(course).reports("backprop")} == {"u1", "guest"}
     found = class_rows(course)
     assert next(row.handed_in for row in found.rows if row.student == "u1") == {"backprop": "11"}
     assert "guest is not in the roster" in found.unmatched[0]

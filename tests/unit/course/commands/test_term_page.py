@@ -77,7 +77,7 @@ def test_every_student_has_a_line(course: Course) -> None:
 
 def test_the_class_repeats_a_mistake(course: Course) -> None:
     """A mistake of more than one assignment is counted in each, and who made it again."""
-    term = write_term(course).term
+    term, _, _ = write_term(course)
     assert [(found.mistake, dict(found.students), found.again) for found in term.returning] == [
         ("scale", {"attention": 1, "backprop": 2}, 1)
     ]

@@ -10,8 +10,8 @@ from nbgrader.api import Gradebook
 from handgrad.course.course import Course
 from handgrad.course.nbgrader.collecting import CANVAS, MOODLE, services
 from handgrad.course.nbgrader.hand_in_dates import HandInDates, due_date, is_late
-from handgrad.course.nbgrader.owners import owner
-from handgrad.course.participants import Participant
+from handgrad.course.nbgrader.unpacking import owner
+from handgrad.course.service_lists import Participant
 from helpers.inputs import named
 
 OWNERS = {

@@ -106,8 +106,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     def by_number(number: int) -> SimpleNamespace:
         return SimpleNamespace(pw_name={uid: name for name, uid in ACCOUNTS.items()}[number])
 
-    known = SimpleNamespace(getpwnam=lambda name: SimpleNamespace(pw_uid=ACCOUNTS[name]), getpwuid=by_number)
-    monkeypatch.setattr(exchange_collector, "pwd", known)
+    monkeypatch.setattr("pwd.getpwnam", lambda name: SimpleNamespace(pw_uid=ACCOUNTS[name]))
+    monkeypatch.setattr("pwd.getpwuid", by_number)
     # nbgrader starts a program to make a gradebook, of which only the deadline is asked for
     monkeypatch.setattr("nbgrader.exchange.default.collect.Gradebook", NoGradebook)
     return Hub(tmp_path)

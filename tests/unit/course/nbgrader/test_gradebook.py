@@ -8,6 +8,7 @@ import pytest
 from nbgrader.api import Assignment, Gradebook, Student, SubmittedAssignment
 
 from handgrad.course.commands.grade_class import ClassGrading
+from handgrad.course.nbgrader.database import address
 from handgrad.report.records import Report, Verdict
 from helpers.courses import make_course
 
@@ -21,7 +22,7 @@ def grading(tmp_path: Path) -> Iterator[ClassGrading]:
 
 def opened(grading: ClassGrading) -> Gradebook:
     """The gradebook, opened by somebody else."""
-    return Gradebook(*grading.folders.database)
+    return Gradebook(*address(grading.course))
 
 
 def report(grading: ClassGrading, student: str) -> Report:

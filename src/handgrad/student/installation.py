@@ -6,7 +6,7 @@ This module needs the standard library only.
 import json
 import platform
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
@@ -62,13 +62,7 @@ class Installed:
 
 
 def installed(name: str) -> str:
-    """The version of a package in this environment, or of Python.
-
-    Raises
-    ------
-    importlib.metadata.PackageNotFoundError
-        It is not installed.
-    """
+    """The version of a package in this environment, or of Python; a PackageNotFoundError if it is not installed."""
     return platform.python_version() if name == "python" else version(name)
 
 
@@ -89,26 +83,22 @@ def untried(*names: str) -> list[Installed]:
 def too_old() -> list[Installed]:
     """The installed packages that are older than handgrad's own requirements allow."""
     found = []
-    for name, lowest in _requirements():
+    for text in requires("handgrad") or ():
+        parts = re.match(r"([\w.-]+)>=([\d.]+)", text)
+        if not parts or re.search(r"extra == .dev", text):
+            continue
         try:
-            here = version(name)
+            here = version(parts[1])
         except PackageNotFoundError:
             continue
-        if _numbers(here) < _numbers(lowest):
-            found.append(Installed(name, here, f"needed: >={lowest}"))
+        if _numbers(here) < _numbers(parts[2]):
+            found.append(Installed(parts[1], here, f"needed: >={parts[2]}"))
     return found
 
 
 def newer(old: Iterable[Installed]) -> str:
     """The command that installs packages that :func:`too_old` found in versions that handgrad needs."""
     return " ".join([pip(), *(f"'{one.name}{one.meant.removeprefix('needed: ')}'" for one in old)])
-
-
-def _requirements() -> Iterator[tuple[str, str]]:
-    """Every package that handgrad needs, but those of its development, with the lowest version."""
-    for text in requires("handgrad") or ():
-        if (parts := re.match(r"([\w.-]+)>=([\d.]+)", text)) and not re.search(r"extra == .dev", text):
-            yield parts[1], parts[2]
 
 
 def _numbers(text: str) -> tuple[int, ...]:

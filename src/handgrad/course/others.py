@@ -1,14 +1,21 @@
-"""Who besides the instructor can enter a course's folder, and the command that keeps them out."""
+"""Who besides the instructor can enter a course's folder, or has a file of it open, as far as the system says so."""
 
 import os
 import shlex
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from handgrad.course.course import Course
+from handgrad.report.names import shown
 
-__all__ = ["Visitors", "visitors"]
+__all__ = ["Visitors", "account_name", "holders", "visitors"]
+
+LONGEST = 80
+"""Characters of a command that are told."""
+PROCESSES = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def visitors(course: Course) -> Visitors | None:
         return None
     command = f"chmod {'o' if shared else 'go'}-rwx {shlex.quote(str(root))}"
     if os.geteuid() not in (0, status.st_uid):
-        return Visitors(who, f"ask {_name(status.st_uid)}, who owns it, to run: {command}")
+        return Visitors(who, f"ask {account_name(status.st_uid)}, who owns it, to run: {command}")
     return Visitors(who, f"to close it, run: {command}")
 
 
@@ -51,7 +58,7 @@ def _others(status: os.stat_result) -> str:
     import grp  # noqa: PLC0415 - Windows has none
 
     with suppress(KeyError):
-        group, owner = grp.getgrgid(status.st_gid), _name(status.st_uid)
+        group, owner = grp.getgrgid(status.st_gid), account_name(status.st_uid)
         # most systems give each user a group of the same name
         if group.gr_name == owner and not {*group.gr_mem} - {owner}:
             return ""
@@ -59,9 +66,41 @@ def _others(status: os.stat_result) -> str:
     return ""
 
 
-def _name(uid: int) -> str:
+def account_name(uid: int) -> str:
+    """The name of an account; its number if it has no name."""
     import pwd  # noqa: PLC0415 - Windows has none
 
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return f"the user {uid}"
+
+
+def holders(path: Path) -> list[str]:
+    """The other processes that have a database at ``path``, or its journal, open, in words; none if it is not known."""
+    wanted = {str(path.resolve()) + suffix for suffix in ("", "-journal", "-wal", "-shm")}
+    found = []
+    for folder in sorted(PROCESSES.glob("[0-9]*"), key=lambda folder: int(folder.name)):
+        if int(folder.name) != os.getpid() and wanted.intersection(_opened(folder)):
+            found.append(f"process {folder.name} of {_user(folder)}: {_command(folder)}")
+    return found
+
+
+def _opened(folder: Path) -> Iterable[str]:
+    """The paths of the files that a process has open; nothing if it is another user's."""
+    with suppress(OSError):
+        for link in (folder / "fd").iterdir():
+            with suppress(OSError):
+                yield str(link.readlink())
+
+
+def _user(folder: Path) -> str:
+    with suppress(KeyError, OSError):
+        return shown(folder.owner())
+    return "somebody"
+
+
+def _command(folder: Path) -> str:
+    with suppress(OSError):
+        words = (folder / "cmdline").read_bytes().split(b"\0")
+        return shown(" ".join(word.decode("utf-8", "replace") for word in words).strip()[:LONGEST])
+    return "unknown"

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from typer.testing import CliRunner
 
-from handgrad import cli, installation
+from handgrad import cli
 from handgrad.course.commands import check_notebook
 from handgrad.course.course import Course
 from handgrad.course.nbgrader import preprocessors
@@ -20,6 +20,7 @@ from handgrad.course.workers.task import Task
 from handgrad.course.workers.worker import AssignmentWorker
 from handgrad.errors import IsolationError
 from handgrad.exercise.exercise import Exercise
+from handgrad.student import installation
 from helpers.paths import ROOT
 
 VERSIONS: dict[str, str] = {}
