@@ -26,6 +26,7 @@ __all__ = [
     "Raised",
     "Seen",
     "Session",
+    "compared_in",
     "listen",
     "listen_to",
     "names_in",
@@ -409,22 +410,12 @@ def listen() -> None:
         listen_to(shell)
 
 
-def checked_in(source: str) -> Iterator[str]:
-    """The gradients that a cell gives to ``cmp``, by their names: ``dprobs`` of ``cmp('probs', dprobs, probs)``."""
-    for node in ast.walk(tree_of(source) or ast.Module([], [])):
-        match node:
-            case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), ast.Name(gradient), *_]):
-                if gradient == f"d{name}":
-                    yield gradient
-
-
-def called_in(source: str) -> Iterator[tuple[str, str]]:
-    """What a cell gives to ``cmp`` without a name: ``cmp('x', f(dy, x)[0], x)`` has ``dx``, ``f(dy, x)[0]``."""
+def compared_in(source: str) -> Iterator[tuple[str, ast.expr]]:
+    """The gradients that a cell gives to ``cmp``: ``dx`` and ``f(dy, x)[0]`` of ``cmp('x', f(dy, x)[0], x)``."""
     for node in ast.walk((tree_of(source) if "cmp" in source else None) or ast.Module([], [])):
         match node:
             case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), answer, *_]):
-                if not isinstance(answer, ast.Name):
-                    yield f"d{name}", ast.unparse(answer)
+                yield f"d{name}", answer
 
 
 def listen_to(shell: Any) -> None:
@@ -442,7 +433,8 @@ def listen_to(shell: Any) -> None:
             if info.store_history:
                 source = shell.transform_cell(info.raw_cell)
                 session.begin(shell.execution_count, source)
-                without_value[:] = [name for name in checked_in(source) if name not in shell.user_ns]
+                checked = [name for name, answer in compared_in(source) if getattr(answer, "id", None) == name]
+                without_value[:] = [name for name in checked if name not in shell.user_ns]
                 shell.user_ns.update(dict.fromkeys(without_value))
 
     def end(result: Any) -> None:
