@@ -21,9 +21,9 @@ from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass, times_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, explain, progress_file, progress_map, released_cells
+from handgrad.student import card, explain, progress_file, progress_map
 from handgrad.student.card import Card
-from handgrad.student.course_progress import course_progress
+from handgrad.student.course_progress import course_progress, released
 from handgrad.student.course_progress import html as course_html
 from handgrad.student.course_progress import text as course_text
 from handgrad.student.heatmap import HeatMap
@@ -149,9 +149,10 @@ def progress() -> None:
             return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
-    parts = released_cells.parts()
+    exercise = released(Path())
+    parts = exercise.headings if exercise else {}
     # those beside the released folder in which the notebook is
-    course = course_progress(Path()) if released_cells.FILE.is_file() else []
+    course = course_progress(Path()) if exercise else []
     html, text = progress_map.html(state, parts), progress_map.text(state, parts)
     if len(course) > 1:
         html, text = html + course_html(course), f"{text}\n\nThe course: {course_text(course)}"

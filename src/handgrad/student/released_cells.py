@@ -1,23 +1,18 @@
-"""The locked cells as they were released, from ``exercise.json`` beside the notebook, and the runs that differ."""
+"""The locked cells as they were released, and the runs that differ."""
 
 import ast
 import difflib
 import functools
 import itertools
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from handgrad.report.parts import headings
+from handgrad.student.course_progress import released
 from handgrad.student.session import CellRun, names_in, tree_of
 
-__all__ = ["EditedCell", "edited_cell", "parts"]
+__all__ = ["EditedCell", "edited_cell"]
 
-FILE = Path("exercise.json")
-PARAMETERS = "parameters"
-"""The cell with this tag is meant to be changed."""
 SIMILAR = 0.6
 MOST_LINES = 2
 
@@ -32,70 +27,16 @@ class EditedCell(NamedTuple):
 
 def edited_cell(runs: Sequence[CellRun]) -> EditedCell | None:
     """The first locked cell whose last run was not as released; None if all were, or no file tells."""
-    released = _released()
+    exercise = released(Path())
+    locked = exercise.locked if exercise else {}
     last: dict[str, EditedCell | None] = {}
-    for run in reversed(runs if released else ()):
-        same = [grade_id for grade_id, source in released.items() if _is_same(run.source, source)]
+    for run in reversed(runs if locked else ()):
+        same = [grade_id for grade_id, source in locked.items() if _is_same(run.source, source)]
         last |= {grade_id: None for grade_id in same if grade_id not in last}
-        for grade_id, source in released.items() if not same else ():
+        for grade_id, source in locked.items() if not same else ():
             if grade_id not in last and _is_like(run, source):
                 last[grade_id] = EditedCell(grade_id, run, _difference(run.source, source))
-    return next((found for grade_id in released if (found := last.get(grade_id))), None)
-
-
-def parts() -> Mapping[str, str]:
-    """The part of the exercise, a heading, to which each gradient belongs; empty if no file tells."""
-    with suppress(OSError):
-        return _headings(FILE.resolve(), FILE.stat().st_mtime)
-    return {}
-
-
-def _released() -> Mapping[str, str]:
-    """The sources of the locked cells, by their grade_ids."""
-    with suppress(OSError):
-        return _sources(FILE.resolve(), FILE.stat().st_mtime)
-    return {}
-
-
-# the file is the student's own: whatever is wrong with it, there is only nothing to say
-_WRONG_FILE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-
-
-@functools.lru_cache(maxsize=4)
-def _headings(path: Path, _: float) -> Mapping[str, str]:
-    with suppress(*_WRONG_FILE):
-        cells = _cells(path)
-        found = headings((cell["cell_type"] == "markdown", _name(cell), "".join(cell["source"])) for cell in cells)
-        checks = {name.removeprefix("check_"): part for name, part in found.items() if name.startswith("check_")}
-        return {**checks, **found}
-    return {}
-
-
-@functools.lru_cache(maxsize=4)
-def _sources(path: Path, _: float) -> Mapping[str, str]:
-    with suppress(*_WRONG_FILE):
-        return {
-            _name(cell): "".join(cell["source"])
-            for cell in _cells(path)
-            if cell["cell_type"] == "code" and _is_locked(cell["metadata"])
-        }
-    return {}
-
-
-def _cells(path: Path) -> list[dict[str, Any]]:
-    cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["notebook"]["cells"]
-    return cells
-
-
-def _name(cell: Mapping[str, Any]) -> str:
-    name: str = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
-    return name
-
-
-def _is_locked(metadata: Mapping[str, Any]) -> bool:
-    marks = metadata.get("nbgrader", {})
-    is_given = marks.get("locked") and not marks.get("grade") and not marks.get("solution")
-    return bool(is_given) and PARAMETERS not in metadata.get("tags", ())
+    return next((found for grade_id in locked if (found := last.get(grade_id))), None)
 
 
 @functools.lru_cache(maxsize=2048)
