@@ -10,8 +10,8 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from handgrad.notebook.execution import MAX_CACHED, parse
 from handgrad.notebook.shell import to_python, without_heading
+from handgrad.notebook.trees import MAX_CACHED, MAX_SOURCE, parse
 
 __all__ = [
     "ParsedCell",
@@ -27,11 +27,8 @@ __all__ = [
     "last_line_that_writes",
     "same",
     "statements_of",
-    "tree_of",
 ]
 
-MAX_SOURCE = 1_000_000
-"""Characters of the longest cell that is parsed."""
 _MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
 """A cell magic that is followed by Python."""
 _TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
@@ -203,18 +200,6 @@ def _parsed_cell(source: str) -> ParsedCell | None:
         return None
     lines = io.StringIO(text if text.endswith("\n") else text + "\n", newline=None).readlines()
     return ParsedCell(tuple(lines), tuple(statements_of(tree.body)), magic is not None)
-
-
-def tree_of(source: str) -> ast.Module | None:
-    """The syntax tree of a source, without warnings; None if it is not Python, or too long or too deep to tell."""
-    if len(source) > MAX_SOURCE:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return parse(source)
-    except (RecursionError, MemoryError):
-        return None
 
 
 def assigned(source: str, name: str) -> bool:

@@ -11,7 +11,7 @@ import torch
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.gradients.mistakes.mistake import listed
-from handgrad.notebook.execution import parse
+from handgrad.notebook.trees import tree_of
 from handgrad.own_forward_pass.answers import Answer, Answers
 from handgrad.own_forward_pass.explanations import Explanations
 from handgrad.own_forward_pass.graphs import Graphs
@@ -455,7 +455,7 @@ def _once(rows: Iterable[Row]) -> list[Row]:
 
 def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
     """The names that the statements of a cell assign, with the line of the statement."""
-    tree = parse(cell.source)
+    tree = tree_of(cell.source)
     for statement in tree.body if tree else ():
         for name in sorted(assigned_names(statement)):
             yield name, statement.lineno
@@ -464,7 +464,7 @@ def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
 def _shown_lines(cells: Sequence[Cell]) -> Iterator[tuple[int, int]]:
     """Cells and lines of the statements that only show or test something: ``print(...)``, ``assert ...``."""
     for cell in cells:
-        tree = parse(cell.source)
+        tree = tree_of(cell.source)
         for node in ast.walk(tree) if tree else ():
             if isinstance(node, (ast.Expr, ast.Assert)):
                 yield from ((cell.number, line) for line in range(node.lineno, (node.end_lineno or 0) + 1))

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import torch
 
-from handgrad.notebook.execution import parse
+from handgrad.notebook.trees import tree_of
 from handgrad.own_forward_pass.answers import Answers, agree
 from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.marks import MARKS
@@ -183,12 +183,9 @@ class _Matching:
 
 def _expression(line: str) -> ast.expr | None:
     """The value of an assignment; None if it is none."""
-    try:
-        match parse(line):
-            case ast.Module(body=[ast.Assign(value=value)]):
-                return value
-    except RecursionError:  # not written by hand
-        pass
+    match tree_of(line):
+        case ast.Module(body=[ast.Assign(value=value)]):
+            return value
     return None
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from handgrad.notebook.trees import tree_of
 from handgrad.student.course_progress import released
-from handgrad.student.session import CellRun, names_in, tree_of
+from handgrad.student.session import CellRun, names_in
 
 __all__ = ["EditedCell", "edited_cell"]
 

@@ -8,7 +8,6 @@ import ast
 import functools
 import re
 import sys
-import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ import torch
 
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
+from handgrad.notebook.trees import bound_in, root_of, tree_of
 
 __all__ = [
     "CellRun",
@@ -30,10 +30,8 @@ __all__ = [
     "listen",
     "listen_to",
     "names_in",
-    "root_of",
     "running_shell",
     "session_of",
-    "tree_of",
 ]
 
 MAX_NODES = 100_000
@@ -94,23 +92,12 @@ class Names(NamedTuple):
     calls_backward: bool = False
 
 
-def tree_of(source: str) -> ast.Module | None:
-    """The syntax of a cell; None if it is not Python."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
 @functools.lru_cache(maxsize=512)
 def names_in(source: str) -> Names | None:
     """The variables of a cell; None if it is not Python."""
     tree = tree_of(source)
     if tree is None:
         return None
-    bound: set[str] = set()
     modified: set[str] = set()
     loaded: set[str] = set()
     calls_backward = False
@@ -125,36 +112,10 @@ def names_in(source: str) -> Names | None:
                 calls_backward |= method == "backward"
                 if method.endswith("_") and not method.endswith("__"):
                     modified.add(root_of(value))
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                bound.add(name)
-            case ast.alias():
-                bound.add((node.asname or node.name).partition(".")[0])
             case ast.Name(id=name, ctx=ast.Load()):
                 loaded.add(name)
-    bound |= set(_assigned(tree))
-    return Names(frozenset(bound), frozenset(modified - {""}), frozenset(loaded), calls_backward)
-
-
-def _assigned(tree: ast.Module) -> Iterator[str]:
-    """The names that are assigned outside functions, classes and comprehensions, but not by ``+=``."""
-    waiting: list[ast.AST] = [*tree.body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)):
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        children = ast.iter_child_nodes(node)
-        if isinstance(node, ast.AugAssign):
-            children = iter([node.value])
-        waiting += children
-
-
-def root_of(node: ast.expr) -> str:
-    """The variable in ``x[0].data``; empty if there is none."""
-    while isinstance(node, (ast.Subscript, ast.Attribute)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
+    bound = frozenset(bound_in(tree, augmented=False))
+    return Names(bound, frozenset(modified - {""}), frozenset(loaded), calls_backward)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from types import ModuleType
 
 import torch
 
-from handgrad.notebook.syntax import ParsedCell, tree_of
+from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.trees import bound_by, bound_in, tree_of
 
 __all__ = ["POWER", "REAL", "LeftOut", "PlainCell", "in_double", "plain_cells", "real", "real_power"]
 
@@ -132,7 +133,8 @@ class _Names:
     @functools.cached_property
     def known(self) -> frozenset[str]:
         """Computed only if a cell says a name that is one of Python's own."""
-        return frozenset([*self._setup, *(name for text in self._texts for name in _bound(_tree(text)))])
+        nodes = (node for text in self._texts for node in ast.walk(_tree(text)))
+        return frozenset(self._setup).union(*map(bound_by, nodes))
 
 
 class _Reasons(ast.NodeVisitor):
@@ -448,57 +450,10 @@ def _tree(text: str) -> ast.Module:
     return copy.deepcopy(tree_of(text)) or ast.Module([], [])
 
 
-def _bound(tree: ast.AST) -> Iterator[str]:
-    """Every name that is bound anywhere in a tree."""
-    for node in ast.walk(tree):
-        yield from _bound_by(node)
-
-
-def _bound_by(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-            yield name
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.arg(arg=name):
-            yield name
-        case ast.alias():
-            yield (node.asname or node.name).split(".")[0]
-        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-            yield name
-        case ast.MatchMapping(rest=str(name)):
-            yield name
-
-
-def _assigned(tree: ast.Module) -> Iterator[str]:
+def _assigned(tree: ast.Module) -> set[str]:
     """The names that the statements of a cell give a value: in functions only those that are declared global."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-            for part in ast.walk(node):
-                if isinstance(part, ast.Global):
-                    yield from part.names
-        elif isinstance(node, ast.AugAssign):
-            waiting.append(node.value)
-        elif not isinstance(
-            node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Delete
-        ):
-            yield from _bound_by(node)
-            waiting += ast.iter_child_nodes(node)
-
-
-def _bound_outside(node: ast.AST) -> Iterator[str]:
-    """The names that a statement, or a part of one, binds outside of the functions and classes in it."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            yield from _bound_by(node)
-            waiting += ast.iter_child_nodes(node)
+    declared = (node.names for node in ast.walk(tree) if isinstance(node, ast.Global))
+    return bound_in(tree, augmented=False).union(*declared)
 
 
 class _Plain:
@@ -572,7 +527,7 @@ class _Plain:
         why = "a magic" if text.startswith(("%", "!")) else reasons[0]
         self._left_out.append(LeftOut(line, text, why))
         for part in parts:
-            self.unbound.update(_bound_outside(part))
+            self.unbound |= bound_in(part)
 
 
 def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:

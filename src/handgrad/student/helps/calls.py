@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from handgrad.notebook.trees import tree_of
 from handgrad.student import check, progress_file
-from handgrad.student.session import compared_in, session_of, tree_of
+from handgrad.student.session import compared_in, session_of
 
 if TYPE_CHECKING:
     from handgrad.student.helps.forward_code import ForwardCode
