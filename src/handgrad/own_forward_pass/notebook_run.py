@@ -130,19 +130,14 @@ class NotebookRun:
     def cause_of(self, stop: Stop) -> Stop:
         """The first statement that raised because of which this one lacks a name; the same one if it lacks none."""
         missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
-        earlier = self.stops[: self.stops.index(stop)]
+        earlier = self.stops[: self.stops.index(stop)] if missing else []
         made = next((one for one in earlier if missing and missing[1] in one.names), None)
         return self.cause_of(made) if made else stop
 
     def first_causes(self) -> list[Stop]:
         """The statements that raised, without those that lack what an earlier one of them should have made."""
-        found, lost = [], set[str]()
-        for stop in self.stops:
-            missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
-            if not (missing and missing[1] in lost) and not (self.out_of_time and stop.error == "TimeLimit"):
-                found.append(stop)
-            lost |= stop.names
-        return found
+        stops = [stop for stop in self.stops if not (self.out_of_time and stop.error == "TimeLimit")]
+        return [stop for stop in stops if self.cause_of(stop) is stop]
 
     def objects(self) -> dict[int, str]:
         """The names of the notebook's objects, and of those in its lists, by identity."""
