@@ -8,14 +8,23 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
-from handgrad.notebook import conflicts, tidying
+from handgrad.notebook import conflicts, fences, marimo, scripts, tidying
 from handgrad.notebook.cell_names import cell_name
-from handgrad.notebook.exports import READERS
 from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
+from handgrad.notebook.text_cells import notebook_of
 from handgrad.notebook.untrusted_files import escaped, in_quotes, read_file
 
-__all__ = ["is_export", "is_notebook", "notebook_name", "parse_notebook", "read_content", "read_notebook"]
+__all__ = [
+    "is_export",
+    "is_notebook",
+    "notebook_name",
+    "parse_markdown",
+    "parse_notebook",
+    "parse_script",
+    "read_content",
+    "read_notebook",
+]
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -73,7 +82,7 @@ def read_notebook(path: Path, inside: Path | None = None) -> NotebookNode:
 def parse_notebook(data: bytes, where: str) -> NotebookNode:
     """The notebook in the bytes of the file ``where``, in nbformat 4.
 
-    By its suffix it is JSON, a Python file or a Markdown file (:mod:`handgrad.notebook.exports`). What had to be
+    By its suffix it is JSON, a Python file or a Markdown file. What had to be
     repaired is in its note (:mod:`handgrad.notebook.notes`).
 
     Raises
@@ -82,7 +91,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
         It is not a notebook; the message gives the reason.
     """
     found = _NAME.fullmatch(where)
-    parse = READERS.get(found["suffix"].lower() if found else "", tidying.parse)
+    parse = _READERS.get(found["suffix"].lower() if found else "", tidying.parse)
     text = _decoded(data, where, is_strict=parse is tidying.parse)
     if not text.strip():
         raise SubmissionError(f"{where} is empty: save the notebook and hand it in again.")
@@ -151,3 +160,33 @@ def read_content(path: Path, inside: Path | None = None) -> bytes:
         return read_file(path, inside).content
     except FileNotFoundError:
         raise SubmissionError(f"there is no notebook at {escaped(path)}: no such file.") from None
+
+
+def parse_script(text: str) -> NotebookNode:
+    """The notebook in a Python file: of marimo, or exported by jupytext, nbconvert, Colab, Databricks or an editor.
+
+    A file without marks is one cell.
+    """
+    if not marimo.is_marimo(text):
+        return notebook_of(scripts.cells_of(text))
+    notebook = notebook_of(marimo.cells_of(text))
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code" and ParsedCell.of(cell.source) is None:
+            add_note(notebook, f"Cell {number} is not Python.")
+    return notebook
+
+
+def parse_markdown(text: str) -> NotebookNode:
+    """The notebook in a Markdown file: of jupytext, MyST, R Markdown, Quarto, pandoc or nbconvert."""
+    return notebook_of(fences.cells_of(text))
+
+
+_READERS: dict[str, Callable[[str], NotebookNode]] = {
+    ".py": parse_script,
+    ".txt": parse_script,
+    ".md": parse_markdown,
+    ".markdown": parse_markdown,
+    ".rmd": parse_markdown,
+    ".qmd": parse_markdown,
+}
+"""What reads a text file with a notebook, by its suffix."""
