@@ -4,7 +4,7 @@ import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -24,7 +24,6 @@ _VIEW_METHODS = frozenset((
 _PASSED_ON = ("enumerate", "zip", "reversed", "list", "tuple", "iter")
 """Functions whose items are those of their arguments."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_Place = TypeVar("_Place")
 
 
 class StatementPosition(NamedTuple):
@@ -105,12 +104,14 @@ class AnswerPlaces:
         return found
 
 
-def with_second_names(steps: Mapping[_Place, Statement], gradients: Collection[str]) -> dict[_Place, Statement]:
+def with_second_names(
+    steps: Mapping[StatementPosition, Statement], gradients: Collection[str]
+) -> dict[StatementPosition, Statement]:
     """The statements of a notebook, in order; each with the ``gradients`` among what it assigns by other names.
 
     Names of other gradients do not count: ``dlogits = dnorm_logits`` begins another answer.
     """
-    found: dict[_Place, Statement] = {}
+    found: dict[StatementPosition, Statement] = {}
     known = _SecondNames(gradients)
     for place, step in steps.items():
         more = known.written_by(step.node) - {name for name, written in step.assignments if written}
