@@ -3,7 +3,7 @@
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,12 +20,13 @@ from handgrad.own_forward_pass.known_exercise import ExerciseLines, Match, match
 from handgrad.own_forward_pass.marks import assigned_names
 from handgrad.own_forward_pass.names import tensors_of_gradient
 from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, Stop
-from handgrad.report.records import Comparison, Diagnosis, Outcome
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 
 __all__ = ["Findings", "Row", "find"]
 
 MOST_STOPS = 5
 """Statements that raised, and are listed."""
+_POINTS: Mapping[str, float] = {"passed": 1.0, "partial": 0.5}
 
 
 @dataclass
@@ -50,10 +51,20 @@ class Row:
     comparison: Comparison | None = None
     diagnosis: Diagnosis | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The row as plain data."""
-        comparison = self.comparison and self.comparison.to_dict()
-        return {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
+    def verdict(self) -> Verdict:
+        """The row as it is in a report."""
+        return Verdict(
+            f"check_{self.variable}",
+            self.variable,
+            self.outcome,
+            _POINTS.get(self.outcome, 0.0),
+            1.0,
+            self.comparison,
+            self.diagnosis,
+            self.message,
+            self.tensor,
+            f"cell {self.cell}, line {self.line}" if self.cell else "",
+        )
 
 
 @dataclass
@@ -78,8 +89,8 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The findings as plain data."""
-        return {**asdict(self), "rows": [row.to_dict() for row in self.rows]}
+        """The findings as plain data, the rows as verdicts."""
+        return {**vars(self), "rows": [row.verdict().to_dict() for row in self.rows]}
 
 
 def find(
