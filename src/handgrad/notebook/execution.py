@@ -29,7 +29,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from handgrad.notebook import tracebacks, untrusted_json
 from handgrad.notebook.missing_packages import is_lacking, one_by_one, place_in, put_stand_ins, statements_after
 from handgrad.notebook.shell import AWAIT, Shell, execute, the_shell, to_python, without_heading
-from handgrad.notebook.trees import parse
+from handgrad.notebook.trees import magic_in, parse
 
 __all__ = [
     "CellError",
@@ -176,15 +176,9 @@ def _shows_a_value(text: str, last: ast.stmt) -> bool:
 def _python_body(statements: Sequence[ast.stmt]) -> str | None:
     """The body of the cell magic that a cell consists of, as Python; None if it has none, or runs no Python."""
     match statements:
-        case [
-            ast.Expr(
-                value=ast.Call(
-                    func=ast.Attribute(attr="run_cell_magic"),
-                    args=[ast.Constant(value="time" | "capture"), _, ast.Constant(value=str(body))],
-                )
-            )
-        ]:
-            return to_python(body)
+        case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_cell_magic")) as call)]:
+            magic, body = magic_in(call)
+            return to_python(body) if magic in ("time", "capture") else None
     return None
 
 

@@ -10,9 +10,9 @@ from nbformat import NotebookNode
 from handgrad.errors import SubmissionError
 from handgrad.notebook import conflicts, fences, marimo, scripts, tidying
 from handgrad.notebook.cell_names import cell_name
-from handgrad.notebook.notes import add_note
 from handgrad.notebook.syntax import ParsedCell, same
 from handgrad.notebook.text_cells import notebook_of
+from handgrad.notebook.tidying import add_note
 from handgrad.notebook.untrusted_files import escaped, in_quotes, read_file
 
 __all__ = [
@@ -83,7 +83,7 @@ def parse_notebook(data: bytes, where: str) -> NotebookNode:
     """The notebook in the bytes of the file ``where``, in nbformat 4.
 
     By its suffix it is JSON, a Python file or a Markdown file. What had to be
-    repaired is in its note (:mod:`handgrad.notebook.notes`).
+    repaired is in its note (:func:`.tidying.note_of`).
 
     Raises
     ------

@@ -9,10 +9,13 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from handgrad.notebook import notes, untrusted_json
+from handgrad.notebook import untrusted_json
 from handgrad.notebook.cell_names import cell_name, execution_count
 
-__all__ = ["parse", "text_of"]
+__all__ = ["add_note", "note_of", "parse", "text_of"]
+
+_NOTE = "handgrad_note"
+"""Key of a notebook's metadata for what had to be repaired in its file; what a file has there is not read."""
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _EMPTY = {
@@ -34,7 +37,7 @@ def parse(text: str) -> NotebookNode:
     """The notebook in ``text``, in nbformat 4, valid and without outputs.
 
     nbformat refuses a whole notebook for one invalid output, one invalid piece of metadata, one odd cell or one
-    duplicate id. Here they are removed or replaced. A note (:mod:`handgrad.notebook.notes`) names the odd cells.
+    duplicate id. Here they are removed or replaced. The note (:func:`note_of`) names the odd cells.
 
     Raises
     ------
@@ -47,6 +50,16 @@ def parse(text: str) -> NotebookNode:
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(lines[0][:200]) from error
+
+
+def add_note(notebook: NotebookNode, text: str) -> None:
+    """Add a sentence to the note about the ``notebook``."""
+    notebook.metadata[_NOTE] = f"{note_of(notebook)} {text}".strip()
+
+
+def note_of(notebook: NotebookNode) -> str:
+    """What had to be repaired when its file was read, in sentences; empty if nothing had to."""
+    return str(notebook.metadata.get(_NOTE, ""))
 
 
 def text_of(notebook: NotebookNode) -> str:
@@ -63,7 +76,7 @@ def _tidied(notebook: Any) -> NotebookNode:
     is_old = isinstance(version, (int, float)) and version < newest
     tidy = nbformat.v4.new_notebook()
     tidy.metadata.update(_metadata(notebook, "notebook"))
-    tidy.metadata.pop(notes.KEY, None)
+    tidy.metadata.pop(_NOTE, None)
     ids: set[str] = set()
     odd = []
     for position, cell in enumerate(_cells(notebook), start=1):
@@ -75,7 +88,7 @@ def _tidied(notebook: Any) -> NotebookNode:
         odd += [f"{cell_name(cell if isinstance(cell, dict) else {}, position)} {what}."] if what else []
     if odd:
         more = [f"{len(odd) - _MOST_NAMED} more cells are odd."] if len(odd) > _MOST_NAMED else []
-        notes.add_note(tidy, " ".join(odd[:_MOST_NAMED] + more))
+        add_note(tidy, " ".join(odd[:_MOST_NAMED] + more))
     return tidy
 
 

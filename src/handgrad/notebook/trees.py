@@ -5,7 +5,7 @@ import functools
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["MAX_CACHED", "MAX_SOURCE", "bound_by", "bound_in", "parse", "root_of", "tree_of"]
+__all__ = ["MAX_CACHED", "MAX_SOURCE", "bound_by", "bound_in", "magic_in", "parse", "root_of", "tree_of"]
 
 MAX_CACHED = 2_500
 """Characters of the longest text whose tree is cached: 256 trees are 3 MB of usual cells, 250 MB of `a=1` lines."""
@@ -77,6 +77,17 @@ def bound_in(tree: ast.AST, *, augmented: bool = True) -> set[str]:
         elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_OWN_NAMES)):
             waiting += ast.iter_child_nodes(node)
     return names
+
+
+def magic_in(node: ast.AST) -> tuple[str, str]:
+    """The name and the code of the magic that a call of IPython's stands for, such as ``%%time``; empty if it is none."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(attr="run_cell_magic" | "run_line_magic"),
+            args=[ast.Constant(value=str(name)), *_, ast.Constant(value=str(code))],
+        ):
+            return name, code
+    return "", ""
 
 
 def root_of(node: ast.AST) -> str:

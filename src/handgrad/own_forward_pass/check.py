@@ -14,7 +14,7 @@ from handgrad import __version__
 from handgrad.errors import HandgradError, SubmissionError
 from handgrad.notebook import untrusted_json
 from handgrad.notebook.cell_names import execution_count
-from handgrad.notebook.notes import note_of
+from handgrad.notebook.tidying import note_of
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.notebook_run import TimeLimits
 from handgrad.report.records import Report
@@ -128,7 +128,7 @@ class OwnCheck:
         request = {
             "cells": [{"number": number, "source": source} for number, source in cells.items()],
             "limits": asdict(self.limits),
-            "exercises": [exercise.to_dict() for exercise in self.exercises],
+            "exercises": [asdict(exercise) for exercise in self.exercises],
             "renames": dict(self.renames),
             "died": dict(died),
         }

@@ -121,7 +121,7 @@ class _Finder:
         found = Findings(_once(rows.values()), notes=self._notes())
         if match:
             found.rows, found.exercise = self._in_exercise(rows, match), match.name
-            found.notes += match.notes
+            found.notes += [match.note] if match.note else []
         if not found.rows:
             found.why_not = self._why_no_answer()
         return found

@@ -26,7 +26,7 @@ from handgrad.notebook.trees import bound_by, bound_in, tree_of
 __all__ = ["POWER", "REAL", "LeftOut", "PlainCell", "in_double", "plain_cells", "real", "real_power"]
 
 POWER, REAL = "_real_power", "_real"
-"""The names under which plain cells call :func:`real_power` in place of ``**``, and :func:`real`."""
+"""The names under which plain cells call :func:`real_power` in place of ``pow``, and :func:`real`."""
 _LISTS = json.loads(files("handgrad.submission").joinpath("plain_names.json").read_text(encoding="utf-8"))
 _MODULES, _BUILTINS, _NEVER = (frozenset(_LISTS[name]) for name in ("modules", "builtins", "never"))
 _STORED, _TYPES = (frozenset(_LISTS[name]) for name in ("stored", "types"))
@@ -302,39 +302,36 @@ class _Double(ast.NodeTransformer):
 
 
 class _Real(ast.NodeTransformer):
-    """Calls :func:`real` for what calls and operators give."""
+    """Calls :func:`real` for what powers give, and if ``every``, for what all calls and operators give."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        return self._checked(node)
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        return self._checked(node)
-
-    def _checked(self, node: ast.expr) -> ast.AST:
-        self.generic_visit(node)
-        return ast.copy_location(ast.Call(ast.Name(REAL, ast.Load()), [node], []), node)
-
-
-class _RealPower(ast.NodeTransformer):
-    """Calls :func:`real_power` for powers."""
+    def __init__(self, every: bool) -> None:
+        self.every = every
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id == "pow" and isinstance(node.ctx, ast.Load):
             node.id = POWER
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return _checked(node) if self.every else node
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return _power(node, node.left, node.right) if _can_be_complex(node.op, node.right) else node
+        return _checked(node) if self.every or _can_be_complex(node.op, node.right) else node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
         if _can_be_complex(node.op, node.value):
             read = copy.deepcopy(node.target)
             read.ctx = ast.Load()
-            power = _power(node, read, node.value)
-            return ast.copy_location(ast.Assign([node.target], power), node)
+            power = ast.BinOp(read, node.op, node.value)
+            return ast.copy_location(ast.Assign([node.target], _checked(ast.copy_location(power, node))), node)
         return node
+
+
+def _checked(node: ast.expr) -> ast.expr:
+    return ast.copy_location(ast.Call(ast.Name(REAL, ast.Load()), [node], []), node)
 
 
 def _can_be_complex(operator: ast.operator, exponent: ast.expr) -> bool:
@@ -342,10 +339,6 @@ def _can_be_complex(operator: ast.operator, exponent: ast.expr) -> bool:
     number = exponent.operand if isinstance(exponent, ast.UnaryOp) else exponent
     is_whole = isinstance(number, ast.Constant) and isinstance(number.value, int)
     return isinstance(operator, ast.Pow) and not is_whole
-
-
-def _power(place: ast.AST, base: ast.expr, exponent: ast.expr) -> ast.expr:
-    return ast.copy_location(ast.Call(ast.Name(POWER, ast.Load()), [base, exponent], []), place)
 
 
 def real_power(base: object, exponent: object) -> object:
@@ -476,9 +469,7 @@ class _Plain:
         reasons = _Reasons(names)
         reasons.visit(tree)
         kept = ast.Module(list(self._kept(tree.body)), [])
-        kept = _RealPower().visit(_Double().visit(kept))
-        if names.may_be_long:
-            kept = _Real().visit(kept)
+        kept = _Real(names.may_be_long).visit(_Double().visit(kept))
         source = ast.unparse(ast.fix_missing_locations(kept))
         self.cell = PlainCell(source, tuple(self._left_out), reasons.names_single, annotations.has_code)
 

@@ -8,8 +8,8 @@ from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.notes import note_of
 from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.tidying import note_of
 from handgrad.submission.alignment import Alignment, StudentCell
 from handgrad.submission.renames import guess, renamed, renames_from
 

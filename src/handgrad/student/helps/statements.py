@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
 
-from handgrad.notebook.trees import bound_by, root_of, tree_of
+from handgrad.notebook.trees import bound_by, magic_in, root_of, tree_of
 
 __all__ = ["BUILTINS", "Statement", "needed", "statements_of"]
 
@@ -140,23 +140,11 @@ def _statements_in(text: str, number: int) -> tuple[Statement, ...]:
 def _nodes(text: str) -> Iterator[ast.stmt]:
     tree = tree_of(text)
     for node in tree.body if tree else ():
-        if (inner := _inside_magic(node)) is None:
-            yield node
-        else:
+        magic, inner = magic_in(node.value) if isinstance(node, ast.Expr) else ("", "")
+        if magic in _WRAPPERS:
             yield from _nodes(inner)
-
-
-def _inside_magic(node: ast.stmt) -> str | None:
-    """The cell in ``get_ipython().run_cell_magic('time', '', cell)``, which stands for ``%%time``."""
-    match node:
-        case ast.Expr(
-            value=ast.Call(
-                func=ast.Attribute(attr="run_cell_magic" | "run_line_magic"),
-                args=[ast.Constant(value=str(magic)), *_, ast.Constant(value=str(inner))],
-            )
-        ) if magic in _WRAPPERS:
-            return inner
-    return None
+        else:
+            yield node
 
 
 def _called_in_place(node: ast.stmt) -> Iterator[str]:
