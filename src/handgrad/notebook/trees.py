@@ -80,7 +80,7 @@ def bound_in(tree: ast.AST, *, augmented: bool = True) -> set[str]:
 
 
 def magic_in(node: ast.AST) -> tuple[str, str]:
-    """The name and the code of the magic that a call of IPython's stands for, such as ``%%time``; empty if it is none."""
+    """The name and the code of the magic that a call of IPython's stands for, such as ``%%time``; empty if none."""
     match node:
         case ast.Call(
             func=ast.Attribute(attr="run_cell_magic" | "run_line_magic"),
