@@ -31,26 +31,11 @@ _COMPARISONS = frozenset((
 class Answer:
     """A state of a variable that answers one tensor.
 
-    Attributes
-    ----------
-    tensor, tensor_name
-        The tensor of the forward pass, and its name in the notebook.
-    value
-        The variable's tensor.
-    before
-        The position on the tape at which it is read.
-    name
-        The variable.
-    state
-        The tensor as it was at ``before``.
-    cell, line
-        Where it was bound, or compared if it was never bound.
-    compared
-        How it is compared: the name of the notebook's function, or ``.grad``; empty if it is not.
-    array
-        The numpy array that it was, if it was one.
-    is_part
-        Whether a later state of the same variable is made from it.
+    ``tensor`` is the tensor of the forward pass, ``tensor_name`` its name in the notebook. The variable ``name`` is the
+    tensor ``value``, and is read ``before`` this position on the tape, in this ``state``. It was bound in the ``cell``
+    and ``line``, or compared there if it was never bound. ``compared`` says how: the name of the notebook's function,
+    or ``.grad``; empty if it is not. ``array`` is the numpy array that it was, if it was one. If it ``is_part``, a
+    later state of the same variable is made from it.
     """
 
     tensor: torch.Tensor
@@ -67,19 +52,12 @@ class Answer:
 
 
 class Answers:
-    """All answers of a notebook.
+    """All answers of a notebook, in the order in which they were found.
 
-    Attributes
-    ----------
-    all
-        In the order in which they were found.
-    names
-        For each tensor of the forward pass, by identity, the variable that holds it.
+    ``names`` has for each tensor of the forward pass, by identity, the variable that holds it.
 
     Parameters
     ----------
-    tape, graphs
-        What the notebook did.
     stand_ins
         Identities of gradients that the check itself put in place.
     renames

@@ -50,20 +50,9 @@ class NothingToCheck(SubmissionError):
 class OwnCheck:
     """The check of one notebook against its own forward pass.
 
-    Parameters
-    ----------
-    path, notebook
-        The file, and what was read from it.
-    exercises
-        The exercises that it may have followed.
-    names
-        The lecture's list of names.
-    data
-        More files that it opens.
-    renames
-        For each variable whose partner cannot be known, the tensor.
-    limits
-        Wall-clock limits of the run.
+    ``exercises`` are those that it may have followed, ``names`` the lecture's list of names, ``data`` more files that
+    it opens. ``renames`` has the tensor of each variable whose partner cannot be known. ``limits`` are in seconds of
+    the clock.
     """
 
     path: Path

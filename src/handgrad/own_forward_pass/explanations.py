@@ -39,16 +39,8 @@ class _Named:
 class Explanations:
     """Explains the wrong answers of one notebook.
 
-    Parameters
-    ----------
-    judge
-        Runs the formulas.
-    variables
-        For the identity of each answered tensor, the notebook's variable.
-    lines
-        For each name of the forward pass, the line that assigns it.
-    namespace
-        The notebook's names, for the sizes in it.
+    ``variables`` has for the identity of each answered tensor the notebook's variable, ``lines`` for each name of the
+    forward pass the line that assigns it, ``namespace`` the sizes that the notebook has names for.
     """
 
     def __init__(

@@ -31,15 +31,10 @@ _POINTS: Mapping[str, float] = {"passed": 1.0, "partial": 0.5}
 
 @dataclass
 class Row:
-    """The result for one tensor.
+    """The result for one ``tensor``, whose gradient the notebook calls ``variable``.
 
-    Attributes
-    ----------
-    tensor, variable
-        The notebook's names of the tensor and of its gradient; an exercise's gradient that the notebook lacks has the
-        exercise's names.
-    cell, line
-        Where the answer is; 0 if it is nowhere.
+    If the notebook lacks an exercise's gradient, both names are the exercise's. The answer is in the ``cell`` and
+    ``line``, which are 0 if it is nowhere.
     """
 
     tensor: str
@@ -71,16 +66,9 @@ class Row:
 class Findings:
     """Everything that is reported about a notebook.
 
-    Attributes
-    ----------
-    rows
-        In the order of the exercise, if the forward pass is one; otherwise in the order of the notebook.
-    exercise
-        The exercise whose forward pass the notebook has; empty if none.
-    why_not
-        Why nothing could be checked; empty if something could.
-    notes
-        Sentences about the whole notebook.
+    The ``rows`` are in the order of the ``exercise``, if the forward pass is that of one, otherwise in the order of the
+    notebook. ``why_not`` says why nothing could be checked; empty if something could. ``notes`` are sentences about the
+    whole notebook.
     """
 
     rows: list[Row] = field(default_factory=list)

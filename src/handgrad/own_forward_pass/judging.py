@@ -78,20 +78,9 @@ class StepTest:
 class Judgement:
     """The verdict on one answer.
 
-    Attributes
-    ----------
-    graph
-        The graph against which it was judged; None if none holds its tensor.
-    upstream
-        The upstream gradients that it is made from.
-    shape_is_right
-        Whether it has the shape of its tensor.
-    step
-        A step test that it fails; None if it passes one or none could be run.
-    is_masked
-        Whether its formula is right only where the true upstream gradient is not zero.
-    reason
-        Why the formula could not be run again; empty if it could.
+    It was judged against ``graph`` (None if none holds its tensor), and is made from the gradients ``upstream``. It
+    fails the test ``step``; None if it passes one or none could be run: ``reason`` says why not. ``is_masked`` tells
+    whether its formula is right only where the true upstream gradient is not zero.
     """
 
     answer: Answer

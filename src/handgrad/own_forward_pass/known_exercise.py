@@ -25,12 +25,8 @@ SMALLEST = 1e-10
 class ExerciseLines:
     """The forward pass of an exercise.
 
-    Attributes
-    ----------
-    gradients
-        For each gradient that it asks for, the tensor.
-    lines
-        For each tensor that one line assigns, the expression in that line; in forward order.
+    ``gradients`` has the tensor of each gradient that it asks for, ``lines`` for each tensor that one line assigns the
+    expression in that line, in forward order.
     """
 
     name: str

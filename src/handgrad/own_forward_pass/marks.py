@@ -31,7 +31,7 @@ def marked(statement: ast.stmt) -> ast.Module:
 
 def assigned_names(statement: ast.stmt) -> set[str]:
     """The names that a statement binds, also in its blocks; for ``self.dW`` and ``grads['W']`` the whole text."""
-    found = set()
+    found = set[str]()
     for node in ast.walk(statement):
         match node:
             case ast.Assign(targets=targets):

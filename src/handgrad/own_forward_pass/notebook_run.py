@@ -80,21 +80,12 @@ class _TooLong(BaseException):
 
 @dataclass
 class NotebookRun:
-    """One run of a notebook.
+    """One run of a notebook, whose calls are on the ``tape``.
 
-    Attributes
-    ----------
-    tape
-        What it did.
-    stops
-        The statements that raised, in order.
-    stand_ins
-        The names of gradients for which autograd's was put in, because their own statement had failed; with the cell
-        and the line that needed them.
-    loops_left
-        Cell and line of each training loop that was left after one turn.
-    out_of_time
-        The cell in which the time of the whole notebook ended; 0 if it did not.
+    ``stops`` are the statements that raised, in order. ``stand_ins`` are the names of gradients for which autograd's
+    was put in, because their own statement had failed, with the cell and the line that needed them. ``loops_left`` has
+    cell and line of each training loop that was left after one turn, ``out_of_time`` the cell in which the time of the
+    whole notebook ended; 0 if it did not.
     """
 
     surroundings: Surroundings

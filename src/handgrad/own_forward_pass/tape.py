@@ -104,20 +104,10 @@ class Gradient(NamedTuple):
 class Tape(TorchFunctionMode):
     """The torch calls of one run of a notebook; every tensor is kept, so that an identity is never used again.
 
-    Attributes
-    ----------
-    calls
-        In order.
-    bindings, function_calls, gradients, numbers
-        What names were bound to; calls of the notebook's functions; calls of autograd; where values left the tape.
-    tensor_of_gradient
-        For the identity of each tensor that autograd made, the tensor whose gradient it is.
-    supplied
-        The tensors whose missing ``.grad`` the tape supplied.
-    cell, line
-        Where the notebook is now.
-    supply
-        Gives the gradient of a tensor where the notebook reads a ``.grad`` that is None.
+    ``bindings``, ``function_calls``, ``gradients`` and ``numbers`` tell what names were bound to, and where the
+    notebook called its own functions and autograd, and read numbers. ``tensor_of_gradient`` has for the identity of
+    each tensor that autograd made the tensor whose gradient it is. Where the notebook, which is now at ``cell`` and
+    ``line``, reads a ``.grad`` that is None, ``supply`` gives the gradient; ``supplied`` are these tensors.
     """
 
     def __init__(self) -> None:

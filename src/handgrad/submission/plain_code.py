@@ -115,15 +115,7 @@ def _attributes(modules: tuple[str, ...] = ()) -> frozenset[str]:
 
 
 class _Names:
-    """What the cells of a notebook may say.
-
-    Attributes
-    ----------
-    known
-        The names that the setup or one of the cells binds.
-    modules, attributes
-        The modules that may be imported, and the attributes that may be read.
-    """
+    """What the cells of a notebook may say: ``modules`` that may be imported, and ``attributes`` that may be read."""
 
     def __init__(self, texts: Sequence[str], setup: Collection[str], modules: tuple[str, ...]) -> None:
         self._texts, self._setup = texts, setup
@@ -132,7 +124,7 @@ class _Names:
 
     @functools.cached_property
     def known(self) -> frozenset[str]:
-        """Computed only if a cell says a name that is one of Python's own."""
+        """The names that the setup or a cell binds; only computed if a cell says a name that is one of Python's own."""
         nodes = (node for text in self._texts for node in ast.walk(_tree(text)))
         return frozenset(self._setup).union(*map(bound_by, nodes))
 
@@ -450,14 +442,9 @@ def _assigned(tree: ast.Module) -> set[str]:
 
 
 class _Plain:
-    """The plain statements of the ``text`` of a cell, which has these ``lines``.
+    """The plain statements of the ``text`` of a cell, which has these ``lines``, as a new ``cell``.
 
-    Attributes
-    ----------
-    cell
-        The statements.
-    unbound
-        The names that a statement which was left out would have bound.
+    ``unbound`` are the names that a statement which was left out would have bound.
     """
 
     def __init__(self, text: str, lines: Sequence[str], names: _Names, lost: Collection[str]) -> None:
