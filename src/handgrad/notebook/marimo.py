@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from handgrad.notebook.text_cells import TextCell, lines_of, strings_in
+from handgrad.notebook.text_cells import TextCell, inside_strings, lines_of
 from handgrad.notebook.trees import bound_in, tree_of
 
 __all__ = ["arranged", "cells_of", "is_marimo"]
@@ -68,7 +68,7 @@ def _arranged(cells: Sequence[_Cell]) -> list[TextCell]:
 
 def _parts(lines: list[str]) -> Iterator[list[str]]:
     """The parts of the file, one for each cell, so that one that is not Python does not spoil the others."""
-    inside = {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)}
+    inside = inside_strings(lines)
     starts = [index for index, line in enumerate(lines) if index not in inside and _START.match(line)]
     for start, end in itertools.pairwise([*starts, len(lines)]):
         yield lines[start:end]

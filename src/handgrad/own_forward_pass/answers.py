@@ -172,7 +172,7 @@ class Answers:
             if len(tensors) == len(others) == 1 and (others[0].numel() == tensors[0].numel() or len(call.tensors) == 2):
                 name = call.names.get(id(others[0]), "")
                 place = Binding(call.position, call.cell, call.line, name, others[0])
-                if self._allows(place, tensors[0], call.position):
+                if self._allows(place, tensors[0]):
                     self._add(others[0], call.position, place, tensors[0], how=f"{call.function}()")
         for made in self.tape.calls:
             if made.name in _COMPARISONS and len(made.inputs) >= 2:
@@ -187,21 +187,21 @@ class Answers:
                     holder = self._holder(others[0])
                     assert holder is not None
                     place = Binding(made.position, made.cell, made.line, holder.name, others[0], holder.owner)
-                    if self._allows(place, tensors[0], made.position):
+                    if self._allows(place, tensors[0]):
                         self._add(others[0], made.position, place, tensors[0], how=".grad")
 
     def _holder(self, tensor: torch.Tensor) -> Binding | None:
         """The variable that holds a tensor, or one that this is a view of."""
         return self._bound.get(id(tensor)) or self._holders.get(storage_of(tensor))
 
-    def _allows(self, place: Binding, tensor: torch.Tensor, before: int) -> bool:
+    def _allows(self, place: Binding, tensor: torch.Tensor) -> bool:
         """Whether a comparison may say that a variable answers ``tensor``: not if it fits what its name says."""
         first = self._bound.get(id(place.value))
         by_name = self._partner(place._replace(owner=first.owner if first else None)) if place.name else None
         if by_name is None or by_name[0] is tensor:
             return True
         # cmp("da", da, a) may have been copied without a change: then the name is right, and the values are not
-        return not self._is_right(place.value, before, by_name[0])
+        return not self._is_right(place.value, place.position, by_name[0])
 
     def _is_right(self, value: torch.Tensor, before: int, tensor: torch.Tensor) -> bool:
         graph = self.graphs.first(tensor, before)

@@ -154,7 +154,7 @@ class _Finder:
         answer = best.answer
         row = Row(answer.tensor_name, answer.name, "passed", answer.cell, answer.line)
         row.comparison = self._comparison(best)
-        stop = self._stop_of(answer) if best.verdict not in ("right", "carried") else None
+        stop = self._stop_of(answer.name) if best.verdict not in ("right", "carried") else None
         if best.verdict == "copy":
             row.outcome = "failed"
             row.message = (
@@ -187,9 +187,9 @@ class _Finder:
         scale = judged.graph.scale * 1e-2 if id(answer.tensor) in judged.graph.zero else None
         return compare(self.answers.value(answer), true.to(answer.tensor.dtype), scale)
 
-    def _stop_of(self, answer: Answer) -> Stop | None:
-        """The first statement that raised and assigns the answer's variable."""
-        return next((stop for stop in self.run.stops if answer.name in stop.names), None)
+    def _stop_of(self, name: str) -> Stop | None:
+        """The first statement that raised and assigns a variable."""
+        return next((stop for stop in self.run.stops if name in stop.names), None)
 
     def _explain_wrong(self, row: Row, judged: Judgement, stop: Stop | None) -> None:
         row.outcome = "failed"
@@ -302,19 +302,17 @@ class _Finder:
             for name, line in _assignments(cell):
                 if name in answered:
                     continue
-                tensor = next((one for one in map(self._last, tensors_of_gradient(name)) if one is not None), None)
+                held = (self.answers.forward_tensor(one, self.tape.position) for one in tensors_of_gradient(name))
+                tensor = next((one for one in held if one is not None), None)
                 if tensor is None or id(tensor) in rows or id(tensor) in found:
                     continue
-                stop = next((one for one in self.run.stops if name in one.names), None)
+                stop = self._stop_of(name)
                 row = Row(self._name(id(tensor)), name, "missing", cell.number, line)
                 if stop is not None:
                     row.outcome, row.cell, row.line = "error", stop.cell, stop.line
                     row.message = f"{name} has no value: {_where(stop, small=True)}, stops with {stop.text}."
                 found[id(tensor)] = row
         return found
-
-    def _last(self, name: str) -> torch.Tensor | None:
-        return self.answers.forward_tensor(name, self.tape.position)
 
     def _name(self, key: int) -> str:
         return self.answers.names.get(key, "?")

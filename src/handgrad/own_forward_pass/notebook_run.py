@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -211,7 +212,7 @@ class NotebookRun:
         code = compile(marked(statement), f"<cell {cell.number}>", "exec", dont_inherit=True)
         for attempt in range(MOST_ATTEMPTS):
             try:
-                self._exec(code)
+                self._on_tape(partial(exec, code, self.namespace))
                 return
             except NameError as error:
                 missing = _UNDEFINED.match(str(error))
@@ -220,13 +221,13 @@ class NotebookRun:
                 if not self._stand_in(missing[1], statement.lineno):
                     raise
 
-    def _exec(self, code: types.CodeType) -> None:
+    def _on_tape(self, action: Callable[[], object]) -> None:
         shell = the_shell()
         if hasattr(shell, "use"):
             shell.use(self.namespace)
         try:
             with self.tape:
-                exec(code, self.namespace)
+                action()
         finally:
             # a `with torch.no_grad()` that was left by an exception restores itself; a plain call does not
             torch.set_grad_enabled(True)
@@ -258,15 +259,8 @@ class NotebookRun:
                 self.tape.cell = int(function.__code__.co_filename[len("<cell ") : -1])
                 self.tape.line = function.__code__.co_firstlineno
                 end = min(self._end, time.monotonic() + self.limits.cell)
-                if (error := self._run_until(end, partial(self._under_tape, function))) is not None:
+                if (error := self._run_until(end, partial(self._on_tape, function))) is not None:
                     self._stopped(self.tape.cell, self.tape.line, error, frozenset())
-
-    def _under_tape(self, function: Callable[[], object]) -> None:
-        try:
-            with self.tape:
-                function()
-        finally:
-            torch.set_grad_enabled(True)
 
     def _run_until(self, end: float, action: Callable[[], None]) -> BaseException | None:
         """Run ``action``; what it raised, a :class:`_TooLong` if it did not end in time."""
@@ -328,13 +322,8 @@ def _line_of(error: BaseException, cell: int) -> int:
     """The line of the cell that raised; 0 if it is not known."""
     if isinstance(error, SyntaxError):
         return error.lineno or 0
-    lines = [0]
-    frames = error.__traceback__
-    while frames is not None:
-        if frames.tb_frame.f_code.co_filename == f"<cell {cell}>":
-            lines.append(frames.tb_lineno)
-        frames = frames.tb_next
-    return lines[1] if len(lines) > 1 else 0
+    frames = walk_tb(error.__traceback__)
+    return next((line for frame, line in frames if frame.f_code.co_filename == f"<cell {cell}>"), 0)
 
 
 @contextlib.contextmanager

@@ -230,14 +230,10 @@ class Tape(TorchFunctionMode):
         """The index of the call that made ``tensor``; None if it was made from no other tensor."""
         return self._producers.get(id(tensor))
 
-    def version(self, tensor: torch.Tensor, before: int) -> int:
-        """How often the storage of ``tensor`` was written to before the call with this index."""
-        writes = self._writes.get(storage_of(tensor))
-        return bisect.bisect_left(writes, before) if writes else 0
-
     def state(self, tensor: torch.Tensor, before: int) -> State:
         """``tensor`` as it was before the call with this index."""
-        return id(tensor), self.version(tensor, before)
+        writes = self._writes.get(storage_of(tensor))
+        return id(tensor), bisect.bisect_left(writes, before) if writes else 0
 
     def first_write(self, tensor: torch.Tensor, after: int) -> int | None:
         """The position of the first call from ``after`` on that writes into a tensor's storage; None if none does."""

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Collection, Mapping, Sequence
 
-from handgrad.notebook.syntax import ParsedCell, Statement
+from handgrad.notebook.syntax import Statement, steps_of
 from handgrad.submission.alignment import StudentCell
 
 __all__ = ["gradients_read"]
@@ -31,8 +31,7 @@ def gradients_read(cells: Sequence[StudentCell], tensor_of: Mapping[str, str]) -
     functions: dict[str, set[str]] = {}
     tensors = set(tensor_of.values())
     for cell in cells:
-        parsed = ParsedCell.of(cell.source)
-        for step in parsed.steps if parsed else ():
+        for step in steps_of(cell.source):
             if isinstance(step.node, _FUNCTIONS):
                 # what a function uses may be assigned after it
                 functions[step.node.name] = _names(step)

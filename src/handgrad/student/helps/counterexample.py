@@ -239,7 +239,7 @@ def _is_idle_in_step(trial: Trial, case: Case, name: str) -> bool:
     upstream = {other: case.read[f"d{other}"] for other in trial.step.upstream}
     found = []
     for numbers in (1, 2, 3):
-        namespace = {**case.setting.namespace, **{other: value.clone() for other, value in case.read.items()}}
+        namespace = case.setting.with_values(case.read)
         if numbers > 1:
             namespace[name] = drawn(random.Random(numbers), (1.0, 2.0, 3.0, 4.0, 6.0), case.read[name].shape)
         found.append(trial.code.gradient(trial.name, namespace, upstream))

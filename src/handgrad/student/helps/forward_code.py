@@ -90,6 +90,10 @@ class Setting:
     sizes: Mapping[str, int]
     top: int
 
+    def with_values(self, values: Mapping[str, torch.Tensor]) -> Namespace:
+        """The variables with copies of ``values`` in the place of some."""
+        return {**self.namespace, **{name: value.clone() for name, value in values.items()}}
+
 
 @dataclass(frozen=True)
 class ForwardCode:

@@ -9,7 +9,6 @@ import torch
 
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.student.heatmap import index_of
-from handgrad.student.helps.case import Case
 from handgrad.student.helps.counterexample import Counterexample
 from handgrad.student.helps.forward_code import ForwardCode, Namespace, NoHelp, in_double
 from handgrad.student.helps.neighbours import NEIGHBOURS, Operation, kinds_of
@@ -277,16 +276,12 @@ def _small_entry(code: ForwardCode, name: str) -> list[Part]:
     case = example.case
     if case.whole or not case.has_shape:
         return [f"This loss cannot show what is wrong; `counterexample('d{name}')` can."]
-    written = EntryWrittenOut.of(code, name, _namespace_of(case), case.upstream, case.wrong)
+    written = EntryWrittenOut.of(code, name, case.setting.with_values(case.values), case.upstream, case.wrong)
     sizes = sorted({*case.right.shape} - {1, 2})
     return [
         f"This loss cannot show what is wrong. With the numbers of `counterexample('d{name}')`:",
         *written.parts(sizes),
     ]
-
-
-def _namespace_of(case: Case) -> Namespace:
-    return {**case.setting.namespace, **{name: value.clone() for name, value in case.values.items()}}
 
 
 def _neighbours(code: ForwardCode, name: str) -> list[Part]:
