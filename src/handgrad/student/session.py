@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -129,14 +130,12 @@ class Raised:
     @classmethod
     def of(cls, error: BaseException, namespace: Mapping[str, Any]) -> Self:
         """What an exception says."""
-        line, frame = 0, error.__traceback__
-        while frame and not line:
-            code = frame.tb_frame.f_code
+        line = 0
+        for frame, number in walk_tb(error.__traceback__):
             # %%time runs the cell's body under a name of its own, and counts from there
-            if frame.tb_frame.f_globals is namespace and code.co_name.startswith("<"):
-                line = 0 if code.co_filename.startswith("<timed") else frame.tb_lineno
+            if frame.f_globals is namespace and frame.f_code.co_name.startswith("<"):
+                line = 0 if frame.f_code.co_filename.startswith("<timed") else number
                 break
-            frame = frame.tb_next
         if isinstance(error, SyntaxError):
             line = error.lineno or 0
         message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())

@@ -178,7 +178,7 @@ class CaseSearch:
     def _steps(self, like: torch.Tensor) -> torch.Tensor:
         """A tensor whose columns (along the first dimension) hold different whole numbers."""
         rows = like.shape[0]
-        numbers = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0][:rows] if rows <= 6 else [float(row) for row in range(1, rows + 1)]
+        numbers = [float(row) for row in range(1, rows + 1)]
         columns = [torch.tensor(self._draw.sample(numbers, rows), dtype=torch.float64) for _ in range(like[0].numel())]
         return torch.stack(columns, -1).reshape(like.shape)
 
