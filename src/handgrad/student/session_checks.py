@@ -286,7 +286,7 @@ def _edited(runs: Sequence[CellRun], locked: Mapping[str, str]) -> tuple[str, Ce
         for grade_id, source in locked.items() if not same else ():
             if grade_id not in last and _is_like(run, source):
                 last[grade_id] = run
-    return next(((grade_id, run) for grade_id in locked if (run := last.get(grade_id))), None)
+    return next(((grade_id, found) for grade_id in locked if (found := last.get(grade_id))), None)
 
 
 @functools.lru_cache(maxsize=2048)
