@@ -139,10 +139,9 @@ class Answers:
                 return tensor, name
         return None
 
-    def _add(
-        self, value: Any, before: int, place: Binding, tensor: torch.Tensor, *, how: str = "", tensor_name: str = ""
-    ) -> None:
+    def _add(self, place: Binding, tensor: torch.Tensor, *, how: str = "", tensor_name: str = "") -> None:
         """Add an answer, or what else is known of one: ``how`` it is compared, the ``tensor_name`` it was paired by."""
+        value, before = place.value, place.position
         array = value if isinstance(value, np.ndarray) else None
         if array is not None:
             if array.dtype.kind not in "fiu":
@@ -173,22 +172,21 @@ class Answers:
                 name = call.names.get(id(others[0]), "")
                 place = Binding(call.position, call.cell, call.line, name, others[0])
                 if self._allows(place, tensors[0]):
-                    self._add(others[0], call.position, place, tensors[0], how=f"{call.function}()")
+                    self._add(place, tensors[0], how=f"{call.function}()")
         for made in self.tape.calls:
             if made.name in _COMPARISONS and len(made.inputs) >= 2:
                 owners = [self.tape.tensor_of_gradient.get(id(one)) for one in made.inputs]
                 tensors = [owner for owner in owners if owner is not None and id(owner) in self._forward]
-                others = [
-                    one
+                held = [
+                    (one, holder)
                     for one, owner in zip(made.inputs, owners, strict=True)
-                    if owner is None and id(one) not in self._forward and self._holder(one)
+                    if owner is None and id(one) not in self._forward and (holder := self._holder(one))
                 ]
-                if len(tensors) == len(others) == 1:
-                    holder = self._holder(others[0])
-                    assert holder is not None
-                    place = Binding(made.position, made.cell, made.line, holder.name, others[0], holder.owner)
+                if len(tensors) == len(held) == 1:
+                    ((other, holder),) = held
+                    place = Binding(made.position, made.cell, made.line, holder.name, other, holder.owner)
                     if self._allows(place, tensors[0]):
-                        self._add(others[0], made.position, place, tensors[0], how=".grad")
+                        self._add(place, tensors[0], how=".grad")
 
     def _holder(self, tensor: torch.Tensor) -> Binding | None:
         """The variable that holds a tensor, or one that this is a view of."""
@@ -236,7 +234,7 @@ class Answers:
                 if partner is None or (said and id(partner[0]) not in said):
                     continue
                 if following is None or not self._continues(bound, following):
-                    self._add(bound.value, bound.position, bound, partner[0], tensor_name=partner[1])
+                    self._add(bound, partner[0], tensor_name=partner[1])
 
     def _is_forward(self, bound: Binding) -> bool:
         """Whether a variable is a tensor of the forward pass, and not another name of one: ``dy = weights``."""
@@ -277,7 +275,7 @@ class Answers:
             named = self._partner(bound)
             equal = [one for one in candidates if self._equals(given, one, bound.position)]
             if len(equal) == 1 and (named is None or named[0] is equal[0]):
-                self._add(value, bound.position, bound, equal[0])
+                self._add(bound, equal[0])
 
     def _may_answer(self, value: torch.Tensor) -> bool:
         known = id(value) in self._forward or id(value) in self.tape.tensor_of_gradient
