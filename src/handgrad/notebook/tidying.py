@@ -10,9 +10,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from handgrad.notebook import untrusted_json
-from handgrad.notebook.cell_names import cell_name, execution_count
 
-__all__ = ["add_note", "note_of", "parse", "text_of"]
+__all__ = ["add_note", "cell_name", "execution_count", "note_of", "parse", "text_of"]
 
 _NOTE = "handgrad_note"
 """Key of a notebook's metadata for what had to be repaired in its file; what a file has there is not read."""
@@ -29,6 +28,8 @@ _OLD_KINDS = {"heading": "markdown", "html": "markdown"}
 """Kinds of cells of older formats, with what they are today."""
 _MOST_NAMED = 5
 """Odd cells that a note describes."""
+_LARGEST_COUNT = 1_000_000
+"""The largest number of an execution that is believed."""
 _MOST_KNOWN = 10_000
 """Characters of the longest metadata in the cache."""
 
@@ -65,6 +66,18 @@ def note_of(notebook: NotebookNode) -> str:
 def text_of(notebook: NotebookNode) -> str:
     """The text of a file with the valid ``notebook``: JSON on one line, in 0.3 ms instead of nbformat's 7 ms."""
     return json.dumps(notebook, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def execution_count(cell: Mapping[str, Any]) -> int | None:
+    """The number in brackets that Jupyter shows beside a code cell; None if it has none."""
+    count = cell.get("execution_count")
+    return count if type(count) is int and 0 < count <= _LARGEST_COUNT else None
+
+
+def cell_name(cell: Mapping[str, Any], position: int) -> str:
+    """``Cell [12]`` if that number is beside it in Jupyter, else its ``position`` among all cells, from 1."""
+    count = execution_count(cell)
+    return f"Cell {position}" if count is None else f"Cell [{count}]"
 
 
 def _tidied(notebook: Any) -> NotebookNode:

@@ -13,8 +13,7 @@ from nbformat import NotebookNode
 from handgrad import __version__
 from handgrad.errors import HandgradError, SubmissionError
 from handgrad.notebook import untrusted_json
-from handgrad.notebook.cell_names import execution_count
-from handgrad.notebook.tidying import note_of
+from handgrad.notebook.tidying import execution_count, note_of
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.notebook_run import TimeLimits
 from handgrad.report.records import Report
