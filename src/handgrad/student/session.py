@@ -152,22 +152,11 @@ class Raised:
 
 @dataclass
 class CellRun:
-    """One run of a cell.
+    """One run of a cell, which is ``source`` as Python, and In [``number``] in Jupyter.
 
-    Attributes
-    ----------
-    number
-        The number that Jupyter shows: ``In [number]``.
-    source
-        The cell as Python.
-    names
-        The variables of the cell; None if it is not Python.
-    before
-        How the variables that it reads stood when it began.
-    changed
-        The variables that it has changed, and how they stand after it.
-    raised
-        What ended it; None if it ran to its end, or still runs.
+    ``names`` are its variables; None if it is not Python. ``before`` has how the variables that it reads stood when it
+    began, ``changed`` how those that it has changed stand after it. ``raised`` is what ended it; None if it ran to its
+    end, or still runs.
     """
 
     number: int

@@ -14,14 +14,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def gradients_read(cells: Sequence[StudentCell], tensor_of: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """For each gradient, the named tensors whose gradients its answer reads, also through helpers in other cells.
 
-    At the end of its stub a gradient is replaced, so what reads it afterwards reads the replacement.
-
-    Parameters
-    ----------
-    cells
-        The submission's cells, in order.
-    tensor_of
-        The named tensor of each gradient, with a stub or given.
+    At the end of its stub a gradient is replaced, so what reads it afterwards reads the replacement. The submission's
+    ``cells`` are in order; ``tensor_of`` has the named tensor of each gradient, with a stub or given.
     """
     own = {gradient for cell in cells for gradient in cell.gradients}
     read: dict[str, frozenset[str]] = {
