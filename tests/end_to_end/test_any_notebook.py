@@ -25,7 +25,7 @@ from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
-from handgrad.notebook import execution, syntax
+from handgrad.notebook import execution, syntax, trees
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.submission import forbidden_names
@@ -507,12 +507,10 @@ def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyP
     parse = ast.parse
 
     def counting(source: str, *arguments: Any, **keywords: Any) -> ast.Module:
-        # what runs in a student's notebook does not use what the grader uses
-        if not sys._getframe(1).f_code.co_filename.endswith("student/explain.py"):
-            parsed.append(source)
+        parsed.append(source)
         return parse(source, *arguments, **keywords)
 
-    execution._tree.cache_clear()
+    trees._tree.cache_clear()
     syntax._parsed_cell.cache_clear()
     forbidden_names._after.cache_clear()
     monkeypatch.setattr(ast, "parse", counting)
@@ -527,21 +525,21 @@ def test_few_syntax_trees_are_kept() -> None:
     """A worker that grades hundreds of submissions keeps the trees of the newest cells, and of no long cell."""
     for number in range(400):
         assert syntax.ParsedCell.of(f"x = {number}") is not None
-    long = "x = 1\n" * execution.MAX_CACHED
-    held = syntax._parsed_cell.cache_info().currsize, execution._tree.cache_info().currsize
+    long = "x = 1\n" * trees.MAX_CACHED
+    held = syntax._parsed_cell.cache_info().currsize, trees._tree.cache_info().currsize
     assert held == (256, 256)
-    before = execution._tree.cache_info()
+    before = trees._tree.cache_info()
     assert syntax.ParsedCell.of(long) is not None
-    assert execution._tree.cache_info() == before
+    assert trees._tree.cache_info() == before
 
 
 def test_a_tree_is_not_changed() -> None:
     """Running a cell, reading it and replacing names in it leave the shared tree as it was."""
     source = "import torch\nx = torch.ones(2).grad\nfor i in range(1):\n    dx = x\ndx"
-    before = ast.dump(execution.parse(source) or ast.Module([], []))
+    before = ast.dump(trees.parse(source) or ast.Module([], []))
     execution.CompiledCell(source).code()
     forbidden_names.find_forbidden([source], ["dx"])
     parsed = syntax.ParsedCell.of(source)
     assert parsed is not None
     parsed.cut(["dx"])
-    assert ast.dump(execution.parse(source) or ast.Module([], [])) == before
+    assert ast.dump(trees.parse(source) or ast.Module([], [])) == before

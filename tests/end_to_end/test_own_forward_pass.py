@@ -11,8 +11,7 @@ import pytest
 
 from handgrad.course.commands.check_notebook import check_own, exercise_for, is_own
 from handgrad.errors import RenameError, SubmissionError
-from handgrad.notebook.exports import parse_script
-from handgrad.notebook.reading import read_notebook
+from handgrad.notebook.reading import parse_script, read_notebook
 from helpers.own_notebooks import OWN
 from helpers.paths import NOTEBOOKS, ROOT
 

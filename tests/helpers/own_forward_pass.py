@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from tempfile import TemporaryDirectory
 from unittest.mock import Mock, patch
 
@@ -34,7 +35,7 @@ def reviewed_cells(
     request = {
         "cells": [{"number": number, "source": source} for number, source in enumerate(sources, start=1)],
         "limits": {"cell": seconds, "notebook": 60.0},
-        "exercises": [exercise.to_dict() for exercise in exercises],
+        "exercises": [asdict(exercise) for exercise in exercises],
         "renames": dict(renames or {}),
         "died": {},
     }

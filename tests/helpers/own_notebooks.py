@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from nbformat import NotebookNode
 
-from handgrad.notebook.exports import parse_script
+from handgrad.notebook.reading import parse_script
 from helpers.paths import NOTEBOOKS
 
 OWN = NOTEBOOKS / "own"

@@ -29,6 +29,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from handgrad.notebook import tracebacks, untrusted_json
 from handgrad.notebook.missing_packages import is_lacking, one_by_one, place_in, put_stand_ins, statements_after
 from handgrad.notebook.shell import AWAIT, Shell, execute, the_shell, to_python, without_heading
+from handgrad.notebook.trees import magic_in, parse
 
 __all__ = [
     "CellError",
@@ -39,7 +40,6 @@ __all__ = [
     "forbid_input",
     "keep_in_session",
     "new_namespace",
-    "parse",
     "run_cell",
     "the_shell",
     "without_paths",
@@ -53,27 +53,6 @@ MAX_ITEMS = 200
 """Rich outputs kept for one cell."""
 MAX_MESSAGE = 2_000
 """Characters kept of an exception's message."""
-MAX_CACHED = 2_500
-"""Characters of the longest text whose tree is cached: 256 trees are 3 MB of usual cells, 250 MB of `a=1` lines."""
-
-
-def parse(text: str) -> ast.Module | None:
-    """The syntax tree of ``text``; None if it is not Python. It is shared by all callers: do not change it.
-
-    Raises
-    ------
-    RecursionError, MemoryError
-        It is nested too deeply.
-    """
-    return _tree(text) if len(text) <= MAX_CACHED else _tree.__wrapped__(text)
-
-
-@functools.lru_cache(maxsize=256)
-def _tree(text: str) -> ast.Module | None:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError):  # a ValueError is a null byte
-        return None
 
 
 @dataclass(frozen=True)
@@ -197,15 +176,9 @@ def _shows_a_value(text: str, last: ast.stmt) -> bool:
 def _python_body(statements: Sequence[ast.stmt]) -> str | None:
     """The body of the cell magic that a cell consists of, as Python; None if it has none, or runs no Python."""
     match statements:
-        case [
-            ast.Expr(
-                value=ast.Call(
-                    func=ast.Attribute(attr="run_cell_magic"),
-                    args=[ast.Constant(value="time" | "capture"), _, ast.Constant(value=str(body))],
-                )
-            )
-        ]:
-            return to_python(body)
+        case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_cell_magic")) as call)]:
+            magic, body = magic_in(call)
+            return to_python(body) if magic in ("time", "capture") else None
     return None
 
 

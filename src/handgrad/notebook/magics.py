@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 from handgrad.notebook.execution import the_shell
-from handgrad.notebook.syntax import ParsedCell, tree_of
+from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.trees import tree_of
 
 __all__ = ["called", "is_cell_magic", "restored"]
 

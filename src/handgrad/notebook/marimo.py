@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from handgrad.notebook.syntax import tree_of
-from handgrad.notebook.text_cells import TextCell, lines_of, strings_in
+from handgrad.notebook.text_cells import TextCell, inside_strings, lines_of
+from handgrad.notebook.trees import bound_in, tree_of
 
 __all__ = ["arranged", "cells_of", "is_marimo"]
 
@@ -68,7 +68,7 @@ def _arranged(cells: Sequence[_Cell]) -> list[TextCell]:
 
 def _parts(lines: list[str]) -> Iterator[list[str]]:
     """The parts of the file, one for each cell, so that one that is not Python does not spoil the others."""
-    inside = {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)}
+    inside = inside_strings(lines)
     starts = [index for index, line in enumerate(lines) if index not in inside and _START.match(line)]
     for start, end in itertools.pairwise([*starts, len(lines)]):
         yield lines[start:end]
@@ -151,29 +151,9 @@ def _inside(statement: ast.stmt, body: Sequence[ast.stmt], lines: Sequence[str])
 def _code(source: str, takes: frozenset[str]) -> _Cell:
     """A code cell, without the import of marimo, which only marimo's own calls need, and without its notes of tags."""
     source = _TAGS.sub("", _IMPORT.sub("", source))
-    gives = _stored(source)
-    return _Cell("code", source, gives, takes - gives)
-
-
-def _stored(source: str) -> frozenset[str]:
-    """The names that a cell binds at its top level."""
     tree = tree_of(source)
-    names = set()
-    nodes: list[ast.AST] = [*tree.body] if tree else []
-    while nodes:
-        node = nodes.pop()
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-                continue
-            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                continue
-            case ast.alias(name=name, asname=asname):
-                names.add(asname or name.split(".")[0])
-            case ast.Name(id=name, ctx=ast.Store()):
-                names.add(name)
-        nodes += ast.iter_child_nodes(node)
-    return frozenset(names)
+    gives = frozenset(bound_in(tree) if tree else ())
+    return _Cell("code", source, gives, takes - gives)
 
 
 def _loaded(statement: ast.stmt) -> frozenset[str]:

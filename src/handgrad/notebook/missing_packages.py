@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
+from handgrad.notebook.trees import bound_in
+
 __all__ = ["StandIn", "is_lacking", "one_by_one", "place_in", "put_stand_ins", "statements_after"]
 
 MAX_NAME = 20
@@ -140,7 +142,7 @@ def put_stand_ins(statement: ast.stmt, error: BaseException, namespace: dict[str
     name = _package(statement, str(error.name))
     kind = type(f"stand-in for {name[:MAX_NAME]} (not installed where notebooks are graded)", (StandIn,), {})
     stand_in = kind(name)
-    for bound in _bound(statement):
+    for bound in bound_in(statement) - {"*"}:
         namespace.setdefault(bound, stand_in)
 
 
@@ -152,20 +154,3 @@ def _package(statement: ast.stmt, name: str) -> str:
         case ast.ImportFrom(module=str(module)) if f"{module}.".startswith(f"{name}."):
             return module
     return name
-
-
-def _bound(statement: ast.stmt) -> set[str]:
-    """The names that a statement assigns."""
-    names: set[str] = set()
-    nodes: list[ast.AST] = [statement]
-    while nodes:
-        match node := nodes.pop():
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-                continue
-            case ast.alias(name=name, asname=other):
-                names.add(other or name.split(".")[0])
-            case ast.Name(id=name, ctx=ast.Store()):
-                names.add(name)
-        nodes += ast.iter_child_nodes(node)
-    return names - {"*"}

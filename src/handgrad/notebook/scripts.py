@@ -7,7 +7,7 @@ from typing import Any
 
 from handgrad.notebook.magics import called, is_cell_magic, restored
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.notebook.text_cells import TextCell, lines_of, nbgrader_of, strings_in, uncommented
+from handgrad.notebook.text_cells import TextCell, inside_strings, lines_of, nbgrader_of, strings_in, uncommented
 
 __all__ = ["cells_of"]
 
@@ -48,7 +48,7 @@ def cells_of(text: str) -> Iterator[TextCell]:
 def _heads(lines: list[str]) -> dict[int, re.Match[str]]:
     """The lines at which cells begin, by their indices."""
     found = {index: head for index, line in enumerate(lines) if (head := _HEAD.fullmatch(line))}
-    inside = {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)} if found else set()
+    inside = inside_strings(lines) if found else set()
     heads: dict[int, re.Match[str]] = {}
     last = -1
     for index, head in found.items():
@@ -146,7 +146,7 @@ def _paragraphs(lines: list[str]) -> Iterator[TextCell]:
     if ParsedCell.of(cell.source) is not None:
         yield cell
         return
-    inside = {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)}
+    inside = inside_strings(lines)
     starts = [
         index
         for index, line in enumerate(lines)

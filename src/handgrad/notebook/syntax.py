@@ -10,8 +10,8 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from handgrad.notebook.execution import MAX_CACHED, parse
 from handgrad.notebook.shell import to_python, without_heading
+from handgrad.notebook.trees import MAX_CACHED, MAX_SOURCE, parse
 
 __all__ = [
     "ParsedCell",
@@ -27,11 +27,9 @@ __all__ = [
     "last_line_that_writes",
     "same",
     "statements_of",
-    "tree_of",
+    "steps_of",
 ]
 
-MAX_SOURCE = 1_000_000
-"""Characters of the longest cell that is parsed."""
 _MAGIC = re.compile(r"\s*%%(time|timeit|capture|prun)\b[^\n]*")
 """A cell magic that is followed by Python."""
 _TIMED = re.compile(r"^%time[ \t]+", re.MULTILINE)
@@ -205,22 +203,15 @@ def _parsed_cell(source: str) -> ParsedCell | None:
     return ParsedCell(tuple(lines), tuple(statements_of(tree.body)), magic is not None)
 
 
-def tree_of(source: str) -> ast.Module | None:
-    """The syntax tree of a source, without warnings; None if it is not Python, or too long or too deep to tell."""
-    if len(source) > MAX_SOURCE:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return parse(source)
-    except (RecursionError, MemoryError):
-        return None
+def steps_of(source: str) -> tuple[Statement, ...]:
+    """The statements of a cell; none if it is not Python."""
+    parsed = ParsedCell.of(source)
+    return parsed.steps if parsed else ()
 
 
 def assigned(source: str, name: str) -> bool:
     """Whether the cell assigns a value other than None and ``...`` to ``name`` or to a part of it."""
-    parsed = ParsedCell.of(source) if name in source else None
-    return parsed is not None and bool(parsed.ends([name]))
+    return name in source and any(step.writes(name) for step in steps_of(source))
 
 
 def assigning_lines(sources: Iterable[str]) -> dict[str, str]:
@@ -246,8 +237,7 @@ def bound_in_blocks(sources: Iterable[str]) -> set[str]:
     blocks = (ast.For, ast.While, ast.If, ast.With, ast.Try)
     return {
         node.id
-        for parsed in filter(None, map(ParsedCell.of, sources))
-        for step in parsed.steps
+        for step in itertools.chain.from_iterable(map(steps_of, sources))
         if isinstance(step.node, blocks)
         for node in ast.walk(step.node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -257,11 +247,10 @@ def bound_in_blocks(sources: Iterable[str]) -> set[str]:
 def gradients_taken(sources: Iterable[str]) -> dict[str, str]:
     """The gradients that statements take from autograd, with their tensors: ``dh = h.grad.clone()`` takes ``dh``."""
     tensors: dict[str, str] = {}
-    for parsed in (ParsedCell.of(source) for source in sources if ".grad" in source):
-        for step in parsed.steps if parsed else ():
-            match step.node:
-                case ast.Assign(targets=[ast.Name(id=gradient)], value=value) if gradient == f"d{_taken_from(value)}":
-                    tensors[gradient] = _taken_from(value)
+    for step in itertools.chain.from_iterable(steps_of(source) for source in sources if ".grad" in source):
+        match step.node:
+            case ast.Assign(targets=[ast.Name(id=gradient)], value=value) if gradient == f"d{_taken_from(value)}":
+                tensors[gradient] = _taken_from(value)
     return tensors
 
 
@@ -277,9 +266,8 @@ def _taken_from(value: ast.expr) -> str:
 
 def in_place_lines(source: str) -> list[int]:
     """Numbers of the lines of a cell that change a value in place: ``+=``, ``x[...] =`` and ``x.add_()``."""
-    parsed = ParsedCell.of(source)
     lines = []
-    for node in (node for step in (parsed.steps if parsed else ()) for node in ast.walk(step.node)):
+    for node in (node for step in steps_of(source) for node in ast.walk(step.node)):
         match node:
             case ast.AugAssign() | ast.Assign(targets=[ast.Subscript(), *_]):
                 lines.append(node.lineno)
@@ -290,8 +278,7 @@ def in_place_lines(source: str) -> list[int]:
 
 def last_line_that_writes(source: str, name: str) -> int:
     """Number of the last line of the last statement of a cell that assigns ``name``; 0 if none does."""
-    parsed = ParsedCell.of(source)
-    return max((step.lines[-1] for step in (parsed.steps if parsed else ()) if step.writes(name)), default=0)
+    return max((step.lines[-1] for step in steps_of(source) if step.writes(name)), default=0)
 
 
 def is_untouched(source: str, name: str) -> bool:
@@ -302,8 +289,7 @@ def is_untouched(source: str, name: str) -> bool:
 
 def compared(source: str) -> list[str]:
     """Names of the tensors compared by a cell that only calls ``cmp``; empty for any other cell."""
-    parsed = ParsedCell.of(source) if "cmp" in source else None
-    names = [compared_by(step.node) for step in parsed.steps] if parsed else []
+    names = [compared_by(step.node) for step in steps_of(source)] if "cmp" in source else []
     return names if all(names) else []
 
 

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 
 from handgrad.notebook.untrusted_json import is_shallow
 
-__all__ = ["TextCell", "lines_of", "nbgrader_of", "notebook_of", "strings_in", "uncommented"]
+__all__ = ["TextCell", "inside_strings", "lines_of", "nbgrader_of", "notebook_of", "strings_in", "uncommented"]
 
 _NEW_LINE = re.compile(r"\r\n|\r|\n")
 _COMMENT = re.compile(r"#(?: |$)")
@@ -60,6 +60,11 @@ def strings_in(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
         if found["text"]:
             line, at = line + text.count("\n", at, found.start()), found.start()
             yield line, line + found["text"].count("\n")
+
+
+def inside_strings(lines: Sequence[str]) -> set[int]:
+    """Indices of the lines at whose beginning a Python string in three quotes is open."""
+    return {line for start, end in strings_in(lines) for line in range(start + 1, end + 1)}
 
 
 def uncommented(lines: Iterable[str]) -> list[str]:

@@ -9,10 +9,12 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from handgrad.notebook import notes, untrusted_json
-from handgrad.notebook.cell_names import cell_name, execution_count
+from handgrad.notebook import untrusted_json
 
-__all__ = ["parse", "text_of"]
+__all__ = ["add_note", "cell_name", "execution_count", "note_of", "parse", "text_of"]
+
+_NOTE = "handgrad_note"
+"""Key of a notebook's metadata for what had to be repaired in its file; what a file has there is not read."""
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _EMPTY = {
@@ -26,6 +28,8 @@ _OLD_KINDS = {"heading": "markdown", "html": "markdown"}
 """Kinds of cells of older formats, with what they are today."""
 _MOST_NAMED = 5
 """Odd cells that a note describes."""
+_LARGEST_COUNT = 1_000_000
+"""The largest number of an execution that is believed."""
 _MOST_KNOWN = 10_000
 """Characters of the longest metadata in the cache."""
 
@@ -34,7 +38,7 @@ def parse(text: str) -> NotebookNode:
     """The notebook in ``text``, in nbformat 4, valid and without outputs.
 
     nbformat refuses a whole notebook for one invalid output, one invalid piece of metadata, one odd cell or one
-    duplicate id. Here they are removed or replaced. A note (:mod:`handgrad.notebook.notes`) names the odd cells.
+    duplicate id. Here they are removed or replaced. The note (:func:`note_of`) names the odd cells.
 
     Raises
     ------
@@ -49,9 +53,31 @@ def parse(text: str) -> NotebookNode:
         raise ValueError(lines[0][:200]) from error
 
 
+def add_note(notebook: NotebookNode, text: str) -> None:
+    """Add a sentence to the note about the ``notebook``."""
+    notebook.metadata[_NOTE] = f"{note_of(notebook)} {text}".strip()
+
+
+def note_of(notebook: NotebookNode) -> str:
+    """What had to be repaired when its file was read, in sentences; empty if nothing had to."""
+    return str(notebook.metadata.get(_NOTE, ""))
+
+
 def text_of(notebook: NotebookNode) -> str:
     """The text of a file with the valid ``notebook``: JSON on one line, in 0.3 ms instead of nbformat's 7 ms."""
     return json.dumps(notebook, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def execution_count(cell: Mapping[str, Any]) -> int | None:
+    """The number in brackets that Jupyter shows beside a code cell; None if it has none."""
+    count = cell.get("execution_count")
+    return count if type(count) is int and 0 < count <= _LARGEST_COUNT else None
+
+
+def cell_name(cell: Mapping[str, Any], position: int) -> str:
+    """``Cell [12]`` if that number is beside it in Jupyter, else its ``position`` among all cells, from 1."""
+    count = execution_count(cell)
+    return f"Cell {position}" if count is None else f"Cell [{count}]"
 
 
 def _tidied(notebook: Any) -> NotebookNode:
@@ -63,7 +89,7 @@ def _tidied(notebook: Any) -> NotebookNode:
     is_old = isinstance(version, (int, float)) and version < newest
     tidy = nbformat.v4.new_notebook()
     tidy.metadata.update(_metadata(notebook, "notebook"))
-    tidy.metadata.pop(notes.KEY, None)
+    tidy.metadata.pop(_NOTE, None)
     ids: set[str] = set()
     odd = []
     for position, cell in enumerate(_cells(notebook), start=1):
@@ -75,7 +101,7 @@ def _tidied(notebook: Any) -> NotebookNode:
         odd += [f"{cell_name(cell if isinstance(cell, dict) else {}, position)} {what}."] if what else []
     if odd:
         more = [f"{len(odd) - _MOST_NAMED} more cells are odd."] if len(odd) > _MOST_NAMED else []
-        notes.add_note(tidy, " ".join(odd[:_MOST_NAMED] + more))
+        add_note(tidy, " ".join(odd[:_MOST_NAMED] + more))
     return tidy
 
 

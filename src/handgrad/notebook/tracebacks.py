@@ -100,11 +100,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _of_cells(traceback: types.TracebackType | None) -> types.TracebackType | None:
     """The frames of a notebook's cells: others are files of the machine that grades, and no lines of the student's."""
-    kept: list[types.TracebackType] = []
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename.startswith("<cell"):
-            kept.append(traceback)
-        traceback = traceback.tb_next
+    kept = [one for one in _frames(traceback) if one.tb_frame.f_code.co_filename.startswith("<cell")]
     for frame, following in itertools.pairwise([*kept, None]):
         if frame is not None:
             frame.tb_next = following
@@ -113,9 +109,14 @@ def _of_cells(traceback: types.TracebackType | None) -> types.TracebackType | No
 
 def _shorten(traceback: types.TracebackType | None) -> None:
     """Remove the middle of a long traceback: formatting the thousand frames of a recursion takes two seconds."""
+    frames = _frames(traceback)
+    if len(frames) > 2 * MAX_FRAMES:
+        frames[MAX_FRAMES - 1].tb_next = frames[-MAX_FRAMES]
+
+
+def _frames(traceback: types.TracebackType | None) -> list[types.TracebackType]:
     frames = []
     while traceback is not None:
         frames.append(traceback)
         traceback = traceback.tb_next
-    if len(frames) > 2 * MAX_FRAMES:
-        frames[MAX_FRAMES - 1].tb_next = frames[-MAX_FRAMES]
+    return frames

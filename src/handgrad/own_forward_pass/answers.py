@@ -31,26 +31,11 @@ _COMPARISONS = frozenset((
 class Answer:
     """A state of a variable that answers one tensor.
 
-    Attributes
-    ----------
-    tensor, tensor_name
-        The tensor of the forward pass, and its name in the notebook.
-    value
-        The variable's tensor.
-    before
-        The position on the tape at which it is read.
-    name
-        The variable.
-    state
-        The tensor as it was at ``before``.
-    cell, line
-        Where it was bound, or compared if it was never bound.
-    compared
-        How it is compared: the name of the notebook's function, or ``.grad``; empty if it is not.
-    array
-        The numpy array that it was, if it was one.
-    is_part
-        Whether a later state of the same variable is made from it.
+    ``tensor`` is the tensor of the forward pass, ``tensor_name`` its name in the notebook. The variable ``name`` is the
+    tensor ``value``, and is read ``before`` this position on the tape, in this ``state``. It was bound in the ``cell``
+    and ``line``, or compared there if it was never bound. ``compared`` says how: the name of the notebook's function,
+    or ``.grad``; empty if it is not. ``array`` is the numpy array that it was, if it was one. If it ``is_part``, a
+    later state of the same variable is made from it.
     """
 
     tensor: torch.Tensor
@@ -67,19 +52,12 @@ class Answer:
 
 
 class Answers:
-    """All answers of a notebook.
+    """All answers of a notebook, in the order in which they were found.
 
-    Attributes
-    ----------
-    all
-        In the order in which they were found.
-    names
-        For each tensor of the forward pass, by identity, the variable that holds it.
+    ``names`` has for each tensor of the forward pass, by identity, the variable that holds it.
 
     Parameters
     ----------
-    tape, graphs
-        What the notebook did.
     stand_ins
         Identities of gradients that the check itself put in place.
     renames
@@ -161,10 +139,9 @@ class Answers:
                 return tensor, name
         return None
 
-    def _add(
-        self, value: Any, before: int, place: Binding, tensor: torch.Tensor, *, how: str = "", tensor_name: str = ""
-    ) -> None:
+    def _add(self, place: Binding, tensor: torch.Tensor, *, how: str = "", tensor_name: str = "") -> None:
         """Add an answer, or what else is known of one: ``how`` it is compared, the ``tensor_name`` it was paired by."""
+        value, before = place.value, place.position
         array = value if isinstance(value, np.ndarray) else None
         if array is not None:
             if array.dtype.kind not in "fiu":
@@ -194,36 +171,35 @@ class Answers:
             if len(tensors) == len(others) == 1 and (others[0].numel() == tensors[0].numel() or len(call.tensors) == 2):
                 name = call.names.get(id(others[0]), "")
                 place = Binding(call.position, call.cell, call.line, name, others[0])
-                if self._allows(place, tensors[0], call.position):
-                    self._add(others[0], call.position, place, tensors[0], how=f"{call.function}()")
+                if self._allows(place, tensors[0]):
+                    self._add(place, tensors[0], how=f"{call.function}()")
         for made in self.tape.calls:
             if made.name in _COMPARISONS and len(made.inputs) >= 2:
                 owners = [self.tape.tensor_of_gradient.get(id(one)) for one in made.inputs]
                 tensors = [owner for owner in owners if owner is not None and id(owner) in self._forward]
-                others = [
-                    one
+                held = [
+                    (one, holder)
                     for one, owner in zip(made.inputs, owners, strict=True)
-                    if owner is None and id(one) not in self._forward and self._holder(one)
+                    if owner is None and id(one) not in self._forward and (holder := self._holder(one))
                 ]
-                if len(tensors) == len(others) == 1:
-                    holder = self._holder(others[0])
-                    assert holder is not None
-                    place = Binding(made.position, made.cell, made.line, holder.name, others[0], holder.owner)
-                    if self._allows(place, tensors[0], made.position):
-                        self._add(others[0], made.position, place, tensors[0], how=".grad")
+                if len(tensors) == len(held) == 1:
+                    ((other, holder),) = held
+                    place = Binding(made.position, made.cell, made.line, holder.name, other, holder.owner)
+                    if self._allows(place, tensors[0]):
+                        self._add(place, tensors[0], how=".grad")
 
     def _holder(self, tensor: torch.Tensor) -> Binding | None:
         """The variable that holds a tensor, or one that this is a view of."""
         return self._bound.get(id(tensor)) or self._holders.get(storage_of(tensor))
 
-    def _allows(self, place: Binding, tensor: torch.Tensor, before: int) -> bool:
+    def _allows(self, place: Binding, tensor: torch.Tensor) -> bool:
         """Whether a comparison may say that a variable answers ``tensor``: not if it fits what its name says."""
         first = self._bound.get(id(place.value))
         by_name = self._partner(place._replace(owner=first.owner if first else None)) if place.name else None
         if by_name is None or by_name[0] is tensor:
             return True
         # cmp("da", da, a) may have been copied without a change: then the name is right, and the values are not
-        return not self._is_right(place.value, before, by_name[0])
+        return not self._is_right(place.value, place.position, by_name[0])
 
     def _is_right(self, value: torch.Tensor, before: int, tensor: torch.Tensor) -> bool:
         graph = self.graphs.first(tensor, before)
@@ -258,7 +234,7 @@ class Answers:
                 if partner is None or (said and id(partner[0]) not in said):
                     continue
                 if following is None or not self._continues(bound, following):
-                    self._add(bound.value, bound.position, bound, partner[0], tensor_name=partner[1])
+                    self._add(bound, partner[0], tensor_name=partner[1])
 
     def _is_forward(self, bound: Binding) -> bool:
         """Whether a variable is a tensor of the forward pass, and not another name of one: ``dy = weights``."""
@@ -299,7 +275,7 @@ class Answers:
             named = self._partner(bound)
             equal = [one for one in candidates if self._equals(given, one, bound.position)]
             if len(equal) == 1 and (named is None or named[0] is equal[0]):
-                self._add(value, bound.position, bound, equal[0])
+                self._add(bound, equal[0])
 
     def _may_answer(self, value: torch.Tensor) -> bool:
         known = id(value) in self._forward or id(value) in self.tape.tensor_of_gradient

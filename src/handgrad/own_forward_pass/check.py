@@ -6,18 +6,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from nbformat import NotebookNode
 
 from handgrad import __version__
 from handgrad.errors import HandgradError, SubmissionError
 from handgrad.notebook import untrusted_json
-from handgrad.notebook.cell_names import execution_count
-from handgrad.notebook.notes import note_of
+from handgrad.notebook.tidying import execution_count, note_of
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.notebook_run import TimeLimits
-from handgrad.report.records import Outcome, Report, Verdict
+from handgrad.report.records import Report
+from handgrad.report.untrusted_report import MOST_CHECKS, text_of, verdict_of
 from handgrad.sandbox import child_client
 from handgrad.sandbox.child_client import ChildClient
 from handgrad.sandbox.isolation.limits import Limits
@@ -37,8 +37,8 @@ JUDGING_SECONDS = 60.0
 """Wall-clock seconds for everything after the last cell."""
 MOST_DEATHS = 3
 """Processes that are started again after a cell has ended one."""
-MOST_ROWS, MOST_TEXT = 500, 4_000
-"""Rows of a report, and characters of a text in it, that are taken from the sandbox."""
+MOST_NOTES = 20
+"""Notes of a report that are taken from the sandbox."""
 
 
 class NothingToCheck(SubmissionError):
@@ -49,20 +49,9 @@ class NothingToCheck(SubmissionError):
 class OwnCheck:
     """The check of one notebook against its own forward pass.
 
-    Parameters
-    ----------
-    path, notebook
-        The file, and what was read from it.
-    exercises
-        The exercises that it may have followed.
-    names
-        The lecture's list of names.
-    data
-        More files that it opens.
-    renames
-        For each variable whose partner cannot be known, the tensor.
-    limits
-        Wall-clock limits of the run.
+    ``exercises`` are those that it may have followed, ``names`` the lecture's list of names, ``data`` more files that
+    it opens. ``renames`` has the tensor of each variable whose partner cannot be known. ``limits`` are in seconds of
+    the clock.
     """
 
     path: Path
@@ -99,7 +88,7 @@ class OwnCheck:
             __version__,
             isolation,
             message=" ".join(filter(None, self._said(found))),
-            checks=tuple(map(_verdict, found["rows"])),
+            checks=found["checks"],
             forward_pass="own",
         )
         return replace(report, seconds=time.perf_counter() - started)
@@ -127,7 +116,7 @@ class OwnCheck:
         request = {
             "cells": [{"number": number, "source": source} for number, source in cells.items()],
             "limits": asdict(self.limits),
-            "exercises": [exercise.to_dict() for exercise in self.exercises],
+            "exercises": [asdict(exercise) for exercise in self.exercises],
             "renames": dict(self.renames),
             "died": dict(died),
         }
@@ -166,41 +155,14 @@ def _findings(payload: bytes) -> dict[str, Any]:
     """The findings that a child sent: of the types that they must have, and of limited length."""
     try:
         found = untrusted_json.loads(payload)
-        rows = [{name: row[name] for name in _ROW} for row in found["rows"][:MOST_ROWS]]
-        for row in rows:
-            if row["outcome"] not in get_args(Outcome) or type(row["cell"]) is not int or type(row["line"]) is not int:
-                raise ValueError
-            row |= {name: str(row[name])[:MOST_TEXT] for name in ("tensor", "variable", "message")}
-            _verdict(row)
         return {
-            "rows": rows,
-            "exercise": str(found["exercise"])[:MOST_TEXT],
-            "why_not": str(found["why_not"])[:MOST_TEXT],
-            "notes": [str(note)[:MOST_TEXT] for note in found["notes"][:20]],
+            "checks": tuple(map(verdict_of, found["rows"][:MOST_CHECKS])),
+            "exercise": text_of(found["exercise"]),
+            "why_not": text_of(found["why_not"]),
+            "notes": list(map(text_of, found["notes"][:MOST_NOTES])),
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise HandgradError("the notebook wrote to the channel of its own check, so there is no report.") from error
-
-
-_ROW = ("tensor", "variable", "outcome", "cell", "line", "message", "comparison", "diagnosis")
-_POINTS: Mapping[str, float] = {"passed": 1.0, "partial": 0.5}
-
-
-def _verdict(row: Mapping[str, Any]) -> Verdict:
-    return Verdict.from_dict(
-        {
-            "id": f"check_{row['variable']}",
-            "gradient": row["variable"],
-            "outcome": row["outcome"],
-            "points": _POINTS.get(row["outcome"], 0.0),
-            "max_points": 1.0,
-            "comparison": row["comparison"],
-            "diagnosis": row["diagnosis"],
-            "message": row["message"],
-            "tensor": row["tensor"],
-            "place": f"cell {row['cell']}, line {row['line']}" if row["cell"] else "",
-        }
-    )
 
 
 def _death(cell: int | None, death: Death) -> str:

@@ -1,5 +1,6 @@
 """Why an answer is wrong: the catalogue of mistakes, asked about the notebook's own forward pass."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -39,16 +40,8 @@ class _Named:
 class Explanations:
     """Explains the wrong answers of one notebook.
 
-    Parameters
-    ----------
-    judge
-        Runs the formulas.
-    variables
-        For the identity of each answered tensor, the notebook's variable.
-    lines
-        For each name of the forward pass, the line that assigns it.
-    namespace
-        The notebook's names, for the sizes in it.
+    ``variables`` has for the identity of each answered tensor the notebook's variable, ``lines`` for each name of the
+    forward pass the line that assigns it, ``namespace`` the sizes that the notebook has names for.
     """
 
     def __init__(
@@ -56,7 +49,7 @@ class Explanations:
     ) -> None:
         self._judge, self._variables, self._lines = judge, variables, lines
         self._numbers = {name: value for name, value in namespace.items() if type(value) is int and name[:1] != "_"}
-        self._named: dict[int, _Named | None] = {}
+        self._names = functools.cache(self._read_names)
 
     def of(self, judged: Judgement) -> Diagnosis | None:
         """The mistake in an answer that is wrong, or right on this loss only; None if no mistake is certain."""
@@ -104,11 +97,6 @@ class Explanations:
             return pattern.sub(lambda found: changed[found[0]], text)
 
         return replace(diagnosis, what=said(diagnosis.what), advice=said(diagnosis.advice), cell=said(diagnosis.cell))
-
-    def _names(self, graph: LossGraph) -> _Named | None:
-        if id(graph) not in self._named:
-            self._named[id(graph)] = self._read_names(graph)
-        return self._named[id(graph)]
 
     def _read_names(self, graph: LossGraph) -> _Named | None:
         names = self._judge.answers.names

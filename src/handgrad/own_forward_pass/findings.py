@@ -3,7 +3,7 @@
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.gradients.mistakes.mistake import listed
-from handgrad.notebook.execution import parse
+from handgrad.notebook.trees import tree_of
 from handgrad.own_forward_pass.answers import Answer, Answers
 from handgrad.own_forward_pass.explanations import Explanations
 from handgrad.own_forward_pass.graphs import Graphs
@@ -20,25 +20,21 @@ from handgrad.own_forward_pass.known_exercise import ExerciseLines, Match, match
 from handgrad.own_forward_pass.marks import assigned_names
 from handgrad.own_forward_pass.names import tensors_of_gradient
 from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, Stop
-from handgrad.report.records import Comparison, Diagnosis, Outcome
+from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 
 __all__ = ["Findings", "Row", "find"]
 
 MOST_STOPS = 5
 """Statements that raised, and are listed."""
+_POINTS: Mapping[str, float] = {"passed": 1.0, "partial": 0.5}
 
 
 @dataclass
 class Row:
-    """The result for one tensor.
+    """The result for one ``tensor``, whose gradient the notebook calls ``variable``.
 
-    Attributes
-    ----------
-    tensor, variable
-        The notebook's names of the tensor and of its gradient; an exercise's gradient that the notebook lacks has the
-        exercise's names.
-    cell, line
-        Where the answer is; 0 if it is nowhere.
+    If the notebook lacks an exercise's gradient, both names are the exercise's. The answer is in the ``cell`` and
+    ``line``, which are 0 if it is nowhere.
     """
 
     tensor: str
@@ -50,26 +46,29 @@ class Row:
     comparison: Comparison | None = None
     diagnosis: Diagnosis | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The row as plain data."""
-        comparison = self.comparison and self.comparison.to_dict()
-        return {**vars(self), "comparison": comparison, "diagnosis": self.diagnosis and self.diagnosis.to_dict()}
+    def verdict(self) -> Verdict:
+        """The row as it is in a report."""
+        return Verdict(
+            f"check_{self.variable}",
+            self.variable,
+            self.outcome,
+            _POINTS.get(self.outcome, 0.0),
+            1.0,
+            self.comparison,
+            self.diagnosis,
+            self.message,
+            self.tensor,
+            f"cell {self.cell}, line {self.line}" if self.cell else "",
+        )
 
 
 @dataclass
 class Findings:
     """Everything that is reported about a notebook.
 
-    Attributes
-    ----------
-    rows
-        In the order of the exercise, if the forward pass is one; otherwise in the order of the notebook.
-    exercise
-        The exercise whose forward pass the notebook has; empty if none.
-    why_not
-        Why nothing could be checked; empty if something could.
-    notes
-        Sentences about the whole notebook.
+    The ``rows`` are in the order of the ``exercise``, if the forward pass is that of one, otherwise in the order of the
+    notebook. ``why_not`` says why nothing could be checked; empty if something could. ``notes`` are sentences about the
+    whole notebook.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -78,8 +77,8 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The findings as plain data."""
-        return {**asdict(self), "rows": [row.to_dict() for row in self.rows]}
+        """The findings as plain data, the rows as verdicts."""
+        return {**vars(self), "rows": [row.verdict().to_dict() for row in self.rows]}
 
 
 def find(
@@ -110,7 +109,7 @@ class _Finder:
         found = Findings(_once(rows.values()), notes=self._notes())
         if match:
             found.rows, found.exercise = self._in_exercise(rows, match), match.name
-            found.notes += match.notes
+            found.notes += [match.note] if match.note else []
         if not found.rows:
             found.why_not = self._why_no_answer()
         return found
@@ -155,7 +154,7 @@ class _Finder:
         answer = best.answer
         row = Row(answer.tensor_name, answer.name, "passed", answer.cell, answer.line)
         row.comparison = self._comparison(best)
-        stop = self._stop_of(answer) if best.verdict not in ("right", "carried") else None
+        stop = self._stop_of(answer.name) if best.verdict not in ("right", "carried") else None
         if best.verdict == "copy":
             row.outcome = "failed"
             row.message = (
@@ -188,9 +187,9 @@ class _Finder:
         scale = judged.graph.scale * 1e-2 if id(answer.tensor) in judged.graph.zero else None
         return compare(self.answers.value(answer), true.to(answer.tensor.dtype), scale)
 
-    def _stop_of(self, answer: Answer) -> Stop | None:
-        """The first statement that raised and assigns the answer's variable."""
-        return next((stop for stop in self.run.stops if answer.name in stop.names), None)
+    def _stop_of(self, name: str) -> Stop | None:
+        """The first statement that raised and assigns a variable."""
+        return next((stop for stop in self.run.stops if name in stop.names), None)
 
     def _explain_wrong(self, row: Row, judged: Judgement, stop: Stop | None) -> None:
         row.outcome = "failed"
@@ -303,19 +302,17 @@ class _Finder:
             for name, line in _assignments(cell):
                 if name in answered:
                     continue
-                tensor = next((one for one in map(self._last, tensors_of_gradient(name)) if one is not None), None)
+                held = (self.answers.forward_tensor(one, self.tape.position) for one in tensors_of_gradient(name))
+                tensor = next((one for one in held if one is not None), None)
                 if tensor is None or id(tensor) in rows or id(tensor) in found:
                     continue
-                stop = next((one for one in self.run.stops if name in one.names), None)
+                stop = self._stop_of(name)
                 row = Row(self._name(id(tensor)), name, "missing", cell.number, line)
                 if stop is not None:
                     row.outcome, row.cell, row.line = "error", stop.cell, stop.line
                     row.message = f"{name} has no value: {_where(stop, small=True)}, stops with {stop.text}."
                 found[id(tensor)] = row
         return found
-
-    def _last(self, name: str) -> torch.Tensor | None:
-        return self.answers.forward_tensor(name, self.tape.position)
 
     def _name(self, key: int) -> str:
         return self.answers.names.get(key, "?")
@@ -455,7 +452,7 @@ def _once(rows: Iterable[Row]) -> list[Row]:
 
 def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
     """The names that the statements of a cell assign, with the line of the statement."""
-    tree = parse(cell.source)
+    tree = tree_of(cell.source)
     for statement in tree.body if tree else ():
         for name in sorted(assigned_names(statement)):
             yield name, statement.lineno
@@ -464,7 +461,7 @@ def _assignments(cell: Cell) -> Iterable[tuple[str, int]]:
 def _shown_lines(cells: Sequence[Cell]) -> Iterator[tuple[int, int]]:
     """Cells and lines of the statements that only show or test something: ``print(...)``, ``assert ...``."""
     for cell in cells:
-        tree = parse(cell.source)
+        tree = tree_of(cell.source)
         for node in ast.walk(tree) if tree else ():
             if isinstance(node, (ast.Expr, ast.Assert)):
                 yield from ((cell.number, line) for line in range(node.lineno, (node.end_lineno or 0) + 1))

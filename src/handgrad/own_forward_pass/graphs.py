@@ -25,18 +25,10 @@ SMALLEST = 3
 
 @dataclass(eq=False)
 class LossGraph:
-    """The graph that ends in the tensor ``root``.
+    """The graph that ends in the tensor ``root``, as it is read ``before`` a position on the tape.
 
-    Attributes
-    ----------
-    before
-        The position on the tape at which the root is read.
-    is_called
-        Whether the notebook calls ``backward`` on it.
-    calls
-        The calls that make it.
-    tensors
-        Every floating-point tensor in it, by identity, in the order of the tape.
+    ``is_called`` tells whether the notebook calls ``backward`` on it. ``calls`` make it; ``tensors`` are all
+    floating-point tensors in it, by identity, in the order of the tape.
     """
 
     tape: Tape

@@ -1,7 +1,7 @@
 """Judge one answer: its value against the true gradient, and its formula under random upstream gradients."""
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -78,20 +78,9 @@ class StepTest:
 class Judgement:
     """The verdict on one answer.
 
-    Attributes
-    ----------
-    graph
-        The graph against which it was judged; None if none holds its tensor.
-    upstream
-        The upstream gradients that it is made from.
-    shape_is_right
-        Whether it has the shape of its tensor.
-    step
-        A step test that it fails; None if it passes one or none could be run.
-    is_masked
-        Whether its formula is right only where the true upstream gradient is not zero.
-    reason
-        Why the formula could not be run again; empty if it could.
+    It was judged against ``graph`` (None if none holds its tensor), and is made from the gradients ``upstream``. It
+    fails the test ``step``; None if it passes one or none could be run: ``reason`` says why not. ``is_masked`` tells
+    whether its formula is right only where the true upstream gradient is not zero.
     """
 
     answer: Answer
@@ -283,52 +272,40 @@ class Judge:
         """The identities of the tensors whose gradients an answer is made from."""
         if answer.array is not None:
             return set()
-        need: set[int] = set()
+        _, used = self._traced(answer, self.graphs.tensors)
+        return {id(given[0].tensor) for given in used}
+
+    def _traced(self, answer: Answer, known: Container[int]) -> tuple[list[int], list[list[Upstream]]]:
+        """The calls that make an answer, and what they read of the gradients of the tensors ``known``."""
+        used: dict[State, list[Upstream]] = {}
 
         def stop(tensor: torch.Tensor, _: int, state: State) -> bool:
             if id(tensor) in self.graphs.tensors:
                 return True
             if id(tensor) in self.tape.tensor_of_gradient:
-                need.add(id(self.tape.tensor_of_gradient[id(tensor)]))
-                return True
-            others = self._others(answer, state)
-            need.update(id(other.tensor) for other in others[:1])
-            return bool(others)
-
-        self.tape.slice(answer.value, answer.before, stop)
-        return need
-
-    def _others(self, answer: Answer, state: State) -> list[Answer]:
-        """The answers for other tensors that this state is; none for the answer's own state."""
-        found = self._answers_by_state.get(state, []) if state != answer.state else []
-        return [other for other in found if other.tensor is not answer.tensor]
-
-    def _formulas(self, answer: Answer, graph: LossGraph) -> Iterator[_Formula]:
-        used: dict[State, list[Upstream]] = {}
-
-        def stop(tensor: torch.Tensor, _: int, state: State) -> bool:
-            if id(tensor) in graph.tensors or id(tensor) in self.graphs.tensors:
-                return True
-            if id(tensor) in self.tape.tensor_of_gradient:
-                owner = self.tape.tensor_of_gradient[id(tensor)]
-                used[state] = [Upstream(state, tensor, owner, is_autograd=True)]
-                return True
-            others = [one for one in self._others(answer, state) if id(one.tensor) in graph.tensors]
-            if others:
-                used[state] = [Upstream(state, tensor, one.tensor, is_autograd=False) for one in others]
-            return bool(others)
+                used[state] = [Upstream(state, tensor, self.tape.tensor_of_gradient[id(tensor)], is_autograd=True)]
+            elif state != answer.state and (others := self._read(answer, state, tensor, known)):
+                used[state] = others
+            return state in used
 
         calls = self.tape.slice(answer.value, answer.before, stop)
-        # the same state may answer two tensors: dlogits = dnorm_logits
-        also = [
-            Upstream(answer.state, answer.value, other.tensor, is_autograd=False)
-            for other in self._answers_by_state.get(answer.state, ())
-            if other.tensor is not answer.tensor and id(other.tensor) in graph.tensors
+        return calls, list(used.values())
+
+    def _read(self, answer: Answer, state: State, value: torch.Tensor, known: Container[int]) -> list[Upstream]:
+        """The gradients of other tensors ``known`` that a state is an answer for."""
+        return [
+            Upstream(state, value, other.tensor, is_autograd=False)
+            for other in self._answers_by_state.get(state, ())
+            if other.tensor is not answer.tensor and id(other.tensor) in known
         ]
-        formulas = [_Formula(calls, list(used.values()))] if calls else []
-        if also:
-            formulas.insert(len(formulas), _Formula([], [also]))
-        yield from formulas
+
+    def _formulas(self, answer: Answer, graph: LossGraph) -> Iterator[_Formula]:
+        calls, used = self._traced(answer, graph.tensors)
+        if calls:
+            yield _Formula(calls, used)
+        # the same state may answer two tensors: dlogits = dnorm_logits
+        if also := self._read(answer, answer.state, answer.value, graph.tensors):
+            yield _Formula([], [also])
 
     def _run(
         self,

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import torch
 
-from handgrad.notebook.execution import parse
+from handgrad.notebook.trees import tree_of
 from handgrad.own_forward_pass.answers import Answers, agree
 from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.marks import MARKS
@@ -25,12 +25,8 @@ SMALLEST = 1e-10
 class ExerciseLines:
     """The forward pass of an exercise.
 
-    Attributes
-    ----------
-    gradients
-        For each gradient that it asks for, the tensor.
-    lines
-        For each tensor that one line assigns, the expression in that line; in forward order.
+    ``gradients`` has the tensor of each gradient that it asks for, ``lines`` for each tensor that one line assigns the
+    expression in that line, in forward order.
     """
 
     name: str
@@ -49,10 +45,6 @@ class ExerciseLines:
                             lines[target] = ast.unparse(value)
         return cls(name, dict(gradients), lines)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The record as plain data."""
-        return {"name": self.name, "gradients": dict(self.gradients), "lines": dict(self.lines)}
-
 
 @dataclass(frozen=True)
 class Match:
@@ -61,7 +53,7 @@ class Match:
     name: str
     gradients: Mapping[str, str]
     tensors: Mapping[str, list[int]]
-    notes: tuple[str, ...] = ()
+    note: str = ""
 
 
 def match_exercise(
@@ -89,7 +81,7 @@ class _Matching:
             self.by_name.setdefault(name, []).append(key)
         self.lines = {name: _expression(line) for name, line in lines.items()}
         self.found: dict[str, list[int]] = {}
-        self.differing: list[str] = []
+        self.note = ""
 
     def match(self) -> Match | None:
         wanted = set(self.exercise.gradients.values())
@@ -111,7 +103,7 @@ class _Matching:
                     self.found[tensor] = keys
         if len(self.found.keys() & wanted) < ENOUGH * len(wanted):
             return None
-        return Match(self.exercise.name, self.exercise.gradients, self.found, tuple(self._notes()))
+        return Match(self.exercise.name, self.exercise.gradients, self.found, self.note)
 
     def _values(self) -> dict[str, Any]:
         """The notebook's names as they were when the forward pass ran: a later minibatch may have the same name."""
@@ -165,30 +157,20 @@ class _Matching:
         ]
 
     def _compare(self, tensor: str, given: Any) -> None:
-        """Note a tensor that has the exercise's name and other values than its line gives."""
+        """Note the first tensor that has the exercise's name and other values than its line gives."""
         theirs = self._value(self.found[tensor])
-        if isinstance(given, torch.Tensor) and not _is_same(theirs, given):
-            self.differing.append(tensor)
-
-    def _notes(self) -> list[str]:
-        notes = []
-        if self.differing:
-            first = self.differing[0]
-            notes.append(
-                f"Your {first} is not what `{first} = {self.exercise.lines[first]}` gives, as in {self.exercise.name}: "
-                "the gradients were judged by your own line."
+        if not self.note and isinstance(given, torch.Tensor) and not _is_same(theirs, given):
+            self.note = (
+                f"Your {tensor} is not what `{tensor} = {self.exercise.lines[tensor]}` gives, as in "
+                f"{self.exercise.name}: the gradients were judged by your own line."
             )
-        return notes
 
 
 def _expression(line: str) -> ast.expr | None:
     """The value of an assignment; None if it is none."""
-    try:
-        match parse(line):
-            case ast.Module(body=[ast.Assign(value=value)]):
-                return value
-    except RecursionError:  # not written by hand
-        pass
+    match tree_of(line):
+        case ast.Module(body=[ast.Assign(value=value)]):
+            return value
     return None
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["MARKS", "assigned_names", "is_training", "marked"]
 
@@ -31,13 +31,13 @@ def marked(statement: ast.stmt) -> ast.Module:
 
 def assigned_names(statement: ast.stmt) -> set[str]:
     """The names that a statement binds, also in its blocks; for ``self.dW`` and ``grads['W']`` the whole text."""
-    found = set()
+    found = set[str]()
     for node in ast.walk(statement):
         match node:
             case ast.Assign(targets=targets):
-                found |= {name for target in targets for name in _target_texts(target)}
+                found.update(_texts(targets))
             case ast.AugAssign(target=target) | ast.AnnAssign(target=target) | ast.For(target=target):
-                found |= set(_target_texts(target))
+                found.update(_texts([target]))
             case ast.Import(names=names) | ast.ImportFrom(names=names):
                 found |= {name.asname or name.name.partition(".")[0] for name in names}
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
@@ -76,23 +76,28 @@ def _updates(node: ast.AST) -> bool:
     return False
 
 
-def _target_texts(target: ast.expr) -> Iterator[str]:
-    match target:
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            for part in parts:
-                yield from _target_texts(part)
-        case ast.Starred(value=value):
-            yield from _target_texts(value)
-        case ast.Name(id=name):
-            yield name
-        case ast.Attribute(value=value, attr=attr) if attr in _VIEWS:
-            yield from _target_texts(value)
-        case ast.Attribute() if _is_plain(target):
-            yield ast.unparse(target)
-        case ast.Subscript(value=value, slice=key):
-            yield from _target_texts(value)
-            if isinstance(key, ast.Constant) and _is_plain(value):
-                yield ast.unparse(target)
+def _texts(targets: Iterable[ast.expr]) -> Iterator[str]:
+    for part in _parts(targets):
+        match part:
+            case ast.Name() | ast.Attribute() | ast.Subscript(slice=ast.Constant()) if _is_plain(part):
+                yield ast.unparse(part)
+
+
+def _parts(targets: Iterable[ast.expr]) -> Iterator[ast.expr]:
+    """The names, attributes and items that ``targets`` consist of; before an item its container."""
+    for target in targets:
+        match target:
+            case ast.Tuple(elts=parts) | ast.List(elts=parts):
+                yield from _parts(parts)
+            case ast.Starred(value=value):
+                yield from _parts([value])
+            case ast.Attribute(value=value, attr=attr) if attr in _VIEWS:
+                yield from _parts([value])
+            case ast.Subscript(value=value):
+                yield from _parts([value])
+                yield target
+            case ast.Name() | ast.Attribute():
+                yield target
 
 
 def _is_plain(node: ast.expr) -> bool:
@@ -188,31 +193,22 @@ class _Marker(ast.NodeTransformer):
         return [ast.copy_location(ast.If(_call(_TURN, _key(loop)), [ast.Break()], []), loop.body[0])]
 
     def _marks(self, targets: Sequence[ast.expr], at: ast.stmt) -> list[ast.stmt]:
-        marks = [mark for target in targets for mark in self._of(target, at.lineno)]
+        marks = [mark for part in _parts(targets) for mark in self._of(part, at.lineno)]
         return [ast.copy_location(ast.Expr(mark), at) for mark in marks]
 
-    def _of(self, target: ast.expr, line: int) -> Iterator[ast.expr]:
-        match target:
-            case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                for part in parts:
-                    yield from self._of(part, line)
-            case ast.Starred(value=value):
-                yield from self._of(value, line)
+    def _of(self, part: ast.expr, line: int) -> Iterator[ast.expr]:
+        match part:
             case ast.Name(id=name):
                 # the test stands here: a call costs more than the data in a loop over a data set
                 test = _call("isinstance", _load(name), _load(_TYPES))
                 bind = _call(_BIND, ast.Constant(line), ast.Constant(name), _load(name))
                 yield ast.BoolOp(ast.And(), [test, bind])
-            case ast.Attribute(value=value, attr=attr) if attr in _VIEWS:
-                yield from self._of(value, line)
             case ast.Attribute(value=value, attr=attr) if _is_plain(value):
                 text, owner = ast.Constant(ast.unparse(value)), _loaded(value)
                 yield _call(_OWNER, ast.Constant(line), text, owner, ast.Constant(attr))
-            case ast.Subscript(value=value, slice=key):
-                yield from self._of(value, line)
-                if _is_plain(value) and _is_plain(key):
-                    text = ast.Constant(ast.unparse(value))
-                    yield _call(_ITEM, ast.Constant(line), text, _loaded(value), _loaded(key))
+            case ast.Subscript(value=value, slice=key) if _is_plain(value) and _is_plain(key):
+                text = ast.Constant(ast.unparse(value))
+                yield _call(_ITEM, ast.Constant(line), text, _loaded(value), _loaded(key))
 
 
 def _key(loop: ast.For | ast.While) -> ast.Constant:

@@ -9,10 +9,10 @@ import sys
 import types
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
 import torch
 
@@ -34,46 +34,33 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     Attributes
     ----------
-    packages
-        The packages that were replaced.
     files
         The files and addresses that the notebook asked for and that are not here.
     """
 
     def __init__(self, names: bytes) -> None:
         self._names = names
-        self.packages: list[str] = []
         self.files: list[str] = []
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Replace ``open``, ``input`` and the ways to download."""
-        opened, asked = builtins.open, builtins.input
-        urls = urllib.request.urlopen, urllib.request.urlretrieve
-        sys.meta_path.append(self)
-        builtins.open = io.open = self._opener(opened)
-        builtins.input = lambda *_: ""
-        urllib.request.urlopen = lambda url, *_, **__: self._download(url)
-        urllib.request.urlretrieve = self._retrieve  # type: ignore[assignment] # the notebook sees no headers
-        requests = _requests()
-        got = requests.get if requests is not None else None
-        if requests is not None:
-            requests.get = lambda url, *_, **__: self._download(url)
-        compiled = torch.compile, torch.jit.script
-        torch.compile = torch.jit.script = _unchanged  # type: ignore[assignment]
-        path = list(sys.path)
-        sys.path.insert(0, str(Path.cwd()))  # modules beside the notebook
-        try:
+        opened = self._opener(builtins.open)
+        replaced = [
+            (builtins, {"open": opened, "input": lambda *_: ""}),
+            (io, {"open": opened}),
+            (urllib.request, {"urlopen": self._download, "urlretrieve": self._retrieve}),
+            (torch, {"compile": _unchanged}),
+            (torch.jit, {"script": _unchanged}),
+            # modules beside the notebook are found first, stand-ins last
+            (sys, {"path": [str(Path.cwd()), *sys.path], "meta_path": [*sys.meta_path, self]}),
+        ]
+        with ExitStack() as stack:
+            for module, names in replaced:
+                stack.enter_context(patch.multiple(module, **names))
+            with suppress(ImportError):
+                stack.enter_context(patch("requests.get", self._download))
             yield
-        finally:
-            builtins.open = io.open = opened
-            builtins.input = asked
-            urllib.request.urlopen, urllib.request.urlretrieve = urls
-            sys.meta_path.remove(self)
-            sys.path[:] = path
-            if requests is not None:
-                requests.get = got
-            torch.compile, torch.jit.script = compiled
 
     def _opener(self, opened: Any) -> Any:
         def open_(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
@@ -106,7 +93,7 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self.files.append(address)
         raise FileNotFoundError(2, "No such file or directory", address)
 
-    def _download(self, url: Any) -> "_Response":
+    def _download(self, url: Any, *_: Any, **__: Any) -> "_Response":
         return _Response(self._content(getattr(url, "full_url", str(url))))
 
     def _retrieve(self, url: str, filename: str | None = None, *_: Any, **__: Any) -> tuple[str, None]:
@@ -119,17 +106,15 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self, name: str, path: Sequence[str] | None = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The specification of a stand-in; this finder is the last one, so nothing else has the package."""
-        package = name.split(".", maxsplit=1)[0]
-        if package not in STAND_INS:
-            return None
-        if package not in self.packages:
-            self.packages.append(package)
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        is_known = name.partition(".")[0] in STAND_INS
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if is_known else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
         """An object that accepts every use."""
         if spec.name.startswith("requests"):
-            return _module(spec, get=lambda url, *_, **__: self._download(url))
+            module: Any = types.ModuleType(spec.name)
+            module.get = self._download
+            return module
         module = MagicMock(name=spec.name)
         module.__path__, module.__spec__, module.__all__ = [], spec, []
         module.tqdm = module.trange = _bare_range
@@ -137,12 +122,6 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: Any) -> None:
         """Nothing has to be run."""
-
-
-def _module(spec: importlib.machinery.ModuleSpec, **members: Any) -> types.ModuleType:
-    module = types.ModuleType(spec.name)
-    vars(module).update(members)
-    return module
 
 
 def _bare_range(items: Any = (), *_: Any, **__: Any) -> Any:
@@ -155,30 +134,18 @@ def _unchanged(model: Any = None, *_: Any, **__: Any) -> Any:
     return model if model is not None else lambda function: function
 
 
-def _requests() -> Any:
-    try:
-        import requests  # noqa: PLC0415 - it may not be installed
-    except ImportError:
-        return None
-    return requests
-
-
-class _Response:
+class _Response(io.BytesIO):
     """What a download gives, for ``requests`` and ``urllib`` alike."""
 
     status_code = 200
     ok = True
 
     def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.text = content.decode(errors="replace")
+        super().__init__(content)
+        self.content, self.text = content, content.decode(errors="replace")
 
     def raise_for_status(self) -> None:
         """Nothing went wrong."""
-
-    def read(self) -> bytes:
-        """All of it."""
-        return self.content
 
     def iter_content(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """All of it, in one piece."""
@@ -187,12 +154,3 @@ class _Response:
     def iter_lines(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """Line by line."""
         return iter(self.content.splitlines())
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.content.splitlines(keepends=True))
-
-    def __enter__(self) -> "_Response":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -80,21 +81,12 @@ class _TooLong(BaseException):
 
 @dataclass
 class NotebookRun:
-    """One run of a notebook.
+    """One run of a notebook, whose calls are on the ``tape``.
 
-    Attributes
-    ----------
-    tape
-        What it did.
-    stops
-        The statements that raised, in order.
-    stand_ins
-        The names of gradients for which autograd's was put in, because their own statement had failed; with the cell
-        and the line that needed them.
-    loops_left
-        Cell and line of each training loop that was left after one turn.
-    out_of_time
-        The cell in which the time of the whole notebook ended; 0 if it did not.
+    ``stops`` are the statements that raised, in order. ``stand_ins`` are the names of gradients for which autograd's
+    was put in, because their own statement had failed, with the cell and the line that needed them. ``loops_left`` has
+    cell and line of each training loop that was left after one turn, ``out_of_time`` the cell in which the time of the
+    whole notebook ended; 0 if it did not.
     """
 
     surroundings: Surroundings
@@ -130,19 +122,14 @@ class NotebookRun:
     def cause_of(self, stop: Stop) -> Stop:
         """The first statement that raised because of which this one lacks a name; the same one if it lacks none."""
         missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
-        earlier = self.stops[: self.stops.index(stop)]
+        earlier = self.stops[: self.stops.index(stop)] if missing else []
         made = next((one for one in earlier if missing and missing[1] in one.names), None)
         return self.cause_of(made) if made else stop
 
     def first_causes(self) -> list[Stop]:
         """The statements that raised, without those that lack what an earlier one of them should have made."""
-        found, lost = [], set[str]()
-        for stop in self.stops:
-            missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
-            if not (missing and missing[1] in lost) and not (self.out_of_time and stop.error == "TimeLimit"):
-                found.append(stop)
-            lost |= stop.names
-        return found
+        stops = [stop for stop in self.stops if not (self.out_of_time and stop.error == "TimeLimit")]
+        return [stop for stop in stops if self.cause_of(stop) is stop]
 
     def objects(self) -> dict[int, str]:
         """The names of the notebook's objects, and of those in its lists, by identity."""
@@ -225,7 +212,7 @@ class NotebookRun:
         code = compile(marked(statement), f"<cell {cell.number}>", "exec", dont_inherit=True)
         for attempt in range(MOST_ATTEMPTS):
             try:
-                self._exec(code)
+                self._on_tape(partial(exec, code, self.namespace))
                 return
             except NameError as error:
                 missing = _UNDEFINED.match(str(error))
@@ -234,13 +221,13 @@ class NotebookRun:
                 if not self._stand_in(missing[1], statement.lineno):
                     raise
 
-    def _exec(self, code: types.CodeType) -> None:
+    def _on_tape(self, action: Callable[[], object]) -> None:
         shell = the_shell()
         if hasattr(shell, "use"):
             shell.use(self.namespace)
         try:
             with self.tape:
-                exec(code, self.namespace)
+                action()
         finally:
             # a `with torch.no_grad()` that was left by an exception restores itself; a plain call does not
             torch.set_grad_enabled(True)
@@ -272,15 +259,8 @@ class NotebookRun:
                 self.tape.cell = int(function.__code__.co_filename[len("<cell ") : -1])
                 self.tape.line = function.__code__.co_firstlineno
                 end = min(self._end, time.monotonic() + self.limits.cell)
-                if (error := self._run_until(end, partial(self._under_tape, function))) is not None:
+                if (error := self._run_until(end, partial(self._on_tape, function))) is not None:
                     self._stopped(self.tape.cell, self.tape.line, error, frozenset())
-
-    def _under_tape(self, function: Callable[[], object]) -> None:
-        try:
-            with self.tape:
-                function()
-        finally:
-            torch.set_grad_enabled(True)
 
     def _run_until(self, end: float, action: Callable[[], None]) -> BaseException | None:
         """Run ``action``; what it raised, a :class:`_TooLong` if it did not end in time."""
@@ -342,13 +322,8 @@ def _line_of(error: BaseException, cell: int) -> int:
     """The line of the cell that raised; 0 if it is not known."""
     if isinstance(error, SyntaxError):
         return error.lineno or 0
-    lines = [0]
-    frames = error.__traceback__
-    while frames is not None:
-        if frames.tb_frame.f_code.co_filename == f"<cell {cell}>":
-            lines.append(frames.tb_lineno)
-        frames = frames.tb_next
-    return lines[1] if len(lines) > 1 else 0
+    frames = walk_tb(error.__traceback__)
+    return next((line for frame, line in frames if frame.f_code.co_filename == f"<cell {cell}>"), 0)
 
 
 @contextlib.contextmanager

@@ -37,23 +37,12 @@ def as_double(value: Any) -> Any:
 
 
 class Replay:
-    """The calls ``indices`` of a tape, run again.
+    """The calls ``indices`` of a tape, run again; everything is computed in float64 if ``double``.
 
-    Parameters
-    ----------
-    tape, indices
-        What to run.
-    instead
-        Tensors in place of states, such as random upstream gradients in place of answers.
-    cuts
-        Identities of tensors at which the graph is cut: what follows uses a fresh leaf. ``before_cut`` has the tensor
-        that ends at the cut.
-    known
-        Values of tensors that are not computed here.
-    grad
-        Whether autograd records the calls; then constants require gradients too.
-    double
-        Whether everything is computed in float64.
+    Tensors ``instead`` of states are used, such as random upstream gradients in place of answers, and ``known`` values
+    of tensors that are not computed here. At the tensors with the identities ``cuts`` the graph is cut: what follows
+    uses a fresh leaf, and ``before_cut`` has the tensor that ends at the cut. With ``grad`` autograd records the calls,
+    and constants require gradients too.
     """
 
     def __init__(

@@ -104,20 +104,10 @@ class Gradient(NamedTuple):
 class Tape(TorchFunctionMode):
     """The torch calls of one run of a notebook; every tensor is kept, so that an identity is never used again.
 
-    Attributes
-    ----------
-    calls
-        In order.
-    bindings, function_calls, gradients, numbers
-        What names were bound to; calls of the notebook's functions; calls of autograd; where values left the tape.
-    tensor_of_gradient
-        For the identity of each tensor that autograd made, the tensor whose gradient it is.
-    supplied
-        The tensors whose missing ``.grad`` the tape supplied.
-    cell, line
-        Where the notebook is now.
-    supply
-        Gives the gradient of a tensor where the notebook reads a ``.grad`` that is None.
+    ``bindings``, ``function_calls``, ``gradients`` and ``numbers`` tell what names were bound to, and where the
+    notebook called its own functions and autograd, and read numbers. ``tensor_of_gradient`` has for the identity of
+    each tensor that autograd made the tensor whose gradient it is. Where the notebook, which is now at ``cell`` and
+    ``line``, reads a ``.grad`` that is None, ``supply`` gives the gradient; ``supplied`` are these tensors.
     """
 
     def __init__(self) -> None:
@@ -240,14 +230,10 @@ class Tape(TorchFunctionMode):
         """The index of the call that made ``tensor``; None if it was made from no other tensor."""
         return self._producers.get(id(tensor))
 
-    def version(self, tensor: torch.Tensor, before: int) -> int:
-        """How often the storage of ``tensor`` was written to before the call with this index."""
-        writes = self._writes.get(storage_of(tensor))
-        return bisect.bisect_left(writes, before) if writes else 0
-
     def state(self, tensor: torch.Tensor, before: int) -> State:
         """``tensor`` as it was before the call with this index."""
-        return id(tensor), self.version(tensor, before)
+        writes = self._writes.get(storage_of(tensor))
+        return id(tensor), bisect.bisect_left(writes, before) if writes else 0
 
     def first_write(self, tensor: torch.Tensor, after: int) -> int | None:
         """The position of the first call from ``after`` on that writes into a tensor's storage; None if none does."""

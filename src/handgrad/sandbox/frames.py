@@ -7,6 +7,7 @@ are checked before data is kept, and anything invalid is a :class:`FrameError`. 
 import json
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from handgrad.gradients.tensor_bytes import MAX_PAYLOAD, FrameError
@@ -52,6 +53,28 @@ class FrameReader:
             if not (data := receive()):
                 return None
         return frame
+
+    def received(self, connection: Connection) -> Frame:
+        """The next frame of a service's ``connection``; the process ends with its other end."""
+        frame = self.next_frame(lambda: connection.recv(1 << 18))
+        if frame is None:
+            raise SystemExit
+        return frame
+
+    def request(self, connection: Connection) -> tuple[Frame, dict[str, bytes]]:
+        """What a service is asked, once it has said that it serves, and the files that follow: they are written here.
+
+        What has no name is no file, and not written.
+        """
+        connection.sendall(pack({"serving": True}))
+        asked = self.received(connection)
+        beside = (self.received(connection) for _ in range(asked[0]["files"]))
+        files = {header["file"]: content for header, content in beside}
+        for name, content in files.items():
+            if name:
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
+                Path(name).write_bytes(content)
+        return asked, files
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Add ``data``, and yield the frames that are complete.

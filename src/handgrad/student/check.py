@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -21,14 +22,13 @@ from handgrad.gradients.forward_pass import ForwardPass, NoForwardPass, times_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.report.records import Comparison, Diagnosis
 from handgrad.report.wording import comparison_line
-from handgrad.student import card, explain, progress_file, progress_map, released_cells
+from handgrad.student import card, explain, progress_file, progress_map
 from handgrad.student.card import Card
-from handgrad.student.course_progress import course_progress
+from handgrad.student.course_progress import course_progress, released
 from handgrad.student.course_progress import html as course_html
 from handgrad.student.course_progress import text as course_text
 from handgrad.student.heatmap import HeatMap
 from handgrad.student.progress import is_unwritten, progress_of
-from handgrad.student.quiet_error import show_no_traceback
 from handgrad.student.session import Session, listen, running_shell, session_of
 from handgrad.student.session_checks import SessionChecks
 
@@ -149,9 +149,10 @@ def progress() -> None:
             return
         print(f"progress: {reason}. Run the cells from the top again, loss.backward(retain_graph=True) included.")
         return
-    parts = released_cells.parts()
+    exercise = released(Path())
+    parts = exercise.headings if exercise else {}
     # those beside the released folder in which the notebook is
-    course = course_progress(Path()) if released_cells.FILE.is_file() else []
+    course = course_progress(Path()) if exercise else []
     html, text = progress_map.html(state, parts), progress_map.text(state, parts)
     if len(course) > 1:
         html, text = html + course_html(course), f"{text}\n\nThe course: {course_text(course)}"
@@ -275,11 +276,37 @@ def _failed(card: Card) -> CheckFailed:
         show(card.html(), card.text())
         error = CheckFailed(card.sentence(), card.diagnosis, card.headline)
         if card.state == "not yet":
-            show_no_traceback(running_shell(), error)
+            _show_no_traceback(running_shell(), error)
         return error
     if card.line:
         print(card.line)
     return CheckFailed(card.sentence(), card.diagnosis)
+
+
+def _show_no_traceback(shell: Any, error: Exception) -> None:
+    """Let the cell that raises ``error`` fail without an error below its output.
+
+    Only where a person works in the notebook. Whatever runs a notebook by itself (nbgrader, nbconvert) reads the errors
+    among the outputs to know which checks have failed. ``shell`` is IPython's, of which others may have asked the same;
+    their request stays.
+    """
+    if not _has_reader(shell) or shell.custom_exceptions:
+        return
+
+    def handler(shell: Any, kind: type[Exception], value: Exception, traceback: TracebackType, **_: Any) -> list[str]:
+        shell.set_custom_exc((), None)
+        if value is not error:
+            shell.showtraceback((kind, value, traceback))
+        return []
+
+    shell.set_custom_exc((type(error),), handler)
+
+
+def _has_reader(shell: Any) -> bool:
+    """Whether the cell was run by a front end that would show a question of the cell (``input``) to somebody."""
+    if not hasattr(shell, "get_parent"):
+        return False
+    return bool(shell.get_parent().get("content", {}).get("allow_stdin"))
 
 
 def _reference(name: str, tensor: torch.Tensor, checks: SessionChecks) -> tuple[torch.Tensor, int]:

@@ -1,4 +1,4 @@
-"""How far a student is in a whole course: the released exercises beside each other, and what their progress files say.
+"""The released exercises, and how far a student is in a whole course of them: what their progress files say.
 
 The order, the prerequisites and the minutes of an exercise are in the metadata of its notebook. Standard library only.
 Whatever is wrong with a file of the student's folders, no error is raised.
@@ -6,7 +6,7 @@ Whatever is wrong with a file of the student's folders, no error is raised.
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -14,48 +14,67 @@ from pathlib import Path
 from typing import Any
 
 from handgrad.report.names import shown
+from handgrad.report.parts import headings
 from handgrad.report.records import Report
 from handgrad.student import progress_file
 
-__all__ = ["CourseExercise", "course_progress", "html", "next_exercise", "note_check", "text"]
+__all__ = ["CourseExercise", "course_progress", "html", "next_exercise", "note_check", "released", "text"]
 
 EXERCISE, COURSE = "exercise.json", "nbgrader_config.py"
 METADATA = "handgrad"
 """The key in the notebook's metadata."""
+PARAMETERS = "parameters"
+"""The cell with this tag is meant to be changed."""
 _LARGEST = 20_000_000
 """A longer file is none of ours."""
 
 
 @dataclass(frozen=True)
-class CourseExercise:
-    """One released exercise, and how far a student is in it.
+class Released:
+    """An exercise as it was released.
 
-    Attributes
-    ----------
-    name, folder
-        Its name, and the folder in which it is.
-    order
-        Its place in the course; None if its notebook does not say.
-    after
-        The names of the exercises that come before it.
-    minutes
-        How long it takes; None if its notebook does not say.
-    total, right
-        How many answers it asks for, and how many of them were right in the notebook or in ``handgrad check``.
+    ``order`` is its place in the course and ``minutes`` how long it takes (None if its notebook does not say); the
+    exercises ``after`` which it comes are named. It asks for ``gradients``, which ``cmp`` compares, and for ``others``.
+    ``headings`` has the part of the exercise in which each answer and each named cell is, ``locked`` the sources of the
+    locked cells that are not meant to be changed, by their grade_ids.
     """
 
     name: str
-    folder: Path
     order: float | None
     after: tuple[str, ...]
     minutes: float | None
-    total: int
+    gradients: tuple[str, ...]
+    others: tuple[str, ...]
+    headings: Mapping[str, str]
+    locked: Mapping[str, str]
+
+    @property
+    def total(self) -> int:
+        """How many answers it asks for."""
+        return len(self.gradients) + len(self.others)
+
+
+@dataclass(frozen=True)
+class CourseExercise(Released):
+    """A released exercise in a ``folder``; ``right`` answers were right in the notebook or in ``handgrad check``."""
+
+    folder: Path
     right: int
 
     @property
     def is_done(self) -> bool:
         """Whether every answer was right."""
         return self.right >= self.total
+
+
+def released(folder: Path) -> Released | None:
+    """The exercise that was released in ``folder``; None if no file tells."""
+    path = folder / EXERCISE
+    with suppress(OSError):
+        status = path.stat()
+        if status.st_size <= _LARGEST:
+            return _released(path.resolve(), status.st_mtime)
+    return None
 
 
 def course_progress(folder: Path) -> list[CourseExercise]:
@@ -130,41 +149,42 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _exercise(folder: Path) -> CourseExercise | None:
-    path = folder / EXERCISE
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        status = path.stat()
-        if status.st_size <= _LARGEST:
-            name, facts, gradients, others = _released(path.resolve(), status.st_mtime)
-            right = progress_file.right_in(folder, name, gradients, others)
-            return CourseExercise(
-                name,
-                folder,
-                _number(facts.get("order")),
-                tuple(str(other) for other in facts.get("after", ())),
-                _number(facts.get("minutes")),
-                len(gradients) + len(others),
-                right,
-            )
-    return None
+    if (found := released(folder)) is None:
+        return None
+    right = progress_file.right_in(folder, found.name, found.gradients, found.others)
+    return CourseExercise(**vars(found), folder=folder, right=right)
 
 
 @functools.lru_cache(maxsize=64)
-def _released(path: Path, _: float) -> tuple[str, Mapping[str, Any], tuple[str, ...], tuple[str, ...]]:
-    """The name of an exercise, its facts, the gradients that it asks for, and its other answers."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    checks = list(_checks(data["notebook"]["cells"]))
-    gradients = tuple(name for name, compares in checks if compares)
-    others = tuple(name for name, compares in checks if not compares)
-    facts = data["notebook"]["metadata"].get(METADATA)
-    return str(data["name"]), facts if isinstance(facts, dict) else {}, gradients, others
-
-
-def _checks(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, bool]]:
-    """The answer of each check, and whether it is compared by ``cmp``."""
-    for cell in cells:
-        marks = cell["metadata"].get("nbgrader") or {}
-        if cell["cell_type"] == "code" and marks.get("grade"):
-            yield str(marks["grade_id"]).removeprefix("check_"), "cmp(" in "".join(cell["source"])
+def _released(path: Path, _: float) -> Released | None:
+    # the file is the student's own: whatever is wrong with it, there is only nothing to say
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        facts = data["notebook"]["metadata"].get(METADATA)
+        facts = facts if isinstance(facts, dict) else {}
+        cells: list[tuple[bool, str, str]] = []
+        is_compared: dict[str, bool] = {}
+        locked: dict[str, str] = {}
+        for cell in data["notebook"]["cells"]:
+            marks, source = cell["metadata"].get("nbgrader") or {}, "".join(cell["source"])
+            name = str(marks.get("grade_id", ""))
+            cells.append((cell["cell_type"] == "markdown", name, source))
+            if cell["cell_type"] == "code" and marks.get("grade"):
+                is_compared[name.removeprefix("check_")] = "cmp(" in source
+            elif cell["cell_type"] == "code" and marks.get("locked") and not marks.get("solution"):
+                locked |= {} if PARAMETERS in cell["metadata"].get("tags", ()) else {name: source}
+        titles = headings(cells)
+        return Released(
+            name=str(data["name"]),
+            order=_number(facts.get("order")),
+            after=tuple(map(str, facts.get("after", ()))),
+            minutes=_number(facts.get("minutes")),
+            gradients=tuple(name for name, compared in is_compared.items() if compared),
+            others=tuple(name for name, compared in is_compared.items() if not compared),
+            headings={**{name.removeprefix("check_"): title for name, title in titles.items()}, **titles},
+            locked=locked,
+        )
+    return None
 
 
 def _number(value: Any) -> float | None:

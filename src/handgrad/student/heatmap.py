@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 from handgrad.student.style import BLUE, ORANGE, div, escape, wide_or_narrow
 
-__all__ = ["HeatMap", "Squares"]
+__all__ = ["HeatMap", "Squares", "index_of"]
 
 ROWS, COLUMNS, NARROW = 12, 32, 16
 """Largest numbers of rows, and of columns on a wide and on a narrow page; a larger matrix is shown in blocks."""
@@ -176,7 +176,7 @@ class HeatMap:
             return None
         # of equal differences the first entries are named, on every machine
         largest = difference.abs().flatten().sort(descending=True, stable=True).indices[: min(NAMED, number)]
-        places = [_place(position, difference.shape) for position in largest.tolist()]
+        places = [index_of(position, difference.shape) for position in largest.tolist()]
         index = places[0][:-2]
         shown = (difference * wrong)[index]
         wide, narrow = (Squares.of(shown, index, places[0], columns) for columns in (COLUMNS, NARROW))
@@ -232,7 +232,7 @@ class HeatMap:
         return f"{part}Yours minus autograd's: + too large, \u2212 too small."
 
 
-def _place(position: int, shape: Sequence[int]) -> tuple[int, ...]:
+def index_of(position: int, shape: Sequence[int]) -> tuple[int, ...]:
     """The index of the entry at a position of the flattened tensor."""
     # torch.unravel_index imports a compiler on its first call, which takes a quarter of a second
     place: tuple[int, ...] = ()

@@ -8,17 +8,18 @@ import ast
 import functools
 import re
 import sys
-import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import Any, NamedTuple, Self
 
 import torch
 
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
+from handgrad.notebook.trees import bound_in, root_of, tree_of
 
 __all__ = [
     "CellRun",
@@ -26,13 +27,12 @@ __all__ = [
     "Raised",
     "Seen",
     "Session",
+    "compared_in",
     "listen",
     "listen_to",
     "names_in",
-    "root_of",
     "running_shell",
     "session_of",
-    "tree_of",
 ]
 
 MAX_NODES = 100_000
@@ -93,23 +93,12 @@ class Names(NamedTuple):
     calls_backward: bool = False
 
 
-def tree_of(source: str) -> ast.Module | None:
-    """The syntax of a cell; None if it is not Python."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
 @functools.lru_cache(maxsize=512)
 def names_in(source: str) -> Names | None:
     """The variables of a cell; None if it is not Python."""
     tree = tree_of(source)
     if tree is None:
         return None
-    bound: set[str] = set()
     modified: set[str] = set()
     loaded: set[str] = set()
     calls_backward = False
@@ -124,36 +113,10 @@ def names_in(source: str) -> Names | None:
                 calls_backward |= method == "backward"
                 if method.endswith("_") and not method.endswith("__"):
                     modified.add(root_of(value))
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                bound.add(name)
-            case ast.alias():
-                bound.add((node.asname or node.name).partition(".")[0])
             case ast.Name(id=name, ctx=ast.Load()):
                 loaded.add(name)
-    bound |= set(_assigned(tree))
-    return Names(frozenset(bound), frozenset(modified - {""}), frozenset(loaded), calls_backward)
-
-
-def _assigned(tree: ast.Module) -> Iterator[str]:
-    """The names that are assigned outside functions, classes and comprehensions, but not by ``+=``."""
-    waiting: list[ast.AST] = [*tree.body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)):
-            continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        children = ast.iter_child_nodes(node)
-        if isinstance(node, ast.AugAssign):
-            children = iter([node.value])
-        waiting += children
-
-
-def root_of(node: ast.expr) -> str:
-    """The variable in ``x[0].data``; empty if there is none."""
-    while isinstance(node, (ast.Subscript, ast.Attribute)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
+    bound = frozenset(bound_in(tree, augmented=False))
+    return Names(bound, frozenset(modified - {""}), frozenset(loaded), calls_backward)
 
 
 @dataclass(frozen=True)
@@ -167,14 +130,12 @@ class Raised:
     @classmethod
     def of(cls, error: BaseException, namespace: Mapping[str, Any]) -> Self:
         """What an exception says."""
-        line, frame = 0, error.__traceback__
-        while frame and not line:
-            code = frame.tb_frame.f_code
+        line = 0
+        for frame, number in walk_tb(error.__traceback__):
             # %%time runs the cell's body under a name of its own, and counts from there
-            if frame.tb_frame.f_globals is namespace and code.co_name.startswith("<"):
-                line = 0 if code.co_filename.startswith("<timed") else frame.tb_lineno
+            if frame.f_globals is namespace and frame.f_code.co_name.startswith("<"):
+                line = 0 if frame.f_code.co_filename.startswith("<timed") else number
                 break
-            frame = frame.tb_next
         if isinstance(error, SyntaxError):
             line = error.lineno or 0
         message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
@@ -191,22 +152,11 @@ class Raised:
 
 @dataclass
 class CellRun:
-    """One run of a cell.
+    """One run of a cell, which is ``source`` as Python, and In [``number``] in Jupyter.
 
-    Attributes
-    ----------
-    number
-        The number that Jupyter shows: ``In [number]``.
-    source
-        The cell as Python.
-    names
-        The variables of the cell; None if it is not Python.
-    before
-        How the variables that it reads stood when it began.
-    changed
-        The variables that it has changed, and how they stand after it.
-    raised
-        What ended it; None if it ran to its end, or still runs.
+    ``names`` are its variables; None if it is not Python. ``before`` has how the variables that it reads stood when it
+    began, ``changed`` how those that it has changed stand after it. ``raised`` is what ended it; None if it ran to its
+    end, or still runs.
     """
 
     number: int
@@ -409,22 +359,12 @@ def listen() -> None:
         listen_to(shell)
 
 
-def checked_in(source: str) -> Iterator[str]:
-    """The gradients that a cell gives to ``cmp``, by their names: ``dprobs`` of ``cmp('probs', dprobs, probs)``."""
-    for node in ast.walk(tree_of(source) or ast.Module([], [])):
-        match node:
-            case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), ast.Name(gradient), *_]):
-                if gradient == f"d{name}":
-                    yield gradient
-
-
-def called_in(source: str) -> Iterator[tuple[str, str]]:
-    """What a cell gives to ``cmp`` without a name: ``cmp('x', f(dy, x)[0], x)`` has ``dx``, ``f(dy, x)[0]``."""
+def compared_in(source: str) -> Iterator[tuple[str, ast.expr]]:
+    """The gradients that a cell gives to ``cmp``: ``dx`` and ``f(dy, x)[0]`` of ``cmp('x', f(dy, x)[0], x)``."""
     for node in ast.walk((tree_of(source) if "cmp" in source else None) or ast.Module([], [])):
         match node:
             case ast.Call(func=ast.Name("cmp"), args=[ast.Constant(str(name)), answer, *_]):
-                if not isinstance(answer, ast.Name):
-                    yield f"d{name}", ast.unparse(answer)
+                yield f"d{name}", answer
 
 
 def listen_to(shell: Any) -> None:
@@ -442,7 +382,8 @@ def listen_to(shell: Any) -> None:
             if info.store_history:
                 source = shell.transform_cell(info.raw_cell)
                 session.begin(shell.execution_count, source)
-                without_value[:] = [name for name in checked_in(source) if name not in shell.user_ns]
+                checked = [name for name, answer in compared_in(source) if getattr(answer, "id", None) == name]
+                without_value[:] = [name for name in checked if name not in shell.user_ns]
                 shell.user_ns.update(dict.fromkeys(without_value))
 
     def end(result: Any) -> None:

@@ -5,23 +5,30 @@ cell reads those of the forward pass, did it run twice, are the locked cells as 
 said is a fact of the session's history; where there is none, nothing is said.
 """
 
+import ast
 import difflib
-from collections.abc import Callable
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from handgrad.gradients.autograd_graph import LOSS
+from handgrad.notebook.trees import tree_of
 from handgrad.report.records import Diagnosis
+from handgrad.student.course_progress import released
 from handgrad.student.progress import is_unwritten
-from handgrad.student.released_cells import edited_cell
-from handgrad.student.session import CellRun, Seen, Session
+from handgrad.student.session import CellRun, Seen, Session, names_in
 
 __all__ = ["SessionChecks"]
 
 IN_PLACE = "changed-in-place"
-SIMILAR = 0.75
-"""How similar a misspelt name must be, as :mod:`difflib` measures it."""
+SIMILAR, ALIKE = 0.75, 0.6
+"""How similar a misspelt name and an edited cell must be, as :mod:`difflib` measures it."""
+MOST_LINES = 2
+"""Lines of an edited cell that are named."""
 MOST_RUNS = 20
 
 
@@ -237,11 +244,15 @@ class SessionChecks:
 
     def _edited_cell(self) -> Diagnosis | None:
         """A locked cell that ran in another form than it was released in."""
-        edited = edited_cell(self.session.runs)
-        return edited and self._diagnosis(
+        exercise = released(Path())
+        edited = _edited(self.session.runs, exercise.locked) if exercise else None
+        if exercise is None or edited is None:
+            return None
+        name, run = edited
+        return self._diagnosis(
             "edited-cell",
-            f"In [{edited.run.number}] ran the locked cell `{edited.grade_id}`, but not as it was released, and the "
-            f"grader uses the released one: {edited.difference}.",
+            f"In [{run.number}] ran the locked cell `{name}`, but not as it was released, and the grader uses the "
+            f"released one: {_difference(run.source, exercise.locked[name])}.",
             "Put the released lines back, and run the notebook from there.",
         )
 
@@ -264,3 +275,59 @@ class SessionChecks:
 
 def _keeps_gradient(tensor: torch.Tensor) -> bool:
     return tensor.is_leaf or tensor.retains_grad
+
+
+def _edited(runs: Sequence[CellRun], locked: Mapping[str, str]) -> tuple[str, CellRun] | None:
+    """The first of the ``locked`` cells whose last run was not as released, and that run; None if all were."""
+    last: dict[str, CellRun | None] = {}
+    for run in reversed(runs if locked else ()):
+        same = [grade_id for grade_id, source in locked.items() if _is_same(run.source, source)]
+        last |= {grade_id: None for grade_id in same if grade_id not in last}
+        for grade_id, source in locked.items() if not same else ():
+            if grade_id not in last and _is_like(run, source):
+                last[grade_id] = run
+    return next(((grade_id, found) for grade_id in locked if (found := last.get(grade_id))), None)
+
+
+@functools.lru_cache(maxsize=2048)
+def _is_same(source: str, released: str) -> bool:
+    """Whether two cells are the same but for comments, spaces and further imports."""
+    if source.strip() == released.strip():
+        return True
+    first, second = tree_of(source), tree_of(released)
+    if first is None or second is None:
+        return False
+    lines, wanted = (list(map(ast.dump, tree.body)) for tree in (first, second))
+    imports = {ast.dump(line) for line in first.body if isinstance(line, (ast.Import, ast.ImportFrom))}
+    return [line for line in lines if line not in imports - {*wanted}] == wanted
+
+
+def _is_like(run: CellRun, source: str) -> bool:
+    """Whether a run is of the cell with this source, edited: it has most of its lines and assigns most of its names."""
+    names = names_in(source)
+    if names is None or run.names is None or 2 * len(names.bound & run.names.bound) <= len(names.bound):
+        return False
+    matcher = difflib.SequenceMatcher(None, _lines(run.source), _lines(source), autojunk=False)
+    return matcher.ratio() >= ALIKE
+
+
+def _lines(source: str) -> list[str]:
+    return [line.rstrip() for line in source.strip().splitlines()]
+
+
+def _difference(source: str, released: str) -> str:
+    """The first lines that differ."""
+    now, before = _lines(source), _lines(released)
+    found = []
+    for kind, start, end, first, last in difflib.SequenceMatcher(None, now, before, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        for line, old in itertools.zip_longest(now[start:end], before[first:last]):
+            if line and old:
+                found.append(f"`{line.strip()}` was released as `{old.strip()}`")
+            elif line:
+                found.append(f"`{line.strip()}` was not in it")
+            elif old:
+                found.append(f"`{old.strip()}` is missing")
+    more = f", and {len(found) - MOST_LINES} more" if len(found) > MOST_LINES else ""
+    return "; ".join(found[:MOST_LINES]) + more

@@ -1,18 +1,20 @@
 """Find the notebook among the files that a student submitted: by its name, or under another name."""
 
+import io
 import os
-from collections.abc import Callable, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
 from handgrad.notebook.reading import is_export, is_notebook, parse_notebook, read_notebook
 from handgrad.notebook.text_limits import limited
-from handgrad.notebook.untrusted_files import escaped, links_in, read_file, walk
-from handgrad.submission.archives import is_archive, notebooks_in
+from handgrad.notebook.untrusted_files import escaped, is_configuration, links_in, read_file, walk
 from handgrad.submission.submission import Submission
 
 __all__ = ["Found", "find_notebook", "found_by_name"]
@@ -20,9 +22,15 @@ __all__ = ["Found", "find_notebook", "found_by_name"]
 CHECKPOINTS = ".ipynb_checkpoints"
 """Jupyter's folder of automatic copies."""
 MOST = 20
-"""Maximum number of notebooks that are read."""
+"""Maximum number of notebooks that are read, also of one archive."""
 MOST_FOLDERS = 500
 """Maximum number of folders that are searched: a student may submit a whole environment."""
+MAX_BYTES = 1 << 25
+"""Bytes of the largest notebook in an archive that is read (32 MiB)."""
+NESTED = 3
+"""Largest depth of archives in archives: one may contain itself."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
 FILE_SECONDS = 5.0
 """Seconds of processor time for one file that may be the notebook."""
 
@@ -52,7 +60,7 @@ def found_by_name(folder: Path, exercise: Exercise, inside: Path | None = None) 
     links = links_in(folder, inside) if inside is not None else ""
     if os.path.lexists(exact):
         return Found(exact, links)
-    if _files(folder, names, is_archive):
+    if _files(folder, names, _is_archive):
         return None
     return Found(None, _said(_nothing(folder, exact.name, inside), links))
 
@@ -82,7 +90,7 @@ def find_notebook(folder: Path, exercise: Exercise, inside: Path | None = None) 
     there = os.path.lexists(exact)
     packed: dict[Path, bytes] = {}
     if not there and max(answers.values(), default=0) < 1:
-        packed = _packed(_files(folder, names, is_archive), inside)
+        packed = _packed(_files(folder, names, _is_archive), inside)
         counts = {path: _answers(path, exercise, inside, content) for path, content in packed.items()}
         answers |= {path: count for path, count in counts.items() if count > 0 or is_notebook(path.name)}
         others += packed
@@ -141,8 +149,50 @@ def _packed(paths: Sequence[Path], inside: Path | None) -> dict[Path, bytes]:
     for path in paths:
         # an archive that cannot be read has nothing in it
         with suppress(OSError, SubmissionError):
-            found |= notebooks_in(path, read_file(path, inside).content)
+            found.update(islice(_unpacked(path, read_file(path, inside).content, NESTED), MOST))
     return dict(islice(found.items(), MOST))
+
+
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def _unpacked(path: Path, content: bytes, levels: int) -> Iterator[tuple[Path, bytes]]:
+    """The files that may be notebooks in the archive ``content`` of the file ``path``, and what they hold.
+
+    Their paths are as if the archive were a folder. Hidden files, and what cannot be read or is over a limit, are left
+    out; an archive that cannot be opened has none.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
+        return
+    # notebooks first, then exports, then archives
+    for info in sorted(
+        archive.infolist(), key=lambda info: (_is_archive(info.filename), not is_notebook(info.filename))
+    ):
+        name = PurePosixPath(info.filename.replace("\\", "/"))
+        # a name that leads out of the archive is never opened on the disk, and must not look so in a message
+        parts = [part for part in name.parts if part not in ("..", "/")]
+        if not parts or any(part.startswith((".", "__")) or is_configuration(part) for part in parts):
+            continue
+        inner = path.joinpath(*parts)
+        if _is_archive(inner.name) and levels:
+            yield from _unpacked(inner, _content(archive, info), levels - 1)
+        elif (is_notebook(inner.name) or is_export(inner.name)) and (data := _content(archive, info)):
+            yield inner, data
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """What a member holds; nothing if it cannot be read or is too large, whatever the archive says of it."""
+    if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED or info.file_size > MAX_BYTES:
+        return b""
+    try:
+        with archive.open(info) as member:
+            data = member.read(MAX_BYTES + 1)
+    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
+        return b""
+    return data if len(data) <= MAX_BYTES else b""
 
 
 def _answers(path: Path, exercise: Exercise, inside: Path | None, content: bytes | None = None) -> int:

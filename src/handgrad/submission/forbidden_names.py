@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from handgrad.notebook.execution import parse
 from handgrad.notebook.shell import to_python
+from handgrad.notebook.trees import parse, root_of
 
 __all__ = ["ForbiddenUse", "find_forbidden"]
 
@@ -254,7 +254,7 @@ class _Reader(ast.NodeVisitor):
         path, copies = self.path(node.value), self.holds_grad(node.value)
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             self.visit(target)
-            names = {_root(part) for part in getattr(target, "elts", [target])}
+            names = {root_of(part) for part in getattr(target, "elts", [target])}
             self.tainted = self.tainted | names if copies else self.tainted - names
             self.copied |= names & set(self.gradients) if copies else set()
             if isinstance(target, ast.Name):
@@ -296,10 +296,3 @@ def _text(node: ast.AST | None) -> str:
     if isinstance(node, ast.JoinedStr) and node.values:
         node = node.values[0]
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-
-
-def _root(node: ast.AST) -> str:
-    """The variable that an assignment to ``node`` changes."""
-    while isinstance(node, (ast.Subscript, ast.Attribute, ast.Starred)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""

@@ -20,12 +20,13 @@ from types import ModuleType
 
 import torch
 
-from handgrad.notebook.syntax import ParsedCell, tree_of
+from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.trees import bound_by, bound_in, tree_of
 
 __all__ = ["POWER", "REAL", "LeftOut", "PlainCell", "in_double", "plain_cells", "real", "real_power"]
 
 POWER, REAL = "_real_power", "_real"
-"""The names under which plain cells call :func:`real_power` in place of ``**``, and :func:`real`."""
+"""The names under which plain cells call :func:`real_power` in place of ``pow``, and :func:`real`."""
 _LISTS = json.loads(files("handgrad.submission").joinpath("plain_names.json").read_text(encoding="utf-8"))
 _MODULES, _BUILTINS, _NEVER = (frozenset(_LISTS[name]) for name in ("modules", "builtins", "never"))
 _STORED, _TYPES = (frozenset(_LISTS[name]) for name in ("stored", "types"))
@@ -114,15 +115,7 @@ def _attributes(modules: tuple[str, ...] = ()) -> frozenset[str]:
 
 
 class _Names:
-    """What the cells of a notebook may say.
-
-    Attributes
-    ----------
-    known
-        The names that the setup or one of the cells binds.
-    modules, attributes
-        The modules that may be imported, and the attributes that may be read.
-    """
+    """What the cells of a notebook may say: ``modules`` that may be imported, and ``attributes`` that may be read."""
 
     def __init__(self, texts: Sequence[str], setup: Collection[str], modules: tuple[str, ...]) -> None:
         self._texts, self._setup = texts, setup
@@ -131,8 +124,9 @@ class _Names:
 
     @functools.cached_property
     def known(self) -> frozenset[str]:
-        """Computed only if a cell says a name that is one of Python's own."""
-        return frozenset([*self._setup, *(name for text in self._texts for name in _bound(_tree(text)))])
+        """The names that the setup or a cell binds; only computed if a cell says a name that is one of Python's own."""
+        nodes = (node for text in self._texts for node in ast.walk(_tree(text)))
+        return frozenset(self._setup).union(*map(bound_by, nodes))
 
 
 class _Reasons(ast.NodeVisitor):
@@ -300,39 +294,36 @@ class _Double(ast.NodeTransformer):
 
 
 class _Real(ast.NodeTransformer):
-    """Calls :func:`real` for what calls and operators give."""
+    """Calls :func:`real` for what powers give, and if ``every``, for what all calls and operators give."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        return self._checked(node)
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        return self._checked(node)
-
-    def _checked(self, node: ast.expr) -> ast.AST:
-        self.generic_visit(node)
-        return ast.copy_location(ast.Call(ast.Name(REAL, ast.Load()), [node], []), node)
-
-
-class _RealPower(ast.NodeTransformer):
-    """Calls :func:`real_power` for powers."""
+    def __init__(self, every: bool) -> None:
+        self.every = every
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id == "pow" and isinstance(node.ctx, ast.Load):
             node.id = POWER
         return node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return _checked(node) if self.every else node
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return _power(node, node.left, node.right) if _can_be_complex(node.op, node.right) else node
+        return _checked(node) if self.every or _can_be_complex(node.op, node.right) else node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         self.generic_visit(node)
         if _can_be_complex(node.op, node.value):
             read = copy.deepcopy(node.target)
             read.ctx = ast.Load()
-            power = _power(node, read, node.value)
-            return ast.copy_location(ast.Assign([node.target], power), node)
+            power = ast.BinOp(read, node.op, node.value)
+            return ast.copy_location(ast.Assign([node.target], _checked(ast.copy_location(power, node))), node)
         return node
+
+
+def _checked(node: ast.expr) -> ast.expr:
+    return ast.copy_location(ast.Call(ast.Name(REAL, ast.Load()), [node], []), node)
 
 
 def _can_be_complex(operator: ast.operator, exponent: ast.expr) -> bool:
@@ -340,10 +331,6 @@ def _can_be_complex(operator: ast.operator, exponent: ast.expr) -> bool:
     number = exponent.operand if isinstance(exponent, ast.UnaryOp) else exponent
     is_whole = isinstance(number, ast.Constant) and isinstance(number.value, int)
     return isinstance(operator, ast.Pow) and not is_whole
-
-
-def _power(place: ast.AST, base: ast.expr, exponent: ast.expr) -> ast.expr:
-    return ast.copy_location(ast.Call(ast.Name(POWER, ast.Load()), [base, exponent], []), place)
 
 
 def real_power(base: object, exponent: object) -> object:
@@ -448,68 +435,16 @@ def _tree(text: str) -> ast.Module:
     return copy.deepcopy(tree_of(text)) or ast.Module([], [])
 
 
-def _bound(tree: ast.AST) -> Iterator[str]:
-    """Every name that is bound anywhere in a tree."""
-    for node in ast.walk(tree):
-        yield from _bound_by(node)
-
-
-def _bound_by(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-            yield name
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.arg(arg=name):
-            yield name
-        case ast.alias():
-            yield (node.asname or node.name).split(".")[0]
-        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-            yield name
-        case ast.MatchMapping(rest=str(name)):
-            yield name
-
-
-def _assigned(tree: ast.Module) -> Iterator[str]:
+def _assigned(tree: ast.Module) -> set[str]:
     """The names that the statements of a cell give a value: in functions only those that are declared global."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-            for part in ast.walk(node):
-                if isinstance(part, ast.Global):
-                    yield from part.names
-        elif isinstance(node, ast.AugAssign):
-            waiting.append(node.value)
-        elif not isinstance(
-            node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Delete
-        ):
-            yield from _bound_by(node)
-            waiting += ast.iter_child_nodes(node)
-
-
-def _bound_outside(node: ast.AST) -> Iterator[str]:
-    """The names that a statement, or a part of one, binds outside of the functions and classes in it."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            yield from _bound_by(node)
-            waiting += ast.iter_child_nodes(node)
+    declared = (node.names for node in ast.walk(tree) if isinstance(node, ast.Global))
+    return bound_in(tree, augmented=False).union(*declared)
 
 
 class _Plain:
-    """The plain statements of the ``text`` of a cell, which has these ``lines``.
+    """The plain statements of the ``text`` of a cell, which has these ``lines``, as a new ``cell``.
 
-    Attributes
-    ----------
-    cell
-        The statements.
-    unbound
-        The names that a statement which was left out would have bound.
+    ``unbound`` are the names that a statement which was left out would have bound.
     """
 
     def __init__(self, text: str, lines: Sequence[str], names: _Names, lost: Collection[str]) -> None:
@@ -521,9 +456,7 @@ class _Plain:
         reasons = _Reasons(names)
         reasons.visit(tree)
         kept = ast.Module(list(self._kept(tree.body)), [])
-        kept = _RealPower().visit(_Double().visit(kept))
-        if names.may_be_long:
-            kept = _Real().visit(kept)
+        kept = _Real(names.may_be_long).visit(_Double().visit(kept))
         source = ast.unparse(ast.fix_missing_locations(kept))
         self.cell = PlainCell(source, tuple(self._left_out), reasons.names_single, annotations.has_code)
 
@@ -572,7 +505,7 @@ class _Plain:
         why = "a magic" if text.startswith(("%", "!")) else reasons[0]
         self._left_out.append(LeftOut(line, text, why))
         for part in parts:
-            self.unbound.update(_bound_outside(part))
+            self.unbound |= bound_in(part)
 
 
 def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:

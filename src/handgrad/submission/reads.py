@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Collection, Mapping, Sequence
 
-from handgrad.notebook.syntax import ParsedCell, Statement
+from handgrad.notebook.syntax import Statement, steps_of
 from handgrad.submission.alignment import StudentCell
 
 __all__ = ["gradients_read"]
@@ -14,14 +14,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def gradients_read(cells: Sequence[StudentCell], tensor_of: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """For each gradient, the named tensors whose gradients its answer reads, also through helpers in other cells.
 
-    At the end of its stub a gradient is replaced, so what reads it afterwards reads the replacement.
-
-    Parameters
-    ----------
-    cells
-        The submission's cells, in order.
-    tensor_of
-        The named tensor of each gradient, with a stub or given.
+    At the end of its stub a gradient is replaced, so what reads it afterwards reads the replacement. The submission's
+    ``cells`` are in order; ``tensor_of`` has the named tensor of each gradient, with a stub or given.
     """
     own = {gradient for cell in cells for gradient in cell.gradients}
     read: dict[str, frozenset[str]] = {
@@ -31,8 +25,7 @@ def gradients_read(cells: Sequence[StudentCell], tensor_of: Mapping[str, str]) -
     functions: dict[str, set[str]] = {}
     tensors = set(tensor_of.values())
     for cell in cells:
-        parsed = ParsedCell.of(cell.source)
-        for step in parsed.steps if parsed else ():
+        for step in steps_of(cell.source):
             if isinstance(step.node, _FUNCTIONS):
                 # what a function uses may be assigned after it
                 functions[step.node.name] = _names(step)

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 from handgrad.errors import RenameError, closest
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.syntax import ParsedCell, Statement
+from handgrad.notebook.syntax import ParsedCell, Statement, steps_of
 from handgrad.submission.answer_places import AnswerPlaces
 
 __all__ = ["guess", "renamed", "renames_from"]
@@ -113,8 +113,7 @@ def _guess(places: AnswerPlaces, exercise: Exercise) -> tuple[dict[str, str], li
 def _setup(exercise: Exercise) -> Iterator[Statement]:
     """The statements of the locked cells before the first stub."""
     for source in exercise.setup({}):
-        if parsed := ParsedCell.of(source):
-            yield from parsed.steps
+        yield from steps_of(source)
 
 
 def _made(exercise: Exercise) -> set[str]:

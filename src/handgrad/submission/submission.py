@@ -8,8 +8,8 @@ from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
 from handgrad.exercise.exercise import Exercise
-from handgrad.notebook.notes import note_of
-from handgrad.notebook.syntax import ParsedCell
+from handgrad.notebook.syntax import steps_of
+from handgrad.notebook.tidying import note_of
 from handgrad.submission.alignment import Alignment, StudentCell
 from handgrad.submission.renames import guess, renamed, renames_from
 
@@ -59,8 +59,8 @@ class Submission:
     def written(self) -> set[str]:
         """The gradients to which a cell assigns something other than None or ``...``."""
         names = {gradient for cell in self.cells for gradient in cell.gradients}
-        parsed = [ParsedCell.of(cell.source) for cell in self.cells]
-        return {name for cell in parsed if cell for name in cell.ends(names)}
+        assignments = (pair for cell in self.cells for step in steps_of(cell.source) for pair in step.assignments)
+        return {name for name, written in assignments if written and name in names}
 
     def ends_with_others(self, gradient: str) -> bool:
         """Whether the answer of ``gradient`` ends at the same place as others, with no references set in between."""

@@ -1,6 +1,6 @@
 """Markdown files that are notebooks."""
 
-from handgrad.notebook.exports import parse_markdown
+from handgrad.notebook.reading import parse_markdown
 from helpers.inputs import named
 
 

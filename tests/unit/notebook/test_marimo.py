@@ -1,7 +1,7 @@
 """Notebooks of marimo."""
 
-from handgrad.notebook.exports import parse_script
-from handgrad.notebook.notes import note_of
+from handgrad.notebook.reading import parse_script
+from handgrad.notebook.tidying import note_of
 
 HEAD = "import marimo\n\n__generated_with = '0.1'\napp = marimo.App(width='medium')\n\n"
 TAIL = "\n\nif __name__ == '__main__':\n    app.run()\n"

@@ -8,8 +8,8 @@ import pytest
 from nbformat import NotebookNode
 
 from handgrad.errors import SubmissionError
-from handgrad.notebook.notes import note_of
 from handgrad.notebook.reading import is_export, is_notebook, parse_notebook
+from handgrad.notebook.tidying import note_of
 from helpers.inputs import named
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handgrad.notebook.exports import parse_script
+from handgrad.notebook.reading import parse_script
 from helpers.inputs import named
 
 COLAB = "# Commented out IPython magic to ensure Python compatibility.\n"

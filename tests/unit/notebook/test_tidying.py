@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from handgrad.notebook.notes import note_of
-from handgrad.notebook.tidying import parse
+from handgrad.notebook.tidying import note_of, parse
 from helpers.inputs import named
 
 CODE = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": "a = 1"}

@@ -4,7 +4,7 @@ import pytest
 
 from handgrad.course.commands.check_notebook import PACKAGED, forward_lines
 from handgrad.exercise.release_file import read_released
-from handgrad.notebook.exports import parse_script
+from handgrad.notebook.reading import parse_script
 from handgrad.own_forward_pass.findings import Findings
 from helpers.own_forward_pass import outcomes, reviewed, row
 from helpers.paths import NOTEBOOKS

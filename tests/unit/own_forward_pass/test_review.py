@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handgrad.notebook.exports import parse_script
+from handgrad.notebook.reading import parse_script
 from handgrad.own_forward_pass.findings import Findings
 from handgrad.student.check import recording
 from helpers.own_forward_pass import outcomes, reviewed, reviewed_cells, row

@@ -10,8 +10,7 @@ from nbformat import NotebookNode
 
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.release_file import students_page
-from handgrad.submission.archives import MAX_BYTES
-from handgrad.submission.find_notebook import MOST, Found, find_notebook
+from handgrad.submission.find_notebook import MAX_BYTES, MOST, Found, find_notebook
 from helpers.inputs import named
 
 LESS = ("backprop (1).ipynb", "late/backprop.ipynb", "Backprop.IPYNB", "backprop-checkpoint.ipynb")

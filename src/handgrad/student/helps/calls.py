@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from handgrad.notebook.trees import tree_of
 from handgrad.student import check, progress_file
-from handgrad.student.session import called_in, session_of, tree_of
+from handgrad.student.session import compared_in, session_of
 
 if TYPE_CHECKING:
     from handgrad.student.helps.forward_code import ForwardCode
@@ -44,7 +45,7 @@ def hint(name: "str | torch.Tensor") -> None:
 
     def made(code: "ForwardCode", tensor: str) -> "Output":
         step, before = _asked.get(tensor, (0, ""))
-        if hints.is_right(code, tensor):
+        if code.is_done(tensor):
             raise NoHelp(f"d{tensor} is right")
         answer = _fingerprint(code.namespace.get(f"d{tensor}"))
         step = step % hints.STEPS + 1 if answer == before else 1
@@ -127,7 +128,8 @@ def _cells(frame: FrameType) -> list[str]:
 
 def _with_calls(cell: str) -> str:
     """A cell that also gives names to the answers that it passes to ``cmp`` without one."""
-    return "\n".join([cell, *(f"{gradient} = {call}" for gradient, call in called_in(cell))])
+    calls = [f"{name} = {ast.unparse(call)}" for name, call in compared_in(cell) if not isinstance(call, ast.Name)]
+    return "\n".join([cell, *calls])
 
 
 def _fingerprint(answer: object) -> str:

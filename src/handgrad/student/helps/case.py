@@ -163,7 +163,7 @@ class Trial:
     def judge_once(self, setting: Setting, values: Values, upstream: Values, *, whole: bool = False) -> Case | None:
         """As :meth:`judge`, at these numbers only."""
         self.judged += 1
-        namespace: Namespace = {**setting.namespace, **{name: value.clone() for name, value in values.items()}}
+        namespace = setting.with_values(values)
         try:
             case = self._whole(setting, namespace, values, upstream) if whole else None
             case = case or self._single(setting, namespace, values, upstream)

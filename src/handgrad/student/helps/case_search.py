@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -177,7 +178,7 @@ class CaseSearch:
     def _steps(self, like: torch.Tensor) -> torch.Tensor:
         """A tensor whose columns (along the first dimension) hold different whole numbers."""
         rows = like.shape[0]
-        numbers = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0][:rows] if rows <= 6 else [float(row) for row in range(1, rows + 1)]
+        numbers = [float(row) for row in range(1, rows + 1)]
         columns = [torch.tensor(self._draw.sample(numbers, rows), dtype=torch.float64) for _ in range(like[0].numel())]
         return torch.stack(columns, -1).reshape(like.shape)
 
@@ -314,16 +315,18 @@ class CaseSearch:
         for name, tensor in case.upstream.items():
             yield from (("upstream", name, make) for make in (torch.zeros_like, torch.ones_like, torch.abs))
             if tensor.numel() <= 36:
-                yield from (("upstream", name, _Impulse(entry)) for entry in range(tensor.numel()))
+                yield from (("upstream", name, partial(_impulse, entry=entry)) for entry in range(tensor.numel()))
             for entry in range(tensor.numel()):
-                yield from (("upstream", name, _Entry(entry, number)) for number in (0.0, 1.0))
+                yield from (
+                    ("upstream", name, partial(_with_entry, entry=entry, number=number)) for number in (0.0, 1.0)
+                )
         for name, tensor in case.values.items():
             whole = is_float(tensor) and bool((tensor == tensor.round()).all())
             if name not in self.trial.code.tensors and whole and not self._is_free(name):
                 continue
             numbers = (2.0, 3.0, 4.0, 5.0, 1.0, 0.0) if is_float(tensor) else (0.0, 1.0)
             for entry in range(tensor.numel()):
-                yield from (("values", name, _Entry(entry, number)) for number in numbers)
+                yield from (("values", name, partial(_with_entry, entry=entry, number=number)) for number in numbers)
 
     def _is_free(self, name: str) -> bool:
         """Whether an input that is no named tensor was drawn, as a target was; a mask was not."""
@@ -331,27 +334,16 @@ class CaseSearch:
         return is_float(value) and not bool((value == value.round()).all())
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """Puts a number into one entry."""
-
-    entry: int
-    number: float
-
-    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
-        tensor = tensor.clone()
-        tensor.view(-1)[self.entry] = self.number
-        return tensor
+def _with_entry(tensor: torch.Tensor, entry: int, number: float) -> torch.Tensor:
+    """The tensor with a number in one entry."""
+    tensor = tensor.clone()
+    tensor.view(-1)[entry] = number
+    return tensor
 
 
-@dataclass(frozen=True)
-class _Impulse:
+def _impulse(tensor: torch.Tensor, entry: int) -> torch.Tensor:
     """1 in one entry, 0 in all others."""
-
-    entry: int
-
-    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
-        return _Entry(self.entry, 1.0)(torch.zeros_like(tensor))
+    return _with_entry(torch.zeros_like(tensor), entry, 1.0)
 
 
 def _with(case: Case, kind: str, name: str, change: Any) -> tuple[Values, Values] | None:

@@ -3,13 +3,13 @@
 import ast
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
+from handgrad.gradients.mistakes.mistake import listed
 from handgrad.student.helps.case import Case, Trial, drawn
 from handgrad.student.helps.case_search import CaseSearch
 from handgrad.student.helps.forward_code import ForwardCode, NoHelp, is_float
@@ -50,7 +50,7 @@ class Counterexample:
         """
         ends = time.perf_counter() + seconds
         trial = Trial.of(code, name)
-        if not code.is_hidden(name) and _is_true(code, name, code.namespace.get(f"d{name}")):
+        if code.is_done(name):
             raise NoHelp(f"d{name} is right")
         if not isinstance(answer := code.namespace.get(f"d{name}"), torch.Tensor):
             raise NoHelp(f"d{name} is not {'written yet' if is_unwritten(answer) else 'a tensor'}")
@@ -70,9 +70,9 @@ class Counterexample:
         if case is None:
             raise NoHelp(_why_none(search))
         if numbers and not case.whole and _is_right_in_the_notebooks_sizes(search):
-            listed = ", ".join(map(str, numbers))
+            which = ", ".join(map(str, numbers))
             raise NoHelp(
-                f"d{name} is right in the sizes of this notebook and fails in others: {listed} stands in it as a number"
+                f"d{name} is right in the sizes of this notebook and fails in others: {which} stands in it as a number"
             )
         at_tie = search.at_ties and trial.judge(case.setting, case.values, case.upstream, whole=case.whole) is None
         return cls(code, name, case, search.relevant, _idle(trial, case), trial.fitted, at_tie)
@@ -112,7 +112,7 @@ class Counterexample:
             known = {*step.inputs, *step.consumers}
             if far := [name for name in case.read if name in self.code.tensors and name not in known]:
                 parts.append(
-                    f"Your cell reads {_listed(far)}, which {'is' if len(far) == 1 else 'are'} not in "
+                    f"Your cell reads {listed(far)}, which {'is' if len(far) == 1 else 'are'} not in "
                     f"{'this line' if lines == 1 else 'these lines'}: the whole forward pass was run."
                 )
             tables = [_given_table(name, value) for name, value in case.read.items() if name not in self.idle]
@@ -122,16 +122,12 @@ class Counterexample:
         if tables:
             parts.append(Tables(tuple(tables)))
         if self.idle:
-            parts.append(f"What {_listed(self.idle)} hold{'s' if len(self.idle) == 1 else ''} does not matter.")
+            parts.append(f"What {listed(self.idle)} hold{'s' if len(self.idle) == 1 else ''} does not matter.")
         return parts
 
 
 def _given_table(name: str, value: torch.Tensor) -> Table:
     return tensor_table(value, f"{name} {tuple(value.shape)}", logarithms=not name.startswith("d"))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _why_none(search: CaseSearch) -> str:
@@ -148,12 +144,6 @@ def _why_none(search: CaseSearch) -> str:
     if is_float(answer) and torch.finfo(answer.dtype).eps > torch.finfo(tensor.dtype).eps:
         return f"no case was found in which {gradient} fails, but its dtype, {answer.dtype}, rounds more than it may"
     return f"no case was found in which {gradient} fails: {trial.judged} were tried"
-
-
-def _is_true(code: ForwardCode, name: str, answer: object) -> bool:
-    """Whether ``answer`` is the true gradient, as ``cmp`` would say."""
-    true = code.forward_pass.true[name]
-    return is_float(answer) and answer.shape == true.shape and code.forward_pass.fits(name, answer.detach(), true)
 
 
 def _is_current(trial: Trial) -> bool:
@@ -249,7 +239,7 @@ def _is_idle_in_step(trial: Trial, case: Case, name: str) -> bool:
     upstream = {other: case.read[f"d{other}"] for other in trial.step.upstream}
     found = []
     for numbers in (1, 2, 3):
-        namespace = {**case.setting.namespace, **{other: value.clone() for other, value in case.read.items()}}
+        namespace = case.setting.with_values(case.read)
         if numbers > 1:
             namespace[name] = drawn(random.Random(numbers), (1.0, 2.0, 3.0, 4.0, 6.0), case.read[name].shape)
         found.append(trial.code.gradient(trial.name, namespace, upstream))

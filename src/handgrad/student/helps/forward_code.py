@@ -90,6 +90,10 @@ class Setting:
     sizes: Mapping[str, int]
     top: int
 
+    def with_values(self, values: Mapping[str, torch.Tensor]) -> Namespace:
+        """The variables with copies of ``values`` in the place of some."""
+        return {**self.namespace, **{name: value.clone() for name, value in values.items()}}
+
 
 @dataclass(frozen=True)
 class ForwardCode:
@@ -192,6 +196,13 @@ class ForwardCode:
                 values = f"was {was} in the forward pass and is {now} now" if type(was) is int else "has changed since"
                 raise NoHelp(f"{suspect} {values}: run the cells from the top again")
 
+    def check_made(self, made: Mapping[str, torch.Tensor]) -> None:
+        """Raise :class:`NoHelp` if one of the named tensors ``made`` is not what it is in the notebook."""
+        for name, tensor in made.items():
+            known = in_double(self.tensors[name])
+            if tensor.shape != known.shape or not torch.allclose(tensor, known, rtol=1e-3, atol=1e-5):
+                raise NoHelp(f"{name} is not what its cell makes now: run the cells from the top again")
+
     def step(self, name: str) -> Step:
         """The step of the tensor ``name``."""
         if name not in self._steps:
@@ -284,9 +295,23 @@ class ForwardCode:
                 f"{reason}: run the cells from the top again, loss.backward(retain_graph=True) included"
             ) from None
 
+    def is_right(self, name: str, gradient: object) -> bool:
+        """Whether ``gradient`` is the true one of the tensor ``name``, as ``cmp`` would say."""
+        true = self.forward_pass.true[name]
+        return (
+            isinstance(gradient, torch.Tensor)
+            and gradient.shape == true.shape
+            and not gradient.dtype.is_complex
+            and self.forward_pass.fits(name, gradient.detach(), true)
+        )
+
     def is_hidden(self, name: str) -> bool:
         """Whether the loss cannot show all of the gradient of ``name``: its own, or a consumer's, is zero on it."""
         return not self.forward_pass.scales.keys().isdisjoint((name, *self.step(name).consumers))
+
+    def is_done(self, name: str) -> bool:
+        """Whether the student's gradient of ``name`` is right, and the loss shows all of it."""
+        return not self.is_hidden(name) and self.is_right(name, self.namespace.get(f"d{name}"))
 
     # -- other sizes
 

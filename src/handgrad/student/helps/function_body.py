@@ -2,7 +2,7 @@
 
 import ast
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -97,12 +97,14 @@ def _run(nodes: Sequence[ast.stmt], namespace: Mapping[str, Any]) -> dict[str, A
     steps = iter(lines)
     try:
         with torch.enable_grad():
-            for line in _up_to_loss(steps):
+            for line in steps:
                 exec(line.code, variables)
                 for name in line.binds:
                     value = variables.get(name)
                     if isinstance(value, torch.Tensor) and value.requires_grad and not value.is_leaf:
                         value.retain_grad()
+                if LOSS in line.binds:
+                    break
             if not is_scalar_loss(variables.get(LOSS)):
                 return None
             variables[LOSS].backward(retain_graph=True)
@@ -113,10 +115,3 @@ def _run(nodes: Sequence[ast.stmt], namespace: Mapping[str, Any]) -> dict[str, A
         for line in steps:
             exec(line.code, variables)
     return variables
-
-
-def _up_to_loss(lines: Iterator[Statement]) -> Iterator[Statement]:
-    for line in lines:
-        yield line
-        if LOSS in line.binds:
-            return

@@ -8,14 +8,14 @@ from typing import Any, Self
 import torch
 
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.student.helps.case import Case
+from handgrad.student.heatmap import index_of
 from handgrad.student.helps.counterexample import Counterexample
 from handgrad.student.helps.forward_code import ForwardCode, Namespace, NoHelp, in_double
 from handgrad.student.helps.neighbours import NEIGHBOURS, Operation, kinds_of
 from handgrad.student.helps.output import Code, Output, Part, Table, Tables, place, signed
 from handgrad.student.progress import is_unwritten
 
-__all__ = ["STEPS", "EntryWrittenOut", "hint", "is_right"]
+__all__ = ["STEPS", "EntryWrittenOut", "hint"]
 
 STEPS = 3
 """Where the tensor goes, one entry written out, a neighbour that is solved."""
@@ -35,11 +35,6 @@ def hint(code: ForwardCode, name: str, step: int) -> Output:
     """
     parts = (_consumers, _entry, _neighbours)[step - 1](code, name)
     return Output(f"hint {step} of {STEPS} for d{name}", tuple(parts))
-
-
-def is_right(code: ForwardCode, name: str) -> bool:
-    """Whether the student's gradient is right, and the loss shows all of it."""
-    return not code.is_hidden(name) and _is_right(code, name, code.namespace.get(f"d{name}"))
 
 
 def _consumers(code: ForwardCode, name: str) -> list[Part]:
@@ -125,7 +120,7 @@ class EntryWrittenOut:
         right = sum(branches.values(), start=torch.zeros_like(leaf)).detach()
         mine = yours.detach().double() if yours is not None and yours.shape == leaf.shape else None
         distance = right.abs() if mine is None else (mine - right).abs().nan_to_num(math.inf)
-        index = _index(int(distance.argmax()), leaf.shape)
+        index = index_of(int(distance.argmax()), leaf.shape)
         ways = {
             consumer: tuple(_ways(consumer, output, given[consumer], leaf, index))
             for consumer, output in outputs.items()
@@ -191,15 +186,6 @@ class EntryWrittenOut:
         return f"In your whole d{self.name}, {' and '.join(said)}."
 
 
-def _index(number: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """The index of an entry that has this number when all are counted; torch's own function imports sympy for it."""
-    index: list[int] = []
-    for size in reversed(shape):
-        number, last = divmod(number, size)
-        index.insert(0, last)
-    return tuple(index)
-
-
 def _multiple(share: float, sizes: Sequence[int]) -> str:
     """What a gradient is that is ``share`` times the right one; empty if the number tells nothing."""
     sign = " with the wrong sign" if share < 0 else ""
@@ -262,20 +248,20 @@ def _entry(code: ForwardCode, name: str) -> list[Part]:
     true = {other: gradient.double() for other, gradient in forward.true.items()}
     mine = mine.detach() if isinstance(mine, torch.Tensor) and not mine.dtype.is_complex else None
     parts: list[Part] = []
-    if is_right(code, name):
+    if code.is_done(name):
         raise NoHelp(f"d{name} is right")
-    if _is_right(code, name, mine):
+    if code.is_right(name, mine):
         return _small_entry(code, name)
     namespace = code.in_double()
     written = EntryWrittenOut.of(code, name, namespace, true, mine)
-    _same_values(code, name, namespace)
+    code.check_made({consumer: namespace[consumer] for consumer in code.step(name).upstream})
     for consumer in code.step(name).upstream:
         gradient = code.namespace.get(f"d{consumer}")
         if is_unwritten(gradient):
             # a formula that was written without it does not need it
             if mine is None and f"d{consumer}" in code.namespace:
                 parts.append(f"d{consumer} is not written yet: begin there. Here autograd's is used.")
-        elif not _is_right(code, consumer, gradient):
+        elif not code.is_right(consumer, gradient):
             parts.append(f"d{consumer} is not right yet: begin there. Here autograd's is used.")
     sizes = sorted({size for other in (name, *code.step(name).upstream) for size in code.tensors[other].shape} - {1, 2})
     parts = [*written.parts(sizes), *parts]
@@ -284,40 +270,18 @@ def _entry(code: ForwardCode, name: str) -> list[Part]:
     return parts
 
 
-def _is_right(code: ForwardCode, name: str, gradient: Any) -> bool:
-    true = code.forward_pass.true[name]
-    return (
-        isinstance(gradient, torch.Tensor)
-        and gradient.shape == true.shape
-        and not gradient.dtype.is_complex
-        and code.forward_pass.fits(name, gradient.detach(), true)
-    )
-
-
-def _same_values(code: ForwardCode, name: str, namespace: Mapping[str, Any]) -> None:
-    """Raise :class:`NoHelp` if the step does not make the notebook's own tensors."""
-    for consumer in code.step(name).upstream:
-        made, known = namespace[consumer], in_double(code.tensors[consumer])
-        if made.shape != known.shape or not torch.allclose(made, known, rtol=1e-3, atol=1e-5):
-            raise NoHelp(f"{consumer} is not what its cell makes now: run the cells from the top again")
-
-
 def _small_entry(code: ForwardCode, name: str) -> list[Part]:
     """The entry of a small case: on the loss of the notebook nothing is off."""
     example = Counterexample.of(code, name)
     case = example.case
     if case.whole or not case.has_shape:
         return [f"This loss cannot show what is wrong; `counterexample('d{name}')` can."]
-    written = EntryWrittenOut.of(code, name, _namespace_of(case), case.upstream, case.wrong)
+    written = EntryWrittenOut.of(code, name, case.setting.with_values(case.values), case.upstream, case.wrong)
     sizes = sorted({*case.right.shape} - {1, 2})
     return [
         f"This loss cannot show what is wrong. With the numbers of `counterexample('d{name}')`:",
         *written.parts(sizes),
     ]
-
-
-def _namespace_of(case: Case) -> Namespace:
-    return {**case.setting.namespace, **{name: value.clone() for name, value in case.values.items()}}
 
 
 def _neighbours(code: ForwardCode, name: str) -> list[Part]:

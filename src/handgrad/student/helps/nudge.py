@@ -68,11 +68,8 @@ class Nudge:
         value = in_double(code.tensors[name])
         entry = check_index(name, tuple(value.shape), index)
         before = code.rerun(name, value)
-        for other, tensor in before.items():
-            # named tensors only: a helper's name may have been used again
-            known = code.tensors.get(other)
-            if known is not None and not _agree(tensor, known):
-                raise NoHelp(f"{other} is not what its cell makes now: run the cells from the top again")
+        # named tensors only: a helper's name may have been used again
+        code.check_made({other: tensor for other, tensor in before.items() if other in code.tensors})
         if LOSS not in before:
             raise NoHelp(f"no line leads from {name} to the loss")
         step = torch.zeros_like(value)
@@ -158,8 +155,3 @@ def check_index(name: str, shape: tuple[int, ...], index: Sequence[int] | int) -
 
 def _differ(up: float, down: float) -> bool:
     return abs(up - down) > _KINK * max(abs(up), abs(down), 1e-2)
-
-
-def _agree(tensor: torch.Tensor, known: torch.Tensor) -> bool:
-    known = in_double(known)
-    return tensor.shape == known.shape and torch.allclose(tensor, known, rtol=1e-3, atol=1e-5)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
 
-from handgrad.student.session import root_of, tree_of
+from handgrad.notebook.trees import bound_by, magic_in, root_of, tree_of
 
 __all__ = ["BUILTINS", "Statement", "needed", "statements_of"]
 
@@ -48,18 +48,23 @@ class Statement:
     @classmethod
     def of(cls, node: ast.stmt, cell: int) -> "Statement":
         """Look at one statement."""
-        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        inner = set(_inside_comprehensions(node))
-        reads = {name.id for name in names if isinstance(name.ctx, ast.Load)} - {name.id for name in inner}
+        parts = list(ast.walk(node))
+        names = [part for part in parts if isinstance(part, ast.Name)]
+        # the names that comprehensions give values to are their own
+        inner = {name for part in parts if isinstance(part, ast.comprehension) for name in ast.walk(part.target)}
+        reads = {name.id for name in names if isinstance(name.ctx, ast.Load)}
+        reads -= {name.id for name in names if name in inner}
         binds = {name.id for name in names if not isinstance(name.ctx, ast.Load) and name not in inner}
-        binds |= set(_defined(node))
-        touches = set(_changed_parts(node))
+        binds |= {name for part in parts if isinstance(part, (ast.alias, *_Definition)) for name in bound_by(part)}
+        # an entry or an attribute of these is assigned
+        changed = [part for part in parts if isinstance(part, ast.Subscript | ast.Attribute)]
+        touches = {root_of(part) for part in changed if isinstance(part.ctx, ast.Store)} - {""}
         match node:
             case ast.AugAssign(target=ast.Name(id=name)):
                 reads.add(name)
                 touches.add(name)
             case ast.FunctionDef() | ast.ClassDef():
-                own = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
+                own = {part.arg for part in parts if isinstance(part, ast.arg)}
                 reads -= own | binds
                 binds = {node.name}
             # random.shuffle(words), shapes[2].fill_(1)
@@ -70,7 +75,7 @@ class Statement:
         whole = isinstance(
             node, ast.Assign | ast.AnnAssign | ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
         )
-        words = reads | {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+        words = reads | {part.attr for part in parts if isinstance(part, ast.Attribute)}
         return cls(
             node=node,
             cell=cell,
@@ -135,52 +140,11 @@ def _statements_in(text: str, number: int) -> tuple[Statement, ...]:
 def _nodes(text: str) -> Iterator[ast.stmt]:
     tree = tree_of(text)
     for node in tree.body if tree else ():
-        if (inner := _inside_magic(node)) is None:
-            yield node
-        else:
+        magic, inner = magic_in(node.value) if isinstance(node, ast.Expr) else ("", "")
+        if magic in _WRAPPERS:
             yield from _nodes(inner)
-
-
-def _inside_magic(node: ast.stmt) -> str | None:
-    """The cell in ``get_ipython().run_cell_magic('time', '', cell)``, which stands for ``%%time``."""
-    match node:
-        case ast.Expr(
-            value=ast.Call(
-                func=ast.Attribute(attr="run_cell_magic" | "run_line_magic"),
-                args=[ast.Constant(value=str(magic)), *_, ast.Constant(value=str(inner))],
-            )
-        ) if magic in _WRAPPERS:
-            return inner
-    return None
-
-
-def _defined(node: ast.stmt) -> Iterator[str]:
-    """Names that a definition or an import binds; those inside a function are its own."""
-    if isinstance(node, _Definition):
-        yield node.name
-    for part in ast.walk(node):
-        if isinstance(part, ast.alias):
-            yield (part.asname or part.name).split(".")[0]
-        elif isinstance(part, _Definition):
-            yield part.name
-
-
-def _inside_comprehensions(node: ast.stmt) -> Iterator[ast.Name]:
-    """The names that comprehensions give values to; these are their own."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.comprehension):
-            yield from (name for name in ast.walk(part.target) if isinstance(name, ast.Name))
-
-
-def _changed_parts(node: ast.stmt) -> Iterator[str]:
-    """Names of which an entry or an attribute is assigned."""
-    for part in ast.walk(node):
-        if (
-            isinstance(part, ast.Subscript | ast.Attribute)
-            and isinstance(part.ctx, ast.Store)
-            and (name := root_of(part))
-        ):
-            yield name
+        else:
+            yield node
 
 
 def _called_in_place(node: ast.stmt) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.submission.second_names import with_second_names
+from handgrad.submission.answer_places import with_second_names
 
 
 def _writers(source: str) -> list[int]:
