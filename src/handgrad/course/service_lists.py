@@ -188,12 +188,12 @@ def parse_metadata(content: bytes) -> dict[str, Participant] | None:
     for folder, submission in data.items():
         if (number := _SUBMISSION.fullmatch(folder)) and isinstance(submission, dict):
             text = str(submission.get(":created_at", ""))
-            students = [one for one in submission.get(":submitters") or () if isinstance(one, dict)]
+            students = [student for student in submission.get(":submitters") or () if isinstance(student, dict)]
             for place, student in enumerate(students):
                 name, sid, email = (_text(student.get(key)) for key in (":name", ":sid", ":email"))
                 group = folder if len(students) > 1 else ""
                 key = f"{number[1]}/{place}" if group else number[1]
-                known_as = next((one for one in (sid, email) if _NAME.fullmatch(one)), "")
+                known_as = next((candidate for candidate in (sid, email) if _NAME.fullmatch(candidate)), "")
                 found[key] = Participant(number[1], name, sid, email, group, _ruby_time(text), text, known_as)
     return found
 

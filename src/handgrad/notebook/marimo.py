@@ -132,7 +132,9 @@ def _is_disabled(statement: _Function) -> bool:
     """Whether marimo does not run the cell: ``@app.cell(disabled=True)``."""
     match statement.decorator_list[0]:
         case ast.Call(keywords=keywords):
-            return any(one.arg == "disabled" and getattr(one.value, "value", False) is True for one in keywords)
+            return any(
+                keyword.arg == "disabled" and getattr(keyword.value, "value", False) is True for keyword in keywords
+            )
     return False
 
 

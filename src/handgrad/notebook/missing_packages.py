@@ -111,9 +111,11 @@ def statements_after(body: Sequence[ast.stmt], place: tuple[int, int]) -> tuple[
         rest: list[ast.stmt] = []
         match statement:
             case ast.If(body=first, orelse=second):
-                branch = next((part for part in (first, second) if any(_holds(one, place) for one in part)), [])
+                branch = next(
+                    (part for part in (first, second) if any(_holds(statement, place) for statement in part)), []
+                )
                 failed, rest = statements_after(branch, place) if branch else (statement, [])
-            case ast.With(items=items, body=inner) if any(_holds(one, place) for one in inner):
+            case ast.With(items=items, body=inner) if any(_holds(statement, place) for statement in inner):
                 failed, rest = statements_after(inner, place)
                 rest = [ast.copy_location(ast.With(items, rest), statement)] if rest else []
         return failed, [*rest, *body[index + 1 :]]

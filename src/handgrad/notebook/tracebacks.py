@@ -100,7 +100,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _of_cells(traceback: types.TracebackType | None) -> types.TracebackType | None:
     """The frames of a notebook's cells: others are files of the machine that grades, and no lines of the student's."""
-    kept = [one for one in _frames(traceback) if one.tb_frame.f_code.co_filename.startswith("<cell")]
+    kept = [frame for frame in _frames(traceback) if frame.tb_frame.f_code.co_filename.startswith("<cell")]
     for frame, following in itertools.pairwise([*kept, None]):
         if frame is not None:
             frame.tb_next = following

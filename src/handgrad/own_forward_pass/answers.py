@@ -167,7 +167,9 @@ class Answers:
         """What the notebook compares: in calls of its own functions, and in torch calls on a .grad."""
         for call in self.tape.function_calls:
             tensors = self._compared_tensors(call.tensors)
-            others = [one for one in call.tensors if not self._is_theirs(one, tensors) and one.is_floating_point()]
+            others = [
+                tensor for tensor in call.tensors if not self._is_theirs(tensor, tensors) and tensor.is_floating_point()
+            ]
             if len(tensors) == len(others) == 1 and (others[0].numel() == tensors[0].numel() or len(call.tensors) == 2):
                 name = call.names.get(id(others[0]), "")
                 place = Binding(call.position, call.cell, call.line, name, others[0])
@@ -175,12 +177,12 @@ class Answers:
                     self._add(place, tensors[0], how=f"{call.function}()")
         for made in self.tape.calls:
             if made.name in _COMPARISONS and len(made.inputs) >= 2:
-                owners = [self.tape.tensor_of_gradient.get(id(one)) for one in made.inputs]
+                owners = [self.tape.tensor_of_gradient.get(id(given)) for given in made.inputs]
                 tensors = [owner for owner in owners if owner is not None and id(owner) in self._forward]
                 held = [
-                    (one, holder)
-                    for one, owner in zip(made.inputs, owners, strict=True)
-                    if owner is None and id(one) not in self._forward and (holder := self._holder(one))
+                    (given, holder)
+                    for given, owner in zip(made.inputs, owners, strict=True)
+                    if owner is None and id(given) not in self._forward and (holder := self._holder(given))
                 ]
                 if len(tensors) == len(held) == 1:
                     ((other, holder),) = held
@@ -208,14 +210,14 @@ class Answers:
 
     def _compared_tensors(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
         """The tensors of the forward pass among the arguments of a call; or those whose gradients are."""
-        forward = [one for one in tensors if id(one) in self._forward]
-        owners = [self.tape.tensor_of_gradient.get(id(one)) for one in tensors]
-        return forward or [one for one in owners if one is not None and id(one) in self._forward]
+        forward = [tensor for tensor in tensors if id(tensor) in self._forward]
+        owners = [self.tape.tensor_of_gradient.get(id(tensor)) for tensor in tensors]
+        return forward or [owner for owner in owners if owner is not None and id(owner) in self._forward]
 
     def _is_theirs(self, tensor: torch.Tensor, tensors: list[torch.Tensor]) -> bool:
         """Whether an argument is one of ``tensors`` or autograd's gradient of one."""
         owner = self.tape.tensor_of_gradient.get(id(tensor))
-        return id(tensor) in self._forward or any(owner is one for one in tensors)
+        return id(tensor) in self._forward or any(owner is other for other in tensors)
 
     def _by_name(self) -> None:
         """The last state of a variable in each cell, and every earlier one from which the next is not made."""
@@ -266,14 +268,14 @@ class Answers:
             value = bound.value
             if not isinstance(value, torch.Tensor) or not self._may_answer(value):
                 continue
-            candidates = [one for one in shapes.get(tuple(value.shape), ()) if id(one) not in answered]
+            candidates = [tensor for tensor in shapes.get(tuple(value.shape), ()) if id(tensor) not in answered]
             if not candidates or self.tape.state(value, bound.position) in right:
                 continue
             given = as_double(self.tape.value(value, bound.position))
             if not bool(given.any()):
                 continue
             named = self._partner(bound)
-            equal = [one for one in candidates if self._equals(given, one, bound.position)]
+            equal = [tensor for tensor in candidates if self._equals(given, tensor, bound.position)]
             if len(equal) == 1 and (named is None or named[0] is equal[0]):
                 self._add(bound, equal[0])
 

@@ -103,7 +103,7 @@ class _Finder:
         match = match_exercise(exercises, self.answers, self.graphs, lines, self.run)
         variables = {key: several[0].answer.name for key, several in judged.items()}
         self.explanations = Explanations(self.judge, variables, lines, self.run.namespace)
-        self.best = {key: min(several, key=lambda one: one.rank) for key, several in judged.items()}
+        self.best = {key: min(several, key=lambda judgement: judgement.rank) for key, several in judged.items()}
         rows = {key: self._row(key, several) for key, several in judged.items()}
         rows |= self._unanswered(rows)
         found = Findings(_once(rows.values()), notes=self._notes())
@@ -119,7 +119,7 @@ class _Finder:
     def _judged(self) -> dict[int, list[Judgement]]:
         """The judgements of every answered tensor, by its identity."""
         found: dict[int, list[Judgement]] = defaultdict(list)
-        for answer in sorted(self.answers.all, key=lambda one: one.before):
+        for answer in sorted(self.answers.all, key=lambda answer: answer.before):
             if not answer.is_part:
                 found[id(answer.tensor)].append(self._judge(answer))
         return self._without_guesses(found)
@@ -139,10 +139,10 @@ class _Finder:
         kept: dict[int, list[Judgement]] = {}
         for key, judged in found.items():
             sure = [
-                one
-                for one in judged
-                if one.verdict in ("right", "carried", "copy")
-                or one.answer.compared
+                judgement
+                for judgement in judged
+                if judgement.verdict in ("right", "carried", "copy")
+                or judgement.answer.compared
                 or len(several[names.get(key, "")]) <= 1
             ]
             if sure:
@@ -238,14 +238,14 @@ class _Finder:
         answer = best.answer
         remarks = []
         if best.verdict in ("right", "carried"):
-            autograd = [f"{self._name(id(one.tensor))}.grad" for one in best.upstream if one.is_autograd]
+            autograd = [f"{self._name(id(given.tensor))}.grad" for given in best.upstream if given.is_autograd]
             if autograd:
                 verb = "is" if len(autograd) == 1 else "are"
                 remarks.append(f"It is made from {listed(dict.fromkeys(autograd))}, which {verb} autograd's.")
             if answer.array is not None:
                 remarks.append("It is a numpy array: its values were compared, its formula could not be run again.")
             if best.is_masked:
-                upstream = listed(dict.fromkeys(self._name(id(one.tensor)) for one in best.upstream))
+                upstream = listed(dict.fromkeys(self._name(id(given.tensor)) for given in best.upstream))
                 remarks.append(f"The formula counts on the zeros in the gradient of {upstream}.")
             remarks += self._changed_later(answer)
             remarks += self._other_attempts(best, judged)
@@ -255,19 +255,19 @@ class _Finder:
         """Which other variables, or the same one in other cells, answer the same tensor and are not right."""
         answer = best.answer
         wrong = [
-            one.answer
-            for one in judged
-            if one.verdict in ("wrong", "unknown", "loss-only") and not self._is_part_of(one.answer, answer)
+            judgement.answer
+            for judgement in judged
+            if judgement.verdict in ("wrong", "unknown", "loss-only") and not self._is_part_of(judgement.answer, answer)
         ]
         remarks = [
-            f"{one.name}, in cell {one.cell}, line {one.line}, is not right."
-            for one in wrong
-            if one.name != answer.name
+            f"{attempt.name}, in cell {attempt.cell}, line {attempt.line}, is not right."
+            for attempt in wrong
+            if attempt.name != answer.name
         ]
-        same = [one for one in wrong if one.name == answer.name and one.cell != answer.cell]
-        if earlier := sorted({one.cell for one in same if one.before < answer.before}):
+        same = [attempt for attempt in wrong if attempt.name == answer.name and attempt.cell != answer.cell]
+        if earlier := sorted({attempt.cell for attempt in same if attempt.before < answer.before}):
             remarks.append(f"An earlier attempt, in {_cells(earlier)}, is not right.")
-        if later := sorted({one.cell for one in same if one.before > answer.before}):
+        if later := sorted({attempt.cell for attempt in same if attempt.before > answer.before}):
             remarks.append(f"A later one, in {_cells(later)}, is not right.")
         return list(dict.fromkeys(remarks))
 
@@ -285,7 +285,7 @@ class _Finder:
         if index is None:
             return []
         call = self.tape.calls[index]
-        bound = next((one for one in self.tape.bindings if one.position == index + 1), None)
+        bound = next((binding for binding in self.tape.bindings if binding.position == index + 1), None)
         if bound is None or bound.name == answer.name or not isinstance(bound.value, torch.Tensor):
             return []
         return [
@@ -302,8 +302,8 @@ class _Finder:
             for name, line in _assignments(cell):
                 if name in answered:
                     continue
-                held = (self.answers.forward_tensor(one, self.tape.position) for one in tensors_of_gradient(name))
-                tensor = next((one for one in held if one is not None), None)
+                held = (self.answers.forward_tensor(asked, self.tape.position) for asked in tensors_of_gradient(name))
+                tensor = next((other for other in held if other is not None), None)
                 if tensor is None or id(tensor) in rows or id(tensor) in found:
                     continue
                 stop = self._stop_of(name)
@@ -322,7 +322,7 @@ class _Finder:
         ordered, used = [], set()
         for gradient, tensor in match.gradients.items():
             keys = match.tensors.get(tensor, [])
-            key = next((one for one in keys if one in rows), None)
+            key = next((known for known in keys if known in rows), None)
             used.update(keys)
             if key is not None:
                 ordered.append(rows[key])
@@ -376,14 +376,14 @@ class _Finder:
             notes.append(
                 "Autograd was off where the loss was computed; handgrad differentiated the forward pass itself."
             )
-        without = [one for one in self.tape.supplied if one.requires_grad and not one.is_leaf]
+        without = [tensor for tensor in self.tape.supplied if tensor.requires_grad and not tensor.is_leaf]
         names = list(dict.fromkeys(self._name(id(tensor)) for tensor in without))
         if names:
             was = "was" if len(names) == 1 else "were"
             notes.append(
                 f"The .grad of {listed(names)} {was} None: call retain_grad() on it before loss.backward() to see it."
             )
-        counts = Counter(id(one.root) for one in self.tape.gradients if one.accumulates)
+        counts = Counter(id(gradient.root) for gradient in self.tape.gradients if gradient.accumulates)
         if counts and (most := max(counts.values())) > 1:
             notes.append(
                 f"backward() was called {most} times on one loss, and adds to .grad each time: what .grad holds is no "
@@ -444,7 +444,7 @@ def _once(rows: Iterable[Row]) -> list[Row]:
     """The rows without the right ones that repeat an earlier right one: a network that runs twice."""
     kept: list[Row] = []
     for row in rows:
-        said = [one.outcome for one in kept if (one.tensor, one.variable) == (row.tensor, row.variable)]
+        said = [earlier.outcome for earlier in kept if (earlier.tensor, earlier.variable) == (row.tensor, row.variable)]
         if not (row.outcome == "passed" and "passed" in said):
             kept.append(row)
     return kept

@@ -172,7 +172,7 @@ class Judge:
         if graph is None:
             return []
         for formula in self._formulas(answer, graph):
-            if {one.state for given in formula.upstream for one in given} == {one.state for one in upstream}:
+            if {read.state for given in formula.upstream for read in given} == {read.state for read in upstream}:
                 tests = [
                     self._run(answer, graph, formula.calls, upstream, masked=False, consistent=False)
                     for _ in range(times)
@@ -209,8 +209,8 @@ class Judge:
             return self._test_constant(judged, answer, graph)
         outcome: _Tested = "impossible"
         for formula in self._formulas(answer, graph):
-            used = [one for given in formula.upstream for one in given]
-            if used and all(one.tensor is answer.tensor and one.is_autograd for one in used):
+            used = [read for given in formula.upstream for read in given]
+            if used and all(read.tensor is answer.tensor and read.is_autograd for read in used):
                 return "copy"
             outcome = self._test_formula(judged, graph, formula) or outcome
             if outcome == "right":
@@ -246,7 +246,7 @@ class Judge:
         """Whether an answer shares its memory with a numpy array."""
         storage = storage_of(answer.value)
         return any(
-            read.shares_memory and any(storage_of(one) == storage for one in read.tensors)
+            read.shares_memory and any(storage_of(tensor) == storage for tensor in read.tensors)
             for read in self.tape.numbers
             if read.position <= answer.before
         )
@@ -317,15 +317,15 @@ class Judge:
         masked: bool,
         consistent: bool,
     ) -> StepTest | None:
-        tensors = {id(one.tensor): one for one in upstream}
-        gradients = {key: self._random(graph, one, masked=masked) for key, one in tensors.items()}
+        tensors = {id(source.tensor): source for source in upstream}
+        gradients = {key: self._random(graph, source, masked=masked) for key, source in tensors.items()}
         if consistent:
             nearest = [
                 key
                 for key in tensors
                 if not any(self._depends(graph, tensors, other, key) for other in tensors if other != key)
             ]
-            rest = [one.tensor for key, one in tensors.items() if key not in nearest]
+            rest = [source.tensor for key, source in tensors.items() if key not in nearest]
             if not rest:
                 return None
             given = {key: gradients[key] for key in nearest}
@@ -337,7 +337,7 @@ class Judge:
             (expected,) = self.gradients_with(graph, gradients, answer.tensor)
         if expected is None:
             expected = torch.zeros(answer.tensor.shape, dtype=torch.float64)
-        instead = {one.state: _in_the_shape_of(one.value, gradients[id(one.tensor)]) for one in upstream}
+        instead = {source.state: _in_the_shape_of(source.value, gradients[id(source.tensor)]) for source in upstream}
         if not calls and answer.state in instead:
             return StepTest(gradients, instead[answer.state], expected)
         replay = Replay(self.tape, calls, instead=instead, known=graph.values)
@@ -375,11 +375,11 @@ class Judge:
         if root.requires_grad:
             ends.append(root)
             given.append(upstream.get(id(graph.root), torch.ones_like(root)).reshape(root.shape).to(root.dtype))
-        wanted = [replay.value(one, graph.before) for one in (tensor, *others)]
+        wanted = [replay.value(asked, graph.before) for asked in (tensor, *others)]
         # a sum: torch imports sympy, which takes 0.8 s, the first time that it is given grad_outputs
         total = torch.stack([(end * gradient).sum() for end, gradient in zip(ends, given, strict=True)]).sum()
         found = torch.autograd.grad(total, wanted, allow_unused=True)
-        return [None if one is None else one.detach() for one in found]
+        return [None if gradient is None else gradient.detach() for gradient in found]
 
     def _gradient(
         self, graph: LossGraph, upstream: Mapping[int, torch.Tensor], tensor: torch.Tensor
@@ -402,7 +402,7 @@ class Judge:
 
     def _leaves_the_tape(self, answer: Answer, upstream: Sequence[Upstream]) -> bool:
         """Whether a number was read from an upstream gradient while the answer was made."""
-        states = {one.state for one in upstream} | {
+        states = {source.state for source in upstream} | {
             other.state for other in self.answers.all if other.tensor is not answer.tensor
         }
 
@@ -410,8 +410,12 @@ class Judge:
         for read in self.tape.numbers:
             if not first or not first[0] <= read.position <= answer.before or (read.cell, read.line) in self.shown:
                 continue
-            floating = [one for one in read.tensors if one.is_floating_point() and id(one) not in self.graphs.tensors]
-            if any(self.tape.uses(one, read.position, states) for one in floating):
+            floating = [
+                tensor
+                for tensor in read.tensors
+                if tensor.is_floating_point() and id(tensor) not in self.graphs.tensors
+            ]
+            if any(self.tape.uses(tensor, read.position, states) for tensor in floating):
                 return True
         return False
 

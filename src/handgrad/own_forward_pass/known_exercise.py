@@ -63,9 +63,9 @@ def match_exercise(
 
     ``lines`` are those that assign the notebook's forward tensors.
     """
-    matches = [_Matching(one, answers, graphs, lines, run).match() for one in exercises]
-    found = [one for one in matches if one is not None]
-    return max(found, key=lambda one: len(one.tensors), default=None)
+    matches = [_Matching(exercise, answers, graphs, lines, run).match() for exercise in exercises]
+    found = [match for match in matches if match is not None]
+    return max(found, key=lambda match: len(match.tensors), default=None)
 
 
 class _Matching:
@@ -185,8 +185,8 @@ def _same_but_names(ours: ast.AST | None, theirs: ast.AST | None, names: dict[st
             return names if value == other else None
     if ours is None or theirs is None or type(ours) is not type(theirs):
         return None
-    parts = [list(ast.iter_child_nodes(one)) for one in (ours, theirs)]
-    plain = [[value for _, value in ast.iter_fields(one) if isinstance(value, str)] for one in (ours, theirs)]
+    parts = [list(ast.iter_child_nodes(node)) for node in (ours, theirs)]
+    plain = [[value for _, value in ast.iter_fields(node) if isinstance(value, str)] for node in (ours, theirs)]
     if len(parts[0]) != len(parts[1]) or plain[0] != plain[1]:
         return None
     found: dict[str, str] | None = names

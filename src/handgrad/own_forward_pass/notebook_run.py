@@ -123,7 +123,7 @@ class NotebookRun:
         """The first statement that raised because of which this one lacks a name; the same one if it lacks none."""
         missing = _UNDEFINED.match(stop.message) if stop.error == "NameError" else None
         earlier = self.stops[: self.stops.index(stop)] if missing else []
-        made = next((one for one in earlier if missing and missing[1] in one.names), None)
+        made = next((other for other in earlier if missing and missing[1] in other.names), None)
         return self.cause_of(made) if made else stop
 
     def first_causes(self) -> list[Stop]:
@@ -235,7 +235,7 @@ class NotebookRun:
     def _stand_in(self, name: str, line: int) -> bool:
         """Put autograd's gradient in place of the missing variable ``name``; whether its tensor is known."""
         for tensor_name in tensors_of_gradient(name):
-            bound = next((one for one in reversed(self.tape.bindings) if one.name == tensor_name), None)
+            bound = next((binding for binding in reversed(self.tape.bindings) if binding.name == tensor_name), None)
             gradient = self.gradient_of(bound.value) if bound else None
             if bound and gradient is not None:
                 self.tape.owns(gradient, bound.value)

@@ -118,7 +118,7 @@ class Replay:
         self._instead = instead
         if call.name == "__setitem__" and isinstance(args[2], torch.Tensor):
             args = (args[0], args[1], args[2].to(args[0].dtype))
-        if call.name in _SAME_DTYPE and any(one.dtype == torch.float64 for one in tensors_in(args)):
+        if call.name in _SAME_DTYPE and any(tensor.dtype == torch.float64 for tensor in tensors_in(args)):
             args = tuple(as_double(value) for value in args)
         return args, kwargs
 

@@ -68,7 +68,7 @@ def review(
     run.stops += [Stop(number, 1, reason, "", frozenset()) for number, reason in died.items()]
     run.run([cell for cell in cells if cell.number not in died])
     say({"judging": True})
-    return find(run, cells, [ExerciseLines(**one) for one in request["exercises"]], request["renames"])
+    return find(run, cells, [ExerciseLines(**exercise) for exercise in request["exercises"]], request["renames"])
 
 
 class _Supply:

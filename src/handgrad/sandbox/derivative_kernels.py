@@ -65,13 +65,15 @@ def refuse_formulas(replacements: Replacements) -> None:
             if _DERIVATIVE.search(base := str(operator).removeprefix("aten.").partition(".")[0]):
                 table[operator] = refusing(f"torch.ops.aten.{base}")
     for name, module in list(sys.modules.items()):
-        if module is not None and any(name == one or name.startswith(f"{one}.") for one in _FORMULAS):
-            found = {one: value for one, value in vars(module).items() if "backward" in one}
-            replacements.refuse(name, [one for one in found if isinstance(found[one], types.FunctionType)], module)
-            for one, operator in found.items():
+        if module is not None and any(name == formulas or name.startswith(f"{formulas}.") for formulas in _FORMULAS):
+            found = {member: value for member, value in vars(module).items() if "backward" in member}
+            replacements.refuse(
+                name, [member for member in found if isinstance(found[member], types.FunctionType)], module
+            )
+            for member, operator in found.items():
                 # a higher-order operator, which other modules look for: only its kernels
                 if isinstance(kernels := getattr(operator, "py_kernels", None), dict):
-                    kernels.update(dict.fromkeys(kernels, refusing(f"{name}.{one}")))
+                    kernels.update(dict.fromkeys(kernels, refusing(f"{name}.{member}")))
 
 
 def _registered(key: str) -> list[str]:

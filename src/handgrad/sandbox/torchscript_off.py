@@ -45,12 +45,16 @@ def take_away(replacements: Replacements) -> None:
     replacements.refuse("torch._C", [name for name in _functions(torch._C) if _FUNCTIONS.match(name)], torch._C)
     for name in _SUBMODULES:
         if (module := getattr(torch._C, name, None)) is not None:
-            replacements.refuse(f"torch._C.{name}", [one for one in dir(module) if not one.startswith("__")], module)
+            replacements.refuse(
+                f"torch._C.{name}", [member for member in dir(module) if not member.startswith("__")], module
+            )
     for name in _TYPES:
         kind: Any = getattr(torch._C, name, None)
         if isinstance(kind, type):
             # types are found by other ways than their names
-            methods = [one for one in vars(kind) if callable(getattr(kind, one)) and not one.startswith("__")]
+            methods = [
+                member for member in vars(kind) if callable(getattr(kind, member)) and not member.startswith("__")
+            ]
             refuse_methods(f"torch.jit.{name}", kind, [*methods, "__init__", "__call__"])
     replacements.refuse("torch.jit", _PYTHON, torch.jit)
 

@@ -98,7 +98,7 @@ def too_old() -> list[Installed]:
 
 def newer(old: Iterable[Installed]) -> str:
     """The command that installs packages that :func:`too_old` found in versions that handgrad needs."""
-    return " ".join([pip(), *(f"'{one.name}{one.meant.removeprefix('needed: ')}'" for one in old)])
+    return " ".join([pip(), *(f"'{package.name}{package.meant.removeprefix('needed: ')}'" for package in old)])
 
 
 def _numbers(text: str) -> tuple[int, ...]:

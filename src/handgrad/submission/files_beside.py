@@ -23,12 +23,12 @@ def files_beside(path: Path, data: Sequence[Path] = ()) -> Iterator[tuple[str, b
     Plain files only, within limits of size and number; what is over them, or cannot be read, is left out.
     """
     left, count = MAX_FILES, 0
-    beside = [(one.relative_to(path.parent).as_posix(), one, path.parent) for one in _files_in(path.parent)]
-    for name, one, inside in [*((one.name, one, None) for one in data), *beside]:
+    beside = [(file.relative_to(path.parent).as_posix(), file, path.parent) for file in _files_in(path.parent)]
+    for name, file, inside in [*((file.name, file, None) for file in data), *beside]:
         if count == MOST_FILES:
             return
         try:
-            content = read_file(one, inside, min(left, MAX_FILE)).content
+            content = read_file(file, inside, min(left, MAX_FILE)).content
         except (OSError, SubmissionError):
             continue
         left, count = left - len(content), count + 1
@@ -44,4 +44,4 @@ def _files_in(folder: Path) -> list[Path]:
         found += [Path(place) / name for name in names if not name.startswith(".") and not name.endswith(_LEFT_OUT)]
         if number >= MOST_FOLDERS or len(found) >= MOST_SEEN:
             break
-    return sorted(found, key=lambda one: (len(one.parts), one.name))
+    return sorted(found, key=lambda file: (len(file.parts), file.name))

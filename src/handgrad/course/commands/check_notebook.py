@@ -149,11 +149,11 @@ def check_own(
         notebook = read_notebook(path, hand_ins.trusted_folder(path, CONFIG))
         exercise = exercise_for(path, notebook)
         own = is_own(notebook, exercise)
-    if missing := [str(one) for one in data if not one.is_file()]:
+    if missing := [str(path) for path in data if not path.is_file()]:
         raise SubmissionError(f"--data {missing[0]}: there is no such file.")
     if not own:
         return check(path, exercise, None, renames, process, require_isolation=require_isolation, holds=False)
-    known = [exercise, *(one for one in _packaged() if one.name != exercise.name)]
+    known = [exercise, *(packaged for packaged in _packaged() if packaged.name != exercise.name)]
     names = (PACKAGED / "backprop" / "names.txt").read_bytes()
     lines, theirs = list(map(forward_lines, known)), _renames(renames, notebook, exercise)
     try:
@@ -166,7 +166,7 @@ def is_own(notebook: nbformat.NotebookNode, exercise: Exercise) -> bool:
     """Whether a notebook was not made from a release: it has no stub and no setup cell of an exercise."""
     # the exercise first: for a release the others need not be read
     return Alignment(notebook.cells, exercise).is_foreign and all(
-        Alignment(notebook.cells, one).is_foreign for one in _packaged() if one.name != exercise.name
+        Alignment(notebook.cells, packaged).is_foreign for packaged in _packaged() if packaged.name != exercise.name
     )
 
 
@@ -297,7 +297,7 @@ def _shipped(exercise: Exercise) -> Exercise:
     if exercise.is_trusted:
         return exercise
     same_name = (path for path in PACKAGED.glob(f"*/{EXERCISE_FILE}") if path.parent.name == exercise.name)
-    return next((one for one in map(_ours, same_name) if one.digest == exercise.digest), exercise)
+    return next((found for found in map(_ours, same_name) if found.digest == exercise.digest), exercise)
 
 
 def _own_course(path: Path) -> Course | None:

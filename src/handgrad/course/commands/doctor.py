@@ -71,8 +71,8 @@ def _installed() -> Iterator[Finding]:
         yield Finding("wrong", f"not installed: {', '.join(missing)}", how_to_install("grade"))
     if old := too_old():
         yield Finding("wrong", f"too old for handgrad: {', '.join(map(str, old))}", f"run: {newer(old)}")
-    names = {one.name for one in old}
-    if other := [one for one in untried() if one.name not in names]:
+    names = {package.name for package in old}
+    if other := [package for package in untried() if package.name not in names]:
         yield Finding(
             "look",
             f"not the versions with which handgrad's tests were run: {', '.join(map(str, other))}",

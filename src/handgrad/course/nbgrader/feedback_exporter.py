@@ -197,7 +197,7 @@ def _code(source: str) -> str:
 @functools.cache
 def _colour(kind: Any) -> str:
     """The class of a kind of token; empty for one without a colour."""
-    return next((name for name, kinds in _COLOURS_OF_CODE.items() if any(kind in one for one in kinds)), "")
+    return next((name for name, kinds in _COLOURS_OF_CODE.items() if any(kind in known for known in kinds)), "")
 
 
 _COLOURS = re.compile(r'<span(?: class="[^"]*")?(?: style="([^"]*)")?>([^<]*)</span>')

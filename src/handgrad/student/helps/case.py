@@ -60,8 +60,8 @@ class Case:
             difference > _VISIBLE * scale
             and difference > 0.02
             and any(
-                written(one) != written(other)
-                for one, other in zip(wrong.flatten().tolist(), self.right.flatten().tolist(), strict=True)
+                written(entry) != written(other)
+                for entry, other in zip(wrong.flatten().tolist(), self.right.flatten().tolist(), strict=True)
             )
         )
 

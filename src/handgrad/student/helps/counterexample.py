@@ -171,9 +171,11 @@ def _is_current(trial: Trial) -> bool:
     )
 
 
-def _differ(one: object, other: object) -> bool:
+def _differ(first: object, other: object) -> bool:
     return (
-        isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and not torch.equal(one, other.to(one.dtype))
+        isinstance(first, torch.Tensor)
+        and isinstance(other, torch.Tensor)
+        and not torch.equal(first, other.to(first.dtype))
     )
 
 

@@ -486,7 +486,7 @@ def _is_exact(value: object) -> bool:
     return type(value) in (int, float) or is_whole(value)
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return torch.equal(one, other)
-    return type(one) is type(other) and bool(one == other)
+def _same(first: Any, other: Any) -> bool:
+    if isinstance(first, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(first, other)
+    return type(first) is type(other) and bool(first == other)
