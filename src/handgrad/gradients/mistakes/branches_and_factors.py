@@ -20,6 +20,7 @@ from handgrad.gradients.mistakes.mistake import (
     part,
     size_note,
     strict_subsets,
+    told,
 )
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
@@ -57,15 +58,13 @@ def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         yield {**_branches(wrong), "hidden": listed(hidden)}
 
 
-@mistake("values")
-def hidden_from_the_loss(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is
-    wrong.
-
-    Try: Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.
-    """
-    yield from ()
-
+told(
+    "hidden-from-the-loss",
+    "values",
+    "{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is "
+    "wrong.",
+    "Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.",
+)
 
 # the whole gradient, or a branch of it
 
@@ -362,60 +361,47 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             yield {"part": part(wrong, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 
 
-@mistake("values")
-def one_change(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has the values that the right formula gives with one change: {change}.
-
-    Try: Compare your formula with {lines}, one factor and one term at a time.
-    """
-    yield from ()
-
-
-@mistake("values")
-def wrong_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is {upstream} times a factor, entry by entry, which is not the local derivative of {consumer} with
-    respect to {tensor}.
-
-    Try: Look at {lines}: which function stands there, and what is its derivative?
-    """
-    yield from ()
-
-
-@mistake("values")
-def upstream_unused(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.
-
-    Try: Look at {lines}: what comes back from there needs its upstream gradient.
-    """
-    yield from ()
-
-
-@mistake("values")
-def wrong_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, the contribution through {wrong} is wrong; what comes through {right} is right.
-
-    Try: Look at {lines}, and work out what comes back from there alone.
-    """
-    yield from ()
-
+told(
+    "one-change",
+    "values",
+    "{gradient} has the values that the right formula gives with one change: {change}.",
+    "Compare your formula with {lines}, one factor and one term at a time.",
+)
+told(
+    "wrong-factor",
+    "values",
+    "{gradient} is {upstream} times a factor, entry by entry, which is not the local derivative of {consumer} with "
+    "respect to {tensor}.",
+    "Look at {lines}: which function stands there, and what is its derivative?",
+)
+told(
+    "upstream-unused",
+    "values",
+    "{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.",
+    "Look at {lines}: what comes back from there needs its upstream gradient.",
+)
+told(
+    "wrong-branch",
+    "values",
+    "In {gradient}, the contribution through {wrong} is wrong; what comes through {right} is right.",
+    "Look at {lines}, and work out what comes back from there alone.",
+)
 
 # right, with a note
 
 
-@mistake("values", is_note=True)
-def alias_mutated(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line},
-    because {later} is another name of the same tensor.
-
-    Try: Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.
-    """
-    yield from ()
-
-
-@mistake("values", is_note=True)
-def carried(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right for its upstream gradients; the error is in {first}.
-
-    Try: Fix {first}, then rerun the cells below it.
-    """
-    yield from ()
+told(
+    "alias-mutated",
+    "values",
+    "{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line}, "
+    "because {later} is another name of the same tensor.",
+    "Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.",
+    is_note=True,
+)
+told(
+    "carried",
+    "values",
+    "{gradient} is right for its upstream gradients; the error is in {first}.",
+    "Fix {first}, then rerun the cells below it.",
+    is_note=True,
+)

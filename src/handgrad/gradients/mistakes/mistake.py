@@ -22,6 +22,8 @@ __all__ = [
     "part",
     "quoted",
     "size_note",
+    "strict_subsets",
+    "told",
 ]
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
@@ -69,6 +71,11 @@ def mistake(question: Question, *, is_note: bool = False) -> Callable[[Recognise
         return explanations
 
     return enter
+
+
+def told(slug: str, question: Question, what: str, advice: str, *, is_note: bool = False) -> None:
+    """Enter a mistake into the catalogue that is recognised by other means than the values of an answer."""
+    ENTRIES[slug] = Mistake(slug, question, what, advice, lambda wrong: iter(()), is_note)
 
 
 def listed(names: Iterable[str]) -> str:

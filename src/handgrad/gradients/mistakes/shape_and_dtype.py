@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, strict_subsets
+from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, strict_subsets, told
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
@@ -14,32 +14,24 @@ __all__: list[str] = []
 # defined, tensor: known before there is a value
 
 
-@mistake("defined")
-def undefined(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """The cell of {gradient} ran, but there is no variable {gradient} after it{instead}.
-
-    Try: Assign the result to {gradient}; upper and lower case must be the same.
-    """
-    yield from ()
-
-
-@mistake("defined")
-def uses_autograd(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} copies autograd's gradient, which is removed while a notebook is graded.
-
-    Try: Write the formula of {gradient} itself, {source}.
-    """
-    yield from ()
-
-
-@mistake("tensor")
-def not_a_tensor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is not a tensor but of type {type}: a gradient is a tensor like {tensor}.
-
-    Try: Use torch's own functions, or convert the result to a tensor at the end.
-    """
-    yield from ()
-
+told(
+    "undefined",
+    "defined",
+    "The cell of {gradient} ran, but there is no variable {gradient} after it{instead}.",
+    "Assign the result to {gradient}; upper and lower case must be the same.",
+)
+told(
+    "uses-autograd",
+    "defined",
+    "{gradient} copies autograd's gradient, which is removed while a notebook is graded.",
+    "Write the formula of {gradient} itself, {source}.",
+)
+told(
+    "not-a-tensor",
+    "tensor",
+    "{gradient} is not a tensor but of type {type}: a gradient is a tensor like {tensor}.",
+    "Use torch's own functions, or convert the result to a tensor at the end.",
+)
 
 # shape
 
