@@ -25,6 +25,7 @@ __all__ = [
     "max_score_of",
     "resubmitted",
     "score_of",
+    "scored_by_hand",
     "summarise",
 ]
 
@@ -169,7 +170,7 @@ def attention(report: Report, entry: ScoreEntry | None = None) -> str:
         return f"{'; '.join(said)}: read the code before you publish the score."
     if entry and entry.waiting:
         if entry.by_hand:
-            cells = ", ".join(_cells(report, entry))
+            cells = ", ".join(scored_by_hand(report, entry))
             return f"It was graded again after manual scoring ({cells}): check whether that score is still right."
         return "The gradebook has a cell of it that needs manual grading."
     return ""
@@ -191,7 +192,7 @@ def changed(report: Report, entry: ScoreEntry | None) -> str:
     """How a score was changed after handgrad gave it; empty if it was not."""
     if entry is None:
         return ""
-    changes = [f"by hand: {', '.join(_cells(report, entry))}"] if entry.by_hand else []
+    changes = [f"by hand: {', '.join(scored_by_hand(report, entry))}"] if entry.by_hand else []
     if entry.penalty:
         changes.append(f"late: {number(entry.penalty)} point{'' if entry.penalty == 1 else 's'} off")
     if report.outcome == "graded" and abs(entry.final - report.score) > 1e-9:
@@ -225,7 +226,7 @@ def resubmitted(first: Report, now: Report) -> str:
     return "; ".join(parts)
 
 
-def _cells(report: Report, entry: ScoreEntry) -> list[str]:
+def scored_by_hand(report: Report, entry: ScoreEntry) -> list[str]:
     """The gradients whose cells were scored by hand."""
     gradients = {verdict.id: verdict.gradient for verdict in report.checks}
     return [one_line(gradients.get(cell, cell)) for cell in entry.by_hand]
