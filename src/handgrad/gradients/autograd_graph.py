@@ -42,19 +42,13 @@ ZERO = 1e-5
 
 @dataclass(frozen=True)
 class StepGradients:
-    """Gradients of single steps: the gradient of each tensor under random upstream gradients.
-
-    Attributes
-    ----------
-    upstream
-        For each named tensor, the random gradient that replaces the true one; shape and dtype of the tensor.
-    gradients
-        For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]``
-        from Y into X. If the loss is a consumer, its upstream gradient is 1.
-    """
+    """Gradients of single steps: the gradient of each tensor under random upstream gradients."""
 
     upstream: Mapping[str, torch.Tensor]
+    """For each named tensor, the random gradient that replaces the true one; shape and dtype of the tensor."""
     gradients: Mapping[str, torch.Tensor]
+    """For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]`` from Y
+    into X. If the loss is a consumer, its upstream gradient is 1."""
 
 
 def is_zero(true: torch.Tensor, step: torch.Tensor) -> bool:

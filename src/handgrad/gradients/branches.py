@@ -41,28 +41,20 @@ Feature = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Branches:
-    """The branches of one forward pass under noise of unit variance.
-
-    Attributes
-    ----------
-    noise
-        For each named tensor random numbers of its shape and dtype: zero where the true gradient is zero, unless all
-        of it is zero by construction.
-    sizes
-        For a tensor X and a consumer Y of it, the largest absolute entry of the branch of X through Y, if the gradient
-        of Y is ``noise[Y]`` (1 for the loss).
-    features
-        The sides of the kinks, and the slices, that something comes back to. A mistake on one that is missing here
-        cannot be seen with these numbers.
-    flat
-        How many local derivatives between single numbers are less than :data:`FLAT`. A saturated tanh leaves few digits
-        of its slope in float32, and a single number has no larger entry beside it.
-    """
+    """The branches of one forward pass under noise of unit variance."""
 
     noise: Mapping[str, torch.Tensor]
+    """For each named tensor random numbers of its shape and dtype: zero where the true gradient is zero, unless all of
+    it is zero by construction."""
     sizes: Mapping[tuple[str, str], float]
+    """For a tensor X and a consumer Y of it, the largest absolute entry of the branch of X through Y, if the gradient
+    of Y is ``noise[Y]`` (1 for the loss)."""
     features: frozenset[Feature]
+    """The sides of the kinks, and the slices, that something comes back to. A mistake on one that is missing here
+    cannot be seen with these numbers."""
     flat: int = 0
+    """How many local derivatives between single numbers are less than :data:`FLAT`. A saturated tanh leaves few digits
+    of its slope in float32, and a single number has no larger entry beside it."""
 
     @classmethod
     def of(

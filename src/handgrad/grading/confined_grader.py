@@ -46,27 +46,17 @@ _ERRORS: Mapping[str, type[errors.HandgradError]] = {
 
 @dataclass(frozen=True)
 class ConfinedGrader:
-    """Grades against one exercise that is not trusted.
-
-    Parameters
-    ----------
-    exercise
-        The exercise, from an ``exercise.json``. Its cells may read the files beside it.
-    seeds
-        The hidden seeds.
-    settings
-        Marks, limits and sizes.
-    renames
-        ``THEIRS=OURS`` for each name that differs between the notebook and the exercise.
-    require_isolation
-        The least isolation with which anything is run.
-    """
+    """Grades against one exercise that is not trusted."""
 
     exercise: Exercise
+    """From an ``exercise.json``. Its cells may read the files beside it."""
     seeds: Sequence[int]
+    """The hidden seeds."""
     settings: GradingSettings = field(default_factory=GradingSettings)
     renames: Sequence[str] = ()
+    """``THEIRS=OURS`` for each name that differs between the notebook and the exercise."""
     require_isolation: Required = "none"
+    """The least isolation with which anything is run."""
 
     def report(self, notebook: NotebookNode, process: WarmProcess | None = None) -> Report:
         """The report on a notebook.

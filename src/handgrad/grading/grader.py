@@ -50,21 +50,13 @@ PRELUDE = f"from {silence.__module__} import silence; silence(); del silence"
 
 @dataclass(frozen=True)
 class GradingResult:
-    """A report, and the outputs and answers that it is made from.
-
-    Attributes
-    ----------
-    report
-        The verdicts.
-    outputs
-        The outputs of each cell in the visible pass, by its position in the notebook, in nbformat's format.
-    answers
-        The answers by pass and gradient.
-    """
+    """A report, and the outputs and answers that it is made from."""
 
     report: Report
     outputs: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """The outputs of each cell in the visible pass, by its position in the notebook, in nbformat's format."""
     answers: Mapping[str, Mapping[str, AnswerPair]] = field(default_factory=dict)
+    """The answers by pass and gradient."""
 
 
 class Grader:

@@ -33,24 +33,15 @@ OFTEN = 2
 
 @dataclass(frozen=True)
 class PlainState:
-    """The pass over the plain statements of a submission, in double precision.
-
-    Attributes
-    ----------
-    parameters
-        What it sets after the parameters cell.
-    setup
-        The exercise's locked cells.
-    reference
-        The reference, in float64.
-    replaces
-        The step pass that shows nothing more than this one; None if there is none.
-    """
+    """The pass over the plain statements of a submission, in double precision."""
 
     pass_: Pass
     setup: tuple[str, ...]
+    """The exercise's locked cells."""
     reference: Reference
+    """The reference, in float64."""
     replaces: Pass | None = None
+    """The step pass that shows nothing more than this one; None if there is none."""
 
     @property
     def as_written(self) -> Pass:
@@ -91,27 +82,18 @@ class PlainState:
 
 @dataclass
 class HiddenStates:
-    """The hidden passes of an exercise over its gradients, and the reference of each pass.
-
-    Attributes
-    ----------
-    exercise
-        The exercise as the hidden passes run it: with new weights, if that works.
-    references
-        The reference of each pass, by its name; the visible pass is among them.
-    passes
-        The passes, in the order in which one child runs them: the optional ones come last.
-    plain
-        The pass over the plain statements; None if the forward pass does not run in double precision.
-    reachable
-        What the forward pass reaches for enough seeds.
-    """
+    """The hidden passes of an exercise over its gradients, and the reference of each pass."""
 
     exercise: Exercise
+    """The exercise as the hidden passes run it: with new weights, if that works."""
     references: dict[str, Reference]
+    """The reference of each pass, by its name; the visible pass is among them."""
     passes: list[Pass] = field(default_factory=list)
+    """The passes, in the order in which one child runs them: the optional ones come last."""
     plain: PlainState | None = None
+    """The pass over the plain statements; None if the forward pass does not run in double precision."""
     reachable: frozenset[Feature] = frozenset()
+    """What the forward pass reaches for enough seeds."""
     _known: dict[str, Reference | None] = field(default_factory=dict, repr=False)
 
     @classmethod

@@ -30,42 +30,27 @@ class AnswerPair(NamedTuple):
 
 @dataclass
 class PassResults:
-    """The results of one submission's passes.
-
-    Attributes
-    ----------
-    submission
-        The submission with the cells that ran.
-    passes
-        The planned passes, in order; the first is the visible one.
-    limits
-        The limits of the submission.
-    results
-        The last attempt at each pass, by its name.
-    answers
-        The answers by pass and gradient.
-    skipped
-        The names of the passes that were not needed.
-    probing
-        The gradients whose cells tried values near one of the forward pass.
-    deaths
-        The cells that ended their process, by index, and how.
-    slow
-        Those of them that timed out in the visible pass only, which may take longer than the others.
-    out_of_time
-        Whether the time of the submission was used up before the last pass.
-    """
+    """The results of one submission's passes."""
 
     submission: Submission
+    """The submission with the cells that ran."""
     passes: Sequence[Pass]
+    """The planned passes, in order; the first is the visible one."""
     limits: Limits
     results: dict[str, PassResult] = field(default_factory=dict)
+    """The last attempt at each pass, by its name."""
     answers: dict[str, dict[str, AnswerPair]] = field(default_factory=dict)
+    """The answers by pass and gradient."""
     skipped: set[str] = field(default_factory=set)
+    """The names of the passes that were not needed."""
     probing: set[str] = field(default_factory=set)
+    """The gradients whose cells tried values near one of the forward pass."""
     deaths: dict[int, Death] = field(default_factory=dict)
+    """The cells that ended their process, by index, and how."""
     slow: set[int] = field(default_factory=set)
+    """Those of them that timed out in the visible pass only, which may take longer than the others."""
     out_of_time: bool = False
+    """Whether the time of the submission was used up before the last pass."""
 
     def pair(self, pass_: Pass, gradient: str) -> AnswerPair:
         """The answers for ``gradient`` in one pass."""

@@ -25,18 +25,12 @@ __all__ = ["ROUNDING", "TOLERANCE", "SolutionValues", "passes_of", "record"]
 
 @dataclass(frozen=True)
 class SolutionValues:
-    """The values of an exercise for one parameter set, before and after the worked solution.
-
-    Attributes
-    ----------
-    before
-        The floating-point tensors that the locked cells before the first stub leave.
-    after
-        The same after the solution has run, and those that it makes.
-    """
+    """The values of an exercise for one parameter set, before and after the worked solution."""
 
     before: Mapping[str, torch.Tensor]
+    """The floating-point tensors that the locked cells before the first stub leave."""
     after: Mapping[str, torch.Tensor]
+    """The same after the solution has run, and those that it makes."""
 
     @classmethod
     def of(cls, exercise: Exercise, pass_: Pass) -> Self:

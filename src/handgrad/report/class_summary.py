@@ -58,34 +58,23 @@ class GradientSummary:
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """The summary of a class's reports.
-
-    Attributes
-    ----------
-    outcomes
-        Reports by outcome.
-    scores
-        Scores of the graded submissions only, from the gradebook: missing and unreadable ones are counted, not
-        averaged.
-    max_score
-        Points that can be earned.
-    perfect
-        Graded submissions in which every check passed.
-    gradients
-        In the order of the checks.
-    given_up
-        The gradients from which on students wrote nothing, with the number of students; the most frequent first.
-    needs_review
-        Student and reason of every submission that needs manual review.
-    """
+    """The summary of a class's reports."""
 
     outcomes: Mapping[ReportOutcome, int]
+    """Reports by outcome."""
     scores: tuple[float, ...]
+    """Scores of the graded submissions only, from the gradebook: missing and unreadable ones are counted, not
+    averaged."""
     max_score: float
+    """Points that can be earned."""
     perfect: int
+    """Graded submissions in which every check passed."""
     gradients: tuple[GradientSummary, ...]
+    """In the order of the checks."""
     given_up: tuple[tuple[str, int], ...]
+    """The gradients from which on students wrote nothing, with the number of students; the most frequent first."""
     needs_review: tuple[tuple[str, str], ...]
+    """Student and reason of every submission that needs manual review."""
 
     @property
     def mean(self) -> float | None:
@@ -254,19 +243,13 @@ def grouped(report: Report, names: int) -> str:
 
 @dataclass(frozen=True)
 class Item:
-    """The item statistics of one gradient.
-
-    Attributes
-    ----------
-    difficulty
-        Mean share of its points, 0 to 1: the smaller, the harder.
-    discrimination
-        Correlation of its points with the points of all other gradients, -1 to 1; None for fewer than ten submissions,
-        or if all have the same points.
-    """
+    """The item statistics of one gradient."""
 
     difficulty: float
+    """Mean share of its points, 0 to 1: the smaller, the harder."""
     discrimination: float | None
+    """Correlation of its points with the points of all other gradients, -1 to 1; None for fewer than ten submissions,
+    or if all have the same points."""
 
 
 def items(reports: Sequence[Report]) -> dict[str, Item]:

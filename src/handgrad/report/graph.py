@@ -68,31 +68,22 @@ _IN_THIS_LAYOUT = """
 
 @dataclass(frozen=True)
 class Node:
-    """The content of a tensor's box.
-
-    Attributes
-    ----------
-    middle, lowest
-        The lines below the tensor's name.
-    title
-        The tooltip; empty for none.
-    paint
-        CSS of its frame and background.
-    kind
-        Its class; empty for none.
-    data
-        HTML attributes of the whole item, which then has the tensor's name in ``data-tensor`` too.
-    link
-        The target of a click; empty for none.
-    """
+    """The content of a tensor's box."""
 
     middle: str
+    """The line below the tensor's name."""
     lowest: str
+    """The line below that."""
     title: str = ""
+    """The tooltip; empty for none."""
     paint: str = ""
+    """CSS of its frame and background."""
     kind: str = ""
+    """Its class; empty for none."""
     data: str = ""
+    """HTML attributes of the whole item, which then has the tensor's name in ``data-tensor`` too."""
     link: str = ""
+    """The target of a click; empty for none."""
 
 
 def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: Sequence[str] = ()) -> str:
@@ -169,24 +160,16 @@ def draw_by_part(
 
 @dataclass(frozen=True)
 class _Drawing:
-    """All of a graph but its texts and colours.
-
-    Attributes
-    ----------
-    style
-        Where its boxes are in rows, which :data:`_STYLE` has to precede.
-    start
-        Its HTML up to the list.
-    places
-        For each tensor, in the order of the list, the style of its item.
-    widths
-        For each tensor the width of its box, in pixels: the narrowest of all layouts.
-    """
+    """All of a graph but its texts and colours."""
 
     style: str
+    """Where its boxes are in rows, which :data:`_STYLE` has to precede."""
     start: str
+    """Its HTML up to the list."""
     places: Mapping[str, str]
+    """For each tensor, in the order of the list, the style of its item."""
     widths: Mapping[str, float]
+    """For each tensor the width of its box, in pixels: the narrowest of all layouts."""
 
 
 @lru_cache(maxsize=64)

@@ -57,42 +57,28 @@ class Links:
 
 @dataclass(frozen=True)
 class ClassContext:
-    """What is known of a class besides its reports.
-
-    Attributes
-    ----------
-    graph
-        The exercise's forward graph; None if it is not available.
-    entries
-        The gradebook's entry of each student.
-    examples
-        Cells with a mistake, by the mistake and its gradient.
-    links
-        The links to each student's files.
-    names
-        The students' names by their ids.
-    absent
-        The ids of those who have not handed in.
-    first
-        For each student who handed in again, the report on the first hand-in.
-    accepted
-        The log of accepted answers, the oldest first.
-    unmatched
-        Sentences about hand-ins that are nobody's of the roster.
-    is_anonymous
-        Whether the page is for showing in class: see :func:`.anonymity.without_names`.
-    """
+    """What is known of a class besides its reports."""
 
     graph: ForwardGraph | None = None
+    """The exercise's forward graph; None if it is not available."""
     entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
+    """The gradebook's entry of each student."""
     examples: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
+    """Cells with a mistake, by the mistake and its gradient."""
     links: Mapping[str, Links] = field(default_factory=dict)
+    """The links to each student's files."""
     names: Mapping[str, str] = field(default_factory=dict)
+    """The students' names by their ids."""
     absent: Sequence[str] = ()
+    """The ids of those who have not handed in."""
     first: Mapping[str, Report] = field(default_factory=dict)
+    """For each student who handed in again, the report on the first hand-in."""
     accepted: Sequence[AcceptedAnswer] = ()
+    """The log of accepted answers, the oldest first."""
     unmatched: Sequence[str] = ()
+    """Sentences about hand-ins that are nobody's of the roster."""
     is_anonymous: bool = False
+    """Whether the page is for showing in class: see :func:`.anonymity.without_names`."""
 
 
 def class_page(reports: Sequence[Report], title: str, context: ClassContext | None = None) -> str:
@@ -195,32 +181,23 @@ def _rate(share: float) -> int:
 
 @dataclass(frozen=True)
 class Piece:
-    """A cell as it is shown; its HTML is put into the page unchanged.
-
-    Attributes
-    ----------
-    kind
-        ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``;
-        ``heading`` for a text of the instructor's of which its heading is shown; ``nothing`` for what is not shown.
-    name
-        Its grade_id; empty if it has none.
-    head
-        The heading that it begins with, as plain text.
-    body, outputs
-        The rest of it, and its outputs, as HTML.
-    remark
-        The instructor's comment, as HTML.
-    solution
-        The instructor's solution, as HTML; empty unless it is shown.
-    """
+    """A cell as it is shown; its HTML is put into the page unchanged."""
 
     kind: str
+    """``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``;
+    ``heading`` for a text of the instructor's of which its heading is shown; ``nothing`` for what is not shown."""
     name: str = ""
+    """Its grade_id; empty if it has none."""
     head: str = ""
+    """The heading that it begins with, as plain text."""
     body: str = ""
+    """The rest of it, as HTML."""
     outputs: str = ""
+    """Its outputs, as HTML."""
     remark: str = ""
+    """The instructor's comment, as HTML."""
     solution: str = ""
+    """The instructor's solution, as HTML; empty unless it is shown."""
 
 
 @dataclass(frozen=True)
