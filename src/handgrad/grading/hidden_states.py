@@ -15,6 +15,7 @@ from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import SHOWN, Reference
 from handgrad.gradients.branches import Feature
 from handgrad.grading.passes import Kind, Pass, secret_seed, seeds_and_sizes
+from handgrad.grading.worked_solution import default_dtype
 from handgrad.submission.plain_code import in_double
 
 __all__ = ["HiddenStates", "PlainState"]
@@ -55,18 +56,12 @@ class PlainState:
             replace(cell, source=in_double(cell.source)) if cell.kind == "locked" else cell for cell in exercise.cells
         )
         double = replace(exercise, cells=cells)
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
+        with suppress(ExerciseError), default_dtype(torch.float64):
             reference = Reference.of(double, parameters)
             if all(value.dtype == torch.float64 for value in reference.gradients.values()) and reference.is_finite:
                 # what follows from it is computed in double precision too
                 _ = reference.step, reference.branches.features
                 return cls(Pass("plain", 1, parameters), double.setup(parameters), reference)
-        except ExerciseError:
-            pass
-        finally:
-            torch.set_default_dtype(default)
         return None
 
     def redrawn(self, seed: int) -> Self:

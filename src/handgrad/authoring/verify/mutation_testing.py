@@ -8,9 +8,8 @@ solution does not pass then, such as one of the loss after the full training, is
 import ast
 import copy
 import itertools
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,16 +19,17 @@ from nbformat import NotebookNode
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.course.workers.pool import JobFailed, Pool
-from handgrad.errors import HandgradError, SandboxError
+from handgrad.errors import ExerciseError, HandgradError, SandboxError
 from handgrad.exercise.exercise import Exercise, answer_cell, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
+from handgrad.gradients.comparison import scale_of
 from handgrad.grading.grader import Grader
 from handgrad.grading.mutants import Mutant, arguments, mutants
 from handgrad.grading.settings import GradingSettings
-from handgrad.grading.solution_values import ROUNDING, TOLERANCE, passes_of
+from handgrad.grading.solution_values import SolutionValues, passes_of, run_solution
 from handgrad.grading.worked_solution import default_dtype
-from handgrad.notebook import execution, slow_imports
+from handgrad.notebook import slow_imports
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.submission import Submission
 
@@ -175,18 +175,17 @@ def mutation_of_values(
         return Mutation(len(made))
     parameters = passes_of(exercise, seeds, (*settings.sizes, *exercise.training.sizes))[-1].parameters
     trials = [{**parameters, "seed": seed} for seed in SEEDS]
-    right = [dict(_changes(exercise, parameters, solutions)) for parameters in trials]
+    right = [_values(exercise, parameters, {}) for parameters in trials]
 
     def agrees(mutant: Mutant, allowance: float) -> bool:
         """Whether a mutant makes the same changes in every setting, up to ``allowance`` times their scales."""
-        sources = {**solutions, mutant.gradient: mutant.source}
-        mutated = (dict(_changes(exercise, parameters, sources)) for parameters in trials)
+        mutated = (_values(exercise, parameters, {mutant.gradient: mutant.source}) for parameters in trials)
         return all(
-            name in changes
-            and changes[name][0].shape == change.shape
-            and bool(((changes[name][0] - change).abs() <= allowance * scale).all())
-            for changes, expected in zip(mutated, right, strict=True)
-            for name, (change, scale) in expected.items()
+            name in values.after
+            and values.change(name).shape == expected.change(name).shape
+            and scale_of(values.change(name) - expected.change(name)) <= allowance * expected.scale(name)
+            for values, expected in zip(mutated, right, strict=True)
+            for name in {check.gradient for check in exercise.values} & expected.after.keys()
         )
 
     return _classified(len(made), passed, agrees)
@@ -298,24 +297,18 @@ def _survivors(mutants: Sequence[Mutant]) -> tuple[Survivor, ...]:
     return tuple(Survivor(mutant.gradient, mutant.kind, mutant.diff) for mutant in mutants)
 
 
-def _changes(
-    exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]
-) -> Iterator[tuple[str, tuple[torch.Tensor, float]]]:
-    """The change of each checked value and its scale, by stubs with these sources; incomplete if one of them raises."""
-    with default_dtype(torch.float64), chdir(exercise.directory), torch.no_grad(), execution.captured():
+def _values(exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]) -> SolutionValues:
+    """The values in double precision, with the ``sources`` of some stubs; none if a cell raises."""
+    cells = tuple(replace(cell, source=sources.get(cell.name, cell.source)) for cell in exercise.cells)
+    with default_dtype(torch.float64), suppress(ExerciseError):
         namespace = run_locked(exercise, parameters)
-        start = {name: value.clone() for name, value in namespace.items() if isinstance(value, torch.Tensor)}
-        random.seed(0)
-        torch.manual_seed(0)
-        for name, locked in exercise.solution():
-            if execution.run_cell(execution.CompiledCell(sources.get(name, locked), f"<{name}>"), namespace):
-                return
-        for check in exercise.values:
-            value = namespace.get(check.gradient)
-            if isinstance(value, torch.Tensor):
-                # a mutant may make it boolean, or of another shape
-                before, value = start.get(check.gradient), value.double()
-                change = value - before if before is not None and before.shape == value.shape else value
-                # a change that is rounding only carries no information
-                least = ROUNDING / TOLERANCE * float(value.abs().max())
-                yield check.gradient, (change, max(float(change.abs().max()), least))
+        before = _doubles(namespace)
+        run_solution(replace(exercise, cells=cells), namespace)
+        return SolutionValues(before, _doubles(namespace))
+    return SolutionValues({}, {})
+
+
+def _doubles(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """All tensors: a mutant may make a value boolean."""
+    tensors = {name: value for name, value in namespace.items() if isinstance(value, torch.Tensor)}
+    return {name: tensor.detach().double().clone() for name, tensor in tensors.items() if not tensor.is_complex()}
