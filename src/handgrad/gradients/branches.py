@@ -67,18 +67,8 @@ class Branches:
     ) -> Self:
         """Measure every branch, with one backward pass for each tensor.
 
-        Parameters
-        ----------
-        loss
-            The scalar at the end of the graph, which must not have been freed.
-        tensors
-            The named tensors, each part of the graph.
-        true
-            Their true gradients.
-        zero
-            The tensors whose true gradient is zero by construction.
-        generator
-            Source of the random numbers.
+        The graph of the scalar ``loss`` must not have been freed, and has all of ``tensors`` in it; ``true`` has their
+        true gradients, those of the tensors ``zero`` are zero by construction.
         """
         noise: dict[str, torch.Tensor] = {}
         sizes: dict[tuple[str, str], float] = {}

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from handgrad import __version__
-from handgrad.errors import ExerciseError, SandboxError
+from handgrad.errors import ExerciseError, SandboxError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
@@ -81,8 +81,9 @@ class Grader:
     Raises
     ------
     ExerciseError
-        The exercise's own cells raise, or it cannot be graded (see :class:`.GradientChecks`), or it is not trusted: its
-        cells run in this process (:class:`.ConfinedGrader` grades against it).
+        The exercise's own cells raise, or a hidden pass sets an unknown parameter, or it cannot be graded for another
+        reason (see :class:`.GradientChecks`), or it is not trusted: its cells run in this process
+        (:class:`.ConfinedGrader` grades against it).
     SandboxError
         The warm process cannot be started.
     IsolationError
@@ -115,6 +116,12 @@ class Grader:
         self.plain: PlainChecks | None = None
         """The checks over the plain statements, for the submission at work."""
         self.passes = (*self.states.passes, *passes_of(exercise, seeds, self.settings.sizes))
+        known = self.states.references[self.passes[0].name].namespace
+        for parameter in {name for pass_ in self.passes for name in pass_.parameters} - known.keys():
+            raise ExerciseError(
+                f"{exercise.name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
+                + closest(parameter, known)
+            )
         sets = [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes]
         if plain := self.states.plain:
             sets.append(ParameterSet(plain.pass_.name, (PRELUDE, PRELUDE_OF_PLAIN, *plain.setup)))
@@ -147,9 +154,8 @@ class Grader:
             share_data(self.references[pass_.name].namespace, self.references[passes[0].name].namespace)
         self.facts = ForwardFacts.of(self.references.values(), self.exercise.setup({}))
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
-        policy = self.settings.policy
+        policy, namespace = self.settings.policy, self.references[passes[0].name].namespace
         self.gradients = GradientChecks(self.exercise, self.states, self.facts, policy)
-        namespace = self.references[passes[0].name].namespace
         modules = self.settings.plain_modules
         self._plain = PlainChecks(self.exercise, self.states.plain, self.facts, modules) if self.states.plain else None
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
