@@ -17,7 +17,7 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, StepGradients, is_scalar_loss
-from handgrad.gradients.branches import Branches, branch_sizes
+from handgrad.gradients.branches import Branches, all_branches
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
@@ -184,11 +184,11 @@ class Reference:
     @cached_property
     def visible_branches(self) -> Mapping[tuple[str, str], float]:
         """For a tensor and a consumer, the largest entry of the branch as a share of the true gradient's."""
-        sizes = branch_sizes(self.loss, self.tensors, {**self.gradients, LOSS: torch.ones_like(self.loss)})
+        branches = all_branches(self.loss, self.tensors, {**self.gradients, LOSS: torch.ones_like(self.loss)})
         scale = {
             name: scale_of((self.unsymmetric if name in self.zero else self.gradients)[name]) for name in self.tensors
         }
-        return {(name, consumer): size / scale[name] for (name, consumer), size in sizes.items() if scale[name]}
+        return {(name, consumer): scale_of(branch) / scale[name] for name, consumer, branch in branches if scale[name]}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS, arriving
 from handgrad.gradients.comparison import scale_of
 
-__all__ = ["VISIBLE", "Branches", "branch_sizes"]
+__all__ = ["VISIBLE", "Branches", "all_branches"]
 
 VISIBLE = 0.1
 """A branch is seen if its largest entry is at least this share of the largest branch's."""
@@ -77,7 +77,7 @@ class Branches:
         for name, tensor in tensors.items():
             values = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
             noise[name] = values if name in zero else values * (true[name] != 0)
-        for name, consumer, branch in _branches(loss, tensors, {**noise, LOSS: torch.ones_like(loss)}):
+        for name, consumer, branch in all_branches(loss, tensors, {**noise, LOSS: torch.ones_like(loss)}):
             if (size := scale_of(branch)) > 0 and math.isfinite(size):
                 sizes[name, consumer] = size
                 found = _features(tensors[name].detach(), branch, noise.get(consumer))
@@ -162,20 +162,13 @@ class Branches:
         return {name: noise * scales.get(name, 1.0) for name, noise in self.noise.items()}
 
 
-def branch_sizes(
-    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
-) -> dict[tuple[str, str], float]:
-    """For a tensor and a consumer, the largest entry of the branch if the consumer's gradient is that of ``upstream``.
-
-    ``upstream`` has one for each of ``tensors``, and for the loss.
-    """
-    return {(name, consumer): scale_of(branch) for name, consumer, branch in _branches(loss, tensors, upstream)}
-
-
-def _branches(
+def all_branches(
     loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
 ) -> Iterator[tuple[str, str, torch.Tensor]]:
-    """Each tensor, consumer and branch; one backward pass for each consumer."""
+    """Each tensor, consumer and branch if the consumer's gradient is that of ``upstream``, which has the loss's too.
+
+    This takes one backward pass for each consumer.
+    """
     for consumer, value in [*tensors.items(), (LOSS, loss)]:
         others = {name: tensor for name, tensor in tensors.items() if name != consumer}
         for name, branch in arriving(value, upstream[consumer], others).items():

@@ -54,20 +54,10 @@ def mutants(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> list[Mutant]:
-    """Every mutant of one worked solution.
+    """Every mutant of the worked solution ``source``, in which the gradients ``above`` are known.
 
-    Parameters
-    ----------
-    gradient
-        Name of the cell's answer.
-    source
-        The worked solution.
-    above
-        The gradients that are known when the cell runs.
-    shapes
-        Shapes of the tensors that are known when it runs, by name; with them, names of equal shape are swapped too.
-    sizes
-        The integers of the forward pass, by name; with them, names of the same number are swapped too.
+    With the ``shapes`` of the tensors that are known when it runs, names of equal shape are swapped too; with the
+    ``sizes``, the integers of the forward pass, names of the same number.
     """
     tree = ast.parse(source)
     gradients, tensors = set(above), {name.removeprefix("d") for name in above}

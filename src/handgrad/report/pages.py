@@ -29,7 +29,7 @@ from handgrad.report.class_summary import (
 from handgrad.report.graph import Node, draw, draw_by_part
 from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.parts import FOLDED_FROM, by_part, verdicts_by_part
-from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
+from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict, final_score
 from handgrad.report.term import Term
 from handgrad.report.wording import KINDS, LOOKS, isolation, lecture_line, number, one_line, part_progress
 
@@ -219,7 +219,7 @@ class Feedback:
     @property
     def score(self) -> float:
         """The final score, after the late penalty."""
-        return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
+        return final_score(sum(score for score, _ in self.grades.values()), self.penalty)
 
     @property
     def max_score(self) -> float:

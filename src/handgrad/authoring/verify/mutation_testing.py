@@ -100,11 +100,9 @@ def mutation(
     if pool is None:
         passed = set(passing(grader, solved, made))
     else:
-        shares = pool.workers
-        own = [(grader.seeds, made[first::shares]) for first in range(shares)]
-        passed = _union(found_by(pool, passing.__name__, own))
+        passed = _passing_by(pool, grader.seeds, made)
         left = [mutant for mutant in made if mutant not in passed]
-        others = [(seeds, left) for first in range(shares) if (seeds := more_seeds[first::shares])]
+        others = [(seeds, left) for first in range(pool.workers) if (seeds := more_seeds[first :: pool.workers])]
         passed |= _union(found_by(pool, passing_with_a_seed.__name__, others))
     if not passed:
         return Mutation(len(made))
@@ -114,6 +112,12 @@ def mutation(
         return all(compared.agrees(answer, allowance) for answer in _by_answer(mutant, exercise))
 
     return _classified(len(made), [mutant for mutant in made if mutant in passed], agrees)
+
+
+def _passing_by(pool: Pool, seeds: Sequence[int], made: Sequence[Mutant]) -> set[Mutant]:
+    """Those of the mutants ``made`` that pass with the hidden ``seeds``; each process has an equal share."""
+    shares = [(seeds, made[first :: pool.workers]) for first in range(pool.workers)]
+    return _union(found_by(pool, passing.__name__, shares))
 
 
 def _union(found: Iterable[Iterable[Mutant]]) -> set[Mutant]:
@@ -168,8 +172,7 @@ def mutation_of_values(
     settings, solutions = settings or GradingSettings(), _solutions(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
     with workers(Subject(exercise, settings, solved, solved), max(len(made), 1)) as pool:
-        shares = [(seeds, made[first :: pool.workers]) for first in range(pool.workers)]
-        found = _union(found_by(pool, passing.__name__, shares))
+        found = _passing_by(pool, seeds, made)
     passed = [mutant for mutant in made if mutant in found]
     if not passed:
         return Mutation(len(made))

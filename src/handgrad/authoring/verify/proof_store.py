@@ -11,10 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from handgrad.authoring.verify.dry_run import WRITTEN
+from handgrad.authoring.verify.dry_run import WRITTEN, files_below
 from handgrad.authoring.verify.results import Mutation, Proof, Survivor
 from handgrad.course.course import PRIVATE, SEEDS_FILE, Course
 from handgrad.course.kept import keep, kept
@@ -78,23 +77,15 @@ class ProofStore:
         written = set(map(course.folder, WRITTEN))
         own = [course.folder(kind) / assignment for kind in ("source", "release", "solution")]
         for folder in own:
-            for path in _below(folder):
+            for path in files_below(folder):
                 yield f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for top in sorted(course.root.iterdir()):
             if top.name.startswith(".") or top in written or any(map(top.match, _OTHER)):
                 continue
-            for path in [top] if top.is_file() else _below(top):
+            for path in [top] if top.is_file() else files_below(top):
                 if not any(folder in path.parents for folder in own):
                     status = path.stat()
                     yield f"{path} {status.st_size} {status.st_mtime_ns}"
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """The files in a folder, in order."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
-            yield path
 
 
 def _proof(data: dict[str, Any]) -> Proof:
