@@ -23,7 +23,7 @@ from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.plain_checks import EXACT, PlainChecks, quoted
 from handgrad.grading.redrawing import Redrawing
-from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
+from handgrad.grading.run_passes import AnswerPair, PassResults, run_of, run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
 from handgrad.grading.value_checks import ValueChecks
@@ -253,15 +253,14 @@ class Grader:
 
         ``reference`` gives what replaces an answer.
         """
-        tensors = self.references[self.passes[0].name].tensors
+        exercise, tensors = self.exercise, self.references[self.passes[0].name].tensors
+        scalars = [gradient for gradient, tensor in exercise.tensors.items() if not tensors[tensor].ndim]
         return run_passes(
             self.sandbox,
             submission,
             passes,
             reference,
-            givens=self.exercise.given_gradients,
-            values={check.gradient for check in self.exercise.values},
-            scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
+            run_of=lambda pass_: run_of(pass_, submission, exercise, self.sandbox.limits, scalars),
             is_needed=lambda pass_, results: self._is_needed(pass_, results, plain[1] if plain else ()),
             seconds=seconds,
             plain=plain,

@@ -1,7 +1,7 @@
 """Run the passes of one submission in child processes, and collect the results."""
 
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from handgrad.exercise.exercise import Exercise
 from handgrad.grading.passes import ATTEMPTS, Pass
 from handgrad.notebook.execution import CellError
 from handgrad.sandbox.child_client import ChildClient
@@ -18,7 +19,7 @@ from handgrad.sandbox.sandbox import Sandbox
 from handgrad.submission.plain_code import PlainCell
 from handgrad.submission.submission import Submission
 
-__all__ = ["AnswerPair", "PassResults", "run_passes"]
+__all__ = ["AnswerPair", "PassResults", "run_of", "run_passes"]
 
 
 class AnswerPair(NamedTuple):
@@ -135,12 +136,10 @@ def run_passes(
     passes: Sequence[Pass],
     reference: Callable[[Pass, str], torch.Tensor],
     *,
-    givens: Mapping[str, str] | None = None,
-    values: Container[str] = (),
-    scalars: Sequence[str] = (),
-    is_needed: Callable[[Pass, PassResults], bool] = lambda pass_, results: True,
-    seconds: float | None = None,
-    plain: tuple[Pass, Sequence[PlainCell]] | None = None,
+    run_of: Callable[[Pass], Run],
+    is_needed: Callable[[Pass, PassResults], bool],
+    seconds: float | None,
+    plain: tuple[Pass, Sequence[PlainCell]] | None,
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
 
@@ -151,19 +150,15 @@ def run_passes(
     ----------
     reference
         The gradient that replaces an answer in a pass once that answer has been collected, or that is given.
-    givens
-        The gradients that are set before the first cell of every pass, each with its tensor (default: none).
-    values
-        Answers that are not gradients: nothing replaces them.
-    scalars
-        The gradients of the shape (): a number is as good as a tensor.
+    run_of
+        What a pass runs, and what it collects: :func:`run_of`.
     is_needed
         Whether a pass can change anything, after the results of those before it.
     seconds
-        How long the passes may take together (default: as the limits say).
+        How long the passes may take together; None: as the limits say.
     plain
         A pass that runs before all others, and the plain statements of each cell: no other code of the submission has
-        run in its process by then.
+        run in its process by then. None if there is none.
 
     Raises
     ------
@@ -177,9 +172,8 @@ def run_passes(
         child: ChildClient | None = None
         if plain is not None:
             pass_, cells = plain
-            run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
             child, found = _run_plain(
-                sandbox, stack, run, cells, submission=submission, reference=partial(reference, pass_)
+                sandbox, stack, run_of(pass_), cells, submission=submission, reference=partial(reference, pass_)
             )
             results.answers[pass_.name] = {name: answer for name, (answer, _) in found.items()}
             results.probing = {name for name, (_, is_probing) in found.items() if is_probing}
@@ -203,7 +197,7 @@ def run_passes(
                     child = stack.enter_context(sandbox.child(sources))
                     # the start of the child, which may be a fresh interpreter, is not the submission's time
                     end += time.monotonic() - started
-                run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
+                run = run_of(pass_)
                 result = child.run(run, lambda gradient, pass_=pass_: reference(pass_, gradient), left)  # type: ignore[misc]
                 results.keep(pass_, result)
                 if result.death is None:
@@ -272,20 +266,14 @@ def _moved(run: Run, places: Mapping[int, int]) -> Run:
     return replace(run, cells=tuple(places.values()), collect=collect, put_back=put_back)
 
 
-def _run(
-    pass_: Pass,
-    submission: Submission,
-    limits: Limits,
-    *,
-    givens: Mapping[str, str],
-    values: Container[str],
-    scalars: Sequence[str],
-) -> Run:
-    stubs, cells = submission.stub_indices(), submission.cells
+def run_of(pass_: Pass, submission: Submission, exercise: Exercise, limits: Limits, scalars: Sequence[str]) -> Run:
+    """What a pass runs of a submission, and what it collects; of the ``scalars``, a number is as good as a tensor."""
+    stubs, cells, values = submission.stub_indices(), submission.cells, {check.gradient for check in exercise.values}
     last = len(cells)
     # the outputs of locked cells at the end, such as plots, are shown for the visible pass only
     while pass_.kind != "visible" and last and cells[last - 1].locked and not cells[last - 1].gradients:
         last -= 1
+    # nothing replaces an answer that is not a gradient
     collected = {
         index: tuple(name for name in cell.gradients if not (pass_.helps and name in values))
         for index, cell in enumerate(cells)
@@ -295,7 +283,7 @@ def _run(
         cells=tuple(range(last)),
         collect={index: names for index, names in collected.items() if names},
         at_end=() if pass_.helps else tuple(stubs),
-        givens=givens,
+        givens=exercise.given_gradients,
         scalars=tuple(scalars),
         help=pass_.helps,
         outputs=pass_.kind == "visible",

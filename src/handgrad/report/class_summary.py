@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
 from handgrad.report.names import called, few
-from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
+from handgrad.report.records import NEEDS_REVIEW, Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
 __all__ = [
@@ -300,19 +300,18 @@ class CommonMistake:
     students: tuple[str, ...]
 
 
-def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[CommonMistake, ...]:
+def find_common_mistakes(reports: Sequence[Report]) -> tuple[CommonMistake, ...]:
     """The recognised mistakes in gradients that did not pass, the most frequent first."""
-    students: dict[tuple[str, str], list[str]] = {}
-    texts: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    made: dict[tuple[str, str], list[tuple[str, Diagnosis]]] = {}
     for report in reports:
         for verdict in report.checks:
-            diagnosis = verdict.diagnosis
-            if diagnosis and verdict.outcome != "passed":
-                key = diagnosis.mistake, verdict.gradient
-                students.setdefault(key, []).append(report.student)
-                text = diagnosis.cell, clean(diagnosis.what), clean(diagnosis.advice)
-                texts.setdefault(key, []).append(text)
-    frequent = sorted(students, key=lambda key: -len(students[key]))[:most]
-    return tuple(
-        CommonMistake(one_line(key[0]), one_line(key[1]), *mode(texts[key]), tuple(students[key])) for key in frequent
-    )
+            if verdict.diagnosis and verdict.outcome != "passed":
+                key = verdict.diagnosis.mistake, verdict.gradient
+                made.setdefault(key, []).append((report.student, verdict.diagnosis))
+    found = []
+    for (mistake, gradient), those in sorted(made.items(), key=lambda item: -len(item[1]))[:MOST]:
+        texts = mode((each.cell, clean(each.what), clean(each.advice)) for _, each in those)
+        found.append(
+            CommonMistake(one_line(mistake), one_line(gradient), *texts, tuple(student for student, _ in those))
+        )
+    return tuple(found)

@@ -14,7 +14,6 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
-from handgrad.grading.run_passes import run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
@@ -195,7 +194,7 @@ def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookN
     with warm_grader(exercise, [5]) as grader:
         for handed_in, runs in ((cells, 1), ((*cells, own), 4)):
             notebook = make_notebook(*handed_in)
-            collected = run_passes(grader.sandbox, Submission.of(notebook, exercise), grader.passes, grader._help)
+            collected = grader._run(Submission.of(notebook, exercise), grader.passes, grader._help)
             places = [
                 place for place, cell in enumerate(Submission.of(notebook, exercise).cells) if "drawn'" in cell.source
             ]

@@ -22,7 +22,7 @@ __all__ = [
     "part",
     "quoted",
     "size_note",
-    "strict_subsets",
+    "subsets",
     "told",
 ]
 
@@ -162,8 +162,7 @@ def _exactly(wrong: WrongAnswer, number: float) -> _Exact | None:
     return None
 
 
-def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
-    """The subsets of ``items``, small ones first, without the empty one and (default) without the whole set."""
-    largest = len(items) if whole else len(items) - 1
-    sizes = range(1, min(largest, 1 if len(items) > MOST_CONSUMERS else largest) + 1)
-    return [subset for size in sizes for subset in itertools.combinations(items, size)]
+def subsets(items: Sequence[_T]) -> list[tuple[_T, ...]]:
+    """The subsets of ``items`` but the empty one, small ones first."""
+    largest = 1 if len(items) > MOST_CONSUMERS else len(items)
+    return [subset for size in range(1, largest + 1) for subset in itertools.combinations(items, size)]

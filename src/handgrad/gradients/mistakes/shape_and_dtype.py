@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, strict_subsets, told
+from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, subsets, told
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
@@ -92,7 +92,7 @@ def wrong_dim(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         if not dims or wrong.shape == wrong.expected_shape:
             continue
         parts = wrong.context.parts(wrong.name, consumer)
-        for over in strict_subsets(range(parts.ndim), whole=True):
+        for over in subsets(range(parts.ndim)):
             name = "every dimension" if len(over) == parts.ndim else _dimensions(over)
             summed = (parts.sum(over), parts.sum(over, keepdim=True))
             if over != dims and any(map(wrong.fits, summed)):
