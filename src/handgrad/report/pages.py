@@ -89,18 +89,13 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     context = context or ClassContext()
     summary = summarise(reports, context.entries, context.names)
     analysis = items(reports)
-    script = _read("class.js")
     return _template("class.html").render(
         title=title,
-        style=_style("page.css", "class.css"),
-        script=script,
-        digest=_digest(script),
         reports=reports,
         context=context,
         summary=summary,
         analysis=analysis,
         mistakes=find_common_mistakes(reports),
-        rates=RATES,
         graph=_class_graph(context.graph, summary, max((report.checks for report in reports), key=len))
         if context.graph and summary.scores
         else "",
@@ -113,28 +108,17 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         if context.is_anonymous
         else sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         named=NAMED,
-        attention=attention,
-        changed=changed,
-        grouped=grouped,
-        resubmitted=resubmitted,
-        score_of=score_of,
-        strip=strip,
     )
 
 
 def term_page(term: Term, title: str) -> str:
     """A class over all assignments on one self-contained page, of the same kind as :func:`class_page`."""
-    script = _read("class.js")
     totals = [student.total for student in term.students if student.total is not None]
     return _template("term.html").render(
         term=term,
         title=title,
-        style=_style("page.css", "class.css"),
-        script=script,
-        digest=_digest(script),
         mean=mean(totals) if totals else None,
         rate=lambda score, most: _rate(max(0.0, score / most)) if most else 0,
-        rates=RATES,
     )
 
 
@@ -239,7 +223,7 @@ def feedback_page(feedback: Feedback) -> str:
     parts, is_folded = _parts(feedback), len(feedback.graph.consumers) > FOLDED_FROM
     return _template("feedback.html").render(
         feedback=feedback,
-        style=_used,
+        style_of=_used,
         graph=_feedback_graph(feedback, verdicts, parts) if feedback.graph.consumers else "",
         verdicts=verdicts,
         not_right=[verdict for verdict in not_passed if verdict.outcome != "missing" or verdict.diagnosis],
@@ -348,11 +332,15 @@ def _for_classes(there: frozenset[str]) -> str:
 
 @cache
 def _template(name: str) -> "Template":
-    """A template that knows the names of ``wording``, and escapes every value that is not marked as ``safe``."""
+    """A template that knows these functions and ``wording``, and escapes all that is not marked as ``safe``."""
     # jinja2 is part of the instructor's installation only; a student's `handgrad check` does not need it
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals.update({name: getattr(wording, name) for name in wording.__all__})
-    environment.globals.update(shown=shown, called=called)
-    return environment.from_string(_read(name))
+    known = (attention, called, changed, grouped, resubmitted, score_of, shown, strip)
+    environment.globals.update({function.__name__: function for function in known})
+    environment.globals.update(style=_style, digest=_digest, script=_read("class.js"), rates=RATES)
+    return environment.get_template(name)
