@@ -177,10 +177,6 @@ class Reference:
             name for name, true in self.gradients.items() if autograd_graph.is_zero(true, self.unsymmetric[name])
         )
 
-    def zero_entries(self, name: str) -> torch.Tensor:
-        """Where the true gradient of ``name`` is only rounding noise, as a mask of its shape."""
-        return self.gradients[name].abs() < autograd_graph.ZERO * self.unsymmetric[name].abs()
-
     @cached_property
     def visible_branches(self) -> Mapping[tuple[str, str], float]:
         """For a tensor and a consumer, the largest entry of the branch as a share of the true gradient's."""
@@ -232,7 +228,7 @@ class ForwardFacts:
 
 def _has_zero_entries(name: str, references: Sequence[Reference]) -> bool:
     """Whether the same entry of the gradient of ``name`` is rounding noise in all ``references`` of one size."""
-    masks = [reference.zero_entries(name) for reference in references]
+    masks = [each.gradients[name].abs() < autograd_graph.ZERO * each.unsymmetric[name].abs() for each in references]
     alike = [mask for mask in masks if mask.shape == masks[0].shape]
     return bool(torch.stack(alike).all(0).any())
 

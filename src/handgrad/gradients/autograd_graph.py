@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 
@@ -34,6 +34,7 @@ __all__ = [
     "unfilled",
 ]
 
+_T = TypeVar("_T")
 LOSS = "loss"
 """Name of the scalar at the end of every forward pass."""
 ZERO = 1e-5
@@ -126,9 +127,9 @@ def unfilled(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     }
 
 
-def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """Every name that is computed from ``name``, directly or not, the loss included."""
-    names: set[str] = set()
+def above(name: _T, consumers: Mapping[_T, Iterable[_T]]) -> set[_T]:
+    """Everything that is computed from what is called ``name``, directly or not, the loss included."""
+    names: set[_T] = set()
     waiting = [name]
     while waiting:
         new = set(consumers.get(waiting.pop(), ())) - names

@@ -110,12 +110,8 @@ class Branches:
         equations than factors, so this is a least-squares solution. It is reweighted by the worst residual of each
         tensor: few tensors are missed by much rather than all of them by a little.
 
-        Parameters
-        ----------
-        of_interest
-            The tensors that count; the others hardly do.
-        generator
-            Source of random factors between 1/2 and 2: two branches of a scalar that are equally large might cancel.
+        The tensors ``of_interest`` count, the others hardly do. The factors of the ``generator`` are between 1/2 and 2:
+        two branches of a scalar that are equally large might cancel.
         """
         if not self.sizes:
             return {}

@@ -101,10 +101,7 @@ class HiddenStates:
     ) -> "HiddenStates":
         """Plan the hidden passes: a round for each seed, and on the first seed one for each of the ``sizes``.
 
-        Parameters
-        ----------
-        parameters
-            Parameters of every hidden pass besides its seed.
+        All of them have these ``parameters`` besides a seed.
 
         Raises
         ------

@@ -216,7 +216,6 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
         case ast.Call(func=ast.Name(id="range"), args=[end]):
             yield "loop cut short", ast.Call(node.func, [ast.BinOp(end, ast.Sub(), ast.Constant(1))], [])
         case ast.Call(func=ast.Attribute() as function):
-            yield from _summed_early(node, function)
             yield from _other_calls(node, function)
 
 
@@ -242,8 +241,8 @@ def _on_one_term(sum_: ast.expr, operator: ast.operator, number: ast.expr) -> It
             yield "on one term", ast.BinOp(left, sign, ast.BinOp(right, operator, number))
 
 
-def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
-    """The product of two sums in place of the sum of products."""
+def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
+    """Mistakes in the call of a method, or of a function of torch."""
     match function:
         case ast.Attribute(
             value=ast.BinOp(left=left, op=ast.Mult() | ast.MatMult() as operator, right=right), attr="sum"
@@ -252,10 +251,6 @@ def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replaceme
                 ast.Call(ast.Attribute(side, "sum", ast.Load()), call.args, call.keywords) for side in (left, right)
             )
             yield "summed early", ast.BinOp(first, operator, second)
-
-
-def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
-    """Mistakes in the call of a method, or of a function of torch."""
     for kind, others in (("another function", _TWINS), ("last write", _LAST_WRITE)):
         if function.attr in others:
             renamed = ast.Attribute(function.value, others[function.attr], ast.Load())

@@ -87,19 +87,10 @@ class Node:
 
 
 def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: Sequence[str] = ()) -> str:
-    """The graph as HTML in the text colour of the page.
+    """The graph as HTML in the text colour of the page, with the content of each tensor's box in ``nodes``.
 
-    Parameters
-    ----------
-    graph
-        The graph to draw.
-    nodes
-        For each of its tensors, the content of its box.
-    label
-        What the list is, for screen readers.
-    order
-        The tensors in the order of the notebook, from the loss back: that of the list, as far as each tensor can come
-        after its consumers.
+    ``label`` says what the list is, for screen readers. It is in the ``order`` of the notebook, from the loss back, as
+    far as each tensor can come after its consumers.
     """
     drawing = _drawing(tuple(graph.consumers.items()), graph.leaves, tuple(order))
     return _list(drawing, graph, nodes, label, f"<style>{_STYLE}{drawing.style}</style>")
@@ -134,16 +125,8 @@ def draw_by_part(
 ) -> str:
     """A large graph part by part, each folded under its heading; a part also has the boxes to which its arrows lead.
 
-    Parameters
-    ----------
-    graph, nodes, label
-        As for :func:`draw`.
-    parts
-        The tensors of each part, by its heading, in the order of the notebook.
-    summaries
-        What stands after each heading.
-    opened
-        The headings of the parts that are not folded.
+    ``parts`` has the tensors of each part, by its heading, in the order of the notebook, and ``summaries`` what stands
+    after a heading. The parts ``opened`` are not folded.
     """
     styles, pieces = {_STYLE: None}, []
     for title, names in parts.items():

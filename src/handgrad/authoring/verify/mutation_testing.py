@@ -86,14 +86,8 @@ def mutation(
 ) -> Mutation:
     """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass.
 
-    Parameters
-    ----------
-    grader
-        Has been entered.
-    pool
-        The :func:`workers` that share the work (default: the grader does it).
-    more_seeds
-        Other hidden seeds, for the workers: a mutant survives if it passes with one of them.
+    The ``grader`` has been entered; the ``pool`` of :func:`workers` shares its work (default: it does all). A mutant
+    also survives if it passes with one of the workers' ``more_seeds``.
     """
     exercise, solutions = grader.exercise, _solutions(solved)
     made = _all_mutants(grader, solutions)

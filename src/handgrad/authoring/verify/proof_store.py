@@ -29,10 +29,7 @@ _OTHER = ("__pycache__", "*.db", "*.db-*", "*.html", "term.csv", "students.csv",
 class ProofStore:
     """The kept proofs of one course, in a folder beside its stored reports; only sound ones are kept.
 
-    Parameters
-    ----------
-    mutants, more_seeds
-        As for :func:`.verify`: another proof.
+    With other ``mutants`` and ``more_seeds``, which are as for :func:`.verify`, it is another proof.
     """
 
     def __init__(self, course: Course, *, mutants: bool, more_seeds: Sequence[int]) -> None:
