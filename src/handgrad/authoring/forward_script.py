@@ -262,7 +262,6 @@ class ForwardPass:
     passages: Mapping[tuple[str, str], Collection[int]]
     """For a tensor and a consumer, the numbers of the lines that lead from one to the other."""
     script: Passages
-    """The lines of the script."""
 
     @classmethod
     def read(cls, path: Path, directory: Path) -> Self:

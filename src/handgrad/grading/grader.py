@@ -64,19 +64,8 @@ class Grader:
 
     A context manager; entering it runs the exercise's locked cells once for each parameter set.
 
-    Parameters
-    ----------
-    exercise
-        The exercise.
-    seeds
-        The course's hidden seeds: one round of hidden passes for each.
-    settings
-        Marks, limits, sizes and isolation (default: handgrad's own).
-    process
-        A warm process that has been started already (default: one is started). It is closed on exit, or if the
-        exercise is refused.
-    sandbox
-        What makes the sandbox (default: :class:`.Sandbox`).
+    There is a round of hidden passes for each of the hidden ``seeds``. A warm ``process`` that has been started
+    already (default: one is started) is closed on exit, or if the exercise is refused.
 
     Raises
     ------
@@ -403,8 +392,7 @@ class Grader:
         """A verdict, with a note if a gradient passed; ``failed`` are the gradients that did not."""
         if verdict.outcome != "passed" or verdict.gradient not in self.exercise.tensors:
             return verdict
-        note = self.gradients.note(verdict.gradient, failed, evidence, results)
-        return replace(verdict, diagnosis=note) if note else verdict
+        return replace(verdict, diagnosis=self.gradients.note(verdict.gradient, failed, evidence, results))
 
 
 def _outputs(results: PassResults) -> dict[int, Sequence[Mapping[str, Any]]]:

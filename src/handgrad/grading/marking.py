@@ -57,7 +57,6 @@ class Evidence:
     """The comparisons of one gradient in one round of hidden passes."""
 
     steps: tuple[StepEvidence, ...] = ()
-    """The comparisons in the step passes."""
     as_written: tuple[Comparison | None, ...] = ()
     """Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty if a gradient
     that the answer reads is wrong there, as two mistakes might cancel, or if the step passes decided everything, so

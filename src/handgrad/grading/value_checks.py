@@ -35,12 +35,7 @@ class ValueChecks:
     """The checks of one exercise whose answers are not gradients.
 
     The ``passes`` are those over values. The checks run in ``namespace``, which the locked cells leave with the
-    notebook's own parameters.
-
-    Raises
-    ------
-    ExerciseError
-        The exercise cannot be graded: see :meth:`validate`.
+    notebook's own parameters. What cannot be graded is refused: see :meth:`validate`.
     """
 
     def __init__(self, exercise: Exercise, passes: Sequence[Pass], namespace: dict[str, Any], policy: Policy) -> None:

@@ -120,15 +120,32 @@ def _union(found: Iterable[Iterable[Mutant]]) -> set[Mutant]:
 
 def passing(grader: Grader, solved: NotebookNode, made: Sequence[Mutant]) -> list[Mutant]:
     """Those of the mutants ``made`` that pass."""
-    if not grader.exercise.values:
-        return _passed_of(made, solved, lambda row: _passing(row, grader, solved))
-    expected = _passed(grader, solved, {})
-    return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+    if grader.exercise.values:
+        expected = _passed(grader, solved, {})
+        return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+
+    def passing_of(row: Sequence[Mutant]) -> list[Mutant]:
+        passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
+        return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
+
+    return _passed_of(made, solved, passing_of)
 
 
 def passing_with_a_seed(grader: Grader, solved: NotebookNode, made: Sequence[Mutant]) -> list[Mutant]:
     """Those of the mutants ``made`` of gradients that pass with one of the grader's seeds, and with the other sizes."""
-    return _passed_of(made, solved, lambda row: _passing_with_a_seed(row, grader, solved))
+    seeds = len(grader.seeds)
+
+    def passing_of(row: Sequence[Mutant]) -> list[Mutant]:
+        sources = {mutant.gradient: mutant.source for mutant in row}
+        by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
+        found = []
+        for mutant in row:
+            answers = set(grader.exercise.answers[mutant.gradient])
+            if any(map(answers.issubset, by_round[:seeds])) and all(map(answers.issubset, by_round[seeds:])):
+                found.append(mutant)
+        return found
+
+    return _passed_of(made, solved, passing_of)
 
 
 def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
@@ -251,25 +268,6 @@ def _share_names(solutions: Mapping[str, str]) -> bool:
             return True
         assigned |= names
     return False
-
-
-def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
-    """The mutants of a row that get full marks."""
-    passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
-    return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
-
-
-def _passing_with_a_seed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
-    """The mutants of a row that get full marks in the round of one of the seeds, and in those of other sizes."""
-    seeds = len(grader.seeds)
-    sources = {mutant.gradient: mutant.source for mutant in row}
-    by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
-    found = []
-    for mutant in row:
-        answers = set(grader.exercise.answers[mutant.gradient])
-        if any(map(answers.issubset, by_round[:seeds])) and all(map(answers.issubset, by_round[seeds:])):
-            found.append(mutant)
-    return found
 
 
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:

@@ -73,7 +73,6 @@ class Proof:
     proved: tuple[str, ...] = ()
     """The claims that hold, a phrase each."""
     faults: tuple[Fault, ...] = ()
-    """What has to be fixed."""
     open: tuple[str, ...] = ()
     """The answers without a solution yet."""
     mutation: Mutation | None = None
