@@ -190,7 +190,8 @@ def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookN
         ("locked", "picture", "print('drawn')\ndrawn = True"),
     )
     exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)
-    own = ("free", "", "dx = dx if drawn else None")
+    # another value at the end than after its cell: all passes are needed
+    own = ("free", "", "dx = 2 * dx if drawn else None")
     with warm_grader(exercise, [5]) as grader:
         for handed_in, runs in ((cells, 1), ((*cells, own), 4)):
             notebook = make_notebook(*handed_in)
