@@ -54,16 +54,11 @@ color:inherit!important;text-decoration:none!important;-webkit-print-color-adjus
 @@ a:hover,@@ a:focus-visible{{outline:2px solid;outline-offset:2px}}
 """.replace("@@", ".handgrad-graph").replace("\n", "")
 """Every graph in one column."""
-# one element more than in the style above: that of another graph may come later, and would win
 _IN_ROWS = f"""
 @@ li{{position:absolute;left:0;top:0;width:var(--w,{WIDTH:.0f}px);height:{HEIGHT:.0f}px}}
 @@ li>*{{display:flex;padding:0 5px}}
 @@ b{{font-size:var(--size,{NAME:.0f}px)}}
-"""
-_IN_THIS_LAYOUT = """
-@@{max-width:WIDTHpx;height:var(--hN);--sBEFORE:none;--sN:block}
-@@ li{margin:var(--N)!important}
-"""
+""".replace("\n", "")
 
 
 @dataclass(frozen=True)
@@ -176,17 +171,11 @@ def _drawing(
 
 def _style(number: int, layout: Layout, scope: str) -> str:
     """The style of a layout in rows, where the page is wide enough for it; the first has what others have too."""
-    text = (_IN_ROWS if number == 1 else "") + _IN_THIS_LAYOUT
-    values = {
-        "WIDTH": f"{layout.width:.0f}",
-        "BEFORE": str(number - 1),
-        "N": str(number),
-        "@@": f"div.{scope}",
-        "\n": "",
-    }
-    for name, value in values.items():
-        text = text.replace(name, value)
-    return f"@container (min-width:{layout.width:.0f}px){{{text}}}"
+    width, text = f"{layout.width:.0f}px", _IN_ROWS if number == 1 else ""
+    text += f"@@{{max-width:{width};height:var(--h{number});--s{number - 1}:none;--s{number}:block}}"
+    text += f"@@ li{{margin:var(--{number})!important}}"
+    # one element more than in the style above: that of another graph may come later, and would win
+    return f"@container (min-width:{width}){{{text.replace('@@', f'div.{scope}')}}}"
 
 
 def _places(name: str, rows: Sequence[Layout], width: float) -> str:
