@@ -43,15 +43,8 @@ def serve(connection: frames.Connection) -> None:
     """Do what the first frame asks for."""
     reader = frames.FrameReader(max_payload=MAX_PASSED_ON)
     connection.sendall(frames.pack({"serving": True}))
-    header, payload = _next(reader, connection)
-    content: dict[str, bytes] = {}
-    for _ in range(header["files"]):
-        beside, content_of_file = _next(reader, connection)
-        content[beside["file"]] = content_of_file
-    for name, text in content.items():
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text)
+    header, payload = frames.next_or_exit(reader, connection)
+    files = frames.files_received(reader, connection, header["files"])
     request = json.loads(payload)
     if header["role"] == "cells":
         autograd_off.switch_off()
@@ -60,18 +53,11 @@ def serve(connection: frames.Connection) -> None:
         Server(connection, namespaces).serve()
         return
     try:
-        report = _grade(request, _Sandboxes(reader, connection, content))
+        report = _grade(request, _Sandboxes(reader, connection, files))
         answer = {"report": True}
     except HandgradError as error:
         answer, report = {"error": type(error).__name__}, str(error)
     connection.sendall(frames.pack(answer, report.encode()))
-
-
-def _next(reader: frames.FrameReader, connection: frames.Connection) -> frames.Frame:
-    frame = reader.next_frame(lambda: connection.recv(1 << 18))
-    if frame is None:
-        raise SystemExit
-    return frame
 
 
 def _grade(request: Mapping[str, Any], sandboxes: "_Sandboxes") -> str:
@@ -99,7 +85,7 @@ class _Sandboxes:
     def ask(self, header: Mapping[str, Any], payload: bytes = b"") -> frames.Frame:
         """Send a question, and wait for its answer."""
         self.connection.sendall(frames.pack(dict(header), payload))
-        return _next(self.reader, self.connection)
+        return frames.next_or_exit(self.reader, self.connection)
 
     def sandbox(self, parameter_sets: Sequence[ParameterSet], _: Path, limits: Limits, **options: Any) -> "_Sandbox":
         """A sandbox for a grader: its children run where the trusted process has started them."""

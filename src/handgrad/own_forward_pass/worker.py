@@ -31,17 +31,10 @@ def serve(connection: frames.Connection) -> None:
     silence()
     reader = frames.FrameReader()
     connection.sendall(frames.pack({"serving": True}))
-    header, payload = _next(reader, connection)
+    header, payload = frames.next_or_exit(reader, connection)
     request = json.loads(payload)
-    names = b""
-    for _ in range(header["files"]):
-        beside, content = _next(reader, connection)
-        if beside["file"]:
-            path = Path(beside["file"])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        else:
-            names = content
+    # the one without a name is the list of names
+    names = frames.files_received(reader, connection, header["files"]).get("", b"")
 
     def say(message: Mapping[str, Any]) -> None:
         connection.sendall(frames.pack(dict(message)))
@@ -55,13 +48,6 @@ def serve(connection: frames.Connection) -> None:
             f"{where.lineno}); please report it with the notebook."
         )
     connection.sendall(frames.pack({"findings": True}, json.dumps(findings.to_dict()).encode()))
-
-
-def _next(reader: frames.FrameReader, connection: frames.Connection) -> frames.Frame:
-    frame = reader.next_frame(lambda: connection.recv(1 << 18))
-    if frame is None:
-        raise SystemExit
-    return frame
 
 
 def review(

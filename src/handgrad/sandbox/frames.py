@@ -7,12 +7,13 @@ are checked before data is kept, and anything invalid is a :class:`FrameError`. 
 import json
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from handgrad.gradients.tensor_bytes import MAX_PAYLOAD, FrameError
 from handgrad.notebook import untrusted_json
 
-__all__ = ["Connection", "Frame", "FrameReader", "pack"]
+__all__ = ["Connection", "Frame", "FrameReader", "files_received", "next_or_exit", "pack"]
 
 MAX_HEADER = 1 << 18
 """Maximum bytes of JSON in one frame."""
@@ -79,3 +80,23 @@ class FrameReader:
             if not isinstance(header, dict) or not untrusted_json.is_shallow(header, text=text):
                 raise FrameError("a frame's header is not a JSON object of few levels")
             yield header, payload
+
+
+def next_or_exit(reader: FrameReader, connection: Connection) -> Frame:
+    """The next frame from the trusted process; when it has closed the connection, this process ends."""
+    frame = reader.next_frame(lambda: connection.recv(1 << 18))
+    if frame is None:
+        raise SystemExit
+    return frame
+
+
+def files_received(reader: FrameReader, connection: Connection, number: int) -> dict[str, bytes]:
+    """So many files, a frame each, by name; those with a name are written into the working folder too."""
+    found = [next_or_exit(reader, connection) for _ in range(number)]
+    files = {header["file"]: content for header, content in found}
+    for name, content in files.items():
+        if name:
+            path = Path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return files
