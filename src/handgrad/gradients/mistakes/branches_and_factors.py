@@ -19,7 +19,7 @@ from handgrad.gradients.mistakes.mistake import (
     mistake,
     part,
     size_note,
-    strict_subsets,
+    subsets,
     told,
 )
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
@@ -286,7 +286,7 @@ def summed_too_far(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     if wrong.shape != wrong.expected_shape or wrong.scales:
         return
     dims = [dim for dim, size in enumerate(wrong.shape) if size > 1]
-    for summed in strict_subsets(dims, whole=True):
+    for summed in subsets(dims):
         if wrong.fits(wrong.expected.sum(summed, keepdim=True).expand(wrong.shape)):
             yield {
                 "dims": ("dimension " if len(summed) == 1 else "dimensions ") + listed(map(str, summed)),
