@@ -71,36 +71,28 @@ class ConfinedGrader:
             There is less isolation than is required.
         """
         started = time.perf_counter()
+        folder, isolation, trust = self.exercise.directory, self.settings.isolation, self.settings.trust
         with (
-            self._sandbox(process) as sandbox,
+            Sandbox([], folder, LIMITS, isolation=isolation, trust=trust, process=process, service=SERVICE) as sandbox,
             ExitStack() as stack,
         ):
             sandbox.wait_until_ready()
-            isolation = sandbox.isolation
-            enough(self.require_isolation, isolation)
+            in_force = sandbox.isolation
+            enough(self.require_isolation, in_force)
             grader = stack.enter_context(sandbox.child([]))
             try:
                 self._begin(grader, notebook)
                 report = self._served(grader, lambda: stack.enter_context(sandbox.child([])))
             except OSError as error:
                 raise errors.ExerciseError(_death(self.exercise, Death(None, "crashed"))) from error
-        return replace(report, isolation=isolation, seconds=time.perf_counter() - started)
-
-    def _sandbox(self, process: WarmProcess | None) -> Sandbox:
-        isolation, trust = self.settings.isolation, self.settings.trust
-        folder = self.exercise.directory
-        return Sandbox([], folder, LIMITS, isolation=isolation, trust=trust, process=process, service=SERVICE)
+        return replace(report, isolation=in_force, seconds=time.perf_counter() - started)
 
     def _begin(self, grader: ChildClient, notebook: NotebookNode) -> None:
         request = {
             "notebook": nbformat.writes(notebook),
             "renames": list(self.renames),
             "seeds": list(self.seeds),
-            "policy": asdict(self.settings.policy),
-            "limits": asdict(self.settings.limits),
-            "sizes": [dict(size) for size in self.settings.sizes],
-            "plain_modules": list(self.settings.plain_modules),
-            "holds": self.settings.holds,
+            "settings": asdict(self.settings),
         }
         file = _file(self.exercise)
         # whatever the file of the exercise is called

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import StatisticsError, correlation, mean, median, mode
 
@@ -268,13 +269,11 @@ def items(reports: Sequence[Report]) -> dict[str, Item]:
 
 
 def _correlation(shares: Sequence[float], others: Sequence[float]) -> float | None:
-    if len(shares) < FEWEST:
-        return None
-    try:
-        return correlation(shares, others)
-    except StatisticsError:
-        # all values are the same
-        return None
+    if len(shares) >= FEWEST:
+        # raised if all values are the same
+        with suppress(StatisticsError):
+            return correlation(shares, others)
+    return None
 
 
 @dataclass(frozen=True)
