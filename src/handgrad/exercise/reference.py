@@ -269,13 +269,7 @@ def _not_given(exercise: Exercise, given: str) -> str:
 
 
 def run_locked(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the locked cells before the first stub, with ``parameters`` set; the resulting namespace.
-
-    Raises
-    ------
-    ExerciseError
-        One of them raises.
-    """
+    """The namespace of the locked cells above the first stub, with ``parameters``; an ExerciseError if one raises."""
     namespace = execution.new_namespace()
     with chdir(exercise.directory), torch.enable_grad(), execution.captured():
         for index, source in enumerate(exercise.setup(parameters)):

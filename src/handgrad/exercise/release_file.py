@@ -139,13 +139,7 @@ def anchor(heading: str) -> str:
 
 
 def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:
-    """The values of the worked solution, from their JSON form.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        ``data`` does not have that form.
-    """
+    """The values of the worked solution, from their JSON form; a KeyError, TypeError or ValueError if it is another."""
     from handgrad.gradients.tensor_bytes import unpack_tensor  # noqa: PLC0415 - torch is imported only to decode
 
     return tuple(
@@ -158,13 +152,7 @@ def recorded_in(data: Sequence[Mapping[str, Any]]) -> tuple[Recorded, ...]:
 
 
 def read_exercise(path: Path) -> Exercise:
-    """The exercise in an instructor's notebook, or in the ``exercise.json`` of a released folder.
-
-    Raises
-    ------
-    ExerciseError
-        It is neither.
-    """
+    """The exercise in an instructor's notebook or a released ``exercise.json``; an ExerciseError if it is neither."""
     return read_released(path) if path.suffix == ".json" else Exercise.read(path)
 
 

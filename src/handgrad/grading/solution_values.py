@@ -119,12 +119,9 @@ def passes_of(exercise: Exercise, seeds: Sequence[int], sizes: Sequence[Mapping[
 
 
 def record(exercise: Exercise) -> list[dict[str, Any]]:
-    """The solution's values as plain data for a release; the seed depends on the exercise only.
+    """The solution's values as plain data for a release; an ExerciseError if it cannot be run.
 
-    Raises
-    ------
-    ExerciseError
-        The solution cannot be run.
+    The seed depends on the exercise only.
     """
     passes = passes_of(exercise, [int(exercise.digest[:12], 16)], exercise.training.sizes)
     runs = [dict(pass_.parameters) for pass_ in passes]

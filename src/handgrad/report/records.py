@@ -236,13 +236,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
-        """The report that :meth:`to_dict` gave.
-
-        Raises
-        ------
-        ValueError
-            The data have another schema.
-        """
+        """The report that :meth:`to_dict` gave; a ValueError if the data have another schema."""
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
         checks = tuple(Verdict.from_dict(check) for check in data["checks"])

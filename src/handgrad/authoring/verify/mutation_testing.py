@@ -69,10 +69,7 @@ def workers(subject: Subject, most: int) -> Iterator[Pool]:
 def found_by(pool: Pool, function: str, jobs: Iterable[tuple[Any, ...]]) -> list[Any]:
     """What a function of the worker gives for each of the ``jobs``, in their order.
 
-    Raises
-    ------
-    HandgradError
-        What a process raised, or a SandboxError if it ended.
+    Raises what a process raised, or a :class:`SandboxError` if it ended.
     """
     found = dict(pool.each(function, ((number, *job) for number, job in enumerate(jobs))))
     for result in found.values():
