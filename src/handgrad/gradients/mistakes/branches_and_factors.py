@@ -17,6 +17,7 @@ from handgrad.gradients.mistakes.mistake import (
     lines,
     listed,
     mistake,
+    numbered,
     part,
     size_note,
     subsets,
@@ -60,7 +61,6 @@ def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 told(
     "hidden-from-the-loss",
-    "values",
     "{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is "
     "wrong.",
     "Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.",
@@ -289,7 +289,7 @@ def summed_too_far(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for summed in subsets(dims):
         if wrong.fits(wrong.expected.sum(summed, keepdim=True).expand(wrong.shape)):
             yield {
-                "dims": ("dimension " if len(summed) == 1 else "dimensions ") + listed(map(str, summed)),
+                "dims": numbered("dimension", summed),
                 "lines": lines(wrong, wrong.consumers),
             }
 
@@ -363,26 +363,22 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 told(
     "one-change",
-    "values",
     "{gradient} has the values that the right formula gives with one change: {change}.",
     "Compare your formula with {lines}, one factor and one term at a time.",
 )
 told(
     "wrong-factor",
-    "values",
     "{gradient} is {upstream} times a factor, entry by entry, which is not the local derivative of {consumer} with "
     "respect to {tensor}.",
     "Look at {lines}: which function stands there, and what is its derivative?",
 )
 told(
     "upstream-unused",
-    "values",
     "{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.",
     "Look at {lines}: what comes back from there needs its upstream gradient.",
 )
 told(
     "wrong-branch",
-    "values",
     "In {gradient}, the contribution through {wrong} is wrong; what comes through {right} is right.",
     "Look at {lines}, and work out what comes back from there alone.",
 )
@@ -392,7 +388,6 @@ told(
 
 told(
     "alias-mutated",
-    "values",
     "{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line}, "
     "because {later} is another name of the same tensor.",
     "Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.",
@@ -400,7 +395,6 @@ told(
 )
 told(
     "carried",
-    "values",
     "{gradient} is right for its upstream gradients; the error is in {first}.",
     "Fix {first}, then rerun the cells below it.",
     is_note=True,

@@ -19,6 +19,7 @@ __all__ = [
     "lines",
     "listed",
     "mistake",
+    "numbered",
     "part",
     "quoted",
     "size_note",
@@ -73,7 +74,7 @@ def mistake(question: Question, *, is_note: bool = False) -> Callable[[Recognise
     return enter
 
 
-def told(slug: str, question: Question, what: str, advice: str, *, is_note: bool = False) -> None:
+def told(slug: str, what: str, advice: str, question: Question = "values", *, is_note: bool = False) -> None:
     """Enter a mistake into the catalogue that is recognised by other means than the values of an answer."""
     ENTRIES[slug] = Mistake(slug, question, what, advice, lambda wrong: iter(()), is_note)
 
@@ -82,6 +83,11 @@ def listed(names: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     names = list(names)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def numbered(noun: str, numbers: Sequence[int]) -> str:
+    """``dimension 1``, ``dimensions 0 and 1``."""
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {listed(map(str, numbers))}"
 
 
 def part(wrong: WrongAnswer, consumer: str) -> str:

@@ -42,33 +42,33 @@ class ParameterUpdate:
 
 told(
     "not-updated",
-    "moves",
     "{gradient} is what it was before the cell of {stub} ran: nothing has changed it.",
     "Update {gradient} too in every step of {stub}.",
+    "moves",
 )
 told(
     "wrong-way",
-    "moves",
     "{gradient} moves as far as it should, in the opposite direction.",
     "A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.",
+    "moves",
 )
 told(
     "other-length",
-    "moves",
     "{gradient} moves in the right direction, but {times} times as far as it should.",
     "Look for a factor: the step size in {stub}, or a mean or a sum over the minibatch in what it uses.",
+    "moves",
 )
 told(
     "opposite-sign",
-    "moves",
     "{gradient} has the wrong sign everywhere; its absolute values are right.",
     "Look for the minus sign in {stub}: what is subtracted from what?",
+    "moves",
 )
 told(
     "other-size",
-    "moves",
     "{gradient} is {times} times what it should be.",
     "Look for a factor in {stub}: what is multiplied or divided once too often, or not at all?",
+    "moves",
 )
 
 
