@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import StatisticsError, correlation, mean, median, mode
+from statistics import StatisticsError, correlation, mean, mode
 
 from handgrad.report.names import called, few
 from handgrad.report.records import NEEDS_REVIEW, Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
@@ -76,16 +76,6 @@ class ClassSummary:
     """The gradients from which on students wrote nothing, with the number of students; the most frequent first."""
     needs_review: tuple[tuple[str, str], ...]
     """Student and reason of every submission that needs manual review."""
-
-    @property
-    def mean(self) -> float | None:
-        """Mean score; None if nothing was graded."""
-        return mean(self.scores) if self.scores else None
-
-    @property
-    def median(self) -> float | None:
-        """Median score; None if nothing was graded."""
-        return median(self.scores) if self.scores else None
 
 
 def summarise(

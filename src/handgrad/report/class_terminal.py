@@ -1,6 +1,7 @@
 """A class as text for a terminal: its table, its look-alikes, and what a dry run would change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean, median
 
 from rich.cells import cell_len
 from rich.padding import Padding
@@ -143,11 +144,11 @@ def _figures(reports: Sequence[Report], names: Mapping[str, str], summary: Class
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.outcomes.items()))
     students = f"{len(reports)} submission{'' if len(reports) == 1 else 's'}"
     texts = [f"{students}: {outcomes}." if outcomes else f"{students}."]
-    if summary.mean is not None and summary.median is not None:
+    if scores := summary.scores:
         texts.append(
-            f"Scores of the {len(summary.scores)} graded: mean {summary.mean:.1f}, "
-            f"median {number(summary.median)}, lowest {number(min(summary.scores))}, "
-            f"highest {number(max(summary.scores))}, of {number(summary.max_score)}; {summary.perfect} with all passed."
+            f"Scores of the {len(scores)} graded: mean {mean(scores):.1f}, median {number(median(scores))}, lowest "
+            f"{number(min(scores))}, highest {number(max(scores))}, of {number(summary.max_score)}; {summary.perfect} "
+            "with all passed."
         )
     hardest = sorted(summary.gradients, key=lambda gradient: gradient.share("right"))[:3]
     named = [
@@ -175,8 +176,9 @@ def term_table(term: Term, *, width: int | None = None) -> str:
     for title in ("assignment", "with a score", "mean", "median", "of"):
         table.add_column(title, justify="left" if title == "assignment" else "right")
     for assignment in term.assignments:
-        mean, median = assignment.mean or 0.0, assignment.median or 0.0
-        figures = (str(len(assignment.scores)), f"{mean:.1f}", number(median), number(assignment.max_score))
+        scores = list(assignment.scores.values()) or [0.0]
+        middle = f"{mean(scores):.1f}", number(median(scores))
+        figures = (str(len(assignment.scores)), *middle, number(assignment.max_score))
         table.add_row(*map(Text, (one_line(assignment.name), *figures)))
     console.print(table)
     console.print()

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from html import escape
 from importlib.resources import files
 from itertools import groupby, pairwise
-from statistics import mean
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from handgrad.report import wording
@@ -113,11 +113,10 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
 
 def term_page(term: Term, title: str) -> str:
     """A class over all assignments on one self-contained page, of the same kind as :func:`class_page`."""
-    totals = [student.total for student in term.students if student.total is not None]
     return _template("term.html").render(
         term=term,
         title=title,
-        mean=mean(totals) if totals else None,
+        totals=[student.total for student in term.students if student.total is not None],
         rate=lambda score, most: _rate(max(0.0, score / most)) if most else 0,
     )
 
@@ -340,7 +339,7 @@ def _template(name: str) -> "Template":
         loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals.update({name: getattr(wording, name) for name in wording.__all__})
-    known = (attention, called, changed, grouped, resubmitted, score_of, shown, strip)
+    known = (attention, called, changed, grouped, mean, median, resubmitted, score_of, shown, strip)
     environment.globals.update({function.__name__: function for function in known})
     environment.globals.update(style=_style, digest=_digest, script=_read("class.js"), rates=RATES)
     return environment.get_template(name)

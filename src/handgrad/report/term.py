@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import mean, median
 
 from handgrad.report.class_summary import Item, items, max_score_of, score_of, summarise
 from handgrad.report.names import shown
@@ -43,16 +42,6 @@ class TermAssignment:
         # an assignment that nbgrader's own steps grade has no reports
         found.update({name: entry.final for name, entry in self.entries.items() if name not in self.reports})
         return {student: score for student, score in found.items() if score is not None}
-
-    @property
-    def mean(self) -> float | None:
-        """Mean score; None if there is none."""
-        return mean(self.scores.values()) if self.scores else None
-
-    @property
-    def median(self) -> float | None:
-        """Median score; None if there is none."""
-        return median(self.scores.values()) if self.scores else None
 
     def mistakes(self, student: str) -> set[str]:
         """The slugs of the recognised mistakes in a student's gradients that did not pass."""
