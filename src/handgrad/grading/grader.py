@@ -392,7 +392,9 @@ class Grader:
         """A verdict, with a note if a gradient passed; ``failed`` are the gradients that did not."""
         if verdict.outcome != "passed" or verdict.gradient not in self.exercise.tensors:
             return verdict
-        return replace(verdict, diagnosis=self.gradients.note(verdict.gradient, failed, evidence, results))
+        diagnostician, steps = self.gradients.diagnostician, [each.step for round_ in evidence for each in round_.steps]
+        note = diagnostician.right(verdict.gradient, steps, results)
+        return replace(verdict, diagnosis=note or diagnostician.carried(verdict.gradient, failed, results))
 
 
 def _outputs(results: PassResults) -> dict[int, Sequence[Mapping[str, Any]]]:

@@ -347,14 +347,6 @@ class GradientChecks:
                 return False
         return True
 
-    def note(
-        self, gradient: str, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
-    ) -> Diagnosis | None:
-        """A note on a gradient that passed, while other gradients ``failed``."""
-        steps = [each.step for round_ in evidence for each in round_.steps]
-        note = self.diagnostician.right(gradient, steps, results)
-        return note or self.diagnostician.carried(gradient, failed, results)
-
 
 def not_compared(exercise: Exercise, check: Check) -> ExerciseError:
     """The error of a check that does not compare its own gradient."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from handgrad.gradients.autograd_graph import above
 from handgrad.gradients.comparison import ratio, scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.mistake import (
@@ -184,9 +185,10 @@ def step_left_out(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Go back one step at a time: {consumers} {comes} directly after {tensor}.
     """
+    later = above(wrong.name, wrong.context.consumers)
     for name in wrong.context.gradients if not wrong.scales else ():
         if name not in (wrong.name, *wrong.consumers) and wrong.fits(wrong.context.gradient_of(name)):
-            where = f": the steps between {wrong.name} and {name} are left out" if name in wrong.later else ""
+            where = f": the steps between {wrong.name} and {name} are left out" if name in later else ""
             comes = "come" if len(wrong.consumers) > 1 else "comes"
             yield {"other": f"d{name}", "where": where, "consumers": listed(wrong.consumers), "comes": comes}
 
@@ -343,7 +345,8 @@ def step_too_many(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Stop at {tensor}: the step from {tensor} back to {earlier} belongs to d{earlier}.
     """
-    for name in wrong.earlier if not wrong.scales else ():
+    earlier = [name for name, consuming in wrong.context.consumers.items() if wrong.name in consuming]
+    for name in earlier if not wrong.scales else ():
         if wrong.fits(wrong.context.vjp(name, wrong.name, wrong.expected)):
             yield {"earlier": name}
 
