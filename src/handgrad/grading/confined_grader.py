@@ -51,7 +51,6 @@ class ConfinedGrader:
     exercise: Exercise
     """From an ``exercise.json``. Its cells may read the files beside it."""
     seeds: Sequence[int]
-    """The hidden seeds."""
     settings: GradingSettings = field(default_factory=GradingSettings)
     renames: Sequence[str] = ()
     """``THEIRS=OURS`` for each name that differs between the notebook and the exercise."""

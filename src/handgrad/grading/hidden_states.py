@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -63,10 +63,6 @@ class PlainState:
                 _ = reference.step, reference.branches.features
                 return cls(Pass("plain", 1, parameters), double.setup(parameters), reference)
         return None
-
-    def redrawn(self, seed: int) -> Self:
-        """The same pass with other random upstream gradients: what another submission passes on is wrong here."""
-        return replace(self, reference=self.reference.redrawn(seed))
 
     def shows_all_of(self, step: Reference) -> bool:
         """Whether this pass reaches all that a step pass reaches, and shows each branch that it shows."""

@@ -34,7 +34,6 @@ class PassResults:
     """The results of one submission's passes."""
 
     submission: Submission
-    """The submission with the cells that ran."""
     passes: Sequence[Pass]
     """The planned passes, in order; the first is the visible one."""
     limits: Limits

@@ -67,7 +67,6 @@ class ClassSummary:
     """Scores of the graded submissions only, from the gradebook: missing and unreadable ones are counted, not
     averaged."""
     max_score: float
-    """Points that can be earned."""
     perfect: int
     """Graded submissions in which every check passed."""
     gradients: tuple[GradientSummary, ...]

@@ -219,7 +219,8 @@ def feedback_page(feedback: Feedback) -> str:
     verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
     not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
     there = {LOOKS[verdict.outcome].kind for verdict in feedback.report.checks}
-    parts, is_folded = _parts(feedback), len(feedback.graph.consumers) > FOLDED_FROM
+    by_title = verdicts_by_part(feedback.report.checks)
+    parts = {title: part_progress(verdicts_of_it, feedback.grades) for title, verdicts_of_it in by_title.items()}
     return _template("feedback.html").render(
         feedback=feedback,
         style_of=_used,
@@ -230,7 +231,8 @@ def feedback_page(feedback: Feedback) -> str:
             verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
         ],
         pieces=_pieces(feedback),
-        parts={} if is_folded else parts,
+        # a graph that is drawn part by part says it too
+        parts={} if len(feedback.graph.consumers) > FOLDED_FROM else parts,
         line=_line,
         kinds_there=[kind for kind in KINDS if kind in there],
     )
@@ -245,12 +247,6 @@ def _pieces(feedback: Feedback) -> list[Piece]:
     """The cells in order; a heading only where a cell stands below it, before the next heading."""
     pieces = [*(piece for piece in feedback.pieces if piece.kind != "nothing"), Piece("heading")]
     return [piece for piece, below in pairwise(pieces) if {piece.kind, below.kind} != {"heading"}]
-
-
-def _parts(feedback: Feedback) -> dict[str, str]:
-    """How far each part of the exercise is, by its heading: ``3 of 4 right, 3 of 4 points``."""
-    parts = verdicts_by_part(feedback.report.checks)
-    return {title: part_progress(verdicts, feedback.grades) for title, verdicts in parts.items()}
 
 
 def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict], parts: Mapping[str, str]) -> str:

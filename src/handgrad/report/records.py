@@ -147,7 +147,6 @@ class ScoreEntry:
     score: float
     """Points of all its cells: for each the manual score, or else the automatic one, plus extra credit."""
     max_score: float
-    """Points that can be earned."""
     penalty: float = 0.0
     """Points taken off for handing in late."""
     by_hand: tuple[str, ...] = ()

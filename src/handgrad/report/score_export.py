@@ -133,20 +133,16 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
 
     def plain(row: ExportRow) -> dict[str, Any]:
         facts = {name: value for name, value in vars(row).items() if name != "entry"}
-        grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
-        report = row.report.to_dict() if row.report else None
-        earlier = [replaced.to_dict() for replaced in row.earlier]
-        again = resubmitted(row.earlier[0], row.report) if row.earlier and row.report else ""
         return {
             **facts,
             "accepted": [asdict(answer) for answer in row.accepted],
             "outcome": row.outcome,
             "score": row.score,
             "penalty": row.penalty,
-            "grades": grades,
-            "report": report,
-            "earlier": earlier,
-            "resubmitted": again,
+            "grades": {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()},
+            "report": row.report.to_dict() if row.report else None,
+            "earlier": [replaced.to_dict() for replaced in row.earlier],
+            "resubmitted": resubmitted(row.earlier[0], row.report) if row.earlier and row.report else "",
         }
 
     head = _json({"schema": SCHEMA, "assignment": assignment, "max_score": points})

@@ -55,7 +55,6 @@ class TermStudent:
     """A student over the term."""
 
     student: str
-    """The id."""
     scores: tuple[float | None, ...]
     """The final score of each assignment, in their order; None if there is none."""
     returning: Mapping[str, Sequence[str]]
