@@ -221,14 +221,9 @@ class Case:
 
 
 def read_cases(folder: Path, exercise: Exercise | None = None) -> list[Case]:
-    """The cases in ``folder``, by name.
+    """The cases in ``folder``, by name: its files ``*.toml`` and its folders; other files are ignored.
 
-    Parameters
-    ----------
-    folder
-        Its files ``*.toml`` and its folders are cases; other files are ignored.
-    exercise
-        Only cases of this exercise, their names checked against it (default: all cases, not checked).
+    With an ``exercise``, only its own cases, their names checked against it (default: all cases, not checked).
 
     Raises
     ------

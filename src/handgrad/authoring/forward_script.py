@@ -239,39 +239,28 @@ def _has_gradient(value: object) -> bool:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """A forward pass that an exercise can be made of.
-
-    Attributes
-    ----------
-    about
-        Its docstring; empty if it has none.
-    parameters, imports, setup, steps
-        Its statements: literals at the top, imports among them, everything before the first step that autograd tracks,
-        and the rest.
-    tensors
-        The named tensors in the order of the script, leaves included.
-    consumers
-        For each of them, the tensors (or the loss) computed directly from it.
-    lines
-        For each name, the statements that assign it.
-    notes
-        What may be meant, but had better be known: a sentence each.
-    passages
-        For a tensor and a consumer, the numbers of the lines that lead from one to the other.
-    script
-        The lines of the script.
-    """
+    """A forward pass that an exercise can be made of."""
 
     about: str
+    """Its docstring; empty if it has none."""
     parameters: tuple[Statement, ...]
+    """The literals at the top."""
     imports: tuple[Statement, ...]
+    """The imports among them."""
     setup: tuple[Statement, ...]
+    """Everything before the first step that autograd tracks."""
     steps: tuple[Statement, ...]
+    """The rest."""
     tensors: Mapping[str, torch.Tensor]
+    """The named tensors in the order of the script, leaves included."""
     consumers: Mapping[str, tuple[str, ...]]
+    """For each of them, the tensors (or the loss) computed directly from it."""
     lines: Mapping[str, tuple[Statement, ...]]
+    """For each name, the statements that assign it."""
     notes: tuple[str, ...]
+    """What may be meant, but had better be known: a sentence each."""
     passages: Mapping[tuple[str, str], Collection[int]]
+    """For a tensor and a consumer, the numbers of the lines that lead from one to the other."""
     script: Passages
 
     @classmethod

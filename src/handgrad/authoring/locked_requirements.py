@@ -24,17 +24,13 @@ def locked(extra: str) -> str:
         A package is not installed.
     """
     found: dict[str, str] = {}
-    waiting = [("handgrad", extra)]
-    seen = set(waiting)
-    while waiting:
-        name, extras = waiting.pop()
+    needed = [("handgrad", extra)]
+    # which grows while it is read
+    for name, extras in needed:
         distribution = metadata.distribution(name)
         if name != "handgrad":
             found[name] = distribution.version.partition("+")[0]
-        for one in _needed(distribution, extras):
-            if one not in seen:
-                seen.add(one)
-                waiting.append(one)
+        needed += [one for one in _needed(distribution, extras) if one not in needed]
     return _HEAD + "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
 
 

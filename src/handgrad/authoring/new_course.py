@@ -75,13 +75,7 @@ def new_course(folder: Path, exercise: str) -> Course:
 
 
 def _visible(folder: Path) -> list[str]:
-    """What stands in a folder, except hidden files and virtual environments.
-
-    Raises
-    ------
-    CourseError
-        It is no folder, or cannot be read.
-    """
+    """What stands in a folder, except hidden files and virtual environments; a CourseError if it cannot be read."""
     try:
         paths = sorted(folder.iterdir())
     except FileNotFoundError:

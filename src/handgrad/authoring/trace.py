@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.autograd.graph import Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+from handgrad.gradients.autograd_graph import above
 
 __all__ = ["Number", "Trace", "leaves", "steps_between"]
 
@@ -72,7 +74,8 @@ def steps_between(tensors: Mapping[str, torch.Tensor], consumer: torch.Tensor) -
         get_gradient_edge(tensor)[:2]: name for name, tensor in tensors.items() if tensor is not consumer
     }
     users = _users(consumer, edges)
-    return {name: _all_users(name, users) for name in edges.values() if name in users}
+    # what uses a step or a tensor is a step
+    return {name: cast("set[Node]", above(name, users)) for name in edges.values() if name in users}
 
 
 def _users(tensor: torch.Tensor, ends: Mapping[object, str]) -> dict[Node | str, list[Node]]:
@@ -89,14 +92,3 @@ def _users(tensor: torch.Tensor, ends: Mapping[object, str]) -> dict[Node | str,
                 waiting.append(used)
             users.setdefault(used, []).append(step)
     return users
-
-
-def _all_users(name: str, users: Mapping[Node | str, list[Node]]) -> set[Node]:
-    """The steps that use the tensor called ``name``, directly or not."""
-    found: set[Node] = set()
-    waiting: list[Node | str] = [name]
-    while waiting:
-        new = set(users.get(waiting.pop(), ())) - found
-        found |= new
-        waiting += new
-    return found

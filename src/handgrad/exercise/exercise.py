@@ -101,11 +101,12 @@ def kind_of(cell: NotebookNode) -> Kind:
 
 def is_exercise(notebook: NotebookNode) -> bool:
     """Whether ``notebook`` is meant to be a handgrad exercise: it has a parameters cell and imports handgrad."""
-    return _has_parameters(notebook) and _imports_handgrad(notebook)
+    return bool(_tagged(notebook)) and _imports_handgrad(notebook)
 
 
-def _has_parameters(notebook: NotebookNode) -> bool:
-    return any(PARAMETERS_TAG in (cell.metadata.get("tags") or ()) for cell in notebook.cells)
+def _tagged(notebook: NotebookNode) -> list[int]:
+    """The indices of the cells with the tag ``parameters``."""
+    return [index for index, cell in enumerate(notebook.cells) if PARAMETERS_TAG in (cell.metadata.get("tags") or ())]
 
 
 def _imports_handgrad(notebook: NotebookNode) -> bool:
@@ -207,7 +208,8 @@ class Exercise:
         path = directory / f"{name}.ipynb"
         cells = tuple(Cell(kind_of(cell), grade_id(cell), cell.source) for cell in notebook.cells)
         compares = any(cell.kind == "check" and _COMPARES.search(cell.source) for cell in cells)
-        if not (compares or _has_parameters(notebook) or _imports_handgrad(notebook)):
+        tagged = _tagged(notebook)
+        if not (compares or tagged or _imports_handgrad(notebook)):
             raise OrdinaryAssignmentError(
                 f"{path} is not an exercise of handgrad: no cell has the tag {PARAMETERS_TAG!r}, imports handgrad or "
                 "calls cmp. An ordinary assignment is left to nbgrader's own commands."
@@ -218,9 +220,6 @@ class Exercise:
             cell.metadata["nbgrader"].get("points", 0) if kind_of(cell) == "check" else 0 for cell in notebook.cells
         ]
         checks = _checks(cells, points, faults)
-        tagged = [
-            index for index, node in enumerate(notebook.cells) if PARAMETERS_TAG in (node.metadata.get("tags") or ())
-        ]
         if len(tagged) != 1:
             faults.append(f"{len(tagged)} cells have the tag 'parameters'; only the cell that sets `seed` must have it")
         training = Training.of(notebook.cells[tagged[0]].metadata.get(METADATA, {}), faults) if tagged else Training()

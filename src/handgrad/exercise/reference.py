@@ -17,7 +17,7 @@ from handgrad.errors import ExerciseError, closest
 from handgrad.exercise.exercise import Exercise
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, StepGradients, is_scalar_loss
-from handgrad.gradients.branches import Branches, branch_sizes
+from handgrad.gradients.branches import Branches, all_branches
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.notebook import execution
@@ -177,18 +177,14 @@ class Reference:
             name for name, true in self.gradients.items() if autograd_graph.is_zero(true, self.unsymmetric[name])
         )
 
-    def zero_entries(self, name: str) -> torch.Tensor:
-        """Where the true gradient of ``name`` is only rounding noise, as a mask of its shape."""
-        return self.gradients[name].abs() < autograd_graph.ZERO * self.unsymmetric[name].abs()
-
     @cached_property
     def visible_branches(self) -> Mapping[tuple[str, str], float]:
         """For a tensor and a consumer, the largest entry of the branch as a share of the true gradient's."""
-        sizes = branch_sizes(self.loss, self.tensors, {**self.gradients, LOSS: torch.ones_like(self.loss)})
+        branches = all_branches(self.loss, self.tensors, {**self.gradients, LOSS: torch.ones_like(self.loss)})
         scale = {
             name: scale_of((self.unsymmetric if name in self.zero else self.gradients)[name]) for name in self.tensors
         }
-        return {(name, consumer): size / scale[name] for (name, consumer), size in sizes.items() if scale[name]}
+        return {(name, consumer): scale_of(branch) / scale[name] for name, consumer, branch in branches if scale[name]}
 
 
 @dataclass(frozen=True)
@@ -232,7 +228,7 @@ class ForwardFacts:
 
 def _has_zero_entries(name: str, references: Sequence[Reference]) -> bool:
     """Whether the same entry of the gradient of ``name`` is rounding noise in all ``references`` of one size."""
-    masks = [reference.zero_entries(name) for reference in references]
+    masks = [each.gradients[name].abs() < autograd_graph.ZERO * each.unsymmetric[name].abs() for each in references]
     alike = [mask for mask in masks if mask.shape == masks[0].shape]
     return bool(torch.stack(alike).all(0).any())
 
@@ -273,13 +269,7 @@ def _not_given(exercise: Exercise, given: str) -> str:
 
 
 def run_locked(exercise: Exercise, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the locked cells before the first stub, with ``parameters`` set; the resulting namespace.
-
-    Raises
-    ------
-    ExerciseError
-        One of them raises.
-    """
+    """The namespace of the locked cells above the first stub, with ``parameters``; an ExerciseError if one raises."""
     namespace = execution.new_namespace()
     with chdir(exercise.directory), torch.enable_grad(), execution.captured():
         for index, source in enumerate(exercise.setup(parameters)):

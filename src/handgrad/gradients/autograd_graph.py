@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 
@@ -34,6 +34,7 @@ __all__ = [
     "unfilled",
 ]
 
+_T = TypeVar("_T")
 LOSS = "loss"
 """Name of the scalar at the end of every forward pass."""
 ZERO = 1e-5
@@ -42,19 +43,13 @@ ZERO = 1e-5
 
 @dataclass(frozen=True)
 class StepGradients:
-    """Gradients of single steps: the gradient of each tensor under random upstream gradients.
-
-    Attributes
-    ----------
-    upstream
-        For each named tensor, the random gradient that replaces the true one; shape and dtype of the tensor.
-    gradients
-        For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]``
-        from Y into X. If the loss is a consumer, its upstream gradient is 1.
-    """
+    """Gradients of single steps: the gradient of each tensor under random upstream gradients."""
 
     upstream: Mapping[str, torch.Tensor]
+    """For each named tensor, the random gradient that replaces the true one; shape and dtype of the tensor."""
     gradients: Mapping[str, torch.Tensor]
+    """For each named tensor X, the sum over the consumers Y of the vector-Jacobian product of ``upstream[Y]`` from Y
+    into X. If the loss is a consumer, its upstream gradient is 1."""
 
 
 def is_zero(true: torch.Tensor, step: torch.Tensor) -> bool:
@@ -132,9 +127,9 @@ def unfilled(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     }
 
 
-def above(name: str, consumers: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """Every name that is computed from ``name``, directly or not, the loss included."""
-    names: set[str] = set()
+def above(name: _T, consumers: Mapping[_T, Iterable[_T]]) -> set[_T]:
+    """Everything that is computed from what is called ``name``, directly or not, the loss included."""
+    names: set[_T] = set()
     waiting = [name]
     while waiting:
         new = set(consumers.get(waiting.pop(), ())) - names

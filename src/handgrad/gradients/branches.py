@@ -16,7 +16,7 @@ import torch
 from handgrad.gradients.autograd_graph import LOSS, arriving
 from handgrad.gradients.comparison import scale_of
 
-__all__ = ["VISIBLE", "Branches", "branch_sizes"]
+__all__ = ["VISIBLE", "Branches", "all_branches"]
 
 VISIBLE = 0.1
 """A branch is seen if its largest entry is at least this share of the largest branch's."""
@@ -41,28 +41,20 @@ Feature = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Branches:
-    """The branches of one forward pass under noise of unit variance.
-
-    Attributes
-    ----------
-    noise
-        For each named tensor random numbers of its shape and dtype: zero where the true gradient is zero, unless all
-        of it is zero by construction.
-    sizes
-        For a tensor X and a consumer Y of it, the largest absolute entry of the branch of X through Y, if the gradient
-        of Y is ``noise[Y]`` (1 for the loss).
-    features
-        The sides of the kinks, and the slices, that something comes back to. A mistake on one that is missing here
-        cannot be seen with these numbers.
-    flat
-        How many local derivatives between single numbers are less than :data:`FLAT`. A saturated tanh leaves few digits
-        of its slope in float32, and a single number has no larger entry beside it.
-    """
+    """The branches of one forward pass under noise of unit variance."""
 
     noise: Mapping[str, torch.Tensor]
+    """For each named tensor random numbers of its shape and dtype: zero where the true gradient is zero, unless all of
+    it is zero by construction."""
     sizes: Mapping[tuple[str, str], float]
+    """For a tensor X and a consumer Y of it, the largest absolute entry of the branch of X through Y, if the gradient
+    of Y is ``noise[Y]`` (1 for the loss)."""
     features: frozenset[Feature]
+    """The sides of the kinks, and the slices, that something comes back to. A mistake on one that is missing here
+    cannot be seen with these numbers."""
     flat: int = 0
+    """How many local derivatives between single numbers are less than :data:`FLAT`. A saturated tanh leaves few digits
+    of its slope in float32, and a single number has no larger entry beside it."""
 
     @classmethod
     def of(
@@ -75,18 +67,8 @@ class Branches:
     ) -> Self:
         """Measure every branch, with one backward pass for each tensor.
 
-        Parameters
-        ----------
-        loss
-            The scalar at the end of the graph, which must not have been freed.
-        tensors
-            The named tensors, each part of the graph.
-        true
-            Their true gradients.
-        zero
-            The tensors whose true gradient is zero by construction.
-        generator
-            Source of the random numbers.
+        The graph of the scalar ``loss`` must not have been freed, and has all of ``tensors`` in it; ``true`` has their
+        true gradients, those of the tensors ``zero`` are zero by construction.
         """
         noise: dict[str, torch.Tensor] = {}
         sizes: dict[tuple[str, str], float] = {}
@@ -95,7 +77,7 @@ class Branches:
         for name, tensor in tensors.items():
             values = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
             noise[name] = values if name in zero else values * (true[name] != 0)
-        for name, consumer, branch in _branches(loss, tensors, {**noise, LOSS: torch.ones_like(loss)}):
+        for name, consumer, branch in all_branches(loss, tensors, {**noise, LOSS: torch.ones_like(loss)}):
             if (size := scale_of(branch)) > 0 and math.isfinite(size):
                 sizes[name, consumer] = size
                 found = _features(tensors[name].detach(), branch, noise.get(consumer))
@@ -128,12 +110,8 @@ class Branches:
         equations than factors, so this is a least-squares solution. It is reweighted by the worst residual of each
         tensor: few tensors are missed by much rather than all of them by a little.
 
-        Parameters
-        ----------
-        of_interest
-            The tensors that count; the others hardly do.
-        generator
-            Source of random factors between 1/2 and 2: two branches of a scalar that are equally large might cancel.
+        The tensors ``of_interest`` count, the others hardly do. The factors of the ``generator`` are between 1/2 and 2:
+        two branches of a scalar that are equally large might cancel.
         """
         if not self.sizes:
             return {}
@@ -180,20 +158,13 @@ class Branches:
         return {name: noise * scales.get(name, 1.0) for name, noise in self.noise.items()}
 
 
-def branch_sizes(
-    loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
-) -> dict[tuple[str, str], float]:
-    """For a tensor and a consumer, the largest entry of the branch if the consumer's gradient is that of ``upstream``.
-
-    ``upstream`` has one for each of ``tensors``, and for the loss.
-    """
-    return {(name, consumer): scale_of(branch) for name, consumer, branch in _branches(loss, tensors, upstream)}
-
-
-def _branches(
+def all_branches(
     loss: torch.Tensor, tensors: Mapping[str, torch.Tensor], upstream: Mapping[str, torch.Tensor]
 ) -> Iterator[tuple[str, str, torch.Tensor]]:
-    """Each tensor, consumer and branch; one backward pass for each consumer."""
+    """Each tensor, consumer and branch if the consumer's gradient is that of ``upstream``, which has the loss's too.
+
+    This takes one backward pass for each consumer.
+    """
     for consumer, value in [*tensors.items(), (LOSS, loss)]:
         others = {name: tensor for name, tensor in tensors.items() if name != consumer}
         for name, branch in arriving(value, upstream[consumer], others).items():

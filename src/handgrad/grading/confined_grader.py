@@ -46,27 +46,16 @@ _ERRORS: Mapping[str, type[errors.HandgradError]] = {
 
 @dataclass(frozen=True)
 class ConfinedGrader:
-    """Grades against one exercise that is not trusted.
-
-    Parameters
-    ----------
-    exercise
-        The exercise, from an ``exercise.json``. Its cells may read the files beside it.
-    seeds
-        The hidden seeds.
-    settings
-        Marks, limits and sizes.
-    renames
-        ``THEIRS=OURS`` for each name that differs between the notebook and the exercise.
-    require_isolation
-        The least isolation with which anything is run.
-    """
+    """Grades against one exercise that is not trusted."""
 
     exercise: Exercise
+    """From an ``exercise.json``. Its cells may read the files beside it."""
     seeds: Sequence[int]
     settings: GradingSettings = field(default_factory=GradingSettings)
     renames: Sequence[str] = ()
+    """``THEIRS=OURS`` for each name that differs between the notebook and the exercise."""
     require_isolation: Required = "none"
+    """The least isolation with which anything is run."""
 
     def report(self, notebook: NotebookNode, process: WarmProcess | None = None) -> Report:
         """The report on a notebook.
@@ -81,36 +70,28 @@ class ConfinedGrader:
             There is less isolation than is required.
         """
         started = time.perf_counter()
+        folder, isolation, trust = self.exercise.directory, self.settings.isolation, self.settings.trust
         with (
-            self._sandbox(process) as sandbox,
+            Sandbox([], folder, LIMITS, isolation=isolation, trust=trust, process=process, service=SERVICE) as sandbox,
             ExitStack() as stack,
         ):
             sandbox.wait_until_ready()
-            isolation = sandbox.isolation
-            enough(self.require_isolation, isolation)
+            in_force = sandbox.isolation
+            enough(self.require_isolation, in_force)
             grader = stack.enter_context(sandbox.child([]))
             try:
                 self._begin(grader, notebook)
                 report = self._served(grader, lambda: stack.enter_context(sandbox.child([])))
             except OSError as error:
                 raise errors.ExerciseError(_death(self.exercise, Death(None, "crashed"))) from error
-        return replace(report, isolation=isolation, seconds=time.perf_counter() - started)
-
-    def _sandbox(self, process: WarmProcess | None) -> Sandbox:
-        isolation, trust = self.settings.isolation, self.settings.trust
-        folder = self.exercise.directory
-        return Sandbox([], folder, LIMITS, isolation=isolation, trust=trust, process=process, service=SERVICE)
+        return replace(report, isolation=in_force, seconds=time.perf_counter() - started)
 
     def _begin(self, grader: ChildClient, notebook: NotebookNode) -> None:
         request = {
             "notebook": nbformat.writes(notebook),
             "renames": list(self.renames),
             "seeds": list(self.seeds),
-            "policy": asdict(self.settings.policy),
-            "limits": asdict(self.settings.limits),
-            "sizes": [dict(size) for size in self.settings.sizes],
-            "plain_modules": list(self.settings.plain_modules),
-            "holds": self.settings.holds,
+            "settings": asdict(self.settings),
         }
         file = _file(self.exercise)
         # whatever the file of the exercise is called

@@ -62,15 +62,9 @@ def _grade(request: Mapping[str, Any], sandboxes: "_Sandboxes") -> str:
     """The report of a submission, as JSON."""
     exercise = replace(read_released(Path(EXERCISE_FILE)), released_in=None)
     submission = Submission.of(tidying.parse(request["notebook"]), exercise, request["renames"])
-    settings = GradingSettings(
-        Policy(**request["policy"]),
-        Limits(**request["limits"]),
-        tuple(request["sizes"]),
-        trust=True,
-        plain_modules=tuple(request["plain_modules"]),
-        holds=request["holds"],
-    )
-    with Grader(exercise, request["seeds"], settings, sandbox=sandboxes.sandbox) as grader:
+    given = request["settings"]
+    given |= {"policy": Policy(**given["policy"]), "limits": Limits(**given["limits"]), "trust": True}
+    with Grader(exercise, request["seeds"], GradingSettings(**given), sandbox=sandboxes.sandbox) as grader:
         return json.dumps(grader.grade(submission).report.to_dict())
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from handgrad import __version__
-from handgrad.errors import ExerciseError, SandboxError
+from handgrad.errors import ExerciseError, SandboxError, closest
 from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts, forward_graph
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
@@ -23,7 +23,7 @@ from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.plain_checks import EXACT, PlainChecks, quoted
 from handgrad.grading.redrawing import Redrawing
-from handgrad.grading.run_passes import AnswerPair, PassResults, run_passes
+from handgrad.grading.run_passes import AnswerPair, PassResults, run_of, run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of
 from handgrad.grading.value_checks import ValueChecks
@@ -50,21 +50,13 @@ PRELUDE = f"from {silence.__module__} import silence; silence(); del silence"
 
 @dataclass(frozen=True)
 class GradingResult:
-    """A report, and the outputs and answers that it is made from.
-
-    Attributes
-    ----------
-    report
-        The verdicts.
-    outputs
-        The outputs of each cell in the visible pass, by its position in the notebook, in nbformat's format.
-    answers
-        The answers by pass and gradient.
-    """
+    """A report, and the outputs and answers that it is made from."""
 
     report: Report
     outputs: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """The outputs of each cell in the visible pass, by its position in the notebook, in nbformat's format."""
     answers: Mapping[str, Mapping[str, AnswerPair]] = field(default_factory=dict)
+    """The answers by pass and gradient."""
 
 
 class Grader:
@@ -72,25 +64,15 @@ class Grader:
 
     A context manager; entering it runs the exercise's locked cells once for each parameter set.
 
-    Parameters
-    ----------
-    exercise
-        The exercise.
-    seeds
-        The course's hidden seeds: one round of hidden passes for each.
-    settings
-        Marks, limits, sizes and isolation (default: handgrad's own).
-    process
-        A warm process that has been started already (default: one is started). It is closed on exit, or if the
-        exercise is refused.
-    sandbox
-        What makes the sandbox (default: :class:`.Sandbox`).
+    There is a round of hidden passes for each of the hidden ``seeds``. A warm ``process`` that has been started
+    already (default: one is started) is closed on exit, or if the exercise is refused.
 
     Raises
     ------
     ExerciseError
-        The exercise's own cells raise, or it cannot be graded (see :class:`.GradientChecks`), or it is not trusted: its
-        cells run in this process (:class:`.ConfinedGrader` grades against it).
+        The exercise's own cells raise, or a hidden pass sets an unknown parameter, or it cannot be graded for another
+        reason (see :class:`.GradientChecks`), or it is not trusted: its cells run in this process
+        (:class:`.ConfinedGrader` grades against it).
     SandboxError
         The warm process cannot be started.
     IsolationError
@@ -123,6 +105,12 @@ class Grader:
         self.plain: PlainChecks | None = None
         """The checks over the plain statements, for the submission at work."""
         self.passes = (*self.states.passes, *passes_of(exercise, seeds, self.settings.sizes))
+        known = self.states.references[self.passes[0].name].namespace
+        for parameter in {name for pass_ in self.passes for name in pass_.parameters} - known.keys():
+            raise ExerciseError(
+                f"{exercise.name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
+                + closest(parameter, known)
+            )
         sets = [ParameterSet(pass_.name, (PRELUDE, *self._setup(pass_))) for pass_ in self.passes]
         if plain := self.states.plain:
             sets.append(ParameterSet(plain.pass_.name, (PRELUDE, PRELUDE_OF_PLAIN, *plain.setup)))
@@ -155,9 +143,8 @@ class Grader:
             share_data(self.references[pass_.name].namespace, self.references[passes[0].name].namespace)
         self.facts = ForwardFacts.of(self.references.values(), self.exercise.setup({}))
         self.graph = forward_graph(self.references[passes[0].name], self.facts.consumers)
-        policy = self.settings.policy
+        policy, namespace = self.settings.policy, self.references[passes[0].name].namespace
         self.gradients = GradientChecks(self.exercise, self.states, self.facts, policy)
-        namespace = self.references[passes[0].name].namespace
         modules = self.settings.plain_modules
         self._plain = PlainChecks(self.exercise, self.states.plain, self.facts, modules) if self.states.plain else None
         self.values = ValueChecks(self.exercise, self.passes[len(passes) :], namespace, policy)
@@ -255,15 +242,14 @@ class Grader:
 
         ``reference`` gives what replaces an answer.
         """
-        tensors = self.references[self.passes[0].name].tensors
+        exercise, tensors = self.exercise, self.references[self.passes[0].name].tensors
+        scalars = [gradient for gradient, tensor in exercise.tensors.items() if not tensors[tensor].ndim]
         return run_passes(
             self.sandbox,
             submission,
             passes,
             reference,
-            givens=self.exercise.given_gradients,
-            values={check.gradient for check in self.exercise.values},
-            scalars=[gradient for gradient, tensor in self.exercise.tensors.items() if not tensors[tensor].ndim],
+            run_of=lambda pass_: run_of(pass_, submission, exercise, self.sandbox.limits, scalars),
             is_needed=lambda pass_, results: self._is_needed(pass_, results, plain[1] if plain else ()),
             seconds=seconds,
             plain=plain,
@@ -406,8 +392,9 @@ class Grader:
         """A verdict, with a note if a gradient passed; ``failed`` are the gradients that did not."""
         if verdict.outcome != "passed" or verdict.gradient not in self.exercise.tensors:
             return verdict
-        note = self.gradients.note(verdict.gradient, failed, evidence, results)
-        return replace(verdict, diagnosis=note) if note else verdict
+        diagnostician, steps = self.gradients.diagnostician, [each.step for round_ in evidence for each in round_.steps]
+        note = diagnostician.right(verdict.gradient, steps, results)
+        return replace(verdict, diagnosis=note or diagnostician.carried(verdict.gradient, failed, results))
 
 
 def _outputs(results: PassResults) -> dict[int, Sequence[Mapping[str, Any]]]:

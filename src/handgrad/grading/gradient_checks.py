@@ -28,7 +28,7 @@ from handgrad.submission.forbidden_names import ForbiddenUse
 from handgrad.submission.reads import gradients_read
 from handgrad.submission.submission import Submission
 
-__all__ = ["GradientChecks"]
+__all__ = ["GradientChecks", "not_compared"]
 
 Against = Literal["true", "step"] | frozenset[str]
 """The references to compare with: the true gradients of the loss, the step gradients, or the gradients in the step pass
@@ -51,22 +51,14 @@ class Expected:
 class GradientChecks:
     """The checks of one exercise that compare a gradient with autograd's.
 
-    Parameters
-    ----------
-    exercise
-        The exercise with the checks.
-    states
-        The passes over gradients, the first of them visible, and their references.
-    facts
-        The facts of all references.
-    policy
-        Partial credit and tolerance.
+    The ``states`` have the passes over gradients, the first of them visible, and their references; the ``facts`` are
+    those of all references.
 
     Raises
     ------
     ExerciseError
-        A hidden pass sets an unknown parameter or changes no gradient, or a check does not compare its own gradient or
-        does not hold on the right gradients.
+        No hidden pass changes a gradient, or a check does not compare its own gradient or does not hold on the right
+        gradients.
     """
 
     def __init__(self, exercise: Exercise, states: HiddenStates, facts: ForwardFacts, policy: Policy) -> None:
@@ -89,29 +81,17 @@ class GradientChecks:
 
     def _validate(self) -> None:
         """Check that the exercise can be graded."""
-        self._validate_parameters()
+        visible = self.references[self.passes[0].name].gradients
+        for pass_ in self.passes[1:]:
+            if visible and all(map(torch.equal, visible.values(), self.references[pass_.name].gradients.values())):
+                raise ExerciseError(
+                    f"{self.exercise.name}: every gradient is the same for all seeds, so pasted numbers would be "
+                    "right: the cells after the parameters must use `seed`."
+                )
         with execution.captured():
             for check in self.exercise.checks:
                 if not check.is_value:
                     self._validate_check(check)
-
-    def _validate_parameters(self) -> None:
-        """The parameters of a hidden pass must exist, and must change the gradients."""
-        name, visible = self.exercise.name, self.references[self.passes[0].name]
-        for pass_ in self.passes[1:]:
-            for parameter in pass_.parameters:
-                if parameter not in visible.namespace:
-                    raise ExerciseError(
-                        f"{name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
-                        + closest(parameter, visible.namespace)
-                    )
-            if visible.gradients and all(
-                map(torch.equal, visible.gradients.values(), self.references[pass_.name].gradients.values())
-            ):
-                raise ExerciseError(
-                    f"{name}: every gradient is the same for all seeds, so pasted numbers would be right: "
-                    "the cells after the parameters must use `seed`."
-                )
 
     def _validate_check(self, check: Check) -> None:
         """A check must compare its own gradient, only tensors with a reference, and hold on the references."""
@@ -129,12 +109,8 @@ class GradientChecks:
                 )
             if not (isinstance(compared, torch.Tensor) and torch.equal(compared, known[tensor])):
                 raise ExerciseError(f"{name}: what {check.id} compares as {tensor!r} is not d{tensor}.")
-        own = self.exercise.tensors[check.gradient]
-        if own not in dict(calls):
-            raise ExerciseError(
-                f"{name}: {check.id} does not compare {check.gradient}: "
-                f"it must say cmp({own!r}, {check.gradient}, {own})."
-            )
+        if self.exercise.tensors[check.gradient] not in dict(calls):
+            raise not_compared(self.exercise, check)
 
     def begin(self, submission: Submission) -> None:
         """Forget the answers of the last submission, and find out which gradients those of this one read."""
@@ -371,13 +347,14 @@ class GradientChecks:
                 return False
         return True
 
-    def note(
-        self, gradient: str, failed: Sequence[str], evidence: Sequence[Evidence], results: PassResults
-    ) -> Diagnosis | None:
-        """A note on a gradient that passed, while other gradients ``failed``."""
-        steps = [each.step for round_ in evidence for each in round_.steps]
-        note = self.diagnostician.right(gradient, steps, results)
-        return note or self.diagnostician.carried(gradient, failed, results)
+
+def not_compared(exercise: Exercise, check: Check) -> ExerciseError:
+    """The error of a check that does not compare its own gradient."""
+    own = check.gradient.removeprefix("d")
+    return ExerciseError(
+        f"{exercise.name}: {check.id} does not compare {check.gradient}: "
+        f"it must say cmp({own!r}, {check.gradient}, {own})."
+    )
 
 
 def _seen(visible: Sequence[Comparison | None], evidence: Sequence[Evidence], decided: Mark) -> Comparison | None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -15,6 +15,7 @@ from handgrad.exercise.new_weights import with_new_weights
 from handgrad.exercise.reference import SHOWN, Reference
 from handgrad.gradients.branches import Feature
 from handgrad.grading.passes import Kind, Pass, secret_seed, seeds_and_sizes
+from handgrad.grading.worked_solution import default_dtype
 from handgrad.submission.plain_code import in_double
 
 __all__ = ["HiddenStates", "PlainState"]
@@ -33,24 +34,15 @@ OFTEN = 2
 
 @dataclass(frozen=True)
 class PlainState:
-    """The pass over the plain statements of a submission, in double precision.
-
-    Attributes
-    ----------
-    parameters
-        What it sets after the parameters cell.
-    setup
-        The exercise's locked cells.
-    reference
-        The reference, in float64.
-    replaces
-        The step pass that shows nothing more than this one; None if there is none.
-    """
+    """The pass over the plain statements of a submission, in double precision."""
 
     pass_: Pass
     setup: tuple[str, ...]
+    """The exercise's locked cells."""
     reference: Reference
+    """The reference, in float64."""
     replaces: Pass | None = None
+    """The step pass that shows nothing more than this one; None if there is none."""
 
     @property
     def as_written(self) -> Pass:
@@ -64,23 +56,13 @@ class PlainState:
             replace(cell, source=in_double(cell.source)) if cell.kind == "locked" else cell for cell in exercise.cells
         )
         double = replace(exercise, cells=cells)
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
+        with suppress(ExerciseError), default_dtype(torch.float64):
             reference = Reference.of(double, parameters)
             if all(value.dtype == torch.float64 for value in reference.gradients.values()) and reference.is_finite:
                 # what follows from it is computed in double precision too
                 _ = reference.step, reference.branches.features
                 return cls(Pass("plain", 1, parameters), double.setup(parameters), reference)
-        except ExerciseError:
-            pass
-        finally:
-            torch.set_default_dtype(default)
         return None
-
-    def redrawn(self, seed: int) -> Self:
-        """The same pass with other random upstream gradients: what another submission passes on is wrong here."""
-        return replace(self, reference=self.reference.redrawn(seed))
 
     def shows_all_of(self, step: Reference) -> bool:
         """Whether this pass reaches all that a step pass reaches, and shows each branch that it shows."""
@@ -91,27 +73,18 @@ class PlainState:
 
 @dataclass
 class HiddenStates:
-    """The hidden passes of an exercise over its gradients, and the reference of each pass.
-
-    Attributes
-    ----------
-    exercise
-        The exercise as the hidden passes run it: with new weights, if that works.
-    references
-        The reference of each pass, by its name; the visible pass is among them.
-    passes
-        The passes, in the order in which one child runs them: the optional ones come last.
-    plain
-        The pass over the plain statements; None if the forward pass does not run in double precision.
-    reachable
-        What the forward pass reaches for enough seeds.
-    """
+    """The hidden passes of an exercise over its gradients, and the reference of each pass."""
 
     exercise: Exercise
+    """The exercise as the hidden passes run it: with new weights, if that works."""
     references: dict[str, Reference]
+    """The reference of each pass, by its name; the visible pass is among them."""
     passes: list[Pass] = field(default_factory=list)
+    """The passes, in the order in which one child runs them: the optional ones come last."""
     plain: PlainState | None = None
+    """The pass over the plain statements; None if the forward pass does not run in double precision."""
     reachable: frozenset[Feature] = frozenset()
+    """What the forward pass reaches for enough seeds."""
     _known: dict[str, Reference | None] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -124,10 +97,7 @@ class HiddenStates:
     ) -> "HiddenStates":
         """Plan the hidden passes: a round for each seed, and on the first seed one for each of the ``sizes``.
 
-        Parameters
-        ----------
-        parameters
-            Parameters of every hidden pass besides its seed.
+        All of them have these ``parameters`` besides a seed.
 
         Raises
         ------

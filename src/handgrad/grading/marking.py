@@ -12,24 +12,16 @@ __all__ = ["Correctness", "Evidence", "Mark", "Policy", "StepEvidence", "correct
 
 @dataclass(frozen=True)
 class Policy:
-    """The instructor's settings of partial credit and tolerance.
-
-    Attributes
-    ----------
-    partial_shape
-        Share of the points for right values in another shape.
-    partial_invisible
-        Share of the points for a mistake that the loss cannot show.
-    tolerance
-        Largest difference allowed, as a share of the reference's scale.
-    partial_later
-        Share of the points for a value that is right at first and not after more steps.
-    """
+    """The instructor's settings of partial credit and tolerance."""
 
     partial_shape: float = 0.5
+    """Share of the points for right values in another shape."""
     partial_invisible: float = 0.5
+    """Share of the points for a mistake that the loss cannot show."""
     tolerance: float = 1e-4
+    """Largest difference allowed, as a share of the reference's scale."""
     partial_later: float = 0.5
+    """Share of the points for a value that is right at first and not after more steps."""
 
 
 class Correctness(IntEnum):
@@ -51,43 +43,28 @@ def correctness_of(comparison: Comparison | None) -> Correctness:
 
 @dataclass(frozen=True)
 class StepEvidence:
-    """The comparisons of one gradient in one step pass.
-
-    Attributes
-    ----------
-    step
-        With the step gradient: all upstream gradients are random.
-    read
-        With what the chain rule gives from the upstream gradients that the answer reads, all others flowing from the
-        loss; None if the answer is the step gradient, so that this is not asked, or if it would prove nothing.
-    """
+    """The comparisons of one gradient in one step pass."""
 
     step: Comparison | None = None
+    """With the step gradient: all upstream gradients are random."""
     read: Comparison | None = None
+    """With what the chain rule gives from the upstream gradients that the answer reads, all others flowing from the
+    loss; None if the answer is the step gradient, so that this is not asked, or if it would prove nothing."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The comparisons of one gradient in one round of hidden passes.
-
-    Attributes
-    ----------
-    steps
-        The comparisons in the step passes.
-    as_written
-        Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty if a
-        gradient that the answer reads is wrong there, as two mistakes might cancel, or if the step passes decided
-        everything, so that this pass and the helped one were skipped.
-    helped
-        Comparison with the true gradient, with true upstream gradients.
-    shows
-        Each of these two passes, or both together, whose numbers would show any mistake in the gradient.
-    """
+    """The comparisons of one gradient in one round of hidden passes."""
 
     steps: tuple[StepEvidence, ...] = ()
     as_written: tuple[Comparison | None, ...] = ()
+    """Comparisons of the values at the stub's end and at the notebook's end with the true gradient; empty if a gradient
+    that the answer reads is wrong there, as two mistakes might cancel, or if the step passes decided everything, so
+    that this pass and the helped one were skipped."""
     helped: Comparison | None = None
+    """Comparison with the true gradient, with true upstream gradients."""
     shows: tuple[frozenset[str], ...] = ()
+    """Each of these two passes, or both together, whose numbers would show any mistake in the gradient."""
 
 
 Reason = Literal["step", "read", "hidden", "invisible", "wrong"]

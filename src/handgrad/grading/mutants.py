@@ -54,20 +54,10 @@ def mutants(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> list[Mutant]:
-    """Every mutant of one worked solution.
+    """Every mutant of the worked solution ``source``, in which the gradients ``above`` are known.
 
-    Parameters
-    ----------
-    gradient
-        Name of the cell's answer.
-    source
-        The worked solution.
-    above
-        The gradients that are known when the cell runs.
-    shapes
-        Shapes of the tensors that are known when it runs, by name; with them, names of equal shape are swapped too.
-    sizes
-        The integers of the forward pass, by name; with them, names of the same number are swapped too.
+    With the ``shapes`` of the tensors that are known when it runs, names of equal shape are swapped too; with the
+    ``sizes``, the integers of the forward pass, names of the same number.
     """
     tree = ast.parse(source)
     gradients, tensors = set(above), {name.removeprefix("d") for name in above}
@@ -226,7 +216,6 @@ def _further(node: ast.AST, gradients: Collection[str]) -> Iterator[Replacement]
         case ast.Call(func=ast.Name(id="range"), args=[end]):
             yield "loop cut short", ast.Call(node.func, [ast.BinOp(end, ast.Sub(), ast.Constant(1))], [])
         case ast.Call(func=ast.Attribute() as function):
-            yield from _summed_early(node, function)
             yield from _other_calls(node, function)
 
 
@@ -252,8 +241,8 @@ def _on_one_term(sum_: ast.expr, operator: ast.operator, number: ast.expr) -> It
             yield "on one term", ast.BinOp(left, sign, ast.BinOp(right, operator, number))
 
 
-def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
-    """The product of two sums in place of the sum of products."""
+def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
+    """Mistakes in the call of a method, or of a function of torch."""
     match function:
         case ast.Attribute(
             value=ast.BinOp(left=left, op=ast.Mult() | ast.MatMult() as operator, right=right), attr="sum"
@@ -262,10 +251,6 @@ def _summed_early(call: ast.Call, function: ast.Attribute) -> Iterator[Replaceme
                 ast.Call(ast.Attribute(side, "sum", ast.Load()), call.args, call.keywords) for side in (left, right)
             )
             yield "summed early", ast.BinOp(first, operator, second)
-
-
-def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacement]:
-    """Mistakes in the call of a method, or of a function of torch."""
     for kind, others in (("another function", _TWINS), ("last write", _LAST_WRITE)):
         if function.attr in others:
             renamed = ast.Attribute(function.value, others[function.attr], ast.Load())

@@ -17,23 +17,16 @@ class Pass:
     """One run of a submission's cells.
 
     Every pass has its own parameters, so that a reference sent in one pass is useless in another.
-
-    Attributes
-    ----------
-    kind
-        What is set in it, and what is collected.
-    round
-        The round that it belongs to; 0 for the visible pass.
-    parameters
-        What it sets after the parameters cell.
-    part
-        Number of a step pass in its round: there is more than one if no scales make all branches visible at once.
     """
 
     kind: Kind
+    """What is set in it, and what is collected."""
     round: int
+    """The round that it belongs to; 0 for the visible pass."""
     parameters: Mapping[str, Any]
+    """What it sets after the parameters cell."""
     part: int = 1
+    """Number of a step pass in its round: there is more than one if no scales make all branches visible at once."""
 
     @property
     def name(self) -> str:

@@ -43,13 +43,13 @@ class PlainChecks:
     def for_submission(self, submission: Submission, cells: Sequence[PlainCell], seeds: Sequence[int]) -> Self:
         """The same checks; if a cell is more than plain, with upstream gradients for the submission alone.
 
-        They are drawn from its cells, with the course's ``seeds`` as the key. Plain cells cannot get at what another
-        submission passes on.
+        They are drawn from its cells, with the course's ``seeds`` as the key, so that what another submission passes on
+        is wrong here. Plain cells cannot get at it.
         """
         if _are_whole(submission, cells):
             return self
         seed = secret_seed(seeds[0], "plain", *(cell.source for cell in submission.cells))
-        return replace(self, state=self.state.redrawn(seed))
+        return replace(self, state=replace(self.state, reference=self.state.reference.redrawn(seed)))
 
     def cells(self, submission: Submission) -> list[PlainCell]:
         """The plain statements of a submission's cells; its locked ones, which are the exercise's, are whole."""

@@ -25,24 +25,14 @@ Answers = Mapping[str, torch.Tensor | None]
 
 @dataclass(frozen=True)
 class Redrawing:
-    """The step pass in which upstream gradients are drawn again.
-
-    Attributes
-    ----------
-    reference
-        The reference of the pass.
-    facts
-        The facts of the exercise.
-    tolerance
-        Largest difference, as a share of the largest value.
-    run
-        Runs the submission in this pass with other upstream gradients, and gives the answers; None if it did not end.
-    """
+    """The step pass in which upstream gradients are drawn again."""
 
     reference: Reference
     facts: ForwardFacts
     tolerance: float
+    """Largest difference, as a share of the largest value."""
     run: Callable[[Mapping[str, torch.Tensor]], Answers | None]
+    """Runs the submission in this pass with other upstream gradients, and gives the answers; None if it did not end."""
 
     def diagnoses(self, gradients: Sequence[str], before: Answers) -> dict[str, Diagnosis]:
         """What is wrong in ``gradients``, whose answers in this pass were ``before``; only where it is found."""

@@ -1,7 +1,7 @@
 """Run the passes of one submission in child processes, and collect the results."""
 
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from handgrad.exercise.exercise import Exercise
 from handgrad.grading.passes import ATTEMPTS, Pass
 from handgrad.notebook.execution import CellError
 from handgrad.sandbox.child_client import ChildClient
@@ -18,7 +19,7 @@ from handgrad.sandbox.sandbox import Sandbox
 from handgrad.submission.plain_code import PlainCell
 from handgrad.submission.submission import Submission
 
-__all__ = ["AnswerPair", "PassResults", "run_passes"]
+__all__ = ["AnswerPair", "PassResults", "run_of", "run_passes"]
 
 
 class AnswerPair(NamedTuple):
@@ -30,42 +31,26 @@ class AnswerPair(NamedTuple):
 
 @dataclass
 class PassResults:
-    """The results of one submission's passes.
-
-    Attributes
-    ----------
-    submission
-        The submission with the cells that ran.
-    passes
-        The planned passes, in order; the first is the visible one.
-    limits
-        The limits of the submission.
-    results
-        The last attempt at each pass, by its name.
-    answers
-        The answers by pass and gradient.
-    skipped
-        The names of the passes that were not needed.
-    probing
-        The gradients whose cells tried values near one of the forward pass.
-    deaths
-        The cells that ended their process, by index, and how.
-    slow
-        Those of them that timed out in the visible pass only, which may take longer than the others.
-    out_of_time
-        Whether the time of the submission was used up before the last pass.
-    """
+    """The results of one submission's passes."""
 
     submission: Submission
     passes: Sequence[Pass]
+    """The planned passes, in order; the first is the visible one."""
     limits: Limits
     results: dict[str, PassResult] = field(default_factory=dict)
+    """The last attempt at each pass, by its name."""
     answers: dict[str, dict[str, AnswerPair]] = field(default_factory=dict)
+    """The answers by pass and gradient."""
     skipped: set[str] = field(default_factory=set)
+    """The names of the passes that were not needed."""
     probing: set[str] = field(default_factory=set)
+    """The gradients whose cells tried values near one of the forward pass."""
     deaths: dict[int, Death] = field(default_factory=dict)
+    """The cells that ended their process, by index, and how."""
     slow: set[int] = field(default_factory=set)
+    """Those of them that timed out in the visible pass only, which may take longer than the others."""
     out_of_time: bool = False
+    """Whether the time of the submission was used up before the last pass."""
 
     def pair(self, pass_: Pass, gradient: str) -> AnswerPair:
         """The answers for ``gradient`` in one pass."""
@@ -150,12 +135,10 @@ def run_passes(
     passes: Sequence[Pass],
     reference: Callable[[Pass, str], torch.Tensor],
     *,
-    givens: Mapping[str, str] | None = None,
-    values: Container[str] = (),
-    scalars: Sequence[str] = (),
-    is_needed: Callable[[Pass, PassResults], bool] = lambda pass_, results: True,
-    seconds: float | None = None,
-    plain: tuple[Pass, Sequence[PlainCell]] | None = None,
+    run_of: Callable[[Pass], Run],
+    is_needed: Callable[[Pass, PassResults], bool],
+    seconds: float | None,
+    plain: tuple[Pass, Sequence[PlainCell]] | None,
 ) -> PassResults:
     """Run the passes of ``submission``, in order.
 
@@ -166,19 +149,15 @@ def run_passes(
     ----------
     reference
         The gradient that replaces an answer in a pass once that answer has been collected, or that is given.
-    givens
-        The gradients that are set before the first cell of every pass, each with its tensor (default: none).
-    values
-        Answers that are not gradients: nothing replaces them.
-    scalars
-        The gradients of the shape (): a number is as good as a tensor.
+    run_of
+        What a pass runs, and what it collects: :func:`run_of`.
     is_needed
         Whether a pass can change anything, after the results of those before it.
     seconds
-        How long the passes may take together (default: as the limits say).
+        How long the passes may take together; None: as the limits say.
     plain
         A pass that runs before all others, and the plain statements of each cell: no other code of the submission has
-        run in its process by then.
+        run in its process by then. None if there is none.
 
     Raises
     ------
@@ -192,9 +171,8 @@ def run_passes(
         child: ChildClient | None = None
         if plain is not None:
             pass_, cells = plain
-            run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
             child, found = _run_plain(
-                sandbox, stack, run, cells, submission=submission, reference=partial(reference, pass_)
+                sandbox, stack, run_of(pass_), cells, submission=submission, reference=partial(reference, pass_)
             )
             results.answers[pass_.name] = {name: answer for name, (answer, _) in found.items()}
             results.probing = {name for name, (_, is_probing) in found.items() if is_probing}
@@ -218,7 +196,7 @@ def run_passes(
                     child = stack.enter_context(sandbox.child(sources))
                     # the start of the child, which may be a fresh interpreter, is not the submission's time
                     end += time.monotonic() - started
-                run = _run(pass_, submission, sandbox.limits, givens=givens or {}, values=values, scalars=scalars)
+                run = run_of(pass_)
                 result = child.run(run, lambda gradient, pass_=pass_: reference(pass_, gradient), left)  # type: ignore[misc]
                 results.keep(pass_, result)
                 if result.death is None:
@@ -287,20 +265,14 @@ def _moved(run: Run, places: Mapping[int, int]) -> Run:
     return replace(run, cells=tuple(places.values()), collect=collect, put_back=put_back)
 
 
-def _run(
-    pass_: Pass,
-    submission: Submission,
-    limits: Limits,
-    *,
-    givens: Mapping[str, str],
-    values: Container[str],
-    scalars: Sequence[str],
-) -> Run:
-    stubs, cells = submission.stub_indices(), submission.cells
+def run_of(pass_: Pass, submission: Submission, exercise: Exercise, limits: Limits, scalars: Sequence[str]) -> Run:
+    """What a pass runs of a submission, and what it collects; of the ``scalars``, a number is as good as a tensor."""
+    stubs, cells, values = submission.stub_indices(), submission.cells, {check.gradient for check in exercise.values}
     last = len(cells)
     # the outputs of locked cells at the end, such as plots, are shown for the visible pass only
     while pass_.kind != "visible" and last and cells[last - 1].locked and not cells[last - 1].gradients:
         last -= 1
+    # nothing replaces an answer that is not a gradient
     collected = {
         index: tuple(name for name in cell.gradients if not (pass_.helps and name in values))
         for index, cell in enumerate(cells)
@@ -310,7 +282,7 @@ def _run(
         cells=tuple(range(last)),
         collect={index: names for index, names in collected.items() if names},
         at_end=() if pass_.helps else tuple(stubs),
-        givens=givens,
+        givens=exercise.given_gradients,
         scalars=tuple(scalars),
         help=pass_.helps,
         outputs=pass_.kind == "visible",

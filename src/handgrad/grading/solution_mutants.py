@@ -65,12 +65,7 @@ _CHANGES = {
 class SolutionMutants:
     """The mutants of an exercise's worked solutions, by gradient; empty for a gradient whose solution is not known.
 
-    Parameters
-    ----------
-    exercise
-        The exercise, with its worked solutions; a release has none.
-    references
-        The reference of each pass, by its name.
+    A release has no worked solutions. The ``references`` are by the name of their pass.
     """
 
     def __init__(self, exercise: Exercise, references: Mapping[str, Reference]) -> None:

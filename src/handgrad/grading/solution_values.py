@@ -16,42 +16,37 @@ import torch
 from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise
 from handgrad.exercise.reference import run_locked
+from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.tensor_bytes import pack_tensor
 from handgrad.grading.passes import Pass, plan_values
 from handgrad.notebook import execution
 
-__all__ = ["ROUNDING", "TOLERANCE", "SolutionValues", "passes_of", "record"]
+__all__ = ["ROUNDING", "TOLERANCE", "SolutionValues", "passes_of", "record", "run_solution"]
 
 
 @dataclass(frozen=True)
 class SolutionValues:
-    """The values of an exercise for one parameter set, before and after the worked solution.
-
-    Attributes
-    ----------
-    before
-        The floating-point tensors that the locked cells before the first stub leave.
-    after
-        The same after the solution has run, and those that it makes.
-    """
+    """The values of an exercise for one parameter set, before and after the worked solution."""
 
     before: Mapping[str, torch.Tensor]
+    """The floating-point tensors that the locked cells before the first stub leave."""
     after: Mapping[str, torch.Tensor]
+    """The same after the solution has run, and those that it makes."""
 
     @classmethod
-    def of(cls, exercise: Exercise, pass_: Pass) -> Self:
-        """The values of ``exercise`` in a pass: the solution is run, or, for a release, the recorded values are used.
+    def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
+        """The values of ``exercise``: the solution is run, or, for a release, the recorded values are used.
 
         Raises
         ------
         ExerciseError
             A cell raises, or the solution changes no value of a stub.
         """
-        namespace = run_locked(exercise, pass_.parameters)
+        namespace = run_locked(exercise, parameters)
         before = _tensors(namespace)
-        known = [recorded.values for recorded in exercise.recorded if recorded.parameters == pass_.parameters]
+        known = [recorded.values for recorded in exercise.recorded if recorded.parameters == parameters]
         if not known:
-            _run_solution(exercise, namespace)
+            run_solution(exercise, namespace)
         values = cls(before, known[0] if known else _tensors(namespace))
         values._validate(exercise)
         return values
@@ -69,18 +64,16 @@ class SolutionValues:
 
     def moves(self, name: str) -> bool:
         """Whether the solution changes ``name`` by more than rounding, or makes it."""
-        return self.change(name) > ROUNDING * float(self.after[name].abs().max())
+        return scale_of(self.change(name)) > ROUNDING * scale_of(self.after[name])
 
-    def change(self, name: str) -> float:
-        """Largest absolute change of ``name`` by the solution; for a new tensor its largest absolute value."""
+    def change(self, name: str) -> torch.Tensor:
+        """What the solution adds to ``name``; a new tensor, or one of another shape, as a whole."""
         value, start = self.after[name], self.before.get(name)
-        if start is not None and start.shape == value.shape:
-            value = value - start
-        return float(value.abs().max()) if value.numel() else 0.0
+        return value - start if start is not None and start.shape == value.shape else value
 
     def scale(self, name: str) -> float:
-        """The scale of comparisons with ``name``: its change, if that is more than rounding."""
-        return max(self.change(name), ROUNDING / TOLERANCE * float(self.after[name].abs().max()))
+        """The scale of comparisons with ``name``: its largest change, if that is more than rounding."""
+        return max(scale_of(self.change(name)), ROUNDING / TOLERANCE * scale_of(self.after[name]))
 
 
 TOLERANCE = 2e-4
@@ -101,7 +94,7 @@ def _tensors(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     }
 
 
-def _run_solution(exercise: Exercise, namespace: dict[str, Any]) -> None:
+def run_solution(exercise: Exercise, namespace: dict[str, Any]) -> None:
     """Run the instructor's stubs as the sandbox runs a student's: without autograd."""
     with chdir(exercise.directory), torch.no_grad(), torch.random.fork_rng(devices=()), execution.captured():
         # random numbers drawn without a generator are those of the sandbox
@@ -126,18 +119,13 @@ def passes_of(exercise: Exercise, seeds: Sequence[int], sizes: Sequence[Mapping[
 
 
 def record(exercise: Exercise) -> list[dict[str, Any]]:
-    """The solution's values as plain data for a release; the seed depends on the exercise only.
+    """The solution's values as plain data for a release; an ExerciseError if it cannot be run.
 
-    Raises
-    ------
-    ExerciseError
-        The solution cannot be run.
+    The seed depends on the exercise only.
     """
     passes = passes_of(exercise, [int(exercise.digest[:12], 16)], exercise.training.sizes)
-    return [
-        {"parameters": dict(pass_.parameters), "values": _packed(exercise, SolutionValues.of(exercise, pass_))}
-        for pass_ in passes
-    ]
+    runs = [dict(pass_.parameters) for pass_ in passes]
+    return [{"parameters": run, "values": _packed(exercise, SolutionValues.of(exercise, run))} for run in runs]
 
 
 def _packed(exercise: Exercise, values: SolutionValues) -> dict[str, Any]:

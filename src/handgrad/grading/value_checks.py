@@ -15,6 +15,7 @@ from handgrad.exercise.exercise import Check, Exercise
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.parameter_updates import ParameterUpdate, diagnose_update
 from handgrad.grading.diagnosis import death_sentence, raised, tampered
+from handgrad.grading.gradient_checks import not_compared
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, correctness_of, mark, worst
 from handgrad.grading.passes import Pass
 from handgrad.grading.run_passes import PassResults
@@ -33,26 +34,13 @@ Decided = tuple[Outcome, float, str]
 class ValueChecks:
     """The checks of one exercise whose answers are not gradients.
 
-    Parameters
-    ----------
-    exercise
-        The exercise with the values.
-    passes
-        The passes over values.
-    namespace
-        The namespace after the locked cells with the notebook's own parameters; the checks run in it.
-    policy
-        Partial credit.
-
-    Raises
-    ------
-    ExerciseError
-        The exercise cannot be graded.
+    The ``passes`` are those over values. The checks run in ``namespace``, which the locked cells leave with the
+    notebook's own parameters. What cannot be graded is refused: see :meth:`validate`.
     """
 
     def __init__(self, exercise: Exercise, passes: Sequence[Pass], namespace: dict[str, Any], policy: Policy) -> None:
         self.exercise, self.passes, self.namespace, self.policy = exercise, passes, namespace, policy
-        self.solutions = {pass_.name: SolutionValues.of(exercise, pass_) for pass_ in passes}
+        self.solutions = {pass_.name: SolutionValues.of(exercise, pass_.parameters) for pass_ in passes}
         self._cells = {check.id: execution.CompiledCell(check.source, f"<{check.id}>") for check in exercise.values}
         self.validate()
 
@@ -249,11 +237,6 @@ class ValueChecks:
         """
         for check in self.exercise.values:
             self._validate_check(check)
-        for parameter in {name for pass_ in self.passes for name in pass_.parameters} - self.namespace.keys():
-            raise ExerciseError(
-                f"{self.exercise.name}: a hidden pass sets {parameter!r}, which the parameters cell does not."
-                + closest(parameter, self.namespace)
-            )
         if self.passes and not self._depends_on_the_seed():
             raise ExerciseError(
                 f"{self.exercise.name}: every value is the same for all seeds, so pasted numbers would be "
@@ -263,11 +246,7 @@ class ValueChecks:
     def _validate_check(self, check: Check) -> None:
         name, tensor = self.exercise.name, self.namespace.get(check.gradient.removeprefix("d"))
         if check.gradient.startswith("d") and isinstance(tensor, torch.Tensor) and tensor.requires_grad:
-            own = check.gradient.removeprefix("d")
-            raise ExerciseError(
-                f"{name}: {check.id} does not compare {check.gradient}: "
-                f"it must say cmp({own!r}, {check.gradient}, {own})."
-            )
+            raise not_compared(self.exercise, check)
         values = self.solutions[self.passes[-1].name].after
         if not self._is_compared(check) and not check.is_whole:
             raise ExerciseError(
@@ -290,7 +269,7 @@ class ValueChecks:
         if self.exercise.recorded:
             # a release cannot compute other values; the course that recorded these has checked it
             return True
-        other = SolutionValues.of(self.exercise, Pass(first.kind, first.round, {**first.parameters, "seed": 0}))
+        other = SolutionValues.of(self.exercise, {**first.parameters, "seed": 0})
         return any(
             not torch.equal(value, other.after[name]) for name, value in self.solutions[first.name].after.items()
         )

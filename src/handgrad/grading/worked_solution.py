@@ -22,18 +22,10 @@ def namespaces_before(
     gradients: Mapping[str, torch.Tensor],
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, dict[str, Any]]:
-    """For each of the ``solutions`` the namespace in which its cell runs, if the upstream gradients are these.
+    """For each of the ``solutions``, the sources of the stubs in order, the namespace in which its cell runs.
 
-    Parameters
-    ----------
-    solutions
-        The source of each stub, in order.
-    namespace
-        The namespace of the forward pass.
-    gradients
-        The gradient of each tensor; answers that are not gradients come from the solutions.
-    dtype
-        The default dtype.
+    ``namespace`` is that of the forward pass, ``gradients`` has the upstream gradient of each tensor; answers that are
+    not gradients come from the solutions.
     """
     current = {name: plain(value) for name, value in namespace.items()}
     before: dict[str, dict[str, Any]] = {}

@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from handgrad.report.class_summary import Example, max_score_of, score_of
+from handgrad.report.class_summary import max_score_of, score_of
 from handgrad.report.pages import ClassContext
 from handgrad.report.records import Diagnosis, Report, ScoreEntry, Verdict
 
@@ -58,11 +58,7 @@ def without_names(
         key: [example for example in found if example.count >= COMMON and not words & words_of([example.source])]
         for key, found in context.examples.items()
     }
-    return numbered, ClassContext(context.graph, unnamed, _some(examples), is_anonymous=True)
-
-
-def _some(examples: Mapping[tuple[str, str], Sequence[Example]]) -> dict[tuple[str, str], Sequence[Example]]:
-    return {key: found for key, found in examples.items() if found}
+    return numbered, ClassContext(context.graph, unnamed, examples, is_anonymous=True)
 
 
 def _sentences(verdict: Verdict) -> tuple[str, str] | None:

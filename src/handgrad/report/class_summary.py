@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from statistics import StatisticsError, correlation, mean, median, mode
+from statistics import StatisticsError, correlation, mean, mode
 
 from handgrad.report.names import called, few
-from handgrad.report.records import NEEDS_REVIEW, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
+from handgrad.report.records import NEEDS_REVIEW, Diagnosis, Outcome, Report, ReportOutcome, ScoreEntry, Verdict
 from handgrad.report.wording import LOOKS, clean, headline, number, one_line
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "max_score_of",
     "resubmitted",
     "score_of",
+    "scored_by_hand",
     "summarise",
 ]
 
@@ -57,44 +59,22 @@ class GradientSummary:
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """The summary of a class's reports.
-
-    Attributes
-    ----------
-    outcomes
-        Reports by outcome.
-    scores
-        Scores of the graded submissions only, from the gradebook: missing and unreadable ones are counted, not
-        averaged.
-    max_score
-        Points that can be earned.
-    perfect
-        Graded submissions in which every check passed.
-    gradients
-        In the order of the checks.
-    given_up
-        The gradients from which on students wrote nothing, with the number of students; the most frequent first.
-    needs_review
-        Student and reason of every submission that needs manual review.
-    """
+    """The summary of a class's reports."""
 
     outcomes: Mapping[ReportOutcome, int]
+    """Reports by outcome."""
     scores: tuple[float, ...]
+    """Scores of the graded submissions only, from the gradebook: missing and unreadable ones are counted, not
+    averaged."""
     max_score: float
     perfect: int
+    """Graded submissions in which every check passed."""
     gradients: tuple[GradientSummary, ...]
+    """In the order of the checks."""
     given_up: tuple[tuple[str, int], ...]
+    """The gradients from which on students wrote nothing, with the number of students; the most frequent first."""
     needs_review: tuple[tuple[str, str], ...]
-
-    @property
-    def mean(self) -> float | None:
-        """Mean score; None if nothing was graded."""
-        return mean(self.scores) if self.scores else None
-
-    @property
-    def median(self) -> float | None:
-        """Median score; None if nothing was graded."""
-        return median(self.scores) if self.scores else None
+    """Student and reason of every submission that needs manual review."""
 
 
 def summarise(
@@ -169,7 +149,7 @@ def attention(report: Report, entry: ScoreEntry | None = None) -> str:
         return f"{'; '.join(said)}: read the code before you publish the score."
     if entry and entry.waiting:
         if entry.by_hand:
-            cells = ", ".join(_cells(report, entry))
+            cells = ", ".join(scored_by_hand(report, entry))
             return f"It was graded again after manual scoring ({cells}): check whether that score is still right."
         return "The gradebook has a cell of it that needs manual grading."
     return ""
@@ -191,7 +171,7 @@ def changed(report: Report, entry: ScoreEntry | None) -> str:
     """How a score was changed after handgrad gave it; empty if it was not."""
     if entry is None:
         return ""
-    changes = [f"by hand: {', '.join(_cells(report, entry))}"] if entry.by_hand else []
+    changes = [f"by hand: {', '.join(scored_by_hand(report, entry))}"] if entry.by_hand else []
     if entry.penalty:
         changes.append(f"late: {number(entry.penalty)} point{'' if entry.penalty == 1 else 's'} off")
     if report.outcome == "graded" and abs(entry.final - report.score) > 1e-9:
@@ -225,7 +205,7 @@ def resubmitted(first: Report, now: Report) -> str:
     return "; ".join(parts)
 
 
-def _cells(report: Report, entry: ScoreEntry) -> list[str]:
+def scored_by_hand(report: Report, entry: ScoreEntry) -> list[str]:
     """The gradients whose cells were scored by hand."""
     gradients = {verdict.id: verdict.gradient for verdict in report.checks}
     return [one_line(gradients.get(cell, cell)) for cell in entry.by_hand]
@@ -253,19 +233,13 @@ def grouped(report: Report, names: int) -> str:
 
 @dataclass(frozen=True)
 class Item:
-    """The item statistics of one gradient.
-
-    Attributes
-    ----------
-    difficulty
-        Mean share of its points, 0 to 1: the smaller, the harder.
-    discrimination
-        Correlation of its points with the points of all other gradients, -1 to 1; None for fewer than ten submissions,
-        or if all have the same points.
-    """
+    """The item statistics of one gradient."""
 
     difficulty: float
+    """Mean share of its points, 0 to 1: the smaller, the harder."""
     discrimination: float | None
+    """Correlation of its points with the points of all other gradients, -1 to 1; None for fewer than ten submissions,
+    or if all have the same points."""
 
 
 def items(reports: Sequence[Report]) -> dict[str, Item]:
@@ -284,13 +258,11 @@ def items(reports: Sequence[Report]) -> dict[str, Item]:
 
 
 def _correlation(shares: Sequence[float], others: Sequence[float]) -> float | None:
-    if len(shares) < FEWEST:
-        return None
-    try:
-        return correlation(shares, others)
-    except StatisticsError:
-        # all values are the same
-        return None
+    if len(shares) >= FEWEST:
+        # raised if all values are the same
+        with suppress(StatisticsError):
+            return correlation(shares, others)
+    return None
 
 
 @dataclass(frozen=True)
@@ -316,19 +288,18 @@ class CommonMistake:
     students: tuple[str, ...]
 
 
-def find_common_mistakes(reports: Sequence[Report], most: int = MOST) -> tuple[CommonMistake, ...]:
+def find_common_mistakes(reports: Sequence[Report]) -> tuple[CommonMistake, ...]:
     """The recognised mistakes in gradients that did not pass, the most frequent first."""
-    students: dict[tuple[str, str], list[str]] = {}
-    texts: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    made: dict[tuple[str, str], list[tuple[str, Diagnosis]]] = {}
     for report in reports:
         for verdict in report.checks:
-            diagnosis = verdict.diagnosis
-            if diagnosis and verdict.outcome != "passed":
-                key = diagnosis.mistake, verdict.gradient
-                students.setdefault(key, []).append(report.student)
-                text = diagnosis.cell, clean(diagnosis.what), clean(diagnosis.advice)
-                texts.setdefault(key, []).append(text)
-    frequent = sorted(students, key=lambda key: -len(students[key]))[:most]
-    return tuple(
-        CommonMistake(one_line(key[0]), one_line(key[1]), *mode(texts[key]), tuple(students[key])) for key in frequent
-    )
+            if verdict.diagnosis and verdict.outcome != "passed":
+                key = verdict.diagnosis.mistake, verdict.gradient
+                made.setdefault(key, []).append((report.student, verdict.diagnosis))
+    found = []
+    for (mistake, gradient), those in sorted(made.items(), key=lambda item: -len(item[1]))[:MOST]:
+        texts = mode((each.cell, clean(each.what), clean(each.advice)) for _, each in those)
+        found.append(
+            CommonMistake(one_line(mistake), one_line(gradient), *texts, tuple(student for student, _ in those))
+        )
+    return tuple(found)

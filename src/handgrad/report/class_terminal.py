@@ -1,6 +1,7 @@
 """A class as text for a terminal: its table, its look-alikes, and what a dry run would change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean, median
 
 from rich.cells import cell_len
 from rich.padding import Padding
@@ -8,8 +9,16 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from handgrad.report.class_summary import ClassSummary, changed, grouped, max_score_of, score_of, summarise
-from handgrad.report.names import alike, alike_sentence, called, shown
+from handgrad.report.class_summary import (
+    ClassSummary,
+    changed,
+    grouped,
+    max_score_of,
+    score_of,
+    scored_by_hand,
+    summarise,
+)
+from handgrad.report.names import alike, alike_sentence, called, few, shown
 from handgrad.report.records import GradeChange, Report, ReportOutcome, ScoreEntry
 from handgrad.report.term import Term
 from handgrad.report.terminal import new_console, text_of
@@ -26,6 +35,8 @@ LONGEST_NAME = 24
 """Columns of a student's id in the class table."""
 ABSENT = 20
 """Students who have not handed in that are named."""
+GRADIENTS = 3
+"""Gradients that are named of a submission in a dry run."""
 
 
 _REPORT_MARKS: Mapping[ReportOutcome, str] = {"graded": "", "unreadable": "!", "not-submitted": "○", "not-graded": "!"}
@@ -59,24 +70,19 @@ def class_table(
     for line in _figures(reports, names, summary):
         console.print(Text(line))
     if absent:
-        named = ", ".join(called(student, names) for student in absent[:ABSENT])
-        more = f" and {len(absent) - ABSENT} more" if len(absent) > ABSENT else ""
-        console.print(Text(f"Not handed in ({len(absent)}): {named}{more}."))
-    if unmatched:
-        console.print()
-        console.print(Text(f"Not as in the roster ({len(unmatched)}):", "bold"))
-        for sentence in unmatched:
-            console.print(Padding(Text(sentence), (0, 0, 0, 2)))
-    if summary.needs_review:
-        console.print()
-        console.print(Text(f"Needs manual review ({len(summary.needs_review)}):", "bold"))
-        for student, reason in summary.needs_review:
-            console.print(Padding(Text(f"{student or 'no name'}: {reason}"), (0, 0, 0, 2)))
-    if groups := alike(report.student for report in reports):
-        console.print()
-        console.print(Text(f"Names that look the same ({len(groups)}):", "bold"))
-        for group in groups:
-            console.print(Padding(Text(alike_sentence(group)), (0, 0, 0, 2)))
+        named = few((called(student, names) for student in absent), ABSENT)
+        console.print(Text(f"Not handed in ({len(absent)}): {named}."))
+    look_alikes = alike(report.student for report in reports)
+    for title, sentences in (
+        ("Not as in the roster", unmatched),
+        ("Needs manual review", [f"{student or 'no name'}: {reason}" for student, reason in summary.needs_review]),
+        ("Names that look the same", [alike_sentence(group) for group in look_alikes]),
+    ):
+        if sentences:
+            console.print()
+            console.print(Text(f"{title} ({len(sentences)}):", "bold"))
+            for sentence in sentences:
+                console.print(Padding(Text(sentence), (0, 0, 0, 2)))
     return text_of(console)
 
 
@@ -138,11 +144,11 @@ def _figures(reports: Sequence[Report], names: Mapping[str, str], summary: Class
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.outcomes.items()))
     students = f"{len(reports)} submission{'' if len(reports) == 1 else 's'}"
     texts = [f"{students}: {outcomes}." if outcomes else f"{students}."]
-    if summary.mean is not None and summary.median is not None:
+    if scores := summary.scores:
         texts.append(
-            f"Scores of the {len(summary.scores)} graded: mean {summary.mean:.1f}, "
-            f"median {number(summary.median)}, lowest {number(min(summary.scores))}, "
-            f"highest {number(max(summary.scores))}, of {number(summary.max_score)}; {summary.perfect} with all passed."
+            f"Scores of the {len(scores)} graded: mean {mean(scores):.1f}, median {number(median(scores))}, lowest "
+            f"{number(min(scores))}, highest {number(max(scores))}, of {number(summary.max_score)}; {summary.perfect} "
+            "with all passed."
         )
     hardest = sorted(summary.gradients, key=lambda gradient: gradient.share("right"))[:3]
     named = [
@@ -156,8 +162,7 @@ def _figures(reports: Sequence[Report], names: Mapping[str, str], summary: Class
         if report.solution_cells
     ]
     if copies:
-        more = f" and {len(copies) - COPIES} more" if len(copies) > COPIES else ""
-        texts.append(f"Hold the instructor's own solution cells (how many): {', '.join(copies[:COPIES])}{more}.")
+        texts.append(f"Hold the instructor's own solution cells (how many): {few(copies, COPIES)}.")
     return texts
 
 
@@ -171,16 +176,16 @@ def term_table(term: Term, *, width: int | None = None) -> str:
     for title in ("assignment", "with a score", "mean", "median", "of"):
         table.add_column(title, justify="left" if title == "assignment" else "right")
     for assignment in term.assignments:
-        mean, median = assignment.mean or 0.0, assignment.median or 0.0
-        figures = (str(len(assignment.scores)), f"{mean:.1f}", number(median), number(assignment.max_score))
+        scores = list(assignment.scores.values()) or [0.0]
+        middle = f"{mean(scores):.1f}", number(median(scores))
+        figures = (str(len(assignment.scores)), *middle, number(assignment.max_score))
         table.add_row(*map(Text, (one_line(assignment.name), *figures)))
     console.print(table)
     console.print()
     console.print(Text(f"{len(term.students)} students."))
     again = [f"{found.mistake} ({found.again})" for found in term.returning if found.again]
     if again:
-        more = f" and {len(again) - COPIES} more" if len(again) > COPIES else ""
-        console.print(Text(f"Mistakes that students made again (how many): {', '.join(again[:COPIES])}{more}."))
+        console.print(Text(f"Mistakes that students made again (how many): {few(again, COPIES)}."))
     return text_of(console)
 
 
@@ -201,7 +206,7 @@ def dry_run_table(changes: Sequence[GradeChange], *, width: int | None = None) -
                 _score_text(change.before, change.entry),
                 _score_text(change.after, change.entry_after),
                 Text(change.reason or "its late penalty has changed"),
-                Text("; ".join(filter(None, (_named(change.gradients()), *_notes_of(change))))),
+                Text("; ".join(_notes_of(change))),
             )
         console.print(table)
         console.print()
@@ -235,15 +240,16 @@ def _penalties(change: GradeChange) -> tuple[float, float]:
 
 
 def _notes_of(change: GradeChange) -> Iterator[str]:
+    """The first gradients that change, and what else there is to know."""
+    if gradients := change.gradients():
+        yield few((f"{name} ({old} -> {new})" for name, (old, new) in gradients.items()), GRADIENTS)
     was, would_be = _penalties(change)
     if abs(was - would_be) > 1e-9:
         yield f"late penalty {number(was)} -> {number(would_be)}"
     if change.after.outcome != "graded" and change.entry and change.entry.is_scored:
         yield f"it is {change.after.outcome}, so the earlier score stays"
     if change.entry and change.entry.by_hand:
-        gradients = {verdict.id: verdict.gradient for verdict in change.after.checks}
-        cells = ", ".join(gradients.get(cell, cell) for cell in change.entry.by_hand)
-        yield f"the manual score of {cells} stays"
+        yield f"the manual score of {', '.join(scored_by_hand(change.after, change.entry))} stays"
 
 
 def _score_text(report: Report | None, entry: ScoreEntry | None) -> str:
@@ -252,13 +258,6 @@ def _score_text(report: Report | None, entry: ScoreEntry | None) -> str:
     if score is None:
         return report.outcome if report else "-"
     return out_of(score, max_score_of(report, entry))
-
-
-def _named(gradients: Mapping[str, tuple[str, str]], most: int = 3) -> str:
-    """The first few gradients, each with its outcome before and after."""
-    shown = [f"{name} ({old} -> {new})" for name, (old, new) in list(gradients.items())[:most]]
-    more = len(gradients) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 Pair = tuple[tuple[str, str], Mapping[str, tuple[str, str, int]]]

@@ -54,61 +54,38 @@ color:inherit!important;text-decoration:none!important;-webkit-print-color-adjus
 @@ a:hover,@@ a:focus-visible{{outline:2px solid;outline-offset:2px}}
 """.replace("@@", ".handgrad-graph").replace("\n", "")
 """Every graph in one column."""
-# one element more than in the style above: that of another graph may come later, and would win
 _IN_ROWS = f"""
 @@ li{{position:absolute;left:0;top:0;width:var(--w,{WIDTH:.0f}px);height:{HEIGHT:.0f}px}}
 @@ li>*{{display:flex;padding:0 5px}}
 @@ b{{font-size:var(--size,{NAME:.0f}px)}}
-"""
-_IN_THIS_LAYOUT = """
-@@{max-width:WIDTHpx;height:var(--hN);--sBEFORE:none;--sN:block}
-@@ li{margin:var(--N)!important}
-"""
+""".replace("\n", "")
 
 
 @dataclass(frozen=True)
 class Node:
-    """The content of a tensor's box.
-
-    Attributes
-    ----------
-    middle, lowest
-        The lines below the tensor's name.
-    title
-        The tooltip; empty for none.
-    paint
-        CSS of its frame and background.
-    kind
-        Its class; empty for none.
-    data
-        HTML attributes of the whole item, which then has the tensor's name in ``data-tensor`` too.
-    link
-        The target of a click; empty for none.
-    """
+    """The content of a tensor's box."""
 
     middle: str
+    """The line below the tensor's name."""
     lowest: str
+    """The line below that."""
     title: str = ""
+    """The tooltip; empty for none."""
     paint: str = ""
+    """CSS of its frame and background."""
     kind: str = ""
+    """Its class; empty for none."""
     data: str = ""
+    """HTML attributes of the whole item, which then has the tensor's name in ``data-tensor`` too."""
     link: str = ""
+    """The target of a click; empty for none."""
 
 
 def draw(graph: ForwardGraph, nodes: Mapping[str, Node], *, label: str, order: Sequence[str] = ()) -> str:
-    """The graph as HTML in the text colour of the page.
+    """The graph as HTML in the text colour of the page, with the content of each tensor's box in ``nodes``.
 
-    Parameters
-    ----------
-    graph
-        The graph to draw.
-    nodes
-        For each of its tensors, the content of its box.
-    label
-        What the list is, for screen readers.
-    order
-        The tensors in the order of the notebook, from the loss back: that of the list, as far as each tensor can come
-        after its consumers.
+    ``label`` says what the list is, for screen readers. It is in the ``order`` of the notebook, from the loss back, as
+    far as each tensor can come after its consumers.
     """
     drawing = _drawing(tuple(graph.consumers.items()), graph.leaves, tuple(order))
     return _list(drawing, graph, nodes, label, f"<style>{_STYLE}{drawing.style}</style>")
@@ -143,16 +120,8 @@ def draw_by_part(
 ) -> str:
     """A large graph part by part, each folded under its heading; a part also has the boxes to which its arrows lead.
 
-    Parameters
-    ----------
-    graph, nodes, label
-        As for :func:`draw`.
-    parts
-        The tensors of each part, by its heading, in the order of the notebook.
-    summaries
-        What stands after each heading.
-    opened
-        The headings of the parts that are not folded.
+    ``parts`` has the tensors of each part, by its heading, in the order of the notebook, and ``summaries`` what stands
+    after a heading. The parts ``opened`` are not folded.
     """
     styles, pieces = {_STYLE: None}, []
     for title, names in parts.items():
@@ -169,24 +138,16 @@ def draw_by_part(
 
 @dataclass(frozen=True)
 class _Drawing:
-    """All of a graph but its texts and colours.
-
-    Attributes
-    ----------
-    style
-        Where its boxes are in rows, which :data:`_STYLE` has to precede.
-    start
-        Its HTML up to the list.
-    places
-        For each tensor, in the order of the list, the style of its item.
-    widths
-        For each tensor the width of its box, in pixels: the narrowest of all layouts.
-    """
+    """All of a graph but its texts and colours."""
 
     style: str
+    """Where its boxes are in rows, which :data:`_STYLE` has to precede."""
     start: str
+    """Its HTML up to the list."""
     places: Mapping[str, str]
+    """For each tensor, in the order of the list, the style of its item."""
     widths: Mapping[str, float]
+    """For each tensor the width of its box, in pixels: the narrowest of all layouts."""
 
 
 @lru_cache(maxsize=64)
@@ -210,17 +171,11 @@ def _drawing(
 
 def _style(number: int, layout: Layout, scope: str) -> str:
     """The style of a layout in rows, where the page is wide enough for it; the first has what others have too."""
-    text = (_IN_ROWS if number == 1 else "") + _IN_THIS_LAYOUT
-    values = {
-        "WIDTH": f"{layout.width:.0f}",
-        "BEFORE": str(number - 1),
-        "N": str(number),
-        "@@": f"div.{scope}",
-        "\n": "",
-    }
-    for name, value in values.items():
-        text = text.replace(name, value)
-    return f"@container (min-width:{layout.width:.0f}px){{{text}}}"
+    width, text = f"{layout.width:.0f}px", _IN_ROWS if number == 1 else ""
+    text += f"@@{{max-width:{width};height:var(--h{number});--s{number - 1}:none;--s{number}:block}}"
+    text += f"@@ li{{margin:var(--{number})!important}}"
+    # one element more than in the style above: that of another graph may come later, and would win
+    return f"@container (min-width:{width}){{{text.replace('@@', f'div.{scope}')}}}"
 
 
 def _places(name: str, rows: Sequence[Layout], width: float) -> str:

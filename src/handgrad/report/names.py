@@ -35,16 +35,13 @@ def is_hidden(sign: str) -> bool:
     )
 
 
-def _escaped(sign: str) -> str:
-    """The escape sequence of a character, as Python writes it."""
-    return sign.encode("unicode_escape").decode()
-
-
 def printable(text: str) -> str:
     """``text`` with an escape sequence of Python for each hidden character, except for ends of lines."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(sign) if sign != "\n" and is_hidden(sign) else sign for sign in text)
+    return "".join(
+        sign.encode("unicode_escape").decode() if sign != "\n" and is_hidden(sign) else sign for sign in text
+    )
 
 
 def shown(name: str) -> str:

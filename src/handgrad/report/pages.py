@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from html import escape
 from importlib.resources import files
 from itertools import groupby, pairwise
-from statistics import mean
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from handgrad.report import wording
@@ -29,7 +29,7 @@ from handgrad.report.class_summary import (
 from handgrad.report.graph import Node, draw, draw_by_part
 from handgrad.report.names import alike, alike_sentence, called, shown
 from handgrad.report.parts import FOLDED_FROM, by_part, verdicts_by_part
-from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict
+from handgrad.report.records import AcceptedAnswer, ForwardGraph, Report, ScoreEntry, Verdict, final_score
 from handgrad.report.term import Term
 from handgrad.report.wording import KINDS, LOOKS, isolation, lecture_line, number, one_line, part_progress
 
@@ -57,42 +57,28 @@ class Links:
 
 @dataclass(frozen=True)
 class ClassContext:
-    """What is known of a class besides its reports.
-
-    Attributes
-    ----------
-    graph
-        The exercise's forward graph; None if it is not available.
-    entries
-        The gradebook's entry of each student.
-    examples
-        Cells with a mistake, by the mistake and its gradient.
-    links
-        The links to each student's files.
-    names
-        The students' names by their ids.
-    absent
-        The ids of those who have not handed in.
-    first
-        For each student who handed in again, the report on the first hand-in.
-    accepted
-        The log of accepted answers, the oldest first.
-    unmatched
-        Sentences about hand-ins that are nobody's of the roster.
-    is_anonymous
-        Whether the page is for showing in class: see :func:`.anonymity.without_names`.
-    """
+    """What is known of a class besides its reports."""
 
     graph: ForwardGraph | None = None
+    """The exercise's forward graph; None if it is not available."""
     entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
+    """The gradebook's entry of each student."""
     examples: Mapping[tuple[str, str], Sequence[Example]] = field(default_factory=dict)
+    """Cells with a mistake, by the mistake and its gradient."""
     links: Mapping[str, Links] = field(default_factory=dict)
+    """The links to each student's files."""
     names: Mapping[str, str] = field(default_factory=dict)
+    """The students' names by their ids."""
     absent: Sequence[str] = ()
+    """The ids of those who have not handed in."""
     first: Mapping[str, Report] = field(default_factory=dict)
+    """For each student who handed in again, the report on the first hand-in."""
     accepted: Sequence[AcceptedAnswer] = ()
+    """The log of accepted answers, the oldest first."""
     unmatched: Sequence[str] = ()
+    """Sentences about hand-ins that are nobody's of the roster."""
     is_anonymous: bool = False
+    """Whether the page is for showing in class: see :func:`.anonymity.without_names`."""
 
 
 def class_page(reports: Sequence[Report], title: str, context: ClassContext | None = None) -> str:
@@ -103,18 +89,13 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
     context = context or ClassContext()
     summary = summarise(reports, context.entries, context.names)
     analysis = items(reports)
-    script = _read("class.js")
     return _template("class.html").render(
         title=title,
-        style=_style("page.css", "class.css"),
-        script=script,
-        digest=_digest(script),
         reports=reports,
         context=context,
         summary=summary,
         analysis=analysis,
         mistakes=find_common_mistakes(reports),
-        rates=RATES,
         graph=_class_graph(context.graph, summary, max((report.checks for report in reports), key=len))
         if context.graph and summary.scores
         else "",
@@ -127,28 +108,16 @@ def class_page(reports: Sequence[Report], title: str, context: ClassContext | No
         if context.is_anonymous
         else sum(bool(changed(report, context.entries.get(report.student))) for report in reports),
         named=NAMED,
-        attention=attention,
-        changed=changed,
-        grouped=grouped,
-        resubmitted=resubmitted,
-        score_of=score_of,
-        strip=strip,
     )
 
 
 def term_page(term: Term, title: str) -> str:
     """A class over all assignments on one self-contained page, of the same kind as :func:`class_page`."""
-    script = _read("class.js")
-    totals = [student.total for student in term.students if student.total is not None]
     return _template("term.html").render(
         term=term,
         title=title,
-        style=_style("page.css", "class.css"),
-        script=script,
-        digest=_digest(script),
-        mean=mean(totals) if totals else None,
+        totals=[student.total for student in term.students if student.total is not None],
         rate=lambda score, most: _rate(max(0.0, score / most)) if most else 0,
-        rates=RATES,
     )
 
 
@@ -195,32 +164,23 @@ def _rate(share: float) -> int:
 
 @dataclass(frozen=True)
 class Piece:
-    """A cell as it is shown; its HTML is put into the page unchanged.
-
-    Attributes
-    ----------
-    kind
-        ``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``;
-        ``heading`` for a text of the instructor's of which its heading is shown; ``nothing`` for what is not shown.
-    name
-        Its grade_id; empty if it has none.
-    head
-        The heading that it begins with, as plain text.
-    body, outputs
-        The rest of it, and its outputs, as HTML.
-    remark
-        The instructor's comment, as HTML.
-    solution
-        The instructor's solution, as HTML; empty unless it is shown.
-    """
+    """A cell as it is shown; its HTML is put into the page unchanged."""
 
     kind: str
+    """``text``; ``locked`` for the instructor's code; ``code`` for a student's; ``answer`` for a stub; ``check``;
+    ``heading`` for a text of the instructor's of which its heading is shown; ``nothing`` for what is not shown."""
     name: str = ""
+    """Its grade_id; empty if it has none."""
     head: str = ""
+    """The heading that it begins with, as plain text."""
     body: str = ""
+    """The rest of it, as HTML."""
     outputs: str = ""
+    """Its outputs, as HTML."""
     remark: str = ""
+    """The instructor's comment, as HTML."""
     solution: str = ""
+    """The instructor's solution, as HTML; empty unless it is shown."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +202,7 @@ class Feedback:
     @property
     def score(self) -> float:
         """The final score, after the late penalty."""
-        return max(0.0, sum(score for score, _ in self.grades.values()) - self.penalty)
+        return final_score(sum(score for score, _ in self.grades.values()), self.penalty)
 
     @property
     def max_score(self) -> float:
@@ -259,10 +219,11 @@ def feedback_page(feedback: Feedback) -> str:
     verdicts = {verdict.gradient: verdict for verdict in feedback.report.checks}
     not_passed = [verdict for verdict in feedback.report.checks if verdict.outcome != "passed"]
     there = {LOOKS[verdict.outcome].kind for verdict in feedback.report.checks}
-    parts, is_folded = _parts(feedback), len(feedback.graph.consumers) > FOLDED_FROM
+    by_title = verdicts_by_part(feedback.report.checks)
+    parts = {title: part_progress(verdicts_of_it, feedback.grades) for title, verdicts_of_it in by_title.items()}
     return _template("feedback.html").render(
         feedback=feedback,
-        style=_used,
+        style_of=_used,
         graph=_feedback_graph(feedback, verdicts, parts) if feedback.graph.consumers else "",
         verdicts=verdicts,
         not_right=[verdict for verdict in not_passed if verdict.outcome != "missing" or verdict.diagnosis],
@@ -270,7 +231,8 @@ def feedback_page(feedback: Feedback) -> str:
             verdict.gradient for verdict in not_passed if verdict.outcome == "missing" and not verdict.diagnosis
         ],
         pieces=_pieces(feedback),
-        parts={} if is_folded else parts,
+        # a graph that is drawn part by part says it too
+        parts={} if len(feedback.graph.consumers) > FOLDED_FROM else parts,
         line=_line,
         kinds_there=[kind for kind in KINDS if kind in there],
     )
@@ -285,12 +247,6 @@ def _pieces(feedback: Feedback) -> list[Piece]:
     """The cells in order; a heading only where a cell stands below it, before the next heading."""
     pieces = [*(piece for piece in feedback.pieces if piece.kind != "nothing"), Piece("heading")]
     return [piece for piece, below in pairwise(pieces) if {piece.kind, below.kind} != {"heading"}]
-
-
-def _parts(feedback: Feedback) -> dict[str, str]:
-    """How far each part of the exercise is, by its heading: ``3 of 4 right, 3 of 4 points``."""
-    parts = verdicts_by_part(feedback.report.checks)
-    return {title: part_progress(verdicts, feedback.grades) for title, verdicts in parts.items()}
 
 
 def _feedback_graph(feedback: Feedback, verdicts: Mapping[str, Verdict], parts: Mapping[str, str]) -> str:
@@ -371,11 +327,15 @@ def _for_classes(there: frozenset[str]) -> str:
 
 @cache
 def _template(name: str) -> "Template":
-    """A template that knows the names of ``wording``, and escapes every value that is not marked as ``safe``."""
+    """A template that knows these functions and ``wording``, and escapes all that is not marked as ``safe``."""
     # jinja2 is part of the instructor's installation only; a student's `handgrad check` does not need it
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.globals.update({name: getattr(wording, name) for name in wording.__all__})
-    environment.globals.update(shown=shown, called=called)
-    return environment.from_string(_read(name))
+    known = (attention, called, changed, grouped, mean, median, resubmitted, score_of, shown, strip)
+    environment.globals.update({function.__name__: function for function in known})
+    environment.globals.update(style=_style, digest=_digest, script=_read("class.js"), rates=RATES)
+    return environment.get_template(name)

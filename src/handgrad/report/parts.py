@@ -16,10 +16,7 @@ _MARKS = re.compile(r"[`*_]")
 def headings(cells: Iterable[tuple[bool, str, str]]) -> dict[str, str]:
     """The last heading ``##`` above each named cell, without Markdown's marks; empty if there is none.
 
-    Parameters
-    ----------
-    cells
-        For each cell whether it is a text, its grade_id, and its source.
+    ``cells`` has for each cell whether it is a text, its grade_id, and its source.
     """
     found: dict[str, str] = {}
     heading = ""

@@ -37,34 +37,24 @@ ReportOutcome = Literal["graded", "unreadable", "not-submitted", "not-graded"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One answer compared with one reference.
-
-    Attributes
-    ----------
-    shape, expected_shape
-        Sizes of the answer and of the reference.
-    exact
-        Whether shapes and values are the same, bit for bit.
-    approximate
-        Whether the shapes are the same and the largest difference is within the tolerance.
-    maxdiff
-        Largest absolute difference; None if shapes or dtypes cannot be subtracted.
-    relative
-        ``maxdiff`` divided by the largest absolute value of the reference; None if either is unknown or that is 0.
-    finite
-        Whether the answer has no NaN and no infinity.
-    reshaped
-        Whether the values are right but the shape is not.
-    """
+    """One answer compared with one reference."""
 
     shape: tuple[int, ...]
+    """Sizes of the answer."""
     expected_shape: tuple[int, ...]
+    """Sizes of the reference."""
     exact: bool
+    """Whether shapes and values are the same, bit for bit."""
     approximate: bool
+    """Whether the shapes are the same and the largest difference is within the tolerance."""
     maxdiff: float | None
+    """Largest absolute difference; None if shapes or dtypes cannot be subtracted."""
     relative: float | None
+    """``maxdiff`` divided by the largest absolute value of the reference; None if either is unknown or that is 0."""
     finite: bool = True
+    """Whether the answer has no NaN and no infinity."""
     reshaped: bool = False
+    """Whether the values are right but the shape is not."""
 
     def to_dict(self) -> dict[str, Any]:
         """The six fields of the JSON; NaN and infinity, which JSON does not have, become None."""
@@ -98,35 +88,27 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one check of one gradient.
-
-    Attributes
-    ----------
-    id, gradient
-        The check's grade_id, and the student's variable.
-    outcome, points, max_points
-        The result.
-    comparison, diagnosis
-        The answer against its reference, and the recognised mistake; None if there is none.
-    message
-        One sentence about the outcome; empty if there is nothing to add.
-    tensor, place
-        Of a notebook checked against its own forward pass: the tensor, and where the answer is; else empty.
-    part
-        The heading of the part of the exercise that it belongs to; empty if there are no parts.
-    """
+    """The outcome of one check of one gradient."""
 
     id: str
+    """The check's grade_id."""
     gradient: str
+    """The student's variable."""
     outcome: Outcome
     points: float
     max_points: float
     comparison: Comparison | None = None
+    """The answer against its reference; None if nothing was compared."""
     diagnosis: Diagnosis | None = None
+    """The recognised mistake; None if there is none."""
     message: str = ""
+    """One sentence about the outcome; empty if there is nothing to add."""
     tensor: str = ""
+    """Of a notebook checked against its own forward pass, the tensor; else empty."""
     place: str = ""
+    """Of such a notebook, where the answer is; else empty."""
     part: str = ""
+    """The heading of the part of the exercise that it belongs to; empty if there are no parts."""
 
     @property
     def sentence(self) -> str:
@@ -160,30 +142,19 @@ def final_score(score: float, penalty: float) -> float:
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """The gradebook's score of a student's notebook, with manual scores and the late penalty.
-
-    Attributes
-    ----------
-    score
-        Points of all its cells: for each the manual score, or else the automatic one, plus extra credit.
-    max_score
-        Points that can be earned.
-    penalty
-        Points taken off for handing in late.
-    by_hand
-        The cells that were scored by hand.
-    waiting
-        Whether the gradebook has a cell that needs manual grading.
-    is_scored
-        Whether any cell has a score: a row without one, which nbgrader makes for what it cannot grade, is no zero.
-    """
+    """The gradebook's score of a student's notebook, with manual scores and the late penalty."""
 
     score: float
+    """Points of all its cells: for each the manual score, or else the automatic one, plus extra credit."""
     max_score: float
     penalty: float = 0.0
+    """Points taken off for handing in late."""
     by_hand: tuple[str, ...] = ()
+    """The cells that were scored by hand."""
     waiting: bool = False
+    """Whether the gradebook has a cell that needs manual grading."""
     is_scored: bool = True
+    """Whether any cell has a score: a row without one, which nbgrader makes for what it cannot grade, is no zero."""
 
     @property
     def final(self) -> float:
@@ -193,34 +164,24 @@ class ScoreEntry:
 
 @dataclass(frozen=True)
 class AcceptedAnswer:
-    """One line of the log of accepted answers: an instructor gave points for a gradient, or took them back.
-
-    Attributes
-    ----------
-    assignment, gradient, student
-        What was accepted, and whose.
-    mistake
-        The slug of the mistake for which it was accepted; empty if it was accepted for the student alone.
-    before, after
-        The points of the gradient before and after; None if there were none.
-    reason, by
-        Why, and the instructor's account.
-    at
-        When: ISO 8601, UTC.
-    undone
-        Whether it was taken back later.
-    """
+    """One line of the log of accepted answers: an instructor gave points for a gradient, or took them back."""
 
     assignment: str
     gradient: str
     student: str
     mistake: str
+    """The slug of the mistake for which it was accepted; empty if it was accepted for the student alone."""
     before: float | None
+    """The points of the gradient before; None if there were none."""
     after: float | None
+    """The points after; None if there were none."""
     reason: str
     by: str
+    """The instructor's account."""
     at: str
+    """When: ISO 8601, UTC."""
     undone: bool = False
+    """Whether it was taken back later."""
 
 
 _TEXTS = ("handgrad", "assignment", "notebook", "isolation", "student", "outcome", "message")
@@ -229,39 +190,29 @@ _TEXTS = ("handgrad", "assignment", "notebook", "isolation", "student", "outcome
 
 @dataclass(frozen=True)
 class Report:
-    """All verdicts of one submission.
-
-    Attributes
-    ----------
-    assignment, notebook, student
-        Names; ``student`` may be empty.
-    outcome
-        Whether it was graded, and if not why.
-    handgrad, isolation
-        The version that graded it, and the isolation that was in force.
-    message
-        What the report says besides its verdicts; empty if nothing.
-    seconds
-        Time that grading took.
-    checks
-        The verdicts, in the order of the notebook.
-    forward_pass
-        ``own`` if the answers were checked against the notebook's own forward pass, not that of an exercise.
-    solution_cells
-        How many of the instructor's own solution cells the notebook holds, if that is no chance; for instructors only.
-    """
+    """All verdicts of one submission."""
 
     assignment: str
     notebook: str
     outcome: ReportOutcome
+    """Whether it was graded, and if not why."""
     handgrad: str
+    """The version that graded it."""
     isolation: str = "none"
+    """The isolation that was in force."""
     student: str = ""
+    """Who handed it in; may be empty."""
     message: str = ""
+    """What the report says besides its verdicts; empty if nothing."""
     seconds: float = 0.0
+    """Time that grading took."""
     checks: tuple[Verdict, ...] = ()
+    """The verdicts, in the order of the notebook."""
     forward_pass: Literal["exercise", "own"] = "exercise"
+    """``own`` if the answers were checked against the notebook's own forward pass, not that of an exercise."""
     solution_cells: int = 0
+    """How many of the instructor's own solution cells the notebook holds, if that is no chance; for instructors
+    only."""
 
     @property
     def score(self) -> float:
@@ -284,13 +235,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Report":
-        """The report that :meth:`to_dict` gave.
-
-        Raises
-        ------
-        ValueError
-            The data have another schema.
-        """
+        """The report that :meth:`to_dict` gave; a ValueError if the data have another schema."""
         if data.get("schema") != SCHEMA:
             raise ValueError(f"this report has schema {data.get('schema')!r}; this version of handgrad reads {SCHEMA}")
         checks = tuple(Verdict.from_dict(check) for check in data["checks"])
@@ -313,25 +258,18 @@ class Report:
 
 @dataclass(frozen=True)
 class GradeChange:
-    """What a grading would give one student.
-
-    Attributes
-    ----------
-    before
-        The stored report; None if there is none.
-    after
-        The report as it would be; the same if nothing would be graded again.
-    reason
-        Why it would be graded again; empty if it would not be.
-    entry, entry_after
-        The gradebook's score as it is, and as it would be; None if it has none.
-    """
+    """What a grading would give one student."""
 
     before: Report | None
+    """The stored report; None if there is none."""
     after: Report
+    """The report as it would be; the same if nothing would be graded again."""
     reason: str = ""
+    """Why it would be graded again; empty if it would not be."""
     entry: ScoreEntry | None = None
+    """The gradebook's score as it is; None if it has none."""
     entry_after: ScoreEntry | None = None
+    """The score as it would be; None if there would be none."""
 
     def gradients(self) -> dict[str, tuple[str, str]]:
         """The gradients whose outcome or points change: what they were and what they would be, as text."""
@@ -349,18 +287,12 @@ def _points_of(verdict: Verdict, other: Verdict) -> str:
 
 @dataclass(frozen=True)
 class ForwardGraph:
-    """Which tensor is computed from which.
-
-    Attributes
-    ----------
-    consumers
-        For each named tensor, in forward order, the tensors (or the loss) computed directly from it.
-    leaves
-        Tensors without inputs: parameters.
-    """
+    """Which tensor is computed from which."""
 
     consumers: Mapping[str, tuple[str, ...]]
+    """For each named tensor, in forward order, the tensors (or the loss) computed directly from it."""
     leaves: frozenset[str] = frozenset()
+    """Tensors without inputs: parameters."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

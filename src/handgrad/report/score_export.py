@@ -18,54 +18,37 @@ __all__ = ["EXPORTS", "ExportRow", "csv_text"]
 
 @dataclass(frozen=True)
 class ExportRow:
-    """The exported data of one student.
-
-    Attributes
-    ----------
-    student
-        The name that the student handed in under.
-    report
-        The verdicts; None if only the gradebook knows of a submission.
-    first_name, last_name, email, lms_user_id
-        From the gradebook; empty if it has none.
-    grades
-        For each gradient, score and points in the gradebook: the manual score, or else the automatic one, plus extra
-        credit. Empty if nothing was graded.
-    entry
-        The gradebook's score of the whole notebook; None if it has none.
-    needs_person
-        Whether it needs manual review.
-    note
-        What there is to know about the score; empty if nothing.
-    is_final
-        Whether nothing of it waits for manual grading.
-    is_exempt
-        Whether the student is exempt from the assignment: no score counts.
-    service, number
-        The service whose archive the submission is from, ``canvas`` or ``moodle``, and the student's number in it;
-        empty if no archive tells.
-    earlier
-        The reports that resubmissions have replaced, the oldest first.
-    accepted
-        The student's lines of the log of accepted answers.
-    """
+    """The exported data of one student; names, address and ``lms_user_id`` are empty if the gradebook has none."""
 
     student: str
+    """The name that the student handed in under."""
     report: Report | None = None
+    """The verdicts; None if only the gradebook knows of a submission."""
     first_name: str = ""
     last_name: str = ""
     email: str = ""
     lms_user_id: str = ""
     grades: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """For each gradient, score and points in the gradebook: the manual score, or else the automatic one, plus extra
+    credit. Empty if nothing was graded."""
     entry: ScoreEntry | None = None
+    """The gradebook's score of the whole notebook; None if it has none."""
     needs_person: bool = False
+    """Whether it needs manual review."""
     note: str = ""
+    """What there is to know about the score; empty if nothing."""
     is_final: bool = True
+    """Whether nothing of it waits for manual grading."""
     is_exempt: bool = False
+    """Whether the student is exempt from the assignment: no score counts."""
     service: Literal["", "canvas", "moodle"] = ""
+    """The service whose archive the submission is from; empty if no archive tells."""
     number: str = ""
+    """The student's number in that archive; empty if no archive tells."""
     earlier: tuple[Report, ...] = ()
+    """The reports that resubmissions have replaced, the oldest first."""
     accepted: tuple[AcceptedAnswer, ...] = ()
+    """The student's lines of the log of accepted answers."""
 
     @property
     def score(self) -> float | None:
@@ -150,20 +133,16 @@ def class_json(students: Sequence[ExportRow], assignment: str, points: float) ->
 
     def plain(row: ExportRow) -> dict[str, Any]:
         facts = {name: value for name, value in vars(row).items() if name != "entry"}
-        grades = {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()}
-        report = row.report.to_dict() if row.report else None
-        earlier = [replaced.to_dict() for replaced in row.earlier]
-        again = resubmitted(row.earlier[0], row.report) if row.earlier and row.report else ""
         return {
             **facts,
             "accepted": [asdict(answer) for answer in row.accepted],
             "outcome": row.outcome,
             "score": row.score,
             "penalty": row.penalty,
-            "grades": grades,
-            "report": report,
-            "earlier": earlier,
-            "resubmitted": again,
+            "grades": {name: {"score": score, "points": most} for name, (score, most) in row.grades.items()},
+            "report": row.report.to_dict() if row.report else None,
+            "earlier": [replaced.to_dict() for replaced in row.earlier],
+            "resubmitted": resubmitted(row.earlier[0], row.report) if row.earlier and row.report else "",
         }
 
     head = _json({"schema": SCHEMA, "assignment": assignment, "max_score": points})

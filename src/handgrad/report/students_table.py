@@ -14,17 +14,7 @@ __all__ = ["ClassRows", "StudentRow", "students_table"]
 
 @dataclass(frozen=True)
 class StudentRow:
-    """A student of a course; what is not known is empty.
-
-    Attributes
-    ----------
-    student, name, email, group, status
-        As in the roster and ``students.csv``.
-    handed_in
-        The assignments that were handed in, each with the name that it is under if that is another one.
-    extensions
-        Days of extension, by assignment.
-    """
+    """A student of a course, as in the roster and ``students.csv``; what is not known is empty."""
 
     student: str
     name: str = ""
@@ -32,7 +22,9 @@ class StudentRow:
     group: str = ""
     status: str = ""
     handed_in: Mapping[str, str] = field(default_factory=dict)
+    """The assignments that were handed in, each with the name that it is under if that is another one."""
     extensions: Mapping[str, float] = field(default_factory=dict)
+    """Days of extension, by assignment."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import mean, median
 
 from handgrad.report.class_summary import Item, items, max_score_of, score_of, summarise
 from handgrad.report.names import shown
@@ -17,25 +16,17 @@ __all__ = ["ReturningMistake", "Term", "TermAssignment", "TermItem", "TermStuden
 
 @dataclass(frozen=True)
 class TermAssignment:
-    """One assignment of a term.
-
-    Attributes
-    ----------
-    name
-        Its name.
-    reports, entries
-        The reports, and the gradebook's entries of everybody who has a score, by student.
-    links
-        By student, the relative link to the feedback page, where there is one.
-    exempt
-        The students for whom it does not count.
-    """
+    """One assignment of a term."""
 
     name: str
     reports: Mapping[str, Report] = field(default_factory=dict)
+    """The reports, by student."""
     entries: Mapping[str, ScoreEntry] = field(default_factory=dict)
+    """The gradebook's entries of everybody who has a score, by student."""
     links: Mapping[str, str] = field(default_factory=dict)
+    """By student, the relative link to the feedback page, where there is one."""
     exempt: Collection[str] = ()
+    """The students for whom it does not count."""
 
     @cached_property
     def max_score(self) -> float:
@@ -52,16 +43,6 @@ class TermAssignment:
         found.update({name: entry.final for name, entry in self.entries.items() if name not in self.reports})
         return {student: score for student, score in found.items() if score is not None}
 
-    @property
-    def mean(self) -> float | None:
-        """Mean score; None if there is none."""
-        return mean(self.scores.values()) if self.scores else None
-
-    @property
-    def median(self) -> float | None:
-        """Median score; None if there is none."""
-        return median(self.scores.values()) if self.scores else None
-
     def mistakes(self, student: str) -> set[str]:
         """The slugs of the recognised mistakes in a student's gradients that did not pass."""
         report = self.reports.get(student)
@@ -71,21 +52,13 @@ class TermAssignment:
 
 @dataclass(frozen=True)
 class TermStudent:
-    """A student over the term.
-
-    Attributes
-    ----------
-    student
-        The id.
-    scores
-        The final score of each assignment, in their order; None if there is none.
-    returning
-        The mistakes that were made in more than one assignment, each with the names of these.
-    """
+    """A student over the term."""
 
     student: str
     scores: tuple[float | None, ...]
+    """The final score of each assignment, in their order; None if there is none."""
     returning: Mapping[str, Sequence[str]]
+    """The mistakes that were made in more than one assignment, each with the names of these."""
 
     @property
     def total(self) -> float | None:
@@ -96,21 +69,14 @@ class TermStudent:
 
 @dataclass(frozen=True)
 class ReturningMistake:
-    """A mistake that was made in more than one assignment.
-
-    Attributes
-    ----------
-    mistake
-        Its slug.
-    students
-        How many students made it, by assignment, in the order of the assignments.
-    again
-        How many of them made it in more than one assignment.
-    """
+    """A mistake that was made in more than one assignment."""
 
     mistake: str
+    """Its slug."""
     students: Mapping[str, int]
+    """How many students made it, by assignment, in the order of the assignments."""
     again: int
+    """How many of them made it in more than one assignment."""
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,8 @@ WIDEST = 120
 def report_text(report: Report, *, width: int | None = None, color: bool = False) -> str:
     """One submission: a row for each gradient with its text below, then the score.
 
-    Parameters
-    ----------
-    report
-        The report of the submission.
-    width
-        Columns (default: those of the terminal, 120 at most; 80 if there is no terminal).
-    color
-        Whether to add colours; every sign has its word next to it in any case.
+    ``width`` is in columns (default: those of the terminal, 120 at most; 80 if there is no terminal). With ``color`` or
+    without, every sign has its word next to it.
     """
     console = new_console(width, color)
     title = " · ".join(shown(name) for name in (report.assignment, report.student) if name)

@@ -101,10 +101,8 @@ def code_as_html(text: str, style: str = "") -> str:
 
 def line_as_html(line: str) -> str:
     """The lecture's line as HTML that is broken at its bars only, where white space is kept (``pre-wrap``)."""
-    pieces = [
-        f'<span style="white-space:pre">{escape(piece)}</span>' for piece in line.replace("| ", "|\0").split("\0")
-    ]
-    return " ".join(pieces)
+    pieces = line.replace("| ", "|\0").split("\0")
+    return " ".join(f'<span style="white-space:pre">{escape(piece)}</span>' for piece in pieces)
 
 
 def noun(report: Report) -> str:

@@ -5,7 +5,8 @@ import torch
 
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.gradients.branches import VISIBLE, Branches, branch_sizes
+from handgrad.gradients.branches import VISIBLE, Branches, all_branches
+from handgrad.gradients.comparison import scale_of
 
 STEPS = 8
 
@@ -31,6 +32,14 @@ def _of(loss: torch.Tensor, tensors: dict[str, torch.Tensor], true: dict[str, to
     return Branches.of(loss, tensors, true, (), _generator(2))
 
 
+def _sizes(
+    loss: torch.Tensor, tensors: dict[str, torch.Tensor], upstream: dict[str, torch.Tensor]
+) -> dict[tuple[str, str], float]:
+    """The largest entry of each branch, by its tensor and its consumer."""
+    branches = all_branches(loss, tensors, {**upstream, LOSS: torch.ones_like(loss)})
+    return {(name, consumer): scale_of(branch) for name, consumer, branch in branches}
+
+
 def test_consumers_are_those_of_the_graph() -> None:
     """Noise reaches a tensor through its consumers only."""
     loss, tensors, true = _recurrent()
@@ -45,10 +54,10 @@ def test_every_branch_is_seen() -> None:
     loss, tensors, true = _recurrent()
     branches = _of(loss, tensors, true)
     upstream = branches.upstream(branches.scales(tensors, _generator()))
-    sizes = branch_sizes(loss, tensors, {**upstream, LOSS: torch.ones_like(loss)})
+    sizes = _sizes(loss, tensors, upstream)
     visible = [sizes["W", f"h{step}"] for step in range(2, STEPS + 1)]
     assert min(visible) > VISIBLE * max(visible)
-    hidden = branch_sizes(loss, tensors, {**true, LOSS: torch.ones_like(loss)})
+    hidden = _sizes(loss, tensors, true)
     assert hidden["W", "h2"] < 1e-4 * hidden["W", "h8"]
 
 

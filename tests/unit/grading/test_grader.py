@@ -14,7 +14,6 @@ from handgrad.errors import ExerciseError
 from handgrad.exercise.exercise import Exercise, grade_id
 from handgrad.grading.grader import Grader
 from handgrad.grading.marking import Policy
-from handgrad.grading.run_passes import run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.sandbox.isolation.limits import Limits
 from handgrad.submission.submission import Submission
@@ -191,11 +190,12 @@ def test_a_last_locked_cell_is_shown_once(make_notebook: Callable[..., NotebookN
         ("locked", "picture", "print('drawn')\ndrawn = True"),
     )
     exercise = Exercise.of(make_notebook(*cells), "small", tmp_path)
-    own = ("free", "", "dx = dx if drawn else None")
+    # another value at the end than after its cell: all passes are needed
+    own = ("free", "", "dx = 2 * dx if drawn else None")
     with warm_grader(exercise, [5]) as grader:
         for handed_in, runs in ((cells, 1), ((*cells, own), 4)):
             notebook = make_notebook(*handed_in)
-            collected = run_passes(grader.sandbox, Submission.of(notebook, exercise), grader.passes, grader._help)
+            collected = grader._run(Submission.of(notebook, exercise), grader.passes, grader._help)
             places = [
                 place for place, cell in enumerate(Submission.of(notebook, exercise).cells) if "drawn'" in cell.source
             ]

@@ -328,10 +328,6 @@ FAULTS = {
     "raises": ({"grow": "x = 1 / 0"}, "the cell grow raises ZeroDivisionError"),
     "name of nobody": ({"check_x": "later(x)"}, "check_x raises NameError in the grader"),
     "no secret": ({"setup": SETUP.replace("manual_seed(seed)", "manual_seed(1)")}, "the same for all seeds"),
-    "no steps": (
-        {"parameters": "seed, stepz = 1, 20", "grow": "x = x * 2; total = x.sum()"},
-        "a hidden pass sets 'steps'",
-    ),
 }
 
 
@@ -342,6 +338,13 @@ def test_faults(made: Callable[..., Exercise], name: str) -> None:
     with pytest.raises(ExerciseError) as caught:
         _prove(made(**sources))
     assert message in str(caught.value)
+
+
+def test_a_parameter_that_the_exercise_lacks(made: Callable[..., Exercise]) -> None:
+    """What a hidden pass sets has to be set by the parameters cell."""
+    exercise = made(parameters="seed, stepz = 1, 20", grow="x = x * 2; total = x.sum()")
+    with pytest.raises(ExerciseError, match=r"a hidden pass sets 'steps'.*stepz"):
+        Grader(exercise, [5])
 
 
 def test_seeds_of_the_minibatches_alone(made: Callable[..., Exercise]) -> None:

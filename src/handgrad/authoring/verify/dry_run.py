@@ -28,7 +28,7 @@ from handgrad.grading.solution_values import ROUNDING
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 
-__all__ = ["SOLVED", "UNTOUCHED", "DryRun", "drift", "dry_run_of"]
+__all__ = ["SOLVED", "UNTOUCHED", "DryRun", "drift", "dry_run_of", "files_below"]
 
 UNTOUCHED, SOLVED = "untouched", "solved"
 """The two students of a dry run: one hands in the release as it is, the other the worked solution."""
@@ -162,7 +162,10 @@ def drift(dry_run: DryRun) -> Iterator[Fault]:
         if not present.is_dir():
             yield Fault(name, "it is missing", f"run {command}")
             continue
-        expected, found = _files_in(made), _files_in(present)
+        expected, found = (
+            {path.relative_to(folder).as_posix() for path in files_below(folder) if path.suffix != ".whl"}
+            for folder in (made, present)
+        )
         for file in sorted(expected ^ found):
             what = "is missing" if file in expected else "does not come from the source"
             yield Fault(f"{name}/{file}", f"it {what}", f"run {command}, or delete it")
@@ -171,12 +174,12 @@ def drift(dry_run: DryRun) -> Iterator[Fault]:
                 yield Fault(f"{name}/{file}", "it differs from what the source gives", f"run {command}")
 
 
-def _files_in(folder: Path) -> set[str]:
-    """The files in a folder and its subfolders, without wheels, hidden files and what Python caches."""
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".whl")
-    return {
-        name.as_posix() for name in names if not any(part[0] == "." or part == "__pycache__" for part in name.parts)
-    }
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files in a folder and its subfolders, in order, without hidden files and what Python caches."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
+            yield path
 
 
 def _same_content(path: Path, other: Path) -> bool:

@@ -78,11 +78,8 @@ class Settings:
         """Whether a mutant is right up to ``allowance``; where small differences are accepted, small constants are."""
         if self.equivalent(mutant, allowance):
             return True
-        return (
-            allowance >= NEGLIGIBLE
-            and self._without_constants is not None
-            and (self._without_constants.equivalent(mutant))
-        )
+        without = self._without_constants if allowance >= NEGLIGIBLE else None
+        return without is not None and without.equivalent(mutant)
 
     @cached_property
     def _without_constants(self) -> "Settings | None":

@@ -8,9 +8,8 @@ solution does not pass then, such as one of the loss after the full training, is
 import ast
 import copy
 import itertools
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,16 +19,17 @@ from nbformat import NotebookNode
 from handgrad.authoring.verify.equivalence import ALMOST, NEGLIGIBLE, SEEDS, Settings
 from handgrad.authoring.verify.results import Mutation, Survivor
 from handgrad.course.workers.pool import JobFailed, Pool
-from handgrad.errors import HandgradError, SandboxError
+from handgrad.errors import ExerciseError, HandgradError, SandboxError
 from handgrad.exercise.exercise import Exercise, answer_cell, grade_id, kind_of
 from handgrad.exercise.reference import run_locked
 from handgrad.exercise.solution_marks import without_marks
+from handgrad.gradients.comparison import scale_of
 from handgrad.grading.grader import Grader
 from handgrad.grading.mutants import Mutant, arguments, mutants
 from handgrad.grading.settings import GradingSettings
-from handgrad.grading.solution_values import ROUNDING, TOLERANCE, passes_of
+from handgrad.grading.solution_values import SolutionValues, passes_of, run_solution
 from handgrad.grading.worked_solution import default_dtype
-from handgrad.notebook import execution, slow_imports
+from handgrad.notebook import slow_imports
 from handgrad.notebook.syntax import ParsedCell
 from handgrad.submission.submission import Submission
 
@@ -69,10 +69,7 @@ def workers(subject: Subject, most: int) -> Iterator[Pool]:
 def found_by(pool: Pool, function: str, jobs: Iterable[tuple[Any, ...]]) -> list[Any]:
     """What a function of the worker gives for each of the ``jobs``, in their order.
 
-    Raises
-    ------
-    HandgradError
-        What a process raised, or a SandboxError if it ended.
+    Raises what a process raised, or a :class:`SandboxError` if it ended.
     """
     found = dict(pool.each(function, ((number, *job) for number, job in enumerate(jobs))))
     for result in found.values():
@@ -86,25 +83,17 @@ def mutation(
 ) -> Mutation:
     """Grade every mutant of the worked solution in the notebook ``solved``, and classify those that pass.
 
-    Parameters
-    ----------
-    grader
-        Has been entered.
-    pool
-        The :func:`workers` that share the work (default: the grader does it).
-    more_seeds
-        Other hidden seeds, for the workers: a mutant survives if it passes with one of them.
+    The ``grader`` has been entered; the ``pool`` of :func:`workers` shares its work (default: it does all). A mutant
+    also survives if it passes with one of the workers' ``more_seeds``.
     """
     exercise, solutions = grader.exercise, _solutions(solved)
     made = _all_mutants(grader, solutions)
     if pool is None:
         passed = set(passing(grader, solved, made))
     else:
-        shares = pool.workers
-        own = [(grader.seeds, made[first::shares]) for first in range(shares)]
-        passed = _union(found_by(pool, passing.__name__, own))
+        passed = _passing_by(pool, grader.seeds, made)
         left = [mutant for mutant in made if mutant not in passed]
-        others = [(seeds, left) for first in range(shares) if (seeds := more_seeds[first::shares])]
+        others = [(seeds, left) for first in range(pool.workers) if (seeds := more_seeds[first :: pool.workers])]
         passed |= _union(found_by(pool, passing_with_a_seed.__name__, others))
     if not passed:
         return Mutation(len(made))
@@ -116,21 +105,44 @@ def mutation(
     return _classified(len(made), [mutant for mutant in made if mutant in passed], agrees)
 
 
+def _passing_by(pool: Pool, seeds: Sequence[int], made: Sequence[Mutant]) -> set[Mutant]:
+    """Those of the mutants ``made`` that pass with the hidden ``seeds``; each process has an equal share."""
+    shares = [(seeds, made[first :: pool.workers]) for first in range(pool.workers)]
+    return _union(found_by(pool, passing.__name__, shares))
+
+
 def _union(found: Iterable[Iterable[Mutant]]) -> set[Mutant]:
     return {mutant for mutants in found for mutant in mutants}
 
 
 def passing(grader: Grader, solved: NotebookNode, made: Sequence[Mutant]) -> list[Mutant]:
     """Those of the mutants ``made`` that pass."""
-    if not grader.exercise.values:
-        return _passed_of(made, solved, lambda row: _passing(row, grader, solved))
-    expected = _passed(grader, solved, {})
-    return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+    if grader.exercise.values:
+        expected = _passed(grader, solved, {})
+        return [mutant for mutant in made if expected <= _passed(grader, solved, {mutant.gradient: mutant.source})]
+
+    def passing_of(row: Sequence[Mutant]) -> list[Mutant]:
+        passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
+        return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
+
+    return _passed_of(made, solved, passing_of)
 
 
 def passing_with_a_seed(grader: Grader, solved: NotebookNode, made: Sequence[Mutant]) -> list[Mutant]:
     """Those of the mutants ``made`` of gradients that pass with one of the grader's seeds, and with the other sizes."""
-    return _passed_of(made, solved, lambda row: _passing_with_a_seed(row, grader, solved))
+    seeds = len(grader.seeds)
+
+    def passing_of(row: Sequence[Mutant]) -> list[Mutant]:
+        sources = {mutant.gradient: mutant.source for mutant in row}
+        by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
+        found = []
+        for mutant in row:
+            answers = set(grader.exercise.answers[mutant.gradient])
+            if any(map(answers.issubset, by_round[:seeds])) and all(map(answers.issubset, by_round[seeds:])):
+                found.append(mutant)
+        return found
+
+    return _passed_of(made, solved, passing_of)
 
 
 def _by_answer(mutant: Mutant, exercise: Exercise) -> list[Mutant]:
@@ -168,25 +180,23 @@ def mutation_of_values(
     settings, solutions = settings or GradingSettings(), _solutions(solved)
     made = [mutant for name, source in solutions.items() for mutant in mutants(name, source, [], {})]
     with workers(Subject(exercise, settings, solved, solved), max(len(made), 1)) as pool:
-        shares = [(seeds, made[first :: pool.workers]) for first in range(pool.workers)]
-        found = _union(found_by(pool, passing.__name__, shares))
+        found = _passing_by(pool, seeds, made)
     passed = [mutant for mutant in made if mutant in found]
     if not passed:
         return Mutation(len(made))
     parameters = passes_of(exercise, seeds, (*settings.sizes, *exercise.training.sizes))[-1].parameters
     trials = [{**parameters, "seed": seed} for seed in SEEDS]
-    right = [dict(_changes(exercise, parameters, solutions)) for parameters in trials]
+    right = [_values(exercise, parameters, {}) for parameters in trials]
 
     def agrees(mutant: Mutant, allowance: float) -> bool:
         """Whether a mutant makes the same changes in every setting, up to ``allowance`` times their scales."""
-        sources = {**solutions, mutant.gradient: mutant.source}
-        mutated = (dict(_changes(exercise, parameters, sources)) for parameters in trials)
+        mutated = (_values(exercise, parameters, {mutant.gradient: mutant.source}) for parameters in trials)
         return all(
-            name in changes
-            and changes[name][0].shape == change.shape
-            and bool(((changes[name][0] - change).abs() <= allowance * scale).all())
-            for changes, expected in zip(mutated, right, strict=True)
-            for name, (change, scale) in expected.items()
+            name in values.after
+            and values.change(name).shape == expected.change(name).shape
+            and scale_of(values.change(name) - expected.change(name)) <= allowance * expected.scale(name)
+            for values, expected in zip(mutated, right, strict=True)
+            for name in {check.gradient for check in exercise.values} & expected.after.keys()
         )
 
     return _classified(len(made), passed, agrees)
@@ -257,25 +267,6 @@ def _share_names(solutions: Mapping[str, str]) -> bool:
     return False
 
 
-def _passing(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
-    """The mutants of a row that get full marks."""
-    passed = _passed(grader, solved, {mutant.gradient: mutant.source for mutant in row})
-    return [mutant for mutant in row if passed.issuperset(grader.exercise.answers[mutant.gradient])]
-
-
-def _passing_with_a_seed(row: Sequence[Mutant], grader: Grader, solved: NotebookNode) -> list[Mutant]:
-    """The mutants of a row that get full marks in the round of one of the seeds, and in those of other sizes."""
-    seeds = len(grader.seeds)
-    sources = {mutant.gradient: mutant.source for mutant in row}
-    by_round = grader.passing_by_round(_with_sources(sources, grader.exercise, solved))
-    found = []
-    for mutant in row:
-        answers = set(grader.exercise.answers[mutant.gradient])
-        if any(map(answers.issubset, by_round[:seeds])) and all(map(answers.issubset, by_round[seeds:])):
-            found.append(mutant)
-    return found
-
-
 def _passed(grader: Grader, solved: NotebookNode, sources: Mapping[str, str]) -> set[str]:
     """The answers that pass in the notebook ``solved`` with the ``sources`` of some stubs replaced."""
     with grader.without_diagnoses():
@@ -298,24 +289,18 @@ def _survivors(mutants: Sequence[Mutant]) -> tuple[Survivor, ...]:
     return tuple(Survivor(mutant.gradient, mutant.kind, mutant.diff) for mutant in mutants)
 
 
-def _changes(
-    exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]
-) -> Iterator[tuple[str, tuple[torch.Tensor, float]]]:
-    """The change of each checked value and its scale, by stubs with these sources; incomplete if one of them raises."""
-    with default_dtype(torch.float64), chdir(exercise.directory), torch.no_grad(), execution.captured():
+def _values(exercise: Exercise, parameters: Mapping[str, Any], sources: Mapping[str, str]) -> SolutionValues:
+    """The values in double precision, with the ``sources`` of some stubs; none if a cell raises."""
+    cells = tuple(replace(cell, source=sources.get(cell.name, cell.source)) for cell in exercise.cells)
+    with default_dtype(torch.float64), suppress(ExerciseError):
         namespace = run_locked(exercise, parameters)
-        start = {name: value.clone() for name, value in namespace.items() if isinstance(value, torch.Tensor)}
-        random.seed(0)
-        torch.manual_seed(0)
-        for name, locked in exercise.solution():
-            if execution.run_cell(execution.CompiledCell(sources.get(name, locked), f"<{name}>"), namespace):
-                return
-        for check in exercise.values:
-            value = namespace.get(check.gradient)
-            if isinstance(value, torch.Tensor):
-                # a mutant may make it boolean, or of another shape
-                before, value = start.get(check.gradient), value.double()
-                change = value - before if before is not None and before.shape == value.shape else value
-                # a change that is rounding only carries no information
-                least = ROUNDING / TOLERANCE * float(value.abs().max())
-                yield check.gradient, (change, max(float(change.abs().max()), least))
+        before = _doubles(namespace)
+        run_solution(replace(exercise, cells=cells), namespace)
+        return SolutionValues(before, _doubles(namespace))
+    return SolutionValues({}, {})
+
+
+def _doubles(namespace: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """All tensors: a mutant may make a value boolean."""
+    tensors = {name: value for name, value in namespace.items() if isinstance(value, torch.Tensor)}
+    return {name: tensor.detach().double().clone() for name, tensor in tensors.items() if not tensor.is_complex()}

@@ -11,10 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from handgrad.authoring.verify.dry_run import WRITTEN
+from handgrad.authoring.verify.dry_run import WRITTEN, files_below
 from handgrad.authoring.verify.results import Mutation, Proof, Survivor
 from handgrad.course.course import PRIVATE, SEEDS_FILE, Course
 from handgrad.grading.code_digest import bytes_digest
@@ -29,10 +28,7 @@ _OTHER = ("__pycache__", "*.db", "*.db-*", "*.html", "term.csv", "students.csv",
 class ProofStore:
     """The kept proofs of one course, in a folder beside its stored reports; only sound ones are kept.
 
-    Parameters
-    ----------
-    mutants, more_seeds
-        As for :func:`.verify`: another proof.
+    With other ``mutants`` and ``more_seeds``, which are as for :func:`.verify`, it is another proof.
     """
 
     def __init__(self, course: Course, *, mutants: bool, more_seeds: Sequence[int]) -> None:
@@ -77,23 +73,15 @@ class ProofStore:
         written = set(map(course.folder, WRITTEN))
         own = [course.folder(kind) / assignment for kind in ("source", "release", "solution")]
         for folder in own:
-            for path in _below(folder):
+            for path in files_below(folder):
                 yield f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for top in sorted(course.root.iterdir()):
             if top.name.startswith(".") or top in written or any(map(top.match, _OTHER)):
                 continue
-            for path in [top] if top.is_file() else _below(top):
+            for path in [top] if top.is_file() else files_below(top):
                 if not any(folder in path.parents for folder in own):
                     status = path.stat()
                     yield f"{path} {status.st_size} {status.st_mtime_ns}"
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """The files in a folder, in order."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
-            yield path
 
 
 def _proof(data: dict[str, Any]) -> Proof:

@@ -44,24 +44,16 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Mutation:
-    """Results of mutation testing: the worked solution graded with one small mistake at a time.
-
-    Attributes
-    ----------
-    mutants
-        How many mutants were graded.
-    equivalent
-        Those with full marks and right values: they are not mistakes.
-    negligible
-        Those with full marks that differ by less than a comparison allows, on all data that was tried.
-    survivors
-        Those with full marks and wrong values: the checks do not notice them.
-    """
+    """Results of mutation testing: the worked solution graded with one small mistake at a time."""
 
     mutants: int
+    """How many mutants were graded."""
     equivalent: tuple[Survivor, ...] = ()
+    """Those with full marks and right values: they are not mistakes."""
     negligible: tuple[Survivor, ...] = ()
+    """Those with full marks that differ by less than a comparison allows, on all data that was tried."""
     survivors: tuple[Survivor, ...] = ()
+    """Those with full marks and wrong values: the checks do not notice them."""
 
     @property
     def killed(self) -> int:
@@ -75,36 +67,22 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Proof:
-    """The result of verifying one assignment.
-
-    Attributes
-    ----------
-    assignment
-        Its name.
-    proved
-        The claims that hold, a phrase each.
-    faults
-        What has to be fixed.
-    open
-        The answers without a solution yet.
-    mutation
-        Results of mutation testing; None if it was not requested or could not be run.
-    absent
-        What was not tried because the course has nothing to try, a sentence each; not a fault.
-    ordinary
-        Whether it is not an exercise of handgrad, and so nothing was tried.
-    since
-        When it was tried, if nothing has changed since and it was not tried again; else empty.
-    """
+    """The result of verifying one assignment."""
 
     assignment: str
     proved: tuple[str, ...] = ()
+    """The claims that hold, a phrase each."""
     faults: tuple[Fault, ...] = ()
     open: tuple[str, ...] = ()
+    """The answers without a solution yet."""
     mutation: Mutation | None = None
+    """Results of mutation testing; None if it was not requested or could not be run."""
     absent: tuple[str, ...] = ()
+    """What was not tried because the course has nothing to try, a sentence each; not a fault."""
     ordinary: bool = False
+    """Whether it is not an exercise of handgrad, and so nothing was tried."""
     since: str = ""
+    """When it was tried, if nothing has changed since and it was not tried again; else empty."""
 
     @property
     def sound(self) -> bool:

@@ -40,7 +40,6 @@ from handgrad.course.report_store import STORE, ReportStore
 from handgrad.course.solution_recording import record_solution
 from handgrad.errors import ExerciseError, IsolationError, SandboxError, SubmissionError, TextLimitError
 from handgrad.exercise import release_file
-from handgrad.exercise.assistant_instructions import ASSISTANT_FILES
 from handgrad.exercise.exercise import Exercise, grade_id, is_exercise, kind_of
 from handgrad.notebook.reading import read_notebook
 from handgrad.notebook.text_limits import limited
@@ -141,7 +140,7 @@ class AddSelfCheck(NbGraderPreprocessor):
             outputs = resources.setdefault("outputs", {})
             texts = release_file.self_check(nb, name, recorded)
             if Handgrad(config=self.config).assistant_instructions:
-                texts |= ASSISTANT_FILES
+                texts |= release_file.ASSISTANT_FILES
             outputs.update({file: text.encode() for file, text in texts.items()})
         return nb, resources
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from handgrad.gradients.autograd_graph import above
 from handgrad.gradients.comparison import ratio, scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.mistake import (
@@ -17,9 +18,11 @@ from handgrad.gradients.mistakes.mistake import (
     lines,
     listed,
     mistake,
+    numbered,
     part,
     size_note,
-    strict_subsets,
+    subsets,
+    told,
 )
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
@@ -57,15 +60,12 @@ def invisible_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         yield {**_branches(wrong), "hidden": listed(hidden)}
 
 
-@mistake("values")
-def hidden_from_the_loss(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is
-    wrong.
-
-    Try: Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.
-    """
-    yield from ()
-
+told(
+    "hidden-from-the-loss",
+    "{gradient} looks right on this loss, which cannot show every mistake in it. With other upstream gradients it is "
+    "wrong.",
+    "Write the step from {consumers} back to {tensor} for every entry, also where the result is zero here.",
+)
 
 # the whole gradient, or a branch of it
 
@@ -185,9 +185,10 @@ def step_left_out(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Go back one step at a time: {consumers} {comes} directly after {tensor}.
     """
+    later = above(wrong.name, wrong.context.consumers)
     for name in wrong.context.gradients if not wrong.scales else ():
         if name not in (wrong.name, *wrong.consumers) and wrong.fits(wrong.context.gradient_of(name)):
-            where = f": the steps between {wrong.name} and {name} are left out" if name in wrong.later else ""
+            where = f": the steps between {wrong.name} and {name} are left out" if name in later else ""
             comes = "come" if len(wrong.consumers) > 1 else "comes"
             yield {"other": f"d{name}", "where": where, "consumers": listed(wrong.consumers), "comes": comes}
 
@@ -287,10 +288,10 @@ def summed_too_far(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     if wrong.shape != wrong.expected_shape or wrong.scales:
         return
     dims = [dim for dim, size in enumerate(wrong.shape) if size > 1]
-    for summed in strict_subsets(dims, whole=True):
+    for summed in subsets(dims):
         if wrong.fits(wrong.expected.sum(summed, keepdim=True).expand(wrong.shape)):
             yield {
-                "dims": ("dimension " if len(summed) == 1 else "dimensions ") + listed(map(str, summed)),
+                "dims": numbered("dimension", summed),
                 "lines": lines(wrong, wrong.consumers),
             }
 
@@ -344,7 +345,8 @@ def step_too_many(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
     Try: Stop at {tensor}: the step from {tensor} back to {earlier} belongs to d{earlier}.
     """
-    for name in wrong.earlier if not wrong.scales else ():
+    earlier = [name for name, consuming in wrong.context.consumers.items() if wrong.name in consuming]
+    for name in earlier if not wrong.scales else ():
         if wrong.fits(wrong.context.vjp(name, wrong.name, wrong.expected)):
             yield {"earlier": name}
 
@@ -362,60 +364,41 @@ def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             yield {"part": part(wrong, consumer), "consumer": consumer, "upstream": f"d{consumer}"}
 
 
-@mistake("values")
-def one_change(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has the values that the right formula gives with one change: {change}.
-
-    Try: Compare your formula with {lines}, one factor and one term at a time.
-    """
-    yield from ()
-
-
-@mistake("values")
-def wrong_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is {upstream} times a factor, entry by entry, which is not the local derivative of {consumer} with
-    respect to {tensor}.
-
-    Try: Look at {lines}: which function stands there, and what is its derivative?
-    """
-    yield from ()
-
-
-@mistake("values")
-def upstream_unused(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.
-
-    Try: Look at {lines}: what comes back from there needs its upstream gradient.
-    """
-    yield from ()
-
-
-@mistake("values")
-def wrong_branch(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, the contribution through {wrong} is wrong; what comes through {right} is right.
-
-    Try: Look at {lines}, and work out what comes back from there alone.
-    """
-    yield from ()
-
+told(
+    "one-change",
+    "{gradient} has the values that the right formula gives with one change: {change}.",
+    "Compare your formula with {lines}, one factor and one term at a time.",
+)
+told(
+    "wrong-factor",
+    "{gradient} is {upstream} times a factor, entry by entry, which is not the local derivative of {consumer} with "
+    "respect to {tensor}.",
+    "Look at {lines}: which function stands there, and what is its derivative?",
+)
+told(
+    "upstream-unused",
+    "{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.",
+    "Look at {lines}: what comes back from there needs its upstream gradient.",
+)
+told(
+    "wrong-branch",
+    "In {gradient}, the contribution through {wrong} is wrong; what comes through {right} is right.",
+    "Look at {lines}, and work out what comes back from there alone.",
+)
 
 # right, with a note
 
 
-@mistake("values", is_note=True)
-def alias_mutated(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line},
-    because {later} is another name of the same tensor.
-
-    Try: Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.
-    """
-    yield from ()
-
-
-@mistake("values", is_note=True)
-def carried(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is right for its upstream gradients; the error is in {first}.
-
-    Try: Fix {first}, then rerun the cells below it.
-    """
-    yield from ()
+told(
+    "alias-mutated",
+    "{gradient} is right after its own cell and keeps its points; the cell of {later} changes it afterwards{line}, "
+    "because {later} is another name of the same tensor.",
+    "Build {later} in one expression, or from {gradient}.clone(); += changes the existing tensor.",
+    is_note=True,
+)
+told(
+    "carried",
+    "{gradient} is right for its upstream gradients; the error is in {first}.",
+    "Fix {first}, then rerun the cells below it.",
+    is_note=True,
+)

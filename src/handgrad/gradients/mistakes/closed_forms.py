@@ -14,7 +14,7 @@ from handgrad.gradients.mistakes.mistake import (
     mistake,
     part,
     size_note,
-    strict_subsets,
+    subsets,
 )
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
@@ -29,7 +29,7 @@ def missing_way(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     for consumer in wrong.consumers:
         paths = wrong.context.unnamed_paths(wrong.name, consumer)
-        for missing in strict_subsets(tuple(paths), whole=True):
+        for missing in subsets(tuple(paths)):
             if wrong.fits(wrong.expected - torch.stack([paths[name] for name in missing]).sum(0)):
                 yield {
                     "part": part(wrong, consumer),
@@ -47,7 +47,7 @@ def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     for consumer in wrong.consumers:
         paths = wrong.context.unnamed_paths(wrong.name, consumer)
-        for ways in strict_subsets(tuple(paths), whole=True):
+        for ways in subsets(tuple(paths)):
             share = torch.stack([paths[name] for name in ways]).sum(0)
             number = wrong.factor(share, wrong.expected - share)
             if number is not None and factor_name(wrong, number) != "1":

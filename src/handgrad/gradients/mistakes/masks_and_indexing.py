@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake
+from handgrad.gradients.mistakes.mistake import TemplateValues, lines, mistake, numbered
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
@@ -141,8 +141,7 @@ def some_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             columns = {position: _from_position(wrong, consumer, dim, position)[1] for position in range(size)}
             found = wrong.combination(columns, rest)
             if found and set(found.values()) == {1} and len(found) < size:
-                places = ("position " if len(found) == 1 else "positions ") + listed(map(str, found))
-                yield {"consumer": consumer, "places": places, "dim": str(dim)}
+                yield {"consumer": consumer, "places": numbered("position", list(found)), "dim": str(dim)}
 
 
 @mistake("values")
@@ -166,14 +165,13 @@ def wrong_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             # without any, that place of the branch is missing
             place = next((place for place, (taken, needed) in pairs if taken and taken != needed), None)
             if place is not None:
-                positions, whose = listed(map(str, used[place])), "" if lacks else f"position {place} of "
+                whose = "" if lacks else f"position {place} of "
+                taking = "adds up" if len(used[place]) > 1 else "takes"
                 yield {
                     "dim": str(dim),
                     "answer": f"{whose}d{wrong.name}",
                     "source": f"{whose}{wrong.name}",
-                    "takes": f"adds up positions {positions}"
-                    if len(used[place]) > 1
-                    else f"takes position {positions}",
+                    "takes": f"{taking} {numbered('position', used[place])}",
                     "consumer": consumer,
                     "lines": lines(wrong, (consumer,)),
                 }

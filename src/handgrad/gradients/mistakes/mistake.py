@@ -19,9 +19,12 @@ __all__ = [
     "lines",
     "listed",
     "mistake",
+    "numbered",
     "part",
     "quoted",
     "size_note",
+    "subsets",
+    "told",
 ]
 
 Question = Literal["defined", "tensor", "shape", "dtype", "finite", "values", "moves"]
@@ -71,10 +74,20 @@ def mistake(question: Question, *, is_note: bool = False) -> Callable[[Recognise
     return enter
 
 
+def told(slug: str, what: str, advice: str, question: Question = "values", *, is_note: bool = False) -> None:
+    """Enter a mistake into the catalogue that is recognised by other means than the values of an answer."""
+    ENTRIES[slug] = Mistake(slug, question, what, advice, lambda wrong: iter(()), is_note)
+
+
 def listed(names: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     names = list(names)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def numbered(noun: str, numbers: Sequence[int]) -> str:
+    """``dimension 1``, ``dimensions 0 and 1``."""
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {listed(map(str, numbers))}"
 
 
 def part(wrong: WrongAnswer, consumer: str) -> str:
@@ -155,8 +168,7 @@ def _exactly(wrong: WrongAnswer, number: float) -> _Exact | None:
     return None
 
 
-def strict_subsets(items: Sequence[_T], *, whole: bool = False) -> list[tuple[_T, ...]]:
-    """The subsets of ``items``, small ones first, without the empty one and (default) without the whole set."""
-    largest = len(items) if whole else len(items) - 1
-    sizes = range(1, min(largest, 1 if len(items) > MOST_CONSUMERS else largest) + 1)
-    return [subset for size in sizes for subset in itertools.combinations(items, size)]
+def subsets(items: Sequence[_T]) -> list[tuple[_T, ...]]:
+    """The subsets of ``items`` but the empty one, small ones first."""
+    largest = 1 if len(items) > MOST_CONSUMERS else len(items)
+    return [subset for size in range(1, largest + 1) for subset in itertools.combinations(items, size)]

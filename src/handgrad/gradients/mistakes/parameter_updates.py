@@ -1,13 +1,12 @@
 """Known mistakes in a parameter update: a value that is not a gradient, before and after its cell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from handgrad.gradients.comparison import ratio, scale_of
-from handgrad.gradients.mistakes.mistake import ENTRIES, TemplateValues, mistake
-from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
+from handgrad.gradients.mistakes.mistake import ENTRIES, told
 from handgrad.report.records import Diagnosis
 
 __all__ = ["ParameterUpdate", "diagnose_update"]
@@ -41,49 +40,36 @@ class ParameterUpdate:
         return number if scale_of(went - number * wanted) <= self.allowance * max(1.0, abs(number)) else None
 
 
-@mistake("moves")
-def not_updated(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is what it was before the cell of {stub} ran: nothing has changed it.
-
-    Try: Update {gradient} too in every step of {stub}.
-    """
-    yield from ()
-
-
-@mistake("moves")
-def wrong_way(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} moves as far as it should, in the opposite direction.
-
-    Try: A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.
-    """
-    yield from ()
-
-
-@mistake("moves")
-def other_length(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} moves in the right direction, but {times} times as far as it should.
-
-    Try: Look for a factor: the step size in {stub}, or a mean or a sum over the minibatch in what it uses.
-    """
-    yield from ()
-
-
-@mistake("moves")
-def opposite_sign(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} has the wrong sign everywhere; its absolute values are right.
-
-    Try: Look for the minus sign in {stub}: what is subtracted from what?
-    """
-    yield from ()
-
-
-@mistake("moves")
-def other_size(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is {times} times what it should be.
-
-    Try: Look for a factor in {stub}: what is multiplied or divided once too often, or not at all?
-    """
-    yield from ()
+told(
+    "not-updated",
+    "{gradient} is what it was before the cell of {stub} ran: nothing has changed it.",
+    "Update {gradient} too in every step of {stub}.",
+    "moves",
+)
+told(
+    "wrong-way",
+    "{gradient} moves as far as it should, in the opposite direction.",
+    "A gradient points to where the loss grows; look at the sign with which {stub} uses that of {gradient}.",
+    "moves",
+)
+told(
+    "other-length",
+    "{gradient} moves in the right direction, but {times} times as far as it should.",
+    "Look for a factor: the step size in {stub}, or a mean or a sum over the minibatch in what it uses.",
+    "moves",
+)
+told(
+    "opposite-sign",
+    "{gradient} has the wrong sign everywhere; its absolute values are right.",
+    "Look for the minus sign in {stub}: what is subtracted from what?",
+    "moves",
+)
+told(
+    "other-size",
+    "{gradient} is {times} times what it should be.",
+    "Look for a factor in {stub}: what is multiplied or divided once too often, or not at all?",
+    "moves",
+)
 
 
 def diagnose_update(name: str, stub: str, first: Sequence[ParameterUpdate]) -> Diagnosis | None:

@@ -1,12 +1,12 @@
 """Known mistakes in an answer before its values are compared: its type, its shape, its dtype."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, strict_subsets
+from handgrad.gradients.mistakes.mistake import TemplateValues, listed, mistake, numbered, subsets, told
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
@@ -14,39 +14,26 @@ __all__: list[str] = []
 # defined, tensor: known before there is a value
 
 
-@mistake("defined")
-def undefined(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """The cell of {gradient} ran, but there is no variable {gradient} after it{instead}.
-
-    Try: Assign the result to {gradient}; upper and lower case must be the same.
-    """
-    yield from ()
-
-
-@mistake("defined")
-def uses_autograd(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} copies autograd's gradient, which is removed while a notebook is graded.
-
-    Try: Write the formula of {gradient} itself, {source}.
-    """
-    yield from ()
-
-
-@mistake("tensor")
-def not_a_tensor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{gradient} is not a tensor but of type {type}: a gradient is a tensor like {tensor}.
-
-    Try: Use torch's own functions, or convert the result to a tensor at the end.
-    """
-    yield from ()
-
+told(
+    "undefined",
+    "The cell of {gradient} ran, but there is no variable {gradient} after it{instead}.",
+    "Assign the result to {gradient}; upper and lower case must be the same.",
+    "defined",
+)
+told(
+    "uses-autograd",
+    "{gradient} copies autograd's gradient, which is removed while a notebook is graded.",
+    "Write the formula of {gradient} itself, {source}.",
+    "defined",
+)
+told(
+    "not-a-tensor",
+    "{gradient} is not a tensor but of type {type}: a gradient is a tensor like {tensor}.",
+    "Use torch's own functions, or convert the result to a tensor at the end.",
+    "tensor",
+)
 
 # shape
-
-
-def _dimensions(dims: Sequence[int]) -> str:
-    """``dimension 1``, ``dimensions 0 and 1``."""
-    return f"dimension{'s' if len(dims) > 1 else ''} {listed(map(str, dims))}"
 
 
 def _shapes(wrong: WrongAnswer) -> TemplateValues:
@@ -100,11 +87,11 @@ def wrong_dim(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         if not dims or wrong.shape == wrong.expected_shape:
             continue
         parts = wrong.context.parts(wrong.name, consumer)
-        for over in strict_subsets(range(parts.ndim), whole=True):
-            name = "every dimension" if len(over) == parts.ndim else _dimensions(over)
+        for over in subsets(range(parts.ndim)):
+            name = "every dimension" if len(over) == parts.ndim else numbered("dimension", over)
             summed = (parts.sum(over), parts.sum(over, keepdim=True))
             if over != dims and any(map(wrong.fits, summed)):
-                yield {"over": name, "dim": _dimensions(dims), "consumer": consumer}
+                yield {"over": name, "dim": numbered("dimension", dims), "consumer": consumer}
 
 
 @mistake("shape")
@@ -116,7 +103,7 @@ def shape_sum(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     dims = broadcast_dims(wrong.expected_shape, wrong.shape)
     if dims and wrong.close(wrong.value.sum_to_size(wrong.expected_shape), wrong.expected):
-        yield {**_shapes(wrong), "dim": _dimensions(dims), "consumer": listed(wrong.consumers)}
+        yield {**_shapes(wrong), "dim": numbered("dimension", dims), "consumer": listed(wrong.consumers)}
 
 
 @mistake("shape")

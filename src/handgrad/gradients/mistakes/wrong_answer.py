@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from handgrad.gradients.autograd_graph import LOSS, above
+from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, reshaped, scale_of
 from handgrad.gradients.mistakes.backward_context import MOST_ELEMENTS, BackwardContext, broadcast_dims
 
@@ -70,16 +70,6 @@ class WrongAnswer:
     def named_consumers(self) -> tuple[str, ...]:
         """The same without the loss."""
         return tuple(name for name in self.consumers if name != LOSS)
-
-    @property
-    def earlier(self) -> tuple[str, ...]:
-        """The named tensors from which the tensor is directly computed."""
-        return tuple(name for name, consuming in self.context.consumers.items() if self.name in consuming)
-
-    @property
-    def later(self) -> set[str]:
-        """The named tensors, and the loss, that are computed from the tensor, directly or not."""
-        return above(self.name, self.context.consumers)
 
     def fits(self, candidate: torch.Tensor) -> bool:
         """Whether the answer has the shape and, up to the tolerance, the values of ``candidate``; zeros fit nothing."""
