@@ -149,7 +149,9 @@ class _Script:
 
     def at(self, line: int) -> Statement:
         """The statement at a line."""
-        return max((one for one in self.statements if one.line <= line), key=lambda one: one.line)
+        return max(
+            (statement for statement in self.statements if statement.line <= line), key=lambda statement: statement.line
+        )
 
 
 @dataclass
@@ -286,7 +288,7 @@ class ForwardPass:
         cut = {*tensors, *(name for name, value in run.namespace.items() if isinstance(value, types.ModuleType))}
         text = Passages.of(script.text)
         passages = {
-            (name, consumer): text.lines(name, on, [one.lines for one in lines[consumer]], traced, cut)
+            (name, consumer): text.lines(name, on, [statement.lines for statement in lines[consumer]], traced, cut)
             for (name, consumer), on in made.items()
         }
         first = [line for steps in run.steps.values() for line, *_ in filter(None, steps)]
@@ -309,8 +311,10 @@ class ForwardPass:
     def shown(self, name: str) -> str:
         """The lines that lead from a tensor to its consumers; one that assigns a named tensor ends with its shape."""
         lines = {line for consumer in self.consumers[name] for line in self.passages[name, consumer]}
-        assigning = [(consumer, one) for consumer in self.consumers[name] for one in self.lines[consumer]]
-        shapes = {one.line: one.shapes(self.tensors) for consumer, one in assigning if consumer != LOSS}
+        assigning = [(consumer, statement) for consumer in self.consumers[name] for statement in self.lines[consumer]]
+        shapes = {
+            statement.line: statement.shapes(self.tensors) for consumer, statement in assigning if consumer != LOSS
+        }
         return self.script.shown(lines, {line: text for line, text in shapes.items() if text})
 
     def backwards(self) -> list[str]:

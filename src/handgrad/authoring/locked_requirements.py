@@ -30,7 +30,7 @@ def locked(extra: str) -> str:
         distribution = metadata.distribution(name)
         if name != "handgrad":
             found[name] = distribution.version.partition("+")[0]
-        needed += [one for one in _needed(distribution, extras) if one not in needed]
+        needed += [package for package in _needed(distribution, extras) if package not in needed]
     return _HEAD + "".join(f"{name}=={version}\n" for name, version in sorted(found.items()))
 
 
@@ -40,7 +40,7 @@ def _needed(distribution: metadata.Distribution, extra: str) -> Iterator[tuple[s
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
             name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-            yield from ((name, one) for one in (sorted(requirement.extras) or [""]))
+            yield from ((name, wanted) for wanted in (sorted(requirement.extras) or [""]))
 
 
 if __name__ == "__main__":

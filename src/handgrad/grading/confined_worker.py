@@ -121,7 +121,7 @@ class _Sandbox:
 
 
 class _Child(ChildClient):
-    """A child behind the trusted process."""
+    """A child that the trusted process has started."""
 
     def __init__(self, sandboxes: _Sandboxes, limits: Limits, running: set[ChildClient]) -> None:
         self._ask = sandboxes.ask

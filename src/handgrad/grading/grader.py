@@ -275,7 +275,7 @@ class Grader:
             return {gradient: again.tensors(step, gradient)[0] for gradient in gradients}
 
         redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
-        return redrawing.diagnoses(gradients, {one: results.tensors(step, one)[0] for one in gradients})
+        return redrawing.diagnoses(gradients, {name: results.tensors(step, name)[0] for name in gradients})
 
     def _hidden(self, verdicts: Sequence[Verdict], unexplained: Sequence[str]) -> Mapping[str, Diagnosis]:
         """What can be said of those of the ``unexplained`` gradients that are right on the true gradients only."""

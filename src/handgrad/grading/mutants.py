@@ -137,8 +137,8 @@ def _replacements(node: ast.AST, gradients: Collection[str], tensors: Collection
             yield "term dropped", right
             yield "sign flipped", ast.BinOp(left, ast.Sub(), right)
         case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            one = isinstance(left, ast.Name) and isinstance(right, ast.Constant) and right.value == 1
-            yield "n for n-1" if one else "term dropped", left
+            is_less_one = isinstance(left, ast.Name) and isinstance(right, ast.Constant) and right.value == 1
+            yield "n for n-1" if is_less_one else "term dropped", left
             yield "term dropped", ast.UnaryOp(ast.USub(), right)
             yield "sign flipped", ast.BinOp(left, ast.Add(), right)
         case ast.UnaryOp(op=ast.USub(), operand=operand) if not isinstance(operand, ast.Constant):
@@ -261,7 +261,7 @@ def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacemen
     for keyword in call.keywords:
         if keyword.arg == "unbiased" and isinstance(keyword.value, ast.Constant):
             other = ast.keyword(keyword.arg, ast.Constant(not keyword.value.value))
-            keywords = [other if one is keyword else one for one in call.keywords]
+            keywords = [other if given is keyword else given for given in call.keywords]
             yield "unbiased", ast.Call(function, call.args, keywords)
     if function.attr == "where" and len(call.args) == 3:
         condition, yes, no = call.args

@@ -286,7 +286,7 @@ def _failed(card: Card) -> CheckFailed:
 def _show_no_traceback(shell: Any, error: Exception) -> None:
     """Let the cell that raises ``error`` fail without an error below its output.
 
-    Only where a person works in the notebook. Whatever runs a notebook by itself (nbgrader, nbconvert) reads the errors
+    Only if somebody works in the notebook. Whatever runs a notebook by itself (nbgrader, nbconvert) reads the errors
     among the outputs to know which checks have failed. ``shell`` is IPython's, of which others may have asked the same;
     their request stays.
     """

@@ -146,7 +146,7 @@ def _link(folder: Path, target: Path, own: Collection[Path]) -> None:
     for path in folder.iterdir():
         if path in own or path.name.startswith("."):
             continue
-        if any(path in one.parents for one in own):
+        if any(path in file.parents for file in own):
             _link(path, target / path.name, own)
         else:
             (target / path.name).symlink_to(path)

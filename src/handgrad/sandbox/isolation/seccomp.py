@@ -208,7 +208,7 @@ def _conditions(pid: int) -> dict[str, list[bytes]]:
 
 
 def _if_one_of(values: Sequence[int], then: list[bytes]) -> list[bytes]:
-    """Go on with ``then`` if the loaded value is one of ``values``; else behind it, where the call is refused."""
+    """Go on with ``then`` if the loaded value is one of ``values``; else after it, where the call is refused."""
     lines = [
         _instruction(0x15, value, len(values) - 1 - index, 0 if index + 1 < len(values) else len(then))
         for index, value in enumerate(values)

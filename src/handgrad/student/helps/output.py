@@ -12,7 +12,7 @@ from handgrad.student.style import BLUE, RED, TYPEWRITER, block, div, escape, wi
 __all__ = ["WRONG", "Code", "Output", "Part", "Table", "Tables", "place", "signed", "tensor_table"]
 
 WRONG = "*"
-"""Stands behind a wrong entry."""
+"""Follows a wrong entry."""
 _INDENT = "   "
 _LISTED = 4
 """Of a tensor with more than twelve entries, at most so many that are not zero are listed alone."""
@@ -69,7 +69,7 @@ class Table:
         return div("", f'{title}<table style="{style}"><tbody>{rows}</tbody></table>')
 
     def _padded(self, cell: str, column: int, marked: bool) -> str:
-        # a number keeps its place whether or not a mark stands behind it
+        # a number keeps its place whether or not a mark follows it
         return cell if not marked or column < self.words or cell.endswith(WRONG) else cell + " "
 
     def _html_cells(self, row: Sequence[str]) -> Iterator[str]:
