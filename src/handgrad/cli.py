@@ -517,7 +517,7 @@ students = typer.Typer(
     cls=_Group,
     context_settings=SETTINGS,
     no_args_is_help=True,
-    help="Who is in the course, and what holds for whom: the roster, extensions, exemptions, groups.",
+    help="Manage the students of a course: the roster, extensions, exemptions, groups.",
 )
 app.add_typer(students, name="students", rich_help_panel=INSTRUCTORS)
 StudentName = Annotated[str, typer.Argument(metavar="STUDENT", help="The student's id in the gradebook.")]
@@ -846,7 +846,7 @@ def verify(
 def _course(start: Path) -> "Course":
     """The course of a command; who else can enter its folder is said in one line."""
     from handgrad.course.course import Course
-    from handgrad.course.others import visitors
+    from handgrad.course.file_access import visitors
     from handgrad.student.installation import untried
 
     found = Course.at(start, is_named=start != Path())

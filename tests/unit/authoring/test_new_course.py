@@ -9,8 +9,8 @@ from handgrad.authoring import new_course as module
 from handgrad.authoring.new_course import course_material, new_course
 from handgrad.authoring.release import MATERIAL, copy_for_students
 from handgrad.course.course import CONFIG, Course
+from handgrad.course.file_access import visitors
 from handgrad.course.nbgrader.configuration import unsafe_ways_in, what_is_missing
-from handgrad.course.others import visitors
 from handgrad.errors import CourseError
 from helpers.paths import ASSIGNMENTS, ROOT
 

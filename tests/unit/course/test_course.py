@@ -20,8 +20,8 @@ from traitlets.config import Config
 
 from handgrad.course import hand_ins
 from handgrad.course.course import CONFIG, Course, Handgrad
+from handgrad.course.file_access import Visitors, visitors
 from handgrad.course.files import make_private_file, write_text
-from handgrad.course.others import Visitors, visitors
 from handgrad.errors import CourseError, ExerciseError
 from handgrad.grading.marking import Policy
 from handgrad.grading.settings import GradingSettings

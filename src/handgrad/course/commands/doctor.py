@@ -13,9 +13,9 @@ from typing import Literal
 
 from handgrad import __version__
 from handgrad.course.course import PRIVATE, Course
+from handgrad.course.file_access import holders, visitors
 from handgrad.course.nbgrader.configuration import unsafe_ways_in, what_is_missing
 from handgrad.course.nbgrader.database import gradebook_file, is_locked_file
-from handgrad.course.others import holders, visitors
 from handgrad.errors import CourseError, HandgradError
 from handgrad.notebook.untrusted_files import in_quotes, walk
 from handgrad.report.names import few

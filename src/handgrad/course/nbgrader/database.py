@@ -22,8 +22,8 @@ from sqlalchemy.exc import DatabaseError, SAWarning
 
 from handgrad.course.course import Course
 from handgrad.course.course_lock import LOG
+from handgrad.course.file_access import holders
 from handgrad.course.files import make_private_file
-from handgrad.course.others import holders
 from handgrad.errors import CourseError
 from handgrad.exercise.exercise import grade_id
 from handgrad.notebook.untrusted_files import in_quotes

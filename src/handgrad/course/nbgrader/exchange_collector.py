@@ -22,12 +22,12 @@ from typing import Any
 from nbgrader.exchange.default import ExchangeCollect
 from traitlets import Bool
 
+from handgrad.course.file_access import account_name
 from handgrad.course.files import make_folder
 from handgrad.course.nbgrader.database import close_gradebook
 from handgrad.course.nbgrader.folders import LONGEST_TIMESTAMP, TIMESTAMP, course_of, date_in, released_names
 from handgrad.course.nbgrader.roster import people
 from handgrad.course.nbgrader.unpacking import with_reasons
-from handgrad.course.others import account_name
 from handgrad.course.people import People
 from handgrad.errors import SubmissionError
 from handgrad.notebook.reading import is_notebook
