@@ -147,13 +147,10 @@ class Shell(InteractiveShell):
         """Begin a student's session: give ``namespace`` IPython's own names, and keep what is in it from a reset."""
         self.use(namespace)
         self._shown = ("", "", "")
-        self._name_history()
-        self.lasting = dict(namespace)
-
-    def _name_history(self) -> None:
         inputs, shown = [""], dict[int, Any]()
         self.user_ns.update(_dh=[str(Path.cwd())], _ih=inputs, In=inputs, _oh=shown, Out=shown)
         self.user_ns.update(zip(_SHOWN, self._shown, strict=True))
+        self.lasting = dict(namespace)
 
     def remember(self, value: Any) -> None:
         """Keep a shown value as ``_``, unless the notebook uses this name for something else."""

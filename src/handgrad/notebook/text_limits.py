@@ -88,13 +88,18 @@ def _timer(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _memory(mebibytes: int) -> Iterator[None]:
-    """Let this process take at most so much more address space."""
+    """Let this process take at most so much more address space; a limit that is lower already stays."""
     if sys.platform != "linux":
         yield
         return
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    with _soft_limit(resource.RLIMIT_AS, taken + (mebibytes << 20)):
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [limit for limit in (taken + (mebibytes << 20), before, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    try:
         yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
 @contextmanager
@@ -112,15 +117,3 @@ def _killed_after(seconds: float) -> Iterator[None]:
     finally:
         taken = given - signal.getitimer(signal.ITIMER_VIRTUAL)[0]
         signal.setitimer(signal.ITIMER_VIRTUAL, max(left - taken, 1e-3) if left else 0)
-
-
-@contextmanager
-def _soft_limit(kind: int, value: int) -> Iterator[None]:
-    """Lower a soft limit of this process for a while; a limit that is lower already stays."""
-    before, hard = resource.getrlimit(kind)
-    given = [limit for limit in (value, before, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(kind, (min(given), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(kind, (before, hard))

@@ -192,7 +192,10 @@ class Judge:
             and id(other.tensor) in graph.true
             and (given := in_shape(as_double(self.answers.value(other)), tuple(other.tensor.shape))) is not None
         }
-        expected = self._gradient(graph, own, answer.tensor)
+        try:
+            expected = self.gradients_with(graph, own, answer.tensor)[0]
+        except NOT_RUN:
+            return False
         return expected is not None and agree(value, expected, graph.allowance(answer.tensor))
 
     # the step test
@@ -380,14 +383,6 @@ class Judge:
         total = torch.stack([(end * gradient).sum() for end, gradient in zip(ends, given, strict=True)]).sum()
         found = torch.autograd.grad(total, wanted, allow_unused=True)
         return [None if gradient is None else gradient.detach() for gradient in found]
-
-    def _gradient(
-        self, graph: LossGraph, upstream: Mapping[int, torch.Tensor], tensor: torch.Tensor
-    ) -> torch.Tensor | None:
-        try:
-            return self.gradients_with(graph, upstream, tensor)[0]
-        except NOT_RUN:
-            return None
 
     def _depends(self, graph: LossGraph, tensors: Mapping[int, Any], later: int, key: int) -> bool:
         """Whether one tensor is made from another without a third one of ``tensors`` in between."""

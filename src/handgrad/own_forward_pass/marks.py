@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from handgrad.notebook.trees import bound_by
+
 __all__ = ["MARKS", "assigned_names", "is_training", "marked"]
 
 MARKS = ("__hg_bind__", "__hg_owner__", "__hg_item__", "__hg_call__", "__hg_turn__", "__hg_enter__", "__hg_types__")
@@ -38,10 +40,8 @@ def assigned_names(statement: ast.stmt) -> set[str]:
                 found.update(_texts(targets))
             case ast.AugAssign(target=target) | ast.AnnAssign(target=target) | ast.For(target=target):
                 found.update(_texts([target]))
-            case ast.Import(names=names) | ast.ImportFrom(names=names):
-                found |= {name.asname or name.name.partition(".")[0] for name in names}
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
+            case ast.alias() | ast.FunctionDef() | ast.ClassDef():
+                found.update(bound_by(node))
     return found
 
 

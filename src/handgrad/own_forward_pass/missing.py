@@ -52,10 +52,12 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             (urllib.request, {"urlopen": self._download, "urlretrieve": self._retrieve}),
             (torch, {"compile": _unchanged}),
             (torch.jit, {"script": _unchanged}),
-            # modules beside the notebook are found first, stand-ins last
-            (sys, {"path": [str(Path.cwd()), *sys.path], "meta_path": [*sys.meta_path, self]}),
+            # modules beside the notebook are found first
+            (sys, {"path": [str(Path.cwd()), *sys.path]}),
         ]
         with ExitStack() as stack:
+            sys.meta_path.append(self)
+            stack.callback(sys.meta_path.remove, self)
             for module, names in replaced:
                 stack.enter_context(patch.multiple(module, **names))
             with suppress(ImportError):

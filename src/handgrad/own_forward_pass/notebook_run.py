@@ -20,6 +20,7 @@ import torch
 
 from handgrad.notebook.execution import captured, new_namespace, the_shell, without_paths
 from handgrad.notebook.shell import to_python
+from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.marks import MARKS, assigned_names, marked
 from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.names import tensors_of_gradient
@@ -91,8 +92,7 @@ class NotebookRun:
 
     surroundings: Surroundings
     limits: TimeLimits
-    gradient_of: Callable[[torch.Tensor], torch.Tensor | None] = lambda _: None
-    before_cell: Callable[[int], None] = lambda _: None
+    before_cell: Callable[[int], None]
     tape: Tape = field(default_factory=Tape)
     stops: list[Stop] = field(default_factory=list)
     stand_ins: list[tuple[str, int, int]] = field(default_factory=list)
@@ -106,11 +106,12 @@ class NotebookRun:
         self._entered: set[str] = set()
         self._turns: dict[str, int] = {}
         self._lost: set[str] = set()
+        self._seen = (-1, -1)
         self._end = time.monotonic() + self.limits.notebook
         self.namespace["__file__"] = "notebook.py"
         marks = (self._bind, self._bind_owner, self._bind_item, self._call, self._turn, self._entered.add, _RECORDED)
         self.namespace.update(zip(MARKS, marks, strict=True))
-        self.tape.supply = self.gradient_of
+        self.tape.supply = self._gradient_of
         with self.surroundings.installed(), _quiet(), _alarm():
             for cell in cells:
                 if self.out_of_time:
@@ -236,7 +237,7 @@ class NotebookRun:
         """Put autograd's gradient in place of the missing variable ``name``; whether its tensor is known."""
         for tensor_name in tensors_of_gradient(name):
             bound = next((binding for binding in reversed(self.tape.bindings) if binding.name == tensor_name), None)
-            gradient = self.gradient_of(bound.value) if bound else None
+            gradient = self._gradient_of(bound.value) if bound else None
             if bound and gradient is not None:
                 self.tape.owns(gradient, bound.value)
                 self.stand_in_tensors.add(id(gradient))
@@ -244,6 +245,17 @@ class NotebookRun:
                 self.namespace[name] = gradient
                 return True
         return False
+
+    def _gradient_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The gradient of a tensor whose ``.grad`` is None after ``backward``; None if there is none."""
+        seen = len(self.tape.gradients), sum("loss" in bound.name.lower() for bound in self.tape.bindings)
+        if seen != self._seen:
+            self._graphs, self._seen = Graphs(self.tape), seen
+        graph = self._graphs.first(tensor)
+        # before backward() a parameter's .grad is None, as it should be
+        if graph is None or (graph.root.requires_grad and not graph.is_called):
+            return None
+        return graph.true[id(tensor)].to(tensor.dtype).reshape(tensor.shape)
 
     def _run_uncalled(self) -> None:
         """Call the notebook's functions without arguments that nothing has called."""

@@ -15,11 +15,9 @@ import torch
 # all of handgrad that a notebook imports: the sandbox shows no folder of a development version
 from handgrad import counterexample, data, hint, nudge, progress  # noqa: F401
 from handgrad.own_forward_pass.findings import Findings, find
-from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
 from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, Stop, TimeLimits
-from handgrad.own_forward_pass.tape import Tape
 from handgrad.sandbox import frames
 from handgrad.student.check import silence
 
@@ -62,29 +60,8 @@ def review(
     torch.set_num_threads(1)
     cells = [Cell(**cell) for cell in request["cells"]]
     died = {int(number): reason for number, reason in request["died"].items()}
-    run = NotebookRun(Surroundings(names), TimeLimits(**request["limits"]))
-    run.gradient_of = _Supply(run.tape)
-    run.before_cell = lambda number: say({"cell": number})
+    run = NotebookRun(Surroundings(names), TimeLimits(**request["limits"]), lambda number: say({"cell": number}))
     run.stops += [Stop(number, 1, reason, "", frozenset()) for number, reason in died.items()]
     run.run([cell for cell in cells if cell.number not in died])
     say({"judging": True})
     return find(run, cells, [ExerciseLines(**exercise) for exercise in request["exercises"]], request["renames"])
-
-
-class _Supply:
-    """Gives the gradient of a tensor where the notebook reads a ``.grad`` that is None after ``backward``."""
-
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
-        self._graphs: Graphs | None = None
-        self._seen = (-1, -1)
-
-    def __call__(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        seen = len(self._tape.gradients), sum("loss" in bound.name.lower() for bound in self._tape.bindings)
-        if self._graphs is None or seen != self._seen:
-            self._graphs, self._seen = Graphs(self._tape), seen
-        graph = self._graphs.first(tensor)
-        # before backward() a parameter's .grad is None, as it should be
-        if graph is None or (graph.root.requires_grad and not graph.is_called):
-            return None
-        return graph.true[id(tensor)].to(tensor.dtype).reshape(tensor.shape)

@@ -6,7 +6,7 @@ Whatever is wrong with a file of the student's folders, no error is raised.
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -96,10 +96,9 @@ def note_check(folder: Path, report: Report) -> None:
 
 def next_exercise(exercises: Sequence[CourseExercise]) -> CourseExercise | None:
     """The exercise to go on with: one that was begun, or the first whose prerequisites are done; None if all are."""
-    there = {exercise.name for exercise in exercises}
-    done = {exercise.name for exercise in exercises if exercise.is_done}
     open_ones = [exercise for exercise in exercises if not exercise.is_done]
-    ready = [exercise for exercise in open_ones if done.issuperset(there.intersection(exercise.after))]
+    names = {exercise.name for exercise in open_ones}
+    ready = [exercise for exercise in open_ones if names.isdisjoint(exercise.after)]
     begun = [exercise for exercise in ready if exercise.right]
     return next(iter([*begun, *ready, *open_ones]), None)
 
@@ -108,12 +107,13 @@ def text(exercises: Sequence[CourseExercise]) -> str:
     """The course as text: a line for each exercise, and what comes next."""
     following = next_exercise(exercises)
     names = max((len(shown(exercise.name)) for exercise in exercises), default=0)
+    open_names = {exercise.name for exercise in exercises if not exercise.is_done}
     done = sum(exercise.is_done for exercise in exercises)
     lines = [f"{done} of {len(exercises)} exercises done. {_advice(following)}"]
     for exercise in exercises:
         sign = "\u2713" if exercise.is_done else "\u2192" if exercise is following else "\u00b7"
         minutes = "" if exercise.minutes is None else f"{exercise.minutes:g} min"
-        after = [name for name in exercise.after if not _is_done(name, exercises)]
+        after = [name for name in exercise.after if name in open_names]
         rest = "" if exercise.is_done or not after else f"after {', '.join(map(shown, after))}"
         count = f"{exercise.right} of {exercise.total}"
         lines.append(f"{sign} {shown(exercise.name):{names}s}  {count:>8s}  {minutes:>7s}  {rest}".rstrip())
@@ -135,11 +135,6 @@ def _advice(following: CourseExercise | None) -> str:
         return "All of it is done."
     verb = "Go on with" if following.right else "Next:"
     return f"{verb} {shown(following.name)}."
-
-
-def _is_done(name: str, exercises: Iterable[CourseExercise]) -> bool:
-    """Whether an exercise is done, or not there: nobody has to wait for it."""
-    return all(exercise.is_done for exercise in exercises if exercise.name == name)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -32,24 +32,14 @@ _MODULES, _BUILTINS, _NEVER = (frozenset(_LISTS[name]) for name in ("modules", "
 _STORED, _TYPES = (frozenset(_LISTS[name]) for name in ("stored", "types"))
 _REFUSED = re.compile("|".join(_LISTS["refused"]))
 _BODIES = ("body", "orelse", "finalbody")
-_DTYPES = frozenset(
-    {
-        "cpu",
-        "float",
-        "float32",
-        "float64",
-        "f4",
-        "f8",
-        "i4",
-        "i8",
-        "int",
-        "int32",
-        "int64",
-        "torch.float32",
-        "torch.float64",
-    }
+_TYPE_TEXTS = frozenset(
+    (
+        *("cpu", "float", "float32", "float64", "f4", "f8", "i4", "i8", "int", "int32", "int64"),
+        *("torch.float32", "torch.float64"),
+        *("torch.FloatTensor", "torch.DoubleTensor", "torch.LongTensor", "torch.IntTensor"),
+    )
 )
-_TENSOR_TYPES = frozenset({"torch.FloatTensor", "torch.DoubleTensor", "torch.LongTensor", "torch.IntTensor"})
+"""What a cell may say of a type as a text."""
 _WIDE = {"float": "double", "float32": "float64", "single": "double", "FloatTensor": "DoubleTensor", "f4": "f8"}
 _SINGLE = re.compile(r"^((torch\.)?)(float32|FloatTensor|f4)$")
 _ERRORS = frozenset(
@@ -178,11 +168,7 @@ class _Reasons(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and node.func.attr in _CONVERSIONS:
             values += node.args
         for value in values:
-            if (
-                isinstance(value, ast.Constant)
-                and isinstance(value.value, str)
-                and value.value not in _DTYPES | _TENSOR_TYPES
-            ):
+            if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value not in _TYPE_TEXTS:
                 self.found.append(f"the type {value.value!r}")
         self.generic_visit(node)
 

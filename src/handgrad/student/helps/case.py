@@ -69,8 +69,11 @@ class Case:
     def numbers(self) -> int:
         """How many numbers the largest tensor that is shown has."""
         shown = self.read if self.whole else {**self.values, **self.upstream}
-        results = [self.right] if self.wrong is None else [self.right, self.wrong]
-        return max(tensor.numel() for tensor in (*results, *shown.values()))
+        return max(tensor.numel() for tensor in (*self._results, *shown.values()))
+
+    @property
+    def _results(self) -> list[torch.Tensor]:
+        return [self.right] if self.wrong is None else [self.right, self.wrong]
 
     @property
     def marks(self) -> torch.Tensor:
@@ -89,14 +92,12 @@ class Case:
             difficulty(value) + 0.8 * float((value < 0).sum()) + 0.9 * float((value != 0).sum())
             for value in self.upstream.values()
         )
-        results = difficulty(self.right) + (difficulty(self.wrong) if self.wrong is not None else 0)
-        return inputs + upstream + 1.5 * results
+        return inputs + upstream + 1.5 * sum(map(difficulty, self._results))
 
     @property
     def has_decimals(self) -> bool:
         """Whether a result is neither a whole number nor a fraction."""
-        results = [self.right] if self.wrong is None else [self.right, self.wrong]
-        return any("." in written(value) for tensor in results for value in tensor.flatten().tolist())
+        return any("." in written(value) for tensor in self._results for value in tensor.flatten().tolist())
 
 
 @dataclass

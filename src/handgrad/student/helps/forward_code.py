@@ -295,6 +295,11 @@ class ForwardCode:
                 f"{reason}: run the cells from the top again, loss.backward(retain_graph=True) included"
             ) from None
 
+    def given(self, name: str) -> torch.Tensor | None:
+        """The student's gradient of the tensor ``name``; None if it is no tensor of real numbers."""
+        given = self.namespace.get(f"d{name}")
+        return given.detach() if isinstance(given, torch.Tensor) and not given.dtype.is_complex else None
+
     def is_right(self, name: str, gradient: object) -> bool:
         """Whether ``gradient`` is the true one of the tensor ``name``, as ``cmp`` would say."""
         true = self.forward_pass.true[name]

@@ -41,18 +41,12 @@ def _consumers(code: ForwardCode, name: str) -> list[Part]:
     """Where the tensor goes."""
     step = code.step(name)
     count = len(step.consumers)
-    rows = []
-    for number, consumer in enumerate(step.consumers):
-        arrow = (
-            "\u2500\u2500\u25b6" if count == 1 else "\u251c\u2500\u25b6" if number < count - 1 else "\u2514\u2500\u25b6"
-        )
+    arrows = ["\u2500\u2500\u25b6"] if count == 1 else ["\u251c\u2500\u25b6"] * (count - 1) + ["\u2514\u2500\u25b6"]
+    rows: list[tuple[str, ...]] = []
+    for arrow, consumer in zip(arrows, step.consumers, strict=True):
         line = next(line.text for line in step.lines if consumer in line.binds)
         rows.append(
-            (
-                f"{name} {_shape(code, name)}" if number == 0 else "",
-                f"{arrow} {consumer} {_shape(code, consumer)}",
-                line,
-            )
+            ("" if rows else f"{name} {_shape(code, name)}", f"{arrow} {consumer} {_shape(code, consumer)}", line)
         )
     several = "" if count == 1 else f", so d{name} is the sum of {count} contributions"
     parts: list[Part] = [
@@ -244,9 +238,8 @@ def _ways(
 def _entry(code: ForwardCode, name: str) -> list[Part]:
     """One entry written out: the one that is furthest off; where the loss shows nothing, one of a small case."""
     code.check_unchanged(name)
-    forward, mine = code.forward_pass, code.namespace.get(f"d{name}")
-    true = {other: gradient.double() for other, gradient in forward.true.items()}
-    mine = mine.detach() if isinstance(mine, torch.Tensor) and not mine.dtype.is_complex else None
+    true = {other: gradient.double() for other, gradient in code.forward_pass.true.items()}
+    mine = code.given(name)
     parts: list[Part] = []
     if code.is_done(name):
         raise NoHelp(f"d{name} is right")

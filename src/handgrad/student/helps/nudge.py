@@ -80,8 +80,7 @@ class Nudge:
         start, width = (before, STEP) if _differ(up, down) else (lower, 2 * STEP)
         changes = {other: Change(tensor, (higher[other] - start[other]) / width) for other, tensor in before.items()}
         loss = changes.pop(LOSS)
-        answer = code.namespace.get(f"d{name}")
-        given = answer.detach() if isinstance(answer, torch.Tensor) and not answer.dtype.is_complex else None
+        given = code.given(name)
         fits = given is not None and given.shape == value.shape
         return cls(
             name=name,
