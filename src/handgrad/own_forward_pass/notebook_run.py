@@ -34,6 +34,8 @@ MOST_ATTEMPTS = 6
 """Times that one statement is run, each time with one more gradient in place of a missing one."""
 MOST_BROKEN_LINES = 15
 """Lines of a cell that are left out because they are not Python."""
+_AGAIN = 0.5
+"""Seconds after which the alarm rings again."""
 MOST_KEYS = 100
 """Items of the largest dictionary whose tensors are bound one by one."""
 _RECORDED = (torch.Tensor, np.ndarray, dict)
@@ -370,5 +372,6 @@ def _alarm() -> Iterator[None]:
 
 
 def _set_alarm(seconds: float) -> None:
+    """Ring after so many seconds, and again: what is raised in a callback, or caught, does not end the cell."""
     if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN if seconds else 0)

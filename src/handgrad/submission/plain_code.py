@@ -32,13 +32,22 @@ _MODULES, _BUILTINS, _NEVER = (frozenset(_LISTS[name]) for name in ("modules", "
 _STORED, _TYPES = (frozenset(_LISTS[name]) for name in ("stored", "types"))
 _REFUSED = re.compile("|".join(_LISTS["refused"]))
 _BODIES = ("body", "orelse", "finalbody")
-_TYPE_TEXTS = frozenset(
-    (
-        *("cpu", "float", "float32", "float64", "f4", "f8", "i4", "i8", "int", "int32", "int64"),
-        *("torch.float32", "torch.float64"),
-        *("torch.FloatTensor", "torch.DoubleTensor", "torch.LongTensor", "torch.IntTensor"),
-    )
+_DTYPES = (
+    "float",
+    "float32",
+    "float64",
+    "f4",
+    "f8",
+    "i4",
+    "i8",
+    "int",
+    "int32",
+    "int64",
+    "torch.float32",
+    "torch.float64",
 )
+_TENSOR_TYPES = ("torch.FloatTensor", "torch.DoubleTensor", "torch.LongTensor", "torch.IntTensor")
+_TYPE_TEXTS = frozenset(("cpu", *_DTYPES, *_TENSOR_TYPES))
 """What a cell may say of a type as a text."""
 _WIDE = {"float": "double", "float32": "float64", "single": "double", "FloatTensor": "DoubleTensor", "f4": "f8"}
 _SINGLE = re.compile(r"^((torch\.)?)(float32|FloatTensor|f4)$")
