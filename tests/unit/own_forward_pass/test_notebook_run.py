@@ -6,11 +6,36 @@ from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, TimeLimits
 
 ENDLESS = "while True:\n    pass\n"
-CAUGHT = f"try:\n    while True:\n        pass\nexcept BaseException:\n    pass\n{ENDLESS}"
-IN_A_CALLBACK = f"import weakref\nclass A: pass\na = A()\nr = weakref.ref(a, endless)\ndel a\n{ENDLESS}"
+CAUGHT = """
+if True:
+    try:
+        while True:
+            pass
+    except BaseException:
+        pass
+    while True:
+        pass
+"""
+IN_A_CALLBACK = """
+import weakref
+
+def endless(_):
+    while True:
+        pass
+
+class Kept:
+    pass
+
+if True:
+    kept = Kept()
+    reference = weakref.ref(kept, endless)
+    del kept
+    while True:
+        pass
+"""
 
 
-@pytest.mark.parametrize("source", [ENDLESS, CAUGHT, f"def endless(_):\n    while True: pass\n{IN_A_CALLBACK}"])
+@pytest.mark.parametrize("source", [ENDLESS, CAUGHT, IN_A_CALLBACK])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_endless_cell(source: str) -> None:
     """It is left when its time is up, also if the first alarm is caught, or rings where exceptions are ignored."""
