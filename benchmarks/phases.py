@@ -29,7 +29,7 @@ from handgrad.course.workers.task import SubmittedFile, WorkerResult
 from handgrad.grading import grader
 from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.plain_checks import PlainChecks
-from handgrad.grading.redrawing import Redrawing
+from handgrad.grading.redrawn_gradients import Redrawing
 from handgrad.grading.value_checks import ValueChecks
 from handgrad.notebook import tidying
 from handgrad.sandbox.sandbox import Sandbox

@@ -25,7 +25,7 @@ from handgrad.exercise.exercise import Exercise, grade_id, kind_of
 from handgrad.exercise.release_file import read_released
 from handgrad.grading.grader import Grader
 from handgrad.grading.settings import GradingSettings
-from handgrad.notebook import execution, syntax, trees
+from handgrad.notebook import execution, syntax, syntax_trees
 from handgrad.notebook.reading import read_notebook
 from handgrad.report.records import Report
 from handgrad.submission import forbidden_names
@@ -510,7 +510,7 @@ def test_a_source_is_parsed_once(exercise: Exercise, monkeypatch: pytest.MonkeyP
         parsed.append(source)
         return parse(source, *arguments, **keywords)
 
-    trees._tree.cache_clear()
+    syntax_trees._tree.cache_clear()
     syntax._parsed_cell.cache_clear()
     forbidden_names._after.cache_clear()
     monkeypatch.setattr(ast, "parse", counting)
@@ -525,21 +525,21 @@ def test_few_syntax_trees_are_kept() -> None:
     """A worker that grades hundreds of submissions keeps the trees of the newest cells, and of no long cell."""
     for number in range(400):
         assert syntax.ParsedCell.of(f"x = {number}") is not None
-    long = "x = 1\n" * trees.MAX_CACHED
-    held = syntax._parsed_cell.cache_info().currsize, trees._tree.cache_info().currsize
+    long = "x = 1\n" * syntax_trees.MAX_CACHED
+    held = syntax._parsed_cell.cache_info().currsize, syntax_trees._tree.cache_info().currsize
     assert held == (256, 256)
-    before = trees._tree.cache_info()
+    before = syntax_trees._tree.cache_info()
     assert syntax.ParsedCell.of(long) is not None
-    assert trees._tree.cache_info() == before
+    assert syntax_trees._tree.cache_info() == before
 
 
 def test_a_tree_is_not_changed() -> None:
     """Running a cell, reading it and replacing names in it leave the shared tree as it was."""
     source = "import torch\nx = torch.ones(2).grad\nfor i in range(1):\n    dx = x\ndx"
-    before = ast.dump(trees.parse(source) or ast.Module([], []))
+    before = ast.dump(syntax_trees.parse(source) or ast.Module([], []))
     execution.CompiledCell(source).code()
     forbidden_names.find_forbidden([source], ["dx"])
     parsed = syntax.ParsedCell.of(source)
     assert parsed is not None
     parsed.cut(["dx"])
-    assert ast.dump(trees.parse(source) or ast.Module([], [])) == before
+    assert ast.dump(syntax_trees.parse(source) or ast.Module([], [])) == before

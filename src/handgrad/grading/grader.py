@@ -22,7 +22,7 @@ from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.plain_checks import EXACT, PlainChecks, quoted
-from handgrad.grading.redrawing import Redrawing
+from handgrad.grading.redrawn_gradients import Redrawing
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_of, run_passes
 from handgrad.grading.settings import GradingSettings
 from handgrad.grading.solution_values import passes_of

@@ -25,7 +25,7 @@ from handgrad.notebook.syntax import last_line_that_writes
 from handgrad.report.records import Comparison, Diagnosis, Outcome, Verdict
 from handgrad.student.check import recording
 from handgrad.submission.forbidden_names import ForbiddenUse
-from handgrad.submission.reads import gradients_read
+from handgrad.submission.gradients_read import gradients_read
 from handgrad.submission.submission import Submission
 
 __all__ = ["GradientChecks", "not_compared"]

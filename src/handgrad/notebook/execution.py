@@ -29,7 +29,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from handgrad.notebook import tracebacks, untrusted_json
 from handgrad.notebook.missing_packages import is_lacking, one_by_one, place_in, put_stand_ins, statements_after
 from handgrad.notebook.shell import AWAIT, Shell, execute, the_shell, to_python, without_heading
-from handgrad.notebook.trees import magic_in, parse
+from handgrad.notebook.syntax_trees import magic_in, parse
 
 __all__ = [
     "CellError",

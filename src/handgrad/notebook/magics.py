@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from handgrad.notebook.execution import the_shell
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.notebook.trees import tree_of
+from handgrad.notebook.syntax_trees import tree_of
 
 __all__ = ["called", "is_cell_magic", "restored"]
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from handgrad.notebook.syntax_trees import bound_in, tree_of
 from handgrad.notebook.text_cells import TextCell, inside_strings, lines_of
-from handgrad.notebook.trees import bound_in, tree_of
 
 __all__ = ["arranged", "cells_of", "is_marimo"]
 

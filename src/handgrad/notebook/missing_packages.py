@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-from handgrad.notebook.trees import bound_in
+from handgrad.notebook.syntax_trees import bound_in
 
 __all__ = ["StandIn", "is_lacking", "one_by_one", "place_in", "put_stand_ins", "statements_after"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from handgrad.notebook.shell import to_python, without_heading
-from handgrad.notebook.trees import MAX_CACHED, MAX_SOURCE, parse
+from handgrad.notebook.syntax_trees import MAX_CACHED, MAX_SOURCE, parse
 
 __all__ = [
     "ParsedCell",

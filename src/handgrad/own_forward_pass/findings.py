@@ -11,7 +11,7 @@ import torch
 from handgrad.gradients.comparison import compare
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
 from handgrad.gradients.mistakes.mistake import listed
-from handgrad.notebook.trees import tree_of
+from handgrad.notebook.syntax_trees import tree_of
 from handgrad.own_forward_pass.answers import Answer, Answers
 from handgrad.own_forward_pass.explanations import Explanations
 from handgrad.own_forward_pass.graphs import Graphs

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import torch
 
-from handgrad.notebook.trees import tree_of
+from handgrad.notebook.syntax_trees import tree_of
 from handgrad.own_forward_pass.answers import Answers, agree
 from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.marks import MARKS

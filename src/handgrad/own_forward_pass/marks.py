@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from handgrad.notebook.trees import bound_by
+from handgrad.notebook.syntax_trees import bound_by
 
 __all__ = ["MARKS", "assigned_names", "is_training", "marked"]
 

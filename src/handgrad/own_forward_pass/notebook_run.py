@@ -22,8 +22,8 @@ from handgrad.notebook.execution import captured, new_namespace, the_shell, with
 from handgrad.notebook.shell import to_python
 from handgrad.own_forward_pass.graphs import Graphs
 from handgrad.own_forward_pass.marks import MARKS, assigned_names, marked
-from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.names import tensors_of_gradient
+from handgrad.own_forward_pass.surroundings import Surroundings
 from handgrad.own_forward_pass.tape import Binding, FunctionCall, Tape, tensors_in
 
 __all__ = ["Cell", "NotebookRun", "Stop", "TimeLimits"]

@@ -16,8 +16,8 @@ import torch
 from handgrad import counterexample, data, hint, nudge, progress  # noqa: F401
 from handgrad.own_forward_pass.findings import Findings, find
 from handgrad.own_forward_pass.known_exercise import ExerciseLines
-from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, Stop, TimeLimits
+from handgrad.own_forward_pass.surroundings import Surroundings
 from handgrad.sandbox import frames
 from handgrad.student.check import silence
 

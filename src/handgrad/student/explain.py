@@ -20,7 +20,7 @@ from handgrad.gradients.forward_pass import ForwardPass
 from handgrad.gradients.mistakes.backward_context import BackwardContext
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise_in_any_shape
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
-from handgrad.notebook.trees import tree_of
+from handgrad.notebook.syntax_trees import tree_of
 from handgrad.report.records import Diagnosis
 from handgrad.student.progress import answer_in, answers_in, is_unwritten
 

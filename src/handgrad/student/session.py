@@ -19,7 +19,7 @@ import torch
 
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS, is_scalar_loss
-from handgrad.notebook.trees import bound_in, root_of, tree_of
+from handgrad.notebook.syntax_trees import bound_in, root_of, tree_of
 
 __all__ = [
     "CellRun",

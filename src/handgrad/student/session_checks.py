@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from handgrad.gradients.autograd_graph import LOSS
-from handgrad.notebook.trees import tree_of
+from handgrad.notebook.syntax_trees import tree_of
 from handgrad.report.records import Diagnosis
 from handgrad.student.course_progress import released
 from handgrad.student.progress import is_unwritten

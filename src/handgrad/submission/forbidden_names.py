@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from handgrad.notebook.shell import to_python
-from handgrad.notebook.trees import parse, root_of
+from handgrad.notebook.syntax_trees import parse, root_of
 
 __all__ = ["ForbiddenUse", "find_forbidden"]
 

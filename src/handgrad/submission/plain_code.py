@@ -21,7 +21,7 @@ from types import ModuleType
 import torch
 
 from handgrad.notebook.syntax import ParsedCell
-from handgrad.notebook.trees import bound_by, bound_in, tree_of
+from handgrad.notebook.syntax_trees import bound_by, bound_in, tree_of
 
 __all__ = ["POWER", "REAL", "LeftOut", "PlainCell", "in_double", "plain_cells", "real", "real_power"]
 

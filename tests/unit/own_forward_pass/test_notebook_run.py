@@ -2,8 +2,8 @@
 
 import pytest
 
-from handgrad.own_forward_pass.missing import Surroundings
 from handgrad.own_forward_pass.notebook_run import Cell, NotebookRun, TimeLimits
+from handgrad.own_forward_pass.surroundings import Surroundings
 
 ENDLESS = "while True:\n    pass\n"
 CAUGHT = """

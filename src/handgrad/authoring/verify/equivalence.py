@@ -18,7 +18,7 @@ from handgrad.gradients.comparison import number_as_tensor
 from handgrad.grading.mutants import Mutant
 from handgrad.grading.worked_solution import default_dtype, namespaces_before, run_answer
 from handgrad.submission.alignment import StudentCell
-from handgrad.submission.reads import gradients_read
+from handgrad.submission.gradients_read import gradients_read
 
 __all__ = ["ALMOST", "NEGLIGIBLE", "SEEDS", "Settings"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from handgrad.notebook.trees import tree_of
+from handgrad.notebook.syntax_trees import tree_of
 from handgrad.student import check, progress_file
 from handgrad.student.session import compared_in, session_of
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
 
-from handgrad.notebook.trees import bound_by, magic_in, root_of, tree_of
+from handgrad.notebook.syntax_trees import bound_by, magic_in, root_of, tree_of
 
 __all__ = ["BUILTINS", "Statement", "needed", "statements_of"]
 

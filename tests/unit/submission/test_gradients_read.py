@@ -1,7 +1,7 @@
 """Which gradients an answer is made from."""
 
 from handgrad.submission.alignment import StudentCell
-from handgrad.submission.reads import gradients_read
+from handgrad.submission.gradients_read import gradients_read
 from helpers.inputs import named
 
 TENSORS = {"dloss": "loss", "dy": "y", "dh": "h", "dx": "x"}
