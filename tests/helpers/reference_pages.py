@@ -31,7 +31,7 @@ only). Commands for a course look for it from the current folder upwards, but no
 | exit status | `check`, `grade` | `verify`, `doctor` | other commands |
 | --- | --- | --- | --- |
 | 0 | everything passed; a dry run | nothing is wrong | the command has done its work |
-| 1 | something did not pass: for a class the usual case | something is wrong | - |
+| 1 | something did not pass: for a class the usual case | something is wrong | a question was answered with no |
 | 2 | something could not be done | could not be tried | could not do its work |
 | 129, 130, 143 | stopped by SIGHUP, Ctrl-C or SIGTERM; what was graded is kept | the same | the same |
 
