@@ -260,9 +260,8 @@ def _other_calls(call: ast.Call, function: ast.Attribute) -> Iterator[Replacemen
         yield "last write", ast.Call(function, call.args, keywords)
     for keyword in call.keywords:
         if keyword.arg == "unbiased" and isinstance(keyword.value, ast.Constant):
-            other = ast.keyword(keyword.arg, ast.Constant(not keyword.value.value))
-            keywords = [other if given is keyword else given for given in call.keywords]
-            yield "unbiased", ast.Call(function, call.args, keywords)
+            other = ast.Constant(not keyword.value.value)
+            yield "unbiased", copy.deepcopy(call, {id(keyword.value): other})
     if function.attr == "where" and len(call.args) == 3:
         condition, yes, no = call.args
         yield "condition turned round", ast.Call(function, [condition, no, yes], call.keywords)
@@ -297,25 +296,28 @@ def _other_sizes(node: ast.AST, sizes: Mapping[str, int]) -> Iterator[Replacemen
         yield from (("another size", ast.Name(name, ast.Load())) for name in alike)
 
 
+def _blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    """The statements of the cell, and those of every block in it."""
+    return (body for node in ast.walk(tree) if isinstance(body := getattr(node, "body", None), list))
+
+
 def _without_a_statement(tree: ast.Module) -> Iterator[str]:
     """The cell without one statement, also inside a block; an empty block becomes ``pass``."""
-    for block in ast.walk(tree):
-        if isinstance(body := getattr(block, "body", None), list):
-            for index in range(len(body)):
-                if isinstance(body[index], ast.Expr) and isinstance(body[index].value, ast.Constant):
-                    continue  # a docstring
-                rest = [*body[:index], *body[index + 1 :]] or [ast.Pass()]
-                yield ast.unparse(copy.deepcopy(tree, {id(body): rest}))
+    for body in _blocks(tree):
+        for index in range(len(body)):
+            if isinstance(statement := body[index], ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue  # a docstring
+            rest = [*body[:index], *body[index + 1 :]] or [ast.Pass()]
+            yield ast.unparse(copy.deepcopy(tree, {id(body): rest}))
 
 
 def _in_the_other_order(tree: ast.Module) -> Iterator[str]:
     """The cell with two neighbouring statements swapped that change the same variable."""
-    for block in ast.walk(tree):
-        if isinstance(body := getattr(block, "body", None), list):
-            for index, (first, second) in enumerate(itertools.pairwise(body)):
-                if _changed(first) == _changed(second) != "":
-                    swapped = [*body[:index], second, first, *body[index + 2 :]]
-                    yield ast.unparse(copy.deepcopy(tree, {id(body): swapped}))
+    for body in _blocks(tree):
+        for index, (first, second) in enumerate(itertools.pairwise(body)):
+            if _changed(first) == _changed(second) != "":
+                swapped = [*body[:index], second, first, *body[index + 2 :]]
+                yield ast.unparse(copy.deepcopy(tree, {id(body): swapped}))
 
 
 def _changed(statement: ast.AST) -> str:
