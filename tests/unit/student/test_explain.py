@@ -115,6 +115,7 @@ SENTENCES = {
         "dbndiff",
         "In dbndiff, the contribution through bndiff2 has the wrong sign; the rest is right.",
     ),
+    "variance-added": ("dhprebn", "In dhprebn, the path through bnvar has the wrong sign."),
     "bessel": ("dbndiff2", "dbndiff2 is 31/32 times what it should be (batch_size and n are 32)."),
     "square-without-its-two": (
         "dbndiff",

@@ -41,9 +41,9 @@ def missing_way(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """In {gradient}, the path through {way} is {factor} times what it should be{size}.
+    """In {gradient}, the path through {way} {fault}.
 
-    Try: Compare the factors in {lines} with those in your formula.
+    Try: Compare the signs and factors in {lines} with those in your formula.
     """
     for consumer in wrong.consumers:
         paths = wrong.context.unnamed_paths(wrong.name, consumer)
@@ -51,8 +51,10 @@ def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             share = torch.stack([paths[name] for name in ways]).sum(0)
             number = wrong.factor(share, wrong.expected - share)
             if number is not None and factor_name(wrong, number) != "1":
-                factor, size = factor_name(wrong, number), size_note(wrong, number)
-                yield {"way": listed(ways), "factor": factor, "size": size, "lines": lines(wrong, ways)}
+                factor = factor_name(wrong, number)
+                multiple = f"is {factor} times what it should be{size_note(wrong, number)}"
+                fault = "has the wrong sign" if factor == "-1" else multiple
+                yield {"way": listed(ways), "fault": fault, "lines": lines(wrong, ways)}
 
 
 @mistake("values")

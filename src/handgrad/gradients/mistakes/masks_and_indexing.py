@@ -1,6 +1,7 @@
 """Known mistakes in steps that mask, pick, move or repeat entries."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -160,7 +161,9 @@ def wrong_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             others = [tensor.shape[:dim] + tensor.shape[dim + 1 :] for tensor in (value, upstream)]
             if others[0] != others[1] or value.ndim != upstream.ndim or not value.shape[dim] < size <= MOST_TOGETHER:
                 continue
-            used, right = (_added_up(wrong, tensor, upstream, dim) for tensor in (value, branch))
+            needed_positions = partial(_added_up, wrong, branch, upstream, dim)
+            right = wrong.context.recalled(needed_positions, "positions", wrong.name, consumer, dim)
+            used = _added_up(wrong, value, upstream, dim) if right else []
             pairs = enumerate(zip(used, right, strict=False))
             # without any, that place of the branch is missing
             place = next((place for place, (taken, needed) in pairs if taken and taken != needed), None)
