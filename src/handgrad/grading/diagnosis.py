@@ -139,6 +139,8 @@ _DEVICE = re.compile(
     r"(CUDA)|(MPS)(?= backend|')|'(\w+)' backend|(mps) devices?|NVIDIA|(cuda)|device type[^\n]*?: (\w+)", re.IGNORECASE
 )
 """What torch says of a device that this machine lacks."""
+_UNNAMED = " about "
+"""How a number is introduced that is made from no size or constant."""
 _NEWER_SYNTAX = "f-string"
 """How Python begins to say that it cannot read an f-string that a newer one can."""
 
@@ -176,18 +178,23 @@ class Diagnostician:
         wrong = [round_ for round_, decided in zip(rounds(self.passes), marks, strict=True) if decided == mark]
         steps = [pass_ for round_ in wrong for pass_ in round_.steps]
         step = [self._view(gradient, pass_, results, "step", blind) for pass_ in steps]
+        helped = [self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong]
         views = step
         if all(view is not None and view.expected.numel() == 1 for view in step) and tensor not in self.facts.zero:
             # one number says little: the explanation has to fit with the true gradients too
-            views = [*step, *(self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong)]
+            views = [*step, *helped]
             views = [view and replace(view, passes=len(views)) for view in views]
-        if diagnosis := recognise_in_any_shape(gradient, views):
+        diagnosis = recognise_in_any_shape(gradient, views)
+        # a number without a name may be one of these weights, which are drawn again, and not of the notebook's
+        if diagnosis and (
+            _UNNAMED not in diagnosis.what
+            or recognise_in_any_shape(gradient, helped, (diagnosis.mistake,)) == diagnosis
+        ):
             return diagnosis
         answers = {(pass_.name, True): view.answer for pass_, view in zip(steps, step, strict=True) if view}
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
             return self._mutant(gradient, answers, step)
-        helped = [self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong]
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
             helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]

@@ -18,9 +18,9 @@ from handgrad.gradients.mistakes.mistake import (
     lines,
     listed,
     mistake,
+    multiple,
     numbered,
     part,
-    size_note,
     subsets,
     told,
 )
@@ -128,7 +128,7 @@ def sign(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is {factor} times what it should be{size}.
+    """{part} {fault}.
 
     Try: Compare the factors in {lines} with those in your formula.
     """
@@ -136,8 +136,7 @@ def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         if factor_name(wrong, number) != "1":
             yield {
                 "part": f"d{wrong.name}" if consumers == wrong.consumers else part(wrong, *consumers),
-                "factor": factor_name(wrong, number),
-                "size": size_note(wrong, number),
+                "fault": multiple(wrong, number),
                 "lines": lines(wrong, consumers),
             }
 
@@ -204,7 +203,7 @@ def extra_term(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     # beside a large term any gradient would be right
     if scale_of(wrong.expected) <= 100 * wrong.tolerance * scale_of(wrong.value):
         return
-    for terms in (_values(wrong), _sent_back(wrong), _branches_of_others(wrong)):
+    for terms in (_values(wrong), _sent_back(wrong), _branches_of_others(wrong), _with_itself(wrong)):
         explanations = []
         for term, value in terms:
             number = wrong.factor(value, wrong.expected)
@@ -246,6 +245,21 @@ def _branches_of_others(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]
         if other != wrong.name and alike:
             for consumer in wrong.context.consumers[other]:
                 yield f"the contribution to d{other} through {consumer}", wrong.context.branch(other, consumer)
+
+
+def _with_itself(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
+    """A multiple of the tensor itself, as a weight decay adds one, and the tensor times any other gradient."""
+    own = wrong.context.tensors[wrong.name].detach().double()
+    number = wrong.multiple(own, wrong.expected)
+    if number is not None:
+        yield f"{factor_name(wrong, abs(number))} times {wrong.name}", abs(number) * own
+    for name in wrong.context.gradients:
+        upstream = wrong.context.gradient_of(name)
+        if own.shape[: upstream.ndim] == upstream.shape:
+            # one number for each example
+            upstream = upstream[(..., *[None] * (own.ndim - upstream.ndim))]
+        if name != wrong.name and (fitting := wrong.reduced_to(upstream)) is not None:
+            yield f"d{name} * {wrong.name}", fitting * own
 
 
 @mistake("values")

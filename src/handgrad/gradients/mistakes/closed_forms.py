@@ -12,8 +12,8 @@ from handgrad.gradients.mistakes.mistake import (
     lines,
     listed,
     mistake,
+    multiple,
     part,
-    size_note,
     subsets,
 )
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
@@ -51,10 +51,7 @@ def way_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             share = torch.stack([paths[name] for name in ways]).sum(0)
             number = wrong.factor(share, wrong.expected - share)
             if number is not None and factor_name(wrong, number) != "1":
-                factor = factor_name(wrong, number)
-                multiple = f"is {factor} times what it should be{size_note(wrong, number)}"
-                fault = "has the wrong sign" if factor == "-1" else multiple
-                yield {"way": listed(ways), "fault": fault, "lines": lines(wrong, ways)}
+                yield {"way": listed(ways), "fault": multiple(wrong, number), "lines": lines(wrong, ways)}
 
 
 @mistake("values")

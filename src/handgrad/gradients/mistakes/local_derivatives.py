@@ -12,7 +12,7 @@ from handgrad.gradients.mistakes.backward_context import broadcast_dims
 from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
-__all__: list[str] = []
+__all__ = ["FUNCTIONS", "Function"]
 
 NEAR = 1 / 20
 """Between two points the local derivative is interpolated if they are this share of the whole range apart or less."""
@@ -28,7 +28,7 @@ FEWEST = 16
 """Points at which the local derivative must be known."""
 
 
-class _Function(NamedTuple):
+class Function(NamedTuple):
     """A function that is often a factor in a derivative: its formula, with ``x`` in it, and what it is."""
 
     formula: str
@@ -40,28 +40,28 @@ class _Function(NamedTuple):
         return re.sub(r"\bx\b", name, self.formula)
 
 
-_FUNCTIONS = (
-    _Function("x", lambda x: x),
-    _Function("1 / x", lambda x: 1 / x),
-    _Function("1 - x**2", lambda x: 1 - x**2, "the derivative of tanh, if x is its result"),
-    _Function("x * (1 - x)", lambda x: x * (1 - x), "the derivative of a sigmoid, if x is its result"),
-    _Function("(x > 0)", lambda x: (x > 0).double(), "the derivative of a ReLU"),
-    _Function("x**2", lambda x: x**2),
-    _Function("1 / x**2", lambda x: x**-2),
-    _Function("1 - x", lambda x: 1 - x),
-    _Function("1 + x", lambda x: 1 + x),
-    _Function("x.sign()", torch.sign, "the derivative of an absolute value"),
-    _Function("x.exp()", torch.exp, "the derivative of exp"),
-    _Function("x.sqrt()", torch.sqrt),
-    _Function("x**-0.5", lambda x: x**-0.5, "up to a number, the derivative of a square root"),
-    _Function("x**-1.5", lambda x: x**-1.5, "up to a number, the derivative of x**-0.5"),
-    _Function("x**3", lambda x: x**3),
-    _Function("x.log()", torch.log),
-    _Function("torch.tanh(x)", torch.tanh),
-    _Function("1 - torch.tanh(x)**2", lambda x: 1 - torch.tanh(x) ** 2, "the derivative of tanh"),
-    _Function("torch.sigmoid(x)", torch.sigmoid, "the derivative of softplus"),
-    _Function("sigmoid(x) * (1 - sigmoid(x))", lambda x: torch.sigmoid(x) * torch.sigmoid(-x), "that of a sigmoid"),
-    _Function("x.cos()", torch.cos, "the derivative of sin"),
+FUNCTIONS = (
+    Function("x", lambda x: x),
+    Function("1 / x", lambda x: 1 / x),
+    Function("1 - x**2", lambda x: 1 - x**2, "the derivative of tanh, if x is its result"),
+    Function("x * (1 - x)", lambda x: x * (1 - x), "the derivative of a sigmoid, if x is its result"),
+    Function("(x > 0)", lambda x: (x > 0).double(), "the derivative of a ReLU"),
+    Function("x**2", lambda x: x**2),
+    Function("1 / x**2", lambda x: x**-2),
+    Function("1 - x", lambda x: 1 - x),
+    Function("1 + x", lambda x: 1 + x),
+    Function("x.sign()", torch.sign, "the derivative of an absolute value"),
+    Function("x.exp()", torch.exp, "the derivative of exp"),
+    Function("x.sqrt()", torch.sqrt),
+    Function("x**-0.5", lambda x: x**-0.5, "up to a number, the derivative of a square root"),
+    Function("x**-1.5", lambda x: x**-1.5, "up to a number, the derivative of x**-0.5"),
+    Function("x**3", lambda x: x**3),
+    Function("x.log()", torch.log),
+    Function("torch.tanh(x)", torch.tanh),
+    Function("1 - torch.tanh(x)**2", lambda x: 1 - torch.tanh(x) ** 2, "the derivative of tanh"),
+    Function("torch.sigmoid(x)", torch.sigmoid, "the derivative of softplus"),
+    Function("sigmoid(x) * (1 - sigmoid(x))", lambda x: torch.sigmoid(x) * torch.sigmoid(-x), "that of a sigmoid"),
+    Function("x.cos()", torch.cos, "the derivative of sin"),
 )
 """The plainest first."""
 
@@ -104,7 +104,7 @@ class _Factors:
 
         It gets the parts of all of them, stacked, and returns a mask.
         """
-        for function in _FUNCTIONS if self.values else ():
+        for function in FUNCTIONS if self.values else ():
             found = []
             for name, fits in zip(self.values, may_fit(function.values(self._stacked)).tolist(), strict=True):
                 if fits and bool((values := function.values(self.values[name])).isfinite().all()):
@@ -300,7 +300,7 @@ def same_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         return
     branches = {(name, True): wrong.context.branch(wrong.name, name) for name in wrong.consumers}
     given = {name: (wrong.context.gradient_of(name), wrong.context.forward.get(name)) for name in wrong.named_consumers}
-    for function in (None, *_FUNCTIONS):
+    for function in (None, *FUNCTIONS):
         columns = dict(branches)
         for name, (upstream, result) in given.items():
             factor = function.values(result) if function and result is not None else torch.ones_like(upstream)
@@ -322,9 +322,9 @@ def same_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 def _spread(value: torch.Tensor, branch: torch.Tensor) -> torch.Tensor | None:
-    """The entries of ``value`` in the places where the ``branch`` has entries; None if there are not as many."""
-    if value.shape == branch.shape:
-        return value
+    """``value`` summed, or its entries in the places where the ``branch`` has some; None if there are not as many."""
+    if value.shape == branch.shape or broadcast_dims(tuple(branch.shape), tuple(value.shape)):
+        return value.sum_to_size(branch.shape)
     places = branch != 0
     if int(places.sum()) != value.numel():
         return None

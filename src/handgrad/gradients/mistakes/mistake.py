@@ -1,6 +1,7 @@
 """One known mistake: the generator that recognises it in a wrong answer, its slug, its text and the words in it."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,7 @@ __all__ = [
     "lines",
     "listed",
     "mistake",
+    "multiple",
     "numbered",
     "part",
     "quoted",
@@ -110,12 +112,20 @@ def quoted(known: Mapping[str, str], names: Iterable[str]) -> str:
 
 
 def factor_name(wrong: WrongAnswer, number: float) -> str:
-    """A readable name of ``number``: ``2``, ``1/32``, ``-31/32``, ``5**0.5``, else ``0.1`` or ``about 0.939``."""
+    """A readable name of ``number``: ``2``, ``1/32``, ``5**0.5``, ``1/tau``, else ``0.1`` or ``about 0.939``."""
     if found := _exactly(wrong, number):
         return found.text
+    for text, _ in _powers(wrong, number):
+        return text
     short = f"{number:.3g}"
     exact = abs(float(short) - number) <= wrong.tolerance * abs(number)
     return short if exact else f"about {short}"
+
+
+def multiple(wrong: WrongAnswer, number: float) -> str:
+    """What is said of a value that is ``number`` times the right one: ``is 1/32 times what it should be (n is 32)``."""
+    factor = factor_name(wrong, number)
+    return "has the wrong sign" if factor == "-1" else f"is {factor} times what it should be{size_note(wrong, number)}"
 
 
 def has_name(wrong: WrongAnswer, number: float) -> bool:
@@ -124,7 +134,7 @@ def has_name(wrong: WrongAnswer, number: float) -> bool:
 
 
 def size_note(wrong: WrongAnswer, number: float) -> str:
-    """`` (n is 32)`` for the ``number`` 31/32; empty for one that is not made from sizes with a name.
+    """`` (n is 32)`` for the ``number`` 31/32; empty for one not made from sizes or constants with a name.
 
     A third of three branches may be their mean, whatever else is three: then nothing is said.
     """
@@ -134,6 +144,8 @@ def size_note(wrong: WrongAnswer, number: float) -> str:
     notes = [
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} {size}" for names, size in named if 0 < len(names) < 3
     ]
+    constants = dict.fromkeys(name for _, name in _powers(wrong, number))
+    notes += [f"{name} is {value:g}" for name in constants if isinstance(value := wrong.context.namespace[name], float)]
     return f" ({', '.join(notes)})" if notes else ""
 
 
@@ -142,6 +154,18 @@ class _Exact(NamedTuple):
 
     text: str
     parts: tuple[int, int]
+
+
+def _powers(wrong: WrongAnswer, number: float) -> Iterator[tuple[str, str]]:
+    """The powers of a constant or a single number in the step that ``number`` is, as texts, with the name in them."""
+    words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in wrong.consumers)))
+    for name, value in {**wrong.context.namespace, **wrong.context.forward}.items():
+        is_number = isinstance(value, float) or (name in wrong.context.forward and value.numel() == 1)
+        constant = float(value) if name in words and is_number else 0.0
+        for power in (1, -1, 2, -2, 0.5, -0.5) if constant > 0 else ():
+            if abs(constant**power / abs(number) - 1) <= wrong.tolerance:
+                base = name if power in (1, -1) else f"{name}**{abs(power):g}"
+                yield ("-" if number < 0 else "") + (base if power > 0 else f"1/{base}"), name
 
 
 def _own(wrong: WrongAnswer) -> set[int]:

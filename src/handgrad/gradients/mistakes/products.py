@@ -2,14 +2,15 @@
 
 import itertools
 import re
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, scale_of
+from handgrad.gradients.mistakes.local_derivatives import FUNCTIONS, Function
 from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
@@ -27,10 +28,9 @@ def matrix_products(upstream: torch.Tensor, value: torch.Tensor, shape: tuple[in
     A ``value`` of a single row, as a state with which every example begins, stands for as many rows as are needed.
     """
     products: dict[_Order, torch.Tensor] = {}
+    value = _rows(value, upstream)
     if min(upstream.ndim, value.ndim) < 2:
         return products
-    if value.ndim == 2 and len(value) == 1:
-        value = value.expand(upstream.shape[-2], -1)
     for order in _ORDERS:
         left, right = _operands(upstream, value, order)
         if left.shape[-1] != right.shape[-2] or (left.shape[-2], right.shape[-1]) != shape[-2:]:
@@ -43,6 +43,12 @@ def matrix_products(upstream: torch.Tensor, value: torch.Tensor, shape: tuple[in
         if tuple(product.shape[product.ndim - len(shape) :]) == shape:
             products[order] = product.sum_to_size(shape)
     return products
+
+
+def _rows(value: torch.Tensor, upstream: torch.Tensor) -> torch.Tensor:
+    """A ``value`` that is a single row, stretched to the rows of the gradient."""
+    row = value[None] if value.ndim == 1 else value
+    return row.expand(upstream.shape[-2], -1) if row.ndim == 2 and len(row) == 1 and upstream.ndim > 1 else row
 
 
 def _operands(upstream: torch.Tensor, value: torch.Tensor, order: _Order) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,11 +162,18 @@ class _Product:
         """The same product with another tensor as its factor; None if the shapes do not fit."""
         value, own = wrong.context.forward[name], wrong.context.forward[self.factor]
         # of the states of several time steps, the first may be a row that is stretched
-        stretched = {value.shape[:-1], own.shape[:-1]} == {(1,), self.upstream.shape[:-1]}
-        if value.shape != own.shape and not (stretched and family(name) == family(self.factor)):
+        rows = {tuple(_rows(tensor, self.upstream).shape) for tensor in (value, own)}
+        if value.shape != own.shape and not (len(rows) == 1 and family(name) == family(self.factor)):
             return None
         product = _products(wrong, self.upstream, value).get(self.order)
         return None if product is None else self.number * product
+
+    def with_slope(self, wrong: WrongAnswer, function: Function | None) -> torch.Tensor | None:
+        """The same product if another ``function`` of the result is the slope (default: none); None if it cannot be."""
+        upstream = wrong.context.gradient_of(self.consumer)
+        sloped = function.values(wrong.context.forward[self.consumer]) * upstream if function else upstream
+        branch = replace(self, upstream=sloped).with_factor(wrong, self.factor)
+        return branch if branch is not None and bool(branch.isfinite().all()) else None
 
     def of_sums(self, wrong: WrongAnswer) -> Iterator[torch.Tensor]:
         """What the same product gives if its factors are summed first."""
@@ -173,7 +186,7 @@ class _Product:
             dims = tuple(range(upstream.ndim - 2))
             early = matrix_products(upstream.sum(dims), value.sum(dims), wrong.expected_shape)
             yield from (early[order] for order in [self.order] if order in early)
-        left, right = _operands(upstream, value, self.order)
+        left, right = _operands(upstream, _rows(value, upstream), self.order)
         yield (left.sum(-1, keepdim=True) @ right.sum(-2, keepdim=True)).sum_to_size(wrong.expected_shape)
 
 
@@ -222,6 +235,33 @@ def wrong_pairs(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
+def wrong_slope(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, {upstream} {fault} whose {result}.
+
+    Try: Look at {lines}: which function is applied last there, and what is its derivative?
+    """
+    products = {} if wrong.scales else wrong.recalled("products", _branch_products)
+    sloped = [name for name, product in products.items() if product.is_sloped]
+    # in one branch, or in all, as in the steps of a loop
+    for names in dict.fromkeys((*zip(sloped, strict=True), tuple(sloped))) if sloped else ():
+        others = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in names]
+        for function in (None, *FUNCTIONS):
+            branches = [branch for name in names if (branch := products[name].with_slope(wrong, function)) is not None]
+            if len(branches) == len(names) and wrong.fits(torch.stack([*others, *branches]).sum(0)):
+                formulas = listed(f"`{function.of(name)}`" for name in names) if function else ""
+                one = len(names) == 1
+                derivative = "the derivative of the function" if one else "the derivatives of the functions"
+                does = f"{'is' if one else 'are'} {'multiplied by' if formulas else 'not multiplied by'}"
+                yield {
+                    "upstream": listed(f"d{name}" for name in names),
+                    "fault": f"{does} {formulas}, not by {derivative}" if formulas else f"{does} {derivative}",
+                    "result": f"{'result is' if one else 'results are'} {listed(names)}",
+                    "lines": lines(wrong, names),
+                }
+                return
+
+
+@mistake("values")
 def branches_multiplied(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is the product of the contributions through {consumers}, and should be their sum.
 
@@ -267,7 +307,7 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     if not known or len(known) < len(wrong.consumers):
         return nothing
     own = {product.consumer: product.factor for product in known}
-    for factors in _rearranged(list(own.values()), wrong.context.forward):
+    for factors in _rearranged(list(own.values()), list(wrong.context.forward)):
         pairs = zip(known, factors, strict=True)
         fitting = [column for product, name in pairs if (column := product.with_factor(wrong, name)) is not None]
         if len(fitting) == len(known) and wrong.fits(torch.stack(fitting).sum(0)):
@@ -286,17 +326,19 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     return nothing
 
 
-def _rearranged(factors: list[str], names: Container[str]) -> Iterator[list[str]]:
-    """The factors of several time steps in other orders: backwards, one step later, one step earlier."""
-    if len(factors) > 1:
-        yield factors[::-1]
-    for step in (1, -1):
-        numbers = [re.search(r"\d+$", name) for name in factors]
-        moved = [
-            f"{name[: number.start()]}{int(number[0]) + step}" if number else name
-            for name, number in zip(factors, numbers, strict=True)
-        ]
-        if all(name in names and name != old for name, old in zip(moved, factors, strict=True)):
+def _rearranged(factors: list[str], names: Sequence[str]) -> Iterator[list[str]]:
+    """The factors of several time steps in other orders, or tensors of another name with the numbers of these steps.
+
+    Backwards, one step later, one step earlier.
+    """
+    if len(factors) < 2:
+        return
+    yield factors[::-1]
+    numbers = [re.search(r"\d+$", name) for name in factors]
+    stems = dict.fromkeys(name.rstrip("0123456789") for name in names)
+    for stem, step in itertools.product(stems, (0, 1, -1)):
+        moved = [f"{stem}{int(number[0]) + step}" for number in numbers if number]
+        if len(moved) == len(factors) and moved != factors and set(moved) <= set(names):
             yield moved
 
 

@@ -1,5 +1,6 @@
 """One wrong answer, and the questions that the catalogue asks about it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -78,7 +79,8 @@ class WrongAnswer:
     def close(self, value: torch.Tensor, candidate: torch.Tensor, tolerance: float | None = None) -> bool:
         """Whether ``value`` has the shape and, up to the tolerance, the values of ``candidate``."""
         allowance = (tolerance or self.tolerance) * scale_of(candidate)
-        return value.shape == candidate.shape and scale_of(value - candidate) <= allowance
+        # an infinite candidate would allow any difference
+        return value.shape == candidate.shape and scale_of(value - candidate) <= allowance < math.inf
 
     def broadcast_to_expected(self) -> "WrongAnswer | None":
         """The same answer in the shape of the tensor; None unless only a broadcast or sizes of 1 differ."""
