@@ -5,7 +5,7 @@ It runs the instructor's locked cells in this process, and must never run a stud
 
 import hashlib
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -49,7 +49,7 @@ class Reference:
     unsymmetric: Mapping[str, torch.Tensor]
     seed: int = 0
     of_interest: frozenset[str] | None = None
-    _contexts: dict[bool, BackwardContext] = field(default_factory=dict, repr=False, compare=False)
+    _contexts: dict[Hashable, BackwardContext] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, exercise: Exercise, parameters: Mapping[str, Any]) -> Self:
@@ -169,6 +169,22 @@ class Reference:
             context = BackwardContext(namespace, self.tensors, gradients, facts.consumers, facts.lines)
             self._contexts[step] = context
         return self._contexts[step]
+
+    def skipping_context(self, name: str, read: frozenset[str], facts: "ForwardFacts") -> BackwardContext:
+        """The same for an answer to ``name`` that reads the gradients of ``read`` only, as a closed form does.
+
+        What it skips on the way to the loss has no name in the context, so that its part is one long step.
+        """
+        key = name, read
+        if key not in self._contexts:
+            skipped = autograd_graph.above(name, facts.consumers) - read
+            tensors = {other: tensor for other, tensor in self.tensors.items() if other not in skipped}
+            given = self.gradients_from(read)
+            gradients = {other: self.step.upstream[other] if other in read else given[other] for other in tensors}
+            consumers = autograd_graph.consumers(self.loss, tensors)
+            known = self.backward_context(facts, step=True)
+            self._contexts[key] = BackwardContext(known.namespace, tensors, gradients, consumers, facts.lines)
+        return self._contexts[key]
 
     @cached_property
     def zero(self) -> frozenset[str]:

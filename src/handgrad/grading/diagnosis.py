@@ -168,10 +168,13 @@ class Diagnostician:
     tolerance: float
     mutants: SolutionMutants
 
-    def wrong(self, gradient: str, mark: Mark, marks: Sequence[Mark], results: PassResults) -> Diagnosis | None:
+    def wrong(
+        self, gradient: str, mark: Mark, marks: Sequence[Mark], results: PassResults, read: frozenset[str]
+    ) -> Diagnosis | None:
         """The mistake in a gradient that is not right, if it is certain.
 
-        ``mark`` is the final decision of the marking rule, ``marks`` are its decisions by round.
+        ``mark`` is the final decision of the marking rule, ``marks`` are its decisions by round. The answer reads the
+        gradients of the tensors ``read``.
         """
         tensor, blind = gradient.removeprefix("d"), mark.reason == "invisible"
         # rounds in which the answer is right tell nothing about the mistake
@@ -198,8 +201,11 @@ class Diagnostician:
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
             helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]
-        skipping = [view and replace(view, skips=True) for view in helped]
-        if diagnosis := recognise_in_any_shape(gradient, skipping, WHOLE):
+        whole = [view and replace(view, skips=True) for view in helped]
+        if diagnosis := recognise_in_any_shape(gradient, whole, WHOLE):
+            return diagnosis
+        skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
+        if diagnosis := recognise_in_any_shape(gradient, skipping):
             return diagnosis
         # the helped pass shows whether a mutant fits with other numbers too
         for round_ in wrong:
@@ -227,6 +233,15 @@ class Diagnostician:
         expected = (reference.step.gradients if against == "step" else reference.gradients)[tensor].double()
         context = reference.backward_context(self.facts, step=against == "step")
         return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
+
+    def _skipping(self, view: WrongAnswer, pass_: Pass, read: frozenset[str]) -> WrongAnswer | None:
+        """The same answer beside what the chain rule gives from the gradients that it reads; None if it reads all."""
+        if {name for name in view.consumers if name != LOSS} <= read:
+            return None
+        reference = self.references[pass_.name]
+        context = reference.skipping_context(view.name, read, self.facts)
+        expected = reference.gradients_from(read)[view.name].double()
+        return replace(view, context=context, expected=expected, skips=True, _known={})
 
     def strange(self, gradient: str, results: PassResults) -> Diagnosis | None:
         """The mistake if a cell was written and ran, but gave no tensor; None if it is not certain."""

@@ -319,7 +319,7 @@ class GradientChecks:
         if not self.is_diagnosing or outcome not in ("failed", "partial", "missing"):
             return None
         strange = self.diagnostician.strange(check.gradient, results)
-        return strange or self.diagnostician.wrong(check.gradient, decided, marks, results)
+        return strange or self.diagnostician.wrong(check.gradient, decided, marks, results, self._read[check.gradient])
 
     def _stopped(self, check: Check, results: PassResults) -> CellError | None:
         """What a stub raised before it had assigned its gradient for the last time; None if it did not.

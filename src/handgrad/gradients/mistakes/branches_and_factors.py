@@ -391,8 +391,9 @@ told(
 )
 told(
     "upstream-unused",
-    "{gradient} does not depend on {upstream}: with other values of it, nothing in {gradient} changes.",
-    "Look at {lines}: what comes back from there needs its upstream gradient.",
+    "{gradient} does not depend on {upstream}: with other values there, nothing in {gradient} changes.",
+    "Look at {lines}: what comes back from there needs its upstream gradient. A formula that takes several steps at "
+    "once needs every factor and every term of all of them.",
 )
 told(
     "wrong-branch",

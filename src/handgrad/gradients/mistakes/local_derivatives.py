@@ -246,6 +246,34 @@ def _factor_changed(
 
 
 @mistake("values")
+def scaled_upstream(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is right except that d{consumer} is {done} {factor} first.
+
+    Try: Look at {lines}: is {factor} a factor of this step, or of another one?
+    """
+    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        # what stands in this step or in the next ones
+        near = {consumer, *wrong.context.consumers[consumer]}
+        words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in near)))
+        # counts are whole numbers
+        for name, value in {**wrong.context.forward, **wrong.context.indices}.items():
+            if name not in words or value.numel() == 1 or not _stretches(value, upstream):
+                continue
+            for done, candidate in (("multiplied by", upstream * value), ("divided by", upstream / value)):
+                back = wrong.context.sent(wrong.name, consumer, f"d{consumer} {done} {name}", candidate)
+                if bool(back.isfinite().all()) and wrong.fits(rest + back):
+                    words_of_part = {"part": part(wrong, consumer), "lines": lines(wrong, (consumer,))}
+                    yield {**words_of_part, "consumer": consumer, "done": done, "factor": name}
+
+
+def _stretches(value: torch.Tensor, upstream: torch.Tensor) -> bool:
+    """Whether ``value`` has the shape of the gradient, or can be stretched to it."""
+    shape = tuple(upstream.shape)
+    return tuple(value.shape) == shape or bool(broadcast_dims(tuple(value.shape), shape))
+
+
+@mistake("values")
 def softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """In {gradient}, {fault}, which is not the derivative of a softmax: each entry of {consumer} depends on all entries
     of {tensor} along dimension {dim}.
@@ -258,6 +286,28 @@ def softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         for dim in _softmax_dims(wrong, consumer):
             probs, upstream = wrong.context.forward[consumer], wrong.context.gradient_of(consumer)
             for fault, candidate in _softmax_faults(consumer, probs, upstream, dim):
+                if wrong.fits(rest + candidate):
+                    yield {"consumer": consumer, "fault": fault, "dim": str(dim)}
+
+
+@mistake("values")
+def log_softmax(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, {fault}, which is not the derivative of a log-softmax: each entry of {consumer} depends on all
+    entries of {tensor} along dimension {dim}.
+
+    Try: Write one entry of {consumer} as a formula of the entries of {tensor}, and take its derivative by its own
+    entry and by another one.
+    """
+    for consumer in () if wrong.scales else wrong.named_consumers:
+        result, upstream = wrong.context.forward.get(consumer), wrong.context.gradient_of(consumer)
+        if result is None or result.shape != wrong.expected.shape:
+            continue
+        probs, rest = result.exp(), wrong.other_branches(consumer)
+        branch = wrong.context.branch(wrong.name, consumer)
+        for dim, size in enumerate(probs.shape):
+            if size == 1 or not wrong.close(branch, upstream - probs * upstream.sum(dim, keepdim=True)):
+                continue
+            for fault, candidate in _log_softmax_faults(consumer, probs, upstream, dim):
                 if wrong.fits(rest + candidate):
                     yield {"consumer": consumer, "fault": fault, "dim": str(dim)}
 
@@ -375,6 +425,27 @@ def _softmax_faults(
     yield f"the upstream gradient is not multiplied by {name}", upstream - probs * weighted.sum(dim, keepdim=True)
     yield f"the sum of {name} * d{name} is added", probs * (upstream + weighted.sum(dim, keepdim=True))
     yield f"only the sum of {name} * d{name} is left", -probs * weighted.sum(dim, keepdim=True)
+
+
+def _log_softmax_faults(
+    name: str, probs: torch.Tensor, upstream: torch.Tensor, dim: int
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """What may be wrong in the derivative of a log-softmax ``name``, and the branch that it gives."""
+    total = upstream.sum(dim, keepdim=True)
+    yield f"d{name} is multiplied by `1 - {name}.exp()`, entry by entry", upstream * (1 - probs)
+    yield f"d{name} is not summed", upstream - probs
+    yield f"d{name} is divided by {name}.exp(), entry by entry", upstream / probs
+    yield f"the sum of d{name} is not multiplied by {name}.exp()", upstream - total
+    yield f"the sum of d{name} times {name}.exp() is added", upstream + probs * total
+    yield f"only the sum of d{name} is left", -probs * total
+    yield f"the mean of d{name} stands for its sum", upstream - probs * upstream.mean(dim, keepdim=True)
+    for other in range(probs.ndim):
+        if other != dim:
+            yield (
+                f"the sum of d{name} runs along dimension {other}",
+                upstream - probs * upstream.sum(other, keepdim=True),
+            )
+    yield f"the sum of d{name} runs over all entries", upstream - probs * upstream.sum()
 
 
 @mistake("values", is_note=True)

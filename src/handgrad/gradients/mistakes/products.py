@@ -207,7 +207,8 @@ def product_of_sums(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     own, found = wrong.recalled("pairs", _pairs)
     grid = {(consumer, factor) for consumer in own for factor in own.values()}
-    if len(set(own.values())) > 1 and set(found) == grid and set(found.values()) == {1}:
+    is_whole = len(own) == len(wrong.consumers)
+    if is_whole and len(set(own.values())) > 1 and set(found) == grid and set(found.values()) == {1}:
         upstream = " + ".join(
             product.upstream_name for product in wrong.recalled("products", _branch_products).values()
         )
@@ -304,13 +305,15 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     if wrong.shape != wrong.expected_shape or wrong.coefficients:
         return nothing
     known = list(wrong.recalled("products", _branch_products).values())
-    if not known or len(known) < len(wrong.consumers):
+    if not known:
         return nothing
     own = {product.consumer: product.factor for product in known}
+    others = [wrong.context.branch(wrong.name, consumer) for consumer in wrong.consumers if consumer not in own]
+    rest = torch.stack(others).sum(0) if others else torch.zeros_like(wrong.expected)
     for factors in _rearranged(list(own.values()), list(wrong.context.forward)):
         pairs = zip(known, factors, strict=True)
         fitting = [column for product, name in pairs if (column := product.with_factor(wrong, name)) is not None]
-        if len(fitting) == len(known) and wrong.fits(torch.stack(fitting).sum(0)):
+        if len(fitting) == len(known) and wrong.fits(rest + torch.stack(fitting).sum(0)):
             return own, dict.fromkeys(zip(own, factors, strict=True), 1.0)
     families = {family(name) for name in own.values()}
     alike = [name for name in wrong.context.forward if family(name) in families]
@@ -321,7 +324,7 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
             for name in names
             if (column := product.with_factor(wrong, name)) is not None
         }
-        if found := wrong.combination(columns):
+        if found := wrong.combination(columns, rest):
             return own, found
     return nothing
 
@@ -384,13 +387,14 @@ def _in_place_of_a_gradient(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """A matrix product of the upstream gradient with another matrix than the one in the step."""
-    for consumer in wrong.consumers:
-        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+    """A matrix product of the upstream gradient with another matrix than the one in the step, in any shape."""
+    has_shape = wrong.shape == wrong.expected_shape
+    for consumer in wrong.consumers if has_shape or len(wrong.consumers) == 1 else ():
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer) if has_shape else 0.0
         branch = wrong.context.branch(wrong.name, consumer)
         for name, value in wrong.other_variables():
-            products = matrix_products(upstream, value, wrong.expected_shape).values()
+            products = matrix_products(upstream, value, wrong.shape).values()
             fits = any(wrong.fits(rest + product) for product in products)
-            if fits and not any(multiple_of(branch, product) for product in products):
+            if fits and not (has_shape and any(multiple_of(branch, product) for product in products)):
                 fault = f"{part(wrong, consumer)} is the matrix product of d{consumer} and {name}, and nothing else"
                 yield {"fault": fault, "lines": lines(wrong, (consumer,))}
