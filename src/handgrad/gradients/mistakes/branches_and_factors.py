@@ -366,6 +366,32 @@ def step_too_many(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
+def step_twice(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} takes d{consumer} through this step twice.
+
+    Try: Look at {lines}: how often does {tensor} go through it on the way to {consumer}?
+    """
+    for consumer in () if wrong.scales else wrong.named_consumers:
+        if wrong.context.gradient_of(consumer).shape == wrong.expected.shape:
+            once = wrong.context.branch(wrong.name, consumer)
+            twice = wrong.context.sent(wrong.name, consumer, "the branch itself", once)
+            if wrong.fits(wrong.other_branches(consumer) + twice):
+                yield {"part": part(wrong, consumer), "consumer": consumer, "lines": lines(wrong, (consumer,))}
+
+
+@mistake("values")
+def function_of_right(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """Each entry of {gradient} is {function} of what it should be, up to a constant factor.
+
+    Try: Look at {lines}: which function is applied to {tensor}, and what is its derivative?
+    """
+    functions = {"the square": wrong.expected**2, "the sign": wrong.expected.sign()}
+    for function, value in functions.items() if wrong.shape == wrong.expected_shape and not wrong.scales else ():
+        if wrong.multiple(value) is not None:
+            yield {"function": function, "lines": lines(wrong, wrong.consumers)}
+
+
+@mistake("values")
 def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is only the local derivative of {consumer} with respect to {tensor}; the upstream gradient {upstream} is
     missing.

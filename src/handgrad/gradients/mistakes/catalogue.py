@@ -34,9 +34,10 @@ ORDER = (
     # what the loss cannot show; the whole gradient, or a branch of it
     "zero-in-theory", "invisible-branch", "zeros", "missing-branch", "branch-sign", "several-branches", "sign", "scale",
     "right-elsewhere", "summed-too-far", "offset", "softmax", "log-softmax", "softmax-elsewhere", "branches-multiplied",
-    "summed-early", "other-gradient", "local-only", "step-too-many", "step-left-out",
+    "summed-early", "other-gradient", "local-only", "step-too-many", "step-left-out", "step-twice",
     "forward-again", "same-factor", "product-of-sums", "wrong-pairs", "wrong-slope", "wrong-variable", "other-factor",
     "extra-factor", "missing-factor", "extra-term", "scaled-upstream", "along-another-dimension",
+    "slope-added", "inverted", "partly-used", "function-of-right",
     "one-change", "upstream-unused", "wrong-branch", "wrong-factor", "hidden-from-the-loss", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",

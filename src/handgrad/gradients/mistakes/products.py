@@ -128,13 +128,14 @@ def _forwards(wrong: WrongAnswer, consumer: str) -> torch.Tensor | None:
 class _Product:
     """A branch that is ``number`` times a product of a gradient with the tensor ``factor``.
 
-    The gradient is ``upstream``, the consumer's, or that times the slope of a function whose result the consumer is.
+    The gradient is ``upstream``, the consumer's, or that times the ``slope`` of a function that the consumer results
+    from.
     ``order`` is that of :func:`matrix_products`; None for a product entry by entry.
     """
 
     consumer: str
     upstream: torch.Tensor
-    is_sloped: bool
+    slope: torch.Tensor | None
     factor: str
     order: _Order | None
     number: float
@@ -142,7 +143,7 @@ class _Product:
     @property
     def upstream_name(self) -> str:
         """The gradient in words."""
-        return f"d{self.consumer}" + (" times the slope of its function" if self.is_sloped else "")
+        return f"d{self.consumer}" + ("" if self.slope is None else " times the slope of its function")
 
     @classmethod
     def of(cls, wrong: WrongAnswer, consumer: str) -> "_Product | None":
@@ -150,12 +151,12 @@ class _Product:
         branch, result = wrong.context.branch(wrong.name, consumer), wrong.context.forward.get(consumer)
         given = wrong.context.gradient_of(consumer)
         slopes = (1 - result**2, result * (1 - result), (result > 0).double()) if result is not None else ()
-        for number_of_slope, slope in enumerate((torch.ones_like(given), *slopes)):
-            upstream = given * slope
+        for slope in (None, *slopes):
+            upstream = given if slope is None else given * slope
             for name, value in wrong.context.forward.items():
                 for order, product in _products(wrong, upstream, value).items():
                     if number := multiple_of(branch, product):
-                        return cls(consumer, upstream, number_of_slope > 0, name, order, number)
+                        return cls(consumer, upstream, slope, name, order, number)
         return None
 
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
@@ -165,6 +166,10 @@ class _Product:
         rows = {tuple(_rows(tensor, self.upstream).shape) for tensor in (value, own)}
         if value.shape != own.shape and not (len(rows) == 1 and family(name) == family(self.factor)):
             return None
+        return self.times(wrong, value)
+
+    def times(self, wrong: WrongAnswer, value: torch.Tensor) -> torch.Tensor | None:
+        """The same product with another ``value``; None if the shapes do not fit."""
         product = _products(wrong, self.upstream, value).get(self.order)
         return None if product is None else self.number * product
 
@@ -242,7 +247,7 @@ def wrong_slope(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Look at {lines}: which function is applied last there, and what is its derivative?
     """
     products = {} if wrong.scales else wrong.recalled("products", _branch_products)
-    sloped = [name for name, product in products.items() if product.is_sloped]
+    sloped = [name for name, product in products.items() if product.slope is not None]
     # in one branch, or in all, as in the steps of a loop
     for names in dict.fromkeys((*zip(sloped, strict=True), tuple(sloped))) if sloped else ():
         others = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in names]
@@ -260,6 +265,70 @@ def wrong_slope(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                     "lines": lines(wrong, names),
                 }
                 return
+
+
+@mistake("values")
+def slope_added(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} adds the local derivative to d{consumer}: the chain rule multiplies them.
+
+    Try: When {tensor} changes by a little, by how much does {consumer} change, and by how much the loss?
+    """
+    products = {} if wrong.scales else wrong.recalled("products", _branch_products)
+    for consumer in wrong.named_consumers if not wrong.scales else ():
+        upstream, product = wrong.context.gradient_of(consumer), products.get(consumer)
+        if product and product.slope is not None:
+            branch = replace(product, upstream=upstream + product.slope).with_factor(wrong, product.factor)
+        else:
+            slopes = wrong.context.slopes(wrong.name, consumer)
+            branch = upstream + slopes if upstream.shape == slopes.shape else None
+        if branch is not None and wrong.fits(wrong.other_branches(consumer) + branch):
+            yield {"part": part(wrong, consumer), "consumer": consumer}
+
+
+@mistake("values")
+def inverted(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} multiplies d{consumer} by the inverse of {factor}: the chain rule needs the transpose.
+
+    Try: Look at {lines}: by what is a change of {tensor} multiplied on its way to {consumer}?
+    """
+    products = {} if wrong.scales else wrong.recalled("products", _branch_products)
+    for consumer, product in products.items():
+        value = wrong.context.forward[product.factor]
+        if product.order is None or value.ndim < 2:
+            continue
+        branch = product.times(wrong, torch.linalg.pinv(value).mT)
+        if branch is not None and wrong.close(wrong.value, wrong.other_branches(consumer) + branch, 1e-3):
+            yield {
+                "part": part(wrong, consumer),
+                "consumer": consumer,
+                "factor": product.factor,
+                "lines": lines(wrong, (consumer,)),
+            }
+
+
+@mistake("values")
+def partly_used(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is computed from {used}, and should be computed from d{consumer} as it is.
+
+    Try: Which entries of {consumer} does one entry of {tensor} change in {lines}?
+    """
+    for consumer in wrong.named_consumers if not wrong.scales and wrong.shape == wrong.expected_shape else ():
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        if upstream.ndim < 2 or upstream.shape[-1] != upstream.shape[-2]:
+            continue
+        diagonal = torch.diag_embed(upstream.diagonal(dim1=-2, dim2=-1))
+        for used, value in (
+            (f"the diagonal of d{consumer} alone", diagonal),
+            (f"d{consumer} without its diagonal", upstream - diagonal),
+            (f"the sum of d{consumer} and its transpose", upstream + upstream.mT),
+        ):
+            if wrong.fits(rest + wrong.context.sent(wrong.name, consumer, used, value)):
+                yield {
+                    "part": part(wrong, consumer),
+                    "used": used,
+                    "consumer": consumer,
+                    "lines": lines(wrong, (consumer,)),
+                }
 
 
 @mistake("values")
@@ -360,7 +429,10 @@ def wrong_variable(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 def _itself(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """The answer is a forward value, or its transpose."""
+    """The answer is a forward value, its transpose, or a constant."""
+    for name, constant in wrong.context.namespace.items() if wrong.passes > 1 else ():
+        if isinstance(constant, float) and wrong.fits(torch.full_like(wrong.value, constant)):
+            yield {"fault": f"d{wrong.name} is {name} itself, a constant", "lines": lines(wrong, wrong.consumers)}
     for name, value in wrong.context.forward.items():
         if wrong.fits(value) or (value.ndim == 2 and wrong.fits(value.T)):
             fault = f"d{wrong.name} is {name} itself: it holds values of the forward pass"
