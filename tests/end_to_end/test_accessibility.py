@@ -111,7 +111,12 @@ def _feedback(graded: Report) -> str:
 
 def _class(*, with_names: bool = True) -> str:
     reports = [*a_class(24), report("not-graded", "s9998"), report("unreadable", "s9999")]
-    links = {one.student: Links(f"autograded/{one.student}.ipynb", f"feedback/{one.student}.html") for one in reports}
+    links = {
+        student_report.student: Links(
+            f"autograded/{student_report.student}.ipynb", f"feedback/{student_report.student}.html"
+        )
+        for student_report in reports
+    }
     context = ClassContext(
         GRAPH,
         {"s0003": ScoreEntry(9.0, 11.0, by_hand=("check_dcounts",))},

@@ -69,7 +69,7 @@ def _grade(grader: Grader, notebook: NotebookNode, *renames: str) -> Report:
 
 
 def _losses(report: Report) -> dict[str, str]:
-    return {one.gradient: one.outcome for one in report.checks if one.outcome != "passed"}
+    return {verdict.gradient: verdict.outcome for verdict in report.checks if verdict.outcome != "passed"}
 
 
 @pytest.mark.parametrize("name", ["colab.ipynb", "percent.py", "script.py"])

@@ -92,7 +92,7 @@ def _adopting() -> Iterator[None]:
 def _children() -> set[str]:
     """Processes whose parent is this one."""
     return {
-        one for path in Path("/proc/self/task").glob("*/children") for one in path.read_text(encoding="ascii").split()
+        pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text(encoding="ascii").split()
     }
 
 
@@ -100,7 +100,7 @@ def _outliving(processes: set[str], seconds: float = 5.0) -> set[str]:
     """Those of ``processes``, children of this one, that do not end by themselves, as helpers of the command do."""
     deadline = time.monotonic() + seconds
     while processes and time.monotonic() < deadline:
-        processes = {one for one in processes if os.waitpid(int(one), os.WNOHANG) == (0, 0)}
+        processes = {pid for pid in processes if os.waitpid(int(pid), os.WNOHANG) == (0, 0)}
         time.sleep(0.05)
     return processes
 
@@ -269,11 +269,11 @@ def test_scores(graded: Graded, reports: Mapping[str, Report], exercise: Exercis
 
 def _differences(case: Case, report: Report, exercise: Exercise) -> list[str]:
     """What of a report is not as the case says."""
-    outcomes, diagnoses = case.expected(exercise), {one.gradient: one.diagnosis for one in report.checks}
+    outcomes, diagnoses = case.expected(exercise), {verdict.gradient: verdict.diagnosis for verdict in report.checks}
     found = [
-        f"{one.gradient} is {one.outcome}: {one.message}"
-        for one in report.checks
-        if one.outcome != outcomes.get(one.gradient)
+        f"{verdict.gradient} is {verdict.outcome}: {verdict.message}"
+        for verdict in report.checks
+        if verdict.outcome != outcomes.get(verdict.gradient)
     ]
     if missing := outcomes.keys() - diagnoses.keys():
         found.append(f"no verdict on {sorted(missing)}")
@@ -313,13 +313,17 @@ def test_unreadable(graded: Graded, reports: Mapping[str, Report]) -> None:
 def test_gradebook(graded: Graded, reports: Mapping[str, Report]) -> None:
     """The gradebook holds the scores of those who were graded; nobody else has one, and none was given by hand."""
     with Gradebook(f"sqlite:///{graded.course / 'gradebook.db'}") as gradebook:
-        submissions = {one.student.id: one for one in gradebook.assignment_submissions("backprop")}
+        submissions = {submission.student.id: submission for submission in gradebook.assignment_submissions("backprop")}
         rest = {name: submissions.pop(name) for name in submissions.keys() - set(GRADED)}
-        assert {name: one.score for name, one in submissions.items()} == {name: CLASS[name].score for name in GRADED}
+        assert {name: submission.score for name, submission in submissions.items()} == {
+            name: CLASS[name].score for name in GRADED
+        }
         # nbgrader's own command leaves an empty row, as it does for any file that it cannot read
         assert not rest or graded.way == "nbgrader autograde"
         assert not any(
-            grade.auto_score or grade.manual_score for one in rest.values() for grade in one.notebooks[0].grades
+            grade.auto_score or grade.manual_score
+            for submission in rest.values()
+            for grade in submission.notebooks[0].grades
         )
         for name, submission in submissions.items():
             points = {verdict.id: verdict.points for verdict in reports[name].checks}
@@ -355,7 +359,7 @@ def _live(path: Path) -> list[str]:
             texts += [text for kind, text in output.get("data", {}).items() if kind == "text/html"]
             texts += [markdown2html(text) for kind, text in output.get("data", {}).items() if kind == "text/markdown"]
     assert kinds <= {"text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
-    return [one for text in texts for one in Page(text).live]
+    return [found for text in texts for found in Page(text).live]
 
 
 def test_pages_are_inert(graded: Graded) -> None:

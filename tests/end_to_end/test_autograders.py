@@ -97,7 +97,7 @@ def test_gradescope(gradescope: Path) -> None:
     assert "My answers (1).ipynb was graded" in full["output"]
     none = results(gradescope, notebook("release"))
     assert none["score"] == 0
-    assert [one["max_score"] for one in none["tests"]] == [1.0] * 26
+    assert [test["max_score"] for test in none["tests"]] == [1.0] * 26
 
 
 @pytest.mark.parametrize("content", [None, b"{"], ids=["nothing", "half a notebook"])

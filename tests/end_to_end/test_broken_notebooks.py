@@ -463,7 +463,11 @@ def graded(tmp_path_factory: pytest.TempPathFactory, solved: NotebookNode) -> Gr
 
 
 def _losses(report: Report) -> list[str]:
-    return [f"{one.gradient} {one.outcome}: {one.sentence}" for one in report.checks if one.outcome != "passed"]
+    return [
+        f"{verdict.gradient} {verdict.outcome}: {verdict.sentence}"
+        for verdict in report.checks
+        if verdict.outcome != "passed"
+    ]
 
 
 def test_command(graded: Graded) -> None:
@@ -509,8 +513,10 @@ def test_files(graded: Graded) -> None:
 def test_no_silent_zero(graded: Graded) -> None:
     """What could not be graded has no score in the gradebook; everybody else has the score of the report."""
     with Gradebook(f"sqlite:///{graded.course / 'gradebook.db'}") as gradebook:
-        scores = {one.student.id: one.score for one in gradebook.assignment_submissions("backprop")}
-    assert scores == {name: one.score for name, one in graded.reports.items() if one.outcome == "graded"}
+        scores = {
+            submission.student.id: submission.score for submission in gradebook.assignment_submissions("backprop")
+        }
+    assert scores == {name: report.score for name, report in graded.reports.items() if report.outcome == "graded"}
 
 
 def test_autograded(graded: Graded) -> None:
@@ -548,7 +554,7 @@ def test_nbgrader_autograde(tmp_path: Path, solved: NotebookNode) -> None:
     done = nbgrader("autograde", "backprop")
     assert done.returncode != 0
     with Gradebook(f"sqlite:///{tmp_path / 'gradebook.db'}") as gradebook:
-        rows = {one.student.id: one.score for one in gradebook.assignment_submissions("backprop")}
+        rows = {submission.student.id: submission.score for submission in gradebook.assignment_submissions("backprop")}
     assert {name: rows[name] for name in STOCK} == dict.fromkeys(STOCK, 26)
     failed = {name for name in names if f"for student '{name}'" in done.stderr}
     assert failed == set(REFUSED)

@@ -39,10 +39,12 @@ pytestmark = [
 def _large_class() -> list[Report]:
     """A thousand with 27 gradients each, three times the sample's, and one in fifty who cannot be read."""
     reports = []
-    for number, one in enumerate(a_class(SIZE)):
-        checks = [replace(check, gradient=f"{check.gradient}{part or ''}") for part in range(3) for check in one.checks]
-        broken = Report("backprop", "backprop", "unreadable", "0.1.0", student=one.student, message="half-written.")
-        reports.append(broken if number % 50 == 49 else replace(one, checks=tuple(checks)))
+    for number, report in enumerate(a_class(SIZE)):
+        checks = [
+            replace(check, gradient=f"{check.gradient}{part or ''}") for part in range(3) for check in report.checks
+        ]
+        broken = Report("backprop", "backprop", "unreadable", "0.1.0", student=report.student, message="half-written.")
+        reports.append(broken if number % 50 == 49 else replace(report, checks=tuple(checks)))
     return reports
 
 
@@ -50,9 +52,13 @@ def _large_class() -> list[Report]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page's address."""
     reports = _large_class()
-    links = {one.student: Links(f"autograded/{one.student}.ipynb", f"feedback/{one.student}.html") for one in reports}
+    links = {
+        report.student: Links(f"autograded/{report.student}.ipynb", f"feedback/{report.student}.html")
+        for report in reports
+    }
     examples = {
-        (one.mistake, one.gradient): (Example(f"{one.gradient} = 1", 3),) for one in find_common_mistakes(reports)
+        (mistake.mistake, mistake.gradient): (Example(f"{mistake.gradient} = 1", 3),)
+        for mistake in find_common_mistakes(reports)
     }
     entries = {"s0003": ScoreEntry(99.0, 99.0, by_hand=("check_dcounts",))}
     path = tmp_path_factory.mktemp("class") / "report.html"
@@ -151,7 +157,8 @@ def test_texts_are_legible(page: "Page") -> None:
 CONTRAST = """() => {
   const light = (colour) => {
     const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3)
-      .map((one) => one / 255).map((one) => one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+      .map((channel) => channel / 255)
+      .map((channel) => channel <= 0.03928 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const paper = light(getComputedStyle(document.body).backgroundColor);

@@ -184,8 +184,8 @@ def test_everybody_is_collected(collected: Collected) -> None:
     """Each file that is recognised stands in its student's folder, under the name that was released where it can be."""
     folders = (collected.root / "submitted").iterdir()
     found = {
-        one.name: sorted(str(path.relative_to(one / "backprop")) for path in (one / "backprop").rglob("*.*"))
-        for one in folders
+        folder.name: sorted(str(path.relative_to(folder / "backprop")) for path in (folder / "backprop").rglob("*.*"))
+        for folder in folders
     }
     assert found == COLLECTED | WITHOUT
 
@@ -196,8 +196,8 @@ def test_nobody_vanishes(collected: Collected) -> None:
     named = "1009 (onlinetext.html); 1013 (empty.zip); 2007 (report.pdf, homework.rar); 2009 (link.html)"
     assert f"Without a notebook: {named}. `handgrad grade` lists them as not-submitted." in last
     course = Course.at(collected.root)
-    reports = {one.student: one for one in stored_reports(course, "backprop")}
-    assert {name for name, one in reports.items() if one.outcome == "not-submitted"} == set(WITHOUT)
+    reports = {report.student: report for report in stored_reports(course, "backprop")}
+    assert {name for name, report in reports.items() if report.outcome == "not-submitted"} == set(WITHOUT)
     assert "which holds: homework.rar, report.pdf" in reports["2007"].message
     rows = {row["student"]: row for row in csv.DictReader(io.StringIO(export(course, "backprop", "csv").text))}
     assert {name: row["score"] for name, row in rows.items() if name in WITHOUT} == dict.fromkeys(WITHOUT, "")
@@ -236,7 +236,7 @@ def test_feedback_goes_back(collected: Collected) -> None:
             # the archive calls this student 1_2010_...: Canvas itself would take 1 for the user
             there.remove("2010")
             assert "2010 (Canvas would take the name in the archive for another student's)" in said
-        assert {str(one[0]) if one else None for one in found.values()} == {
+        assert {str(pair[0]) if pair else None for pair in found.values()} == {
             name.removeprefix("anon_") for name in there
         }
         assert "of 26 points" in content
@@ -280,7 +280,9 @@ def test_warnings(collected: Collected) -> None:
 
 def test_everybody_is_graded(collected: Collected) -> None:
     """Each of the collected students has full marks, and a note where the file had another name."""
-    reports: dict[str, Report] = {one.student: one for one in stored_reports(Course.at(collected.root), "backprop")}
+    reports: dict[str, Report] = {
+        report.student: report for report in stored_reports(Course.at(collected.root), "backprop")
+    }
     graded = {name: report.score for name, report in reports.items() if name not in WITHOUT}
     assert graded == dict.fromkeys(COLLECTED, 26.0)
     assert "backprop.py was graded: there is no backprop.ipynb." in reports["1006"].message

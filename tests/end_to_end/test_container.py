@@ -136,9 +136,9 @@ class Build:
         if title == "last":
             return
         shutil.copy(CERTIFICATES, stage.root / "certificates.pem")
-        for one in map(Path, self.wheels.split()):
-            if one.is_dir():
-                shutil.copytree(one, stage.root / one.relative_to("/"))
+        for path in map(Path, self.wheels.split()):
+            if path.is_dir():
+                shutil.copytree(path, stage.root / path.relative_to("/"))
 
     def _arg(self, text: str) -> None:
         name, _, value = text.partition("=")
@@ -147,7 +147,9 @@ class Build:
 
     def _env(self, text: str) -> None:
         before = self.last.environment
-        self.last.environment |= dict(Template(one).substitute(before).split("=", 1) for one in shlex.split(text))
+        self.last.environment |= dict(
+            Template(setting).substitute(before).split("=", 1) for setting in shlex.split(text)
+        )
 
     def _run(self, text: str) -> None:
         self.last.run(text, {**self.settings, **self.arguments})
@@ -156,10 +158,10 @@ class Build:
         *words, target = text.split()
         if words[0].startswith("--from="):
             root = self.stages[words.pop(0).removeprefix("--from=")].root
-            words = [one.lstrip("/") for one in words]
+            words = [word.lstrip("/") for word in words]
         else:
             root = ROOT
-        self.last.copy([root / one for one in words], target)
+        self.last.copy([root / word for word in words], target)
 
     def _user(self, text: str) -> None:
         self.last.user = text

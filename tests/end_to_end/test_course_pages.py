@@ -124,7 +124,9 @@ class TestScores:
         """Every student's score is nbgrader's own, and it is told which cells were scored by hand."""
         found = scores.entries(course, "backprop")
         with opened(course) as gradebook:
-            theirs = {one.student_id: one.score for one in gradebook.assignment_submissions("backprop")}
+            theirs = {
+                submission.student_id: submission.score for submission in gradebook.assignment_submissions("backprop")
+            }
         assert {student: entry.score for student, entry in found.items()} == theirs
         assert found["ann"] == ScoreEntry(26.0, 26.0, 2.0)
         assert found["ann"].final == 24.0

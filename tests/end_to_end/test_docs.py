@@ -73,8 +73,8 @@ def blocks() -> Iterator[Block]:
 
 BLOCKS = list(blocks())
 WRITTEN = ("file", "append", "cell")
-RUN = [one for one in BLOCKS if (one.language == "sh" and one.note in ("", "in")) or one.note in WRITTEN]
-LEFT = [one for one in BLOCKS if one.note == "not run"]
+RUN = [block for block in BLOCKS if (block.language == "sh" and block.note in ("", "in")) or block.note in WRITTEN]
+LEFT = [block for block in BLOCKS if block.note == "not run"]
 
 
 def test_every_block_is_something() -> None:
@@ -112,17 +112,17 @@ def test_links_lead_somewhere() -> None:
                 assert target.exists(), f"{page.name}: {found[0]}"
                 if found[2]:
                     headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-                    assert found[2] in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, (
-                        found[0]
-                    )
+                    assert found[2] in {
+                        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+                    }, found[0]
 
 
 def test_what_is_not_run_says_why() -> None:
     """Only what needs a service, a browser or this very suite is left out; one more is a decision."""
-    assert all(one.language in ("sh", "python", "yaml") for one in LEFT)
+    assert all(block.language in ("sh", "python", "yaml") for block in LEFT)
     print(f"{len(RUN)} blocks of commands are run, {len(LEFT)} are not:")
-    for one in LEFT:
-        print(f"  {one.name}: {one.value}")
+    for block in LEFT:
+        print(f"  {block.name}: {block.value}")
     assert len(LEFT) <= MOST_LEFT
 
 
@@ -139,7 +139,9 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "nbgrader-course").mkdir()
     quickstart = ["nbgrader", "quickstart", "nbgrader-course", "--force"]
     subprocess.run(quickstart, cwd=folder, env=ENVIRONMENT, capture_output=True, check=True)
-    [forward] = [one.text for one in BLOCKS if one.page == "docs/author/forward-pass.md" and one.language == "python"]
+    [forward] = [
+        block.text for block in BLOCKS if block.page == "docs/author/forward-pass.md" and block.language == "python"
+    ]
     (folder / "forward.py").write_text(forward, encoding="utf-8")
     return folder
 
@@ -193,7 +195,7 @@ def messages() -> Iterator[str]:
     for path in (ROOT / "src/handgrad").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values)
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
@@ -269,8 +271,8 @@ def test_schema_knows_every_report() -> None:
 
 def test_json_in_the_documents() -> None:
     """The report that the documents show is one."""
-    shown = [json.loads(one.text) for one in BLOCKS if one.language == "json"]
-    reports = [one for one in shown if "checks" in one]
+    shown = [json.loads(block.text) for block in BLOCKS if block.language == "json"]
+    reports = [document for document in shown if "checks" in document]
     assert reports
-    for one in reports:
-        jsonschema.validate(one, SCHEMA)
+    for report in reports:
+        jsonschema.validate(report, SCHEMA)

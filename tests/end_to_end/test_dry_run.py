@@ -145,7 +145,9 @@ def test_other_points_run_nothing(graded: Course, monkeypatch: pytest.MonkeyPatc
     assert "29" in page
     # it is what a grading from the beginning gives
     again = grade_class(course, "backprop", executor=WORKER, workers=1, force=True)
-    assert {report.student: report.score for report in again} == {n: one.score for n, one in reports.items()}
+    assert {report.student: report.score for report in again} == {
+        name: report.score for name, report in reports.items()
+    }
     assert grade(course).unchanged == 3
 
 

@@ -76,9 +76,9 @@ def test_collected_and_graded(hub: Hub) -> None:
     """What was collected is graded under the student's name, with the date of the hand-in."""
     hub.run(hub.course, "handgrad", "grade", "backprop", status=1)
     with Gradebook(f"sqlite:///{hub.course / 'gradebook.db'}", "handgrad") as gradebook:
-        (one,) = gradebook.assignment_submissions("backprop")
-        assert (one.student_id, one.score) == (getpass.getuser(), SLIP.score)
-        age = datetime.now(UTC).replace(tzinfo=None) - one.timestamp
+        (submission,) = gradebook.assignment_submissions("backprop")
+        assert (submission.student_id, submission.score) == (getpass.getuser(), SLIP.score)
+        age = datetime.now(UTC).replace(tzinfo=None) - submission.timestamp
     assert 0 <= age.total_seconds() < 3600
 
 

@@ -132,7 +132,7 @@ def _change(desk: Desk, student: str) -> None:
     """Let a student hand in again, with a slip at the top that was not there before."""
     path = desk.course / "submitted" / student / "backprop/backprop.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    cell = next(one for one in notebook.cells if one.metadata.get("nbgrader", {}).get("grade_id") == "dhpreact")
+    cell = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == "dhpreact")
     cell.source = "dhpreact = dh"
     nbformat.write(notebook, path)
 

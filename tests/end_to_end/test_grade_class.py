@@ -91,7 +91,8 @@ def test_names_and_globs(tmp_path: Path) -> None:
     with pytest.raises(CourseError, match="--notebook other does not match it"):
         grade_class(course, "backprop", notebooks=["other"], executor=WORKER, workers=1)
     assert [
-        one.student for one in grade_class(course, "backprop", ["ann"], ["back*"], feedback=False, executor=WORKER)
+        report.student
+        for report in grade_class(course, "backprop", ["ann"], ["back*"], feedback=False, executor=WORKER)
     ] == ["ann"]
 
 
@@ -249,7 +250,7 @@ sys.stdin.read()
                 use()
             assert f"process {holder.pid} of " in str(raised.value)
             assert "for 0.5 seconds" in str(raised.value)
-        found = "\n".join(f"{one.what} {one.remedy}" for one in doctor.examine(impatient))
+        found = "\n".join(f"{finding.what} {finding.remedy}" for finding in doctor.examine(impatient))
         assert f"is locked by another program one of these holds it; end it, or wait:\nprocess {holder.pid} " in found
         second = subprocess.Popen(
             ["handgrad", "grade", "backprop", "--force", "--no-feedback"],
@@ -259,7 +260,7 @@ sys.stdin.read()
         assert f"is locked (process {holder.pid} of " in second.stderr.readline()
         holder.communicate("")
         assert "1 graded" in second.communicate()[0]
-    assert "nobody holds the gradebook" in [one.what for one in doctor.examine(course)]
+    assert "nobody holds the gradebook" in [finding.what for finding in doctor.examine(course)]
 
 
 def grade_in_background(course: Course, *arguments: str) -> subprocess.Popen[bytes]:
@@ -277,9 +278,9 @@ def rows(course: Course) -> list[tuple[object, ...]]:
     with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
         for submission in gradebook.assignment_submissions("backprop"):
             for notebook in submission.notebooks:
-                for one in notebook.grades:
-                    found.append((submission.student_id, one.name, one.auto_score, one.needs_manual_grade))
-                found += [(submission.student_id, one.name, one.comment) for one in notebook.comments]
+                for entry in notebook.grades:
+                    found.append((submission.student_id, entry.name, entry.auto_score, entry.needs_manual_grade))
+                found += [(submission.student_id, comment.name, comment.comment) for comment in notebook.comments]
     return sorted(found, key=repr)
 
 
@@ -366,7 +367,7 @@ def test_a_worker_that_dies(tmp_path: Path) -> None:
     run = grade_in_background(course)
     wait_for(lambda: done(course) >= 1)
     # workers are forked from a server that is the run's child
-    workers = [one for one in group(run.pid) if "forkserver" in _command(one) and _parent(one) != run.pid]
+    workers = [pid for pid in group(run.pid) if "forkserver" in _command(pid) and _parent(pid) != run.pid]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
     assert run.wait() == 1

@@ -92,8 +92,8 @@ def rows(course: Course) -> list[dict[str, Any]]:
             found.append({**submission.to_dict(), "late": submission.late_submission_penalty})
             for notebook in submission.notebooks:
                 found.append({**notebook.to_dict(), "late": notebook.late_submission_penalty})
-                found += [{**one.to_dict(), "score": one.score} for one in notebook.grades]
-                found += [{**one.to_dict(), "comment": one.comment} for one in notebook.comments]
+                found += [{**grade.to_dict(), "score": grade.score} for grade in notebook.grades]
+                found += [{**comment.to_dict(), "comment": comment.comment} for comment in notebook.comments]
         found += [student.to_dict() for student in gradebook.students]
         found += [cell.to_dict() for cell in gradebook.find_notebook("backprop", "backprop").source_cells]
     return sorted(({**row, "id": "" if len(str(row["id"])) == 32 else row["id"]} for row in found), key=repr)

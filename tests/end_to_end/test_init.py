@@ -79,7 +79,7 @@ def test_a_course_without_a_clone(tmp_path: Path) -> None:
     assert "3 submissions: 3 graded" in handgrad("grade", "backprop", status=1)
     assert "report.html" in handgrad("report", "backprop")
     scores = json.loads(handgrad("export", "backprop", "--format", "json"))
-    assert {one["student"]: one["report"]["score"] for one in scores["students"]} == {
+    assert {row["student"]: row["report"]["score"] for row in scores["students"]} == {
         "ann": 26.0,
         "bob": SLIP.score,
         "cid": 0.0,

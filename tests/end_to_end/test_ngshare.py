@@ -92,7 +92,9 @@ def test_collected_and_graded(hub: Hub) -> None:
     hub.run("kim", hub.course, "nbgrader", "collect", "backprop")
     hub.run("kim", hub.course, "handgrad", "grade", "backprop", status=1)
     with Gradebook(f"sqlite:///{hub.course / 'gradebook.db'}", "handgrad") as gradebook:
-        scores = {one.student_id: one.score for one in gradebook.assignment_submissions("backprop")}
+        scores = {
+            submission.student_id: submission.score for submission in gradebook.assignment_submissions("backprop")
+        }
     assert scores == {"a": SLIP.score, "b": 26}
     hub.run("kim", hub.course, "nbgrader", "release_feedback", "backprop")
     hub.run("a", homes["a"], "nbgrader", "fetch_feedback", "backprop")

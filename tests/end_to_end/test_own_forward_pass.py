@@ -52,7 +52,7 @@ def test_the_report(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert done.returncode == 1
     assert report["forward_pass"] == "own"
-    assert {one["tensor"]: one["outcome"] for one in report["checks"]} == {"y": "failed", "w": "passed"}
+    assert {verdict["tensor"]: verdict["outcome"] for verdict in report["checks"]} == {"y": "failed", "w": "passed"}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_files_and_options(tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match=r"numbers\.csv is not here, .* --data FILE"):
         check_own(path)
     report = check_own(path, ["g1=y"], [elsewhere])
-    assert {one.tensor: one.outcome for one in report.checks} == {"y": "passed", "w": "passed"}
+    assert {verdict.tensor: verdict.outcome for verdict in report.checks} == {"y": "passed", "w": "passed"}
     with pytest.raises(RenameError, match="the notebook has no g2"):
         check_own(path, ["g2=y"])
     with pytest.raises(SubmissionError, match="there is no such file"):

@@ -94,13 +94,15 @@ def _put_wheel(folder: Path) -> None:
 
 def _assert_same_exercise(made: Path, committed: Path) -> None:
     """Two exercises are the same; in what their solutions gave, another processor may round otherwise."""
-    one, other = (json.loads(path.read_text(encoding="utf-8")) for path in (made, committed))
-    for mine, theirs in zip(recorded_in(one.pop("recorded", [])), recorded_in(other.pop("recorded", [])), strict=True):
+    exercise, other = (json.loads(path.read_text(encoding="utf-8")) for path in (made, committed))
+    for mine, theirs in zip(
+        recorded_in(exercise.pop("recorded", [])), recorded_in(other.pop("recorded", [])), strict=True
+    ):
         assert mine.parameters == theirs.parameters
         assert mine.values.keys() == theirs.values.keys()
         for name, value in mine.values.items():
             assert torch.allclose(value, theirs.values[name], rtol=0, atol=1e-6), f"run `make release`: {name} differs"
-    assert one == other, f"run `make release`: {made.name} differs"
+    assert exercise == other, f"run `make release`: {made.name} differs"
 
 
 def test_release_gives_nothing_away() -> None:
@@ -160,7 +162,7 @@ def test_a_student_needs_one_pip_command(generated: Path, tmp_path: Path) -> Non
     listed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "json"], capture_output=True, text=True, check=True
     ).stdout
-    assert not {"nbgrader", "ipython", "nbformat"} & {one["name"].lower() for one in json.loads(listed)}
+    assert not {"nbgrader", "ipython", "nbformat"} & {package["name"].lower() for package in json.loads(listed)}
     subprocess.run([python, *bare, "-r", "requirements.txt"], cwd=folder, check=True)
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     untouched = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -206,7 +208,7 @@ def test_the_page_for_students() -> None:
             assert assignment == "backprop" or "backprop" not in text
             assert "<!--" not in text
             # what is not in the folder is not linked
-            headings = {anchor(one) for one in re.findall(r"^#+ .+$", text, re.MULTILINE)}
+            headings = {anchor(heading) for heading in re.findall(r"^#+ .+$", text, re.MULTILINE)}
             for target in re.findall(r"\]\((?!https:)([^)]*)\)", text):
                 assert target.removeprefix("#") in headings, target
             for symptom in ("ModuleNotFoundError", "`cmp` is not defined", "*carried*", "*tampered*", "Hand in"):

@@ -24,6 +24,6 @@ def test_the_first_report_is_compared(tmp_path: Path) -> None:
     page = write_class_page(course, "backprop", stored_reports(course, "backprop")).read_text(encoding="utf-8")
     assert page.count("handed in again:") == 1
     assert f"handed in again: {sentence}" in page
-    students = {one["student"]: one for one in json.loads(export(course, "backprop", "json").text)["students"]}
-    assert [one["score"] for one in students["ann"]["earlier"]] == [first["ann"].score, 0]
-    assert {name: one["resubmitted"] for name, one in students.items()} == {"ann": sentence, "bob": ""}
+    students = {row["student"]: row for row in json.loads(export(course, "backprop", "json").text)["students"]}
+    assert [report["score"] for report in students["ann"]["earlier"]] == [first["ann"].score, 0]
+    assert {name: row["resubmitted"] for name, row in students.items()} == {"ann": sentence, "bob": ""}

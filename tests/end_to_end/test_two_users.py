@@ -116,8 +116,8 @@ def test_what_students_read(hub: Hub) -> None:
     grade(hub.course, "eve", feedback=True)
     private = [hub.root / ".handgrad", hub.root / "gradebook.db"]
     private += [hub.root / kind / "eve" for kind in ("submitted", "autograded", "feedback")]
-    for one in private:
-        assert stat.S_IMODE(one.stat().st_mode) == (0o700 if one.is_dir() else 0o600), one
+    for place in private:
+        assert stat.S_IMODE(place.stat().st_mode) == (0o700 if place.is_dir() else 0o600), place
     if os.geteuid() == 0:
         for student in (EVE, ALICE):
             read, written = hub.seen_by(student)

@@ -141,7 +141,7 @@ def test_every_fault_in_one_run(course: Course) -> None:
         ("source/faulty/faulty.ipynb", "the worked solution of dpre is failed (handgrad check)"),
         ("source/faulty/faulty.ipynb", "nbgrader autograde gives the solved notebook 3.0 points, not 4"),
     ):
-        assert any(one[0] == file and one[1].startswith(what) for one in said), (what, said)
+        assert any(place == file and text.startswith(what) for place, text in said), (what, said)
     assert sum("a solution is in" in what for _, what in said) == 1, "its copies are the same fault"
     assert not any("no solution" in claim for claim in found.proved)
     assert unwritten.open == ("dh", "dpre", "dw", "db")
@@ -418,8 +418,8 @@ def test_a_weak_check_leaves_survivors(layer: Path) -> None:
         if cell.id == "check_dpre":
             cell.source = weak
     found = _mutation(Exercise.of(notebook, "layer", layer.parent), notebook)
-    assert {one.answer for one in found.survivors} == {"dpre"}
-    assert any(one.diff == "- dpre = dh * (1 - h ** 2)\n+ dpre = dh" for one in found.survivors)
+    assert {mutant.answer for mutant in found.survivors} == {"dpre"}
+    assert any(mutant.diff == "- dpre = dh * (1 - h ** 2)\n+ dpre = dh" for mutant in found.survivors)
     assert found.killed > 0
 
 
@@ -440,7 +440,7 @@ def test_weights_anew(exercise: Exercise, solutions: dict[str, str]) -> None:
     """One of the settings has weights that the notebook would never draw."""
     settings = Settings(exercise, solutions, {})
     first = Reference.of(exercise, {"seed": 7}).namespace["bngain"]
-    gains = [one["dC"]["bngain"] for one in settings.random]
+    gains = [setting["dC"]["bngain"] for setting in settings.random]
     assert not any(gain.shape == first.shape and gain.equal(first.double()) for gain in gains[-1:])
     assert gains[-1].std() > 2 * first.std(), "a gain is drawn close to 1"
 
@@ -479,7 +479,7 @@ def test_shown() -> None:
     assert (status(PROOFS), status(PROOFS[:1])) == (1, 0)
     data = json.loads(as_json(PROOFS))
     assert data["schema"] == 1
-    assert [one["sound"] for one in data["assignments"]] == [True, False]
+    assert [proof["sound"] for proof in data["assignments"]] == [True, False]
     assert data["assignments"][0]["mutation"]["killed"] == 4
 
 
@@ -499,7 +499,7 @@ def test_shipped_exercises_are_sound(assignment: str) -> None:
     assert found.survivors == ()
     row = re.search(rf"^\| `{assignment}` ((?:\| \d+ ){{5}})\|$", FIGURES.read_text(encoding="utf-8"), re.MULTILINE)
     assert row, "docs/author/verify.md names the figures"
-    made, killed, equivalent, negligible, survive = (int(one) for one in row[1].split("|")[1:])
+    made, killed, equivalent, negligible, survive = (int(figure) for figure in row[1].split("|")[1:])
     assert (made, killed, survive) == (found.mutants, found.killed, 0)
     # a difference of 1e-9 is rounding on one machine and just more on another, whose sums have another order
     assert equivalent + negligible == len(found.equivalent) + len(found.negligible)

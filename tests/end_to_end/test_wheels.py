@@ -164,18 +164,18 @@ def course(tmp_path: Path, installed: Installed) -> Course:
 def test_release(course: Course) -> None:
     """What is released is what the repository holds, with the wheel that its requirements name; also a second time."""
     for _ in range(2):
-        (one,) = release(course, ["cross_entropy"])
-        assert (one.assignment, one.wheel) == ("cross_entropy", WHEEL)
-        assert one.folder == course.root / "release/cross_entropy"
-        wheel = one.folder / WHEEL
+        (released,) = release(course, ["cross_entropy"])
+        assert (released.assignment, released.wheel) == ("cross_entropy", WHEEL)
+        assert released.folder == course.root / "release/cross_entropy"
+        wheel = released.folder / WHEEL
         assert wheel.read_text() == "a wheel"
-        assert f"./{WHEEL}[check]" in (one.folder / "requirements.txt").read_text().splitlines()
+        assert f"./{WHEEL}[check]" in (released.folder / "requirements.txt").read_text().splitlines()
         theirs = ROOT / "release/cross_entropy"
         names = {path.name for path in theirs.iterdir() if path.suffix != ".whl"}
-        assert {path.name for path in one.folder.iterdir()} == names | {WHEEL}
-        assert (one.folder / "exercise.json").read_bytes() == (theirs / "exercise.json").read_bytes()
-        assert (one.solution / "cross_entropy.ipynb").is_file()
-        assert not list(one.solution.glob("*.whl"))
+        assert {path.name for path in released.folder.iterdir()} == names | {WHEEL}
+        assert (released.folder / "exercise.json").read_bytes() == (theirs / "exercise.json").read_bytes()
+        assert (released.solution / "cross_entropy.ipynb").is_file()
+        assert not list(released.solution.glob("*.whl"))
 
 
 def test_release_of_another_assignment(course: Course) -> None:
@@ -186,9 +186,9 @@ def test_release_of_another_assignment(course: Course) -> None:
     essay = course.root / "source/essay/essay.ipynb"
     essay.parent.mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=cells), essay)
-    (one,) = release(course, ["essay"])
-    assert one.wheel == ""
-    assert [path.name for path in one.folder.iterdir()] == ["essay.ipynb"]
+    (released,) = release(course, ["essay"])
+    assert released.wheel == ""
+    assert [path.name for path in released.folder.iterdir()] == ["essay.ipynb"]
 
 
 def test_release_refuses(course: Course, tmp_path: Path) -> None:
