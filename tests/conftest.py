@@ -180,19 +180,19 @@ VIEW = """
 import os, sys
 from pathlib import Path
 from handgrad.sandbox.isolation import linux, namespaces
-needed = [Path(one) for one in sys.argv[1:4]]
+needed = [Path(path) for path in sys.argv[1:4]]
 work = sys.argv[4]
 linux.syscall(namespaces._UNSHARE[linux.ARCHITECTURE], 0x20000)
 linux.mount("none", "/", None, 16384 | 1 << 18)
-for closed in dict.fromkeys(way for one in needed for way in reversed(one.parents) if not way.stat().st_mode & 1):
-    inside = [one for one in needed if closed in one.parents and one.exists()]
-    for number, one in enumerate(inside):
+for closed in dict.fromkeys(way for path in needed for way in reversed(path.parents) if not way.stat().st_mode & 1):
+    inside = [path for path in needed if closed in path.parents and path.exists()]
+    for number, path in enumerate(inside):
         os.makedirs(f"{work}/{number}", exist_ok=True)
-        linux.mount(str(one), f"{work}/{number}", None, 4096 | 16384)
+        linux.mount(str(path), f"{work}/{number}", None, 4096 | 16384)
     linux.mount("none", str(closed), "tmpfs", 0, "mode=755")
-    for number, one in enumerate(inside):
-        one.mkdir(parents=True, exist_ok=True)
-        linux.mount(f"{work}/{number}", str(one), None, 4096 | 16384)
+    for number, path in enumerate(inside):
+        path.mkdir(parents=True, exist_ok=True)
+        linux.mount(f"{work}/{number}", str(path), None, 4096 | 16384)
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

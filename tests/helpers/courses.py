@@ -83,7 +83,7 @@ def grade(course: Course, *students: str, force: bool = False, feedback: bool = 
 def scores(course: Course) -> dict[str, float]:
     """Scores in the gradebook."""
     with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
-        return {one.student_id: one.score for one in gradebook.assignment_submissions("backprop")}
+        return {submission.student_id: submission.score for submission in gradebook.assignment_submissions("backprop")}
 
 
 def class_of(folder: Path, size: int) -> Course:

@@ -71,8 +71,8 @@ def misjudged(
 ) -> list[str]:
     """Every formula that gets what it should not, with the seed, in words."""
     return [
-        f"seed {seed}, {one.kind}, {one.verdict.outcome}: {one.formula}"
+        f"seed {seed}, {judgement.kind}, {judgement.verdict.outcome}: {judgement.formula}"
         for seed in seeds
-        for one in judge(exercise, solution, right, wrong, seed)
-        if not one.is_as_it_should
+        for judgement in judge(exercise, solution, right, wrong, seed)
+        if not judgement.is_as_it_should
     ]

@@ -126,7 +126,7 @@ def week() -> dict[str, Any]:
     facts["formgrader"] = page.status_code
     facts["frames"] = page.headers["Content-Security-Policy"]
     listed = kim.ask("GET", f"{SERVICE}/formgrader/api/assignments").json()
-    facts["assignments"] = [one["name"] for one in listed if one["status"] == "released"]
+    facts["assignments"] = [assignment["name"] for assignment in listed if assignment["status"] == "released"]
     facts["collected"] = kim.ask("POST", f"{SERVICE}/formgrader/api/assignment/backprop/collect").json()["success"]
     bob.write(solution)
     bob.assignment_list("submit")

@@ -70,7 +70,7 @@ def page(report_on: Callable[[Case], Report]) -> str:
             parts.append(_text(slug, mistake.what, mistake.advice) + f"\n{NO_EXAMPLE}\n")
             continue
         case, gradient = found[slug]
-        verdict = next(one for one in report_on(case).checks if one.gradient == gradient)
+        verdict = next(verdict for verdict in report_on(case).checks if verdict.gradient == gradient)
         parts.append(_entry(slug, mistake.what, mistake.advice, case, verdict))
     return "\n".join(parts)
 

@@ -48,14 +48,14 @@ def reviewed_cells(
 
 def row(findings: Findings, tensor: str) -> Row:
     """The only row of a tensor."""
-    (found,) = [one for one in findings.rows if one.tensor == tensor]
+    (found,) = [finding for finding in findings.rows if finding.tensor == tensor]
     return found
 
 
 def outcomes(findings: Findings) -> dict[str, str]:
     """The outcome of each tensor; of several rows the worst."""
     found: dict[str, str] = {}
-    for one in findings.rows:
-        if found.get(one.tensor, "passed") == "passed":
-            found[one.tensor] = one.outcome
+    for finding in findings.rows:
+        if found.get(finding.tensor, "passed") == "passed":
+            found[finding.tensor] = finding.outcome
     return found

@@ -53,8 +53,8 @@ ASSIGNMENT --dry-run` shows who would get what. nbgrader's own settings are in
 
 def commands(group: typer.Typer = cli.app, prefix: str = "handgrad") -> Iterator[tuple[str, CommandInfo]]:
     """Each command with its full name, as it was registered; those of groups come last."""
-    for one in group.registered_commands:
-        yield f"{prefix} {one.name or one.callback.__name__.replace('_', '-')}", one
+    for command in group.registered_commands:
+        yield f"{prefix} {command.name or command.callback.__name__.replace('_', '-')}", command
     for inner in group.registered_groups:
         yield from commands(inner.typer_instance, f"{prefix} {inner.name}")
 
@@ -75,8 +75,10 @@ def _parameters(command: CommandInfo) -> Iterator[tuple[Any, bool, str, Any]]:
 def _row(info: Any, is_option: bool, name: str, default: Any) -> str:
     # of `typer.Option("--to", "-o")` typer keeps the first name as a default
     given = (info.default, *(info.param_decls or ()))
-    names = [one for one in given if isinstance(one, str) and one.startswith("-")] or [f"--{name.replace('_', '-')}"]
-    shown = ", ".join(f"`{one}`" for one in names) if is_option else f"`{info.metavar}`"
+    names = [flag for flag in given if isinstance(flag, str) and flag.startswith("-")] or [
+        f"--{name.replace('_', '-')}"
+    ]
+    shown = ", ".join(f"`{flag}`" for flag in names) if is_option else f"`{info.metavar}`"
     value = f" {_cell(info.choices or info.metavar)}" if is_option and (info.choices or info.metavar) else ""
     if isinstance(info.show_default, str):
         ends = f" Default: {info.show_default}."
@@ -90,14 +92,14 @@ def commands_page() -> str:
     pieces = [COMMANDS_HEAD.rstrip()]
     panel = ""
     panels = [cli.STUDENTS, cli.INSTRUCTORS, cli.AUTHORS]
-    for name, command in sorted(commands(), key=lambda one: panels.index(one[1].rich_help_panel)):
+    for name, command in sorted(commands(), key=lambda pair: panels.index(pair[1].rich_help_panel)):
         if command.rich_help_panel != panel:
             panel = command.rich_help_panel
             pieces.append(f"## {panel}")
         parameters = list(_parameters(command))
         arguments = "".join(f" {info.metavar}" for info, is_option, *_ in parameters if not is_option)
         text = command.help.replace(f" ({panel}.)", "").split("\n\n")
-        rows = "\n".join(("| | |", "| --- | --- |", *(_row(*one) for one in parameters)))
+        rows = "\n".join(("| | |", "| --- | --- |", *(_row(*parameter) for parameter in parameters)))
         pieces.append(f"### {name}")
         pieces.append(f"`{name}{arguments}`")
         pieces += [_cell(" ".join(part.split())) for part in text]

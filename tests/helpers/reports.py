@@ -48,7 +48,9 @@ def report(outcome: ReportOutcome = "graded", student: str = "s01", checks: tupl
 
 def a_class(size: int) -> list[Report]:
     """Reports of students who are not all alike: each has made some of the steps right."""
-    right = [replace(one, outcome="passed", points=one.max_points, message="", diagnosis=None) for one in CHECKS]
+    right = [
+        replace(verdict, outcome="passed", points=verdict.max_points, message="", diagnosis=None) for verdict in CHECKS
+    ]
     pairs = list(zip(CHECKS, right, strict=True))
     return [
         report(student=f"s{number:04}", checks=tuple(pair[number >> place & 1] for place, pair in enumerate(pairs)))
@@ -70,8 +72,8 @@ def a_term(size: int, assignments: int) -> Term:
     found = []
     for place in range(assignments):
         reports = {
-            one.student: replace(one, assignment=f"week_{place}")
-            for number, one in enumerate(a_class(size))
+            graded.student: replace(graded, assignment=f"week_{place}")
+            for number, graded in enumerate(a_class(size))
             if number % assignments != place
         }
         links = {student: f"feedback/{student}/week_{place}/week_{place}.html" for student in reports}
