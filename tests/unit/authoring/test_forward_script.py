@@ -22,7 +22,7 @@ z = x @ W
 """Ten lines; the next one is what a test adds."""
 FUNCTION = """def branch(z):
     if z.sum() > 0:
-        return {one}
+        return {returned}
     return x @ V
 
 
@@ -40,8 +40,14 @@ def _read(tmp_path: Path, text: str) -> ForwardPass:
 def test_another_graph_for_other_data(tmp_path: Path) -> None:
     """A script whose consumers depend on the data is refused, with the line that decides and what it decides."""
     for text, reason in [
-        (FUNCTION.format(one="x @ W", rest="+ x @ V"), "line 12: `if z.sum() > 0:` depends on the data: q is computed"),
-        (FUNCTION.format(one="z * 2", rest=""), "line 12: `if z.sum() > 0:` depends on the data: q is computed from"),
+        (
+            FUNCTION.format(returned="x @ W", rest="+ x @ V"),
+            "line 12: `if z.sum() > 0:` depends on the data: q is computed",
+        ),
+        (
+            FUNCTION.format(returned="z * 2", rest=""),
+            "line 12: `if z.sum() > 0:` depends on the data: q is computed from",
+        ),
         (
             "if z.mean().item() > 9:\n    print('large')\nk = int(z.sum() > 0)\nq = z @ [W, V][k]\n"
             "loss = (q + x @ V).mean()\n",
@@ -113,4 +119,4 @@ def test_weights_without_a_name(tmp_path: Path) -> None:
     ]:
         with named(text):
             notes = _read(tmp_path, text).notes
-            assert [what in one for one in notes] == ([True] if what else [])
+            assert [what in note for note in notes] == ([True] if what else [])

@@ -45,5 +45,9 @@ def test_students_keep_ranges() -> None:
     text = self_check(nbformat.v4.new_notebook(), "small")["requirements.txt"]
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert not any("==" in line or line.startswith("torch") for line in lines)
-    torch = [one for one in metadata.requires("handgrad") or [] if one.startswith("torch") and "extra" not in one]
+    torch = [
+        requirement
+        for requirement in metadata.requires("handgrad") or []
+        if requirement.startswith("torch") and "extra" not in requirement
+    ]
     assert torch == ["torch>=2.4"]

@@ -95,7 +95,7 @@ def test_new_exercise(course: Course, script: Callable[[str], Path]) -> None:
     facts = ForwardFacts.of([reference])
     for name, consumers in facts.consumers.items():
         above = exercise.stubs[: exercise.stubs.index(f"d{name}")]
-        assert {f"d{one}" for one in consumers if one != "loss"} <= set(above), "consumers come first"
+        assert {f"d{consumer}" for consumer in consumers if consumer != "loss"} <= set(above), "consumers come first"
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     cells = {cell.id: cell for cell in notebook.cells}
@@ -236,7 +236,7 @@ def test_what_a_block_makes_is_a_helper(script: Callable[[str], Path]) -> None:
     forward = ForwardPass.read(path, path.parent)
     assert list(forward.tensors) == ["w", "cols"]
     assert forward.consumers == {"w": ("cols",), "cols": ("loss",)}
-    assert [one.line for one in forward.lines["cols"]] == [5, 6]
+    assert [statement.line for statement in forward.lines["cols"]] == [5, 6]
 
 
 def test_files_of_the_script(course: Course, script: Callable[[str], Path]) -> None:

@@ -371,7 +371,7 @@ def test_seeds_are_drawn_once(course: Course) -> None:
     path = course.private_folder / "seeds.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     assert data == {"schema": 1, "seeds": drawn}
-    assert [one.name for one in course.private_folder.iterdir()] == ["seeds.json"]
+    assert [entry.name for entry in course.private_folder.iterdir()] == ["seeds.json"]
     path.unlink()
     assert course.seeds() != drawn
 
@@ -528,9 +528,9 @@ def test_write_text_leaves_nothing_half_written(tmp_path: Path) -> None:
 
 def test_course_without_configuration() -> None:
     """A course made without a configuration has an empty one of its own."""
-    one, other = Course(Path("a")), Course(Path("b"))
-    assert one.config == Config()
-    assert one.config is not other.config
+    first, second = Course(Path("a")), Course(Path("b"))
+    assert first.config == Config()
+    assert first.config is not second.config
 
 
 def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:

@@ -83,7 +83,11 @@ def test_reports(store: ReportStore) -> None:
     store.put(replace(REPORT, assignment="other"))
     store.put(replace(REPORT, student="s02", message="new ünï"), "state")
     found = store.reports("backprop")
-    assert [(one.student, one.message) for one in found] == [("s01", "old"), ("s02", "new ünï"), ("s10", "old")]
+    assert [(report.student, report.message) for report in found] == [
+        ("s01", "old"),
+        ("s02", "new ünï"),
+        ("s10", "old"),
+    ]
     verdict = Verdict("check_dC", "dC", "failed", 0.0, 1.0, message="dC is not right.")
     whole = replace(REPORT, student="s03", checks=(verdict,))
     store.put(whole)
@@ -153,10 +157,10 @@ def test_what_a_resubmission_replaces_is_kept(store: ReportStore) -> None:
     for points, state in ((1, "a x y"), (1, "a x z"), (2, "a z z"), (2, "b z z"), (3, "c z z"), (4, "d z z")):
         store.put(with_points(points), state)
     store.put(with_points(1, "s02"), "a x y")
-    assert {student: [one.score for one in found] for student, found in store.replaced("backprop").items()} == {
+    assert {student: [report.score for report in found] for student, found in store.replaced("backprop").items()} == {
         "s01": [2, 3]
     }
-    assert [one.score for one in store.reports("backprop")] == [4, 1]
+    assert [report.score for report in store.reports("backprop")] == [4, 1]
     assert store.replaced("other") == {}
 
 
@@ -168,14 +172,14 @@ def test_a_grader_that_failed_replaces_nothing(store: ReportStore) -> None:
     assert store.replaced("backprop") == {}
     for report, state in ((failed, ""), (with_points(3), "b x y")):
         store.put(report, state)
-    assert [one.score for one in store.replaced("backprop")["s01"]] == [2]
+    assert [report.score for report in store.replaced("backprop")["s01"]] == [2]
 
 
 def test_without_digests_the_results_decide(store: ReportStore) -> None:
     """nbgrader's own command stores no digests: a report with another result is another hand-in."""
     for points in (1, 1, 3):
         store.put(with_points(points))
-    assert [one.score for one in store.replaced("backprop")["s01"]] == [1]
+    assert [report.score for report in store.replaced("backprop")["s01"]] == [1]
 
 
 def test_an_old_store_opens(store: ReportStore) -> None:
@@ -184,11 +188,11 @@ def test_an_old_store_opens(store: ReportStore) -> None:
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("DROP TABLE replaced")
     assert store.replaced("backprop") == {}
-    assert [one.score for one in store.reports("backprop")] == [1]
+    assert [report.score for report in store.reports("backprop")] == [1]
     store.put(with_points(4), "b x y")
-    assert [one.score for one in store.replaced("backprop")["s01"]] == [1]
+    assert [report.score for report in store.replaced("backprop")["s01"]] == [1]
     # a report that this version cannot read is replaced as ever
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("UPDATE report SET json = json_set(json, '$.schema', 0)")
     store.put(with_points(2), "c x y")
-    assert [one.score for one in store.replaced("backprop")["s01"]] == [1]
+    assert [report.score for report in store.replaced("backprop")["s01"]] == [1]

@@ -83,11 +83,14 @@ note: other
 def test_what_another_reader_says_of_metadata() -> None:
     """A library that writes YAML gives the same students back."""
     students = [{":name": f"Student {number}", ":sid": f"s{number:02}", ":email": ""} for number in range(20)]
-    text = yaml.safe_dump({f"submission_{number}": {":submitters": [one]} for number, one in enumerate(students)})
+    text = yaml.safe_dump(
+        {f"submission_{number}": {":submitters": [student]} for number, student in enumerate(students)}
+    )
     found = parse_metadata(text.encode())
     assert found is not None
-    assert [(one.name, one.id_number) for one in found.values()] == [
-        (one[":name"], one[":sid"]) for one in sorted(students, key=lambda one: str(students.index(one)))
+    assert [(participant.name, participant.id_number) for participant in found.values()] == [
+        (student[":name"], student[":sid"])
+        for student in sorted(students, key=lambda student: str(students.index(student)))
     ]
 
 

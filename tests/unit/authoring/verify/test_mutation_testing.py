@@ -126,12 +126,12 @@ def test_no_survivor(network: tuple[str, dict[str, str]], tmp_path: Path) -> Non
     assert found.killed > 20
     assert found.survivors == ()
     if network is NORM:
-        assert any("ms - eps" in one.diff for one in found.negligible)
+        assert any("ms - eps" in mutant.diff for mutant in found.negligible)
 
 
 def test_equal_sizes(tmp_path: Path) -> None:
     """One size for another of the same number gets full marks: the mutant is reported."""
-    assert [one.kind for one in _mutation(SQUARE, tmp_path).survivors] == ["another size"]
+    assert [mutant.kind for mutant in _mutation(SQUARE, tmp_path).survivors] == ["another size"]
 
 
 def test_a_boolean_value(make_notebook: Callable[..., NotebookNode], tmp_path: Path) -> None:

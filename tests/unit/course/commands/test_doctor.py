@@ -42,13 +42,13 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _not_ok(course: Course | None) -> list[Finding]:
-    return [one for one in examine(course) if one.state != "ok"]
+    return [finding for finding in examine(course) if finding.state != "ok"]
 
 
 def test_all_is_well(course: Course) -> None:
     """A course that nobody else can enter has nothing to be done about; versions are told."""
     assert _not_ok(course) == []
-    said = "\n".join(one.what for one in examine(course))
+    said = "\n".join(finding.what for finding in examine(course))
     for part in ("handgrad ", "Python ", "torch ", "nbgrader ", "isolation: full", "backprop"):
         assert part in said
     assert _not_ok(None) == []
@@ -63,18 +63,18 @@ def test_who_can_read(course: Course) -> None:
     (course.root / ".handgrad").chmod(0o755)
     (course.root / "submitted/eve").chmod(0o777)
     (course.root / "gradebook.db").touch(0o644)
-    (open_,) = [one for one in _not_ok(course) if "open to others" in one.what]
+    (open_,) = [finding for finding in _not_ok(course) if "open to others" in finding.what]
     assert open_.state == "look"
     course.root.chmod(0o755)
-    found = {one.what: one for one in _not_ok(course)}
+    found = {finding.what: finding for finding in _not_ok(course)}
     visitors = found[f"everybody on this machine can enter {course.root}"]
     assert (visitors.state, visitors.remedy) == ("wrong", f"to close it, run: chmod go-rwx {course.root}")
-    (open_,) = [one for one in found.values() if "open to others" in one.what]
+    (open_,) = [finding for finding in found.values() if "open to others" in finding.what]
     assert open_.state == "wrong"
     for name in (".handgrad", "gradebook.db", "submitted/eve"):
         assert f"'{name}'" in open_.what
-    for one in (visitors, open_):
-        assert os.system(one.remedy.partition("run: ")[2]) == 0
+    for finding in (visitors, open_):
+        assert os.system(finding.remedy.partition("run: ")[2]) == 0
     (left,) = _not_ok(course)
     assert left.what == f"links in {course.root / 'submitted'}: 'eve/backprop/x.ipynb'"
 
@@ -85,7 +85,7 @@ def test_foreign_files(course: Course) -> None:
     assert _not_ok(course) == []
     if os.geteuid() == 0:
         os.chown(course.root / "submitted/eve", 50_001, 50_001)
-        assert any("belong to others, who can change them: 'eve'" in one.what for one in _not_ok(course))
+        assert any("belong to others, who can change them: 'eve'" in finding.what for finding in _not_ok(course))
 
 
 def test_ways_in(course: Course) -> None:
@@ -94,13 +94,13 @@ def test_ways_in(course: Course) -> None:
     for line in ("c.ExchangeFactory.collect = handgrad.ExchangeCollector", "c.ZipCollectApp.extractor_plugin ="):
         assert line in text
         (course.root / CONFIG).write_text(text.replace(line, f"# {line}"), encoding="utf-8")
-        (one,) = _not_ok(Course.at(course.root))
-        assert "collect what they are given" in one.what
-        assert line in one.remedy
+        (finding,) = _not_ok(Course.at(course.root))
+        assert "collect what they are given" in finding.what
+        assert line in finding.remedy
     (course.root / CONFIG).write_text("c = get_config()\n", encoding="utf-8")
-    (one,) = _not_ok(Course.at(course.root))
-    assert one.state == "wrong"
-    assert "c.ExchangeFactory.collect = handgrad.ExchangeCollector" in one.remedy
+    (finding,) = _not_ok(Course.at(course.root))
+    assert finding.state == "wrong"
+    assert "c.ExchangeFactory.collect = handgrad.ExchangeCollector" in finding.remedy
 
 
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
         return "0.0.1" if name == "numpy" else metadata.version(name)
 
     monkeypatch.setattr("handgrad.student.installation.version", version)
-    found = {one.what: one.remedy for one in _not_ok(None)}
+    found = {finding.what: finding.remedy for finding in _not_ok(None)}
     assert found.pop("not installed: nbgrader").endswith("[grade]'")
     ((what, remedy),) = found.items()
     assert re.fullmatch(r"too old for handgrad: numpy 0\.0\.1 \(needed: >=[\d.]+\)", what)

@@ -68,8 +68,8 @@ def expected(course: Course) -> dict[str, float | None]:
     """The scores as nbgrader's own models add them up."""
     with Gradebook(f"sqlite:///{course.root / 'gradebook.db'}", "handgrad") as gradebook:
         found = {
-            one.student_id: one.score - one.late_submission_penalty
-            for one in gradebook.assignment_submissions("backprop")
+            submission.student_id: submission.score - submission.late_submission_penalty
+            for submission in gradebook.assignment_submissions("backprop")
         }
     return {**dict.fromkeys(("cid", "dan", "eva")), **found}
 
@@ -101,12 +101,12 @@ def test_json(course: Course) -> None:
     """The whole of it as plain data, each report in schema 1."""
     content: dict[str, Any] = json.loads(export(course, "backprop", "json").text)
     assert content["max_score"] == 26
-    students = {one["student"]: one for one in content["students"]}
-    assert {name: one["score"] for name, one in students.items()} == expected(course)
+    students = {row["student"]: row for row in content["students"]}
+    assert {name: row["score"] for name, row in students.items()} == expected(course)
     assert students["bob"]["grades"]["dprobs"] == {"score": MANUAL, "points": 1.0}
-    reports = {one.student: one for one in stored_reports(course, "backprop")}
+    reports = {report.student: report for report in stored_reports(course, "backprop")}
     assert students.pop("eva")["report"] is None
-    assert {name: Report.from_dict(one["report"]) for name, one in students.items()} == reports
+    assert {name: Report.from_dict(row["report"]) for name, row in students.items()} == reports
 
 
 def test_canvas(course: Course) -> None:

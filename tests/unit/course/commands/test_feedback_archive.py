@@ -82,7 +82,9 @@ def test_moodle_finds_everybody(course: Course) -> None:
     with zipfile.ZipFile(course.root / "feedback.zip") as archive:
         names = archive.namelist()
         assert [as_moodle(name) for name in names] == [(int(student), "backprop.html") for student in done.students]
-        assert [archive.read(name).decode() for name in names] == [f"<p>page of {one}</p>" for one in done.students]
+        assert [archive.read(name).decode() for name in names] == [
+            f"<p>page of {student}</p>" for student in done.students
+        ]
     assert names[0] == "Ada Lovelace_1001_assignsubmission_file/backprop.html"
     assert names[3] == "Participant_1004_assignsubmission_file/backprop.html"
     assert (course.root / "feedback.zip").stat().st_mode & 0o077 == 0

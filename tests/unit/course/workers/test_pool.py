@@ -106,7 +106,7 @@ def test_a_worker_for_every_processor() -> None:
     """Each is kept to one of its own; with any other number the system says who works where."""
     processors = tuple(sorted(os.sched_getaffinity(0)))
     for workers, wanted in (
-        (len(processors), {(one,) for one in processors}),
+        (len(processors), {(processor,) for processor in processors}),
         (len(processors) + 1, {processors}),
     ):
         with Pool(__name__, workers) as pool:
