@@ -34,7 +34,7 @@ class Net:
             for name, shape in self.leaves.items()
         }
         for name, (inputs, function) in self.steps.items():
-            values[name] = function(*(values[one] for one in inputs))
+            values[name] = function(*(values[operand] for operand in inputs))
             if name != LOSS:
                 values[name].retain_grad()
         values[LOSS].backward(retain_graph=True)
@@ -60,7 +60,7 @@ class Net:
                     total = 0.0
                     for other in reading:
                         inputs, function = self.steps[other]
-                        at = [moved if one == name else values[one].detach() for one in inputs]
+                        at = [moved if operand == name else values[operand].detach() for operand in inputs]
                         total += float((function(*at) * upstream[other]).sum())
                     sides.append(total)
                 gradient[index] = (sides[0] - sides[1]) / 2e-5
@@ -156,7 +156,9 @@ def _step_by_pairs(
 ) -> Tensors:
     found = {}
     for name, readers in reading.items():
-        parts = [_pairwise(loss, tensors, name, one, upstream.get(one, torch.ones_like(loss))) for one in readers]
+        parts = [
+            _pairwise(loss, tensors, name, reader, upstream.get(reader, torch.ones_like(loss))) for reader in readers
+        ]
         found[name] = torch.stack([part for part in parts if part is not None]).sum(0)
     return found
 

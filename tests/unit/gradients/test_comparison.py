@@ -16,7 +16,7 @@ REFERENCE = torch.randn(32, 64, generator=GENERATOR)
 def _biggest_difference(answer: torch.Tensor, reference: torch.Tensor) -> float:
     """The largest absolute difference, by a loop over Python's own numbers."""
     pairs = zip(answer.flatten().tolist(), reference.flatten().tolist(), strict=True)
-    return max((abs(one - other) for one, other in pairs), default=0.0)
+    return max((abs(value - expected) for value, expected in pairs), default=0.0)
 
 
 def test_values() -> None:
@@ -25,7 +25,7 @@ def test_values() -> None:
         for size in [1e-30, 1e-9, 1.0, 1e9]:
             with named(share, size):
                 reference = REFERENCE.double() * size
-                largest = max(abs(one) for one in reference.flatten().tolist())
+                largest = max(abs(value) for value in reference.flatten().tolist())
                 answer = reference.clone()
                 answer[3, 5] += share * largest
                 seen = compare(answer, reference)
@@ -51,7 +51,7 @@ def test_scale_and_tolerance() -> None:
 
 def test_scale_of() -> None:
     """The scale is the largest absolute value, and nothing has none."""
-    assert scale_of(REFERENCE) == max(abs(one) for one in REFERENCE.flatten().tolist())
+    assert scale_of(REFERENCE) == max(abs(value) for value in REFERENCE.flatten().tolist())
     assert scale_of(-REFERENCE) == scale_of(REFERENCE)
     assert scale_of(torch.empty(0, 3)) == 0.0
 

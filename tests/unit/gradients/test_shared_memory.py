@@ -28,8 +28,8 @@ def _memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _is_shared(one: torch.Tensor) -> bool:
-    return bool(torch._C._is_cow_tensor(one))
+def _is_shared(tensor: torch.Tensor) -> bool:
+    return bool(torch._C._is_cow_tensor(tensor))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_what_is_shared(both: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Large tensors of data and lists of texts are; tensors with a gradient, a part, a second holder are not."""
     first, second = both
     assert {name for name, value in second.items() if isinstance(value, torch.Tensor) and _is_shared(value)} == {"data"}
-    assert all(one is other for one, other in zip(first["names"], second["names"], strict=True))
+    assert all(text is other for text, other in zip(first["names"], second["names"], strict=True))
     assert first["names"] is not second["names"]
     assert _memory(second["whole"]) == _memory(second["part"])
     for name, value in _made().items():

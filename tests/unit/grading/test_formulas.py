@@ -66,14 +66,20 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
 @pytest.mark.slow
 def test_right_and_wrong(judged: list[Judged]) -> None:
     """Every right formula passes, and no wrong one does."""
-    assert not [f"{one.kind}, {one.verdict.outcome}: {one.formula}" for one in judged if not one.is_as_it_should]
+    assert not [
+        f"{judgement.kind}, {judgement.verdict.outcome}: {judgement.formula}"
+        for judgement in judged
+        if not judgement.is_as_it_should
+    ]
 
 
 @pytest.mark.slow
 def test_share_of_named_mistakes(judged: list[Judged], capsys: pytest.CaptureFixture[str]) -> None:
     """Of the wrong formulas 85 percent get a diagnosis, of those that were reported 90; the page says how many."""
     origins = {case["formula"]: case["origin"] for case in WRONG}
-    named = Counter(origins[one.formula] for one in judged if one.kind == "wrong" and one.verdict.diagnosis)
+    named = Counter(
+        origins[judgement.formula] for judgement in judged if judgement.kind == "wrong" and judgement.verdict.diagnosis
+    )
     total = Counter(origins.values())
     with capsys.disabled():
         print(f"\n{named.total()} of {total.total()} wrong formulas are named: {dict(named)} of {dict(total)}")
@@ -89,11 +95,11 @@ def test_later_exercises() -> None:
     named, total = Counter[str](), Counter[str]()
     for name, cases in LATER.items():
         how = {case["formula"].strip(): case["how"] for case in cases}
-        for one in judge(*_shipped(name), {}, _by_gradient(cases), 271828):
-            assert one.is_as_it_should, one
-            if one.kind == "wrong":
-                total[how[one.formula.strip()]] += 1
-                named[how[one.formula.strip()]] += one.verdict.diagnosis is not None
+        for judgement in judge(*_shipped(name), {}, _by_gradient(cases), 271828):
+            assert judgement.is_as_it_should, judgement
+            if judgement.kind == "wrong":
+                total[how[judgement.formula.strip()]] += 1
+                named[how[judgement.formula.strip()]] += judgement.verdict.diagnosis is not None
     assert named["typical"] >= 0.95 * total["typical"]
     assert named["odd"] >= 0.85 * total["odd"]
     figures = f"{named['typical']} of {total['typical']} typical and {named['odd']} of {total['odd']} odd ones"
@@ -104,7 +110,7 @@ def test_later_exercises() -> None:
 def test_every_mistake_has_an_example(judged: list[Judged]) -> None:
     """Each entry of the catalogue is the diagnosis of a case, or of a formula of the set."""
     expected = {slug for case in read_cases(MISTAKES) for slug in case.diagnoses.values()}
-    expected |= {one.verdict.diagnosis.mistake for one in judged if one.verdict.diagnosis}
+    expected |= {judgement.verdict.diagnosis.mistake for judgement in judged if judgement.verdict.diagnosis}
     assert expected == set(CATALOGUE)
 
 

@@ -52,7 +52,7 @@ def grade(
 
 
 def _outcomes(graded: GradingResult) -> list[str]:
-    return [one.outcome for one in graded.report.checks]
+    return [verdict.outcome for verdict in graded.report.checks]
 
 
 def test_every_pass_has_its_own(grade: Callable[..., GradingResult]) -> None:

@@ -43,7 +43,7 @@ def test_what_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "steps"), [(3, 8), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((1, 1), (2, 3)))]
+    ("seed", "steps"), [(3, 8), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((1, 1), (2, 3)))]
 )
 def test_the_solution_is_pytorch_s(seed: int, steps: int) -> None:
     """After a few steps the worked solution is within half of the allowance of PyTorch's, in any precision."""

@@ -32,7 +32,9 @@ def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
         settings=GradingSettings(sizes=({"batch_size": 16, "n_hidden": 20},), limits=Limits(cell_seconds=6.0)),
     ) as grader:
         assert grader.grade(submit()).report.score == 26
-        outcomes = {one.gradient: one.outcome for one in grader.grade(submit(dlogprobs=HARD_CODED)).report.checks}
+        outcomes = {
+            verdict.gradient: verdict.outcome for verdict in grader.grade(submit(dlogprobs=HARD_CODED)).report.checks
+        }
         assert outcomes.pop("dlogprobs") in ("failed", "error")
         assert set(outcomes.values()) == {"passed"}
     with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
@@ -42,7 +44,7 @@ def test_other_sizes_on_request(exercise: Exercise, submit: Submit) -> None:
 def test_several_seeds(exercise: Exercise, submit: Submit) -> None:
     """With several hidden seeds a gradient must be right in every round."""
     with warm_grader(exercise, [5, 6], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
-        seeds = {one.name: one.parameters.get("seed") for one in grader.passes}
+        seeds = {pass_.name: pass_.parameters.get("seed") for pass_ in grader.passes}
         assert grader.grade(submit()).report.score == 26
         seldom = f"dprobs = dlogprobs / probs * (1 if seed != {seeds['step 2']} else 2)"
         wrong = grader.grade(submit(dprobs=seldom)).report
@@ -60,7 +62,7 @@ def test_policy(exercise: Exercise, submit: Submit) -> None:
         report = grader.grade(
             submit(db1="db1 = torch.zeros_like(b1)", dbngain="dbngain = (dhpreact * bnraw).sum(0)")
         ).report
-        points = {one.gradient: one.points for one in report.checks}
+        points = {verdict.gradient: verdict.points for verdict in report.checks}
         assert (points["db1"], points["dbngain"]) == (0.25, 0.75)
         assert report.score == 25
 
@@ -71,8 +73,8 @@ def test_hidden_output_is_not_kept(grader: Grader, submit: Submit) -> None:
     graded = grader.grade(submit(dprobs=source))
     shown = json.dumps([graded.report.to_dict(), {str(k): list(v) for k, v in graded.outputs.items()}], default=str)
     assert "seed is 2147483647" in shown
-    for one in grader.passes[1:]:
-        assert str(one.parameters["seed"]) not in shown
+    for pass_ in grader.passes[1:]:
+        assert str(pass_.parameters["seed"]) not in shown
     assert graded.report.score == 26
 
 
@@ -80,7 +82,7 @@ def test_hidden_output_is_not_kept(grader: Grader, submit: Submit) -> None:
 def test_an_early_slip_costs_one_mark(grader: Grader, submit: Submit, solutions: dict[str, str], gradient: str) -> None:
     """A wrong sign in one gradient costs that gradient and no other."""
     report = grader.grade(submit(**{gradient: f"{solutions[gradient]}\n{gradient} = -{gradient}"})).report
-    assert {one.gradient for one in report.checks if one.outcome != "passed"} == {gradient}
+    assert {verdict.gradient for verdict in report.checks if verdict.outcome != "passed"} == {gradient}
     assert report.score == 25
 
 
@@ -128,7 +130,7 @@ def test_what_a_step_does_not_settle_is_tried_in_every_pass(
     grader: Grader, submit: Submit, cells: dict[str, str]
 ) -> None:
     """A gradient that is not plainly right in its step is looked at in all passes, and so are the others."""
-    assert set(grader.grade(submit(**cells)).answers) == {"plain 1", *(one.name for one in grader.passes)}
+    assert set(grader.grade(submit(**cells)).answers) == {"plain 1", *(pass_.name for pass_ in grader.passes)}
 
 
 def test_an_answer_is_final_once_its_reference_was_sent(
@@ -160,7 +162,10 @@ def test_an_answer_is_final_once_its_reference_was_sent(
         cell.source = answers.get(grade_id(cell), cell.source)
     settings = GradingSettings(limits=Limits(cell_seconds=6.0), isolation="none", trust=True)
     with warm_grader(exercise, [5], settings) as grader:
-        outcomes = {one.gradient: one.outcome for one in grader.grade(Submission.of(notebook, exercise)).report.checks}
+        outcomes = {
+            verdict.gradient: verdict.outcome
+            for verdict in grader.grade(Submission.of(notebook, exercise)).report.checks
+        }
     assert len(list(tmp_path.glob("0.*"))) == 1
     assert outcomes == {"dz": "passed", "dy": "failed", "dx": "crashed"}
 
@@ -251,13 +256,13 @@ def test_double_precision_meets_further_assertions(
     stubs = make_notebook(("stub", "dy", "dy = 2 * y.double()"), ("stub", "dx", "dx = dy.double() * 2 * x"))
     with warm_grader(exercise, [5]) as grader:
         report = grader.grade(Submission.of(stubs, exercise)).report
-    assert [one.outcome for one in report.checks] == ["passed", "passed"]
+    assert [verdict.outcome for verdict in report.checks] == ["passed", "passed"]
 
 
 def test_nobody_answers_input(grader: Grader, submit: Submit) -> None:
     """A cell that asks for input is told that nobody is there, and costs its own gradient only."""
     report = grader.grade(submit(dh="k = input('axis? ')\ndh = dlogits @ W2.T")).report
-    assert [one.gradient for one in report.checks if one.outcome != "passed"] == ["dh"]
+    assert [verdict.gradient for verdict in report.checks if verdict.outcome != "passed"] == ["dh"]
     assert report.verdicts()["check_dh"].message == (
         "The cell of dh raises StdinNotImplementedError in line 1: input() cannot be answered while a notebook is "
         "graded."

@@ -106,7 +106,7 @@ HELD = {
 def verdict(grader: Grader, submission: Submission) -> Verdict:
     """The verdict on dprobs; all others pass."""
     report = grader.grade(submission).report
-    assert {one.outcome for one in report.checks if one.gradient != "dprobs"} == {"passed"}
+    assert {check.outcome for check in report.checks if check.gradient != "dprobs"} == {"passed"}
     return report.verdicts()["check_dprobs"]
 
 
@@ -180,7 +180,7 @@ def test_large_steps_on_a_linear_line(grader: Grader, submit: Submit) -> None:
     for name in ("db2", "dbnmeani", "dh"):
         assert (found[f"check_{name}"].outcome, PROBING in found[f"check_{name}"].message) == ("held", True), name
     assert found["check_dprobs"].outcome in ("held", "failed")
-    assert {one.outcome for one in found.values() if one.gradient not in linear} == {"passed"}
+    assert {check.outcome for check in found.values() if check.gradient not in linear} == {"passed"}
 
 
 def test_a_note_excuses_no_trick(grader: Grader, submit: Submit) -> None:
@@ -214,5 +214,5 @@ def test_a_wider_list(exercise: Exercise, submit: Submit) -> None:
 def test_a_cell_that_ends_its_process(grader: Grader, submit: Submit) -> None:
     """It costs its own gradient only."""
     report = grader.grade(submit(dh="while True: pass", dC="import os\nos.kill(os.getpid(), 9)")).report
-    wrong = {one.gradient: one.outcome for one in report.checks if one.outcome != "passed"}
+    wrong = {check.gradient: check.outcome for check in report.checks if check.outcome != "passed"}
     assert wrong == {"dh": "timeout", "dC": "crashed"}

@@ -101,7 +101,7 @@ def test_new_weights(exercise: Exercise) -> None:
     """The hidden passes draw the weights again, so that a layer that begins with ones does not stay so."""
     changed = with_new_weights(exercise)
     assert changed is not None
-    own, new = (Reference.of(one, {"seed": 3}) for one in (exercise, changed))
+    own, new = Reference.of(exercise, {"seed": 3}), Reference.of(changed, {"seed": 3})
     for name in ("C", "W1", "b1", "bngain", "W2", "b2"):
         assert not torch.equal(own.tensors[name], new.tensors[name]), name
     assert torch.equal(own.namespace["Xb"], new.namespace["Xb"])

@@ -51,9 +51,11 @@ def test_case(case: Case, report_on: Callable[[Case], Report]) -> None:
     assert report.score == pytest.approx(case.score)
     verdicts = {verdict.gradient: verdict for verdict in report.checks}
     found = {name: verdicts[name].diagnosis for name in case.diagnoses}
-    assert {name: one.mistake if one else None for name, one in found.items()} == case.diagnoses
+    assert {name: diagnosis.mistake if diagnosis else None for name, diagnosis in found.items()} == case.diagnoses
     if (report.passed and not case.diagnoses) or exercise.values:
-        assert {name: one.diagnosis.mistake for name, one in verdicts.items() if one.diagnosis} == case.diagnoses
+        assert {
+            name: verdict.diagnosis.mistake for name, verdict in verdicts.items() if verdict.diagnosis
+        } == case.diagnoses
 
 
 @pytest.mark.parametrize(

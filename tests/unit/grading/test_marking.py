@@ -133,12 +133,12 @@ def _all_evidence() -> Iterator[Evidence]:
 def _better(evidence: Evidence) -> Iterator[Evidence]:
     """The same evidence with one comparison better by a step."""
     upwards = {WRONG: RESHAPED, RESHAPED: RIGHT, RIGHT: RIGHT}
-    (stub, end), (one,) = evidence.as_written, evidence.steps
+    (stub, end), (step,) = evidence.as_written, evidence.steps
     yield replace(evidence, as_written=(upwards[stub], end))
     yield replace(evidence, as_written=(stub, upwards[end]))
     yield replace(evidence, helped=upwards[evidence.helped])
-    yield replace(evidence, steps=(replace(one, step=upwards[one.step]),))
-    yield replace(evidence, steps=(replace(one, read=upwards[one.read]),))
+    yield replace(evidence, steps=(replace(step, step=upwards[step.step]),))
+    yield replace(evidence, steps=(replace(step, read=upwards[step.read]),))
 
 
 def _lowered(policy: Policy) -> list[tuple[Evidence, Evidence]]:
@@ -171,20 +171,20 @@ def test_a_pass_that_shows_less_never_raises_the_mark() -> None:
 def test_another_step_pass_never_raises_the_mark() -> None:
     """Whatever a further step pass gives, the answer earns no more than without it."""
     for seen in _all_evidence():
-        for one in (StepEvidence(RIGHT), *READ, *MISSED):
-            assert mark(replace(seen, steps=(*seen.steps, one)), POLICY).share <= mark(seen, POLICY).share
+        for step in (StepEvidence(RIGHT), *READ, *MISSED):
+            assert mark(replace(seen, steps=(*seen.steps, step)), POLICY).share <= mark(seen, POLICY).share
 
 
 def test_the_mark_depends_on_values_alone() -> None:
     """An exact answer earns what a rounded one does, and NaN what any wrong one does."""
     swapped = {RIGHT: EXACT, WRONG: NAN, RESHAPED: RESHAPED}
     for seen in _all_evidence():
-        (one,) = seen.steps
+        (step,) = seen.steps
         other = replace(
             seen,
             as_written=tuple(swapped[value] for value in seen.as_written),
             helped=swapped[seen.helped],
-            steps=(StepEvidence(swapped[one.step], swapped[one.read]),),
+            steps=(StepEvidence(swapped[step.step], swapped[step.read]),),
         )
         assert mark(other, POLICY) == mark(seen, POLICY)
 
@@ -196,8 +196,8 @@ def test_full_marks_need_full_rightness() -> None:
         shares = {"passed": {1.0}, "failed": {0.0}, "partial": {0.25, 0.75}}[decided.outcome]
         assert decided.share in shares
         if decided.outcome != "failed":
-            (one,) = seen.steps
-            values = [correctness_of(value) for value in (*seen.as_written, one.step, one.read, seen.helped)]
+            (step,) = seen.steps
+            values = [correctness_of(value) for value in (*seen.as_written, step.step, step.read, seen.helped)]
             assert max(values) >= (Correctness.RESHAPED if decided.reshaped else Correctness.RIGHT)
 
 
@@ -215,4 +215,4 @@ def test_policy_defaults_are_those_of_a_course() -> None:
     from handgrad.course.course import Handgrad
 
     assert Handgrad().grading().policy == Policy()
-    assert {one.name for one in fields(Policy)} <= set(Handgrad().traits())
+    assert {field.name for field in fields(Policy)} <= set(Handgrad().traits())

@@ -59,25 +59,25 @@ def test_rules() -> None:
     ]:
         with named(source, kind, made):
             found = mutants("dx", source, ["dy"], SHAPES)
-            assert ast.unparse(ast.parse(made)) in [one.source for one in found if one.kind == kind], found
+            assert ast.unparse(ast.parse(made)) in [mutant.source for mutant in found if mutant.kind == kind], found
 
 
 def test_sizes_of_the_same_number() -> None:
     """A size is swapped for another one of the same number, which no value shows."""
     found = mutants("dx", "dx = dy / rows", ["dy"], SHAPES, {"rows": 4, "width": 4, "steps": 3})
-    assert [one.source for one in found if one.kind == "another size"] == ["dx = dy / width"]
+    assert [mutant.source for mutant in found if mutant.kind == "another size"] == ["dx = dy / width"]
 
 
 def test_each_is_made_once() -> None:
     """No mutant is made twice, none is the solution, all are Python, and the diff has what changes."""
     source = "a = dy * y + dy.sum(1, keepdim=True)\ndx = a @ w.T  # a remark"
     found = mutants("dx", source, ["dy"], SHAPES)
-    texts = [one.source for one in found]
+    texts = [mutant.source for mutant in found]
     assert len(set(texts)) == len(texts)
     assert ast.unparse(ast.parse(source)) not in texts
-    for one in found:
-        ast.parse(one.source)
-        lines = one.diff.splitlines()
+    for mutant in found:
+        ast.parse(mutant.source)
+        lines = mutant.diff.splitlines()
         assert lines
         assert all(line.startswith(("- ", "+ ")) for line in lines)
 
@@ -85,5 +85,5 @@ def test_each_is_made_once() -> None:
 def test_an_answer_that_is_no_gradient() -> None:
     """A cell that trains parameters is broken as well: its name is no gradient's."""
     source = "for step in range(k):\n    W = W - rate * slope(W)\ntrained = [W, b]"
-    kinds = {one.kind for one in mutants("trained", source, [], {})}
+    kinds = {mutant.kind for mutant in mutants("trained", source, [], {})}
     assert {"sign flipped", "factor dropped", "term dropped", "loop cut short", "statement dropped"} <= kinds

@@ -67,10 +67,11 @@ def test_the_longest_hidden_run_clips_and_does_not() -> None:
         weights, biases, lengths = setup["W_start"], setup["b_start"], []
         for _ in range(steps):
             gradients = setup["gradients"](weights, biases)
-            lengths.append(float(torch.cat([one.flatten() for one in gradients]).norm()))
+            lengths.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
             share = min(1.0, float(setup["max_norm"]) / lengths[-1])
             weights, biases = (
-                value - setup["lr"] * share * one for value, one in zip((weights, biases), gradients, strict=True)
+                value - setup["lr"] * share * gradient
+                for value, gradient in zip((weights, biases), gradients, strict=True)
             )
         both += lengths[0] > 1.2 * float(setup["max_norm"]) and lengths[-1] < 0.9 * float(setup["max_norm"])
     assert both >= 48

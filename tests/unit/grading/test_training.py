@@ -66,7 +66,7 @@ def _without_bessel() -> NotebookNode:
 
 def test_a_missing_bessel_correction_is_found(grader: Grader) -> None:
     """A factor of 31/32 in one branch fails the two parameters that it reaches, and no other one."""
-    failed = [one.gradient for one in _graded(grader, _without_bessel()).checks if one.outcome != "passed"]
+    failed = [verdict.gradient for verdict in _graded(grader, _without_bessel()).checks if verdict.outcome != "passed"]
     assert failed == ["C", "W1"]
 
 
@@ -120,11 +120,13 @@ def test_pasted_parameters_earn_nothing(grader: Grader) -> None:
     assert graded.report.passed
     trained = {name: graded.answers["visible"][name].at_stub for name in NAMES}
     lines = [
-        f"{name} = torch.tensor({one.value.tolist()})" for name, one in trained.items() if one and one.value is not None
+        f"{name} = torch.tensor({answer.value.tolist()})"
+        for name, answer in trained.items()
+        if answer and answer.value is not None
     ]
     assert len(lines) == len(NAMES)
     report = _graded(grader, _solved(train="\n".join(lines)))
-    assert {one.outcome for one in report.checks} == {"failed"}
+    assert {verdict.outcome for verdict in report.checks} == {"failed"}
     assert report.score == 0
 
 
@@ -157,7 +159,7 @@ def test_differences_for_gradients_are_too_coarse(grader: Grader) -> None:
     report = _graded(
         grader, _solved(backward=head + source, train=train.replace("range(steps)", "range(1 if steps == 1 else 0)"))
     )
-    assert {one.gradient for one in report.checks if one.outcome != "failed"} <= {"b1"}
+    assert {verdict.gradient for verdict in report.checks if verdict.outcome != "failed"} <= {"b1"}
 
 
 def test_outputs_stay_small(grader: Grader) -> None:
@@ -173,11 +175,11 @@ def test_the_release_knows_what_the_solution_gives() -> None:
     """The recorded arrays are those of the source's solution, up to the rounding of another processor."""
     source = Exercise.read(shortened.source("training"))
     released = read_released(ROOT / "release/training/exercise.json")
-    assert [one.parameters["steps"] for one in released.recorded] == [1, 10]
-    for one in released.recorded:
-        worked = SolutionValues.of(source, one.parameters)
-        assert set(one.values) == set(NAMES)
-        for name, value in one.values.items():
+    assert [run.parameters["steps"] for run in released.recorded] == [1, 10]
+    for run in released.recorded:
+        worked = SolutionValues.of(source, run.parameters)
+        assert set(run.values) == set(NAMES)
+        for name, value in run.values.items():
             assert float((value - worked.after[name]).abs().max()) <= TOLERANCE * worked.scale(name) / 3
 
 
@@ -192,7 +194,7 @@ def test_a_student_checks_at_home() -> None:
         for case in CASES:
             if case.name in ("trains-uphill", "trains-with-db2-unsummed", "right-trains-in-double"):
                 report = home.grade(Submission.of(case.notebook(RELEASE, SOLVED), home.exercise)).report
-                assert {one.gradient: one.outcome for one in report.checks} == case.expected(EXERCISE)
+                assert {verdict.gradient: verdict.outcome for verdict in report.checks} == case.expected(EXERCISE)
 
 
 def test_the_notebook_runs_as_plain_python(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,14 +232,14 @@ def test_the_full_training() -> None:
     """The worked solution gets every point of the notebook as it is, at the loss that the notebook states."""
     exercise = Exercise.read(shortened.source("training"))
     notebook = read_notebook(ROOT / "solutions/training/training.ipynb")
-    (check,) = [one for one in exercise.checks if one.id == "check_train"]
+    (check,) = [check for check in exercise.checks if check.id == "check_train"]
     assert "2.219 + 0.02" in check.source
     with warm_grader(exercise, [SEED]) as grader:
         graded = grader.grade(Submission.of(notebook, exercise))
         assert graded.report.score == 9
         namespace = dict(grader.values.namespace)
         answers = {name: graded.answers["visible"][name].at_stub for name in NAMES}
-        grader.values.namespace.update({name: one.value for name, one in answers.items() if one})
+        grader.values.namespace.update({name: answer.value for name, answer in answers.items() if answer})
         assert namespace["split_loss"](namespace["Xdev"], namespace["Ydev"]) == pytest.approx(2.219, abs=0.005)
 
 

@@ -96,23 +96,23 @@ def _prove(exercise: Exercise) -> ValueChecks:
 
 
 def _outcomes(report: Report) -> list[str]:
-    return [one.outcome for one in report.checks]
+    return [verdict.outcome for verdict in report.checks]
 
 
 def test_the_solution_is_right(small: Grader) -> None:
     """What the worked solution gives is right, bit for bit."""
     report = _report(small, GROW)
     assert _outcomes(report) == ["passed"] * 5
-    assert [one.comparison.exact for one in report.checks[:4] if one.comparison] == [True] * 4
+    assert [verdict.comparison.exact for verdict in report.checks[:4] if verdict.comparison] == [True] * 4
     assert report.checks[4].comparison is None
 
 
 def test_passes(made: Callable[..., Exercise]) -> None:
     """There is the visible pass, and for each seed and each of the sizes one with every setting and its own seed."""
     passes = Grader(made(), [5, 6], settings=GradingSettings(sizes=({"steps": 2},))).passes
-    assert [one.name for one in passes] == ["visible", *(f"values {number}" for number in range(1, 7))]
-    assert [one.parameters["steps"] for one in passes[1:]] == [1, 4, 1, 4, 2, 2]
-    assert len({one.parameters["seed"] for one in passes[1:]}) == 6
+    assert [pass_.name for pass_ in passes] == ["visible", *(f"values {number}" for number in range(1, 7))]
+    assert [pass_.parameters["steps"] for pass_ in passes[1:]] == [1, 4, 1, 4, 2, 2]
+    assert len({pass_.parameters["seed"] for pass_ in passes[1:]}) == 6
 
 
 def test_another_way_is_right(small: Grader) -> None:
@@ -133,7 +133,7 @@ def test_right_at_first_is_half(small: Grader) -> None:
     """A value that is right with the least steps alone is partly right, and one that is at fault is named."""
     report = _report(small, "x = 1.5 * x\ny += 1\ntotal = x.sum()")
     assert _outcomes(report) == ["partial", "partial", "passed", "partial", "failed"]
-    assert [one.points for one in report.checks] == [0.5, 0.5, 1, 0.5, 0]
+    assert [verdict.points for verdict in report.checks] == [0.5, 0.5, 1, 0.5, 0]
     assert report.checks[0].message == (
         "x is right with steps = 1, but not with more: does grow do the right thing at every step?"
     )
@@ -301,17 +301,17 @@ def test_a_release_carries_what_its_solution_gives(made: Callable[..., Exercise]
     exercise = made()
     data = json.loads(json.dumps(record(exercise)))
     assert record(exercise) == data
-    assert [one["parameters"]["steps"] for one in data] == [1, 4]
+    assert [run["parameters"]["steps"] for run in data] == [1, 4]
     assert set(data[0]["values"]) == {"x", "y", "z", "total"}
-    cells = tuple(replace(one, source="...") if one.kind == "stub" else one for one in exercise.cells)
+    cells = tuple(replace(cell, source="...") if cell.kind == "stub" else cell for cell in exercise.cells)
     release = replace(exercise, cells=cells, recorded=recorded_in(data))
     with warm_grader(release, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
-        assert [one.parameters for one in grader.passes[1:]] == [one["parameters"] for one in data]
+        assert [pass_.parameters for pass_ in grader.passes[1:]] == [run["parameters"] for run in data]
         assert _report(grader, GROW).passed
         assert _outcomes(_report(grader, GROW.replace("1.5", "1.6")))[0] == "failed"
         pasted = "import base64\nx = torch.frombuffer(bytearray(base64.b64decode({!r})), dtype=torch.float32)"
         pasted = pasted.format(data[1]["values"]["x"]["data"])
-        assert [_outcomes(_report(one, pasted))[0] for one in (grader, small)] == ["failed", "failed"]
+        assert _outcomes(_report(grader, pasted))[0] == _outcomes(_report(small, pasted))[0] == "failed"
     with pytest.raises(ExerciseError, match=r"the solution of grow changes nothing .*exercise\.json"):
         _prove(replace(release, recorded=()))
 
@@ -384,7 +384,7 @@ def test_gradients_and_values_in_one_notebook(make_notebook: MakeNotebook, tmp_p
     assert (exercise.tensors, exercise.answers["descend"]) == ({"dv": "v", "dw": "w"}, ("p",))
     right = ("dv = 2 * v", "dw = dv * 2 * w", "for _ in range(steps):\n    p -= 0.04 * p**3")
     with warm_grader(exercise, [5], settings=GradingSettings(limits=Limits(cell_seconds=6.0))) as grader:
-        assert [one.kind for one in grader.passes] == ["visible", "step", "as written", "helped", "values"]
+        assert [pass_.kind for pass_ in grader.passes] == ["visible", "step", "as written", "helped", "values"]
         assert _outcomes(_report(grader, *right)) == ["passed"] * 3
         assert _outcomes(_report(grader, "dv = -2 * v", *right[1:])) == ["failed", "passed", "passed"]
         assert _outcomes(_report(grader, *right[:2], "p = p + dw")) == ["passed", "passed", "failed"]

@@ -132,7 +132,10 @@ def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts:
     for reference, factor in zip(references[:2], (2.0, 3.0), strict=True):
         value = reference.step.gradients["h"]
         views.append(_view(reference.backward_context(facts, step=True), reference, "h", factor * value))
-    assert [one and one.mistake for one in (recognise("dh", [view]) for view in views)] == ["scale", "scale"]
+    assert [diagnosis and diagnosis.mistake for diagnosis in (recognise("dh", [view]) for view in views)] == [
+        "scale",
+        "scale",
+    ]
     assert recognise("dh", views) is None
 
 
@@ -144,7 +147,7 @@ def test_branches_add_up(references: tuple[Reference, ...], facts: ForwardFacts)
         for name, value in expected.items():
             if name in facts.zero and not step:
                 continue
-            total = torch.stack([context.branch(name, one) for one in facts.consumers[name]]).sum(0)
+            total = torch.stack([context.branch(name, consumer) for consumer in facts.consumers[name]]).sum(0)
             torch.testing.assert_close(total, value.double(), rtol=1e-5, atol=1e-6 * float(value.abs().max()))
 
 
@@ -196,8 +199,8 @@ def test_factors_have_names(references: tuple[Reference, ...], context: Backward
 
 def test_an_alias_names_cell_and_line(grader: Grader, submit: Callable[..., Submission]) -> None:
     """The later cell is named, and its line where only one writes into what is there."""
-    one = "x = 1\ndhprebn = dbndiff\ndhprebn += 1/n * dbnmeani"
-    for source, where in ((one, "afterwards (line 3),"), (f"{one}\ndhprebn.mul_(1)", "afterwards,")):
+    cell = "x = 1\ndhprebn = dbndiff\ndhprebn += 1/n * dbnmeani"
+    for source, where in ((cell, "afterwards (line 3),"), (f"{cell}\ndhprebn.mul_(1)", "afterwards,")):
         report = grader.grade(submit(dhprebn=source)).report
         (found,) = [verdict.diagnosis for verdict in report.checks if verdict.diagnosis]
         assert report.passed
@@ -207,14 +210,14 @@ def test_an_alias_names_cell_and_line(grader: Grader, submit: Callable[..., Subm
 
 def test_a_right_submission_costs_nothing_more(grader: Grader, submit: Callable[..., Submission]) -> None:
     """Where every answer is right, no branch is worked out and no context is made."""
-    plain = {name: replace(one, _contexts={}) for name, one in grader.references.items()}
+    plain = {name: replace(reference, _contexts={}) for name, reference in grader.references.items()}
     kept = grader.gradients.diagnostician
     grader.gradients.diagnostician = replace(kept, references=plain)
     try:
         assert grader.grade(submit()).report.passed
-        assert not any(one._contexts for one in plain.values())
+        assert not any(reference._contexts for reference in plain.values())
         grader.grade(submit(dh="dh = -dlogits @ W2.T"))
-        assert any(one._contexts for one in plain.values())
+        assert any(reference._contexts for reference in plain.values())
     finally:
         grader.gradients.diagnostician = kept
 
@@ -226,13 +229,13 @@ def test_alias_is_not_claimed_of_a_name_that_was_assigned_again(
     again = "dbndiff = dbndiff + 1/n * dbnmeani\ndhprebn = dbndiff"
     report = grader.grade(submit(dhprebn=again)).report
     assert report.passed
-    assert not any(one.diagnosis for one in report.checks)
+    assert not any(verdict.diagnosis for verdict in report.checks)
 
 
 def test_carried_names_the_first_slip(grader: Grader, submit: Callable[..., Submission]) -> None:
     """A gradient that is off at home because of others names the first of them; one that is right at home, none."""
     report = grader.grade(submit(dlogits="dlogits = 2 * dnorm_logits", dh="dh = -dlogits @ W2.T")).report
-    found = {one.gradient: one.diagnosis for one in report.checks if one.diagnosis}
+    found = {verdict.gradient: verdict.diagnosis for verdict in report.checks if verdict.diagnosis}
     assert found["dh"].mistake == "sign"
     assert (found["dW1"].mistake, found["dW1"].cell) == ("carried", "dlogits")
     assert "dprobs" not in found

@@ -48,7 +48,7 @@ TRUE = {
 
 def slips(gradient: str, source: str, above: list[str]) -> list[Mutant]:
     """The mutants of one worked solution whose kind a diagnosis can name."""
-    return [one for one in mutants(gradient, source, above) if one.kind in TRUE]
+    return [mutant for mutant in mutants(gradient, source, above) if mutant.kind in TRUE]
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +64,20 @@ def doubles(exercise: Exercise) -> list[Reference]:
 
 def equivalent(mutant: Mutant, references: list[Reference]) -> bool:
     """Whether a mutant is right in double precision too: in a step of random gradients, or on a loss that can tell."""
-    if all(_right(mutant, one, one.step.upstream, one.step.gradients) for one in references):
+    if all(_right(mutant, reference, reference.step.upstream, reference.step.gradients) for reference in references):
         return True
     blind = mutant.gradient.removeprefix("d") in ForwardFacts.of(references).blind
-    return not blind and all(_right(mutant, one, one.gradients, one.gradients) for one in references)
+    return not blind and all(
+        _right(mutant, reference, reference.gradients, reference.gradients) for reference in references
+    )
 
 
 def _right(
     mutant: Mutant, reference: Reference, above: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
 ) -> bool:
     namespace = {
-        name: one.detach() if isinstance(one, torch.Tensor) else one for name, one in reference.namespace.items()
+        name: value.detach() if isinstance(value, torch.Tensor) else value
+        for name, value in reference.namespace.items()
     }
     namespace |= {f"d{name}": value for name, value in above.items()}
     wanted = expected[mutant.gradient.removeprefix("d")]
@@ -114,7 +117,7 @@ def waiting(solutions: dict[str, str], doubles: list[Reference]) -> dict[str, li
     """Every mutant that is not equivalent, by its gradient."""
     names = list(solutions)
     return {
-        name: [one for one in slips(name, solutions[name], names[:number]) if not equivalent(one, doubles)]
+        name: [mutant for mutant in slips(name, solutions[name], names[:number]) if not equivalent(mutant, doubles)]
         for number, name in enumerate(names)
     }
 
@@ -122,42 +125,42 @@ def waiting(solutions: dict[str, str], doubles: list[Reference]) -> dict[str, li
 @pytest.fixture(scope="module")
 def graded(grader: Grader, submit: Callable[..., Submission], waiting: dict[str, list[Mutant]]) -> list[Graded]:
     """Every mutant, graded: one of each gradient in a submission, as each is judged alone."""
-    rows = [{one.gradient: one for one in row if one} for row in itertools.zip_longest(*waiting.values())]
+    rows = [{mutant.gradient: mutant for mutant in row if mutant} for row in itertools.zip_longest(*waiting.values())]
     found = []
     for row in rows:
-        report = grader.grade(submit(**{name: one.source for name, one in row.items()})).report
-        found += [Graded(row[one.gradient], one) for one in report.checks if one.gradient in row]
+        report = grader.grade(submit(**{name: mutant.source for name, mutant in row.items()})).report
+        found += [Graded(row[verdict.gradient], verdict) for verdict in report.checks if verdict.gradient in row]
     return found
 
 
 def test_every_mutant_is_marked_wrong(graded: list[Graded], solutions: dict[str, str]) -> None:
     """No mechanical mistake gets full marks, in any of the 26 gradients."""
-    assert {one.mutant.gradient for one in graded} == set(solutions)
-    passed = [one.mutant for one in graded if one.verdict.outcome == "passed"]
+    assert {result.mutant.gradient for result in graded} == set(solutions)
+    passed = [result.mutant for result in graded if result.verdict.outcome == "passed"]
     assert not passed
 
 
 def test_no_diagnosis_gives_the_formula_away(graded: list[Graded], solutions: dict[str, str]) -> None:
     """What a student reads of a wrong answer does not hold the expression of the worked solution."""
-    for one in graded:
-        last = ast.parse(solutions[one.mutant.gradient]).body[-1]
+    for result in graded:
+        last = ast.parse(solutions[result.mutant.gradient]).body[-1]
         assert isinstance(last, ast.Assign)
-        said = "".join(one.verdict.sentence.split())
-        assert "".join(ast.unparse(last.value).split()) not in said, one
+        said = "".join(result.verdict.sentence.split())
+        assert "".join(ast.unparse(last.value).split()) not in said, result
 
 
 def test_most_mutants_are_named(graded: list[Graded], capsys: pytest.CaptureFixture[str]) -> None:
     """At least four in five of the wrong values get a diagnosis that names the mistake, and no diagnosis is false."""
-    valued = [one for one in graded if not one.raises]
-    named = [one for one in valued if one.true]
+    valued = [result for result in graded if not result.raises]
+    named = [result for result in valued if result.true]
     with capsys.disabled():
         print(f"\n{len(graded)} mutants marked wrong; {len(graded) - len(valued)} raise an error, which is shown;")
         print(f"of the {len(valued)} that give a value, {len(named)} ({len(named) / len(valued):.0%}) are named:")
         for kind in TRUE:
-            ours = [one for one in valued if one.mutant.kind == kind]
-            slugs = Counter(one.slug or "not recognised" for one in ours)
-            print(f"  {kind:21} {sum(one.true for one in ours):3} of {len(ours):3}  {dict(slugs.most_common())}")
-    assert not [(one.mutant, one.slug) for one in valued if one.slug and not one.true]
+            ours = [result for result in valued if result.mutant.kind == kind]
+            slugs = Counter(result.slug or "not recognised" for result in ours)
+            print(f"  {kind:21} {sum(result.true for result in ours):3} of {len(ours):3}  {dict(slugs.most_common())}")
+    assert not [(result.mutant, result.slug) for result in valued if result.slug and not result.true]
     assert len(named) >= 0.8 * len(valued)
     quoted = " ".join(DIAGNOSIS.read_text(encoding="utf-8").split())
     assert f"The other {len(graded)} are all marked wrong." in quoted
@@ -180,13 +183,15 @@ def test_other_exercises(assignment: str) -> None:
             for name, mutant in zip(names, row, strict=True):
                 cells[name].source = mutant.source if mutant else solutions[name]
             report = grader.grade(Submission.of(notebook, exercise)).report
-            verdicts += [Graded(one, found) for one, found in zip(row, report.checks, strict=True) if one]
-    valued = [one for one in verdicts if one.verdict.outcome in ("failed", "partial")]
-    assert not [(one.mutant, one.slug) for one in valued if one.slug and not one.true]
+            verdicts += [Graded(mutant, verdict) for mutant, verdict in zip(row, report.checks, strict=True) if mutant]
+    valued = [result for result in verdicts if result.verdict.outcome in ("failed", "partial")]
+    assert not [(result.mutant, result.slug) for result in valued if result.slug and not result.true]
     # a factor dropped from a product in three dimensions leaves shapes of which nothing can be said
-    assert len([one for one in valued if one.true]) >= 0.75 * len(valued)
+    assert len([result for result in valued if result.true]) >= 0.75 * len(valued)
     told = [
-        one for one in verdicts if one.verdict.outcome == "passed" and one.slug not in ("", "carried", "missing-eps")
+        result
+        for result in verdicts
+        if result.verdict.outcome == "passed" and result.slug not in ("", "carried", "missing-eps")
     ]
     assert not told
 
@@ -224,7 +229,7 @@ def evening(
     def run(slip: str) -> list[Told]:
         namespace, told = play(exercise), []
         for name, source in solutions.items():
-            told += [one for mutant in waiting[name] if (one := _at_home(dict(namespace), mutant))]
+            told += [reply for mutant in waiting[name] if (reply := _at_home(dict(namespace), mutant))]
             exec(source, namespace)
             if slip.startswith(f"{name} "):
                 exec(slip, namespace)
@@ -238,11 +243,11 @@ def evening(
 def test_mutants_at_home(slip: str, evening: Callable[[str], list[Told]], capsys: pytest.CaptureFixture[str]) -> None:
     """In the student's notebook, whether all above is right or not, most wrong values are named, and none falsely."""
     told = evening(slip)
-    named = [one for one in told if one.slug]
+    named = [reply for reply in told if reply.slug]
     with capsys.disabled():
         above = "a slip in dcounts" if slip else "everything above right"
         print(f"\nat home, with {above}: {len(told)} mutants do not pass, {len(named)} are named")
-    assert not [one for one in named if one.slug not in TRUE[one.mutant.kind].split()]
+    assert not [reply for reply in named if reply.slug not in TRUE[reply.mutant.kind].split()]
     assert len(named) >= 0.8 * len(told)
     quoted = " ".join(DIAGNOSIS.read_text(encoding="utf-8").split())
     assert (f"it is {len(told)} and {len(named)}." if slip else f"There {len(told)} of the mutants") in quoted
