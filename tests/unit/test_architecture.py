@@ -102,7 +102,7 @@ def test_outside_world() -> None:
         place = path.relative_to(PACKAGE).as_posix().removesuffix(".py")
         for name in _imports(path):
             known = OUTSIDE.get(name.split(".")[0])
-            assert known is None or any(place == one or place.startswith(f"{one}/") for one in known), (path, name)
+            assert known is None or any(place == home or place.startswith(f"{home}/") for home in known), (path, name)
 
 
 def test_reports_know_nothing_else() -> None:

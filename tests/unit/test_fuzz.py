@@ -460,11 +460,11 @@ def _fed(data: bytes, sizes: Sequence[int], **limits: int) -> tuple[list[frames.
 @given(FRAMES, CUTS)
 def test_frames_cut_anyhow(sent: list[frames.Frame], sizes: list[int]) -> None:
     """Frames come out as they went in, whatever the pieces."""
-    assert _fed(b"".join(pack(*one) for one in sent), sizes) == (sent, "")
+    assert _fed(b"".join(pack(*frame) for frame in sent), sizes) == (sent, "")
 
 
 @given(
-    FRAMES.map(lambda sent: b"".join(pack(*one) for one in sent)).flatmap(
+    FRAMES.map(lambda sent: b"".join(pack(*frame) for frame in sent)).flatmap(
         lambda good: st.tuples(st.just(good), st.lists(st.tuples(st.integers(0, len(good)), st.binary(max_size=9))))
     ),
     CUTS,

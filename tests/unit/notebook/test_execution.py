@@ -296,13 +296,13 @@ def test_nothing_stays_redirected(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_namespaces_are_apart() -> None:
     """Each namespace is a fresh ``__main__``, magics included."""
-    one, other = new_namespace(), new_namespace()
-    _run("%%time\nx = 1", one)
+    namespace, other = new_namespace(), new_namespace()
+    _run("%%time\nx = 1", namespace)
     error, _ = _run("%%time\nx", other)
     assert error is not None
     assert error.name == "NameError"
-    assert _run("__name__", one) == (None, [("execute_result", "'__main__'")])
-    assert _run("get_ipython() is not None", one) == (None, [("execute_result", "True")])
+    assert _run("__name__", namespace) == (None, [("execute_result", "'__main__'")])
+    assert _run("get_ipython() is not None", namespace) == (None, [("execute_result", "True")])
 
 
 @pytest.mark.parametrize(

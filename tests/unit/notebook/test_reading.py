@@ -55,7 +55,7 @@ STYLES = {
 
 def _conflict(style: str, text: str, line: str, other: str) -> bytes:
     """The text with a conflict in the one ``line``."""
-    (found,) = (one for one in text.splitlines(keepends=True) if line in one)
+    (found,) = (found for found in text.splitlines(keepends=True) if line in found)
     return text.replace(found, STYLES[style].format(found, found.replace(line, other))).encode()
 
 

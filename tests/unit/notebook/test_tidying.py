@@ -39,7 +39,7 @@ def test_odd_cells() -> None:
     for name, (cell, kind, source, note) in ODD.items():
         with named(name):
             notebook = parse(_notebook(CODE, cell, CODE))
-            assert [one.source for one in notebook.cells] == ["a = 1", source, "a = 1"]
+            assert [node.source for node in notebook.cells] == ["a = 1", source, "a = 1"]
             assert notebook.cells[1].cell_type == kind
             assert note_of(notebook) == (f"Cell 2 {note}." if note else "")
 

@@ -50,10 +50,10 @@ def test_a_mistake_is_found_at_its_place(name: str) -> None:
         findings = reviewed(own.planted(mistake))
         found = _spelled(findings)
         assert {tensor for tensor, outcome in found.items() if outcome != "passed"} == set(mistake.fails), mistake
-        for one in findings.rows:
-            if one.outcome == "failed":
-                assert one.diagnosis or one.message
-                assert one.variable in (one.diagnosis.what if one.diagnosis else one.message)
+        for finding in findings.rows:
+            if finding.outcome == "failed":
+                assert finding.diagnosis or finding.message
+                assert finding.variable in (finding.diagnosis.what if finding.diagnosis else finding.message)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -88,7 +88,7 @@ def test_kinds(name: str) -> None:
 def test_what_is_said(name: str, said: str) -> None:
     """What happened around the formulas is told, with its place."""
     findings = reviewed(parse_script((KINDS / f"{name}.py").read_text(encoding="utf-8")), seconds=2.0)
-    texts = [findings.why_not, *findings.notes, *(one.message for one in findings.rows)]
+    texts = [findings.why_not, *findings.notes, *(finding.message for finding in findings.rows)]
     assert any(said in text for text in texts), texts
 
 
@@ -138,11 +138,11 @@ def test_autograd_as_upstream_and_as_answer() -> None:
 def test_right_on_this_loss_only() -> None:
     """The branch through the maximum is zero here: without it the gradient is partly right."""
     found = reviewed_cells(SETUP, "dm = -ds.sum(1, keepdim=True)\ndz = ds.clone()")
-    one = row(found, "z")
-    assert one.outcome == "partial"
-    assert one.diagnosis is not None
-    assert one.diagnosis.mistake == "invisible-branch"
-    assert "through m" in one.diagnosis.what
+    finding = row(found, "z")
+    assert finding.outcome == "partial"
+    assert finding.diagnosis is not None
+    assert finding.diagnosis.mistake == "invisible-branch"
+    assert "through m" in finding.diagnosis.what
 
 
 def test_a_later_attempt_is_right() -> None:

@@ -58,7 +58,7 @@ def count(needles, ranges):
 
 def around(*addresses, megabytes=96):
     # Python's objects, large arrays, libraries and C's own heap lie in different places
-    return [(max(4096, one - (megabytes << 20)), one + (megabytes << 20)) for one in addresses]
+    return [(max(4096, address - (megabytes << 20)), address + (megabytes << 20)) for address in addresses]
 
 def merged(ranges):
     found = []
@@ -71,10 +71,10 @@ def merged(ranges):
 
 places = [id(libc), id(torch), id(threading), id([]), id(object), id(count.__code__), buffer.ctypes.data]
 blocks = [np.empty(1 << size, np.uint8) for size in (6, 12, 20, 25)]
-places += [one.ctypes.data for one in blocks]
+places += [block.ctypes.data for block in blocks]
 places += [libc.malloc(size) for size in (64, 4096, 1 << 18)]
-places += [id(one) for one in list(globals().values()) if isinstance(one, str)]
-places += [one.data_ptr() for one in list(globals().values()) if isinstance(one, torch.Tensor)]
+places += [id(value) for value in list(globals().values()) if isinstance(value, str)]
+places += [tensor.data_ptr() for tensor in list(globals().values()) if isinstance(tensor, torch.Tensor)]
 places += [ctypes.cast(libc.write, ctypes.c_void_p).value, ctypes.addressof(ctypes.c_int())]
 """
 
@@ -84,7 +84,7 @@ def _disguised(data: bytes) -> bytes:
 
     Not by a mask: what is masked twice is plain again, and the scan may come upon its own copy of the list.
     """
-    return bytes((one + 0x5B) % 256 for one in data)
+    return bytes((byte + 0x5B) % 256 for byte in data)
 
 
 def _values(tensor: torch.Tensor) -> bytes:
@@ -101,7 +101,7 @@ def _integer(number: int) -> bytes:
     while number:
         digits.append(number & 0x3FFFFFFF)
         number >>= 30
-    return b"".join(one.to_bytes(4, "little") for one in digits)
+    return b"".join(digit.to_bytes(4, "little") for digit in digits)
 
 
 def _scan(child: ChildClient, grader: Grader, pass_name: str) -> list[float]:
@@ -124,7 +124,7 @@ def _inherited(grader: Grader) -> list[tuple[int, int]]:
 
 def _counts(grader: Grader, needles: Sequence[bytes], before: str = "", pass_name: str = "") -> list[float]:
     """How often each of ``needles`` lies in the memory of a new child; ``before`` runs in front of the scan."""
-    looked_for = [_disguised(one) for one in needles]
+    looked_for = [_disguised(needle) for needle in needles]
     ranges = f"merged([*around(*places), *{_inherited(grader)}])"
     source = f"{before}\n{SCAN}\na = torch.tensor(count({looked_for}, {ranges}))"
     with grader.sandbox.child([source]) as child:
@@ -182,7 +182,7 @@ def test_memory_holds_no_other_student(
     with grader.sandbox.child([cell.source for cell in first.cells]):
         assert grader.grade(first).report.score > 20
         own = _disguised(MARKER.upper().encode())
-        before = f"own = bytes((one - 0x5B) % 256 for one in {own!r}).decode()"
+        before = f"own = bytes((byte - 0x5B) % 256 for byte in {own!r}).decode()"
         numbers = (torch.arange(8.0) * 1.7 + 0.123).numpy().tobytes()
         counts = _counts(grader, [MARKER.upper().encode(), MARKER.encode(), numbers], before)
     assert counts[0], "the scan does not find what is there"

@@ -45,7 +45,7 @@ def grader(exercise: Exercise) -> Iterator[Grader]:
 
 def _outcomes(report: Report) -> dict[str, str]:
     """The checks that are not passed."""
-    return {one.gradient: one.outcome for one in report.checks if one.outcome != "passed"}
+    return {verdict.gradient: verdict.outcome for verdict in report.checks if verdict.outcome != "passed"}
 
 
 SUBMISSIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -142,8 +142,8 @@ def test_each_child_is_its_own(sandbox: FreshSandbox) -> None:
     source = "import os, torch\nleft = len(os.listdir()), hasattr(torch, 'mine')\nopen('mine.txt', 'w').close()\n"
     source += "torch.mine = 1\na = torch.tensor([*left, os.getpid()])"
     seen = [_number(_run(sandbox, source)) for _ in range(2)]
-    assert [one[:2] for one in seen] == [[0, 0], [0, 0]]
-    pids = {int(one[2]) for one in seen}
+    assert [left for *left, _ in seen] == [[0, 0], [0, 0]]
+    pids = {int(pid) for *_, pid in seen}
     assert len(pids) == 2
     assert all(map(_is_gone, pids))
 

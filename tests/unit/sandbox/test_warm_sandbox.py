@@ -111,11 +111,11 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     flat = tensor.reshape(-1).tolist()
     if tensor.dtype is torch.bfloat16:
         # the upper half of a float32
-        return b"".join(struct.pack("<f", one)[2:] for one in flat)
+        return b"".join(struct.pack("<f", number)[2:] for number in flat)
     codes = {"float16": "e", "float32": "f", "float64": "d", "bool": "?", "complex64": "ff", "complex128": "dd"}
     codes |= {f"int{size}": code for size, code in zip((8, 16, 32, 64), "bhiq", strict=True)}
     code = "<" + codes.get(tensor_bytes.type_name[tensor.dtype], "B")
-    parts = ((one.real, one.imag) if tensor.dtype.is_complex else (one,) for one in flat)
+    parts = ((number.real, number.imag) if tensor.dtype.is_complex else (number,) for number in flat)
     return b"".join(struct.pack(code, *part) for part in parts)
 
 
@@ -201,7 +201,7 @@ def test_any_pieces() -> None:
         for number in range(40)
     ]
     sent += [({}, b""), ({"a": {"b": [None, 1.5, True]}}, b"")]
-    stream = b"".join(pack(*one) for one in sent)
+    stream = b"".join(pack(*frame) for frame in sent)
     for largest in (1, 2, 7, 8, 9, 100, 1000, len(stream)):
         reader, received, start = FrameReader(), [], 0
         while start < len(stream):
@@ -392,7 +392,7 @@ def test_odd_displays(shown: str, kept: dict[str, Any] | None, sandbox: WarmSand
 def test_what_locked_cells_print(sandbox: WarmSandbox) -> None:
     """What the locked cells print is kept, state by state and cell by cell."""
     sandbox.wait_until_ready()
-    texts = {name: [[one["text"] for one in cell] for cell in cells] for name, cells in sandbox.printed.items()}
+    texts = {name: [[output["text"] for output in cell] for cell in cells] for name, cells in sandbox.printed.items()}
     assert texts == {"one": [[], ["ready 1\n"]], "two": [[], ["ready 2\n"]]}
 
 
@@ -476,8 +476,8 @@ for descriptor in range(3, 256):
             sock.close()
     except OSError:
         pass
-held = [one for one in gc.get_objects() if isinstance(one, torch.Tensor) and one.numel() == 6]
-held = sum(bool((one == {float(REFERENCE[0, 0])}).all()) for one in held)
+held = [tensor for tensor in gc.get_objects() if isinstance(tensor, torch.Tensor) and tensor.numel() == 6]
+held = sum(bool((tensor == {float(REFERENCE[0, 0])}).all()) for tensor in held)
 seen = torch.tensor([waiting, held])
 """
     cells = (f"{peek}\nda = x", f"{peek}\ndb = da")
@@ -615,8 +615,8 @@ for schema in torch._C._jit_get_all_schemas():
         continue
     packet = getattr(torch.ops.aten, name)
     operator = getattr(packet, schema.overload_name or "default", packet)
-    given = [sample(one) for one in schema.arguments if not one.kwarg_only]
-    named = {one.name: sample(one) for one in schema.arguments if one.kwarg_only}
+    given = [sample(argument) for argument in schema.arguments if not argument.kwarg_only]
+    named = {argument.name: sample(argument) for argument in schema.arguments if argument.kwarg_only}
     try:
         operator(*given, **named)
         still += 1
@@ -660,7 +660,7 @@ with torch.enable_grad(), torch.set_grad_enabled(True):
 def double(t):
     return t * 2
 
-found = torch.tensor([one.requires_grad for one in (x, y, loss, new, double(x), double(y))])
+found = torch.tensor([tensor.requires_grad for tensor in (x, y, loss, new, double(x), double(y))])
 """
     answer = _run(sandbox, source, collect={0: ("found",)}).cells[0].answers["found"]
     assert _value(answer).tolist() == [True, False, False, False, False, False]
@@ -1005,23 +1005,23 @@ def test_a_fork_server(tmp_path: Path) -> None:
     limits = Limits(cell_seconds=5.0)
     other_states = [ParameterSet("one", ("import torch", "x = torch.zeros(3)", "scale = 5"))]
     with (
-        WarmSandbox(STATES, tmp_path, limits, process=processes[0]) as one,
+        WarmSandbox(STATES, tmp_path, limits, process=processes[0]) as ours,
         WarmSandbox(other_states, tmp_path, limits, process=processes[1]) as other,
     ):
         other.wait_until_ready()
-        one.wait_until_ready()
-        assert one.isolation == other.isolation
-        assert set(one.printed) == {"one", "two"}
+        ours.wait_until_ready()
+        assert ours.isolation == other.isolation
+        assert set(ours.printed) == {"one", "two"}
         assert set(other.printed) == {"one"}
         source = "x += scale\na = x.clone()"
         # more than those after which a warm process becomes cheap to fork
         for _ in range(4):
             first, second = (
-                _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]) for sandbox in (one, other)
+                _value(_run(sandbox, source, collect={0: ("a",)}).cells[0].answers["a"]) for sandbox in (ours, other)
             )
             assert first.shape == (2, 3)
             assert second.tolist() == [5, 5, 5]
-        children = [sandbox.child(["pass"]).pid for sandbox in (one, other)]
+        children = [sandbox.child(["pass"]).pid for sandbox in (ours, other)]
     server.close()
     assert all(map(_is_gone, children))
     assert _is_gone(server.process.pid)
@@ -1084,6 +1084,6 @@ def test_children_are_reproducible(number: int, sandbox: WarmSandbox) -> None:
     for _ in range(number):
         with sandbox.child([source]) as child:
             values += [
-                _value(_run_in(child, 1, {0: ("a",)}, state=one).cells[0].answers["a"]) for one in ("one", "two")
+                _value(_run_in(child, 1, {0: ("a",)}, state=state).cells[0].answers["a"]) for state in ("one", "two")
             ]
-    assert all(torch.equal(one, other) for one, other in itertools.pairwise(values))
+    assert all(torch.equal(first, second) for first, second in itertools.pairwise(values))

@@ -81,7 +81,10 @@ def test_an_own_cell_with_a_forward_name(lay: Callable[..., Submission]) -> None
 def test_the_check_ends_a_stub(lay: Callable[..., Submission]) -> None:
     """What is assigned after the check of a gradient is another exercise."""
     submission = lay(*_free("dy = 1", "dx = dy", "dx += dy", "cmp('y', dy, y)\ncmp('x', dx, x)", "dx = dy = 5"))
-    assert [one for one in _cells(submission) if one[1]] == [("dy = 1", ("dy",)), ("dx += dy", ("dx",))]
+    assert [(source, gradients) for source, gradients in _cells(submission) if gradients] == [
+        ("dy = 1", ("dy",)),
+        ("dx += dy", ("dx",)),
+    ]
 
 
 def test_nothing_assigned(lay: Callable[..., Submission]) -> None:
@@ -139,7 +142,7 @@ def test_lines_of_a_cell_that_was_cut(grader: Grader, make_notebook: MakeNoteboo
     parameters = next(cell.source for cell in grader.exercise.cells if cell.name == "parameters")
     notebook = make_notebook(*_free(parameters, source))
     graded = grader.grade(Submission.of(notebook, grader.exercise))
-    outcomes = {one.gradient: one.outcome for one in graded.report.checks}
+    outcomes = {verdict.gradient: verdict.outcome for verdict in graded.report.checks}
     assert (outcomes["dlogprobs"], outcomes["dprobs"], outcomes["dh"]) == ("passed", "error", "missing")
     printed, error = graded.outputs[1]
     assert printed["text"] == "here\n"

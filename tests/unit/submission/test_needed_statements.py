@@ -11,9 +11,11 @@ OURS = ("torch", "x", "y", "n", "ix", "loss")
 def _kept(*cells: str) -> list[str]:
     """The lines that are left of cells whose answers are dx and dy."""
     parsed = [ParsedCell.of(cell) for cell in cells]
-    steps = {StatementPosition(i, j): step for i, one in enumerate(parsed) if one for j, step in enumerate(one.steps)}
+    steps = {
+        StatementPosition(i, j): step for i, cell in enumerate(parsed) if cell for j, step in enumerate(cell.steps)
+    }
     kept = needed(steps, ["dx", "dy"], ["x", "y"], OURS)
-    texts = [one.only(kept.get(position, ())) for position, one in enumerate(parsed) if one]
+    texts = [cell.only(kept.get(position, ())) for position, cell in enumerate(parsed) if cell]
     return [line.strip() for text in texts for line in text.splitlines() if line.strip(" #")]
 
 

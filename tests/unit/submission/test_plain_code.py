@@ -84,7 +84,7 @@ class A:
 """
     (cell,) = plain_cells([source], set())
     assert cell.source == "import math\nfor i in range(3):\n    dx += i\ndy = math.exp(1)\ndz = 2"
-    assert [one.line for one in cell.left_out] == [2, 5, 6, 9]
+    assert [statement.line for statement in cell.left_out] == [2, 5, 6, 9]
 
 
 def test_every_value_is_looked_at_with_numpy() -> None:
@@ -116,9 +116,9 @@ def test_what_is_not_bound_is_not_read() -> None:
         "for i in range(3):\n    dx += i",
         "fig = 3\ndy = fig * dx",
     ]
-    why = [[(one.line, one.why) for one in cell.left_out] for cell in cells]
+    why = [[(statement.line, statement.why) for statement in cell.left_out] for cell in cells]
     assert why[1] == [(1, "the attribute subplots"), (3, "the attribute imshow"), (4, "the name display")]
-    assert [one.text for one in cells[2].left_out] == ["class Foo: pass", "foo = Foo()"]
+    assert [statement.text for statement in cells[2].left_out] == ["class Foo: pass", "foo = Foo()"]
     # a parameter of a function that is left out is no name of the notebook
     assert plain_cells(["@torch.compile\ndef f(dx): return dx\ny = dx"], set())[0].source == "y = dx"
 

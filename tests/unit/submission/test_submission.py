@@ -216,7 +216,7 @@ def _rewritten(source: Path, path: Path, change: Callable[[dict[str, Any]], Any]
 
 
 def _stub(data: dict[str, Any]) -> dict[str, Any]:
-    return next(one for one in data["cells"] if one["metadata"].get("nbgrader", {}).get("grade_id") == "dprobs")
+    return next(cell for cell in data["cells"] if cell["metadata"].get("nbgrader", {}).get("grade_id") == "dprobs")
 
 
 READABLE: dict[str, Callable[[dict[str, Any]], Any]] = {

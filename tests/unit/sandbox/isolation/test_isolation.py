@@ -154,7 +154,9 @@ PROCESS = 0x01200011
 
 def _decide(program: bytes, architecture: int, number: int, *arguments: int) -> int:
     """Run a filter as the kernel does: a second implementation of the few instructions that ours uses."""
-    data = struct.pack("<IIQ6Q", number, architecture, 0, *(one % (1 << 64) for one in (*arguments, *[0] * 6)[:6]))
+    data = struct.pack(
+        "<IIQ6Q", number, architecture, 0, *(argument % (1 << 64) for argument in (*arguments, *[0] * 6)[:6])
+    )
     lines = list(struct.iter_unpack("<HBBI", program))
     accumulator, at = 0, 0
     while True:
@@ -219,21 +221,21 @@ def test_filter_argument_by_argument(architecture: str) -> None:
         "prctl": ([(15,), (16,)], [(1,), (4,), (22,), (38,), (59,)]),
         "fcntl": (
             [(3, 1), (3, 2), (3, 4), (3, 1030)],
-            [(3, one) for one in (*range(5, 17), *range(36, 39), *range(1024, 1030), *range(1031, 1045))],
+            [(3, command) for command in (*range(5, 17), *range(36, 39), *range(1024, 1030), *range(1031, 1045))],
         ),
         "ioctl": ([(0, 0x5401), (0, 0x541B)], [(0, 0x5412), (0, 0x8901), (0, 0x8902), (0, 0x8912)]),
         "futex": (
             [(0, 128), (0, 129), (0, 131), (0, 132), (0, 133), (0, 137), (0, 138), (0, 393)],
             # those that inherit priorities, and the shared ones that tell of another process
-            [(0, one) for one in (2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 134, 135, 139, 140, 141)],
+            [(0, operation) for operation in (2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 134, 135, 139, 140, 141)],
         ),
         "mmap": (
             [(0, 9, 3, 0x22), (0, 9, 5, 0x802), (0, 9, 1, 1), (0, 9, 3, 0x20022), (0, 9, 3, 0x4022)],
-            [(0, 9, 3, 0x22 | one) for one in (0x2000, 0x10000, 0x40000, 0x80000, 0x54040000)],
+            [(0, 9, 3, 0x22 | flag) for flag in (0x2000, 0x10000, 0x40000, 0x80000, 0x54040000)],
         ),
         "madvise": (
-            [(0, 9, one) for one in (4, 8, 14, 15, 16, 18)],
-            [(0, 9, one) for one in (3, 9, 12, 13, 20, 21, 22, 23, 24, 25, 100, 101, -1)],
+            [(0, 9, advice) for advice in (4, 8, 14, 15, 16, 18)],
+            [(0, 9, advice) for advice in (3, 9, 12, 13, 20, 21, 22, 23, 24, 25, 100, 101, -1)],
         ),
         **dict.fromkeys(
             ("clock_gettime", "clock_nanosleep", "clock_getres", "timerfd_create"),
@@ -456,7 +458,7 @@ def test_nothing_is_left_open(sandbox: WarmSandbox) -> None:
         except OSError:
             return None
         return "null" if os.fstat(number).st_rdev == os.makedev(1, 3) else "socket" if stat.S_ISSOCK(mode) else "other"
-    kinds = [one for one in map(kind, range(256)) if one]
+    kinds = [found for found in map(kind, range(256)) if found]
     a = torch.tensor([kinds.count("null"), kinds.count("socket"), kinds.count("other"), text == "found"])
     """
     assert _numbers(sandbox, source) == [3, 1, 0, 1]
@@ -601,8 +603,8 @@ def _status(pid: int) -> dict[str, str]:
 
 def _descendants(pid: int) -> list[int]:
     with suppress(FileNotFoundError, ProcessLookupError):
-        found = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
-        return [*found, *(one for child in found for one in _descendants(child))]
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+        return [*found, *(descendant for child in found for descendant in _descendants(child))]
     return []
 
 
