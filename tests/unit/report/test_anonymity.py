@@ -15,15 +15,16 @@ NAMES = {f"s{number:04}": name for number, name in enumerate(("Ada Lovelace", "K
 def of_class() -> tuple[list[Report], ClassContext]:
     """A class in which every text that may name somebody does."""
     reports = a_class(12)
-    one = Diagnosis("undefined", "dh is never assigned; it assigns my_nickname.", "Assign it.", "dh")
-    two = Diagnosis("missing-branch", "The branch lacks what Noether has.", "Ask Emmy.", "dcounts")
+    undefined = Diagnosis("undefined", "dh is never assigned; it assigns my_nickname.", "Assign it.", "dh")
+    missing = Diagnosis("missing-branch", "The branch lacks what Noether has.", "Ask Emmy.", "dcounts")
     telling = [replace(check, message="as s0001 said: Gödel", diagnosis=BRANCH) for check in CHECKS]
-    reports[2] = replace(report(student="s0002", checks=(*telling[:-1], replace(telling[-1], diagnosis=one))))
+    reports[2] = replace(report(student="s0002", checks=(*telling[:-1], replace(telling[-1], diagnosis=undefined))))
     reports += [
-        replace(reports[3], student=f"s002{place}", checks=(replace(telling[1], diagnosis=two),)) for place in (1, 2)
+        replace(reports[3], student=f"s002{place}", checks=(replace(telling[1], diagnosis=missing),))
+        for place in (1, 2)
     ]
     reports += [report("unreadable", "s0030"), replace(reports[0], student="s0031", message="Ada.ipynb was graded.")]
-    reports = [replace(one, solution_cells=3) for one in reports]
+    reports = [replace(student_report, solution_cells=3) for student_report in reports]
     examples = {
         ("missing-branch", "dcounts"): (Example("dcounts = lovelace * 2", 5), Example("dcounts = common", 3)),
         ("shape-rank", "dbnmeani"): (Example("dbnmeani = my_own_style", 2),),
@@ -32,7 +33,12 @@ def of_class() -> tuple[list[Report], ClassContext]:
         GRAPH,
         {"s0003": ScoreEntry(9.0, 11.0, 2.0, by_hand=("check_dcounts",))},
         examples,
-        {one.student: Links(f"autograded/{one.student}.ipynb", f"feedback/{one.student}.html") for one in reports},
+        {
+            student_report.student: Links(
+                f"autograded/{student_report.student}.ipynb", f"feedback/{student_report.student}.html"
+            )
+            for student_report in reports
+        },
         NAMES,
         ["s0099"],
         {"s0004": reports[5]},
@@ -62,7 +68,7 @@ def test_nothing_gives_a_name_away() -> None:
         "autograded/",
         "handed in again",
         "solution cells",
-        *(one.student for one in reports),
+        *(student_report.student for student_report in reports),
     ]
     for text in telling:
         with named(text):
@@ -79,10 +85,18 @@ def test_the_order_is_that_of_the_scores() -> None:
     """The best comes first, whoever they are, with the gradebook's score; who has none comes last."""
     reports, context = of_class()
     anonymous, context = without_names(reports, context, ())
-    assert [one.student for one in anonymous] == [str(place) for place in range(1, len(reports) + 1)]
-    scores = [context.entries[one.student].final for one in anonymous if one.student in context.entries]
+    assert [student_report.student for student_report in anonymous] == [
+        str(place) for place in range(1, len(reports) + 1)
+    ]
+    scores = [
+        context.entries[student_report.student].final
+        for student_report in anonymous
+        if student_report.student in context.entries
+    ]
     assert scores == sorted(scores, reverse=True)
     assert 7.0 in scores
     assert anonymous[-1].outcome == "unreadable"
     backwards, _ = without_names(reports[::-1], ClassContext(), ())
-    assert [one.checks for one in backwards] == [one.checks for one in without_names(reports, ClassContext(), ())[0]]
+    assert [student_report.checks for student_report in backwards] == [
+        student_report.checks for student_report in without_names(reports, ClassContext(), ())[0]
+    ]

@@ -51,9 +51,9 @@ HOSTILE = (
 def hostile_report() -> Report:
     """A report in which every text that a student may write is hostile."""
     verdicts = tuple(
-        replace(one, message=HOSTILE, diagnosis=Diagnosis("slug", HOSTILE, HOSTILE, one.gradient))
-        for one in CHECKS
-        if one.outcome != "passed"
+        replace(verdict, message=HOSTILE, diagnosis=Diagnosis("slug", HOSTILE, HOSTILE, verdict.gradient))
+        for verdict in CHECKS
+        if verdict.outcome != "passed"
     )
     return report(student=HOSTILE, checks=verdicts)
 
@@ -172,7 +172,7 @@ def test_the_lecture_line_is_broken_at_its_bars() -> None:
 
 def test_every_outcome_is_tried_here() -> None:
     """The sample report holds every outcome that a check can have."""
-    assert {one.outcome for one in CHECKS} == set(get_args(Outcome))
+    assert {verdict.outcome for verdict in CHECKS} == set(get_args(Outcome))
 
 
 class TestCell:
@@ -316,7 +316,7 @@ class TestText:
 
     def test_a_class_of_three_hundred_is_a_line_each(self) -> None:
         """On 80 columns every student has one line, the numbers of each outcome are kept, and the end sums up."""
-        many = tuple(replace(one, gradient=f"{one.gradient}_{n}") for n in range(4) for one in CHECKS[:4])
+        many = tuple(replace(verdict, gradient=f"{verdict.gradient}_{n}") for n in range(4) for verdict in CHECKS[:4])
         reports = [report(student=f"student-{n:03d}", checks=many) for n in range(296)]
         reports += [
             replace(report("not-submitted", "late"), message=""),
@@ -368,7 +368,7 @@ class TestPage:
     def test_a_hostile_student_is_text(self) -> None:
         """Names and messages with markup appear as they were written, and nothing of them runs."""
         told = hostile_report()
-        examples = {("slug", one.gradient): (Example(HOSTILE, 2),) for one in CHECKS}
+        examples = {("slug", verdict.gradient): (Example(HOSTILE, 2),) for verdict in CHECKS}
         entries = {told.student: ScoreEntry(7.0, 9.0, 1.0, (HOSTILE,), waiting=True)}
         beside = ClassContext(
             GRAPH,
@@ -396,7 +396,7 @@ class TestPage:
         page = Page(class_page([report(outcome, f"s-{outcome}") for outcome in outcomes], "Backprop"))
         assert all(f"s-{outcome}" in page.text for outcome in outcomes)
         text = page.text.partition("It needs ten submissions.")[2]
-        places = [text.index(f" {one.gradient} ") for one in CHECKS]
+        places = [text.index(f" {verdict.gradient} ") for verdict in CHECKS]
         assert places == sorted(places)
         assert "missing-branch (1)" in text
 
@@ -498,11 +498,11 @@ class TestItems:
     def test_difficulty_and_discrimination(self) -> None:
         """Difficulty is the mean share of the points; discrimination is high for what goes with the rest."""
 
-        def one(gradient: str, share: float) -> Verdict:
+        def marked(gradient: str, share: float) -> Verdict:
             return Verdict(f"check_{gradient}", gradient, "passed", 2 * share, 2.0)
 
         halves = [number % 2 for number in range(12)]
-        marks = [(one("da", half), one("db", half), one("dc", 1 - half), one("dd", 1.0)) for half in halves]
+        marks = [(marked("da", half), marked("db", half), marked("dc", 1 - half), marked("dd", 1.0)) for half in halves]
         found = items([report(checks=checks) for checks in marks] + [report("unreadable")])
         assert [found[name].difficulty for name in ("da", "db", "dc", "dd")] == [0.5, 0.5, 0.5, 1.0]
         assert found["da"].discrimination == found["db"].discrimination
@@ -510,7 +510,9 @@ class TestItems:
         assert found["dd"].discrimination is None
         # the same as numpy's own correlation, for points that are not all alike
         mixed = a_class(200)
-        points = np.array([[verdict.points / verdict.max_points for verdict in one.checks] for one in mixed])
+        points = np.array(
+            [[verdict.points / verdict.max_points for verdict in student_report.checks] for student_report in mixed]
+        )
         weights = np.array([verdict.max_points for verdict in CHECKS])
         rest = (points * weights).sum(1) - points[:, 1] * weights[1]
         expected = np.corrcoef(points[:, 1], rest)[0, 1]
@@ -518,8 +520,8 @@ class TestItems:
 
     def test_a_small_class_says_nothing(self) -> None:
         """Of fewer than ten submissions no correlation is given."""
-        assert all(one.discrimination is None for one in items(a_class(9)).values())
-        assert any(one.discrimination is not None for one in items(a_class(10)).values())
+        assert all(item.discrimination is None for item in items(a_class(9)).values())
+        assert any(item.discrimination is not None for item in items(a_class(10)).values())
 
 
 class TestFindings:
@@ -528,7 +530,7 @@ class TestFindings:
         noted = replace(PASSED, diagnosis=BRANCH)
         reports = [report(student="a"), report(student="b", checks=(CHECKS[1], noted)), report("unreadable", "c")]
         found = find_common_mistakes(reports)
-        assert [(one.mistake, one.gradient, one.students) for one in found] == [
+        assert [(mistake.mistake, mistake.gradient, mistake.students) for mistake in found] == [
             ("missing-branch", "dcounts", ("a", "b")),
             ("shape-rank", "dbnmeani", ("a",)),
         ]
@@ -580,7 +582,7 @@ class TestJunit:
         (suite,) = root
         for element in (root, suite):
             assert [element.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["10", "3", "6", "0"]
-        assert [case.get("name") for case in suite.iter("testcase")] == [one.gradient for one in CHECKS]
+        assert [case.get("name") for case in suite.iter("testcase")] == [verdict.gradient for verdict in CHECKS]
         failure = suite.find("testcase[@name='dcounts']/failure")
         assert failure is not None
         assert (failure.get("type"), failure.get("message")) == ("failed", "dcounts is not the gradient of counts.")

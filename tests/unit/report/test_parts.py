@@ -104,7 +104,7 @@ def test_a_part_has_the_ends_of_its_arrows() -> None:
     graph = ForwardGraph({"a": ("b",), "b": ("c",), "c": ("loss",)}, frozenset("a"))
     nodes = {name: Node("", "", name, data='data-state="s"') for name in graph.consumers}
     html = draw_by_part(graph, nodes, {"One": ["c"], "Two": ["b", "a"]}, {"Two": "0 of 2"}, opened=["Two"], label="x")
-    one, two = html.split("</details>")[:2]
-    assert one.count("data-tensor") == 1
-    assert two.count("data-tensor") == 3
-    assert "0 of 2" in two
+    first, second = html.split("</details>")[:2]
+    assert first.count("data-tensor") == 1
+    assert second.count("data-tensor") == 3
+    assert "0 of 2" in second

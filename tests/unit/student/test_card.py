@@ -114,8 +114,8 @@ def test_outputs_are_safe_and_have_text(half_done: dict[str, Any], shown: list[M
 
 def test_everything_is_escaped() -> None:
     """Names and sentences are text, whatever stands in them."""
-    one = Card(NASTY, Diagnosis("values", NASTY, NASTY, ""), NASTY)
-    for html in (one.html(), card.passed(NASTY, NASTY, NASTY)):
+    failed = Card(NASTY, Diagnosis("values", NASTY, NASTY, ""), NASTY)
+    for html in (failed.html(), card.passed(NASTY, NASTY, NASTY)):
         _assert_safe(html)
         assert "".join(ElementTree.fromstring(html).itertext()).count(NASTY) >= 2
 
@@ -233,9 +233,9 @@ def test_heat_map_in_words() -> None:
 def test_heat_map_only_where_it_helps() -> None:
     """No picture of one wrong entry, of another shape, of a single number, or of what is not finite."""
     reference = torch.ones(3, 4)
-    one = reference.clone()
-    one[1, 2] = 5
-    assert HeatMap.of(one, reference) is None
+    answer = reference.clone()
+    answer[1, 2] = 5
+    assert HeatMap.of(answer, reference) is None
     assert HeatMap.of(reference + 1e-6, reference) is None
     assert HeatMap.of(reference[:1] + 1, reference) is None
     assert HeatMap.of(torch.tensor(2.0), torch.tensor(1.0)) is None
@@ -259,7 +259,7 @@ def test_the_line_is_broken_at_its_bars(half_done: dict[str, Any], shown: list[M
 def test_no_raw_backticks(half_done: dict[str, Any], shown: list[Mapping[str, str]]) -> None:
     """Code in a note and on the map is set as code, not between backticks."""
     exec("dlogit_maxes = logit_maxes.grad.clone(); cmp('logit_maxes', dlogit_maxes, logit_maxes)", half_done)
-    finished = Progress(tuple(replace(one, state="right") for one in progress_of(half_done).statuses), None)
+    finished = Progress(tuple(replace(status, state="right") for status in progress_of(half_done).statuses), None)
     for html in (shown[-1]["text/html"], progress_map.html(finished, {})):
         assert "`" not in html
         assert any(element.text == "handgrad check" for element in _elements(html))
@@ -270,20 +270,22 @@ def test_map(half_done: dict[str, Any]) -> None:
     stock = progress_of(half_done)
     (items,) = ElementTree.fromstring(progress_map.html(stock, {})).iter("ol")
     nodes = {node.attrib["data-tensor"]: node for node in items if "data-tensor" in node.attrib}
-    assert [*nodes] == [one.tensor for one in reversed(stock.statuses)]
+    assert [*nodes] == [status.tensor for status in reversed(stock.statuses)]
     assert [f"d{name}" for name in nodes] == [name for name in half_done if name in {f"d{node}" for node in nodes}]
     assert len(nodes) == 26
-    for one in stock.statuses:
-        node = nodes[one.tensor]
+    for status in stock.statuses:
+        node = nodes[status.tensor]
         words = " ".join(node.itertext())
-        assert one.tensor in words
-        assert " \u00d7 ".join(map(str, one.shape)) in words
-        assert one.tensor == stock.next or one.state in words
-        assert ("next" in words) == (one.tensor == stock.next)
-        assert words.endswith(f"goes into {' and '.join(one.consumers)}")
-        assert node.attrib["data-state"] == one.state
-        assert [link.get("href") for link in node.iter("a")] == [f"#handgrad-{one.gradient}"]
-        assert re.search(rf"{one.gradient} +{one.state} +{re.escape(str(one.shape))}", progress_map.text(stock, {}))
+        assert status.tensor in words
+        assert " \u00d7 ".join(map(str, status.shape)) in words
+        assert status.tensor == stock.next or status.state in words
+        assert ("next" in words) == (status.tensor == stock.next)
+        assert words.endswith(f"goes into {' and '.join(status.consumers)}")
+        assert node.attrib["data-state"] == status.state
+        assert [link.get("href") for link in node.iter("a")] == [f"#handgrad-{status.gradient}"]
+        assert re.search(
+            rf"{status.gradient} +{status.state} +{re.escape(str(status.shape))}", progress_map.text(stock, {})
+        )
 
 
 def test_the_map_leads_to_the_checks(half_done: dict[str, Any], shown: list[Mapping[str, str]]) -> None:
@@ -404,7 +406,7 @@ def _run(
     )
     kinds = ("display_data", "error", "stream")
     return reply["content"], [
-        {"kind": one["msg_type"], **one["content"]} for one in outputs if one["msg_type"] in kinds
+        {"kind": message["msg_type"], **message["content"]} for message in outputs if message["msg_type"] in kinds
     ]
 
 
@@ -458,7 +460,7 @@ def test_stubs_and_checks_may_raise() -> None:
 
 def test_nbgrader_validate(half_filled: Path) -> None:
     """nbgrader's Validate lists each check that fails, with the sentence and without a card."""
-    failed = {one["source"]: one["error"] for one in Validator().validate(str(half_filled))["failed"]}
+    failed = {cell["source"]: cell["error"] for cell in Validator().validate(str(half_filled))["failed"]}
     assert len(failed) == 25
     assert "cmp('logprobs', dlogprobs, logprobs)" not in failed
     assert failed["cmp('probs', dprobs, probs)"].startswith(

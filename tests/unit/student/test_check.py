@@ -352,7 +352,7 @@ def test_needs_torch_alone() -> None:
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     *lines, sentence, advice, foreign = done.stdout.splitlines()
-    seen = [found[3].strip() for one in lines if (found := LINE.fullmatch(one))]
+    seen = [found[3].strip() for line in lines if (found := LINE.fullmatch(line))]
     assert seen == ["True", "True", "False"]
     assert sentence == "dx is 2 times what it should be."
     assert advice.startswith("Try: Compare the factors in the line of y")

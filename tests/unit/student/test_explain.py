@@ -42,9 +42,9 @@ class Evening:
     def own_errors(self) -> dict[str, str]:
         """The mistakes of the catalogue, without those that another gradient's error makes."""
         return {
-            gradient: one.mistake
-            for gradient, one in self.found.items()
-            if one.mistake in CATALOGUE and one.mistake != "carried"
+            gradient: diagnosis.mistake
+            for gradient, diagnosis in self.found.items()
+            if diagnosis.mistake in CATALOGUE and diagnosis.mistake != "carried"
         }
 
 
@@ -82,7 +82,7 @@ def spend() -> Callable[[str], Evening]:
         namespace = dict(_opened(case.assignment))
         # what is given belongs to one evening: a case may write into it
         given = Exercise.read(ROOT / "source" / case.assignment / f"{case.assignment}.ipynb").given_gradients
-        namespace |= {one: namespace[one].clone() for one in given}
+        namespace |= {gradient: namespace[gradient].clone() for gradient in given}
         for cell in case.notebook(_notebook("release", case.assignment), _notebook("solutions", case.assignment)).cells:
             first |= kind_of(cell) == "stub"
             if not first or kind_of(cell) not in ("stub", "check", "locked") or grade_id(cell) == "progress":

@@ -44,9 +44,9 @@ def test_these_versions_were_tried() -> None:
 def test_what_was_tried_is_allowed() -> None:
     """The requirements allow what was tried."""
     lowest = {
-        one.name: next(iter(one.specifier)).version
-        for one in map(Requirement, metadata.requires("handgrad") or ())
-        if one.specifier
+        requirement.name: next(iter(requirement.specifier)).version
+        for requirement in map(Requirement, metadata.requires("handgrad") or ())
+        if requirement.specifier
     }
     for name, (first, last) in installation.TRIED.items():
         assert name == "python" or Version(lowest[name]) <= Version(first), name

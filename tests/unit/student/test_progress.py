@@ -24,7 +24,7 @@ def finished(
 
 
 def _states(stock: Progress) -> dict[str, Status]:
-    return {one.tensor: one.state for one in stock.statuses}
+    return {status.tensor: status.state for status in stock.statuses}
 
 
 def _rerun(namespace: dict[str, Any], solutions: dict[str, str], gradient: str, answer: str) -> None:
@@ -42,12 +42,13 @@ def test_the_whole_exercise(exercise: Exercise, finished: dict[str, Any], refere
     finished["again"] = finished["probs"]
     stock = progress_of({"_": finished["probs"], **finished})
     facts = ForwardFacts.of(references)
-    assert {one.tensor: set(one.consumers) for one in stock.statuses} == {
+    assert {status.tensor: set(status.consumers) for status in stock.statuses} == {
         name: set(consumers) for name, consumers in facts.consumers.items()
     }
-    assert {one.tensor for one in stock.statuses if one.blind} == facts.zero
-    assert all(one.shape == tuple(finished[one.tensor].shape) for one in stock.statuses)
-    assert {one.tensor for one in stock.statuses if one.leaf} == {"C", "W1", "b1", "W2", "b2", "bngain", "bnbias"}
+    assert {status.tensor for status in stock.statuses if status.blind} == facts.zero
+    assert all(status.shape == tuple(finished[status.tensor].shape) for status in stock.statuses)
+    leaves = {status.tensor for status in stock.statuses if status.leaf}
+    assert leaves == {"C", "W1", "b1", "W2", "b2", "bngain", "bnbias"}
     assert set(_states(stock).values()) == {"right"}
     assert stock.next is None
     assert all(torch.equal(finished[name].grad, gradient) for name, gradient in before.items())
@@ -55,9 +56,9 @@ def test_the_whole_exercise(exercise: Exercise, finished: dict[str, Any], refere
 
 def test_forward_order(finished: dict[str, Any]) -> None:
     """A tensor stands before everything that is computed from it."""
-    names = [one.tensor for one in progress_of(finished).statuses]
-    for one in progress_of(finished).statuses:
-        assert all(names.index(one.tensor) < names.index(user) for user in one.consumers if user != "loss")
+    names = [status.tensor for status in progress_of(finished).statuses]
+    for status in progress_of(finished).statuses:
+        assert all(names.index(status.tensor) < names.index(user) for user in status.consumers if user != "loss")
 
 
 def test_untouched(exercise: Exercise, play: Callable[[Exercise], dict[str, Any]]) -> None:
