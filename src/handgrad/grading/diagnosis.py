@@ -204,14 +204,15 @@ class Diagnostician:
         whole = [view and replace(view, skips=True) for view in helped]
         if diagnosis := recognise_in_any_shape(gradient, whole, WHOLE):
             return diagnosis
-        skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
-        if diagnosis := recognise_in_any_shape(gradient, skipping):
-            return diagnosis
         # the helped pass shows whether a mutant fits with other numbers too
         for round_ in wrong:
             if (answer := results.tensors(round_.helped, gradient)[0]) is not None:
                 answers[round_.helped.name, False] = answer
-        return self._mutant(gradient, answers, step)
+        if diagnosis := self._mutant(gradient, answers, step):
+            return diagnosis
+        # not the formula of this step with a slip, so perhaps one that takes several steps at once
+        skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
+        return recognise_in_any_shape(gradient, skipping)
 
     def _mutant(
         self, gradient: str, answers: Mapping[tuple[str, bool], torch.Tensor], views: Sequence[WrongAnswer | None]

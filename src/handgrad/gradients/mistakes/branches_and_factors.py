@@ -383,7 +383,7 @@ def step_twice(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 def function_of_right(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """Each entry of {gradient} is {function} of what it should be, up to a constant factor.
 
-    Try: Look at {lines}: which function is applied to {tensor}, and what is its derivative?
+    Try: Look at the last operation of your formula: what in {lines} asks for it?
     """
     functions = {"the square": wrong.expected**2, "the sign": wrong.expected.sign()}
     for function, value in functions.items() if wrong.shape == wrong.expected_shape and not wrong.scales else ():
@@ -417,7 +417,7 @@ told(
 )
 told(
     "upstream-unused",
-    "{gradient} does not depend on {upstream}: with other values there, nothing in {gradient} changes.",
+    "{gradient} does not depend on {upstream}: if the values there change, {gradient} stays the same.",
     "Look at {lines}: what comes back from there needs its upstream gradient. A formula that takes several steps at "
     "once needs every factor and every term of all of them.",
 )

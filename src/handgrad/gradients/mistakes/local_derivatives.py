@@ -257,8 +257,16 @@ def scaled_upstream(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         near = {consumer, *wrong.context.consumers[consumer]}
         words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in near)))
         # counts are whole numbers
-        for name, value in {**wrong.context.forward, **wrong.context.indices}.items():
-            if name not in words or value.numel() == 1 or not _stretches(value, upstream):
+        values = {**wrong.context.forward, **wrong.context.indices}
+        factors = {name: value for name, value in values.items() if name in words and value.numel() > 1}
+        # what the next step multiplies by, entry by entry, as an activation function does
+        for following in wrong.context.consumers[consumer]:
+            slopes, arriving = wrong.context.slopes(consumer, following), wrong.context.gradient_of(following)
+            branch = wrong.context.branch(consumer, following)
+            if arriving.shape == slopes.shape and wrong.close(branch, arriving * slopes):
+                factors[f"the local derivative of {following}"] = slopes
+        for name, value in factors.items():
+            if not _stretches(value, upstream):
                 continue
             for done, candidate in (("multiplied by", upstream * value), ("divided by", upstream / value)):
                 back = wrong.context.sent(wrong.name, consumer, f"d{consumer} {done} {name}", candidate)
