@@ -255,13 +255,13 @@ def wrong_slope(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             branches = [branch for name in names if (branch := products[name].with_slope(wrong, function)) is not None]
             if len(branches) == len(names) and wrong.fits(torch.stack([*others, *branches]).sum(0)):
                 formulas = listed(f"`{function.of(name)}`" for name in names) if function else ""
-                one = len(names) == 1
-                derivative = "the derivative of the function" if one else "the derivatives of the functions"
-                does = f"{'is' if one else 'are'} {'multiplied by' if formulas else 'not multiplied by'}"
+                is_single = len(names) == 1
+                derivative = "the derivative of the function" if is_single else "the derivatives of the functions"
+                does = f"{'is' if is_single else 'are'} {'multiplied by' if formulas else 'not multiplied by'}"
                 yield {
                     "upstream": listed(f"d{name}" for name in names),
                     "fault": f"{does} {formulas}, not by {derivative}" if formulas else f"{does} {derivative}",
-                    "result": f"{'result is' if one else 'results are'} {listed(names)}",
+                    "result": f"{'result is' if is_single else 'results are'} {listed(names)}",
                     "lines": lines(wrong, names),
                 }
                 return
