@@ -16,6 +16,7 @@ from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise, recognise_in_any_shape
 from handgrad.gradients.mistakes.mistake import lines, listed
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
+from handgrad.grading.hidden_states import PlainState
 from handgrad.grading.marking import Mark
 from handgrad.grading.passes import Pass, rounds
 from handgrad.grading.run_passes import PassResults
@@ -167,6 +168,8 @@ class Diagnostician:
     facts: ForwardFacts
     tolerance: float
     mutants: SolutionMutants
+    plain: PlainState | None = None
+    """The pass over the plain statements of the submission at work, which has other numbers."""
 
     def wrong(
         self, gradient: str, mark: Mark, marks: Sequence[Mark], results: PassResults, read: frozenset[str]
@@ -188,40 +191,68 @@ class Diagnostician:
             views = [*step, *helped]
             views = [view and replace(view, passes=len(views)) for view in views]
         diagnosis = recognise_in_any_shape(gradient, views)
-        # a number without a name may be one of these weights, which are drawn again, and not of the notebook's
-        if diagnosis and (
-            _UNNAMED not in diagnosis.what
-            or recognise_in_any_shape(gradient, helped, (diagnosis.mistake,)) == diagnosis
-        ):
+        if diagnosis and self._is_confirmed(gradient, diagnosis, helped, results):
             return diagnosis
         answers = {(pass_.name, True): view.answer for pass_, view in zip(steps, step, strict=True) if view}
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
-            return self._mutant(gradient, answers, step)
+            return self._mutant(gradient, answers, step, results)
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
             helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]
-        whole = [view and replace(view, skips=True) for view in helped]
-        if diagnosis := recognise_in_any_shape(gradient, whole, WHOLE):
-            return diagnosis
+        # what reads all its upstream gradients was judged by them
+        if any(view and self._skips(view, read) for view in step):
+            whole = [view and replace(view, skips=True) for view in helped]
+            diagnosis = recognise_in_any_shape(gradient, whole, WHOLE)
+            if diagnosis and _UNNAMED in diagnosis.what:
+                # a number without a name has to fit in the notebook too
+                own = self._view(gradient, self.passes[0], results, "true", blind)
+                own = own and replace(own, skips=True)
+                confirmed = recognise_in_any_shape(gradient, [own], (diagnosis.mistake,))
+                diagnosis = diagnosis if confirmed == diagnosis else None
+            if diagnosis:
+                return diagnosis
         # the helped pass shows whether a mutant fits with other numbers too
         for round_ in wrong:
             if (answer := results.tensors(round_.helped, gradient)[0]) is not None:
                 answers[round_.helped.name, False] = answer
-        if diagnosis := self._mutant(gradient, answers, step):
+        if diagnosis := self._mutant(gradient, answers, step, results):
             return diagnosis
         # not the formula of this step with a slip, so perhaps one that takes several steps at once
         skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
         return recognise_in_any_shape(gradient, skipping)
 
+    def _is_confirmed(
+        self, gradient: str, diagnosis: Diagnosis, helped: Sequence[WrongAnswer | None], results: PassResults
+    ) -> bool:
+        """Whether a number in a diagnosis is there with other weights and data too: it may come from those of a pass.
+
+        If there is no value of plain statements, only a number with a name is sure.
+        """
+        if not re.search(r"\d", diagnosis.what):
+            return True
+        if self.plain and (answer := results.tensors(self.plain.pass_, gradient)[0]) is not None:
+            tensor, reference = gradient.removeprefix("d"), self.plain.reference
+            expected, context = reference.step.gradients[tensor], reference.backward_context(self.facts, step=True)
+            other = WrongAnswer(context, tensor, answer, expected, self.tolerance, zero=self.facts.zero)
+            return recognise_in_any_shape(gradient, [other], (diagnosis.mistake,)) == diagnosis
+        return _UNNAMED not in diagnosis.what or (
+            recognise_in_any_shape(gradient, helped, (diagnosis.mistake,)) == diagnosis
+        )
+
     def _mutant(
-        self, gradient: str, answers: Mapping[tuple[str, bool], torch.Tensor], views: Sequence[WrongAnswer | None]
+        self,
+        gradient: str,
+        answers: Mapping[tuple[str, bool], torch.Tensor],
+        views: Sequence[WrongAnswer | None],
+        results: PassResults,
     ) -> Diagnosis | None:
         """The mistake if the answers are those of the worked solution with one change."""
         view = next((view for view in views if view), None)
         if view is None:
             return None
-        return self.mutants.recognise(gradient, answers, self.tolerance, lines(view, view.consumers))
+        source = results.submission.cells[results.submission.stub_indices()[gradient]].source
+        return self.mutants.recognise(gradient, answers, self.tolerance, lines(view, view.consumers), source)
 
     def _view(
         self, gradient: str, pass_: Pass, results: PassResults, against: Literal["step", "true", "loss"], blind: bool
@@ -235,9 +266,14 @@ class Diagnostician:
         context = reference.backward_context(self.facts, step=against == "step")
         return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
+    @staticmethod
+    def _skips(view: WrongAnswer, read: frozenset[str]) -> bool:
+        """Whether an answer that reads the gradients ``read`` leaves out one of its consumers'."""
+        return not set(view.named_consumers) <= read
+
     def _skipping(self, view: WrongAnswer, pass_: Pass, read: frozenset[str]) -> WrongAnswer | None:
         """The same answer beside what the chain rule gives from the gradients that it reads; None if it reads all."""
-        if {name for name in view.consumers if name != LOSS} <= read:
+        if not self._skips(view, read):
             return None
         reference = self.references[pass_.name]
         context = reference.skipping_context(view.name, read, self.facts)

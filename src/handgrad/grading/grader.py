@@ -166,7 +166,7 @@ class Grader:
         if self._plain:
             plain = self._plain.cells(submission)
             self.plain = self._plain.for_submission(submission, plain, self.seeds)
-        self.gradients.begin(submission)
+        self.gradients.begin(submission, self.plain.state if self.plain else None)
         first = (self.plain.state.pass_, plain) if self.plain else None
         results = self._run(submission, self.passes, self._help, plain=first)
         sources = [cell.source for cell in submission.cells]

@@ -14,7 +14,7 @@ from handgrad.exercise.exercise import Check, Exercise
 from handgrad.exercise.reference import ForwardFacts
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
 from handgrad.grading.diagnosis import Diagnostician, copies_autograd, not_tried, raises, tampered, why_not
-from handgrad.grading.hidden_states import HiddenStates
+from handgrad.grading.hidden_states import HiddenStates, PlainState
 from handgrad.grading.marking import Correctness, Evidence, Mark, Policy, StepEvidence, correctness_of, mark, worst
 from handgrad.grading.passes import Pass, Round, rounds
 from handgrad.grading.run_passes import PassResults
@@ -112,8 +112,12 @@ class GradientChecks:
         if self.exercise.tensors[check.gradient] not in dict(calls):
             raise not_compared(self.exercise, check)
 
-    def begin(self, submission: Submission) -> None:
-        """Forget the answers of the last submission, and find out which gradients those of this one read."""
+    def begin(self, submission: Submission, plain: PlainState | None = None) -> None:
+        """Forget the answers of the last submission, and find out which gradients those of this one read.
+
+        ``plain`` is the pass over its plain statements.
+        """
+        self.diagnostician = replace(self.diagnostician, plain=plain)
         self._seen.clear()
         for key in [key for key in self._expected_by if isinstance(key[1], frozenset)]:
             del self._expected_by[key]

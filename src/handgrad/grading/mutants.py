@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Mutant", "arguments", "mutants"]
+__all__ = ["Mutant", "arguments", "mutants", "repeated_mutants"]
 
 Replacement = tuple[str, ast.AST]
 """The kind of a mistake, and the new node."""
@@ -84,6 +84,39 @@ def mutants(
     for text in _in_the_other_order(tree):
         kinds.setdefault(text, ("other order", ""))
     return [Mutant(gradient, kind, text, original, word) for text, (kind, word) in kinds.items() if kind]
+
+
+def repeated_mutants(gradient: str, source: str, shapes: Mapping[str, tuple[int, ...]]) -> list[Mutant]:
+    """The mutants in which one mistake is made wherever a name stands, for each name that stands more than once.
+
+    With the opposite sign, left out with its terms, or another tensor of the same shape in its place.
+    """
+    tree = ast.parse(source)
+    uses: dict[str, list[ast.Name]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            uses.setdefault(node.id, []).append(node)
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    roots = {
+        node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    original, made = ast.unparse(tree), []
+    for name, nodes in uses.items():
+        if len(nodes) < 2 or name in called or (name in roots and name not in shapes):
+            continue
+        changes: list[tuple[str, ast.expr, str]] = [
+            ("opposite everywhere", ast.UnaryOp(ast.USub(), nodes[0]), name),
+            ("terms dropped", ast.BinOp(ast.Constant(0), ast.Mult(), nodes[0]), name),
+        ]
+        changes += [
+            ("another name everywhere", new, new.id)
+            for _, new in _other_names(nodes[0], shapes)
+            if isinstance(new, ast.Name)
+        ]
+        for kind, new, word in changes:
+            text = ast.unparse(copy.deepcopy(tree, {id(node): new for node in nodes}))
+            made.append(Mutant(gradient, kind, text, original, word))
+    return made
 
 
 def arguments(source: str, call: str) -> dict[str, str]:

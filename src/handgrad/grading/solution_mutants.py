@@ -6,6 +6,7 @@ formula.
 
 import ast
 import itertools
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ from handgrad.exercise.exercise import Exercise, answer_cell
 from handgrad.exercise.reference import Reference
 from handgrad.gradients.comparison import compare, scale_of
 from handgrad.gradients.mistakes.catalogue import diagnosis_of
-from handgrad.grading.mutants import Mutant, mutants
+from handgrad.grading.mutants import Mutant, mutants, repeated_mutants
 from handgrad.grading.worked_solution import is_own_function, namespaces_before, run_answer
 from handgrad.report.records import Diagnosis
 
@@ -58,6 +59,9 @@ _CHANGES = {
     "on one term": "only one term is multiplied or divided, where the whole sum should be",
     "unbiased": "the variance is the biased one where the unbiased one belongs, or the other way round",
     "other order": "two lines stand in the other order",
+    "opposite everywhere": "{word} has the opposite sign, wherever it stands",
+    "terms dropped": "every term with {word} is left out",
+    "another name everywhere": "{word} stands wherever another tensor of the same shape belongs",
 }
 """What a student reads of each kind of mutant."""
 
@@ -79,13 +83,16 @@ class SolutionMutants:
         self._samples: dict[tuple[Setting, Mutant], tuple[tuple[int, ...] | None, torch.Tensor]] = {}
 
     def recognise(
-        self, gradient: str, answers: Mapping[Setting, torch.Tensor], tolerance: float, lines: str
+        self, gradient: str, answers: Mapping[Setting, torch.Tensor], tolerance: float, lines: str, source: str
     ) -> Diagnosis | None:
         """The mistake if a mutant has the values of all ``answers``, which are those of one gradient.
 
-        ``lines`` are those of the forward pass that a student should look at.
+        ``lines`` are those of the forward pass that a student should look at. A name that stands nowhere in the
+        student's ``source`` is not what was written, whatever the values.
         """
-        left = self._mutants_of(gradient) if answers else []
+        names = set(re.findall(r"\w+", source))
+        left = [mutant for mutant in self._mutants_of(gradient) if mutant.word in names or not _is_swap(mutant)]
+        left = left if answers else []
         for setting, answer in answers.items():
             if not left or not self._is_right(gradient, setting, tolerance):
                 return None
@@ -107,6 +114,7 @@ class SolutionMutants:
             source = self._stubs[check.stub]
             known = self._is_pure and _ends(source)
             made = mutants(gradient, source, earlier, shapes, self._exercise.sizes) if known else []
+            made += repeated_mutants(gradient, source, shapes) if known else []
             self._made[gradient] = [
                 replace(mutant, source=answer_cell(mutant.source, check)) for mutant in made if mutant.kind in _CHANGES
             ]
@@ -176,6 +184,11 @@ class SolutionMutants:
             gradients = reference.step.upstream if step else reference.gradients
             self._namespaces[setting] = namespaces_before(self._cells, reference.namespace, gradients)
         return self._namespaces[setting]
+
+
+def _is_swap(mutant: Mutant) -> bool:
+    """Whether a mutant has a name in the place of another one."""
+    return _CHANGES[mutant.kind].startswith("{word} stands")
 
 
 def _ends(source: str) -> bool:

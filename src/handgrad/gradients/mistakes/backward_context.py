@@ -1,5 +1,6 @@
 """What a wrong answer may have been made from in one pass: forward tensors and upstream gradients."""
 
+import ast
 import itertools
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,43 @@ class BackwardContext:
             and name != LOSS
             and value.numel() <= MOST_ELEMENTS
         }
+
+    @cached_property
+    def expressions(self) -> dict[str, torch.Tensor]:
+        """The parts of the lines of the forward pass that are plain arithmetic on tensors, float64, by their text.
+
+        A part is less than its line, and more than a name. Calls are left out: they may draw random numbers.
+        """
+        found: dict[str, torch.Tensor] = {}
+        for line in dict.fromkeys(self.lines.values()):
+            try:
+                statements = ast.parse(line).body
+            except SyntaxError:
+                # the header of a block
+                continue
+            whole = [statement.value for statement in statements if isinstance(statement, ast.Assign)]
+            for node in (node for value in whole for node in ast.walk(value) if node is not value):
+                if isinstance(node, ast.BinOp) and (value := self._evaluated(node)) is not None:
+                    found[ast.unparse(node)] = value
+        return found
+
+    def _evaluated(self, expression: ast.expr) -> torch.Tensor | None:
+        """The value of an expression of the forward pass; None if it is more than plain arithmetic, or no tensor."""
+        plain = (ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.operator, ast.unaryop, ast.expr_context)
+        nodes = list(ast.walk(expression))
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        if not all(isinstance(node, plain) for node in nodes) or not names <= self.namespace.keys():
+            return None
+        values = {name: self.forward.get(name, self.namespace[name]) for name in names}
+        if not all(isinstance(value, torch.Tensor | int | float) for value in values.values()):
+            return None
+        try:
+            value = eval(compile(ast.Expression(expression), "<part>", "eval"), {"__builtins__": {}}, values)
+        except (RuntimeError, TypeError, ArithmeticError):
+            # names may have been assigned again since
+            return None
+        usable = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() <= MOST_ELEMENTS
+        return value.detach().double() if usable and bool(value.isfinite().all()) else None
 
     @cached_property
     def sizes(self) -> dict[int, list[str]]:

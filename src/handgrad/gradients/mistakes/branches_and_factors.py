@@ -239,27 +239,32 @@ def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _branches_of_others(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """The branches of the same tensor at other time steps."""
+    """The branches of another tensor of the same shape, as of the same one at another time step."""
     for other, tensor in wrong.context.tensors.items():
-        alike = family(other) == family(wrong.name) and tuple(tensor.shape) == wrong.expected_shape
-        if other != wrong.name and alike:
+        if other != wrong.name and tuple(tensor.shape) == wrong.expected_shape:
             for consumer in wrong.context.consumers[other]:
                 yield f"the contribution to d{other} through {consumer}", wrong.context.branch(other, consumer)
 
 
 def _with_itself(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """A multiple of the tensor itself, as a weight decay adds one, and the tensor times any other gradient."""
+    """A multiple of the tensor times another gradient, or else of the tensor itself, as a weight decay adds one."""
     own = wrong.context.tensors[wrong.name].detach().double()
-    number = wrong.multiple(own, wrong.expected)
-    if number is not None:
-        yield f"{factor_name(wrong, abs(number))} times {wrong.name}", abs(number) * own
+    explained = False
     for name in wrong.context.gradients:
         upstream = wrong.context.gradient_of(name)
         if own.shape[: upstream.ndim] == upstream.shape:
             # one number for each example
             upstream = upstream[(..., *[None] * (own.ndim - upstream.ndim))]
-        if name != wrong.name and (fitting := wrong.reduced_to(upstream)) is not None:
-            yield f"d{name} * {wrong.name}", fitting * own
+        if name == wrong.name or (fitting := wrong.reduced_to(upstream)) is None:
+            continue
+        number = wrong.multiple(fitting * own, wrong.expected)
+        if number is not None and has_name(wrong, number):
+            explained = True
+            times = "" if factor_name(wrong, abs(number)) == "1" else f"{factor_name(wrong, abs(number))} * "
+            yield f"{times}d{name} * {wrong.name}", abs(number) * fitting * own
+    number = wrong.multiple(own, wrong.expected)
+    if number is not None and not explained:
+        yield f"{factor_name(wrong, abs(number))} times {wrong.name}", abs(number) * own
 
 
 @mistake("values")
@@ -386,8 +391,10 @@ def function_of_right(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Look at the last operation of your formula: what in {lines} asks for it?
     """
     functions = {"the square": wrong.expected**2, "the sign": wrong.expected.sign()}
+    sizes = wrong.expected.abs()
+    differ = bool(sizes.max() - sizes.min() > 100 * wrong.tolerance * sizes.max()) if sizes.numel() else False
     for function, value in functions.items() if wrong.shape == wrong.expected_shape and not wrong.scales else ():
-        if wrong.multiple(value) is not None:
+        if differ and wrong.multiple(value) is not None:
             yield {"function": function, "lines": lines(wrong, wrong.consumers)}
 
 

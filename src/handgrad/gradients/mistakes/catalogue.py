@@ -27,7 +27,7 @@ ORDER = (
     "missing-way", "way-scale", "picked-entries", "wrong-index",
     # before there is a value; its shape, its dtype
     "undefined", "uses-autograd", "not-a-tensor", "shape-rank", "shape-broadcast", "wrong-dim", "shape-sum",
-    "transposed", "dtype", "not-finite",
+    "summed-away", "transposed", "dtype", "not-finite",
     # positions of entries
     "unreached", "moved", "last-write-wins", "overwritten", "some-positions", "wrong-positions",
     "turned", "slope-elsewhere",

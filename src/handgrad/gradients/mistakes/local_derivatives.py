@@ -9,7 +9,7 @@ import torch
 
 from handgrad.gradients.comparison import scale_of
 from handgrad.gradients.mistakes.backward_context import broadcast_dims
-from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, lines, listed, mistake, part
+from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, has_name, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__ = ["FUNCTIONS", "Function"]
@@ -123,6 +123,12 @@ def _close(parts: torch.Tensor, target: torch.Tensor, allowance: float) -> torch
     return (parts - target).reshape(len(parts), -1).abs().amax(1) <= allowance
 
 
+def _numbers(parts: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The number by which each of the stacked ``parts`` comes nearest to the ``target``, in their shape."""
+    sizes = (parts**2).reshape(len(parts), -1).sum(1)
+    return ((parts * target).reshape(len(parts), -1).sum(1) / sizes).reshape(-1, *[1] * target.ndim)
+
+
 @mistake("values")
 def other_factor(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is d{consumer} times `{factor}`{words}, which is not the local derivative of {consumer} with respect to
@@ -148,6 +154,10 @@ def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float
     """The factors with which the consumer's gradient is the branch in the answer; the plainest function only."""
     upstream = wrong.context.gradient_of(consumer)
     narrow, wide = wrong.expected_shape, tuple(upstream.shape)
+    if narrow[: len(wide)] == wide and len(wide) < len(narrow):
+        # a sum along the last dimensions has dropped them
+        upstream = upstream[(..., *[None] * (len(narrow) - len(wide)))]
+        wide = tuple(upstream.shape)
     if broadcast_dims(wide, narrow):
         upstream, wide = upstream.expand(narrow), narrow
     dims = broadcast_dims(narrow, wide)
@@ -160,10 +170,7 @@ def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float
         products = known.part(upstream) * parts
         if dims:
             products = products.sum([dim + 1 for dim in dims]).reshape(len(parts), *target.shape)
-        # up to a number
-        sizes = (products**2).reshape(len(parts), -1).sum(1)
-        numbers = (products * target).reshape(len(parts), -1).sum(1) / sizes
-        return _close(numbers.reshape(-1, *[1] * target.ndim) * products, target, allowance)
+        return _close(_numbers(products, target) * products, target, allowance)
 
     for factors in known.fitting(may_fit):
         found = {}
@@ -227,7 +234,8 @@ def _factor_changed(
             def may_fit(
                 parts: torch.Tensor, target: torch.Tensor = target, branch: torch.Tensor = part_of_branch
             ) -> torch.Tensor:
-                return _close(change(branch.expand(parts.shape), parts), target, allowance)
+                changed = change(branch.expand(parts.shape), parts)
+                return _close(_numbers(changed, target) * changed, target, allowance)
 
             for factors in known.fitting(may_fit):
                 found = {}
@@ -236,8 +244,11 @@ def _factor_changed(
                     if factor.name not in wrong.context.forward or factor.formula.startswith("1 / "):
                         continue
                     candidate = change(branch, factor.values)
-                    if bool(candidate.isfinite().all()) and wrong.fits(others + candidate):
-                        found[factor.name] = factor.formula
+                    number = 1.0 if wrong.fits(others + candidate) else wrong.multiple(candidate, others)
+                    if number is None or not has_name(wrong, number):
+                        continue
+                    times = number if change is torch.mul else 1 / number
+                    found[factor.name] = _times(factor_name(wrong, times), factor.formula)
                 if found:
                     words = {"part": part(wrong, consumer), "rest": rest, "lines": lines(wrong, (consumer,))}
                     names = [wrong.name] if wrong.name in found else list(found)
@@ -247,9 +258,9 @@ def _factor_changed(
 
 @mistake("values")
 def scaled_upstream(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{part} is right except that d{consumer} is {done} {factor} first.
+    """{part} is right except that d{consumer} is {fault}.
 
-    Try: Look at {lines}: is {factor} a factor of this step, or of another one?
+    Try: Look at {lines}: by which factors does the chain rule multiply d{consumer} in this step?
     """
     for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
         upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
@@ -272,7 +283,14 @@ def scaled_upstream(wrong: WrongAnswer) -> Iterator[TemplateValues]:
                 back = wrong.context.sent(wrong.name, consumer, f"d{consumer} {done} {name}", candidate)
                 if bool(back.isfinite().all()) and wrong.fits(rest + back):
                     words_of_part = {"part": part(wrong, consumer), "lines": lines(wrong, (consumer,))}
-                    yield {**words_of_part, "consumer": consumer, "done": done, "factor": name}
+                    is_left_out = done == "divided by" and _is_factor(name, wrong.context.lines.get(consumer, ""))
+                    fault = f"not multiplied by {name}" if is_left_out else f"{done} {name} first"
+                    yield {**words_of_part, "consumer": consumer, "fault": fault}
+
+
+def _is_factor(name: str, line: str) -> bool:
+    """Whether a line of the forward pass multiplies by a tensor, and does not divide by it."""
+    return bool(re.search(rf"\b{name}\b", line)) and not re.search(rf"/\s*\(?{name}\b", line)
 
 
 def _stretches(value: torch.Tensor, upstream: torch.Tensor) -> bool:
@@ -447,6 +465,9 @@ def _log_softmax_faults(
     yield f"the sum of d{name} times {name}.exp() is added", upstream + probs * total
     yield f"only the sum of d{name} is left", -probs * total
     yield f"the mean of d{name} stands for its sum", upstream - probs * upstream.mean(dim, keepdim=True)
+    yield f"the mean of d{name} is subtracted", upstream - upstream.mean(dim, keepdim=True)
+    weighted = (probs * upstream).sum(dim, keepdim=True)
+    yield f"d{name} goes back through a softmax", probs * (upstream - weighted)
     for other in range(probs.ndim):
         if other != dim:
             yield (

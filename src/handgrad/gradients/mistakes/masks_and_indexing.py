@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.mistake import TemplateValues, lines, mistake, numbered
+from handgrad.gradients.mistakes.mistake import TemplateValues, lines, listed, mistake, numbered
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
 __all__: list[str] = []
@@ -53,18 +53,49 @@ def moved(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 @mistake("values")
 def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
-    """{index} contains some rows of {tensor} more than once. The upstream gradients of such a row, from {consumer},
-    must be added; {gradient} keeps only one of them.
+    """{index} some rows of {tensor} more than once. The upstream gradients of such a row, from {consumer}, must be
+    added; {gradient} keeps only one of them.
 
     Try: Let every lookup add to its row: in a loop, or with a torch operation that accumulates.
     """
-    for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape else ():
-        upstream = wrong.context.gradient_of(consumer)
+    if wrong.shape != wrong.expected_shape:
+        return
+    lookups = wrong.recalled("lookups", _lookups)
+    for consumer, name in lookups.items():
+        if _one_of_each(wrong, consumer, wrong.context.indices[name]):
+            yield {"index": f"{name} contains", "consumer": consumer}
+    if len(lookups) > 1:
+        rest = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in lookups]
+        kept = [_last_of_each(wrong, consumer, wrong.context.indices[name]) for consumer, name in lookups.items()]
+        if wrong.fits(torch.stack([*rest, *kept]).sum(0)):
+            yield {"index": f"{listed(dict.fromkeys(lookups.values()))} contain", "consumer": listed(lookups)}
+
+
+def _lookups(wrong: WrongAnswer) -> dict[str, str]:
+    """The consumers that are rows of the tensor, some of them more than once, each with the name of its index."""
+    found = {}
+    for consumer in wrong.named_consumers:
+        upstream, branch = wrong.context.gradient_of(consumer), wrong.context.branch(wrong.name, consumer)
         for name, index in wrong.context.indices.items():
-            if tuple(upstream.shape) == (*index.shape, *wrong.expected_shape[1:]) and _one_of_each(
-                wrong, consumer, index
-            ):
-                yield {"index": name, "consumer": consumer}
+            rows = index.reshape(-1)
+            if tuple(upstream.shape) != (*index.shape, *wrong.expected_shape[1:]) or bool((rows < 0).any()):
+                continue
+            if bool((rows >= len(branch)).any()) or len(set(rows.tolist())) == len(rows):
+                continue
+            added = torch.zeros_like(branch).index_add_(0, rows, upstream.reshape(len(rows), *branch.shape[1:]))
+            if wrong.close(added, branch):
+                found[consumer] = name
+                break
+    return found
+
+
+def _last_of_each(wrong: WrongAnswer, consumer: str, index: torch.Tensor) -> torch.Tensor:
+    """What comes back to a table if each row keeps its last upstream gradient."""
+    kept = torch.zeros_like(wrong.expected)
+    values = wrong.context.gradient_of(consumer).reshape(-1, *kept.shape[1:])
+    for row, value in zip(index.reshape(-1).tolist(), values, strict=True):
+        kept[row] = value
+    return kept
 
 
 def _one_of_each(wrong: WrongAnswer, consumer: str, index: torch.Tensor) -> bool:
@@ -72,11 +103,6 @@ def _one_of_each(wrong: WrongAnswer, consumer: str, index: torch.Tensor) -> bool
     rows = index.reshape(-1)
     values = wrong.context.gradient_of(consumer).reshape(len(rows), -1)
     answer = (wrong.value - wrong.other_branches(consumer)).reshape(len(wrong.value), -1)
-    if bool((rows < 0).any()) or bool((rows >= len(answer)).any()) or len(set(rows.tolist())) == len(rows):
-        return False
-    added = torch.zeros_like(answer).index_add_(0, rows, values)
-    if not wrong.close(added.reshape(wrong.expected.shape), wrong.context.branch(wrong.name, consumer)):
-        return False
     allowance = wrong.tolerance * scale_of(values)
     for row, value in enumerate(answer):
         candidates = values[rows == row] if bool((rows == row).any()) else torch.zeros_like(values[:1])
@@ -182,7 +208,7 @@ def wrong_positions(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 def _added_up(wrong: WrongAnswer, value: torch.Tensor, upstream: torch.Tensor, dim: int) -> list[list[int]]:
     """For each position of ``value`` along ``dim``, the positions of ``upstream`` of which it is the sum; else none."""
-    columns, targets = (tensor.movedim(dim, -1).flatten(0, -2) for tensor in (upstream, value))
+    columns, targets = (tensor.movedim(dim, -1).reshape(-1, tensor.shape[dim]) for tensor in (upstream, value))
     if len(columns) < 2 * columns.shape[1] or int(torch.linalg.matrix_rank(columns)) < columns.shape[1]:
         return []
     numbers = torch.linalg.lstsq(columns, targets).solution.round().clamp(0, 1)

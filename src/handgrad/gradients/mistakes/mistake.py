@@ -169,8 +169,14 @@ def _powers(wrong: WrongAnswer, number: float) -> Iterator[tuple[str, str]]:
 
 
 def _own(wrong: WrongAnswer) -> set[int]:
-    """The sizes of the step; those of other tensors have nothing to do with it."""
-    return {size for name in (wrong.name, *wrong.named_consumers) for size in sizes_of(wrong.context.tensors[name])}
+    """The sizes of the step; those of other tensors have nothing to do with it.
+
+    A single number has no sizes, but may have been averaged: then those of what it is computed from.
+    """
+    near = [wrong.name, *wrong.named_consumers]
+    if wrong.expected.numel() == 1:
+        near += [name for name, consumers in wrong.context.consumers.items() if wrong.name in consumers]
+    return {size for name in near for size in sizes_of(wrong.context.tensors[name])}
 
 
 def _exactly(wrong: WrongAnswer, number: float) -> _Exact | None:

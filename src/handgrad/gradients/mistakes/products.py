@@ -161,7 +161,7 @@ class _Product:
 
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
         """The same product with another tensor as its factor; None if the shapes do not fit."""
-        value, own = wrong.context.forward[name], wrong.context.forward[self.factor]
+        value, own = {**wrong.context.forward, **wrong.context.expressions}[name], wrong.context.forward[self.factor]
         # of the states of several time steps, the first may be a row that is stretched
         rows = {tuple(_rows(tensor, self.upstream).shape) for tensor in (value, own)}
         if value.shape != own.shape and not (len(rows) == 1 and family(name) == family(self.factor)):
@@ -384,6 +384,14 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
         fitting = [column for product, name in pairs if (column := product.with_factor(wrong, name)) is not None]
         if len(fitting) == len(known) and wrong.fits(rest + torch.stack(fitting).sum(0)):
             return own, dict.fromkeys(zip(own, factors, strict=True), 1.0)
+    # one factor is wrong: another tensor, or a part of the line that makes it
+    for product in known:
+        remaining = wrong.expected - wrong.context.branch(wrong.name, product.consumer)
+        for name in (*wrong.context.forward, *wrong.context.expressions):
+            column = product.with_factor(wrong, name) if name != product.factor else None
+            if column is not None and wrong.fits(remaining + column):
+                shown = name if name.isidentifier() else f"`{name}`"
+                return own, dict.fromkeys(({**own, product.consumer: shown}).items(), 1.0)
     families = {family(name) for name in own.values()}
     alike = [name for name in wrong.context.forward if family(name) in families]
     for names in (dict.fromkeys(own.values()), alike, wrong.context.forward):
@@ -467,6 +475,7 @@ def _in_a_product(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         for name, value in wrong.other_variables():
             products = matrix_products(upstream, value, wrong.shape).values()
             fits = any(wrong.fits(rest + product) for product in products)
-            if fits and not (has_shape and any(multiple_of(branch, product) for product in products)):
+            own = products if has_shape else matrix_products(upstream, value, wrong.expected_shape).values()
+            if fits and not any(multiple_of(branch, product) for product in own):
                 fault = f"{part(wrong, consumer)} is the matrix product of d{consumer} and {name}, and nothing else"
                 yield {"fault": fault, "lines": lines(wrong, (consumer,))}

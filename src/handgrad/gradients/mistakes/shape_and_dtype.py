@@ -84,12 +84,15 @@ def wrong_dim(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     for consumer in wrong.named_consumers if len(wrong.consumers) == 1 else ():
         wide = tuple(wrong.context.tensors[consumer].shape)
         dims = broadcast_dims(wrong.expected_shape, wide)
-        if not dims or wrong.shape == wrong.expected_shape:
+        if not dims:
             continue
         parts = wrong.context.parts(wrong.name, consumer)
         for over in subsets(range(parts.ndim)):
             name = "every dimension" if len(over) == parts.ndim else numbered("dimension", over)
-            summed = (parts.sum(over), parts.sum(over, keepdim=True))
+            summed = [parts.sum(over), parts.sum(over, keepdim=True)]
+            if summed[0].numel() == wrong.expected.numel():
+                # turned or stretched into the right shape, where two sizes are the same
+                summed.append(summed[0].reshape(wrong.expected_shape))
             if over != dims and any(map(wrong.fits, summed)):
                 yield {"over": name, "dim": numbered("dimension", dims), "consumer": consumer}
 
@@ -104,6 +107,18 @@ def shape_sum(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     dims = broadcast_dims(wrong.expected_shape, wrong.shape)
     if dims and wrong.close(wrong.value.sum_to_size(wrong.expected_shape), wrong.expected):
         yield {**_shapes(wrong), "dim": numbered("dimension", dims), "consumer": listed(wrong.consumers)}
+
+
+@mistake("shape")
+def summed_away(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} has shape {shape} instead of {wanted}: it is the right gradient, summed along {dim}.
+
+    Try: Each entry of {tensor} has a derivative of its own: leave the sum out.
+    """
+    for dims in subsets(range(wrong.expected.ndim)) if wrong.shape != wrong.expected_shape else ():
+        sums = (wrong.expected.sum(dims), wrong.expected.sum(dims, keepdim=True))
+        if any(wrong.expected.shape[dim] > 1 for dim in dims) and any(map(wrong.fits, sums)):
+            yield {**_shapes(wrong), "dim": numbered("dimension", dims)}
 
 
 @mistake("shape")
