@@ -190,9 +190,15 @@ class Diagnostician:
             # one number says little: the explanation has to fit with the true gradients too
             views = [*step, *helped]
             views = [view and replace(view, passes=len(views)) for view in views]
-        diagnosis = recognise_in_any_shape(gradient, views)
-        if diagnosis and self._is_confirmed(gradient, diagnosis, helped, results):
+        diagnosis, plain = recognise_in_any_shape(gradient, views), self._plain_view(gradient, results)
+        if diagnosis and self._is_confirmed(gradient, diagnosis, plain, helped):
             return diagnosis
+        if (
+            diagnosis
+            and diagnosis.mistake == "scale"
+            and (varying := recognise(gradient, [view for view in (*step, plain) if view], ["varying-scale"]))
+        ):
+            return varying
         answers = {(pass_.name, True): view.answer for pass_, view in zip(steps, step, strict=True) if view}
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
@@ -222,23 +228,26 @@ class Diagnostician:
         skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
         return recognise_in_any_shape(gradient, skipping)
 
+    def _plain_view(self, gradient: str, results: PassResults) -> WrongAnswer | None:
+        """The answer in the pass over plain statements, with its context; None if there is none."""
+        if self.plain is None or (answer := results.tensors(self.plain.pass_, gradient)[0]) is None:
+            return None
+        tensor, reference = gradient.removeprefix("d"), self.plain.reference
+        expected, context = reference.step.gradients[tensor], reference.backward_context(self.facts, step=True)
+        return WrongAnswer(context, tensor, answer, expected, self.tolerance, zero=self.facts.zero)
+
+    @staticmethod
     def _is_confirmed(
-        self, gradient: str, diagnosis: Diagnosis, helped: Sequence[WrongAnswer | None], results: PassResults
+        gradient: str, diagnosis: Diagnosis, plain: WrongAnswer | None, helped: Sequence[WrongAnswer | None]
     ) -> bool:
         """Whether a number in a diagnosis is there with other weights and data too: it may come from those of a pass.
 
         If there is no value of plain statements, only a number with a name is sure.
         """
-        if not re.search(r"\d", diagnosis.what):
+        if not re.search(r"\d", diagnosis.what) or (plain is None and _UNNAMED not in diagnosis.what):
             return True
-        if self.plain and (answer := results.tensors(self.plain.pass_, gradient)[0]) is not None:
-            tensor, reference = gradient.removeprefix("d"), self.plain.reference
-            expected, context = reference.step.gradients[tensor], reference.backward_context(self.facts, step=True)
-            other = WrongAnswer(context, tensor, answer, expected, self.tolerance, zero=self.facts.zero)
-            return recognise_in_any_shape(gradient, [other], (diagnosis.mistake,)) == diagnosis
-        return _UNNAMED not in diagnosis.what or (
-            recognise_in_any_shape(gradient, helped, (diagnosis.mistake,)) == diagnosis
-        )
+        others = [plain] if plain else helped
+        return recognise_in_any_shape(gradient, others, (diagnosis.mistake,)) == diagnosis
 
     def _mutant(
         self,

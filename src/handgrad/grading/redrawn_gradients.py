@@ -99,6 +99,8 @@ class Redrawing:
 
     def _diagnosis(self, gradient: str, seen: Mapping[str, str]) -> Diagnosis | None:
         """What is wrong in one gradient, by what was ``seen`` of its branches."""
+        # not in the order in which they were redrawn, which depends on the other gradients
+        seen = {name: seen[name] for name in self.facts.consumers[gradient.removeprefix("d")] if name in seen}
         right, wrong, unused = (
             [name for name, other in seen.items() if other in what]
             for what in (("right",), ("wrong", "factor"), ("no",))

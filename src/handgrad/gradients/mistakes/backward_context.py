@@ -61,9 +61,10 @@ class BackwardContext:
 
     @cached_property
     def expressions(self) -> dict[str, torch.Tensor]:
-        """The parts of the lines of the forward pass that are plain arithmetic on tensors, float64, by their text.
+        """What a formula may use besides the names of the forward pass, float64, by its text.
 
-        A part is less than its line, and more than a name. Calls are left out: they may draw random numbers.
+        Parts of a line that are plain arithmetic on tensors, less than the line and more than a name; the products of
+        two tensors of a line; and the rows of a table at any index. Calls are left out: they may draw random numbers.
         """
         found: dict[str, torch.Tensor] = {}
         for line in dict.fromkeys(self.lines.values()):
@@ -73,10 +74,20 @@ class BackwardContext:
                 # the header of a block
                 continue
             whole = [statement.value for statement in statements if isinstance(statement, ast.Assign)]
-            for node in (node for value in whole for node in ast.walk(value) if node is not value):
+            nodes = [node for value in whole for node in ast.walk(value) if node is not value]
+            names = dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name) and node.id in self.forward)
+            for node in nodes:
                 if isinstance(node, ast.BinOp) and (value := self._evaluated(node)) is not None:
                     found[ast.unparse(node)] = value
-        return found
+            for first, second in itertools.combinations(names, 2):
+                if self.forward[first].shape == self.forward[second].shape:
+                    found[f"{first} * {second}"] = self.forward[first] * self.forward[second]
+        tables = [name for name, tensor in self.tensors.items() if tensor.is_leaf and name in self.forward]
+        for table, (name, index) in itertools.product(tables, self.indices.items()):
+            rows = self.forward[table]
+            if rows.ndim and index.numel() and int(index.min()) >= 0 and int(index.max()) < len(rows):
+                found[f"{table}[{name}]"] = rows[index]
+        return {text: value for text, value in found.items() if value.numel() <= MOST_ELEMENTS}
 
     def _evaluated(self, expression: ast.expr) -> torch.Tensor | None:
         """The value of an expression of the forward pass; None if it is more than plain arithmetic, or no tensor."""

@@ -142,6 +142,16 @@ def scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
+def varying_scale(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{part} is right up to a factor, which is another one if the numbers in the notebook are others.
+
+    Try: Compare the sums, means and counts in {lines} with those in your formula.
+    """
+    for words in scale(wrong):
+        yield {"part": words["part"], "lines": words["lines"]}
+
+
+@mistake("values")
 def offset(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{gradient} is right except that {amount} is added to every entry.
 
@@ -247,7 +257,7 @@ def _branches_of_others(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]
 
 
 def _with_itself(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
-    """A multiple of the tensor times another gradient, or else of the tensor itself, as a weight decay adds one."""
+    """Another gradient times the tensor, or divided by it, or else a multiple of the tensor, as a weight decay adds."""
     own = wrong.context.tensors[wrong.name].detach().double()
     explained = False
     for name in wrong.context.gradients:
@@ -257,11 +267,12 @@ def _with_itself(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
             upstream = upstream[(..., *[None] * (own.ndim - upstream.ndim))]
         if name == wrong.name or (fitting := wrong.reduced_to(upstream)) is None:
             continue
-        number = wrong.multiple(fitting * own, wrong.expected)
-        if number is not None and has_name(wrong, number):
-            explained = True
-            times = "" if factor_name(wrong, abs(number)) == "1" else f"{factor_name(wrong, abs(number))} * "
-            yield f"{times}d{name} * {wrong.name}", abs(number) * fitting * own
+        for operator, term in (("*", fitting * own), ("/", fitting / own)):
+            number = wrong.multiple(term, wrong.expected)
+            if number is not None and has_name(wrong, number):
+                explained = True
+                times = "" if factor_name(wrong, abs(number)) == "1" else f"{factor_name(wrong, abs(number))} * "
+                yield f"{times}d{name} {operator} {wrong.name}", abs(number) * term
     number = wrong.multiple(own, wrong.expected)
     if number is not None and not explained:
         yield f"{factor_name(wrong, abs(number))} times {wrong.name}", abs(number) * own

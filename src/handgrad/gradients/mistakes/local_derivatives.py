@@ -84,7 +84,7 @@ class _Factors:
     def __init__(self, wrong: WrongAnswer, shape: tuple[int, ...]) -> None:
         self.values = {
             name: value
-            for name, value in wrong.other_variables()
+            for name, value in (*wrong.other_variables(), *wrong.context.expressions.items())
             if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape)
         }
         kept = [dim for dim, size in enumerate(wrong.expected_shape, -len(wrong.expected_shape)) if size > 2 * _PART]
@@ -180,7 +180,8 @@ def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float
                 summed = ", summed" if product.shape != upstream.shape else ""
                 formula = _times(factor_name(wrong, number), factor.formula)
                 found[factor.name] = {"factor": formula, "words": factor.known_as + summed}
-        # the same numbers may be a less plain function of another tensor
+        # the same numbers may be a less plain function of another tensor, or of an expression
+        found = {name: words for name, words in found.items() if name.isidentifier()} or found
         if found:
             return [found[wrong.name]] if wrong.name in found else list(found.values())
     return []
@@ -245,7 +246,8 @@ def _factor_changed(
                         continue
                     candidate = change(branch, factor.values)
                     number = 1.0 if wrong.fits(others + candidate) else wrong.multiple(candidate, others)
-                    if number is None or not has_name(wrong, number):
+                    is_plain = factor.formula == factor.name and not alone
+                    if number != 1 and not (number and is_plain and has_name(wrong, number)):
                         continue
                     times = number if change is torch.mul else 1 / number
                     found[factor.name] = _times(factor_name(wrong, times), factor.formula)
@@ -475,6 +477,39 @@ def _log_softmax_faults(
                 upstream - probs * upstream.sum(other, keepdim=True),
             )
     yield f"the sum of d{name} runs over all entries", upstream - probs * upstream.sum()
+
+
+@mistake("values")
+def shared_otherwise(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, each entry of d{consumer} is shared among the entries of {tensor} {how}, which is not the local
+    derivative of {consumer} with respect to {tensor}.
+
+    Try: Look at {lines}: how does {consumer} change when one entry of {tensor} is nudged?
+    """
+    value = wrong.context.forward.get(wrong.name)
+    if value is None or wrong.scales or wrong.shape != wrong.expected_shape:
+        return
+    for consumer in wrong.named_consumers:
+        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
+        kept = range(value.ndim) if upstream.ndim == value.ndim else range(upstream.ndim)
+        dims = tuple(dim for dim in range(value.ndim) if dim not in kept or upstream.shape[dim] < value.shape[dim])
+        wide = upstream if upstream.ndim == value.ndim else upstream[(..., *[None] * (value.ndim - upstream.ndim))]
+        if not dims or not _stretches(wide, value):
+            continue
+        for how, weights in _shares(value, dims):
+            if bool(weights.isfinite().all()) and wrong.fits(rest + wide * weights):
+                yield {"consumer": consumer, "how": how, "lines": lines(wrong, (consumer,))}
+
+
+def _shares(value: torch.Tensor, dims: tuple[int, ...]) -> Iterator[tuple[str, torch.Tensor]]:
+    """How a reduction of the ``value`` along ``dims`` may be thought to share its gradient, and the weights."""
+    largest, positive, grown = value.amax(dims, keepdim=True), (value > 0).double(), value.exp()
+    yield "so that the largest one gets all", (value == largest).double()
+    yield "so that the smallest one gets all", (value == value.amin(dims, keepdim=True)).double()
+    yield "in proportion to their values", value / value.sum(dims, keepdim=True)
+    yield "by a softmax", grown / grown.sum(dims, keepdim=True)
+    yield "equally", torch.full_like(value, 1 / (value.numel() / largest.numel()))
+    yield "equally among the positive ones", positive / positive.sum(dims, keepdim=True).clamp(min=1)
 
 
 @mistake("values", is_note=True)

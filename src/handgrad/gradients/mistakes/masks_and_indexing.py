@@ -71,6 +71,25 @@ def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
             yield {"index": f"{listed(dict.fromkeys(lookups.values()))} contain", "consumer": listed(lookups)}
 
 
+@mistake("values")
+def averaged_lookups(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """In {gradient}, each row gets the number of its lookups times the mean of all upstream gradients, in place of its
+    own ones.
+
+    Try: Which upstream gradients, from {consumer}, belong to the first row that {index} contains?
+    """
+    lookups = wrong.recalled("lookups", _lookups) if wrong.shape == wrong.expected_shape else {}
+    for consumers in dict.fromkeys((*zip(lookups, strict=True), tuple(lookups))) if lookups else ():
+        branches = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in consumers]
+        for consumer in consumers:
+            rows = wrong.context.indices[lookups[consumer]].reshape(-1)
+            upstream = wrong.context.gradient_of(consumer).reshape(len(rows), *wrong.expected_shape[1:])
+            counts = torch.bincount(rows, minlength=len(wrong.expected)).double()
+            branches.append(counts.reshape(-1, *[1] * (wrong.expected.ndim - 1)) * upstream.mean(0))
+        if wrong.fits(torch.stack(branches).sum(0)):
+            yield {"consumer": listed(consumers), "index": listed(dict.fromkeys(lookups[name] for name in consumers))}
+
+
 def _lookups(wrong: WrongAnswer) -> dict[str, str]:
     """The consumers that are rows of the tensor, some of them more than once, each with the name of its index."""
     found = {}

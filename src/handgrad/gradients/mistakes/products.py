@@ -387,8 +387,13 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     # one factor is wrong: another tensor, or a part of the line that makes it
     for product in known:
         remaining = wrong.expected - wrong.context.branch(wrong.name, product.consumer)
-        for name in (*wrong.context.forward, *wrong.context.expressions):
-            column = product.with_factor(wrong, name) if name != product.factor else None
+        texts = [name for name in (*wrong.context.forward, *wrong.context.expressions) if name != product.factor]
+        columns_by_name = {name: product.with_factor(wrong, name) for name in texts}
+        factor = wrong.context.forward[product.factor]
+        for dim in range(factor.ndim):
+            text = f"{product.factor} - {product.factor}.mean({dim}, keepdim=True)"
+            columns_by_name[text] = product.times(wrong, factor - factor.mean(dim, keepdim=True))
+        for name, column in columns_by_name.items():
             if column is not None and wrong.fits(remaining + column):
                 shown = name if name.isidentifier() else f"`{name}`"
                 return own, dict.fromkeys(({**own, product.consumer: shown}).items(), 1.0)
