@@ -190,7 +190,7 @@ class Diagnostician:
             # one number says little: the explanation has to fit with the true gradients too
             views = [*step, *helped]
             views = [view and replace(view, passes=len(views)) for view in views]
-        diagnosis, plain = recognise_in_any_shape(gradient, views), self._plain_view(gradient, results)
+        diagnosis, plain = recognise_in_any_shape(gradient, views), self._plain_view(gradient, results, blind)
         if diagnosis and self._is_confirmed(gradient, diagnosis, plain, helped):
             return diagnosis
         if (
@@ -206,18 +206,19 @@ class Diagnostician:
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
             helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]
-        # what reads all its upstream gradients was judged by them
-        if any(view and self._skips(view, read) for view in step):
-            whole = [view and replace(view, skips=True) for view in helped]
-            diagnosis = recognise_in_any_shape(gradient, whole, WHOLE)
-            if diagnosis and _UNNAMED in diagnosis.what:
+        whole = [view and replace(view, skips=True) for view in helped]
+        diagnosis = recognise_in_any_shape(gradient, whole, WHOLE)
+        if diagnosis and diagnosis.mistake == "scale":
+            # an answer that reads all its upstream gradients is no multiple of the right one if it was none above
+            sure = tensor in self.facts.blind or any(view and self._skips(view, read) for view in step)
+            if _UNNAMED in diagnosis.what:
                 # a number without a name has to fit in the notebook too
                 own = self._view(gradient, self.passes[0], results, "true", blind)
                 own = own and replace(own, skips=True)
-                confirmed = recognise_in_any_shape(gradient, [own], (diagnosis.mistake,))
-                diagnosis = diagnosis if confirmed == diagnosis else None
-            if diagnosis:
-                return diagnosis
+                sure &= recognise_in_any_shape(gradient, [own], ["scale"]) == diagnosis
+            diagnosis = diagnosis if sure else None
+        if diagnosis:
+            return diagnosis
         # the helped pass shows whether a mutant fits with other numbers too
         for round_ in wrong:
             if (answer := results.tensors(round_.helped, gradient)[0]) is not None:
@@ -228,13 +229,13 @@ class Diagnostician:
         skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
         return recognise_in_any_shape(gradient, skipping)
 
-    def _plain_view(self, gradient: str, results: PassResults) -> WrongAnswer | None:
+    def _plain_view(self, gradient: str, results: PassResults, blind: bool) -> WrongAnswer | None:
         """The answer in the pass over plain statements, with its context; None if there is none."""
         if self.plain is None or (answer := results.tensors(self.plain.pass_, gradient)[0]) is None:
             return None
         tensor, reference = gradient.removeprefix("d"), self.plain.reference
         expected, context = reference.step.gradients[tensor], reference.backward_context(self.facts, step=True)
-        return WrongAnswer(context, tensor, answer, expected, self.tolerance, zero=self.facts.zero)
+        return WrongAnswer(context, tensor, answer, expected, self.tolerance, blind, self.facts.zero)
 
     @staticmethod
     def _is_confirmed(
@@ -244,7 +245,7 @@ class Diagnostician:
 
         If there is no value of plain statements, only a number with a name is sure.
         """
-        if not re.search(r"\d", diagnosis.what) or (plain is None and _UNNAMED not in diagnosis.what):
+        if not re.search(r"\b\d", diagnosis.what) or (plain is None and _UNNAMED not in diagnosis.what):
             return True
         others = [plain] if plain else helped
         return recognise_in_any_shape(gradient, others, (diagnosis.mistake,)) == diagnosis

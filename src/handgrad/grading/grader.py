@@ -21,7 +21,7 @@ from handgrad.grading.gradient_checks import GradientChecks
 from handgrad.grading.hidden_states import HiddenStates
 from handgrad.grading.marking import Evidence
 from handgrad.grading.passes import Pass, rounds
-from handgrad.grading.plain_checks import EXACT, PlainChecks, quoted
+from handgrad.grading.plain_checks import EXACT, NOT_PLAIN, WRONG_ELSEWHERE, PlainChecks, quoted
 from handgrad.grading.redrawn_gradients import Redrawing
 from handgrad.grading.run_passes import AnswerPair, PassResults, run_of, run_passes
 from handgrad.grading.settings import GradingSettings
@@ -298,7 +298,10 @@ class Grader:
         results: PassResults,
         plain: Sequence[PlainCell],
     ) -> list[Verdict]:
-        """The verdicts; right gradients that are not plain arithmetic are held for review."""
+        """The verdicts; right gradients that are not plain arithmetic are held for review.
+
+        One whose statements are all plain, and wrong with the numbers of that pass, was right by chance.
+        """
         step = self.states.plain and self.states.plain.replaces
         if self.plain is None or (step and step.name in results.skipped):
             return list(verdicts)
@@ -321,8 +324,13 @@ class Grader:
         stubs = submission.stub_indices()
         held = []
         for verdict in verdicts:
-            if why := whys.get(verdict.id, ""):
-                said = f"{verdict.gradient} is right, but {why}{quoted(plain, stubs[verdict.gradient])}."
+            why = whys.get(verdict.id, "")
+            left_out = quoted(plain, stubs[verdict.gradient])
+            if why == WRONG_ELSEWHERE and not left_out:
+                said = f"{verdict.gradient} is right with some numbers by chance, and wrong with others."
+                held.append(replace(verdict, outcome="failed", points=0.0, message=said, diagnosis=None))
+            elif why:
+                said = f"{verdict.gradient} is right, but {NOT_PLAIN if why == WRONG_ELSEWHERE else why}{left_out}."
                 if self.settings.holds:
                     said = f"{said} An instructor has to look at it."
                     held.append(replace(verdict, outcome="held", points=0.0, message=said))

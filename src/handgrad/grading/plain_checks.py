@@ -20,13 +20,16 @@ from handgrad.grading.run_passes import PassResults
 from handgrad.submission.plain_code import PlainCell, in_double, plain_cells
 from handgrad.submission.submission import Submission
 
-__all__ = ["EXACT", "PlainChecks", "quoted"]
+__all__ = ["EXACT", "NOT_PLAIN", "WRONG_ELSEWHERE", "PlainChecks", "quoted"]
 
 EXACT = 1e-13
 """Largest error of a formula in double precision, as a share of the reference's largest entry."""
 NUMERICAL = 1e-4
 """Largest error of numerical differentiation that is right within the tolerance."""
 MOST_QUOTED = 80
+NOT_PLAIN = "not by plain arithmetic alone"
+WRONG_ELSEWHERE = "wrong with other numbers"
+"""Why a gradient is held that has a value of plain statements, but a wrong one."""
 PROBING = "its cell tries several values near one of the forward pass, as numerical differentiation does"
 """Why a gradient is held whose value does not show it, as the end of a sentence."""
 
@@ -88,7 +91,9 @@ class PlainChecks:
             return PROBING
         expected = self.state.reference.gradients[self.exercise.tensors[gradient]]
         values = results.tensors(self.state.as_written, gradient)
-        return _said(min((_error(value, expected) for value in values if value is not None), default=math.inf))
+        why = _said(min((_error(value, expected) for value in values if value is not None), default=math.inf))
+        # without help a value may be wrong because of another gradient
+        return NOT_PLAIN if why == WRONG_ELSEWHERE else why
 
     def proves(self, cells: Sequence[PlainCell], results: PassResults) -> bool:
         """Whether all statements are plain, in any precision, and give every gradient of a step."""
@@ -127,7 +132,7 @@ def _said(error: float) -> str:
         return ""
     if error < NUMERICAL:
         return f"in double precision it is off by {error:.0e}, as numerical differentiation is"
-    return "not by plain arithmetic alone"
+    return WRONG_ELSEWHERE if math.isfinite(error) else NOT_PLAIN
 
 
 def _error(value: torch.Tensor, expected: torch.Tensor) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, ratio, reshaped, scale_of
-from handgrad.gradients.mistakes.backward_context import MOST_ELEMENTS, BackwardContext, broadcast_dims
+from handgrad.gradients.mistakes.backward_context import MOST_ELEMENTS, BackwardContext, broadcast_dims, sizes_of
 
 __all__ = ["WrongAnswer", "family"]
 
@@ -166,8 +166,14 @@ class WrongAnswer:
         return cast("_T", self._known[question])
 
     def _is_plain(self, number: float) -> bool:
-        """Whether a factor is 1, 2, 3, 4, or one of these parts: any single number is a multiple of any other."""
-        return any(abs(abs(number) / plain - 1) <= self.tolerance for plain in (1, 2, 3, 4, 1 / 2, 1 / 3, 1 / 4))
+        """Whether a factor is 1, 2, 3, 4, a size of what the single number is computed from, or one of these parts.
+
+        Any single number is a multiple of any other.
+        """
+        sources = [name for name, consumers in self.context.consumers.items() if self.name in consumers]
+        sizes = {size for name in sources for size in sizes_of(self.context.tensors[name])}
+        plain = [part for count in {1, 2, 3, 4} | sizes for part in (count, 1 / count)]
+        return any(abs(abs(number) / part - 1) <= self.tolerance for part in plain)
 
     @cached_property
     def scales(self) -> dict[tuple[str, ...], float]:
