@@ -12,12 +12,24 @@ import nbformat
 import pytest
 
 from handgrad.authoring.verify.mutation_testing import mutation
-from helpers.formulas import SETTINGS, misjudged
+from helpers.formulas import SETTINGS, misjudged, verdicts
 from helpers.networks import NETWORKS, network_exercise, network_solution
 from helpers.warm_grader import warm_grader
 
 FEW = ("dead", "kinks", "packed_bias", "stiff")
 """Small networks, each odd in its own way, for the fast suite."""
+
+ODD = (
+    "torch.zeros_like({tensor})",
+    "2 * {tensor}.detach()",
+    "{tensor}.detach().sum()",
+    "{tensor}.detach()[None]",
+    "{tensor}.detach().flatten()",
+    "{tensor}.detach() > 0",
+    "{tensor}.detach().double().flatten()[:1]",
+    "torch.full_like({tensor}, math.inf)",
+)
+"""Answers that no step leads to, of all shapes and types."""
 
 SMOOTH = ("gpt2_block", "lstm", "stiff", "vanishing")
 """Networks without a maximum, a mask or a router: with those, a wrong one may have the same winners for some seed."""
@@ -36,6 +48,24 @@ def _misjudged(network: Path, course: Path, seeds: Sequence[int]) -> list[str]:
 def test_network(network: Path, tmp_path: Path) -> None:
     """Every right formula passes, and no wrong one does."""
     assert not _misjudged(network, tmp_path, [271828])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(path, id=path.name, marks=() if path.name in FEW else pytest.mark.slow) for path in NETWORKS],
+)
+def test_no_answer_stops_the_grader(network: Path, tmp_path: Path) -> None:
+    """Whatever an answer is, it gets a verdict, in a network of tensors of any shape."""
+    exercise, solution = network_exercise(network, tmp_path), network_solution(network)
+    with warm_grader(exercise, [271828], SETTINGS) as grader:
+        for answer in ODD:
+            sources = {
+                gradient: f"import math\n{gradient} = {answer.format(tensor=gradient.removeprefix('d'))}"
+                for gradient in solution
+            }
+            found = verdicts(grader, sources)
+            assert set(found) == set(solution)
+            assert {verdict.outcome for verdict in found.values()} <= {"failed", "partial", "passed", "held"}
 
 
 @pytest.mark.proof

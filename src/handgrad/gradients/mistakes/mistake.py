@@ -163,7 +163,7 @@ def _powers(wrong: WrongAnswer, number: float) -> Iterator[tuple[str, str]]:
         is_number = isinstance(value, float) or (name in wrong.context.forward and value.numel() == 1)
         constant = float(value) if name in words and is_number else 0.0
         for power in (1, -1, 2, -2, 0.5, -0.5) if constant > 0 else ():
-            if abs(constant**power / abs(number) - 1) <= wrong.tolerance:
+            if abs(constant**power - abs(number)) <= wrong.tolerance * abs(number):
                 base = name if power in (1, -1) else f"{name}**{abs(power):g}"
                 yield ("-" if number < 0 else "") + (base if power > 0 else f"1/{base}"), name
 
