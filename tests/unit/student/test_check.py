@@ -183,7 +183,12 @@ SHAPES = {
         "dbnvar: its shape is (32, 64) instead of (1, 64)",
     ),
     "transposed": ("W2", "dW2.T", "dW2 holds the right numbers in the wrong order: dimensions 0 and 1 are swapped"),
-    "a number": ("probs", "dprobs.sum()", "dprobs: its shape is () instead of (32, 27)"),
+    "a number": ("probs", "dprobs.amax()", "dprobs: its shape is () instead of (32, 27)"),
+    "a sum": (
+        "probs",
+        "dprobs.sum()",
+        "dprobs has shape () instead of (32, 27): it is the right gradient, summed along dimensions 0 and 1",
+    ),
     "wrong values": ("bngain", "dbngain[0].roll(1) + dbngain[0]**2", "dbngain: its shape is (64,) instead of (1, 64)"),
 }
 

@@ -154,8 +154,20 @@ class BackwardContext:
         arrived = self._arriving(consumer, gradient, {}, name)
         return arrived[name].double() if name in arrived else torch.zeros_like(self.tensors[name]).double()
 
+    def is_elementwise(self, name: str, consumer: str) -> bool:
+        """Whether the step multiplies the consumer's gradient by its slopes, entry by entry."""
+
+        def found() -> bool:
+            branch, entries = self.branch(name, consumer), self.gradient_of(consumer) * self.slopes(name, consumer)
+            return scale_of(branch - entries) <= RELATIVE_TOLERANCE * scale_of(branch)
+
+        same = consumer in self.gradients and self.gradients[consumer].shape == self.tensors[name].shape
+        return same and self.recalled(found, "elementwise", name, consumer)
+
     def sent(self, name: str, consumer: str, what: str, value: torch.Tensor) -> torch.Tensor:
         """What comes back to ``name`` of the ``value`` put on ``consumer``, float64; ``what`` is the value's name."""
+        if self.is_elementwise(name, consumer):
+            return value.double() * self.slopes(name, consumer)
         known, back = self.recalled(lambda: (value, self.vjp(name, consumer, value)), "sent", name, consumer, what)
         # a tensor of the forward pass may have the name of a gradient
         return back if torch.equal(known, value) else self.vjp(name, consumer, value)

@@ -265,29 +265,30 @@ def scaled_upstream(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     Try: Look at {lines}: by which factors does the chain rule multiply d{consumer} in this step?
     """
     for consumer in wrong.named_consumers if wrong.shape == wrong.expected_shape and not wrong.scales else ():
-        upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-        # what stands in this step or in the next ones
-        near = {consumer, *wrong.context.consumers[consumer]}
-        words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in near)))
-        # counts are whole numbers
-        values = {**wrong.context.forward, **wrong.context.indices}
-        factors = {name: value for name, value in values.items() if name in words and value.numel() > 1}
-        # what the next step multiplies by, entry by entry, as an activation function does
-        for following in wrong.context.consumers[consumer]:
-            slopes, arriving = wrong.context.slopes(consumer, following), wrong.context.gradient_of(following)
-            branch = wrong.context.branch(consumer, following)
-            if arriving.shape == slopes.shape and wrong.close(branch, arriving * slopes):
-                factors[f"the local derivative of {following}"] = slopes
-        for name, value in factors.items():
-            if not _stretches(value, upstream):
-                continue
-            for done, candidate in (("multiplied by", upstream * value), ("divided by", upstream / value)):
-                back = wrong.context.sent(wrong.name, consumer, f"d{consumer} {done} {name}", candidate)
-                if bool(back.isfinite().all()) and wrong.fits(rest + back):
-                    words_of_part = {"part": part(wrong, consumer), "lines": lines(wrong, (consumer,))}
-                    is_left_out = done == "divided by" and _is_factor(name, wrong.context.lines.get(consumer, ""))
-                    fault = f"not multiplied by {name}" if is_left_out else f"{done} {name} first"
-                    yield {**words_of_part, "consumer": consumer, "fault": fault}
+        rest = wrong.other_branches(consumer)
+        for fault, upstream in _scaled(wrong, consumer):
+            back = wrong.context.sent(wrong.name, consumer, f"d{consumer} {fault}", upstream)
+            if bool(back.isfinite().all()) and wrong.fits(rest + back):
+                words = {"part": part(wrong, consumer), "lines": lines(wrong, (consumer,))}
+                yield {**words, "consumer": consumer, "fault": fault}
+
+
+def _scaled(wrong: WrongAnswer, consumer: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The consumer's gradient, multiplied or divided by what stands in this step or in the next ones."""
+    upstream = wrong.context.gradient_of(consumer)
+    near = {consumer, *wrong.context.consumers[consumer]}
+    words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in near)))
+    # counts are whole numbers
+    for name, value in {**wrong.context.forward, **wrong.context.indices}.items():
+        if name in words and value.numel() > 1 and _stretches(value, upstream):
+            yield f"multiplied by {name} first", upstream * value
+            is_left_out = _is_factor(name, wrong.context.lines.get(consumer, ""))
+            yield f"not multiplied by {name}" if is_left_out else f"divided by {name} first", upstream / value
+    # what the next step multiplies by, entry by entry, as an activation function does
+    for following in wrong.context.consumers[consumer]:
+        if wrong.context.is_elementwise(consumer, following):
+            factor = wrong.context.slopes(consumer, following)
+            yield f"multiplied by the local derivative of {following} first", upstream * factor
 
 
 def _is_factor(name: str, line: str) -> bool:

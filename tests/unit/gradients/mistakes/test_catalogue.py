@@ -136,6 +136,10 @@ def test_a_mistake_must_fit_every_pass(references: tuple[Reference, ...], facts:
         "scale",
         "scale",
     ]
+    varying = recognise("dh", views)
+    assert varying
+    assert varying.mistake == "varying-scale"
+    views[1] = replace(views[1], answer=views[1].expected.roll(1, 0))
     assert recognise("dh", views) is None
 
 
