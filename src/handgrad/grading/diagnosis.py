@@ -13,7 +13,7 @@ from handgrad.exercise.reference import ForwardFacts, Reference
 from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import compare, is_rounded, scale_of
-from handgrad.gradients.mistakes.catalogue import WHOLE, diagnosis_of, recognise, recognise_in_any_shape
+from handgrad.gradients.mistakes.catalogue import ORDER, WHOLE, diagnosis_of, recognise, recognise_in_any_shape
 from handgrad.gradients.mistakes.mistake import lines, listed
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 from handgrad.grading.hidden_states import PlainState
@@ -185,20 +185,17 @@ class Diagnostician:
         steps = [pass_ for round_ in wrong for pass_ in round_.steps]
         step = [self._view(gradient, pass_, results, "step", blind) for pass_ in steps]
         helped = [self._view(gradient, round_.helped, results, "true", blind) for round_ in wrong]
-        views = step
+        views, plain = step, self._plain_view(gradient, results, blind)
         if all(view is not None and view.expected.numel() == 1 for view in step) and tensor not in self.facts.zero:
             # one number says little: the explanation has to fit with the true gradients too
             views = [*step, *helped]
             views = [view and replace(view, passes=len(views)) for view in views]
-        diagnosis, plain = recognise_in_any_shape(gradient, views), self._plain_view(gradient, results, blind)
-        if diagnosis and self._is_confirmed(gradient, diagnosis, plain, helped):
-            return diagnosis
-        if (
-            diagnosis
-            and diagnosis.mistake == "scale"
-            and (varying := recognise(gradient, [view for view in (*step, plain) if view], ["varying-scale"]))
-        ):
-            return varying
+            plain = plain and replace(plain, passes=len(views))
+        left: Sequence[str] = ORDER
+        while left and (diagnosis := recognise_in_any_shape(gradient, views, left)):
+            if self._is_confirmed(gradient, diagnosis, plain, helped):
+                return diagnosis
+            left = left[left.index(diagnosis.mistake) + 1 :]
         answers = {(pass_.name, True): view.answer for pass_, view in zip(steps, step, strict=True) if view}
         # if the true gradient is zero, a value made from it is rounding
         if tensor in self.facts.zero:
