@@ -85,9 +85,12 @@ class BackwardContext:
         tables = [name for name, tensor in self.tensors.items() if tensor.is_leaf and name in self.forward]
         for table, (name, index) in itertools.product(tables, self.indices.items()):
             rows = self.forward[table]
-            if rows.ndim and index.numel() and int(index.min()) >= 0 and int(index.max()) < len(rows):
+            # the training data may be an index too
+            if not rows.ndim or not 0 < index.numel() * rows[:1].numel() <= MOST_ELEMENTS:
+                continue
+            if int(index.min()) >= 0 and int(index.max()) < len(rows):
                 found[f"{table}[{name}]"] = rows[index]
-        return {text: value for text, value in found.items() if value.numel() <= MOST_ELEMENTS}
+        return found
 
     def _evaluated(self, expression: ast.expr) -> torch.Tensor | None:
         """The value of an expression of the forward pass; None if it is more than plain arithmetic, or no tensor."""
