@@ -203,18 +203,7 @@ class Diagnostician:
         if tensor in self.facts.blind:
             # the loss hides a branch, so the whole value must also be wrong in the same way in the step pass
             helped += [self._view(gradient, pass_, results, "loss", blind) for pass_ in steps]
-        whole = [view and replace(view, skips=True) for view in helped]
-        diagnosis = recognise_in_any_shape(gradient, whole, WHOLE)
-        if diagnosis and diagnosis.mistake == "scale":
-            # an answer that reads all its upstream gradients is no multiple of the right one if it was none above
-            sure = tensor in self.facts.blind or any(view and self._skips(view, read) for view in step)
-            if _UNNAMED in diagnosis.what:
-                # a number without a name has to fit in the notebook too
-                own = self._view(gradient, self.passes[0], results, "true", blind)
-                own = own and replace(own, skips=True)
-                sure &= recognise_in_any_shape(gradient, [own], ["scale"]) == diagnosis
-            diagnosis = diagnosis if sure else None
-        if diagnosis:
+        if diagnosis := self._of_whole(gradient, step, helped, results, read):
             return diagnosis
         # the helped pass shows whether a mutant fits with other numbers too
         for round_ in wrong:
@@ -224,7 +213,32 @@ class Diagnostician:
             return diagnosis
         # not the formula of this step with a slip, so perhaps one that takes several steps at once
         skipping = [self._skipping(view, pass_, read) for view, pass_ in zip(step, steps, strict=True) if view]
-        return recognise_in_any_shape(gradient, skipping)
+        diagnosis = recognise_in_any_shape(gradient, skipping)
+        return diagnosis if diagnosis and _UNNAMED not in diagnosis.what else None
+
+    def _of_whole(
+        self,
+        gradient: str,
+        step: Sequence[WrongAnswer | None],
+        helped: Sequence[WrongAnswer | None],
+        results: PassResults,
+        read: frozenset[str],
+    ) -> Diagnosis | None:
+        """The mistake in the value as a whole, beside the true gradients, whatever the answer was made from."""
+        whole = [view and replace(view, skips=True) for view in helped]
+        diagnosis = recognise_in_any_shape(gradient, whole, WHOLE)
+        if diagnosis is None or diagnosis.mistake != "scale":
+            return diagnosis
+        # an answer that reads all its upstream gradients would be a multiple of the step's gradient too
+        is_blind = gradient.removeprefix("d") in self.facts.blind
+        if not is_blind and not any(view and self._skips(view, read) for view in step):
+            return None
+        if _UNNAMED in diagnosis.what:
+            # a number without a name has to fit in the notebook too
+            own = self._view(gradient, self.passes[0], results, "true", blind=False)
+            again = recognise_in_any_shape(gradient, [own and replace(own, skips=True)], ["scale"])
+            return diagnosis if again == diagnosis else None
+        return diagnosis
 
     def _plain_view(self, gradient: str, results: PassResults, blind: bool) -> WrongAnswer | None:
         """The answer in the pass over plain statements, with its context; None if there is none."""

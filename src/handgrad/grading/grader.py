@@ -328,7 +328,8 @@ class Grader:
             left_out = quoted(plain, stubs[verdict.gradient])
             if why == WRONG_ELSEWHERE and not left_out:
                 said = f"{verdict.gradient} is right with some numbers by chance, and wrong with others."
-                held.append(replace(verdict, outcome="failed", points=0.0, message=said, diagnosis=None))
+                failed = replace(verdict, outcome="failed", points=0.0, comparison=None)
+                held.append(replace(failed, diagnosis=None, message=said))
             elif why:
                 said = f"{verdict.gradient} is right, but {NOT_PLAIN if why == WRONG_ELSEWHERE else why}{left_out}."
                 if self.settings.holds:

@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 
 MOST_ELEMENTS = 1 << 20
 """Elements of the largest forward tensor that is tried as an explanation."""
+_MOST_OF_PART = 1 << 16
+"""The same for a part of a line: there are many, and they are kept for the class."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,15 @@ class BackwardContext:
             for node in nodes:
                 if isinstance(node, ast.BinOp) and (value := self._evaluated(node)) is not None:
                     found[ast.unparse(node)] = value
-            for first, second in itertools.combinations(names, 2):
+            small = [name for name in names if self.forward[name].numel() <= _MOST_OF_PART]
+            for first, second in itertools.combinations(small, 2):
                 if self.forward[first].shape == self.forward[second].shape:
                     found[f"{first} * {second}"] = self.forward[first] * self.forward[second]
         tables = [name for name, tensor in self.tensors.items() if tensor.is_leaf and name in self.forward]
         for table, (name, index) in itertools.product(tables, self.indices.items()):
             rows = self.forward[table]
             # the training data may be an index too
-            if not rows.ndim or not 0 < index.numel() * rows[:1].numel() <= MOST_ELEMENTS:
+            if not rows.ndim or not 0 < index.numel() * rows[:1].numel() <= _MOST_OF_PART:
                 continue
             if int(index.min()) >= 0 and int(index.max()) < len(rows):
                 found[f"{table}[{name}]"] = rows[index]
@@ -99,6 +102,10 @@ class BackwardContext:
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         if not all(isinstance(node, plain) for node in nodes) or not names <= self.namespace.keys():
             return None
+        powers = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)]
+        if any(isinstance(power.right, ast.BinOp) for power in powers):
+            # a power of a power of whole numbers may never end
+            return None
         values = {name: self.forward.get(name, self.namespace[name]) for name in names}
         if not all(isinstance(value, torch.Tensor | int | float) for value in values.values()):
             return None
@@ -107,7 +114,7 @@ class BackwardContext:
         except (RuntimeError, TypeError, ArithmeticError):
             # names may have been assigned again since
             return None
-        usable = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() <= MOST_ELEMENTS
+        usable = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() <= _MOST_OF_PART
         return value.detach().double() if usable and bool(value.isfinite().all()) else None
 
     @cached_property
