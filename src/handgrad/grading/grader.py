@@ -300,7 +300,8 @@ class Grader:
     ) -> list[Verdict]:
         """The verdicts; right gradients that are not plain arithmetic are held for review.
 
-        One whose statements are all plain, and wrong with the numbers of that pass, was right by chance.
+        One whose statements are all plain, and wrong with the numbers of that pass and of the notebook, was right by
+        chance.
         """
         step = self.states.plain and self.states.plain.replaces
         if self.plain is None or (step and step.name in results.skipped):
@@ -322,24 +323,26 @@ class Grader:
                 if verdict.id in as_written:
                     whys[verdict.id] = self.plain.why_held_as_written(verdict.gradient, again)
         stubs = submission.stub_indices()
-        held = []
-        for verdict in verdicts:
-            why = whys.get(verdict.id, "")
-            left_out = quoted(plain, stubs[verdict.gradient])
-            if why == WRONG_ELSEWHERE and not left_out:
-                said = f"{verdict.gradient} is right with some numbers by chance, and wrong with others."
-                failed = replace(verdict, outcome="failed", points=0.0, comparison=None)
-                held.append(replace(failed, diagnosis=None, message=said))
-            elif why:
-                said = f"{verdict.gradient} is right, but {NOT_PLAIN if why == WRONG_ELSEWHERE else why}{left_out}."
-                if self.settings.holds:
-                    said = f"{said} An instructor has to look at it."
-                    held.append(replace(verdict, outcome="held", points=0.0, message=said))
-                else:
-                    held.append(replace(verdict, message=f"{said} In a course an instructor has to look at it."))
-            else:
-                held.append(verdict)
-        return held
+        return [
+            self._reviewed(verdict, whys[verdict.id], quoted(plain, stubs[verdict.gradient]), results)
+            if whys.get(verdict.id)
+            else verdict
+            for verdict in verdicts
+        ]
+
+    def _reviewed(self, verdict: Verdict, why: str, left_out: str, results: PassResults) -> Verdict:
+        """The verdict on a right gradient that is not confirmed, and ``why``; a statement may be ``left_out``."""
+        if why == WRONG_ELSEWHERE and left_out:
+            why = NOT_PLAIN
+        check = next(check for check in self.exercise.checks if check.id == verdict.id)
+        if why == WRONG_ELSEWHERE and not self.gradients.is_right_at_home(check, results):
+            said = f"{verdict.gradient} is right with some numbers by chance, and wrong with others."
+            return replace(verdict, outcome="failed", points=0.0, comparison=None, diagnosis=None, message=said)
+        said = f"{verdict.gradient} is right, but {why}{left_out}."
+        if self.settings.holds:
+            message = f"{said} An instructor has to look at it."
+            return replace(verdict, outcome="held", points=0.0, message=message)
+        return replace(verdict, message=f"{said} In a course an instructor has to look at it.")
 
     @contextmanager
     def without_diagnoses(self) -> Iterator[None]:
