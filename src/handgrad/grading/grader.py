@@ -274,7 +274,9 @@ class Grader:
                 return None
             return {gradient: again.tensors(step, gradient)[0] for gradient in gradients}
 
-        redrawing = Redrawing(self.references[step.name], self.facts, self.settings.policy.tolerance, run)
+        redrawing = Redrawing(
+            self.references[step.name], self.facts, self.settings.policy.tolerance, self.gradients.reads, run
+        )
         return redrawing.diagnoses(gradients, {name: results.tensors(step, name)[0] for name in gradients})
 
     def _hidden(self, verdicts: Sequence[Verdict], unexplained: Sequence[str]) -> Mapping[str, Diagnosis]:

@@ -31,6 +31,8 @@ class Redrawing:
     facts: ForwardFacts
     tolerance: float
     """Largest difference, as a share of the largest value."""
+    reads: Callable[[str], frozenset[str]]
+    """The tensors whose gradients an answer reads."""
     run: Callable[[Mapping[str, torch.Tensor]], Answers | None]
     """Runs the submission in this pass with other upstream gradients, and gives the answers; None if it did not end."""
 
@@ -50,7 +52,9 @@ class Redrawing:
             for gradient, tensor in tensors.items():
                 if consumer in self.facts.consumers[tensor]:
                     judged = self._judged(tensor, consumer, change, before.get(gradient), after.get(gradient))
-                    seen[gradient][consumer] = judged
+                    # the gradient of another tensor that goes only there holds all that comes back from there
+                    stands_in = any(self.facts.consumers[other] == (consumer,) for other in self.reads(gradient))
+                    seen[gradient][consumer] = "" if judged == "no" and stands_in else judged
         diagnoses = {gradient: self._diagnosis(gradient, branches) for gradient, branches in seen.items()}
         return {gradient: diagnosis for gradient, diagnosis in diagnoses.items() if diagnosis}
 

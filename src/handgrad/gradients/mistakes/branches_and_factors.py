@@ -28,6 +28,9 @@ from handgrad.gradients.mistakes.wrong_answer import WrongAnswer, family
 
 __all__: list[str] = []
 
+_SAMPLE = 16
+"""Entries of which a sum of two values is looked at first."""
+
 
 def _branches(wrong: WrongAnswer) -> TemplateValues:
     """How many consumers there are, and which."""
@@ -410,6 +413,30 @@ def function_of_right(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 
 
 @mistake("values")
+def two_values(wrong: WrongAnswer) -> Iterator[TemplateValues]:
+    """{gradient} is `{formula}`, entry by entry: the chain rule multiplies an upstream gradient by a local derivative,
+    and adds whole branches only.
+
+    Try: Look at {lines}: how does the result change when one entry of {tensor} is nudged?
+    """
+    if wrong.scales or wrong.shape != wrong.expected_shape or wrong.expected.numel() == 1:
+        return
+    values = {name: value for name, value in wrong.other_variables() if tuple(value.shape) == wrong.shape}
+    constants = {name: value for name, value in wrong.context.namespace.items() if isinstance(value, float)}
+    terms = values | {name: torch.full_like(wrong.value, value) for name, value in constants.items()}
+    # most pairs do not fit, as a few entries show
+    samples = torch.stack([term.flatten()[:_SAMPLE] for term in terms.values()]) if values else wrong.value[:0]
+    for name, value in values.items():
+        for sign, rest in (("+", wrong.value - value), ("-", wrong.value + value)):
+            off = (samples - rest.flatten()[:_SAMPLE]).abs().amax(1)
+            for other, fits in zip(terms, (off <= 2 * wrong.tolerance * scale_of(rest)).tolist(), strict=True):
+                # a sum of two values is found twice
+                is_known = sign == "+" and other in values and other > name
+                if fits and other != name and not is_known and wrong.close(rest, terms[other]) and bool(rest.any()):
+                    yield {"formula": f"{other} {sign} {name}", "lines": lines(wrong, wrong.consumers)}
+
+
+@mistake("values")
 def local_only(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """{part} is only the local derivative of {consumer} with respect to {tensor}; the upstream gradient {upstream} is
     missing.
@@ -435,7 +462,7 @@ told(
 )
 told(
     "upstream-unused",
-    "{gradient} does not depend on {upstream}: if the values there change, {gradient} stays the same.",
+    "{gradient} does not use {upstream}: with other values there, and all else the same, it stays the same.",
     "Look at {lines}: what comes back from there needs its upstream gradient. A formula that takes several steps at "
     "once needs every factor and every term of all of them.",
 )

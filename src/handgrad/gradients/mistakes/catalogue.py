@@ -38,7 +38,7 @@ ORDER = (
     "forward-again", "same-factor", "product-of-sums", "wrong-pairs", "wrong-slope", "wrong-variable", "other-factor",
     "extra-factor", "missing-factor", "extra-term", "scaled-upstream", "along-another-dimension",
     "slope-added", "inverted", "partly-used", "shared-otherwise", "averaged-lookups", "function-of-right",
-    "varying-scale",
+    "two-values", "varying-scale",
     "one-change", "upstream-unused", "wrong-branch", "wrong-factor", "hidden-from-the-loss", "missing-eps",
     # right, with a note
     "alias-mutated", "carried",

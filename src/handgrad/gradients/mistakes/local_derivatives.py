@@ -293,7 +293,8 @@ def _scaled(wrong: WrongAnswer, consumer: str) -> Iterator[tuple[str, torch.Tens
 
 def _is_factor(name: str, line: str) -> bool:
     """Whether a line of the forward pass multiplies by a tensor, and does not divide by it."""
-    return bool(re.search(rf"\b{name}\b", line)) and not re.search(rf"/\s*\(?{name}\b", line)
+    formula = line.partition("=")[2]
+    return bool(re.search(rf"\b{name}\b", formula)) and not re.search(rf"/\s*\(?{name}\b", formula)
 
 
 def _stretches(value: torch.Tensor, upstream: torch.Tensor) -> bool:
