@@ -91,8 +91,8 @@ class SolutionMutants:
         student's ``source`` is not what was written, whatever the values.
         """
         names = set(re.findall(r"\w+", source))
-        left = [mutant for mutant in self._mutants_of(gradient) if mutant.word in names or not _is_swap(mutant)]
-        left = left if answers else []
+        made = self._mutants_of(gradient) if answers else []
+        left = [mutant for mutant in made if mutant.word in names or not _is_swap(mutant)]
         for setting, answer in answers.items():
             if not left or not self._is_right(gradient, setting, tolerance):
                 return None

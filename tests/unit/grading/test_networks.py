@@ -19,6 +19,10 @@ from helpers.warm_grader import warm_grader
 FEW = ("dead", "kinks", "packed_bias", "stiff")
 """Small networks, each odd in its own way, for the fast suite."""
 
+FEW_ARE_FAST = [
+    pytest.param(path, id=path.name, marks=() if path.name in FEW else pytest.mark.slow) for path in NETWORKS
+]
+
 ODD = (
     "torch.zeros_like({tensor})",
     "2 * {tensor}.detach()",
@@ -41,19 +45,13 @@ def _misjudged(network: Path, course: Path, seeds: Sequence[int]) -> list[str]:
     return misjudged(exercise, network_solution(network), facts["right"], facts["wrong"], seeds)
 
 
-@pytest.mark.parametrize(
-    "network",
-    [pytest.param(path, id=path.name, marks=() if path.name in FEW else pytest.mark.slow) for path in NETWORKS],
-)
+@pytest.mark.parametrize("network", FEW_ARE_FAST)
 def test_network(network: Path, tmp_path: Path) -> None:
     """Every right formula passes, and no wrong one does."""
     assert not _misjudged(network, tmp_path, [271828])
 
 
-@pytest.mark.parametrize(
-    "network",
-    [pytest.param(path, id=path.name, marks=() if path.name in FEW else pytest.mark.slow) for path in NETWORKS],
-)
+@pytest.mark.parametrize("network", FEW_ARE_FAST)
 def test_no_answer_stops_the_grader(network: Path, tmp_path: Path) -> None:
     """Whatever an answer is, it gets a verdict, in a network of tensors of any shape."""
     exercise, solution = network_exercise(network, tmp_path), network_solution(network)

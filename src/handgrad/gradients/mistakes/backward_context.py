@@ -2,7 +2,8 @@
 
 import ast
 import itertools
-from collections.abc import Callable, Hashable, Mapping
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -13,7 +14,7 @@ from handgrad.gradients import autograd_graph
 from handgrad.gradients.autograd_graph import LOSS
 from handgrad.gradients.comparison import RELATIVE_TOLERANCE, scale_of
 
-__all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims", "sizes_of"]
+__all__ = ["MOST_ELEMENTS", "BackwardContext", "broadcast_dims", "sizes_of", "stretches", "with_last_dims"]
 
 _T = TypeVar("_T")
 
@@ -60,6 +61,10 @@ class BackwardContext:
             and name != LOSS
             and value.numel() <= MOST_ELEMENTS
         }
+
+    def words_of(self, names: Iterable[str]) -> set[str]:
+        """The words in the lines that assign the ``names``."""
+        return set(re.findall(r"\w+", " ".join(self.lines.get(name, "") for name in names)))
 
     @cached_property
     def expressions(self) -> dict[str, torch.Tensor]:
@@ -145,14 +150,14 @@ class BackwardContext:
         """The contribution to ``name``'s gradient through ``consumer``, float64."""
         return self.recalled(lambda: self.vjp(name, consumer, self.gradient_of(consumer)), "branch", name, consumer)
 
-    def other_branches(self, name: str, consumer: str) -> torch.Tensor:
-        """The sum of the contributions to ``name``'s gradient through the other consumers, float64."""
+    def other_branches(self, name: str, *consumers: str) -> torch.Tensor:
+        """The sum of the contributions to ``name``'s gradient through all other consumers, float64."""
 
         def added() -> torch.Tensor:
-            others = [self.branch(name, other) for other in self.consumers[name] if other != consumer]
+            others = [self.branch(name, other) for other in self.consumers[name] if other not in consumers]
             return torch.stack(others).sum(0) if others else torch.zeros_like(self.tensors[name]).double()
 
-        return self.recalled(added, "other branches", name, consumer)
+        return self.recalled(added, "other branches", name, *consumers)
 
     def slopes(self, name: str, consumer: str) -> torch.Tensor:
         """What comes back to ``name`` of an upstream gradient of ones in ``consumer``, float64."""
@@ -253,3 +258,13 @@ def broadcast_dims(shape: tuple[int, ...], wide: tuple[int, ...]) -> tuple[int, 
     if len(shape) > len(wide) or any(size not in (1, target) for size, target in zip(padded, wide, strict=True)):
         return ()
     return tuple(dim for dim, (size, target) in enumerate(zip(padded, wide, strict=True)) if size != target)
+
+
+def stretches(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
+    """Whether a tensor of ``shape`` has the sizes of ``wide``, or can be broadcast to them."""
+    return shape == wide or bool(broadcast_dims(shape, wide))
+
+
+def with_last_dims(tensor: torch.Tensor, ndim: int) -> torch.Tensor:
+    """A tensor with sizes of 1 for the last of ``ndim`` dimensions, which a sum along them has dropped."""
+    return tensor[(..., *[None] * (ndim - tensor.ndim))]

@@ -10,7 +10,7 @@ import torch
 
 from handgrad.gradients.autograd_graph import above
 from handgrad.gradients.comparison import ratio, scale_of
-from handgrad.gradients.mistakes.backward_context import broadcast_dims
+from handgrad.gradients.mistakes.backward_context import broadcast_dims, stretches, with_last_dims
 from handgrad.gradients.mistakes.mistake import (
     TemplateValues,
     factor_name,
@@ -247,7 +247,7 @@ def _sent_back(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
             if name != consumer and family(name) == family(consumer)
         }
         for name, value in values.items():
-            if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape):
+            if stretches(tuple(value.shape), shape):
                 yield f"{name}, sent back from {consumer},", wrong.context.sent(wrong.name, consumer, name, value)
 
 
@@ -267,7 +267,7 @@ def _with_itself(wrong: WrongAnswer) -> Iterator[tuple[str, torch.Tensor]]:
         upstream = wrong.context.gradient_of(name)
         if own.shape[: upstream.ndim] == upstream.shape:
             # one number for each example
-            upstream = upstream[(..., *[None] * (own.ndim - upstream.ndim))]
+            upstream = with_last_dims(upstream, own.ndim)
         if name == wrong.name or (fitting := wrong.reduced_to(upstream)) is None:
             continue
         for operator, term in (("*", fitting * own), ("/", fitting / own)):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from handgrad.gradients.comparison import scale_of
-from handgrad.gradients.mistakes.backward_context import broadcast_dims
+from handgrad.gradients.mistakes.backward_context import broadcast_dims, stretches, with_last_dims
 from handgrad.gradients.mistakes.mistake import TemplateValues, factor_name, has_name, lines, listed, mistake, part
 from handgrad.gradients.mistakes.wrong_answer import WrongAnswer
 
@@ -85,7 +85,7 @@ class _Factors:
         self.values = {
             name: value
             for name, value in (*wrong.other_variables(), *wrong.context.expressions.items())
-            if tuple(value.shape) == shape or broadcast_dims(tuple(value.shape), shape)
+            if stretches(tuple(value.shape), shape)
         }
         kept = [dim for dim, size in enumerate(wrong.expected_shape, -len(wrong.expected_shape)) if size > 2 * _PART]
         # along the last dimension that is not summed over
@@ -156,7 +156,7 @@ def _other_factors(wrong: WrongAnswer, consumer: str, rest: torch.Tensor | float
     narrow, wide = wrong.expected_shape, tuple(upstream.shape)
     if narrow[: len(wide)] == wide and len(wide) < len(narrow):
         # a sum along the last dimensions has dropped them
-        upstream = upstream[(..., *[None] * (len(narrow) - len(wide)))]
+        upstream = with_last_dims(upstream, len(narrow))
         wide = tuple(upstream.shape)
     if broadcast_dims(wide, narrow):
         upstream, wide = upstream.expand(narrow), narrow
@@ -276,11 +276,10 @@ def scaled_upstream(wrong: WrongAnswer) -> Iterator[TemplateValues]:
 def _scaled(wrong: WrongAnswer, consumer: str) -> Iterator[tuple[str, torch.Tensor]]:
     """The consumer's gradient, multiplied or divided by what stands in this step or in the next ones."""
     upstream = wrong.context.gradient_of(consumer)
-    near = {consumer, *wrong.context.consumers[consumer]}
-    words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in near)))
+    words, shape = wrong.context.words_of((consumer, *wrong.context.consumers[consumer])), tuple(upstream.shape)
     # counts are whole numbers
     for name, value in {**wrong.context.forward, **wrong.context.indices}.items():
-        if name in words and value.numel() > 1 and _stretches(value, upstream):
+        if name in words and value.numel() > 1 and stretches(tuple(value.shape), shape):
             yield f"multiplied by {name} first", upstream * value
             is_left_out = _is_factor(name, wrong.context.lines.get(consumer, ""))
             yield f"not multiplied by {name}" if is_left_out else f"divided by {name} first", upstream / value
@@ -295,12 +294,6 @@ def _is_factor(name: str, line: str) -> bool:
     """Whether a line of the forward pass multiplies by a tensor, and does not divide by it."""
     formula = line.partition("=")[2]
     return bool(re.search(rf"\b{name}\b", formula)) and not re.search(rf"/\s*\(?{name}\b", formula)
-
-
-def _stretches(value: torch.Tensor, upstream: torch.Tensor) -> bool:
-    """Whether ``value`` has the shape of the gradient, or can be stretched to it."""
-    shape = tuple(upstream.shape)
-    return tuple(value.shape) == shape or bool(broadcast_dims(tuple(value.shape), shape))
 
 
 @mistake("values")
@@ -493,10 +486,9 @@ def shared_otherwise(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         return
     for consumer in wrong.named_consumers:
         upstream, rest = wrong.context.gradient_of(consumer), wrong.other_branches(consumer)
-        kept = range(value.ndim) if upstream.ndim == value.ndim else range(upstream.ndim)
-        dims = tuple(dim for dim in range(value.ndim) if dim not in kept or upstream.shape[dim] < value.shape[dim])
-        wide = upstream if upstream.ndim == value.ndim else upstream[(..., *[None] * (value.ndim - upstream.ndim))]
-        if not dims or not _stretches(wide, value):
+        wide = with_last_dims(upstream, value.ndim)
+        dims = broadcast_dims(tuple(wide.shape), wrong.expected_shape)
+        if not dims:
             continue
         for how, weights in _shares(value, dims):
             if bool(weights.isfinite().all()) and wrong.fits(rest + wide * weights):

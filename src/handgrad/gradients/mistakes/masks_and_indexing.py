@@ -65,9 +65,8 @@ def last_write_wins(wrong: WrongAnswer) -> Iterator[TemplateValues]:
         if _one_of_each(wrong, consumer, wrong.context.indices[name]):
             yield {"index": f"{name} contains", "consumer": consumer}
     if len(lookups) > 1:
-        rest = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in lookups]
         kept = [_last_of_each(wrong, consumer, wrong.context.indices[name]) for consumer, name in lookups.items()]
-        if wrong.fits(torch.stack([*rest, *kept]).sum(0)):
+        if wrong.fits(torch.stack([wrong.other_branches(*lookups), *kept]).sum(0)):
             yield {"index": f"{listed(dict.fromkeys(lookups.values()))} contain", "consumer": listed(lookups)}
 
 
@@ -80,7 +79,7 @@ def averaged_lookups(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     """
     lookups = wrong.recalled("lookups", _lookups) if wrong.shape == wrong.expected_shape else {}
     for consumers in dict.fromkeys((*zip(lookups, strict=True), tuple(lookups))) if lookups else ():
-        branches = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in consumers]
+        branches = [wrong.other_branches(*consumers)]
         for consumer in consumers:
             rows = wrong.context.indices[lookups[consumer]].reshape(-1)
             upstream = wrong.context.gradient_of(consumer).reshape(len(rows), *wrong.expected_shape[1:])

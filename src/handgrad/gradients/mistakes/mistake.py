@@ -1,7 +1,6 @@
 """One known mistake: the generator that recognises it in a wrong answer, its slug, its text and the words in it."""
 
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -158,7 +157,7 @@ class _Exact(NamedTuple):
 
 def _powers(wrong: WrongAnswer, number: float) -> Iterator[tuple[str, str]]:
     """The powers of a constant or a single number in the step that ``number`` is, as texts, with the name in them."""
-    words = set(re.findall(r"\w+", " ".join(wrong.context.lines.get(name, "") for name in wrong.consumers)))
+    words = wrong.context.words_of(wrong.consumers)
     for name, value in {**wrong.context.namespace, **wrong.context.forward}.items():
         is_number = isinstance(value, float) or (name in wrong.context.forward and value.numel() == 1)
         constant = float(value) if name in words and is_number else 0.0
@@ -175,7 +174,7 @@ def _own(wrong: WrongAnswer) -> set[int]:
     """
     near = [wrong.name, *wrong.named_consumers]
     if wrong.expected.numel() == 1:
-        near += [name for name, consumers in wrong.context.consumers.items() if wrong.name in consumers]
+        near += wrong.sources
     return {size for name in near for size in sizes_of(wrong.context.tensors[name])}
 
 

@@ -161,7 +161,8 @@ class _Product:
 
     def with_factor(self, wrong: WrongAnswer, name: str) -> torch.Tensor | None:
         """The same product with another tensor as its factor; None if the shapes do not fit."""
-        value, own = {**wrong.context.forward, **wrong.context.expressions}[name], wrong.context.forward[self.factor]
+        forward = wrong.context.forward
+        value, own = forward[name] if name in forward else wrong.context.expressions[name], forward[self.factor]
         # of the states of several time steps, the first may be a row that is stretched
         rows = {tuple(_rows(tensor, self.upstream).shape) for tensor in (value, own)}
         if value.shape != own.shape and not (len(rows) == 1 and family(name) == family(self.factor)):
@@ -250,10 +251,10 @@ def wrong_slope(wrong: WrongAnswer) -> Iterator[TemplateValues]:
     sloped = [name for name, product in products.items() if product.slope is not None]
     # in one branch, or in all, as in the steps of a loop
     for names in dict.fromkeys((*zip(sloped, strict=True), tuple(sloped))) if sloped else ():
-        others = [wrong.context.branch(wrong.name, other) for other in wrong.consumers if other not in names]
+        others = wrong.other_branches(*names)
         for function in (None, *FUNCTIONS):
             branches = [branch for name in names if (branch := products[name].with_slope(wrong, function)) is not None]
-            if len(branches) == len(names) and wrong.fits(torch.stack([*others, *branches]).sum(0)):
+            if len(branches) == len(names) and wrong.fits(torch.stack([others, *branches]).sum(0)):
                 formulas = listed(f"`{function.of(name)}`" for name in names) if function else ""
                 is_single = len(names) == 1
                 derivative = "the derivative of the function" if is_single else "the derivatives of the functions"
@@ -377,8 +378,7 @@ def _pairs(wrong: WrongAnswer) -> tuple[Mapping[str, str], Mapping[tuple[str, st
     if not known:
         return nothing
     own = {product.consumer: product.factor for product in known}
-    others = [wrong.context.branch(wrong.name, consumer) for consumer in wrong.consumers if consumer not in own]
-    rest = torch.stack(others).sum(0) if others else torch.zeros_like(wrong.expected)
+    rest = wrong.other_branches(*own)
     for factors in _rearranged(list(own.values()), list(wrong.context.forward)):
         pairs = zip(known, factors, strict=True)
         fitting = [column for product, name in pairs if (column := product.with_factor(wrong, name)) is not None]

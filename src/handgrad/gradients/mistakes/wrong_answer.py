@@ -72,6 +72,11 @@ class WrongAnswer:
         """The same without the loss."""
         return tuple(name for name in self.consumers if name != LOSS)
 
+    @property
+    def sources(self) -> list[str]:
+        """The tensors that the tensor is computed from directly."""
+        return [name for name, consumers in self.context.consumers.items() if self.name in consumers]
+
     def fits(self, candidate: torch.Tensor) -> bool:
         """Whether the answer has the shape and, up to the tolerance, the values of ``candidate``; zeros fit nothing."""
         return self.close(self.value, candidate) and bool(candidate.any())
@@ -170,8 +175,7 @@ class WrongAnswer:
 
         Any single number is a multiple of any other.
         """
-        sources = [name for name, consumers in self.context.consumers.items() if self.name in consumers]
-        sizes = {size for name in sources for size in sizes_of(self.context.tensors[name])}
+        sizes = {size for name in self.sources for size in sizes_of(self.context.tensors[name])}
         plain = [part for count in {1, 2, 3, 4} | sizes for part in (count, 1 / count)]
         return any(abs(abs(number) / part - 1) <= self.tolerance for part in plain)
 
@@ -196,9 +200,9 @@ class WrongAnswer:
         """Whether the answer is the gradient."""
         return self.fits(self.expected)
 
-    def other_branches(self, consumer: str) -> torch.Tensor:
-        """The sum of the contributions through the other consumers."""
-        return self.context.other_branches(self.name, consumer)
+    def other_branches(self, *consumers: str) -> torch.Tensor:
+        """The sum of the contributions through all other consumers."""
+        return self.context.other_branches(self.name, *consumers)
 
     def reduced_to(self, value: torch.Tensor) -> torch.Tensor | None:
         """``value`` summed or broadcast to the shape of the tensor; None if it cannot be."""
